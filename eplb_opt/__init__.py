@@ -1,0 +1,32 @@
+"""Expert-parallel load balancing, solved exactly: the best plan and a proof of how good it is.
+
+Importing this package loads numpy alone; solvers, torch and numba load in the rooms that
+need them.
+"""
+
+from eplb_opt.engines.rebalance import rebalance_experts
+from eplb_opt.errors import FormatError, MissingDependency, PlanError, ProblemError
+from eplb_opt.evaluation import Evaluation, evaluate, lower_bound
+from eplb_opt.plan import Plan
+from eplb_opt.planner import plan
+from eplb_opt.problem import Problem
+from eplb_opt.result import Result, Status, StopReason
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Evaluation",
+    "FormatError",
+    "MissingDependency",
+    "Plan",
+    "PlanError",
+    "Problem",
+    "ProblemError",
+    "Result",
+    "Status",
+    "StopReason",
+    "evaluate",
+    "lower_bound",
+    "plan",
+    "rebalance_experts",
+]

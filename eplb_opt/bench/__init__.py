@@ -1,0 +1,1 @@
+"""The instance library and what is known of it."""

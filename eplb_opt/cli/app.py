@@ -1,0 +1,93 @@
+"""The commands of `eplb-opt`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eplb_opt.cli import options as opt
+from eplb_opt.cli import output
+from eplb_opt.cli.gap import gap_command
+from eplb_opt.cli.inspect import bound_command, check_command
+from eplb_opt.io import Loads, read_plan, write_plan
+from eplb_opt.planner import plan
+from eplb_opt.report.tables import result_table
+from eplb_opt.result import Result
+
+app = typer.Typer(
+    help="Plan expert-parallel replicas and placements, with a proven bound.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command("gap")(gap_command)
+app.command("check")(check_command)
+app.command("bound")(bound_command)
+
+
+@app.command("plan")
+def plan_command(
+    loads: opt.LoadsFile,
+    gpus: opt.Gpus,
+    slots: opt.Slots,
+    nodes: opt.Nodes = 1,
+    groups: opt.Groups = 1,
+    colocation: opt.ColocationOption = opt.Colocation("allow"),
+    time_limit: opt.TimeLimit = 10.0,
+    effort: opt.Effort = None,
+    target_gap: opt.TargetGap = 0.0,
+    model: opt.Model = opt.ModelName("cpsat"),
+    workers: opt.Workers = None,
+    current: Annotated[
+        Path | None,
+        typer.Option("--current", help="The plan in force: a start; moves are counted."),
+    ] = None,
+    output_file: Annotated[
+        Path | None, typer.Option("--output", help="Where to write the plan.")
+    ] = None,
+    engine: Annotated[
+        opt.Engine, typer.Option("--engine", help="In whose format to write it.")
+    ] = opt.Engine("npz"),
+    load_format: opt.FormatOption = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Find the best plan in the time given, and prove how good it is.
+
+    Example: eplb-opt plan loads.npz --gpus 32 --slots 288 --engine sglang --output plan.json
+    """
+    recorded = opt.read(loads, load_format)
+    problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
+    limit = None if effort is not None else time_limit
+    with output.progress_bar(limit, "planning") as progress:
+        result = plan(
+            problem,
+            time_limit=limit,
+            effort=effort,
+            target_gap=target_gap,
+            current=None if current is None else read_plan(current, layer_ids=recorded.layer_ids),
+            model=str(model),
+            workers=workers,
+            progress=progress,
+        )
+    output.warn(result.messages)
+    if output_file is not None:
+        _write(output_file, str(engine), result, recorded)
+    if as_json:
+        output.print_json(output.result_json(result))
+    else:
+        output.stdout().print(result_table(result))
+
+
+def _write(path: Path, engine: str, result: Result, recorded: Loads) -> None:
+    write_plan(
+        path,
+        result.plan,
+        engine=engine,
+        layer_ids=recorded.layer_ids,
+        num_hidden_layers=recorded.num_hidden_layers,
+        objective=result.objective,
+        lower_bound=result.lower_bound,
+        status=result.status,
+    )

@@ -1,0 +1,68 @@
+"""`eplb-opt check` and `eplb-opt bound`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eplb_opt.cli import options as opt
+from eplb_opt.cli import output
+from eplb_opt.evaluation import evaluate
+from eplb_opt.io import read_plan
+from eplb_opt.planner import plan
+from eplb_opt.report.tables import bound_table, evaluation_table
+
+
+def check_command(
+    plan_file: Annotated[
+        Path, typer.Argument(metavar="PLAN", help="A plan file.", show_default=False)
+    ],
+    loads: opt.LoadsFile,
+    gpus: opt.Gpus,
+    slots: opt.Slots,
+    nodes: opt.Nodes = 1,
+    groups: opt.Groups = 1,
+    colocation: opt.ColocationOption = opt.Colocation("allow"),
+    load_format: opt.FormatOption = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Check a plan against every rule and score it exactly; exit code 3 when it breaks one.
+
+    Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288
+    """
+    recorded = opt.read(loads, load_format)
+    problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
+    score = evaluate(problem, read_plan(plan_file, layer_ids=recorded.layer_ids))
+    if as_json:
+        output.print_json(score)
+    else:
+        output.stdout().print(evaluation_table(score))
+
+
+def bound_command(
+    loads: opt.LoadsFile,
+    gpus: opt.Gpus,
+    slots: opt.Slots,
+    nodes: opt.Nodes = 1,
+    groups: opt.Groups = 1,
+    colocation: opt.ColocationOption = opt.Colocation("allow"),
+    time_limit: opt.TimeLimit = 10.0,
+    model: opt.Model = opt.ModelName("cpsat"),
+    load_format: opt.FormatOption = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Prove how low the largest GPU load of each layer can possibly be.
+
+    Example: eplb-opt bound loads.npz --gpus 32 --slots 288 --time-limit 60
+    """
+    recorded = opt.read(loads, load_format)
+    problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
+    with output.progress_bar(time_limit, "proving") as progress:
+        result = plan(problem, time_limit=time_limit, model=str(model), progress=progress)
+    output.warn(result.messages)
+    if as_json:
+        output.print_json({"lower_bound": result.lower_bound, "bound_source": result.bound_source})
+    else:
+        output.stdout().print(bound_table(result))

@@ -1,0 +1,86 @@
+"""Arguments that several commands share, and the problem they describe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from eplb_opt.io import LOAD_FORMATS, WRITERS, read_loads
+from eplb_opt.models import MODELS
+from eplb_opt.problem import COLOCATIONS, Problem
+
+if TYPE_CHECKING:
+    from eplb_opt.io import Loads
+
+# Choices come from the tables, so that a new entry there is a new choice here.
+Colocation = StrEnum("Colocation", list(COLOCATIONS))  # type: ignore[misc]
+ModelName = StrEnum("ModelName", list(MODELS))  # type: ignore[misc]
+Engine = StrEnum("Engine", list(WRITERS))  # type: ignore[misc]
+LoadFormat = StrEnum("LoadFormat", list(dict.fromkeys(row.name for row in LOAD_FORMATS)))  # type: ignore[misc]
+
+LoadsFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="LOADS",
+        help="Recorded loads [layers, experts] or [snapshots, layers, experts]: .npy .npz .csv "
+        ".json .pt, or an SGLang recorder dump.",
+        show_default=False,
+    ),
+]
+Gpus = Annotated[int, typer.Option("--gpus", help="Number of GPUs.", show_default=False)]
+Slots = Annotated[
+    int,
+    typer.Option("--slots", help="Physical experts a layer, over all GPUs.", show_default=False),
+]
+Nodes = Annotated[int, typer.Option("--nodes", help="Nodes; GPUs are numbered node by node.")]
+Groups = Annotated[
+    int, typer.Option("--groups", help="Expert groups; with nodes, a group stays on one node.")
+]
+ColocationOption = Annotated[
+    Colocation, typer.Option("--colocation", help="Two replicas of an expert on one GPU.")
+]
+FormatOption = Annotated[
+    LoadFormat | None,
+    typer.Option("--format", help="Format of LOADS, where its content does not tell."),
+]
+TimeLimit = Annotated[
+    float, typer.Option("--time-limit", help="Seconds for planning; 0 asks for heuristics alone.")
+]
+Effort = Annotated[
+    int | None,
+    typer.Option("--effort", help="Counted work instead of time: the same plan everywhere."),
+]
+TargetGap = Annotated[
+    float, typer.Option("--target-gap", help="Leave a layer alone at this gap (0.01 is 1 %).")
+]
+Model = Annotated[ModelName, typer.Option("--model", help="Exact model for the hardest layers.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", help="Layers worked on at a time; default: all cores.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@dataclass(frozen=True)
+class Topology:
+    """The machine as the command line gives it."""
+
+    gpus: int
+    slots: int
+    nodes: int = 1
+    groups: int = 1
+    colocation: str = "allow"
+
+    def problem(self, loads: Loads) -> Problem:
+        """The total load of a recording on this machine."""
+        return Problem(
+            loads.total, self.slots, self.gpus, self.nodes, self.groups, str(self.colocation)
+        )
+
+
+def read(path: Path, load_format: LoadFormat | None) -> Loads:
+    """The recorded loads of a file."""
+    return read_loads(path, None if load_format is None else str(load_format))

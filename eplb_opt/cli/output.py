@@ -1,0 +1,104 @@
+"""Where the command line writes: results to stdout, progress to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from eplb_opt.report.tables import percent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from eplb_opt.result import HistoryPoint, Result
+
+#: A pipe has no width; tables then keep to what fits most screens.
+PIPE_WIDTH = 120
+#: Calls shorter than this finish before a person would look at a bar.
+PROGRESS_SECONDS = 2.0
+
+
+def stdout() -> Console:
+    """The console for results; made at each call, so that redirection is honoured."""
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def warn(messages: tuple[str, ...]) -> None:
+    """Say on stderr what went wrong without costing the answer."""
+    for message in messages:
+        print(f"eplb-opt: note: {message}", file=sys.stderr)
+
+
+def print_json(data: Any) -> None:
+    """Print strict JSON; what is not finite becomes null."""
+    print(json.dumps(_plain(data), indent=2, allow_nan=False))
+
+
+def _plain(data: Any) -> Any:
+    if is_dataclass(data) and not isinstance(data, type):
+        return _plain(asdict(data))
+    if isinstance(data, dict):
+        return {str(key): _plain(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_plain(value) for value in data]
+    if isinstance(data, np.ndarray | np.generic):
+        return _plain(data.tolist())
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    return data
+
+
+def result_json(result: Result) -> dict[str, Any]:
+    """A result as a script wants it."""
+    return {
+        "model_gap": result.model_gap,
+        "stop_reason": result.stop_reason,
+        "elapsed_seconds": result.elapsed,
+        "messages": list(result.messages),
+        "objective": result.objective,
+        "lower_bound": result.lower_bound,
+        "gap": result.gap,
+        "balancedness": result.balancedness,
+        "status": result.status,
+        "bound_source": result.bound_source,
+        "moves": result.moves,
+        "history": list(result.history),
+    }
+
+
+@contextmanager
+def progress_bar(
+    seconds: float | None, heading: str
+) -> Iterator[Callable[[HistoryPoint], None] | None]:
+    """A bar of the time used, with the gap as it closes; silent where stderr is no terminal.
+
+    Yields
+    ------
+    A callable for `plan(progress=...)`, or None where no bar is wanted.
+    """
+    short = seconds is not None and seconds < PROGRESS_SECONDS
+    if short or not sys.stderr.isatty():
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[state]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(heading, total=seconds, state="")
+
+        def show(point: HistoryPoint) -> None:
+            state = f"gap {percent(point.gap)} ({point.stage})"
+            bar.update(task, completed=point.seconds, state=state)
+
+        yield show

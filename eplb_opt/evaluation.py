@@ -1,0 +1,92 @@
+"""How good anybody's plan is, and how good one could be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eplb_opt import result
+from eplb_opt.bounds import Bound, fast_bounds
+from eplb_opt.plan import as_plan
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from eplb_opt.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A plan's worth, scored exactly.
+
+    Attributes
+    ----------
+    objective
+        float64 [num_layers], the largest GPU load, caller's unit, rounded up.
+    lower_bound
+        float64 [num_layers], proven, rounded down.
+    gap
+        float64 [num_layers], objective over bound, less 1.
+    model_gap
+        Sum of the objectives over the sum of the bounds, less 1.
+    balancedness
+        float64 [num_layers], mean over largest GPU load.
+    """
+
+    objective: np.ndarray
+    lower_bound: np.ndarray
+    gap: np.ndarray
+    model_gap: float
+    balancedness: np.ndarray
+
+
+def evaluate(problem: Problem, plan: Any, bounds: list[Bound] | None = None) -> Evaluation:
+    """Score a plan against a bound.
+
+    Parameters
+    ----------
+    problem
+        Loads and topology.
+    plan
+        A Plan or [num_layers, num_slots] expert ids, array or tensor.
+    bounds
+        Proven bounds a layer; by default the best that need no solver.
+
+    Raises
+    ------
+    PlanError
+        When the plan breaks a rule of the problem.
+    """
+    objective = as_plan(plan, problem).largest_gpu_loads(problem)
+    pairs = result.objective_bounds(objective, bounds or fast_bounds(problem))
+    caller_objective = result.objective_in_caller_units(problem, objective)
+    caller_lower = result.bound_in_caller_units(problem, [pair.lower for pair in pairs])
+    return Evaluation(
+        caller_objective,
+        caller_lower,
+        result.layer_gaps(pairs),
+        result.model_gap(problem, pairs),
+        result.balancedness(problem, objective),
+    )
+
+
+def lower_bound(problem: Problem, time_limit: float | None = None) -> np.ndarray:
+    """A proven lower bound on the largest GPU load of each layer.
+
+    Parameters
+    ----------
+    problem
+        Loads and topology.
+    time_limit
+        Seconds for exact models to raise it; None asks for the bounds that need no solver.
+
+    Returns
+    -------
+    float64 [num_layers], caller's unit, rounded down.
+    """
+    if time_limit is not None:
+        from eplb_opt.planner import plan
+
+        return plan(problem, time_limit=time_limit).lower_bound
+    values = [bound.value for bound in fast_bounds(problem)]
+    return result.bound_in_caller_units(problem, values)

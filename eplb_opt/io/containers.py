@@ -1,0 +1,83 @@
+"""How a file is packed, told from its first bytes or else its name."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from eplb_opt.errors import FormatError
+from eplb_opt.io import npy
+from eplb_opt.io.csv_table import read_csv
+from eplb_opt.io.npy import read_npy
+from eplb_opt.io.npz import ZIP_ERRORS, ZIP_MAGIC, read_npz
+from eplb_opt.io.plain_json import read_json
+from eplb_opt.io.torch_file import read_pt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NUM_HEAD_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Container:
+    """One way of packing.
+
+    Parameters
+    ----------
+    extensions
+        Names that promise it.
+    read
+        Path to document, whatever the formats of this container then look into.
+    """
+
+    extensions: tuple[str, ...]
+    read: Callable[[Path], Any]
+
+
+CONTAINERS: dict[str, Container] = {
+    "npy": Container((".npy",), read_npy),
+    "npz": Container((".npz",), read_npz),
+    "csv": Container((".csv", ".tsv"), read_csv),
+    "json": Container((".json",), read_json),
+    "pt": Container((".pt", ".pth"), read_pt),
+}
+
+
+def container_of(path: Path) -> str:
+    """The name of a file's container.
+
+    Raises
+    ------
+    FormatError
+        When neither content nor extension is known.
+    """
+    with path.open("rb") as file:
+        head = file.read(NUM_HEAD_BYTES)
+    by_name = [name for name, c in CONTAINERS.items() if path.suffix.lower() in c.extensions]
+    found = _by_magic(path, head) or (by_name[0] if by_name else None) or _by_text(head)
+    if found is None:
+        known = ", ".join(ext for c in CONTAINERS.values() for ext in c.extensions)
+        raise FormatError(f"the extension {path.suffix!r} is unknown; known: {known}.")
+    return found
+
+
+def _by_magic(path: Path, head: bytes) -> str | None:
+    if head.startswith(npy.MAGIC):
+        return "npy"
+    if not head.startswith(ZIP_MAGIC):
+        return None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except ZIP_ERRORS:
+        return None
+    if any(name.endswith("data.pkl") for name in names):
+        return "pt"
+    return "npz" if any(name.endswith(".npy") for name in names) else None
+
+
+def _by_text(head: bytes) -> str | None:
+    return "json" if head.lstrip()[:1] in (b"[", b"{") else None

@@ -1,0 +1,120 @@
+"""The door to the disk: what may be opened, and writing that cannot half succeed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eplb_opt.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PathLike = str | os.PathLike[str]
+
+#: Text costs some ten times its size in memory while it is parsed.
+MAX_TEXT_BYTES = 256 * 2**20
+#: What an archive may claim to unpack to, and what a tensor may claim to hold.
+MAX_UNPACKED_BYTES = 8 * 2**30
+
+
+@contextmanager
+def naming(path: PathLike) -> Iterator[None]:
+    """Put the file's name before the message of a FormatError."""
+    try:
+        yield
+    except FormatError as error:
+        raise FormatError(f"{os.fspath(path)}: {error}") from error
+
+
+def open_checked(path: PathLike) -> Path:
+    """The path of a regular file with something in it.
+
+    Raises
+    ------
+    FormatError
+        When it is absent, not a file, unreadable or empty.
+    """
+    try:
+        status = os.stat(path)
+        if stat.S_ISREG(status.st_mode):
+            Path(path).open("rb").close()
+    except FileNotFoundError as error:
+        raise FormatError("there is no such file; check the path.") from error
+    except (OSError, ValueError) as error:
+        raise FormatError(f"the file cannot be opened: {error}.") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise FormatError("this is a directory; name a file in it.")
+    if not stat.S_ISREG(status.st_mode):
+        raise FormatError("this is a pipe or a device; save it to a file first.")
+    if status.st_size == 0:
+        raise FormatError("the file is empty; was its writer interrupted?")
+    return Path(path)
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text of a file, without a byte order mark.
+
+    Raises
+    ------
+    FormatError
+        When it is too large or no text.
+    """
+    size = path.stat().st_size
+    if size > MAX_TEXT_BYTES:
+        raise FormatError(
+            f"{size} bytes of text; at most {MAX_TEXT_BYTES} are read. Save it as .npz or .npy."
+        )
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FormatError(
+            f"byte {error.start} is no UTF-8 text; the file is binary or in another encoding."
+        ) from error
+    if "\0" in text:
+        raise FormatError("the text holds NUL characters; the file is binary or in UTF-16.")
+    return text
+
+
+def write_atomically(path: PathLike, content: bytes) -> None:
+    """Write a file whole or not at all: the old one stays until the new one is on the disk.
+
+    A symbolic link is followed; a device such as /dev/stdout is written to directly.
+
+    Raises
+    ------
+    FormatError
+        When the system refuses; nothing is left behind.
+    """
+    try:
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise FormatError(f"{target}: this is a directory; name a file in it.")
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+        else:
+            _replace(target, content)
+    except (OSError, ValueError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{os.fspath(path)}: cannot be written: {error}.") from error
+
+
+def _replace(target: Path, content: bytes) -> None:
+    # In the same folder: a rename is atomic within one file system only.
+    temporary = target.with_name(f".eplb-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,88 @@
+"""numpy's .npy: one array, never a pickle."""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb_opt.errors import FormatError
+from eplb_opt.io.loads import Loads
+from eplb_opt.io.shapes import id_array
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAGIC = b"\x93NUMPY"
+#: Headers of plain arrays take some hundred bytes; more is read from no file.
+MAX_HEADER_BYTES = 16_384
+
+HEADER_READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of a .npy file."""
+    return parse_npy(path.read_bytes())
+
+
+def parse_npy(content: bytes) -> np.ndarray:
+    """The array in the bytes of a .npy file.
+
+    Its claims are compared with the bytes before anything is allocated.
+
+    Raises
+    ------
+    FormatError
+        When the header is damaged, claims more or less than there is, or holds Python objects.
+    """
+    shape, fortran_order, dtype, start = _header(content)
+    if dtype.hasobject:
+        raise FormatError(
+            "the array holds pickled Python objects, which are never loaded; save plain numbers."
+        )
+    if any(not isinstance(size, int) or size < 0 for size in shape):
+        raise FormatError(f"the header claims the shape {shape}.")
+    claimed, there = prod(shape) * dtype.itemsize, len(content) - start
+    if claimed != there:
+        raise FormatError(
+            f"the header claims {claimed} bytes (shape {list(shape)}, {dtype}), {there} follow; "
+            "the  file is truncated or damaged: copy or save it again."
+        )
+    try:
+        flat = np.frombuffer(content, dtype=dtype, count=prod(shape), offset=start)
+        return flat.reshape(shape, order="F" if fortran_order else "C")
+    except ValueError as error:
+        raise FormatError(f"the array cannot be read: {error}.") from error
+
+
+def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    stream = BytesIO(content[:MAX_HEADER_BYTES])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a damaged header may look like dubious Python
+            version = np.lib.format.read_magic(stream)
+            if version not in HEADER_READERS:
+                raise FormatError(f"the .npy version {version} is unknown; save it again.")
+            shape, fortran_order, dtype = HEADER_READERS[version](stream)
+    except FormatError:
+        raise
+    except Exception as error:  # numpy parses the header as Python: anything may come out
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise FormatError(f"the .npy header is damaged ({reason}); save it again.") from error
+    return shape, fortran_order, dtype, stream.tell()
+
+
+def loads_from_array(array: np.ndarray) -> Loads:
+    """Loads of a bare array; a layer of zeros stays what it is."""
+    return Loads(array)
+
+
+def plan_from_array(array: np.ndarray) -> np.ndarray:
+    """Expert ids of a bare array."""
+    return id_array(array, "the array")

@@ -1,0 +1,63 @@
+"""JSON: nested lists, or an object that names its loads."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from eplb_opt.errors import FormatError
+from eplb_opt.io.files import read_text
+from eplb_opt.io.loads import Loads
+from eplb_opt.io.shapes import id_array, keys_found
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+
+def read_json(path: Path) -> Any:
+    """The parsed document.
+
+    Raises
+    ------
+    FormatError
+        When it is no JSON, or nested too deeply.
+    """
+    return parse_json(read_text(path))
+
+
+def parse_json(text: str) -> Any:
+    """The parsed text; see `read_json`."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise FormatError(
+            "the JSON is nested too deeply; lists have two or three levels."
+        ) from error
+    except ValueError as error:  # also an integer of too many digits
+        raise FormatError(f"this is no JSON: {error}; is the file cut off?") from error
+
+
+def loads_from_json(document: Any) -> Loads:
+    """Loads of nested lists, or of an object's `load` with `layer_ids` beside it."""
+    if isinstance(document, list):
+        return Loads(document)  # type: ignore[arg-type]  # checked by Loads
+    if not isinstance(document, dict) or "load" not in document:
+        raise FormatError(f"{_found(document)}; loads are lists, or under load or logical_count.")
+    return Loads(document["load"], layer_ids=document.get("layer_ids") or ())
+
+
+def plan_from_json(document: Any) -> np.ndarray:
+    """Expert ids of nested lists."""
+    if not isinstance(document, list):
+        raise FormatError(
+            f"{_found(document)}; a placement is a list of rows, or under physical_to_logical_map."
+        )
+    return id_array(document, "the list")
+
+
+def _found(document: Any) -> str:
+    if isinstance(document, dict):
+        return f"an object with {keys_found(document)}"
+    return f"a JSON {type(document).__name__} instead of lists"

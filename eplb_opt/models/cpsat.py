@@ -1,0 +1,218 @@
+"""The count-and-assignment model solved by CP-SAT, the solver of OR-Tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
+from math import ceil, isfinite
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb_opt.errors import MissingDependency
+from eplb_opt.models.answer import ModelAnswer
+from eplb_opt.models.door import worth_of_start
+from eplb_opt.models.formulation import LARGEST_LOAD, Formulation, formulate, list_choices
+from eplb_opt.models.rules import RULES
+from eplb_opt.models.scaling import ScaleLimits
+from eplb_opt.models.values import to_plan, to_values
+
+if TYPE_CHECKING:
+    from eplb_opt.deadline import Deadline
+    from eplb_opt.models.formulation import Choices
+    from eplb_opt.models.rows import Rows
+    from eplb_opt.problem import Problem
+
+LIMITS = ScaleLimits(load=2**30 - 1)
+#: CP-SAT's bound is an integer in a float64; what is less off than this is noise.
+BOUND_NOISE = 1e-4
+
+
+@dataclass(frozen=True)
+class CpSatParams:
+    """Settings of the model and its solver.
+
+    Parameters
+    ----------
+    num_workers
+        Threads; with `effort` always one, which makes the answer reproducible.
+    symmetry_level, linearization_level
+        CP-SAT's parameters of these names. Its symmetry detection tends to drop a complete
+        feasible hint on this model, so it is off.
+    limits
+        Of CP-SAT's integers. It is fastest where a GPU load and twice of it fit 31 bits.
+    max_columns
+        A model with more is refused: it would take gigabytes.
+    large_columns
+        From this size on presolve and linear relaxations are left out: they take the time
+        in which the start would be read, and prove nothing there.
+    seconds_per_column, seconds_at_least
+        For building and presolving on a slow core; a model that cannot be ready in the time left is
+        refused.
+    seconds_to_return, seconds_to_return_per_column
+        Kept back from the solver, which looks at its clock now and then only.
+    effort_to_time
+        CP-SAT's deterministic time, about a second each, for one unit of effort.
+    """
+
+    num_workers: int = 1
+    symmetry_level: int = 0
+    linearization_level: int = 2
+    limits: ScaleLimits = LIMITS
+    max_columns: int = 1_500_000
+    large_columns: int = 100_000
+    seconds_per_column: float = 2e-5
+    seconds_at_least: float = 0.05
+    seconds_to_return: float = 0.02
+    seconds_to_return_per_column: float = 1e-6
+    effort_to_time: float = 1e-3
+
+
+@dataclass(frozen=True)
+class CpSatModel:
+    """A `LayerModel`: the exact model of one layer, solved by CP-SAT.
+
+    The bound it returns is proven: an optimal plan is among the model's solutions, its load in the
+    model is at most the scale times its true one (see `scaling.Scale`), and CP-SAT computes in
+    integers.
+
+    Parameters
+    ----------
+    params
+        Settings.
+    """
+
+    params: CpSatParams = CpSatParams()
+
+    def __call__(
+        self,
+        problem: Problem,
+        start: np.ndarray,
+        lower_bound: Fraction,
+        deadline: Deadline,
+        *,
+        effort: int | None = None,
+        seed: int = 0,
+    ) -> ModelAnswer:
+        """Solve one layer; see `LayerModel`. With `effort` the deadline is not looked at."""
+        cp_model = _import_cp_model()
+        upper = worth_of_start(problem, start)
+        if upper <= lower_bound:
+            return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
+        choices = list_choices(problem, upper)
+        refusal = self._refusal(choices, None if effort is not None else deadline)
+        if refusal:
+            return ModelAnswer(None, Fraction(0), message=refusal, refused=True)
+        f = formulate(choices, lower_bound, self.params.limits)
+        model = build(cp_model, f, to_values(f, start))
+        solver = cp_model.CpSolver()
+        self._set_search(solver.parameters, choices.num_columns)
+        self._set_limits(solver.parameters, choices.num_columns, deadline, effort, seed)
+        return _solve(cp_model, solver, model, f)
+
+    def _refusal(self, choices: Choices, deadline: Deadline | None) -> str:
+        """Why the model is not built, or nothing."""
+        size = choices.num_columns
+        if size > self.params.max_columns:
+            return f"refused: {size} columns are more than max_columns={self.params.max_columns}"
+        needed = self.params.seconds_at_least + size * self.params.seconds_per_column
+        if deadline is not None and deadline.remaining < needed:
+            return f"refused: {size} columns take about {needed:.2f} s, more than is left"
+        return ""
+
+    def _set_search(self, parameters: Any, size: int) -> None:
+        is_large = size >= self.params.large_columns
+        parameters.log_search_progress = False
+        parameters.symmetry_level = self.params.symmetry_level
+        parameters.linearization_level = 0 if is_large else self.params.linearization_level
+        parameters.cp_model_presolve = not is_large
+
+    def _set_limits(
+        self, parameters: Any, size: int, deadline: Deadline, effort: int | None, seed: int
+    ) -> None:
+        parameters.random_seed = seed % 2**31
+        parameters.num_workers = self.params.num_workers if effort is None else 1
+        if effort is not None:
+            parameters.max_deterministic_time = effort * self.params.effort_to_time
+        elif isfinite(deadline.at):
+            kept = self.params.seconds_to_return + size * self.params.seconds_to_return_per_column
+            parameters.max_time_in_seconds = max(deadline.remaining - kept, 0.0)
+
+
+def build(cp_model: Any, f: Formulation, hint: np.ndarray | None) -> Any:
+    """The model as a `CpModel`.
+
+    Parameters
+    ----------
+    cp_model
+        The module `ortools.sat.python.cp_model`.
+    f
+        Columns and sizes.
+    hint
+        A value for every column, or None.
+    """
+    model = cp_model.CpModel()
+    proto = model.proto
+    _add_columns(proto, f)
+    for rule in RULES:
+        _add_rows(proto, rule(f))
+    proto.objective.vars.append(LARGEST_LOAD)
+    proto.objective.coeffs.append(1)
+    if hint is not None:
+        proto.solution_hint.vars.extend(range(len(hint)))
+        proto.solution_hint.values.extend(hint.tolist())
+    return model
+
+
+def _add_columns(proto: Any, f: Formulation) -> None:
+    # Column by column takes five times as long; equal neighbours are added at once.
+    domains = zip(f.column_lower.tolist(), f.column_upper.tolist(), strict=True)
+    for domain, run in groupby(domains):
+        first = proto.variables.add()
+        first.domain.extend(domain)
+        proto.variables.extend([first] * (sum(1 for _ in run) - 1))
+
+
+def _add_rows(proto: Any, rows: Rows) -> None:
+    for columns, coefficients, lower, upper in rows.each():
+        linear = proto.constraints.add().linear
+        linear.vars.extend(columns)
+        linear.coeffs.extend(coefficients)
+        linear.domain.extend((lower, upper))
+
+
+def _solve(cp_model: Any, solver: Any, model: Any, f: Formulation) -> ModelAnswer:
+    class FirstObjective(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
+        units: int | None = None
+
+        def on_solution_callback(self) -> None:
+            if self.units is None:
+                self.units = round(self.objective_value)
+
+    first = FirstObjective()
+    status = solver.solve(model, first)
+    message = f"CP-SAT: {solver.status_name(status)}"
+    if status in (cp_model.INFEASIBLE, cp_model.MODEL_INVALID):
+        # The start is a solution, unless it breaks a rule or the given bound is above it.
+        return ModelAnswer(None, Fraction(0), message=f"{message}; the start does not fit")
+    units = max(ceil(solver.best_objective_bound - BOUND_NOISE), f.lower_bound)
+    found = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
+    return ModelAnswer(
+        physical_to_logical=to_plan(f, _values(solver)) if found else None,
+        lower_bound=f.scale.to_bound(units),
+        first_objective=None if first.units is None else f.scale.to_load(first.units),
+        message=message,
+    )
+
+
+def _values(solver: Any) -> np.ndarray:
+    return np.fromiter(solver.response_proto.solution, dtype=np.int64)
+
+
+def _import_cp_model() -> Any:
+    try:
+        from ortools.sat.python import cp_model
+    except ImportError as error:
+        raise MissingDependency("ortools", "cpsat") from error
+    return cp_model

@@ -1,0 +1,37 @@
+"""What every model checks before it begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eplb_opt import checker, scoring
+from eplb_opt.errors import ProblemError
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    import numpy as np
+
+    from eplb_opt.problem import Problem
+
+
+def worth_of_start(problem: Problem, start: np.ndarray) -> Fraction:
+    """The largest GPU load of a valid start, the upper bound that a model rests on.
+
+    A start that breaks a rule could lie below the optimum; all counts derived from it would
+    be too narrow, and the model's bound false.
+
+    Raises
+    ------
+    ProblemError
+        For a problem of several layers.
+    PlanError
+        For a start that breaks a rule.
+    """
+    if problem.num_layers != 1:
+        raise ProblemError(
+            f"A model takes one layer, not {problem.num_layers}; use problem.layer()."
+        )
+    placed = start[None, :]
+    checker.check(problem, placed)
+    return scoring.largest_gpu_loads(problem.load, placed, problem.num_gpus)[0]

@@ -1,0 +1,278 @@
+"""The main job: heuristics, bounds, models, check - within one time budget."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from eplb_opt.arrays import as_int
+from eplb_opt.bounds import Bound, flat_bounds, hierarchical_bound
+from eplb_opt.deadline import Deadline
+from eplb_opt.errors import ProblemError
+from eplb_opt.incumbents import Incumbents
+from eplb_opt.models import get_model
+from eplb_opt.moves import moved_slots
+from eplb_opt.plan import Plan, as_plan
+from eplb_opt.portfolio import Budget, Outcome, Portfolio, Step, Task
+from eplb_opt.problem import Problem
+from eplb_opt.result import HistoryPoint, Result, Status
+from eplb_opt.search import starts
+
+if TYPE_CHECKING:
+    from eplb_opt.models.answer import LayerModel
+
+
+class _Default(Enum):
+    TIME_LIMIT = 10.0
+
+
+DEFAULT_TIME_LIMIT: Final = _Default.TIME_LIMIT
+
+#: Published heuristics take tens of milliseconds a model; below this a start is not worth them.
+PUBLISHED_STARTS_SECONDS = 0.5
+#: Layers whose hierarchical bound is computed between two looks at the clock.
+BOUND_CHUNK = 4
+
+Progress = Callable[[HistoryPoint], None]
+
+
+def plan(
+    problem: Problem,
+    *,
+    time_limit: float | _Default | None = DEFAULT_TIME_LIMIT,
+    effort: int | None = None,
+    target_gap: float = 0.0,
+    current: Any = None,
+    model: str = "cpsat",
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """The best plan that the budget allows, with a proven bound.
+
+    Parameters
+    ----------
+    problem
+        Loads and topology.
+    time_limit
+        Seconds from the call to the return, 10 by default; None for no limit. 0 asks for the best
+        of the heuristics that are loaded and no search (milliseconds to tenths of a second).
+    effort
+        Counted work a layer instead of time, at least 0: the same answer on any machine and at
+        any number of workers. Excludes `time_limit`.
+    target_gap
+        Layers are left alone once objective / bound - 1 is at or below it.
+    current
+        The plan in force, a Plan or [num_layers, num_slots] ids (-1 for an empty slot). It is a
+        start where it is valid, and `Result.moves` counts against it.
+    model
+        The exact model for the layers with the largest gaps; a name in `models.MODELS`.
+    seed
+        Of the solvers' randomness.
+    workers
+        Layers worked on at a time; by default the cores this process may use.
+    progress
+        Called with a `HistoryPoint` after each stage, in the caller's thread.
+
+    Returns
+    -------
+    A checked plan, always: when the time is up, a solver fails or a package is missing, the best so
+    far, with `status`, `stop_reason` and `messages` saying so.
+
+    Raises
+    ------
+    ProblemError
+        For an argument that cannot be used.
+    """
+    started = time.monotonic()
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"plan() takes an eplb_opt.Problem, not {type(problem).__name__}.")
+    budget, limit = _budget(time_limit, effort, target_gap, seed, workers)
+    solve = get_model(model)
+    call = _Call(problem, started, limit, budget, progress)
+    call.add_current(current)
+    call.add_published_starts()
+    call.add_hierarchical_bounds()
+    return call.finish([_model_step(model, solve)])
+
+
+@dataclass(eq=False)
+class _Call:
+    """One call's state, from the first plan to the result."""
+
+    problem: Problem
+    started: float
+    limit: float | None
+    budget: Budget
+    progress: Progress | None
+
+    def __post_init__(self) -> None:
+        self.messages: list[str] = []
+        self.current: Plan | None = None
+        first = starts.first_plan(self.problem)
+        scoring_began = time.monotonic()
+        self.incumbents = Incumbents(self.problem, first, flat_bounds(self.problem), self.started)
+        # The output is scored and checked once more; that time belongs to the budget.
+        reserve = 2 * (time.monotonic() - scoring_began) + 0.002
+        self.budget = Budget(
+            self.budget.deadline.earlier(reserve),
+            self.budget.effort,
+            self.budget.target_gap,
+            self.budget.workers,
+            self.budget.seed,
+        )
+        self.note("greedy")
+
+    def note(self, stage: str) -> None:
+        """Record the state and tell the caller."""
+        point = self.incumbents.record(stage)
+        if self.progress is not None:
+            self.progress(point)
+
+    def add_current(self, current: Any) -> None:
+        """The plan in force competes where it is a valid one, and moves are counted against it."""
+        if current is None:
+            return
+        self.current = (
+            current if isinstance(current, Plan) else Plan(current, self.problem.num_gpus)
+        )
+        wanted = (self.problem.num_layers, self.problem.num_slots, self.problem.num_gpus)
+        held = (self.current.num_layers, self.current.num_slots, self.current.num_gpus)
+        if held != wanted:
+            raise ProblemError(
+                f"current has {held[0]} layers, {held[1]} slots and {held[2]} GPUs; the problem "
+                f"has {wanted[0]}, {wanted[1]} and {wanted[2]}."
+            )
+        try:
+            valid = as_plan(self.current, self.problem)
+        except ValueError as error:
+            self.messages.append(f"current is no start: {error}")
+        else:
+            self.incumbents.offer_plans(valid.physical_to_logical)
+            self.note("current")
+
+    def add_published_starts(self) -> None:
+        """Let the published heuristics compete where there is time for them."""
+        if self.budget.effort is not None:
+            return  # whether torch is installed must not change a reproducible answer
+        for name, make in starts.published_starts(self.problem).items():
+            if not self._time_for_published():
+                return
+            try:
+                self.incumbents.offer_plans(make())
+            except ImportError as error:
+                self.messages.append(str(error))
+                return
+            except Exception as error:  # a start that fails costs nothing but itself
+                self.messages.append(f"{name} failed: {type(error).__name__}: {error}")
+            self.note(name)
+
+    def _time_for_published(self) -> bool:
+        if self.limit == 0:
+            return starts.torch_is_loaded()
+        needed = PUBLISHED_STARTS_SECONDS
+        if not starts.torch_is_loaded():
+            needed += starts.TORCH_IMPORT_SECONDS
+        return self.budget.deadline.remaining > needed
+
+    def add_hierarchical_bounds(self) -> None:
+        """Raise the flat bounds by the best partition of groups over nodes, layer by layer."""
+        if not self.problem.is_hierarchical:
+            return
+        for layer_idx in range(self.problem.num_layers):
+            if self.budget.deadline.expired:
+                break
+            value = hierarchical_bound(self.problem.layer(layer_idx))[0]
+            self.incumbents.offer_layer(layer_idx, bound=Bound(value, "hierarchy"))
+        self.note("hierarchy")
+
+    def finish(self, steps: list[Step]) -> Result:
+        """Spend what is left on the steps, check, and answer."""
+        portfolio = Portfolio(self.incumbents, steps, self.budget, self.note, self.messages)
+        stop_reason = portfolio.run()
+        pairs = self.incumbents.pairs()
+        worked_on = portfolio.worked_on()
+        placed = self.incumbents.placed.copy()
+        answer = Plan(placed, self.problem.num_gpus, self.problem.num_experts)
+        answer.check(self.problem)
+        return Result(
+            plan=answer,
+            problem=self.problem,
+            bounds=pairs,
+            status=[str(_status(pair.is_closed, i in worked_on)) for i, pair in enumerate(pairs)],
+            bound_source=[bound.source for bound in self.incumbents.bounds],
+            stop_reason=str(stop_reason),
+            elapsed=time.monotonic() - self.started,
+            messages=tuple(self.messages),
+            moves=moved_slots(self.current, answer) if self.current is not None else None,
+            history=tuple(self.incumbents.history),
+        )
+
+
+def _status(is_closed: bool, was_worked_on: bool) -> Status:
+    if is_closed:
+        return Status.OPTIMAL
+    return Status.FEASIBLE if was_worked_on else Status.HEURISTIC
+
+
+def _model_step(name: str, solve: LayerModel) -> Step:
+    """An exact model as a step of the portfolio."""
+
+    def run(task: Task) -> Outcome:
+        answer = solve(
+            task.problem,
+            task.start,
+            task.lower_bound,
+            task.deadline,
+            effort=task.effort,
+            seed=task.seed,
+        )
+        return Outcome(
+            answer.physical_to_logical,
+            Bound(answer.lower_bound, name),
+            refused=answer.refused,
+            message=f"{name}: {answer.message}" if answer.refused else "",
+        )
+
+    return Step(name, run)
+
+
+def _budget(
+    time_limit: float | _Default | None,
+    effort: int | None,
+    target_gap: float,
+    seed: int,
+    workers: int | None,
+) -> tuple[Budget, float | None]:
+    """The call's budget and its time limit, None where time does not count."""
+    if effort is not None and not isinstance(time_limit, _Default) and time_limit is not None:
+        raise ProblemError(f"time_limit={time_limit} and effort={effort} exclude each other.")
+    limit = time_limit.value if isinstance(time_limit, _Default) else time_limit
+    limit = None if effort is not None else _seconds(limit)
+    if effort is not None:
+        effort = as_int(effort, "effort", least=0)
+    gap = _number(target_gap, "target_gap")
+    workers = len(os.sched_getaffinity(0)) if workers is None else as_int(workers, "workers")
+    seed = as_int(seed, "seed", least=0)
+    return Budget(Deadline.after(limit), effort, gap, workers, seed), limit
+
+
+def _seconds(limit: float | None) -> float | None:
+    if limit is None or limit == math.inf:
+        return None
+    return _number(limit, "time_limit")
+
+
+def _number(value: float, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise ProblemError(f"{name}={value!r} is no number.")
+    if not 0 <= value < math.inf:
+        raise ProblemError(f"{name}={value} must be finite and at least 0.")
+    return float(value)

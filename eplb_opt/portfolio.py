@@ -1,0 +1,267 @@
+"""Layers, steps and cores under one budget: whose turn it is, and for how long."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from eplb_opt.deadline import Deadline
+from eplb_opt.errors import MissingDependency
+from eplb_opt.result import StopReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from fractions import Fraction
+
+    import numpy as np
+
+    from eplb_opt.bounds import Bound
+    from eplb_opt.incumbents import Incumbents
+    from eplb_opt.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One turn of one step on one layer.
+
+    Parameters
+    ----------
+    problem
+        Of that layer alone.
+    start
+        int64 [num_slots], its best plan so far.
+    objective, lower_bound
+        What is known, in integer units.
+    deadline
+        The end of the turn.
+    effort
+        Counted work of the turn; None under a clock.
+    seed, attempt
+        Of randomness; how many turns this step has had on this layer.
+    """
+
+    problem: Problem
+    start: np.ndarray
+    objective: Fraction
+    lower_bound: Fraction
+    deadline: Deadline
+    effort: int | None
+    seed: int
+    attempt: int
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a turn brought: a plan ([num_slots]) and a bound where there is one.
+
+    `finished` says that another turn of this step on this layer cannot help, `refused` that
+    it did not even try, for the reason in `message`.
+    """
+
+    placed: np.ndarray | None = None
+    bound: Bound | None = None
+    finished: bool = False
+    refused: bool = False
+    message: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A way to improve a layer.
+
+    Parameters
+    ----------
+    name
+        For messages and the history.
+    run
+        The work itself; called from worker threads.
+    min_seconds
+        A turn under a clock is at least this long (and ends with the call's deadline).
+    max_attempts
+        Turns a layer may get.
+    """
+
+    name: str
+    run: Callable[[Task], Outcome]
+    min_seconds: float = 1.0
+    max_attempts: int = 4
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a call may spend.
+
+    Parameters
+    ----------
+    deadline
+        Of the call, with what the output costs already taken off.
+    effort
+        Counted work a layer, or None.
+    target_gap
+        A layer at or below it is left alone.
+    workers
+        Layers worked on at a time.
+    seed
+        Of every step's randomness.
+    """
+
+    deadline: Deadline
+    effort: int | None = None
+    target_gap: float = 0.0
+    workers: int = 1
+    seed: int = 0
+
+
+@dataclass(eq=False)
+class Portfolio:
+    """Gives turns to the layers with the largest gaps until the budget is spent.
+
+    A layer's claim to the next turn is gap / (1 + 0.2 turns it had): the plain largest gap would
+    starve the others where the bound is to blame. Under `effort` every open layer gets every
+    step once, from its own state alone, so that the answer does not depend on the clock.
+    """
+
+    incumbents: Incumbents
+    steps: Sequence[Step]
+    budget: Budget
+    on_event: Callable[[str], None] = lambda stage: None
+    messages: list[str] = field(default_factory=list)
+    _turns: Counter[tuple[int, str]] = field(default_factory=Counter)
+    _finished: set[tuple[int, str]] = field(default_factory=set)
+    _broken: set[str] = field(default_factory=set)
+    _answered: set[int] = field(default_factory=set)
+    _running: dict[Future[Outcome], tuple[int, Step]] = field(default_factory=dict)
+
+    def run(self) -> StopReason:
+        """Work until all layers are done, nothing is left to try, or the time is up."""
+        pool = ThreadPoolExecutor(self.budget.workers, thread_name_prefix="eplb-opt")
+        try:
+            while not self.budget.deadline.expired:
+                self._hand_out(pool)
+                if not self._running:
+                    return self._why_done()
+                self._collect()
+            return StopReason.TIME_LIMIT if self._open_layers() else self._why_done()
+        finally:
+            # Late threads are never waited for; each step ends by itself at its own deadline.
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def worked_on(self) -> set[int]:
+        """Layers that any step has answered for."""
+        return set(self._answered)
+
+    def _hand_out(self, pool: ThreadPoolExecutor) -> None:
+        while len(self._running) < self.budget.workers:
+            chosen = self._next_turn()
+            if chosen is None:
+                return
+            layer_idx, step = chosen
+            task = self._task(layer_idx, step)
+            self._turns[layer_idx, step.name] += 1
+            self._running[pool.submit(step.run, task)] = chosen
+
+    def _collect(self) -> None:
+        left = self.budget.deadline.remaining
+        done, _ = wait(
+            self._running, None if math.isinf(left) else left, return_when=FIRST_COMPLETED
+        )
+        for future in done:
+            layer_idx, step = self._running.pop(future)
+            try:
+                self._take(layer_idx, step, future.result())
+            except MissingDependency as error:
+                self._give_up(step, str(error))
+            except Exception as error:  # a fault in a solver never costs the caller the answer
+                self._give_up(step, f"{step.name} failed: {type(error).__name__}: {error}")
+            self.on_event(step.name)
+
+    def _take(self, layer_idx: int, step: Step, outcome: Outcome) -> None:
+        self.incumbents.offer_layer(layer_idx, outcome.placed)
+        self.incumbents.offer_layer(layer_idx, bound=outcome.bound)
+        if not outcome.refused:
+            self._answered.add(layer_idx)
+        if outcome.finished or outcome.refused:
+            self._finished.add((layer_idx, step.name))
+        if outcome.message and outcome.message not in self.messages:
+            self.messages.append(outcome.message)
+
+    def _give_up(self, step: Step, message: str) -> None:
+        self._broken.add(step.name)
+        if message not in self.messages:
+            self.messages.append(message)
+
+    def _next_turn(self) -> tuple[int, Step] | None:
+        busy = {layer_idx for layer_idx, _ in self._running.values()}
+        choices = [
+            (self._claim(layer_idx), -layer_idx, step)
+            for layer_idx in self._open_layers()
+            if layer_idx not in busy and (step := self._next_step(layer_idx)) is not None
+        ]
+        if not choices:
+            return None
+        _, negative_idx, step = max(choices, key=lambda choice: choice[:2])
+        return -negative_idx, step
+
+    def _next_step(self, layer_idx: int) -> Step | None:
+        """The step with the fewest turns on this layer so far; ties in the order of the table."""
+        left = [
+            step
+            for step in self.steps
+            if step.name not in self._broken
+            and (layer_idx, step.name) not in self._finished
+            and self._turns[layer_idx, step.name] < self._max_turns(step)
+        ]
+        return min(left, key=lambda s: self._turns[layer_idx, s.name], default=None)
+
+    def _max_turns(self, step: Step) -> int:
+        if self.budget.effort is not None:
+            return 1
+        return step.max_attempts
+
+    def _claim(self, layer_idx: int) -> float:
+        turns = sum(self._turns[layer_idx, step.name] for step in self.steps)
+        return self.incumbents.gap(layer_idx) / (1 + 0.2 * turns)
+
+    def _open_layers(self) -> list[int]:
+        pairs = self.incumbents.pairs()
+        return [
+            i
+            for i, pair in enumerate(pairs)
+            if not pair.is_closed and pair.gap > self.budget.target_gap
+        ]
+
+    def _task(self, layer_idx: int, step: Step) -> Task:
+        attempt = self._turns[layer_idx, step.name]
+        pair = self.incumbents.pairs()[layer_idx]
+        return Task(
+            problem=self.incumbents.problem.layer(layer_idx),
+            start=self.incumbents.placed[layer_idx].copy(),
+            objective=pair.objective,
+            lower_bound=pair.lower,
+            deadline=self._turn_deadline(step, attempt),
+            effort=self.budget.effort,
+            seed=self.budget.seed + attempt,
+            attempt=attempt,
+        )
+
+    def _turn_deadline(self, step: Step, attempt: int) -> Deadline:
+        """An even share of the time left, longer with each attempt; never past the call's end."""
+        if self.budget.effort is not None:
+            return self.budget.deadline
+        left = self.budget.deadline.remaining
+        share = 0.0 if math.isinf(left) else left * self.budget.workers / len(self._open_layers())
+        turn = Deadline.after(max(share, step.min_seconds * 2**attempt))
+        return min(turn, self.budget.deadline, key=lambda d: d.at)
+
+    def _why_done(self) -> StopReason:
+        pairs = self.incumbents.pairs()
+        if all(pair.is_closed for pair in pairs):
+            return StopReason.OPTIMAL
+        if all(pair.is_closed or pair.gap <= self.budget.target_gap for pair in pairs):
+            return StopReason.TARGET_GAP
+        if self.budget.effort is not None:
+            return StopReason.EFFORT
+        return StopReason.EXHAUSTED

@@ -1,0 +1,1 @@
+"""Results as tables: data first, then how it is drawn."""

@@ -1,0 +1,204 @@
+"""What a call found and what it proved; the two cannot contradict each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.rounding import round_down, round_up
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eplb_opt.bounds import Bound
+    from eplb_opt.plan import Plan
+    from eplb_opt.problem import Problem
+
+
+class Status(StrEnum):
+    """What is known of a layer's plan."""
+
+    OPTIMAL = "optimal"  # proven: the bound equals the objective
+    FEASIBLE = "feasible"  # something stronger than a heuristic has worked on it
+    HEURISTIC = "heuristic"  # there was no time, or no means, to improve on it
+
+
+class StopReason(StrEnum):
+    """Why the call ended."""
+
+    OPTIMAL = "optimal"
+    TARGET_GAP = "target_gap"
+    TIME_LIMIT = "time_limit"
+    EFFORT = "effort"
+    EXHAUSTED = "exhausted"  # no stage had anything left to try
+
+
+@dataclass(frozen=True)
+class ObjectiveBounds:
+    """Largest GPU load of a layer and its proven lower bound, exact.
+
+    Raises
+    ------
+    ValueError
+        When the bound exceeds the objective: one of them would be false.
+    """
+
+    objective: Fraction
+    lower: Fraction
+
+    def __post_init__(self) -> None:
+        if self.lower > self.objective:
+            raise ValueError(f"lower bound {self.lower} exceeds the objective {self.objective}.")
+
+    @property
+    def is_closed(self) -> bool:
+        return self.lower == self.objective
+
+    @property
+    def gap(self) -> float:
+        """Objective over bound, less 1, rounded up; 0 where equal, infinity for a bound of 0."""
+        if self.is_closed:
+            return 0.0
+        return round_up(self.objective / self.lower - 1) if self.lower else np.inf
+
+
+@dataclass(frozen=True)
+class HistoryPoint:
+    """The state of the whole model at some moment.
+
+    Parameters
+    ----------
+    seconds
+        Since the call.
+    stage
+        What had just been done.
+    objective, lower_bound
+        Sums over the layers, in the caller's unit.
+    """
+
+    seconds: float
+    stage: str
+    objective: float
+    lower_bound: float
+
+    @property
+    def gap(self) -> float:
+        """Of the model; infinity while nothing is proven."""
+        if self.objective <= self.lower_bound:
+            return 0.0
+        return self.objective / self.lower_bound - 1 if self.lower_bound else np.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A checked plan with what is proven about it.
+
+    Parameters
+    ----------
+    plan
+        It has passed the independent checker.
+    bounds
+        Objective and lower bound a layer, in the problem's integer units.
+    problem
+        What was planned.
+    status, bound_source
+        One a layer: see `Status`, and which bound proved it.
+    stop_reason
+        Why the call ended; see `StopReason`.
+    elapsed
+        Seconds from the call to the return.
+    messages
+        What went wrong without costing the answer: a missing package, a solver's fault.
+    moves
+        int64 [num_layers], slots whose expert is new on its GPU, or None without a current plan.
+    history
+        The incumbent and the bound over time.
+    """
+
+    plan: Plan
+    problem: Problem
+    bounds: tuple[ObjectiveBounds, ...]
+    status: list[str]
+    bound_source: list[str]
+    stop_reason: str
+    elapsed: float
+    messages: tuple[str, ...] = ()
+    moves: np.ndarray | None = None
+    history: tuple[HistoryPoint, ...] = field(default=(), repr=False)
+
+    @property
+    def objective(self) -> np.ndarray:
+        """The largest GPU load, float64 [num_layers], caller's unit, rounded up."""
+        return objective_in_caller_units(self.problem, [b.objective for b in self.bounds])
+
+    @property
+    def lower_bound(self) -> np.ndarray:
+        """The proven lower bound, float64 [num_layers], caller's unit, rounded down."""
+        return bound_in_caller_units(self.problem, [b.lower for b in self.bounds])
+
+    @property
+    def gap(self) -> np.ndarray:
+        """Objective over bound, less 1, float64 [num_layers]; exactly 0 where they are equal."""
+        return layer_gaps(self.bounds)
+
+    @property
+    def model_gap(self) -> float:
+        """Sum of the objectives over the sum of the bounds, less 1; 0 where all are equal."""
+        return model_gap(self.problem, self.bounds)
+
+    @property
+    def balancedness(self) -> np.ndarray:
+        """Mean over largest GPU load, float64 [num_layers]; 1 for a layer without load."""
+        return balancedness(self.problem, [b.objective for b in self.bounds])
+
+
+def layer_gaps(pairs: Sequence[ObjectiveBounds]) -> np.ndarray:
+    """Objective over bound, less 1, float64 [num_layers]; exactly 0 where they are equal."""
+    return np.array([pair.gap for pair in pairs])
+
+
+def model_gap(problem: Problem, pairs: Sequence[ObjectiveBounds]) -> float:
+    """Sum of the objectives over the sum of the bounds, less 1, from exact sums rounded up."""
+    units = [problem.unit(layer_idx) for layer_idx in range(problem.num_layers)]
+    objective = sum((p.objective * u for p, u in zip(pairs, units, strict=True)), Fraction(0))
+    lower = sum((p.lower * u for p, u in zip(pairs, units, strict=True)), Fraction(0))
+    return ObjectiveBounds(objective, lower).gap
+
+
+def balancedness(problem: Problem, objective: list[Fraction]) -> np.ndarray:
+    """Mean over largest GPU load, float64 [num_layers]; 1 for a layer without load."""
+    totals = problem.load.sum(axis=1).tolist()
+    return np.array(
+        [
+            float(total / (problem.num_gpus * peak)) if peak else 1.0
+            for total, peak in zip(totals, objective, strict=True)
+        ]
+    )
+
+
+def objective_in_caller_units(problem: Problem, objective: list[Fraction]) -> np.ndarray:
+    """Integer-unit objectives as floats that are not below the truth, [num_layers]."""
+    # A load that was rounded down lacks less than a unit, on each slot of the heaviest GPU.
+    lacking = problem.rounded.astype(np.int64) * problem.slots_per_gpu
+    return np.array(
+        [round_up((value + int(lacking[i])) * problem.unit(i)) for i, value in enumerate(objective)]
+    )
+
+
+def bound_in_caller_units(problem: Problem, lower: list[Fraction]) -> np.ndarray:
+    """Integer-unit bounds as floats that are not above the truth, [num_layers].
+
+    Loads are rounded down, and less load never raises the optimum, so the bound holds as it is.
+    """
+    return np.array([round_down(value * problem.unit(i)) for i, value in enumerate(lower)])
+
+
+def objective_bounds(objective: list[Fraction], lower: list[Bound]) -> tuple[ObjectiveBounds, ...]:
+    """Pair the layers' objectives with their bounds."""
+    return tuple(
+        ObjectiveBounds(peak, bound.value) for peak, bound in zip(objective, lower, strict=True)
+    )

@@ -1,0 +1,66 @@
+"""What a placement is worth, in exact rationals.
+
+Shares no code with the exact models or the search: they propose, this module says.
+"""
+
+from collections import Counter
+from fractions import Fraction
+from math import lcm
+
+import numpy as np
+
+#: Far above the rounding of a float64 sum of some thousand terms (1e-12), far below any real gap.
+FLOAT_DOUBT = 1e-9
+
+
+def replica_counts(physical_to_logical: np.ndarray, num_experts: int) -> np.ndarray:
+    """Replicas of each expert, int64 [num_layers, num_experts]."""
+    num_layers = physical_to_logical.shape[0]
+    labels = physical_to_logical + np.arange(num_layers)[:, None] * num_experts
+    counts = np.bincount(labels.ravel(), minlength=num_layers * num_experts)
+    return counts.astype(np.int64).reshape(num_layers, num_experts)
+
+
+def gpu_loads(load: np.ndarray, physical_to_logical: np.ndarray, num_gpus: int) -> np.ndarray:
+    """GPU loads, float64 [num_layers, num_gpus]: for looking at, never for claims."""
+    counts = replica_counts(physical_to_logical, load.shape[1])
+    share = load / np.maximum(counts, 1)
+    replicas = np.take_along_axis(share, physical_to_logical, axis=1)
+    return np.asarray(replicas.reshape(len(load), num_gpus, -1).sum(axis=2))
+
+
+def largest_gpu_loads(
+    load: np.ndarray, physical_to_logical: np.ndarray, num_gpus: int
+) -> list[Fraction]:
+    """The largest GPU load of each layer, exactly.
+
+    Parameters
+    ----------
+    load
+        int64 [num_layers, num_experts].
+    physical_to_logical
+        int64 [num_layers, num_slots], every expert at least once.
+    num_gpus
+        Slot p is on GPU p // (num_slots // num_gpus).
+
+    Returns
+    -------
+    One rational a layer, in units of the loads.
+    """
+    counts = replica_counts(physical_to_logical, load.shape[1])
+    rough = gpu_loads(load, physical_to_logical, num_gpus)
+    # Floats only choose which GPUs can be the heaviest; each of those is then added up exactly.
+    doubtful = rough >= rough.max(axis=1, keepdims=True) * (1 - FLOAT_DOUBT)
+    placed = physical_to_logical.reshape(len(load), num_gpus, -1)
+    return [
+        max(_exact_loads(load[row], counts[row], placed[row, doubtful[row]]))
+        for row in range(len(load))
+    ]
+
+
+def _exact_loads(load: np.ndarray, count: np.ndarray, gpus: np.ndarray) -> set[Fraction]:
+    """Exact loads of the given GPUs ([num, slots_per_gpu] expert ids) of one layer."""
+    held = {tuple(sorted(Counter(gpu).items())) for gpu in gpus.tolist()}
+    denominator = lcm(*{int(c) for c in count[gpus].ravel()})
+    weight = {int(e): int(load[e]) * (denominator // int(count[e])) for e in np.unique(gpus)}
+    return {Fraction(sum(weight[e] * times for e, times in gpu), denominator) for gpu in held}

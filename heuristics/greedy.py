@@ -1,0 +1,122 @@
+"""Our greedy: the reference's counts, loads and maps from compiled loops.
+
+The sorts are numpy's, which use the vector units; the loops between them are
+numba's. Without numba the same answers come from `greedy_numpy`.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from heuristics import greedy_kernels, greedy_numpy
+from heuristics.compiled import compile_kernel
+from heuristics.door import admit_array, admit_tensor, is_tensor
+from heuristics.errors import MissingDependency
+from heuristics.layout import make_layout
+from heuristics.maps import Maps, complete, to_device
+from heuristics.stages import node_members, node_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from heuristics.layout import Layout
+
+SPLIT = "void(float32[:,::1],uint64[:,::1],int64,int64[:,::1],int64[:,::1],uint64[:,::1])"
+PACK = "void(uint64[:,::1],int64[:,::1],int64,int64[:,::1])"
+WRITE = "void(int64[:,::1],int64[:,::1],int64[:,::1],int64[:,::1],int64[:,:,::1],int64[:,::1])"
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The three compiled loops."""
+
+    split: Callable[..., None]
+    pack: Callable[..., None]
+    write_maps: Callable[..., None]
+
+
+@functools.cache
+def warmup() -> Kernels:
+    """Load or compile the kernels, seconds when they are cold; later calls are free.
+
+    Raises
+    ------
+    MissingDependency
+        If numba is not installed.
+    """
+    return Kernels(
+        compile_kernel(greedy_kernels.split, SPLIT),
+        compile_kernel(greedy_kernels.pack, PACK),
+        compile_kernel(greedy_kernels.write_maps, WRITE),
+    )
+
+
+def is_warm() -> bool:
+    """Tell whether a call would start at once, without compiling."""
+    return warmup.cache_info().currsize > 0
+
+
+def sort_keys(weight: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """(load, index counted down) of every expert, ascending in each row."""
+    low = np.arange(weight.shape[1], dtype=np.uint64) ^ greedy_kernels.LOW
+    keys = weight.view(np.uint32).astype(np.uint64)
+    keys <<= greedy_kernels.SHIFT
+    keys |= low
+    keys.sort(axis=1)
+    return keys
+
+
+def solve(weight: NDArray[np.float32], layout: Layout, kernels: Kernels) -> Maps:
+    """Decide and write all three maps; see `rebalance_experts`."""
+    num_layers, num_experts = weight.shape
+    members = node_members(weight, layout, greedy_numpy.balanced_packing)
+    rows = weight if layout.num_groups == 1 else node_weights(weight, members)
+    slots = (len(rows), layout.node_slots)
+    counts = np.empty(rows.shape, dtype=np.int64)
+    owner = np.empty(slots, dtype=np.int64)
+    keys = np.empty(slots, dtype=np.uint64)
+    kernels.split(rows, sort_keys(rows), layout.node_slots, counts, owner, keys)
+    placed = owner
+    if layout.node_slots > layout.node_gpus:  # else replica i goes to GPU i
+        keys.sort(axis=1)
+        placed = np.empty(slots, dtype=np.int64)
+        kernels.pack(keys, owner, layout.node_gpus, placed)
+    phy2log = np.empty((num_layers, layout.num_slots), dtype=np.int64)
+    log2phy = np.full((num_layers, num_experts, counts.max()), -1, dtype=np.int64)
+    logcnt = np.empty((num_layers, num_experts), dtype=np.int64)
+    kernels.write_maps(placed, members, counts, phy2log, log2phy, logcnt)
+    return phy2log, log2phy, logcnt
+
+
+def solve_anywhere(weight: NDArray[np.float32], layout: Layout) -> Maps:
+    """Decide with the kernels, or in numpy where they cannot be had."""
+    try:
+        kernels = warmup()
+    except MissingDependency:
+        return complete(greedy_numpy.solve(weight, layout), layout.num_experts, None)
+    return solve(weight, layout, kernels)
+
+
+def rebalance_experts(
+    weight: Any, num_replicas: int, num_groups: int, num_nodes: int, num_gpus: int
+) -> Maps:
+    """Place replicas of all experts, as the reference does, in well under a millisecond.
+
+    Parameters, returns and errors are those of `heuristics.table.Heuristic`;
+    log2phy is as wide as the largest count. Computed on the host whatever the
+    weight's device; the maps return to it.
+    """
+    if not is_tensor(weight):
+        load = admit_array(weight)
+        layout = make_layout(load.shape[1], num_replicas, num_groups, num_nodes, num_gpus)
+        return solve_anywhere(load, layout)
+    tensor = admit_tensor(weight)
+    layout = make_layout(tensor.shape[1], num_replicas, num_groups, num_nodes, num_gpus)
+    maps = solve_anywhere(tensor.cpu().numpy(), layout)
+    return to_device(maps, tensor.device)

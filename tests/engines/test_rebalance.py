@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+import eplb_opt
+from eplb_opt import Problem, ProblemError
+
+WEIGHT = np.array([[90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86]])
+
+
+def test_the_drop_in_answers_in_the_callers_kind():
+    torch = pytest.importorskip("torch")
+    maps = eplb_opt.rebalance_experts(torch.tensor(WEIGHT), 16, 4, 2, 8, effort=0)
+    assert all(isinstance(m, torch.Tensor) and m.dtype == torch.int64 for m in maps)
+    arrays = eplb_opt.rebalance_experts(WEIGHT, 16, 4, 2, 8, effort=0)
+    assert all(isinstance(m, np.ndarray) and m.flags.writeable for m in arrays)
+    for tensor, array in zip(maps, arrays, strict=True):
+        assert (tensor.numpy() == array).all()
+
+
+def test_the_drop_in_is_hierarchical_only_where_groups_divide():
+    nodes, flat = Problem(WEIGHT, 16, 8, 2, 4), Problem(WEIGHT, 16, 8)
+    hierarchical = eplb_opt.rebalance_experts(WEIGHT, 16, 4, 2, 8, time_limit=30)
+    assert eplb_opt.evaluate(nodes, hierarchical[0]).objective[0] == 151
+    fallen_back = eplb_opt.rebalance_experts(WEIGHT, 16, 3, 2, 8, time_limit=30)
+    assert eplb_opt.evaluate(flat, fallen_back[0]).objective[0] == 136
+
+
+def test_the_maps_agree_with_each_other():
+    physical, logical, count = eplb_opt.rebalance_experts(WEIGHT, 16, 1, 1, 8, effort=0)
+    for expert in range(12):
+        slots = [s for s in logical[0, expert].tolist() if s >= 0]
+        assert len(slots) == count[0, expert]
+        assert all(physical[0, s] == expert for s in slots)
+
+
+def test_bad_weights_are_refused():
+    with pytest.raises(ProblemError, match="negative"):
+        eplb_opt.rebalance_experts(-WEIGHT, 16, 1, 1, 8)

@@ -1,0 +1,111 @@
+"""The exact optimum of tiny problems by trying everything; shares no code with the library."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cache
+from itertools import combinations
+from math import lcm
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eplb_opt.problem import Problem
+
+
+def optimum(problem: Problem) -> list[Fraction]:
+    """The least possible largest GPU load of every layer, in the problem's integer units."""
+    return [_layer_optimum(problem, [int(w) for w in row]) for row in problem.load]
+
+
+def _layer_optimum(problem: Problem, loads: list[int]) -> Fraction:
+    """Over all ways to share the groups out, the heaviest node; over all of these, the lightest."""
+    if not problem.is_hierarchical:
+        return _flat_optimum(problem, loads, problem.num_gpus)
+    size = len(loads) // problem.num_groups
+    groups = [loads[i * size : (i + 1) * size] for i in range(problem.num_groups)]
+    gpus_per_node = problem.num_gpus // problem.num_nodes
+
+    @cache
+    def node_optimum(members: tuple[int, ...]) -> Fraction:
+        on_node = [w for member in members for w in groups[member]]
+        return _flat_optimum(problem, on_node, gpus_per_node)
+
+    shares = _partitions(tuple(range(len(groups))), len(groups) // problem.num_nodes)
+    return min(max(node_optimum(members) for members in share) for share in shares)
+
+
+def _partitions(items: tuple[int, ...], size: int) -> Iterator[list[tuple[int, ...]]]:
+    """All ways to split the items into sets of that size."""
+    if not items:
+        yield []
+        return
+    for others in combinations(items[1:], size - 1):
+        taken = (items[0], *others)
+        rest = tuple(item for item in items if item not in taken)
+        for share in _partitions(rest, size):
+            yield [taken, *share]
+
+
+def _flat_optimum(problem: Problem, loads: list[int], num_gpus: int) -> Fraction:
+    """Over all counts that add up to the slots, the best placement."""
+    slots_per_gpu = problem.num_slots // problem.num_gpus
+    apart = problem.colocation == "forbid"
+    best: Fraction | None = None
+    for counts in _compositions(len(loads), slots_per_gpu * num_gpus):
+        if apart and max(counts) > num_gpus:
+            continue
+        unit = lcm(*counts)
+        sizes = [w * (unit // c) for w, c in zip(loads, counts, strict=True)]
+        limit = None if best is None else best * unit
+        value = _best_placement(sizes, counts, num_gpus, slots_per_gpu, apart, limit)
+        if value is not None:
+            best = Fraction(value, unit)
+    assert best is not None, "no plan fits the problem"
+    return best
+
+
+def _compositions(parts: int, total: int) -> Iterator[tuple[int, ...]]:
+    """All tuples of `parts` positive integers with that sum."""
+    if parts == 1:
+        yield (total,)
+        return
+    for first in range(1, total - parts + 2):
+        for rest in _compositions(parts - 1, total - first):
+            yield (first, *rest)
+
+
+def _best_placement(
+    sizes: list[int],
+    counts: tuple[int, ...],
+    num_gpus: int,
+    slots_per_gpu: int,
+    apart: bool,
+    limit: Fraction | None,
+) -> int | None:
+    """The least largest GPU load for given replicas; None when none is below the limit.
+
+    Replicas are placed one by one, the heaviest first; equal GPUs are tried once.
+    """
+    replicas = sorted(
+        (e for e, count in enumerate(counts) for _ in range(count)), key=lambda e: (-sizes[e], e)
+    )
+    best: list[Fraction | int | None] = [limit]
+
+    def place(next_idx: int, gpus: tuple[tuple[int, ...], ...]) -> None:
+        if next_idx == len(replicas):
+            best[0] = max(sum(sizes[e] for e in gpu) for gpu in gpus)
+            return
+        expert = replicas[next_idx]
+        for gpu in dict.fromkeys(gpus):
+            if len(gpu) == slots_per_gpu or (apart and expert in gpu):
+                continue
+            if best[0] is not None and sum(sizes[e] for e in gpu) + sizes[expert] >= best[0]:
+                continue
+            others = list(gpus)
+            others.remove(gpu)
+            place(next_idx + 1, tuple(sorted([*others, (*gpu, expert)])))
+
+    place(0, ((),) * num_gpus)
+    return None if best[0] == limit else int(best[0])  # type: ignore[arg-type]

@@ -1,0 +1,48 @@
+"""Small random problems for hypothesis and for loops with a seed."""
+
+from hypothesis import strategies as st
+
+from eplb_opt.problem import Problem
+
+SMALL_LOADS = st.one_of(st.integers(0, 5), st.integers(0, 1000), st.just(0))
+LOADS = st.one_of(SMALL_LOADS, st.integers(0, 2**40))
+
+
+@st.composite
+def flat_problems(draw, max_gpus=4, max_slots=8, colocations=("allow",), loads=LOADS):
+    """One layer, tiny enough for brute force."""
+    num_gpus = draw(st.integers(1, max_gpus))
+    num_experts = draw(st.integers(1, 5))
+    least = -(-num_experts // num_gpus)
+    slots_per_gpu = draw(st.integers(least, max(least, max_slots // num_gpus)))
+    colocation = draw(st.sampled_from(colocations))
+    if colocation == "forbid" and slots_per_gpu > num_experts:
+        slots_per_gpu = num_experts
+    load = draw(st.lists(loads, min_size=num_experts, max_size=num_experts))
+    return Problem([load], slots_per_gpu * num_gpus, num_gpus, colocation=colocation)
+
+
+@st.composite
+def hierarchical_problems(draw, colocations=("allow",), loads=LOADS):
+    """One layer on two nodes, tiny enough for brute force."""
+    num_groups = draw(st.sampled_from([2, 4]))
+    experts_per_group = draw(st.integers(1, 4 // num_groups + 1))
+    gpus_per_node = draw(st.integers(1, 2))
+    experts_per_node = num_groups // 2 * experts_per_group
+    least = -(-experts_per_node // gpus_per_node)
+    slots_per_gpu = draw(st.integers(least, least + 1))
+    colocation = draw(st.sampled_from(colocations))
+    if colocation == "forbid":
+        slots_per_gpu = min(slots_per_gpu, experts_per_node)
+    num_experts = num_groups * experts_per_group
+    load = draw(st.lists(loads, min_size=num_experts, max_size=num_experts))
+    num_gpus = 2 * gpus_per_node
+    return Problem([load], slots_per_gpu * num_gpus, num_gpus, 2, num_groups, colocation)
+
+
+def tiny_problems(colocations=("allow", "forbid"), loads=LOADS):
+    """Flat or hierarchical, with or without co-location."""
+    return st.one_of(
+        flat_problems(colocations=colocations, loads=loads),
+        hierarchical_problems(colocations=colocations, loads=loads),
+    )
