@@ -16,10 +16,11 @@ $(STAMP): pyproject.toml $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement $(LOCK)
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/eplb-opt warmup
 	touch $(STAMP)
 
 plan: $(STAMP)
-	$(BIN)/eplb-opt gap instances/deepseek-v3.npz --gpus 32 --slots 288 --time-limit 20
+	$(BIN)/eplb-opt gap instances/deepseek-v3.npz --gpus 32 --slots 288 --time-limit 10
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2

@@ -11,6 +11,7 @@ from eplb_opt.plan import Plan
 from eplb_opt.planner import plan
 from eplb_opt.problem import Problem
 from eplb_opt.result import Result, Status, StopReason
+from eplb_opt.warmup import warmup
 
 __version__ = "0.1.0"
 
@@ -29,4 +30,5 @@ __all__ = [
     "lower_bound",
     "plan",
     "rebalance_experts",
+    "warmup",
 ]

@@ -14,6 +14,7 @@ from eplb_opt.result import (
     HistoryPoint,
     ObjectiveBounds,
     bound_in_caller_units,
+    objective_bounds,
     objective_in_caller_units,
 )
 
@@ -45,16 +46,19 @@ class Incumbents:
     placed: np.ndarray
     bounds: list[Bound]
     started: float = field(default_factory=time.monotonic)
-    objective: list[Fraction] = field(init=False)
     history: list[HistoryPoint] = field(init=False, default_factory=list)
+    _pairs: list[ObjectiveBounds] = field(init=False, repr=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
         checker.check(self.problem, self.placed)
         self.placed = self.placed.copy()
-        self.objective = self._score(self.placed)
-        for layer_idx, bound in enumerate(self.bounds):
-            ObjectiveBounds(self.objective[layer_idx], bound.value)
+        objective = self._score(self.placed)
+        self._pairs = list(objective_bounds(objective, self.bounds))
+        # Kept beside the exact pairs, for the history is written far more often than they change.
+        lower = [bound.value for bound in self.bounds]
+        self._objective = objective_in_caller_units(self.problem, objective)
+        self._lower = bound_in_caller_units(self.problem, lower)
 
     def offer_plans(self, placed: np.ndarray) -> None:
         """Take the layers of a whole-model plan that are better than what is there.
@@ -68,7 +72,7 @@ class Incumbents:
         objective = self._score(placed)
         with self._lock:
             for layer_idx, value in enumerate(objective):
-                self._take(layer_idx, placed[layer_idx], value)
+                self._take_plan(layer_idx, placed[layer_idx], value)
 
     def offer_layer(
         self, layer_idx: int, placed: np.ndarray | None = None, bound: Bound | None = None
@@ -82,47 +86,53 @@ class Incumbents:
         ValueError
             When the bound exceeds a known plan's objective, so that it is false.
         """
-        layer = self.problem.layer(layer_idx)
         if placed is not None:
+            layer = self.problem.layer(layer_idx)
             rows = np.asarray(placed, dtype=np.int64)[None, :]
             checker.check(layer, rows)
             value = scoring.largest_gpu_loads(layer.load, rows, layer.num_gpus)[0]
             with self._lock:
-                self._take(layer_idx, rows[0], value)
+                self._take_plan(layer_idx, rows[0], value)
         if bound is not None:
             with self._lock:
-                ObjectiveBounds(self.objective[layer_idx], bound.value)
-                if bound.value > self.bounds[layer_idx].value:
-                    self.bounds[layer_idx] = bound
+                self._take_bound(layer_idx, bound)
 
     def gap(self, layer_idx: int) -> float:
         """Objective over bound, less 1, of one layer."""
-        with self._lock:
-            return self._pair(layer_idx).gap
+        return self._pairs[layer_idx].gap
 
     def pairs(self) -> tuple[ObjectiveBounds, ...]:
         """Objective and bound of every layer."""
         with self._lock:
-            return tuple(self._pair(i) for i in range(self.problem.num_layers))
+            return tuple(self._pairs)
 
     def record(self, stage: str) -> HistoryPoint:
         """Note the state of the whole model."""
         with self._lock:
-            objective = objective_in_caller_units(self.problem, self.objective).sum()
-            lower = bound_in_caller_units(self.problem, [b.value for b in self.bounds]).sum()
-        point = HistoryPoint(time.monotonic() - self.started, stage, float(objective), float(lower))
+            objective, lower = float(self._objective.sum()), float(self._lower.sum())
+        point = HistoryPoint(time.monotonic() - self.started, stage, objective, lower)
         self.history.append(point)
         return point
 
     def _score(self, placed: np.ndarray) -> list[Fraction]:
         return scoring.largest_gpu_loads(self.problem.load, placed, self.problem.num_gpus)
 
-    def _pair(self, layer_idx: int) -> ObjectiveBounds:
-        return ObjectiveBounds(self.objective[layer_idx], self.bounds[layer_idx].value)
+    def _take_plan(self, layer_idx: int, placed: np.ndarray, value: Fraction) -> None:
+        known = self._pairs[layer_idx]
+        if value >= known.objective:
+            return
+        # Raises where the plan is below the bound, which is false then.
+        self._pairs[layer_idx] = ObjectiveBounds(value, known.lower)
+        self.placed[layer_idx] = placed
+        layer = self.problem.layer(layer_idx)
+        self._objective[layer_idx] = objective_in_caller_units(layer, [value])[0]
 
-    def _take(self, layer_idx: int, placed: np.ndarray, value: Fraction) -> None:
-        if value < self.bounds[layer_idx].value:
-            ObjectiveBounds(value, self.bounds[layer_idx].value)  # raises: the bound is false
-        if value < self.objective[layer_idx]:
-            self.objective[layer_idx] = value
-            self.placed[layer_idx] = placed
+    def _take_bound(self, layer_idx: int, bound: Bound) -> None:
+        known = self._pairs[layer_idx]
+        pair = ObjectiveBounds(known.objective, bound.value)  # raises where it is false
+        if bound.value <= known.lower:
+            return
+        self._pairs[layer_idx] = pair
+        self.bounds[layer_idx] = bound
+        layer = self.problem.layer(layer_idx)
+        self._lower[layer_idx] = bound_in_caller_units(layer, [bound.value])[0]

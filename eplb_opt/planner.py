@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,16 +17,13 @@ from eplb_opt.bounds import Bound, flat_bounds, hierarchical_bound
 from eplb_opt.deadline import Deadline
 from eplb_opt.errors import ProblemError
 from eplb_opt.incumbents import Incumbents
-from eplb_opt.models import get_model
 from eplb_opt.moves import moved_slots
 from eplb_opt.plan import Plan, as_plan
-from eplb_opt.portfolio import Budget, Outcome, Portfolio, Step, Task
+from eplb_opt.portfolio import Budget, Portfolio, Step
 from eplb_opt.problem import Problem
 from eplb_opt.result import HistoryPoint, Result, Status
 from eplb_opt.search import starts
-
-if TYPE_CHECKING:
-    from eplb_opt.models.answer import LayerModel
+from eplb_opt.steps import make_steps
 
 
 class _Default(Enum):
@@ -95,12 +92,12 @@ def plan(
     if not isinstance(problem, Problem):
         raise ProblemError(f"plan() takes an eplb_opt.Problem, not {type(problem).__name__}.")
     budget, limit = _budget(time_limit, effort, target_gap, seed, workers)
-    solve = get_model(model)
+    steps = make_steps(model)
     call = _Call(problem, started, limit, budget, progress)
     call.add_current(current)
     call.add_published_starts()
     call.add_hierarchical_bounds()
-    return call.finish([_model_step(model, solve)])
+    return call.finish(steps)
 
 
 @dataclass(eq=False)
@@ -220,28 +217,6 @@ def _status(is_closed: bool, was_worked_on: bool) -> Status:
     if is_closed:
         return Status.OPTIMAL
     return Status.FEASIBLE if was_worked_on else Status.HEURISTIC
-
-
-def _model_step(name: str, solve: LayerModel) -> Step:
-    """An exact model as a step of the portfolio."""
-
-    def run(task: Task) -> Outcome:
-        answer = solve(
-            task.problem,
-            task.start,
-            task.lower_bound,
-            task.deadline,
-            effort=task.effort,
-            seed=task.seed,
-        )
-        return Outcome(
-            answer.physical_to_logical,
-            Bound(answer.lower_bound, name),
-            refused=answer.refused,
-            message=f"{name}: {answer.message}" if answer.refused else "",
-        )
-
-    return Step(name, run)
 
 
 def _budget(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.deadline import Deadline
 from eplb_opt.errors import MissingDependency
-from eplb_opt.result import StopReason
+from eplb_opt.result import ObjectiveBounds, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,12 +23,18 @@ if TYPE_CHECKING:
     from eplb_opt.problem import Problem
 
 
+#: Below half a token and this gap a layer is left alone: nobody can measure the difference.
+NEGLIGIBLE_GAP = 5e-6
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """One turn of one step on one layer.
 
     Parameters
     ----------
+    layer_idx
+        Which layer.
     problem
         Of that layer alone.
     start
@@ -43,6 +49,7 @@ class Task:
         Of randomness; how many turns this step has had on this layer.
     """
 
+    layer_idx: int
     problem: Problem
     start: np.ndarray
     objective: Fraction
@@ -78,15 +85,22 @@ class Step:
         For messages and the history.
     run
         The work itself; called from worker threads.
-    min_seconds
-        A turn under a clock is at least this long (and ends with the call's deadline).
+    share
+        A turn under a clock takes this part of the layer's even share of the time left,
+    min_seconds, max_seconds
+        but no less and no more than these; the former doubles with each turn.
+    turns
+        Turns in a row before the next step of the table gets one.
     max_attempts
         Turns a layer may get.
     """
 
     name: str
     run: Callable[[Task], Outcome]
+    share: float = 1.0
     min_seconds: float = 1.0
+    max_seconds: float = math.inf
+    turns: int = 1
     max_attempts: int = 4
 
 
@@ -132,6 +146,7 @@ class Portfolio:
     _turns: Counter[tuple[int, str]] = field(default_factory=Counter)
     _finished: set[tuple[int, str]] = field(default_factory=set)
     _broken: set[str] = field(default_factory=set)
+    _heard: set[str] = field(default_factory=set)
     _answered: set[int] = field(default_factory=set)
     _running: dict[Future[Outcome], tuple[int, Step]] = field(default_factory=dict)
 
@@ -185,12 +200,17 @@ class Portfolio:
             self._answered.add(layer_idx)
         if outcome.finished or outcome.refused:
             self._finished.add((layer_idx, step.name))
-        if outcome.message and outcome.message not in self.messages:
-            self.messages.append(outcome.message)
+        if outcome.message:
+            self._say(step, outcome.message)
 
     def _give_up(self, step: Step, message: str) -> None:
         self._broken.add(step.name)
-        if message not in self.messages:
+        self._say(step, message)
+
+    def _say(self, step: Step, message: str) -> None:
+        """Keep the first message of each step: the other layers' would say the same."""
+        if step.name not in self._heard:
+            self._heard.add(step.name)
             self.messages.append(message)
 
     def _next_turn(self) -> tuple[int, Step] | None:
@@ -206,7 +226,7 @@ class Portfolio:
         return -negative_idx, step
 
     def _next_step(self, layer_idx: int) -> Step | None:
-        """The step with the fewest turns on this layer so far; ties in the order of the table."""
+        """The step with the fewest rounds of turns on this layer; ties in the table's order."""
         left = [
             step
             for step in self.steps
@@ -214,7 +234,7 @@ class Portfolio:
             and (layer_idx, step.name) not in self._finished
             and self._turns[layer_idx, step.name] < self._max_turns(step)
         ]
-        return min(left, key=lambda s: self._turns[layer_idx, s.name], default=None)
+        return min(left, key=lambda s: self._turns[layer_idx, s.name] // s.turns, default=None)
 
     def _max_turns(self, step: Step) -> int:
         if self.budget.effort is not None:
@@ -228,15 +248,23 @@ class Portfolio:
     def _open_layers(self) -> list[int]:
         pairs = self.incumbents.pairs()
         return [
-            i
-            for i, pair in enumerate(pairs)
-            if not pair.is_closed and pair.gap > self.budget.target_gap
+            layer_idx
+            for layer_idx, pair in enumerate(pairs)
+            if not pair.is_closed
+            and pair.gap > self.budget.target_gap
+            and not self._is_negligible(layer_idx, pair)
         ]
+
+    def _is_negligible(self, layer_idx: int, pair: ObjectiveBounds) -> bool:
+        if pair.gap >= NEGLIGIBLE_GAP:
+            return False
+        return pair.objective - pair.lower < self.incumbents.problem.half_token(layer_idx)
 
     def _task(self, layer_idx: int, step: Step) -> Task:
         attempt = self._turns[layer_idx, step.name]
         pair = self.incumbents.pairs()[layer_idx]
         return Task(
+            layer_idx=layer_idx,
             problem=self.incumbents.problem.layer(layer_idx),
             start=self.incumbents.placed[layer_idx].copy(),
             objective=pair.objective,
@@ -248,12 +276,13 @@ class Portfolio:
         )
 
     def _turn_deadline(self, step: Step, attempt: int) -> Deadline:
-        """An even share of the time left, longer with each attempt; never past the call's end."""
+        """When a turn ends: by the step's share of the time left, never past the call's end."""
         if self.budget.effort is not None:
             return self.budget.deadline
         left = self.budget.deadline.remaining
-        share = 0.0 if math.isinf(left) else left * self.budget.workers / len(self._open_layers())
-        turn = Deadline.after(max(share, step.min_seconds * 2**attempt))
+        even = 0.0 if math.isinf(left) else left * self.budget.workers / len(self._open_layers())
+        least = min(step.min_seconds * 2.0**attempt, step.max_seconds)
+        turn = Deadline.after(min(max(step.share * even, least), step.max_seconds))
         return min(turn, self.budget.deadline, key=lambda d: d.at)
 
     def _why_done(self) -> StopReason:
@@ -262,6 +291,8 @@ class Portfolio:
             return StopReason.OPTIMAL
         if all(pair.is_closed or pair.gap <= self.budget.target_gap for pair in pairs):
             return StopReason.TARGET_GAP
+        if not self._open_layers():
+            return StopReason.NEGLIGIBLE
         if self.budget.effort is not None:
             return StopReason.EFFORT
         return StopReason.EXHAUSTED

@@ -128,6 +128,10 @@ class Problem:
         object.__setattr__(changed, "rounded", self.rounded[layers])
         return changed
 
+    def half_token(self, layer_idx: int) -> Fraction:
+        """Half a unit of the caller's integer loads, in integer units of a layer."""
+        return Fraction(2 ** int(self.unit_exponent[layer_idx]), 2)
+
     def unit(self, layer_idx: int) -> Fraction:
         """The worth of one integer unit of a layer, in the caller's own unit."""
         return Fraction(1, 2 ** int(self.unit_exponent[layer_idx]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,7 @@ class StopReason(StrEnum):
 
     OPTIMAL = "optimal"
     TARGET_GAP = "target_gap"
+    NEGLIGIBLE = "negligible_gap"  # every layer is within half a token of its bound
     TIME_LIMIT = "time_limit"
     EFFORT = "effort"
     EXHAUSTED = "exhausted"  # no stage had anything left to try
@@ -54,11 +56,11 @@ class ObjectiveBounds:
         if self.lower > self.objective:
             raise ValueError(f"lower bound {self.lower} exceeds the objective {self.objective}.")
 
-    @property
+    @cached_property
     def is_closed(self) -> bool:
         return self.lower == self.objective
 
-    @property
+    @cached_property
     def gap(self) -> float:
         """Objective over bound, less 1, rounded up; 0 where equal, infinity for a bound of 0."""
         if self.is_closed:

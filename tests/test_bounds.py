@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eplb_opt import Problem, bounds
+from eplb_opt import Problem, bounds, partitions
+from eplb_opt.water import water_levels
 from tests.oracle import optimum
 from tests.strategies import LOADS, hierarchical_problems, tiny_problems
 
@@ -31,7 +32,7 @@ def greedy_level(load, num_slots):
 )
 def test_water_level_is_what_handing_out_slots_one_by_one_reaches(rows, extra):
     num_slots = len(rows[0]) + extra
-    levels = bounds.water_levels(np.array(rows), num_slots)
+    levels = water_levels(np.array(rows), num_slots)
     assert levels == [greedy_level(row, num_slots) for row in rows]
 
 
@@ -39,7 +40,7 @@ def test_water_level_at_the_edge_of_exact_arithmetic():
     load = np.array([[2**61, 2**61 - 1], [2**62 - 2, 0], [1, 0]])
     for extra in (0, 1, 5, 1000):
         expected = [greedy_level(row, 2 + extra) for row in load.tolist()]
-        assert bounds.water_levels(load, 2 + extra) == expected
+        assert water_levels(load, 2 + extra) == expected
 
 
 @settings(max_examples=150, deadline=None)
@@ -92,7 +93,7 @@ def test_bound_for_too_many_partitions_is_still_true(monkeypatch):
         problem = Problem(rng.integers(0, 100, (1, 6)), 12, 6, num_nodes=3, num_groups=6)
         exact = bounds.hierarchical_bound(problem)[0]
         with monkeypatch.context() as patch:
-            patch.setattr(bounds, "MAX_PARTITION_STEPS", 0)
+            patch.setattr(partitions, "MAX_PARTITION_STEPS", 0)
             relaxed = bounds.hierarchical_bound(problem)[0]
         assert 0 < relaxed <= exact
 

@@ -9,6 +9,7 @@ import eplb_opt
 from eplb_opt import MissingDependency, Plan, PlanError, Problem, ProblemError
 from eplb_opt.models import MODELS
 from eplb_opt.models.answer import ModelAnswer
+from eplb_opt.steps import model_step
 from tests.oracle import optimum
 from tests.strategies import SMALL_LOADS, tiny_problems
 
@@ -133,6 +134,11 @@ class Hanging:
         raise RuntimeError("too late to matter")
 
 
+def use_model(monkeypatch, model):
+    """Let the portfolio have this model and nothing else."""
+    monkeypatch.setattr("eplb_opt.planner.make_steps", lambda name: [model_step(name, model)])
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
@@ -143,7 +149,7 @@ class Hanging:
     ],
 )
 def test_a_fault_in_a_model_costs_nothing_but_the_model(monkeypatch, model, words):
-    monkeypatch.setattr("eplb_opt.planner.get_model", lambda name: model())
+    use_model(monkeypatch, model())
     before = eplb_opt.plan(NODES, time_limit=0)
     result = eplb_opt.plan(NODES, time_limit=5)
     assert_consistent(result, NODES)
@@ -154,7 +160,7 @@ def test_a_fault_in_a_model_costs_nothing_but_the_model(monkeypatch, model, word
 
 
 def test_a_hanging_model_does_not_hold_up_the_answer(monkeypatch):
-    monkeypatch.setattr("eplb_opt.planner.get_model", lambda name: Hanging())
+    use_model(monkeypatch, Hanging())
     began = time.monotonic()
     result = eplb_opt.plan(NODES, time_limit=0.3)
     assert time.monotonic() - began < 1.5

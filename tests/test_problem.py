@@ -20,7 +20,13 @@ def build(**changes):
         ({"num_gpus": 4, "num_slots": 8, "num_nodes": 3}, ["num_gpus = 4", "num_nodes = 3"]),
         ({"num_groups": 3}, ["experts = 4", "num_groups = 3"]),
         (
-            {"load": np.ones((1, 12)), "num_slots": 12, "num_gpus": 4, "num_nodes": 4, "num_groups": 6},
+            {
+                "load": np.ones((1, 12)),
+                "num_slots": 12,
+                "num_gpus": 4,
+                "num_nodes": 4,
+                "num_groups": 6,
+            },
             ["num_groups = 6", "num_nodes = 4"],
         ),
         ({"load": [[1, -2, 3, 4]]}, ["load[0, 1] = -2", "negative"]),

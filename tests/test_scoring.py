@@ -39,7 +39,5 @@ def test_near_ties_that_floats_cannot_tell_apart_are_told_apart():
     assert scoring.largest_gpu_loads(load, np.array([[0, 1]]), 2) == [Fraction(2**60 + 1)]
     thirds = np.array([[10**17 + 1, 5 * 10**16, 5 * 10**16]])
     placed = np.array([[0, 0, 0, 1, 2, 0]])
-    expected = max(
-        Fraction(3 * (10**17 + 1), 4), Fraction(10**17 + 1, 4) + 10**17
-    )
+    expected = max(Fraction(3 * (10**17 + 1), 4), Fraction(10**17 + 1, 4) + 10**17)
     assert scoring.largest_gpu_loads(thirds, placed, 2) == [expected]

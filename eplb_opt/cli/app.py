@@ -15,6 +15,7 @@ from eplb_opt.io import Loads, read_plan, write_plan
 from eplb_opt.planner import plan
 from eplb_opt.report.tables import result_table
 from eplb_opt.result import Result
+from eplb_opt.warmup import warmup
 
 app = typer.Typer(
     help="Plan expert-parallel replicas and placements, with a proven bound.",
@@ -78,6 +79,13 @@ def plan_command(
         output.print_json(output.result_json(result))
     else:
         output.stdout().print(result_table(result))
+
+
+@app.command("warmup")
+def warmup_command() -> None:
+    """Compile the kernels and keep them on disk, so that the first plan does not wait for it."""
+    seconds = warmup()
+    print(f"kernels are ready after {seconds:.1f} s")
 
 
 def _write(path: Path, engine: str, result: Result, recorded: Loads) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +15,7 @@ INDEX_BITS = 10
 MAX_SUBSETS = 260
 
 
+@cache
 def subsets_of_slots(slots_per_gpu: int) -> tuple[np.ndarray, np.ndarray]:
     """The exchanges worth looking at: subsets of a GPU's slots by size.
 
@@ -115,7 +117,9 @@ def best_exchange(slot, load, sums, members, first, slots_per_gpu, apart, heavy)
             j = first[m]
             for i in range(first[m], first[m + 1]):
                 given = sums[heavy, i] >> INDEX_BITS
-                while j < first[m + 1] and 2 * (given - (sums[other, j] >> INDEX_BITS)) > difference:
+                while (
+                    j < first[m + 1] and 2 * (given - (sums[other, j] >> INDEX_BITS)) > difference
+                ):
                     j += 1
                 for partner in (j - 1, j):
                     if partner < first[m] or partner >= first[m + 1]:

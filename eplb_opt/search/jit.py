@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from heuristics.compiled import warn_once
-
 from eplb_opt.errors import MissingDependency
+from heuristics.compiled import warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable

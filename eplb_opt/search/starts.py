@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.partitions import greedy_partition
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -83,10 +85,9 @@ def spread_plan(problem: Problem) -> np.ndarray:
         for node_idx, experts in enumerate(_experts_of_nodes(problem, layer_idx)):
             load = problem.load[layer_idx, experts].tolist()
             num_gpus = problem.num_gpus // (problem.num_nodes if problem.is_hierarchical else 1)
-            gpus = _spread(load, num_gpus, problem.slots_per_gpu)
-            slots = [experts[i] for gpu in gpus for i in gpu]
+            slots = spread(load, num_gpus, problem.slots_per_gpu)
             first = node_idx * len(slots)
-            placed[layer_idx, first : first + len(slots)] = slots
+            placed[layer_idx, first : first + len(slots)] = np.array(experts)[slots]
     return placed
 
 
@@ -95,18 +96,12 @@ def _experts_of_nodes(problem: Problem, layer_idx: int) -> list[list[int]]:
     if not problem.is_hierarchical:
         return [list(range(problem.num_experts))]
     size = problem.experts_per_group
-    totals = problem.load[layer_idx].reshape(-1, size).sum(axis=1).tolist()
-    nodes: list[list[int]] = [[] for _ in range(problem.num_nodes)]
-    loads = [0] * problem.num_nodes
-    for group_idx in sorted(range(problem.num_groups), key=lambda g: (-totals[g], g)):
-        open_nodes = [n for n, held in enumerate(nodes) if len(held) < problem.groups_per_node]
-        node_idx = min(open_nodes, key=lambda n: (loads[n], n))
-        nodes[node_idx].append(group_idx)
-        loads[node_idx] += totals[group_idx]
-    return [[g * size + i for g in sorted(held) for i in range(size)] for held in nodes]
+    nodes = greedy_partition(problem.layer(layer_idx))
+    return [[g * size + i for g in held for i in range(size)] for held in nodes]
 
 
-def _spread(load: list[int], num_gpus: int, slots_per_gpu: int) -> list[list[int]]:
+def spread(load: list[int], num_gpus: int, slots_per_gpu: int) -> np.ndarray:
+    """The greedy of `spread_plan` on one node, int64 [num_slots]."""
     counts = _capped_counts(load, num_gpus * slots_per_gpu, num_gpus)
     gpus: list[list[int]] = [[] for _ in range(num_gpus)]
     filled = [0.0] * num_gpus
@@ -121,7 +116,7 @@ def _spread(load: list[int], num_gpus: int, slots_per_gpu: int) -> list[list[int
             gpu = min(fitting, key=lambda g: (filled[g], g))
             gpus[gpu].append(expert)
             filled[gpu] += share
-    return gpus
+    return np.array(gpus, dtype=np.int64).ravel()
 
 
 def _capped_counts(load: list[int], num_slots: int, cap: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import combinations
 
 import numpy as np
@@ -12,13 +13,14 @@ from eplb_opt.search.jit import jit
 MAX_SLOTS = 5
 
 
+@cache
 def deals(slots_per_gpu: int) -> tuple[np.ndarray, np.ndarray]:
     """Ways to fill one GPU out of three, and one out of two; the first item is fixed on it.
 
     Returns
     -------
-    int64 [num, slots_per_gpu] positions out of 3 * slots_per_gpu, and out of 2 * slots_per_gpu; empty
-    where there are too many.
+    int64 [num, slots_per_gpu] positions out of 3 * slots_per_gpu, and out of 2 * slots_per_gpu;
+    empty where there are too many.
     """
     if not 2 <= slots_per_gpu <= MAX_SLOTS:
         empty = np.empty((0, max(slots_per_gpu, 1)), dtype=np.int64)
@@ -31,24 +33,25 @@ def deals(slots_per_gpu: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @jit
-def has_twins(slot, at):  # type: ignore[no-untyped-def]
-    """Whether two of the slots `at` hold the same expert."""
-    for i in range(at.shape[0]):
-        for j in range(i):
+def has_twins(slot, at, first, num):  # type: ignore[no-untyped-def]
+    """Whether two of the slots at[first : first + num] hold the same expert."""
+    for i in range(first, first + num):
+        for j in range(first, i):
             if slot[at[i]] == slot[at[j]]:
                 return True
     return False
 
 
 @jit
-def complement(total, chosen, rest):  # type: ignore[no-untyped-def]
-    """Write the positions below `total` that are not in the ascending `chosen`."""
+def split(items, num, deals_row, chosen, rest):  # type: ignore[no-untyped-def]
+    """Copy the items at the ascending positions `deals_row` to `chosen`, the others to `rest`."""
     n, k = 0, 0
-    for i in range(total):
-        if k < chosen.shape[0] and chosen[k] == i:
+    for i in range(num):
+        if k < deals_row.shape[0] and deals_row[k] == i:
+            chosen[k] = items[i]
             k += 1
         else:
-            rest[n] = i
+            rest[n] = items[i]
             n += 1
 
 
@@ -76,16 +79,16 @@ def redeal(slot, size, load, slots_per_gpu, gpus, of_three, of_two, apart):  # t
     """
     k = slots_per_gpu
     at = np.empty(3 * k, dtype=np.int64)
-    total = 0
-    best = 0
+    total, old = 0, 0
     for i in range(3):
         for j in range(k):
             at[i * k + j] = gpus[i] * k + j
         total += load[gpus[i]]
-        best = max(best, load[gpus[i]])
-    old = best
+        old = max(old, load[gpus[i]])
+    best = old
+    # Slots in the order of the deal looked at, and of the best one.
+    dealt = np.empty(3 * k, dtype=np.int64)
     rest = np.empty(2 * k, dtype=np.int64)
-    last = np.empty(k, dtype=np.int64)
     deal = np.empty(3 * k, dtype=np.int64)
     for first in range(of_three.shape[0]):
         one = 0
@@ -93,34 +96,37 @@ def redeal(slot, size, load, slots_per_gpu, gpus, of_three, of_two, apart):  # t
             one += size[at[of_three[first, j]]]
         if one >= best or (total - one + 1) // 2 >= best:
             continue
-        if apart and has_twins(slot, at[of_three[first]]):
+        split(at, 3 * k, of_three[first], dealt, rest)
+        if apart and has_twins(slot, dealt, 0, k):
             continue
-        complement(3 * k, of_three[first], rest)
         for second in range(of_two.shape[0]):
             two = 0
             for j in range(k):
-                two += size[at[rest[of_two[second, j]]]]
+                two += size[rest[of_two[second, j]]]
             largest = max(one, two, total - one - two)
             if largest >= best:
                 continue
-            complement(2 * k, of_two[second], last)
-            if apart and (
-                has_twins(slot, at[rest[of_two[second]]]) or has_twins(slot, at[rest[last]])
-            ):
+            split(rest, 2 * k, of_two[second], dealt[k:], dealt[2 * k :])
+            if apart and (has_twins(slot, dealt, k, k) or has_twins(slot, dealt, 2 * k, k)):
                 continue
             best = largest
-            for j in range(k):
-                deal[j] = at[of_three[first, j]]
-                deal[k + j] = at[rest[of_two[second, j]]]
-                deal[2 * k + j] = at[rest[last[j]]]
-    if best >= old:
-        return False
-    held = slot[deal]
-    sizes = size[deal]
+            for i in range(3 * k):
+                deal[i] = dealt[i]
+    if best < old:
+        apply_deal(slot, size, load, k, gpus, at, deal)
+    return best < old
+
+
+@jit
+def apply_deal(slot, size, load, slots_per_gpu, gpus, at, deal):  # type: ignore[no-untyped-def]
+    """Move the replicas in the slots `deal` to the slots `at`, one by one."""
+    num = at.shape[0]
+    held = np.empty(num, dtype=np.int64)
+    sizes = np.empty(num, dtype=np.int64)
+    for i in range(num):
+        held[i], sizes[i] = slot[deal[i]], size[deal[i]]
     for i in range(3):
         load[gpus[i]] = 0
-        for j in range(k):
-            slot[at[i * k + j]] = held[i * k + j]
-            size[at[i * k + j]] = sizes[i * k + j]
-            load[gpus[i]] += sizes[i * k + j]
-    return True
+    for i in range(num):
+        slot[at[i]], size[at[i]] = held[i], sizes[i]
+        load[gpus[i // slots_per_gpu]] += sizes[i]

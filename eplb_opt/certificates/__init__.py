@@ -1,0 +1,61 @@
+"""Proofs of lower bounds that can be saved, and verified without any solver.
+
+A certificate holds integers alone. Its verifier reads the loads and these integers, computes in
+integers, and shares no code with the engine that made it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from eplb_opt.certificates.certificate import Certificate, CertificateError
+from eplb_opt.errors import ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from fractions import Fraction
+
+    from eplb_opt.problem import Problem
+
+__all__ = ["VERIFIERS", "Certificate", "CertificateError", "verify"]
+
+#: Kind of a certificate to the "module:function" that verifies it.
+VERIFIERS = {
+    "k2": "eplb_opt.certificates.pairs:verify",
+    "config_lp": "eplb_opt.certificates.config_lp:verify",
+}
+
+
+def verify(problem: Problem, certificate: Certificate) -> Fraction:
+    """The bound of a certificate, proven anew for a problem of one layer.
+
+    Parameters
+    ----------
+    problem
+        One layer; its loads are all that is taken from it besides slots and topology.
+    certificate
+        Of any origin: nothing in it is trusted.
+
+    Returns
+    -------
+    A lower bound of the layer's largest GPU load, in the problem's integer units.
+
+    Raises
+    ------
+    CertificateError
+        When the certificate does not prove its bound.
+    ProblemError
+        For a problem of several layers.
+    """
+    if problem.num_layers != 1:
+        raise ProblemError(
+            f"A certificate is of one layer, not {problem.num_layers}; use problem.layer()."
+        )
+    if certificate.kind not in VERIFIERS:
+        raise CertificateError(
+            f"kind {certificate.kind!r} is unknown; known: {', '.join(VERIFIERS)}."
+        )
+    module, function = VERIFIERS[certificate.kind].split(":")
+    verifier: Callable[[Problem, Certificate], Fraction] = getattr(import_module(module), function)
+    return verifier(problem, certificate)

@@ -1,0 +1,202 @@
+"""Verification of kind "k2": no plan with two slots a GPU has a largest load of at most T.
+
+Call a replica s = w/c big when 2 s > T, with key s, and small otherwise, with key T - s. In a plan of at
+most T no two big replicas share a GPU, and the small one that stands with a big one of key s
+has a key of at least s. So, for any threshold, among the replicas with a key of at least the threshold
+
+    (number of small ones) - (number of big ones) >= 0.
+
+An option is an expert with a count c; it adds a = +c or -c to this sum where its key counts, else 0. An
+expert e needs ceil(w/T) <= c, and c is at most what the other experts' fewest leave of the slots.
+
+Of the options that are left let m_e be the least a of expert e, and need = -sum_e m_e. Then
+sum_e (a_e - m_e) >= need, all terms at least 0; and still after each term is cut to
+gain_e = min(a_e - m_e, need): either nothing was cut, or one term alone is the need. For prices y >= 0 of
+such rows, the replicas of any plan made of these options number at least
+
+    V = sum_rows y need + sum_e min_options (c - sum_rows y gain),
+
+and at least V + excess with an option whose cost is above its expert's least by the excess. So V above
+the slots closes a node, and otherwise options with V + excess above the slots are struck off. A node that
+stays open splits one expert's counts in two; all leaves closed, no plan of at most T is left.
+
+A plan's largest load is w/c + v/d with counts c, d of at most M = slots - experts + 1. So if it
+exceeds T and were below p/q, the difference would be at least 1/(q M^2): when p/q - T is not above
+that, p/q is a bound as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.certificates.certificate import CertificateError
+
+if TYPE_CHECKING:
+    from eplb_opt.certificates.certificate import Certificate
+    from eplb_opt.problem import Problem
+
+LISTS = ("rounds", "expert", "count", "entries", "threshold", "multiplier")
+NUMBERS = ("level", "scale", "digits")
+#: Prices times replicas, added up over rows and experts, stay below this in int64.
+INT64_ROOM = 2**62
+#: Options times rows of a certificate that is worth the memory.
+MAX_CELLS = 100_000_000
+
+
+def verify(problem: Problem, certificate: Certificate) -> Fraction:
+    """The bound, re-proved in integers; see the module.
+
+    Raises
+    ------
+    CertificateError
+        When it is not proven.
+    """
+    if problem.slots_per_gpu != 2:
+        raise CertificateError(f"k2 is for 2 slots a GPU, not {problem.slots_per_gpu}.")
+    numbers, lists = _read(certificate)
+    load = [int(w) for w in problem.load[0]]
+    replay = _Replay(load, problem.num_slots, *numbers, _rounds(lists))
+    replay.close(iter(zip(lists["rounds"], lists["expert"], lists["count"], strict=True)))
+    return _claim(problem, certificate.bound, Fraction(numbers[0], numbers[1]))
+
+
+def _claim(problem: Problem, bound: Fraction, level: Fraction) -> Fraction:
+    most = problem.num_slots - problem.num_experts + 1
+    if bound - level > Fraction(1, bound.denominator * most**2):
+        raise CertificateError(f"the tree proves more than {level}, but not {bound}.")
+    return bound
+
+
+def _read(certificate: Certificate) -> tuple[list[int], dict[str, list[int]]]:
+    data = certificate.data
+    if set(data) != {*LISTS, *NUMBERS}:
+        raise CertificateError(f"k2 has {', '.join(NUMBERS + LISTS)}; found {', '.join(data)}.")
+    numbers = [value for name in NUMBERS if isinstance(value := data[name], int)]
+    lists = {name: value for name in LISTS if isinstance(value := data[name], list)}
+    if len(numbers) < len(NUMBERS) or len(lists) < len(LISTS):
+        raise CertificateError("k2 has a number where a list should be, or the reverse.")
+    if min(numbers) < 1 or min([*lists["multiplier"], *lists["entries"], *lists["rounds"], 0]) < 0:
+        raise CertificateError("k2 has a level, scale, price or length that is too small.")
+    if len(lists["threshold"]) != len(lists["multiplier"]):
+        raise CertificateError("k2 has not as many thresholds as multipliers.")
+    return numbers, lists
+
+
+def _rounds(lists: dict[str, list[int]]) -> Iterator[tuple[list[int], list[int]]]:
+    """Thresholds and prices of one round after the other."""
+    begin = 0
+    for entries in lists["entries"]:
+        end = begin + entries
+        if end > len(lists["threshold"]):
+            break
+        yield lists["threshold"][begin:end], lists["multiplier"][begin:end]
+        begin = end
+
+
+@dataclass(eq=False)
+class _Options:
+    """Options that are left, experts in their order.
+
+    Parameters
+    ----------
+    expert, count, change
+        int64 [num_options].
+    key
+        int64 or object [num_options], in units; rounded so that no plan is lost.
+    """
+
+    expert: np.ndarray
+    count: np.ndarray
+    change: np.ndarray
+    key: np.ndarray
+
+    def keep(self, mask: np.ndarray) -> _Options:
+        return _Options(self.expert[mask], self.count[mask], self.change[mask], self.key[mask])
+
+
+@dataclass(eq=False)
+class _Replay:
+    """The proof step by step, for T = level / scale and prices in 1 / digits."""
+
+    load: list[int]
+    num_slots: int
+    level: int
+    scale: int
+    digits: int
+    rounds: Iterator[tuple[list[int], list[int]]]
+
+    def close(self, nodes: Iterator[tuple[int, int, int]]) -> None:
+        """Walk the tree in preorder; raises where a leaf is open or the lists are too short."""
+        root = self._options()
+        stack = [] if root is None else [root]
+        while stack:
+            num_rounds, expert, count = next(nodes, (0, -2, 0))
+            if expert == -2:
+                raise CertificateError("the tree ends before all of its branches are closed.")
+            left = self._after_rounds(stack.pop(), num_rounds)
+            if left is None:
+                continue
+            if not 0 <= expert < len(self.load):
+                raise CertificateError(f"a leaf of the tree is open: at most {self.level} units.")
+            above = (left.expert == expert) & (left.count > count)
+            below = (left.expert == expert) & (left.count <= count)
+            if not above.any() or not below.any():
+                raise CertificateError(f"a branch on expert {expert} at {count} splits nothing.")
+            stack += [left.keep(~below), left.keep(~above)]
+
+    def _options(self) -> _Options | None:
+        """All options, or None when already the fewest replicas exceed the slots."""
+        scaled = [w * self.scale for w in self.load]
+        fewest = [max(-(-w // self.level), 1) for w in scaled]
+        spare = self.num_slots - sum(fewest)
+        if spare < 0:
+            return None
+        # 2 w / c > T up to this count; keys of big replicas rounded down, T - w / c rounded down.
+        last_big = np.array([(2 * w - 1) // self.level for w in scaled], dtype=object)
+        is_wide = 2 * max(*scaled, self.level) >= INT64_ROOM
+        size = np.array(scaled, dtype=object if is_wide else np.int64)
+        expert = np.repeat(np.arange(len(scaled)), spare + 1)
+        count = (np.array(fewest)[:, None] + np.arange(spare + 1)).ravel()
+        is_big = (count <= last_big[expert]).astype(bool)
+        share = size[expert] // count
+        key = np.where(is_big, share, self.level + (-size[expert]) // count)
+        return _Options(expert, count, np.where(is_big, -count, count), key)
+
+    def _after_rounds(self, options: _Options, num_rounds: int) -> _Options | None:
+        """What the node's rounds leave; None when one of them closes it."""
+        for _ in range(num_rounds):
+            thresholds, prices = next(self.rounds, (None, None))
+            if thresholds is None or prices is None:
+                raise CertificateError("the certificate has fewer rounds than its nodes.")
+            value, excess = self._bound(options, thresholds, prices)
+            room = self.num_slots * self.digits - value
+            if room < 0:
+                return None
+            options = options.keep(excess <= room)
+        return options
+
+    def _bound(
+        self, options: _Options, thresholds: list[int], prices: list[int]
+    ) -> tuple[int, np.ndarray]:
+        """V and the excess of every option, both in 1 / digits."""
+        first = np.searchsorted(options.expert, np.arange(len(self.load)))
+        if len(options.key) * (len(prices) + 1) > MAX_CELLS:
+            raise CertificateError(f"{len(prices)} rows are too many for {len(first)} experts.")
+        at = np.array(thresholds, dtype=options.key.dtype)
+        counts = (options.key[:, None] >= at).astype(bool)
+        change = np.where(counts, options.change[:, None], 0)
+        least = np.minimum.reduceat(change, first, axis=0)
+        need = np.maximum(-least.sum(axis=0), 0)
+        gain = np.minimum(change - least[options.expert], need)
+        most = max([*(int(n) for n in need), int(options.count.max()), 1])
+        if (sum(prices) + self.digits) * most * len(first) >= INT64_ROOM:
+            raise CertificateError("the prices are too large for exact sums.")
+        price = np.array(prices, dtype=np.int64)
+        cost = options.count * self.digits - gain @ price
+        cheapest = np.minimum.reduceat(cost, first)
+        return int(need @ price) + int(cheapest.sum()), cost - cheapest[options.expert]

@@ -1,0 +1,267 @@
+"""Two slots a GPU: the exact optimum, by bisection over levels.
+
+For given counts the heaviest replica meets the lightest, so the counts are the only decision.
+Whether some counts reach a level T is a small integer program (`pairs_options`), whose relaxation is
+made so strong (`pairs_lp`) that most levels fall at the first node of a branch and bound
+(`pairs_tree`), with a proof in integers. CP-SAT finds counts, and decides where the tree does not.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.bounds import water_levels
+from eplb_opt.certificates.certificate import Certificate
+from eplb_opt.models.answer import ModelAnswer
+from eplb_opt.models.door import worth_of_start
+from eplb_opt.models.pairs_budget import Budget
+from eplb_opt.models.pairs_counts import exact_value, fill, pair_up
+from eplb_opt.models.pairs_cpsat import find_counts, import_cp_model
+from eplb_opt.models.pairs_lp import DIGITS, import_scipy
+from eplb_opt.models.pairs_options import Layer
+from eplb_opt.models.pairs_tree import Trace, Tree
+
+if TYPE_CHECKING:
+    from eplb_opt.deadline import Deadline
+    from eplb_opt.problem import Problem
+
+
+@dataclass(frozen=True)
+class PairsParams:
+    """Settings of the search.
+
+    Parameters
+    ----------
+    near_excess
+        CP-SAT first looks among the options that cost at most this much more than the cheapest,
+        in replicas.
+    near_time
+        CP-SAT's deterministic time for that.
+    max_nodes
+        Of a level's tree, before CP-SAT is asked to decide.
+    narrow
+        Once the bounds are this close, relative to the upper one, every second question is
+        whether anything is below the incumbent at all.
+    max_cells
+        A layer whose table of options and rows would be larger is refused: it takes gigabytes.
+    import_seconds
+        For loading the solvers the first time; with less time left a layer is refused.
+    """
+
+    near_excess: float = 0.1
+    near_time: float = 2.0
+    max_nodes: int = 40
+    narrow: float = 2e-3
+    max_cells: int = 20_000_000
+    import_seconds: float = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class PairsModel:
+    """A `LayerModel`: the exact optimum of a flat layer with two slots a GPU.
+
+    Parameters
+    ----------
+    params
+        Settings.
+    """
+
+    params: PairsParams = PairsParams()
+
+    def __call__(
+        self,
+        problem: Problem,
+        start: np.ndarray,
+        lower_bound: Fraction,
+        deadline: Deadline,
+        *,
+        effort: int | None = None,
+        seed: int = 0,
+    ) -> ModelAnswer:
+        """Solve one layer; see `LayerModel`. With `effort` the deadline is not looked at.
+
+        A unit of effort is about a millisecond: a linear program counts 10, CP-SAT its
+        deterministic time.
+        """
+        upper = worth_of_start(problem, start)
+        if upper <= lower_bound:
+            return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
+        budget = Budget(deadline, effort)
+        refusal = self._refusal(problem, budget)
+        if refusal:
+            return ModelAnswer(None, Fraction(0), message=f"refused: {refusal}", refused=True)
+        counts = np.bincount(start, minlength=problem.num_experts)
+        search = Search(problem.load[0], counts, lower_bound, budget, self.params, seed)
+        message = search.run()
+        improved = search.upper < upper
+        return ModelAnswer(
+            pair_up(problem.load[0], search.counts).ravel() if improved else start.copy(),
+            search.lower_bound,
+            first_objective=upper,
+            message=message,
+            certificate=search.certificate(),
+        )
+
+    def _refusal(self, problem: Problem, budget: Budget) -> str:
+        """Why the engine does not apply, or nothing."""
+        if problem.slots_per_gpu != 2:
+            return f"{problem.slots_per_gpu} slots a GPU; pairs takes 2"
+        if problem.is_hierarchical or problem.colocation == "forbid":
+            return "pairs takes flat problems in which replicas of an expert may share a GPU"
+        loaded = {"scipy.optimize", "ortools"} <= set(sys.modules)
+        if not loaded and budget.seconds < self.params.import_seconds:
+            return f"loading the solvers takes {self.params.import_seconds} s, more than is left"
+        import_scipy()
+        import_cp_model()
+        return ""
+
+
+@dataclass(eq=False)
+class Search:
+    """The bisection on one list of loads; a node of a hierarchical problem can be one.
+
+    Parameters
+    ----------
+    load
+        int64 [num_experts].
+    counts
+        int64 [num_experts], of any plan; half their sum is the number of GPUs.
+    known_bound
+        A proven lower bound.
+    budget, params, seed
+        Of the search.
+
+    Attributes
+    ----------
+    upper
+        What `counts` are worth, the best so far.
+    low
+        The largest level that is known to be out of reach.
+    """
+
+    load: np.ndarray
+    counts: np.ndarray
+    known_bound: Fraction
+    budget: Budget
+    params: PairsParams = PairsParams()
+    seed: int = 0
+    upper: Fraction = field(init=False)
+    low: int = field(init=False)
+    _proof: tuple[int, Trace] | None = None
+
+    def __post_init__(self) -> None:
+        num_slots = int(self.counts.sum())
+        self.layer = Layer.of(self.load, num_slots)
+        self.upper = exact_value(self.load, self.counts)
+        water_level = water_levels(self.load[None, :], num_slots)[0]
+        mean = Fraction(2 * int(self.load.sum()), num_slots)
+        self.known_bound = max(self.known_bound, water_level, mean)
+        self.low = _ceil(self.known_bound * self.layer.scale) - 1
+
+    @property
+    def goal(self) -> int:
+        """The level that everything better than the incumbent reaches, and nothing else.
+
+        Two pair sums differ by four units or more (`Layer`), and counts that reach a level in
+        units are worth less than one unit more.
+        """
+        return _ceil(self.upper * self.layer.scale) - 2
+
+    @property
+    def lower_bound(self) -> Fraction:
+        """What is proven."""
+        if self.low >= self.goal:
+            return self.upper
+        return max(self.known_bound, Fraction(self.low, self.layer.scale))
+
+    def run(self) -> str:
+        """Bisect until the bounds meet or the budget is spent; returns why it stopped."""
+        asked = 0
+        while self.low < self.goal:
+            level = self._next_level(asked)
+            answer = self._ask(level)
+            if answer is None:
+                return "the budget is spent"
+            if answer and self.goal >= level:
+                return "stopped: counts that reach a level are worth more"  # a bug, not a loop
+            asked += 1
+        return "the bounds meet"
+
+    def _next_level(self, asked: int) -> int:
+        is_narrow = self.goal - self.low <= self.params.narrow * self.goal
+        if is_narrow and asked % 2:
+            return self.goal
+        return (self.low + self.goal + 1) // 2
+
+    def _ask(self, level: int) -> bool | None:
+        """Whether some counts reach the level; None when the budget is spent."""
+        tree = Tree(self.layer, level, self.budget, lambda counts: self._offer(counts, level))
+        for step in (self._root, self._near, self._tree, self._rest):
+            answer = step(tree)
+            if answer is not None:
+                break
+        if answer is False:
+            self.low = level
+        return answer
+
+    def _root(self, tree: Tree) -> bool | None:
+        return self._keep_proof(tree, tree.search(1))
+
+    def _near(self, tree: Tree) -> bool | None:
+        """CP-SAT among the options that the linear program likes; finds counts, proves nothing."""
+        root = tree.root
+        if root is None or root.excess is None or root.weight is None:
+            return None
+        liked = (root.excess <= self.params.near_excess * DIGITS) | (root.weight > 0)
+        near = root.keep(liked)
+        if near is None or self.budget.is_spent:
+            return None
+        found = find_counts(
+            near.options, self.layer.num_slots, self.budget, self.params.near_time, self.seed
+        )
+        return True if isinstance(found, np.ndarray) and tree.reaches(found) else None
+
+    def _tree(self, tree: Tree) -> bool | None:
+        return self._keep_proof(tree, tree.search(self.params.max_nodes))
+
+    def _rest(self, tree: Tree) -> bool | None:
+        """CP-SAT decides among all that the root left: proven, but without a certificate."""
+        if tree.root is None or self.budget.is_spent:
+            return None
+        found = find_counts(
+            tree.root.options, self.layer.num_slots, self.budget, float("inf"), self.seed
+        )
+        return tree.reaches(found) or None if isinstance(found, np.ndarray) else found
+
+    def _keep_proof(self, tree: Tree, answer: bool | None) -> bool | None:
+        if answer is False:
+            self._proof = tree.level, tree.trace
+        return answer
+
+    def _offer(self, counts: np.ndarray, level: int) -> bool:
+        """Take counts (not more than the slots) where they improve; whether they reach the level."""
+        num_slots = self.layer.num_slots
+        if counts.sum() > num_slots:
+            return False
+        counts = fill(self.load, counts, num_slots)
+        value = exact_value(self.load, counts)
+        if value < self.upper:
+            self.upper, self.counts = value, counts
+        return value * self.layer.scale < level + 1
+
+    def certificate(self) -> Certificate | None:
+        """What re-proves the highest level that a tree closed; None where none did."""
+        if self._proof is None:
+            return None
+        level, trace = self._proof
+        bound = self.upper if level >= self.goal else Fraction(level, self.layer.scale)
+        return Certificate("k2", bound, trace.as_data(level, self.layer.scale, DIGITS))
+
+
+def _ceil(value: Fraction) -> int:
+    return -(-value.numerator // value.denominator)

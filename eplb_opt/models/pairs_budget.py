@@ -1,0 +1,64 @@
+"""What the pair engine may still spend: seconds under a clock, else counted work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, inf, isfinite
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eplb_opt.deadline import Deadline
+
+#: Units of effort, about a millisecond each, for a linear program.
+UNITS_PER_LP = 10
+#: Units of effort for one unit of CP-SAT's deterministic time, about a second.
+UNITS_PER_CPSAT_TIME = 1000
+
+
+@dataclass(eq=False)
+class Budget:
+    """Seconds or work, whichever the caller asked for.
+
+    Parameters
+    ----------
+    deadline
+        Not looked at when `effort` is given: the answer must not depend on the clock.
+    effort
+        Units of work; None for no limit but time.
+    spent
+        Units so far.
+    """
+
+    deadline: Deadline
+    effort: int | None = None
+    spent: int = 0
+
+    def spend_lp(self) -> None:
+        """Count a linear program."""
+        self.spent += UNITS_PER_LP
+
+    def spend_cpsat(self, deterministic_time: float) -> None:
+        """Count a search of CP-SAT."""
+        self.spent += ceil(deterministic_time * UNITS_PER_CPSAT_TIME)
+
+    @property
+    def is_spent(self) -> bool:
+        if self.effort is not None:
+            return self.spent >= self.effort
+        return self.deadline.expired
+
+    @property
+    def seconds(self) -> float:
+        """Seconds left; infinity where work is counted."""
+        return inf if self.effort is not None else self.deadline.remaining
+
+    @property
+    def cpsat_time(self) -> float:
+        """CP-SAT's deterministic time left; infinity under a clock."""
+        if self.effort is None:
+            return inf
+        return max(self.effort - self.spent, 0) / UNITS_PER_CPSAT_TIME
+
+    def linprog_options(self) -> dict[str, Any]:
+        """Options of scipy's `linprog`."""
+        return {"time_limit": self.seconds} if isfinite(self.seconds) else {}

@@ -1,0 +1,229 @@
+"""Two slots a GPU: is there a plan of at most T? A branch and bound that leaves a proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.models.pairs_lp import DIGITS, solve_lp, tightened
+from eplb_opt.models.pairs_options import chosen_counts, list_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eplb_opt.models.pairs_budget import Budget
+    from eplb_opt.models.pairs_lp import LpSolution
+    from eplb_opt.models.pairs_options import Layer, Options
+
+#: Weights this close to 0 or 1 are whole.
+WHOLE = 1e-6
+#: Linear programs of a node.
+MAX_ROUNDS = 8
+#: Share of its options that a round has to strike off to be worth another.
+LEAST_STRUCK = 0.03
+
+
+@dataclass(eq=False)
+class Trace:
+    """The proof that a level is out of reach: a tree in preorder, as lists of integers.
+
+    Each node has rounds: multipliers at thresholds, which either close the node or strike
+    options off. A node that stays open branches on an expert: counts up to a number first, those
+    above it second.
+
+    Parameters
+    ----------
+    rounds, expert, count
+        One a node: number of rounds; what it branches on, both -1 where it is closed.
+    entries
+        One a round: number of multipliers.
+    threshold, multiplier
+        One a multiplier.
+    """
+
+    rounds: list[int] = field(default_factory=list)
+    expert: list[int] = field(default_factory=list)
+    count: list[int] = field(default_factory=list)
+    entries: list[int] = field(default_factory=list)
+    threshold: list[int] = field(default_factory=list)
+    multiplier: list[int] = field(default_factory=list)
+
+    def as_data(self, level: int, scale: int, digits: int) -> dict[str, int | list[int]]:
+        """The integers of a certificate of kind "k2"."""
+        lists: dict[str, int | list[int]] = {
+            item.name: getattr(self, item.name) for item in fields(self)
+        }
+        return {"level": level, "scale": scale, "digits": digits} | lists
+
+    def open_node(self) -> int:
+        """Begin a node, closed until it branches; its place in the lists."""
+        self.rounds.append(0)
+        self.expert.append(-1)
+        self.count.append(-1)
+        return len(self.rounds) - 1
+
+    def add_round(self, node: int, threshold: np.ndarray, multiplier: np.ndarray) -> None:
+        self.rounds[node] += 1
+        used = np.flatnonzero(multiplier)
+        self.entries.append(len(used))
+        self.threshold.extend(int(value) for value in threshold[used])
+        self.multiplier.extend(multiplier[used].tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A part of the search: the options that are left, and what the last program said of them.
+
+    Parameters
+    ----------
+    options
+        What the branches leave.
+    active
+        bool [num_options], the columns to begin with.
+    weight, excess
+        [num_options], of the last linear program; None before the first.
+    """
+
+    options: Options
+    active: np.ndarray
+    weight: np.ndarray | None = None
+    excess: np.ndarray | None = None
+
+    def keep(self, mask: np.ndarray) -> Node | None:
+        """The node with the options under the mask; None when an expert has none left."""
+        options = self.options.keep(mask)
+        if options is None:
+            return None
+        active = self.active[mask]
+        active[options.first] = True  # at least one an expert
+        weight, excess = (v if v is None else v[mask] for v in (self.weight, self.excess))
+        return Node(options, active, weight, excess)
+
+
+@dataclass(eq=False)
+class Tree:
+    """The search at one level, a node at a time.
+
+    Parameters
+    ----------
+    layer, level
+        The layer and T in its units.
+    budget
+        Of time and work.
+    reaches
+        Called with the counts that solutions suggest; whether they are of at most the level.
+
+    Attributes
+    ----------
+    root
+        What the root's programs left; CP-SAT takes it from there.
+    """
+
+    layer: Layer
+    level: int
+    budget: Budget
+    reaches: Callable[[np.ndarray], bool]
+    trace: Trace = field(default_factory=Trace)
+    root: Node | None = None
+    _stack: list[Node] = field(default_factory=list)
+    _cut_off: bool = False
+
+    def __post_init__(self) -> None:
+        options = list_options(self.layer, self.level)
+        if options is None:
+            self.trace.open_node()  # the fewest replicas exceed the slots: closed by itself
+        else:
+            self._stack.append(Node(options, _first_active(options)))
+
+    def search(self, max_nodes: int) -> bool | None:
+        """True when counts of at most the level were found, False when there are none.
+
+        None when the nodes or the budget ran out. A further call goes on, unless a program was cut
+        off: its node is lost then, and with it the proof.
+        """
+        while self._stack and not self._cut_off:
+            if self.budget.is_spent or len(self.trace.rounds) >= max_nodes:
+                return None
+            node_idx = self.trace.open_node()
+            found, node = self._work(node_idx, self._stack.pop())
+            self._cut_off = found is None
+            if found is not False:
+                return found
+            if self.root is None:
+                self.root = node
+            if node is not None:
+                self._stack.extend(self._branch(node_idx, node))
+        return None if self._cut_off else False
+
+    def _work(self, node_idx: int, node: Node) -> tuple[bool | None, Node | None]:
+        """Whether counts were found (None: budget spent), and what is left of an open node.
+
+        Striking options off lowers the needs of the rows, which tightens them: so several rounds.
+        """
+        for _ in range(MAX_ROUNDS):
+            size = len(node.options)
+            solved = self._round(node_idx, node)
+            if solved is None:
+                return None, None
+            if solved.proof.value > self.layer.num_slots * DIGITS:
+                return False, None
+            if self.reaches(chosen_counts(node.options, solved.weight)):
+                return True, node
+            room = self.layer.num_slots * DIGITS - solved.proof.value
+            solved_node = Node(node.options, node.active, solved.weight, solved.proof.excess)
+            left = solved_node.keep(solved.proof.excess <= room)
+            if left is None:  # cannot be: an expert's cheapest option has no excess
+                return None, None
+            node = left
+            if len(node.options) >= size * (1 - LEAST_STRUCK):
+                break
+        return False, node
+
+    def _round(self, node_idx: int, node: Node) -> LpSolution | None:
+        options = node.options
+        rows = tightened(options, np.arange(len(options.threshold)))
+        solved = solve_lp(options, rows, node.active, self.layer.num_slots, self.budget)
+        if solved is not None:
+            threshold = options.threshold[rows.threshold_idx]
+            self.trace.add_round(node_idx, threshold, solved.multiplier)
+        return solved
+
+    def _branch(self, node_idx: int, node: Node) -> list[Node]:
+        """The two halves of the most undecided expert's counts, the lower one last."""
+        options = node.options
+        expert = _most_undecided(node)
+        is_own = options.expert == expert
+        split = _split(options.count[is_own], _weight(node)[is_own])
+        self.trace.expert[node_idx], self.trace.count[node_idx] = expert, split
+        halves = [~is_own | (options.count > split), ~is_own | (options.count <= split)]
+        return [child for half in halves if (child := node.keep(half)) is not None]
+
+
+def _weight(node: Node) -> np.ndarray:
+    return np.zeros(len(node.options)) if node.weight is None else node.weight
+
+
+def _most_undecided(node: Node) -> int:
+    """The expert with several options whose heaviest one has the least weight."""
+    options = node.options
+    heaviest = np.maximum.reduceat(_weight(node), options.first)
+    num_left = np.diff(np.append(options.first, len(options)))
+    return int(np.where(num_left > 1, 1 - heaviest + WHOLE, -1.0).argmax())
+
+
+def _split(count: np.ndarray, weight: np.ndarray) -> int:
+    """The largest count below or at the mean that leaves one above it."""
+    mean = float(weight @ count) / max(float(weight.sum()), WHOLE)
+    num_below = int((count <= mean + WHOLE).sum())
+    return int(count[min(max(num_below, 1), len(count) - 1) - 1])
+
+
+def _first_active(options: Options) -> np.ndarray:
+    """An expert's fewest replicas and its fewest small ones; each with one more."""
+    is_small = options.change > 0
+    number = np.arange(len(options)) - options.first[options.expert]
+    begins = is_small & (np.append(False, ~is_small[:-1]) | (number == 0))
+    follows = np.append(False, begins[:-1])
+    return np.asarray((number < 2) | begins | follows)

@@ -1,0 +1,99 @@
+"""The search as a whole: valid, reproducible, never worse, near the optimum where that is known."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from eplb_opt import Plan, Problem, bounds, scoring
+from eplb_opt.deadline import Deadline
+from eplb_opt.search.layer import LayerSearch
+from eplb_opt.search.starts import first_plan
+from tests.oracle import optimum
+from tests.strategies import tiny_problems
+
+
+def searched(problem, steps, seed=0):
+    start = first_plan(problem)[0]
+    bound = bounds.fast_bounds(problem)[0].value
+    search = LayerSearch(problem, start, bound, seed)
+    search.run_steps(steps)
+    return search
+
+
+def objective(problem, placed):
+    return scoring.largest_gpu_loads(problem.load, placed[None, :], problem.num_gpus)[0]
+
+
+@settings(max_examples=120, deadline=None)
+@given(problem=tiny_problems())
+def test_search_gives_valid_plans_between_optimum_and_start(problem):
+    if not problem.load.any():
+        return
+    placed = searched(problem, 60).placed()
+    Plan(placed[None, :], problem.num_gpus, problem.num_experts).check(problem)
+    reached = objective(problem, placed)
+    assert reached >= optimum(problem)[0]
+    if not problem.is_hierarchical:  # there it starts from another partition of the groups
+        start = objective(problem, first_plan(problem)[0])
+        # Sizes are rounded to 2**-44 of the layer's total.
+        assert reached <= start + Fraction(int(problem.load.sum()), 2**40)
+
+
+@pytest.mark.parametrize("colocation", ["allow", "forbid"])
+def test_search_finds_most_tiny_optima(colocation):
+    rng = np.random.default_rng(3)
+    found = 0
+    for _ in range(40):
+        problem = Problem(rng.integers(0, 100, (1, 5)), 8, 4, colocation=colocation)
+        found += objective(problem, searched(problem, 400).placed()) == optimum(problem)[0]
+    assert found >= 36
+
+
+SHAPES = [
+    Problem(np.arange(1, 49)[None, :] ** 3, 64, 16),
+    Problem(np.arange(1, 49)[None, :] ** 3, 72, 8),
+    Problem(np.arange(1, 49)[None, :] ** 3, 64, 16, colocation="forbid"),
+    Problem(np.arange(1, 49)[None, :] ** 3, 64, 16, num_nodes=4, num_groups=8),
+]
+
+
+@pytest.mark.parametrize("problem", SHAPES, ids=["K=4", "K=9", "apart", "nodes"])
+def test_the_same_steps_give_the_same_plan_however_they_are_split(problem):
+    whole = searched(problem, 240, seed=5)
+    start = first_plan(problem)[0]
+    split = LayerSearch(problem, start, bounds.fast_bounds(problem)[0].value, 5)
+    for _ in range(30):
+        split.run_steps(8)
+    assert (whole.placed() == split.placed()).all()
+
+
+@pytest.mark.parametrize("problem", SHAPES, ids=["K=4", "K=9", "apart", "nodes"])
+def test_search_closes_most_of_the_greedys_gap(problem):
+    bound = bounds.fast_bounds(problem)[0].value
+    start = first_plan(problem)[0]
+    placed = searched(problem, 2000).placed()
+    Plan(placed[None, :], problem.num_gpus, problem.num_experts).check(problem)
+    assert objective(problem, placed) - bound < (objective(problem, start) - bound) / 4
+
+
+def test_another_seed_is_another_search():
+    problem = SHAPES[0]
+    assert (searched(problem, 300, 1).placed() != searched(problem, 300, 2).placed()).any()
+
+
+def test_search_under_a_clock_stops_at_the_clock():
+    problem = Problem(np.random.default_rng(0).integers(1, 10**6, (1, 256)), 384, 128)
+    search = searched(problem, 1)
+    deadline = Deadline.after(0.2)
+    search.run_until(deadline)
+    assert deadline.expired or search.is_done
+    assert Deadline(deadline.at + 1.0).remaining > 0  # late by less than a second
+
+
+def test_huge_and_tiny_loads_are_searched_alike():
+    load = np.random.default_rng(1).integers(1, 1000, (1, 12))
+    small = searched(Problem(load, 20, 5), 200).placed()
+    large = searched(Problem(load * 2**48, 20, 5), 200).placed()
+    assert (small == large).all()
