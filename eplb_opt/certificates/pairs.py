@@ -1,33 +1,32 @@
 """Verification of kind "k2": no plan with two slots a GPU has a largest load of at most T.
 
-Call a replica s = w/c big when 2 s > T, with key s, and small otherwise, with key T - s. In a plan of at
-most T no two big replicas share a GPU, and the small one that stands with a big one of key s
-has a key of at least s. So, for any threshold, among the replicas with a key of at least the threshold
+Call a replica s = w/c big when 2 s > T, with key s, and small otherwise, with key T - s. In a plan
+of at most T no two big replicas share a GPU, and the small one that stands with a big one of key s
+has a key of at least s. So, for any threshold, among the replicas with a key of at least it
 
     (number of small ones) - (number of big ones) >= 0.
 
-An option is an expert with a count c; it adds a = +c or -c to this sum where its key counts, else 0. An
-expert e needs ceil(w/T) <= c, and c is at most what the other experts' fewest leave of the slots.
+An option is an expert with a count c; it adds a = +c or -c to this sum where its key is among
+them, else 0. An expert needs c >= ceil(w/T), and has at most what the others' fewest leave.
 
 Of the options that are left let m_e be the least a of expert e, and need = -sum_e m_e. Then
-sum_e (a_e - m_e) >= need, all terms at least 0; and still after each term is cut to
-gain_e = min(a_e - m_e, need): either nothing was cut, or one term alone is the need. For prices y >= 0 of
-such rows, the replicas of any plan made of these options number at least
+sum_e (a_e - m_e) >= need, all terms at least 0. This still holds after each term is cut to
+gain_e = min(a_e - m_e, need): either nothing was cut, or one term alone is the need. For prices
+y >= 0 of such rows, the replicas of any plan made of these options number at least
 
     V = sum_rows y need + sum_e min_options (c - sum_rows y gain),
 
-and at least V + excess with an option whose cost is above its expert's least by the excess. So V above
-the slots closes a node, and otherwise options with V + excess above the slots are struck off. A node that
-stays open splits one expert's counts in two; all leaves closed, no plan of at most T is left.
+and at least V + excess with an option that costs `excess` more than its expert's cheapest. So V
+above the slots closes a node; otherwise options with V + excess above the slots are struck off. A
+node that stays open splits one expert's counts in two. All leaves closed, no plan of at most T is
+left.
 
-A plan's largest load is w/c + v/d with counts c, d of at most M = slots - experts + 1. So if it
-exceeds T and were below p/q, the difference would be at least 1/(q M^2): when p/q - T is not above
-that, p/q is a bound as well.
+A plan's largest load is w/c + v/d with counts c, d of at most M = slots - experts + 1. Were it
+above T and below p/q, then p/q - T would exceed 1/(q M^2); so where it does not, p/q is a bound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -37,6 +36,8 @@ import numpy as np
 from eplb_opt.certificates.certificate import CertificateError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.problem import Problem
 
@@ -44,8 +45,10 @@ LISTS = ("rounds", "expert", "count", "entries", "threshold", "multiplier")
 NUMBERS = ("level", "scale", "digits")
 #: Prices times replicas, added up over rows and experts, stay below this in int64.
 INT64_ROOM = 2**62
+#: Nodes and rounds of a certificate that is worth the time.
+MAX_STEPS = 100_000
 #: Options times rows of a certificate that is worth the memory.
-MAX_CELLS = 100_000_000
+MAX_CELLS = 20_000_000
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
@@ -60,9 +63,10 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         raise CertificateError(f"k2 is for 2 slots a GPU, not {problem.slots_per_gpu}.")
     numbers, lists = _read(certificate)
     load = [int(w) for w in problem.load[0]]
-    replay = _Replay(load, problem.num_slots, *numbers, _rounds(lists))
+    level, scale, digits = numbers
+    replay = _Replay(load, problem.num_slots, level, scale, digits, _rounds(lists))
     replay.close(iter(zip(lists["rounds"], lists["expert"], lists["count"], strict=True)))
-    return _claim(problem, certificate.bound, Fraction(numbers[0], numbers[1]))
+    return _claim(problem, certificate.bound, Fraction(level, scale))
 
 
 def _claim(problem: Problem, bound: Fraction, level: Fraction) -> Fraction:
@@ -82,6 +86,10 @@ def _read(certificate: Certificate) -> tuple[list[int], dict[str, list[int]]]:
         raise CertificateError("k2 has a number where a list should be, or the reverse.")
     if min(numbers) < 1 or min([*lists["multiplier"], *lists["entries"], *lists["rounds"], 0]) < 0:
         raise CertificateError("k2 has a level, scale, price or length that is too small.")
+    if max(len(lists["rounds"]), len(lists["entries"])) > MAX_STEPS:
+        raise CertificateError(f"k2 has more than {MAX_STEPS} nodes or rounds.")
+    if len({len(lists[name]) for name in ("rounds", "expert", "count")}) > 1:
+        raise CertificateError("k2 has lists of nodes that differ in length.")
     if len(lists["threshold"]) != len(lists["multiplier"]):
         raise CertificateError("k2 has not as many thresholds as multipliers.")
     return numbers, lists
@@ -187,7 +195,9 @@ class _Replay:
         first = np.searchsorted(options.expert, np.arange(len(self.load)))
         if len(options.key) * (len(prices) + 1) > MAX_CELLS:
             raise CertificateError(f"{len(prices)} rows are too many for {len(first)} experts.")
-        at = np.array(thresholds, dtype=options.key.dtype)
+        # Any threshold is a true row, so one beyond int64 may as well be the last of its range.
+        limit = INT64_ROOM if options.key.dtype != object else max(map(abs, thresholds), default=0)
+        at = np.array([max(min(t, limit), -limit) for t in thresholds], dtype=options.key.dtype)
         counts = (options.key[:, None] >= at).astype(bool)
         change = np.where(counts, options.change[:, None], 0)
         least = np.minimum.reduceat(change, first, axis=0)
@@ -200,3 +210,4 @@ class _Replay:
         cost = options.count * self.digits - gain @ price
         cheapest = np.minimum.reduceat(cost, first)
         return int(need @ price) + int(cheapest.sum()), cost - cheapest[options.expert]
+

@@ -1,9 +1,10 @@
 """Two slots a GPU: the exact optimum, by bisection over levels.
 
 For given counts the heaviest replica meets the lightest, so the counts are the only decision.
-Whether some counts reach a level T is a small integer program (`pairs_options`), whose relaxation is
-made so strong (`pairs_lp`) that most levels fall at the first node of a branch and bound
-(`pairs_tree`), with a proof in integers. CP-SAT finds counts, and decides where the tree does not.
+Whether some counts reach a level T is a small integer program (`pairs_options`). Its relaxation is
+made so strong (`pairs_lp`) that most levels out of reach fall at the first node of a branch and
+bound (`pairs_tree`), with a proof in integers. CP-SAT finds counts (`pairs_cpsat`), and decides
+where the tree does not.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bounds import water_levels
 from eplb_opt.certificates.certificate import Certificate
 from eplb_opt.models.answer import ModelAnswer
 from eplb_opt.models.door import worth_of_start
@@ -23,8 +23,9 @@ from eplb_opt.models.pairs_budget import Budget
 from eplb_opt.models.pairs_counts import exact_value, fill, pair_up
 from eplb_opt.models.pairs_cpsat import find_counts, import_cp_model
 from eplb_opt.models.pairs_lp import DIGITS, import_scipy
-from eplb_opt.models.pairs_options import Layer
+from eplb_opt.models.pairs_options import Layer, fewest, most_big
 from eplb_opt.models.pairs_tree import Trace, Tree
+from eplb_opt.water import water_levels
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
@@ -97,6 +98,9 @@ class PairsModel:
             return ModelAnswer(None, Fraction(0), message=f"refused: {refusal}", refused=True)
         counts = np.bincount(start, minlength=problem.num_experts)
         search = Search(problem.load[0], counts, lower_bound, budget, self.params, seed)
+        if search.num_cells() > self.params.max_cells:
+            refusal = f"refused: {search.num_cells()} cells, more than {self.params.max_cells}"
+            return ModelAnswer(None, Fraction(0), message=refusal, refused=True)
         message = search.run()
         improved = search.upper < upper
         return ModelAnswer(
@@ -179,6 +183,14 @@ class Search:
             return self.upper
         return max(self.known_bound, Fraction(self.low, self.layer.scale))
 
+    def num_cells(self) -> int:
+        """Options times rows at the highest level that is asked about; no level has more."""
+        if self.low >= self.goal:
+            return 0
+        spare = self.layer.num_slots - int(fewest(self.layer, self.goal).sum())
+        num_big = int(most_big(self.layer, self.goal).clip(0).sum())
+        return len(self.load) * (spare + 1) * num_big
+
     def run(self) -> str:
         """Bisect until the bounds meet or the budget is spent; returns why it stopped."""
         asked = 0
@@ -244,7 +256,7 @@ class Search:
         return answer
 
     def _offer(self, counts: np.ndarray, level: int) -> bool:
-        """Take counts (not more than the slots) where they improve; whether they reach the level."""
+        """Keep counts that improve; whether they reach the level within the slots."""
         num_slots = self.layer.num_slots
         if counts.sum() > num_slots:
             return False

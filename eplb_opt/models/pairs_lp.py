@@ -146,8 +146,8 @@ def _solve_active(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Weights of all options, integer prices of the program over some columns.
 
-    Every expert's options add up to 1; a shortage of a row costs more than all slots, so the program
-    has a solution and useful prices even where the rows contradict each other.
+    Every expert's options add up to 1; a shortage of a row costs more than all slots, so the
+    program has a solution and useful prices even where the rows contradict each other.
     """
     num_experts = len(options.first)
     if not rows.need.size:

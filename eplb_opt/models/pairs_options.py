@@ -95,18 +95,23 @@ class Options:
 
 def fewest(layer: Layer, level: int) -> np.ndarray:
     """ceil(w / T), at least 1; int64 [num_experts]."""
-    return np.maximum(-(-layer.scaled // level), 1).astype(np.int64)
+    return np.asarray(np.maximum(-(-layer.scaled // level), 1).astype(np.int64))
+
+
+def most_big(layer: Layer, level: int) -> np.ndarray:
+    """The largest c with 2 w / c > T, below 1 where there is none; int64 [num_experts]."""
+    return np.asarray(((2 * layer.scaled - 1) // level).astype(np.int64))
 
 
 def list_options(layer: Layer, level: int) -> Options | None:
     """Every count that a plan of at most the level can have; None when there is no such plan.
 
     An expert takes at least ceil(w / T) replicas, and what the others' fewest leave at most.
-    A replica s = w/c is big when 2 s > T, with key s, and small otherwise, with key T - s. In a plan
-    of at most T no two big ones share a GPU, and a big one of key s stands with a small one of key at
-    least s. So among the replicas with a key of at least any threshold there are as many
-    small ones as big ones, at least. Keys of big replicas are rounded down to units, so that no
-    plan is lost; by `Layer`'s scale none is gained.
+    A replica s = w/c is big when 2 s > T, with key s, and small otherwise, with key T - s. In a
+    plan of at most T no two big ones share a GPU, and a big one of key s stands with a small one
+    of key at least s. So among the replicas with a key of at least any threshold there are at
+    least as many small ones as big ones. Keys of big replicas are rounded down to units, so that
+    no plan is lost; by `Layer`'s scale none is gained.
     """
     least = fewest(layer, level)
     spare = layer.num_slots - int(least.sum())
@@ -115,8 +120,7 @@ def list_options(layer: Layer, level: int) -> Options | None:
     num_experts = len(least)
     count = (least[:, None] + np.arange(spare + 1)).ravel()
     expert = np.repeat(np.arange(num_experts), spare + 1)
-    most_big = ((2 * layer.scaled - 1) // level).astype(np.int64)  # 2 w / c > T
-    is_big = count <= most_big[expert]
+    is_big = count <= most_big(layer, level)[expert]
     scaled = layer.scaled[expert]
     key = np.where(is_big, scaled // count, level + (-scaled // count))
     threshold = np.unique(key[is_big])

@@ -19,10 +19,10 @@ WORST_LAYERS = 5
 
 
 def percent(fraction: float) -> str:
-    """A gap as a person reads it: 0 when it is proven to be, else three digits that matter.
+    """A gap as a person reads it: 0 when it is proven to be, else the digits that matter.
 
-    >>> percent(0.0), percent(0.0123), percent(2e-06)
-    ('0', '1.23 %', '2e-04 %')
+    >>> percent(0.0), percent(0.0123), percent(2.3e-06), percent(1e-12)
+    ('0', '1.23 %', '0.00023 %', '< 0.00001 %')
     """
     if np.isnan(fraction):
         return "-"
@@ -31,7 +31,9 @@ def percent(fraction: float) -> str:
     if np.isinf(fraction):
         return "no bound"
     value = 100 * fraction
-    return f"{value:.3g} %" if value >= 1e-3 else f"{value:.0e} %"
+    if value < 1e-5:
+        return "< 0.00001 %"
+    return f"{value:.3g} %" if value >= 1e-3 else f"{value:.5f}".rstrip("0") + " %"
 
 
 def duration(seconds: float | None) -> str:
