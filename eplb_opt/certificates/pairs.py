@@ -210,4 +210,3 @@ class _Replay:
         cost = options.count * self.digits - gain @ price
         cheapest = np.minimum.reduceat(cost, first)
         return int(need @ price) + int(cheapest.sum()), cost - cheapest[options.expert]
-

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from eplb_opt.cli import bench, instances, output
 from eplb_opt.cli import options as opt
-from eplb_opt.cli import output
 from eplb_opt.cli.gap import gap_command
 from eplb_opt.cli.inspect import bound_command, check_command
 from eplb_opt.io import Loads, read_plan, write_plan
@@ -26,6 +26,8 @@ app = typer.Typer(
 app.command("gap")(gap_command)
 app.command("check")(check_command)
 app.command("bound")(bound_command)
+app.add_typer(instances.app, name="instances")
+app.add_typer(bench.app, name="bench")
 
 
 @app.command("plan")

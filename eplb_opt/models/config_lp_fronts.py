@@ -62,11 +62,15 @@ def joined_front(a: Front, b: Front) -> Front:
     return Front(*joined_kernel(a.size, a.weight, b.size, b.weight, a is b, NUM_CELLS))
 
 
-def thinned(front: Front, length: int) -> Front:
-    """At most so many rows, evenly chosen, the empty and the heaviest one among them."""
-    if len(front.size) <= length:
+def thinned_front(front: Front, length: int, turn: int) -> Front:
+    """At most so many rows, the empty and the heaviest one among them; other rows every turn."""
+    surplus = len(front.size) - length
+    if surplus <= 0:
         return front
-    rows = np.linspace(0, len(front.size) - 1, length).astype(np.int64)
+    # The golden ratio spreads the turns; the ends stay.
+    shift = turn * 0.618 % 1
+    rows = ((np.arange(length) + shift) * (len(front.size) - 1) / length).astype(np.int64)
+    rows[0], rows[-1] = 0, len(front.size) - 1
     return Front(front.size[rows], front.weight[rows], front.left[rows], front.right[rows])
 
 

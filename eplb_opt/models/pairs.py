@@ -43,8 +43,9 @@ class PairsParams:
         in replicas.
     near_time
         CP-SAT's deterministic time for that.
-    max_nodes
-        Of a level's tree, before CP-SAT is asked to decide.
+    max_nodes, certify_nodes
+        Of a level's tree before CP-SAT is asked to decide; and in the end, of the last level's tree
+        when CP-SAT decided it and a certificate would still be good to have.
     narrow
         Once the bounds are this close, relative to the upper one, every second question is
         whether anything is below the incumbent at all.
@@ -56,7 +57,8 @@ class PairsParams:
 
     near_excess: float = 0.1
     near_time: float = 2.0
-    max_nodes: int = 40
+    max_nodes: int = 60
+    certify_nodes: int = 300
     narrow: float = 2e-3
     max_cells: int = 20_000_000
     import_seconds: float = 2.0
@@ -157,6 +159,7 @@ class Search:
     upper: Fraction = field(init=False)
     low: int = field(init=False)
     _proof: tuple[int, Trace] | None = None
+    _uncertified: Tree | None = None
 
     def __post_init__(self) -> None:
         num_slots = int(self.counts.sum())
@@ -202,7 +205,14 @@ class Search:
             if answer and self.goal >= level:
                 return "stopped: counts that reach a level are worth more"  # a bug, not a loop
             asked += 1
+        self._certify()
         return "the bounds meet"
+
+    def _certify(self) -> None:
+        """Spend some more work on a certificate where CP-SAT alone closed the last level."""
+        tree = self._uncertified
+        if tree is not None and tree.level >= self.goal:
+            self._keep_proof(tree, tree.search(self.params.certify_nodes))
 
     def _next_level(self, asked: int) -> int:
         is_narrow = self.goal - self.low <= self.params.narrow * self.goal
@@ -248,7 +258,11 @@ class Search:
         found = find_counts(
             tree.root.options, self.layer.num_slots, self.budget, float("inf"), self.seed
         )
-        return tree.reaches(found) or None if isinstance(found, np.ndarray) else found
+        if isinstance(found, np.ndarray):
+            return tree.reaches(found) or None
+        if found is False:
+            self._uncertified = tree
+        return found
 
     def _keep_proof(self, tree: Tree, answer: bool | None) -> bool | None:
         if answer is False:

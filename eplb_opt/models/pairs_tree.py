@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Weights this close to 0 or 1 are whole.
 WHOLE = 1e-6
+#: What an expert's options have to differ by to count as undecided.
+UNDECIDED = 1e-3
 #: Linear programs of a node.
 MAX_ROUNDS = 8
 #: Share of its options that a round has to strike off to be worth another.
@@ -206,11 +208,22 @@ def _weight(node: Node) -> np.ndarray:
 
 
 def _most_undecided(node: Node) -> int:
-    """The expert with several options whose heaviest one has the least weight."""
-    options = node.options
-    heaviest = np.maximum.reduceat(_weight(node), options.first)
+    """The expert to branch on.
+
+    First one that is torn between big options, or big and small: they are few, and decide what the
+    small ones have to match. Small ones are many and alike: while one is branched on the next
+    takes its place. Among them, the one whose options differ in the most rows.
+    """
+    options, weight = node.options, _weight(node)
     num_left = np.diff(np.append(options.first, len(options)))
-    return int(np.where(num_left > 1, 1 - heaviest + WHOLE, -1.0).argmax())
+    torn = np.add.reduceat(weight * (1 - weight) * (options.change < 0), options.first)
+    if torn.max() < UNDECIDED:
+        mean = np.add.reduceat(weight * options.rank, options.first)
+        spread = weight * abs(options.rank - mean[options.expert])
+        torn = np.add.reduceat(spread, options.first)
+    if torn.max() < UNDECIDED:
+        torn = num_left.astype(float)
+    return int(np.where(num_left > 1, torn, -1.0).argmax())
 
 
 def _split(count: np.ndarray, weight: np.ndarray) -> int:

@@ -10,6 +10,7 @@ from rich.table import Table
 from eplb_opt.report.gap import model_balancedness
 
 if TYPE_CHECKING:
+    from eplb_opt.bench.plans import PlanRow
     from eplb_opt.evaluation import Evaluation
     from eplb_opt.report.gap import GapReport, GapRow
     from eplb_opt.result import Result
@@ -170,4 +171,25 @@ def bound_table(result: Result) -> Table:
     rows = zip(result.lower_bound, result.objective, result.gap, result.bound_source, strict=True)
     for layer_idx, (lower, objective, gap, source) in enumerate(rows):
         table.add_row(str(layer_idx), amount(lower), amount(objective), percent(gap), source)
+    return table
+
+
+def plan_rows_table(rows: list[PlanRow]) -> Table:
+    """Planned loads, machines and time limits."""
+    table = Table(title="Gaps to the proven bound", title_justify="left")
+    headings = ("limit", "took", "model", "median", "worst", "proven", "greedy")
+    for heading in ("loads", "slots x GPUs", "a GPU", *headings):
+        table.add_column(heading, justify="left" if heading == "loads" else "right")
+    for row in rows:
+        gaps = (row.model_gap, row.median_gap, row.worst_gap)
+        table.add_row(
+            row.loads,
+            row.machine,
+            str(row.slots_per_gpu),
+            f"{row.time_limit:g} s",
+            f"{row.seconds:.2f} s",
+            *(f"{gap:.1e}" for gap in gaps),
+            f"{row.proven} of {row.layers}",
+            f"{row.greedy_gap:.1e}",
+        )
     return table

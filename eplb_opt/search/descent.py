@@ -9,6 +9,8 @@ from eplb_opt.search.triples import redeal
 
 #: Kicks in a row without a better plan, after which the search goes back to the best one.
 PATIENCE = 30
+#: Pairs of other GPUs that a re-partition is tried with.
+MAX_TRIPLES = 400
 
 # Places in `state`; it holds all that a later call needs to go on as if there had been one call.
 RANDOM, FAILURES, BEST, KICKS, AT_OPTIMUM = range(5)
@@ -29,18 +31,24 @@ def heaviest(load):  # type: ignore[no-untyped-def]
 def redeal_any(slot, size, load, slots_per_gpu, of_three, of_two, apart, heavy, state):  # type: ignore[no-untyped-def]
     """Re-partition the heaviest GPU with the first two others that help, from a random one on.
 
+    At most MAX_TRIPLES pairs of others are tried: where so many do not help a kick costs less.
+
     Returns
     -------
     The two other GPUs, or -1 twice.
     """
     num_gpus = load.shape[0]
     offset = draw(state, num_gpus)
+    tried = 0
     for i in range(num_gpus):
         g = (i + offset) % num_gpus
         for j in range(i):
             h = (j + offset) % num_gpus
             if heavy in (g, h) or load[heavy] + load[g] + load[h] >= 3 * load[heavy]:
                 continue
+            tried += 1
+            if tried > MAX_TRIPLES:
+                return -1, -1
             if redeal(slot, size, load, slots_per_gpu, (heavy, g, h), of_three, of_two, apart):
                 return g, h
     return -1, -1
@@ -101,7 +109,7 @@ def advance(  # type: ignore[no-untyped-def]
     of_three,
     of_two,
     apart,
-    may_kick,
+    only_exchange,
     target,
     state,
     steps,
@@ -125,8 +133,8 @@ def advance(  # type: ignore[no-untyped-def]
         See `triples.deals`.
     apart
         Whether no expert may stand twice on a GPU.
-    may_kick
-        Whether to go on from a local optimum.
+    only_exchange
+        Whether to stop where no exchange helps, before re-partitions and kicks.
     target
         A largest load at or below it ends the search.
     state
@@ -136,7 +144,7 @@ def advance(  # type: ignore[no-untyped-def]
 
     Returns
     -------
-    Steps taken; fewer than `steps` when the target or, without kicks, a local optimum is reached.
+    Steps taken; fewer than `steps` where it stopped by itself.
     """
     for step in range(steps):
         heavy = heaviest(load)
@@ -163,7 +171,7 @@ def advance(  # type: ignore[no-untyped-def]
             sort_subsets(heavy, size, slots_per_gpu, members, first, sums)
             sort_subsets(other, size, slots_per_gpu, members, first, sums)
             continue
-        if of_three.shape[0]:
+        if of_three.shape[0] and not only_exchange:
             g, h = redeal_any(
                 slot, size, load, slots_per_gpu, of_three, of_two, apart, heavy, state
             )
@@ -175,7 +183,7 @@ def advance(  # type: ignore[no-untyped-def]
         settle(
             slot, size, load, weight, count, best_slot, slots_per_gpu, members, first, sums, state
         )
-        if not may_kick:
+        if only_exchange:
             return step
         state[KICKS] += 1
         if draw(state, 2) == 0 or not transfer(

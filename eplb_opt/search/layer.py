@@ -69,14 +69,23 @@ class LayerSearch:
         """Whether the plan is as close to the bound as is of use."""
         return self._worst().best <= self.target
 
+    @property
+    def is_polished(self) -> bool:
+        """Whether the heaviest node has been at a local optimum."""
+        return self.scanned[self.nodes.index(self._worst())]
+
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]."""
         parts = [e[n.best_slot] for e, n in zip(self.experts, self.nodes, strict=True)]
         return np.concatenate(parts)
 
     def run_until(self, deadline: Deadline) -> None:
-        """Search until the deadline, or until done; at least one slice."""
-        while not self.is_done:
+        """Search until the deadline, or until done; at least one slice.
+
+        A first call ends at the first local optimum: other layers need theirs more.
+        """
+        was_polished = self.is_polished
+        while not self.is_done and self.is_polished == was_polished:
             began = time.monotonic()
             self._steps(self.slice_steps)
             took = time.monotonic() - began
@@ -98,7 +107,7 @@ class LayerSearch:
         node_idx = self.nodes.index(self._worst())
         node = self.nodes[node_idx]
         if not self.scanned[node_idx]:
-            taken = node.advance(steps, self.target, may_kick=False)
+            taken = node.advance(steps, self.target, only_exchange=True)
             if taken < steps:  # a first local optimum
                 self.scanned[node_idx] = True
                 self._scan(node)
@@ -117,7 +126,7 @@ class LayerSearch:
             node.weight, int(level), len(node.slot), node.num_gpus, self.apart, SCAN_KEEP
         ):
             node.restart(slot)
-            node.advance(SCAN_STEPS, self.target, may_kick=False)
+            node.advance(SCAN_STEPS, self.target, only_exchange=True)
         node.restart(node.best_slot)
 
     def _experts_of_nodes(self) -> list[np.ndarray]:

@@ -66,7 +66,7 @@ class NodeSearch:
             self.state[descent.BEST] = self.load.max()
             self.best_slot[:] = self.slot
 
-    def advance(self, steps: int, target: int, *, may_kick: bool = True) -> int:
+    def advance(self, steps: int, target: int, *, only_exchange: bool = False) -> int:
         """Take steps; see `descent.advance`."""
         return int(
             descent.advance(
@@ -83,7 +83,7 @@ class NodeSearch:
                 self.of_three,
                 self.of_two,
                 self.apart,
-                may_kick,
+                only_exchange,
                 target,
                 self.state,
                 steps,

@@ -1,0 +1,213 @@
+"""Verification of kind "config_lp": every plan has a GPU of at least the claimed load.
+
+The certificate gives each expert e a value v_e >= 0. Let a replica of e weigh ceil(v_e / c) when e
+has c of them. All replicas of a plan weigh at least sum_e v_e, so some GPU carries at least
+
+    W = ceil(sum_e v_e / num_gpus)
+
+on its K slots. Suppose the plan's largest load is below T. Then every count is above w_e / T, and
+at most what the others' fewest leave of the slots; so that GPU holds at most K such replicas of
+load below T together that weigh W. Where no such pattern exists, T is a lower bound. (Values w_e
+give the mean, values ceil(w_e / T) the water level.)
+
+Patterns are searched exactly: partial patterns of half the slots by ascending size, those left out
+that another one undercuts in size and matches in weight, and those that cannot reach W. Where there
+are too many, neighbours are merged into one of the smaller's size and the larger's weight, and
+sizes are rounded down: both can only make a heavy pattern appear where there is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.certificates.certificate import CertificateError
+
+if TYPE_CHECKING:
+    from eplb_opt.certificates.certificate import Certificate
+    from eplb_opt.problem import Problem
+
+#: Sizes and weights of a whole layer stay below this in int64.
+INT64_ROOM = 2**61
+#: Cells of the table of what k slots can weigh at most.
+NUM_CELLS = 1024
+#: Sums of two fronts that are worth the memory; longer fronts are merged first.
+MAX_SUMS = 1_500_000
+#: Replicas to choose from (experts times counts) that are worth the memory.
+MAX_CHOICES = 4_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """Partial patterns, int64 [length] each, both ascending; the empty one is first."""
+
+    size: np.ndarray
+    weight: np.ndarray
+
+
+def verify(problem: Problem, certificate: Certificate) -> Fraction:
+    """The bound, re-proved in integers; see the module.
+
+    Nodes and co-location only forbid plans, so the bound holds for them too.
+
+    Raises
+    ------
+    CertificateError
+        When it is not proven.
+    """
+    value = _read(certificate, problem.num_experts)
+    if certificate.bound <= 0:
+        return certificate.bound  # no load is negative
+    load = problem.load[0]
+    least = least_load(load, problem.num_slots, problem.num_gpus, value, certificate.bound)
+    if least < certificate.bound:
+        raise CertificateError(f"the values prove {least}, not {certificate.bound}.")
+    return certificate.bound
+
+
+def least_load(
+    load: np.ndarray, num_slots: int, num_gpus: int, value: list[int], below: Fraction
+) -> Fraction:
+    """A lower bound of at most `below` that the values prove.
+
+    Parameters
+    ----------
+    load
+        int64 [num_experts], not negative, adding up to less than 2**62.
+    num_slots, num_gpus
+        The latter divides the former.
+    value
+        [num_experts], not negative.
+    below
+        Above 0; plans of at least this load are left out of account.
+
+    Raises
+    ------
+    CertificateError
+        When the values are too large for exact sums.
+    """
+    slots_per_gpu = num_slots // num_gpus
+    if sum(value) >= INT64_ROOM // (2 * slots_per_gpu):
+        raise CertificateError(f"the values add up to {sum(value)}, too large for exact sums.")
+    needed = -(-sum(value) // num_gpus)
+    loads = [int(w) for w in load]
+    fewest = np.array([w * below.denominator // below.numerator + 1 for w in loads], dtype=object)
+    spare = num_slots - int(fewest.sum())
+    if spare < 0:  # the water level already forbids it
+        return below
+    unit = _unit(sum(loads))
+    scaled = below / unit
+    most = min(-(-scaled.numerator // scaled.denominator) - 1, INT64_ROOM)
+    singles = _singles(loads, value, fewest.astype(np.int64), spare, unit, most)
+    size = _least_size(singles, slots_per_gpu, most, needed)
+    return below if size is None else min(size * unit, below)
+
+
+def _read(certificate: Certificate, num_experts: int) -> list[int]:
+    value = certificate.data.get("value")
+    if set(certificate.data) != {"value"} or not isinstance(value, list):
+        raise CertificateError("config_lp has one list of integers, value, and nothing else.")
+    if len(value) != num_experts or min(value) < 0:
+        raise CertificateError(f"config_lp needs {num_experts} values, none negative.")
+    return value
+
+
+def _unit(total: int) -> Fraction:
+    """A power of two in which the layer's total fits, as finely as it can."""
+    bits = INT64_ROOM.bit_length() - 2 - total.bit_length()
+    return Fraction(1, 2**bits) if bits >= 0 else Fraction(2**-bits)
+
+
+def _singles(
+    loads: list[int],
+    value: list[int],
+    fewest: np.ndarray,
+    spare: int,
+    unit: Fraction,
+    most: int,
+) -> Front:
+    """The front of one slot: sizes rounded down, weights up."""
+    if len(loads) * (spare + 1) > MAX_CHOICES:
+        raise CertificateError(f"{len(loads)} experts with {spare} spare slots are too many.")
+    scaled = [w * unit.denominator // unit.numerator for w in loads]
+    count = fewest[:, None] + np.arange(spare + 1)
+    size = np.array(scaled, dtype=np.int64)[:, None] // count
+    weight = -(-np.array(value, dtype=np.int64)[:, None] // count)
+    fits = size <= most
+    return _front(size[fits], weight[fits])
+
+
+def _front(size: np.ndarray, weight: np.ndarray) -> Front:
+    """What is heavier than everything that is no larger, after the empty pattern."""
+    order = np.lexsort((-weight, size))
+    size, weight = size[order], weight[order]
+    before = np.maximum.accumulate(np.concatenate([[0], weight]))[:-1]
+    keep = weight > before
+    zero = np.zeros(1, dtype=np.int64)
+    return Front(np.concatenate([zero, size[keep]]), np.concatenate([zero, weight[keep]]))
+
+
+def _least_size(singles: Front, slots_per_gpu: int, most: int, needed: int) -> int | None:
+    """The least size of a pattern of that weight; None when none is at most `most`."""
+    if needed <= 0:
+        return 0
+    tops = _tops(singles, slots_per_gpu, most)
+    fronts = [Front(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))]
+    for num_slots in range(1, slots_per_gpu - slots_per_gpu // 2 + 1):
+        top = tops[slots_per_gpu - num_slots]
+        fronts.append(_sums(fronts[-1], singles, top, most, needed))
+    a, b = fronts[-1], fronts[slots_per_gpu // 2]
+    partner = np.searchsorted(b.weight, needed - a.weight)
+    there = partner < len(b.weight)
+    sizes = a.size[there] + b.size[partner[there]]
+    return int(sizes.min()) if sizes.size and sizes.min() <= most else None
+
+
+def _tops(singles: Front, slots_per_gpu: int, most: int) -> list[np.ndarray]:
+    """At least what k slots of total size x cells can weigh, for k = 0 .. slots_per_gpu.
+
+    Sizes are rounded down to cells, so that a pattern of size s is found at s // width.
+    """
+    cell = singles.size // (most // NUM_CELLS + 1)
+    single = np.zeros(NUM_CELLS, dtype=np.int64)
+    np.maximum.at(single, cell, singles.weight)
+    single = np.maximum.accumulate(single)
+    steps = np.flatnonzero(np.diff(single, prepend=-1))
+    tops = [np.zeros(NUM_CELLS, dtype=np.int64)]
+    for _ in range(slots_per_gpu):
+        top = tops[-1].copy()
+        for x in steps.tolist():
+            np.maximum(top[x:], tops[-1][: NUM_CELLS - x] + single[x], out=top[x:])
+        tops.append(top)
+    return tops
+
+
+def _sums(front: Front, singles: Front, top: np.ndarray, most: int, needed: int) -> Front:
+    """The front of one slot more, without what cannot reach the weight on the slots left.
+
+    Parameters
+    ----------
+    top
+        What those can weigh, by cells of size; see `_tops`.
+    """
+    singles = _merged(singles, MAX_SUMS // 200, most)
+    front = _merged(front, max(MAX_SUMS // len(singles.size), 200), most)
+    size = (front.size[:, None] + singles.size).ravel()
+    weight = (front.weight[:, None] + singles.weight).ravel()
+    fits = size <= most
+    size, weight = size[fits], weight[fits]
+    reaches = weight + top[(most - size) // (most // NUM_CELLS + 1)] >= needed
+    return _front(size[reaches], weight[reaches])
+
+
+def _merged(front: Front, length: int, most: int) -> Front:
+    """About that many rows: neighbours become one of the least size and the largest weight."""
+    if len(front.size) <= length:
+        return front
+    cell = front.size // (most // length + 1)
+    first = np.flatnonzero(np.diff(cell, prepend=-1))
+    last = np.append(first[1:], len(cell)) - 1
+    return _front(front.size[first], front.weight[last])

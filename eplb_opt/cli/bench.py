@@ -1,0 +1,56 @@
+"""`eplb-opt bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eplb_opt.bench.families import FAMILIES, family_loads
+from eplb_opt.bench.plans import Machine, plan_rows
+from eplb_opt.cli import options as opt
+from eplb_opt.cli import output
+from eplb_opt.io import read_loads
+from eplb_opt.report.tables import plan_rows_table
+from eplb_opt.warmup import warmup
+
+app = typer.Typer(help="Measurements.", no_args_is_help=True)
+
+MACHINES = ["288x32", "320x64", "288x72", "288x144"]
+
+
+@app.command("plans")
+def plans_command(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="[LOADS]...", help="Recorded loads.")
+    ] = None,
+    families: Annotated[
+        list[str] | None, typer.Option("--family", help=f"Of {', '.join(FAMILIES)}.")
+    ] = None,
+    machines: Annotated[
+        list[str], typer.Option("--machine", help="SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS.")
+    ] = MACHINES,
+    limits: Annotated[list[float], typer.Option("--time-limit", help="Seconds a model.")] = [1.0],  # noqa: B006
+    layers: Annotated[int, typer.Option(help="Layers of a synthetic model.")] = 58,
+    experts: Annotated[int, typer.Option(help="Experts of a synthetic model.")] = 256,
+    seed: Annotated[int, typer.Option(help="Of the synthetic loads.")] = 0,
+    as_json: opt.Json = False,
+) -> None:
+    """Plan load families and recordings under several time limits; show what is proven.
+
+    Example: eplb-opt bench plans --machine 288x72 --time-limit 1 --time-limit 10
+    """
+    loads = {path.stem: read_loads(path).total for path in files or []}
+    chosen = families if families is not None else ([] if loads else list(FAMILIES))
+    loads |= {name: family_loads(name, layers, experts, seed) for name in chosen}
+    try:
+        parsed = [Machine.parse(text) for text in machines]
+    except (ValueError, TypeError) as error:
+        raise typer.BadParameter(f"a machine is SLOTSxGPUS[/NODES/GROUPS]: {error}") from error
+    warmup()
+    rows = list(plan_rows(loads, parsed, limits))
+    if as_json:
+        output.print_json(rows)
+    else:
+        output.stdout().print(plan_rows_table(rows))

@@ -1,0 +1,148 @@
+"""Columns for the configuration LP from dual values: the best patterns through many partial ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eplb_opt.models.config_lp_fronts import (
+    FULL,
+    Front,
+    join_ends,
+    joined_front,
+    single_front,
+    thinned_front,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Pricer:
+    """The patterns of one target load, by dual values.
+
+    Parameters
+    ----------
+    load
+        float64 [num_experts], in target loads.
+    num_slots, slots_per_gpu
+        Of the node.
+
+    Attributes
+    ----------
+    fewest
+        int64 [num_experts], least counts.
+    spare
+        Slots beyond them, so many more replicas any expert may have; below 0 nothing fits.
+    """
+
+    load: np.ndarray
+    num_slots: int
+    slots_per_gpu: int
+
+    @property
+    def fewest(self) -> np.ndarray:
+        """Least counts, int64 [num_experts]; a load a hair above a multiple may be rounded down."""
+        return np.maximum(np.ceil(self.load / FULL), 1).astype(np.int64)
+
+    @property
+    def spare(self) -> int:
+        """Slots beyond the least counts."""
+        return int(self.num_slots - self.fewest.sum())
+
+    def price(self, value: np.ndarray, length: int, turn: int) -> Priced:
+        """Join the fronts of half the slots.
+
+        Parameters
+        ----------
+        value
+            float64 [num_experts], dual values.
+        length
+            Fronts are thinned to it; long ones make the best pattern exact, and cost its square.
+        turn
+            Which rows are thinned out.
+        """
+        fewest, spare = self.fewest, self.spare
+        fronts: dict[int, Front] = {}
+
+        def front(num: int) -> Front:
+            if num not in fronts:
+                whole = (
+                    single_front(self.load, value, fewest, spare)
+                    if num == 1
+                    else joined_front(front(num - num // 2), front(num // 2))
+                )
+                fronts[num] = thinned_front(whole, length, turn)
+            return fronts[num]
+
+        half = self.slots_per_gpu // 2
+        a = front(self.slots_per_gpu - half)
+        b = (
+            front(half)
+            if half
+            else Front(*(np.zeros(1, dtype=t) for t in (float, float, int, int)))
+        )
+        partner = join_ends(a.size, a.weight, b.size, b.weight)
+        return Priced(a.weight + b.weight[partner], partner, fronts, self.slots_per_gpu)
+
+
+@dataclass(frozen=True, eq=False)
+class Priced:
+    """The best completion of every partial pattern.
+
+    Parameters
+    ----------
+    weight
+        float64 [length], of the whole patterns.
+    partner
+        int64 [length], row of the other front.
+    fronts
+        By number of slots.
+    slots_per_gpu
+        Of a whole pattern.
+    """
+
+    weight: np.ndarray
+    partner: np.ndarray
+    fronts: dict[int, Front]
+    slots_per_gpu: int
+
+    @property
+    def heaviest(self) -> float:
+        """The largest weight of a pattern, as far as thinning let it be seen."""
+        return float(self.weight.max())
+
+    def patterns(self, above: float, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """The heaviest patterns above a weight: expert and count, int64 [num, slots_per_gpu]."""
+        rows = np.flatnonzero(self.weight > above)
+        rows = rows[np.argsort(-self.weight[rows], kind="stable")[:most]]
+        half = self.slots_per_gpu // 2
+        expert, count = self._members(self.slots_per_gpu - half, rows)
+        if half:
+            others = self._members(half, self.partner[rows])
+            expert, count = np.hstack([expert, others[0]]), np.hstack([count, others[1]])
+        return expert, count
+
+    def _members(self, num: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        front = self.fronts[num]
+        left, right = front.left[rows], front.right[rows]
+        if num == 1:
+            expert, count = left[:, None], right[:, None]
+        else:
+            a, b = self._members(num - num // 2, left), self._members(num // 2, right)
+            expert, count = np.hstack([a[0], b[0]]), np.hstack([a[1], b[1]])
+        # The first row is the empty pattern; its left and right mean nothing.
+        empty = (rows == 0)[:, None]
+        return np.where(empty, -1, expert), np.where(empty, -1, count)
+
+
+def spread(expert: np.ndarray, num_experts: int, times: int) -> np.ndarray:
+    """Rows that bring an expert seen fewer than `times` before, int64: columns that differ."""
+    seen = np.zeros(num_experts, dtype=np.int64)
+    rows = []
+    for row, members in enumerate(expert.tolist()):
+        held = {e for e in members if e >= 0}
+        if any(seen[e] < times for e in held):
+            rows.append(row)
+            for e in held:
+                seen[e] += 1
+    return np.array(rows, dtype=np.int64)
