@@ -103,10 +103,10 @@ class Master:
                 on = self.expert[column] >= 0
                 np.add.at(matrix[:, position], self.expert[column][on], self.share[column][on])
                 cost[position] = self.cost[column]
-        inverse = np.linalg.inv(matrix)
-        self.level = inverse @ self._need
-        self.dual = cost @ inverse
-        self.inverse = np.ascontiguousarray(inverse.T)
+        # Ours, not LAPACK's: its threads fight for the cores, and change the last bits.
+        self.inverse = invert_kernel(matrix.T.copy())
+        self.level = (self.inverse * self._need[:, None]).sum(axis=0)
+        self.dual = (self.inverse * cost).sum(axis=1)
 
     @property
     def value(self) -> float:
@@ -154,6 +154,28 @@ class Master:
         self.expert, self.count = self.expert[stays], self.count[stays]
         self.share = self.share[stays]
         self.refactor()
+
+
+@jit
+def invert_kernel(matrix):  # type: ignore[no-untyped-def]
+    """The inverse by Gauss-Jordan with row pivots; overwrites the matrix."""
+    num = matrix.shape[0]
+    inverse = np.eye(num)
+    for k in range(num):
+        row = k + np.argmax(np.abs(matrix[k:, k]))
+        if row != k:
+            for j in range(num):
+                matrix[k, j], matrix[row, j] = matrix[row, j], matrix[k, j]
+                inverse[k, j], inverse[row, j] = inverse[row, j], inverse[k, j]
+        scale = 1.0 / matrix[k, k]
+        matrix[k] *= scale
+        inverse[k] *= scale
+        for i in range(num):
+            factor = matrix[i, k]
+            if i != k and factor != 0.0:
+                matrix[i] -= factor * matrix[k]
+                inverse[i] -= factor * inverse[k]
+    return inverse
 
 
 @jit

@@ -9,8 +9,6 @@ from eplb_opt.search.triples import redeal
 
 #: Kicks in a row without a better plan, after which the search goes back to the best one.
 PATIENCE = 30
-#: Pairs of other GPUs that a re-partition is tried with.
-MAX_TRIPLES = 400
 
 # Places in `state`; it holds all that a later call needs to go on as if there had been one call.
 RANDOM, FAILURES, BEST, KICKS, AT_OPTIMUM = range(5)
@@ -28,10 +26,10 @@ def heaviest(load):  # type: ignore[no-untyped-def]
 
 
 @jit
-def redeal_any(slot, size, load, slots_per_gpu, of_three, of_two, apart, heavy, state):  # type: ignore[no-untyped-def]
+def redeal_any(
+    slot, size, load, slots_per_gpu, of_three, swaps, of_two, apart, scratch, heavy, state
+):  # type: ignore[no-untyped-def]
     """Re-partition the heaviest GPU with the first two others that help, from a random one on.
-
-    At most MAX_TRIPLES pairs of others are tried: where so many do not help a kick costs less.
 
     Returns
     -------
@@ -39,17 +37,24 @@ def redeal_any(slot, size, load, slots_per_gpu, of_three, of_two, apart, heavy, 
     """
     num_gpus = load.shape[0]
     offset = draw(state, num_gpus)
-    tried = 0
     for i in range(num_gpus):
         g = (i + offset) % num_gpus
         for j in range(i):
             h = (j + offset) % num_gpus
             if heavy in (g, h) or load[heavy] + load[g] + load[h] >= 3 * load[heavy]:
                 continue
-            tried += 1
-            if tried > MAX_TRIPLES:
-                return -1, -1
-            if redeal(slot, size, load, slots_per_gpu, (heavy, g, h), of_three, of_two, apart):
+            if redeal(
+                slot,
+                size,
+                load,
+                slots_per_gpu,
+                (heavy, g, h),
+                of_three,
+                swaps,
+                of_two,
+                apart,
+                scratch,
+            ):
                 return g, h
     return -1, -1
 
@@ -107,7 +112,9 @@ def advance(  # type: ignore[no-untyped-def]
     first,
     sums,
     of_three,
+    swaps,
     of_two,
+    scratch,
     apart,
     only_exchange,
     target,
@@ -129,8 +136,8 @@ def advance(  # type: ignore[no-untyped-def]
         The best plan so far; written.
     slots_per_gpu, members, first, sums
         See `exchange.subsets_of_slots`.
-    of_three, of_two
-        See `triples.deals`.
+    of_three, swaps, of_two, scratch
+        See `triples.deals` and `triples.redeal`.
     apart
         Whether no expert may stand twice on a GPU.
     only_exchange
@@ -173,7 +180,17 @@ def advance(  # type: ignore[no-untyped-def]
             continue
         if of_three.shape[0] and not only_exchange:
             g, h = redeal_any(
-                slot, size, load, slots_per_gpu, of_three, of_two, apart, heavy, state
+                slot,
+                size,
+                load,
+                slots_per_gpu,
+                of_three,
+                swaps,
+                of_two,
+                apart,
+                scratch,
+                heavy,
+                state,
             )
             if g >= 0:
                 sort_subsets(heavy, size, slots_per_gpu, members, first, sums)

@@ -40,7 +40,8 @@ class NodeSearch:
         self.slots_per_gpu = len(slot) // num_gpus
         self.apart = apart
         self.members, self.first = subsets_of_slots(self.slots_per_gpu)
-        self.of_three, self.of_two = deals(self.slots_per_gpu)
+        self.of_three, self.swaps, self.of_two = deals(self.slots_per_gpu)
+        self.scratch = np.empty((5, 3 * self.slots_per_gpu), dtype=np.int64)
         self.sums = np.empty((num_gpus, len(self.members)), dtype=np.int64)
         self.size = np.empty(len(slot), dtype=np.int64)
         self.load = np.empty(num_gpus, dtype=np.int64)
@@ -81,7 +82,9 @@ class NodeSearch:
                 self.first,
                 self.sums,
                 self.of_three,
+                self.swaps,
                 self.of_two,
+                self.scratch,
                 self.apart,
                 only_exchange,
                 target,

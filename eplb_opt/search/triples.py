@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -14,22 +14,40 @@ MAX_SLOTS = 5
 
 
 @cache
-def deals(slots_per_gpu: int) -> tuple[np.ndarray, np.ndarray]:
+def deals(slots_per_gpu: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ways to fill one GPU out of three, and one out of two; the first item is fixed on it.
+
+    Each way out of three differs from the one before in one item, so that its sum costs two
+    additions (revolving-door order: Nijenhuis and Wilf, Combinatorial Algorithms, 1978).
 
     Returns
     -------
-    int64 [num, slots_per_gpu] positions out of 3 * slots_per_gpu, and out of 2 * slots_per_gpu;
-    empty where there are too many.
+    of_three int64 [num, slots_per_gpu], ascending positions out of 3 * slots_per_gpu; swaps int64
+    [num, 2], the position that leaves and the one that enters at each; of_two int64 [num,
+    slots_per_gpu] out of 2 * slots_per_gpu. All are empty where there are too many.
     """
-    if not 2 <= slots_per_gpu <= MAX_SLOTS:
-        empty = np.empty((0, max(slots_per_gpu, 1)), dtype=np.int64)
-        return empty, empty
-    tables = []
-    for num in (3 * slots_per_gpu, 2 * slots_per_gpu):
-        rest = combinations(range(1, num), slots_per_gpu - 1)
-        tables.append(np.array([(0, *others) for others in rest], dtype=np.int64))
-    return tables[0], tables[1]
+    k = slots_per_gpu
+    if not 2 <= k <= MAX_SLOTS:
+        empty = np.empty((0, max(k, 1)), dtype=np.int64)
+        return empty, np.empty((0, 2), dtype=np.int64), empty
+    ways = [{0, *(i + 1 for i in rest)} for rest in revolving_door(3 * k - 1, k - 1)]
+    steps = [(min(a - b), min(b - a)) for a, b in pairwise(ways)]
+    of_two = [(0, *rest) for rest in combinations(range(1, 2 * k), k - 1)]
+    return (
+        np.array([sorted(way) for way in ways], dtype=np.int64),
+        np.array([(0, 0), *steps], dtype=np.int64),
+        np.array(of_two, dtype=np.int64),
+    )
+
+
+def revolving_door(num: int, size: int) -> list[tuple[int, ...]]:
+    """All subsets of 0..num - 1 of a size, each one exchange away from its neighbours."""
+    if size == 0:
+        return [()]
+    if size == num:
+        return [tuple(range(num))]
+    with_last = [(*rest, num - 1) for rest in reversed(revolving_door(num - 1, size - 1))]
+    return revolving_door(num - 1, size) + with_last
 
 
 @jit
@@ -56,7 +74,7 @@ def split(items, num, deals_row, chosen, rest):  # type: ignore[no-untyped-def]
 
 
 @jit
-def redeal(slot, size, load, slots_per_gpu, gpus, of_three, of_two, apart):  # type: ignore[no-untyped-def]
+def redeal(slot, size, load, slots_per_gpu, gpus, of_three, swaps, of_two, apart, scratch):  # type: ignore[no-untyped-def]
     """Deal the replicas of three GPUs out so that the largest load of the three falls.
 
     Two of the three loads bound the third, so few of the first subsets leave a chance to the
@@ -67,34 +85,35 @@ def redeal(slot, size, load, slots_per_gpu, gpus, of_three, of_two, apart):  # t
     slot, size, load
         The layer; written when a better deal is found.
     gpus
-        int64 [3].
-    of_three, of_two
+        Three GPUs.
+    of_three, swaps, of_two
         See `deals`.
     apart
         Whether no expert may stand twice on a GPU.
+    scratch
+        int64 [5, 3 * slots_per_gpu]; written.
 
     Returns
     -------
     Whether the largest load of the three fell.
     """
     k = slots_per_gpu
-    at = np.empty(3 * k, dtype=np.int64)
+    # Slots of the three, their sizes, slots in the order of the deal looked at, of the best one.
+    at, sizes, dealt, rest, deal = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     total, old = 0, 0
     for i in range(3):
         for j in range(k):
             at[i * k + j] = gpus[i] * k + j
+            sizes[i * k + j] = size[gpus[i] * k + j]
         total += load[gpus[i]]
         old = max(old, load[gpus[i]])
     best = old
-    # Slots in the order of the deal looked at, and of the best one.
-    dealt = np.empty(3 * k, dtype=np.int64)
-    rest = np.empty(2 * k, dtype=np.int64)
-    deal = np.empty(3 * k, dtype=np.int64)
+    one = 0
+    for j in range(k):
+        one += sizes[of_three[0, j]]
     for first in range(of_three.shape[0]):
-        one = 0
-        for j in range(k):
-            one += size[at[of_three[first, j]]]
-        if one >= best or (total - one + 1) // 2 >= best:
+        one += sizes[swaps[first, 1]] - sizes[swaps[first, 0]]
+        if one >= best or total - one > 2 * (best - 1):
             continue
         split(at, 3 * k, of_three[first], dealt, rest)
         if apart and has_twins(slot, dealt, 0, k):

@@ -112,7 +112,7 @@ def test_every_number_of_slots_has_exchanges(slots_per_gpu):
 @pytest.mark.parametrize("slots_per_gpu", [2, 3, 4])
 def test_redeal_finds_the_best_deal_of_three_gpus(slots_per_gpu, apart):
     k = slots_per_gpu
-    of_three, of_two = deals(k)
+    of_three, swaps, of_two = deals(k)
     for seed in range(15):
         node = random_node(seed, 3, k, 2 * k + 1, apart)
         best = node.load.max()
@@ -125,7 +125,18 @@ def test_redeal_finds_the_best_deal_of_three_gpus(slots_per_gpu, apart):
                     continue
                 best = min(best, max(node.size[p].sum() for p in parts))
         old = node.load.max()
-        fell = redeal(node.slot, node.size, node.load, k, (0, 1, 2), of_three, of_two, apart)
+        fell = redeal(
+            node.slot,
+            node.size,
+            node.load,
+            k,
+            (0, 1, 2),
+            of_three,
+            swaps,
+            of_two,
+            apart,
+            node.scratch,
+        )
         assert fell == (best < old)
         assert node.load.max() == best
         assert_state_is_true(node)

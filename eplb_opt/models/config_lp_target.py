@@ -1,0 +1,151 @@
+"""The configuration LP of one target load after the other, by column generation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.models.config_lp_fronts import FULL
+from eplb_opt.models.config_lp_master import Master
+from eplb_opt.models.config_lp_pricing import Pricer, spread
+
+if TYPE_CHECKING:
+    from eplb_opt.deadline import Deadline
+
+FEASIBLE, INFEASIBLE, OPEN = "feasible", "infeasible", "open"
+
+#: Share of the best dual values so far in those that are priced: LP duals alone jump about.
+SMOOTHING = 0.5
+#: Rows of a front: few while columns are found, many when none is left.
+COARSE, FINE = 400, 1500
+#: Pivots between two rounds of pricing; to optimality is not worth it.
+MAX_PIVOTS = 200
+#: Patterns looked at for columns in one round.
+MAX_PATTERNS = 4000
+#: A column must improve the LP by so much a GPU.
+GAIN = 1e-7
+#: Float bounds above the GPUs by less prove nothing in integers.
+MARGIN = 1e-8
+
+
+@dataclass(eq=False)
+class Targets:
+    """Decides whether the LP is feasible at a load; keeps columns, basis and duals in between.
+
+    Parameters
+    ----------
+    load
+        int64 [num_experts].
+    num_slots, num_gpus
+        Of the node.
+    start
+        int64 [num_slots], a plan whose GPUs are the first columns, or None.
+    deadline
+        None where `effort` counts.
+    effort
+        Rounds of pricing in all, or None.
+
+    Attributes
+    ----------
+    centre
+        float64 [num_experts], the dual values of the best bound at the last target.
+    rounds
+        So far.
+    """
+
+    load: np.ndarray
+    num_slots: int
+    num_gpus: int
+    start: np.ndarray | None
+    deadline: Deadline | None
+    effort: int | None
+    centre: np.ndarray = field(init=False)
+    rounds: int = 0
+    _master: Master | None = None
+    _best: float = 0.0
+
+    @property
+    def slots_per_gpu(self) -> int:
+        return self.num_slots // self.num_gpus
+
+    def decide(self, target: float) -> str:
+        """Whether fractions of patterns of at most `target` fit the GPUs.
+
+        INFEASIBLE and OPEN leave the best dual values in `centre`.
+        """
+        pricer = Pricer(self.load / target, self.num_slots, self.slots_per_gpu)
+        if pricer.spare < 0:
+            self.centre = pricer.fewest.astype(float)
+            return INFEASIBLE
+        master = self._ready_master(pricer)
+        self._recentre(pricer)
+        while not self._is_over():
+            if self._best > self.num_gpus * (1 + MARGIN):
+                return INFEASIBLE
+            self.rounds += 1
+            master.optimise(MAX_PIVOTS)
+            if master.value <= self.num_gpus * (1 + GAIN) and master.fits():
+                return FEASIBLE
+            if not self._add_columns(pricer, master) and not master.optimise(MAX_PIVOTS):
+                return INFEASIBLE
+        return OPEN
+
+    def _is_over(self) -> bool:
+        if self.effort is not None:
+            return self.rounds >= self.effort
+        return self.deadline is not None and self.deadline.expired
+
+    def _ready_master(self, pricer: Pricer) -> Master:
+        if self._master is None:
+            self._master = self._first_master(pricer)
+        else:
+            master = self._master
+            held = np.where(master.expert >= 0, pricer.load[master.expert], 0)
+            master.expel((held * master.share).sum(axis=1) > FULL)
+        return self._master
+
+    def _first_master(self, pricer: Pricer) -> Master:
+        """Each expert alone, as often as it fits, and the start's GPUs that fit."""
+        size = pricer.load / pricer.fewest
+        times = np.clip(FULL / np.maximum(size, 1e-9), 1, self.slots_per_gpu).astype(np.int64)
+        master = Master(len(self.load), self.slots_per_gpu, np.stack([pricer.fewest, times], 1))
+        if self.start is not None:
+            counts = np.bincount(self.start, minlength=len(self.load))
+            expert = self.start.reshape(self.num_gpus, -1)
+            fits = (pricer.load[expert] / counts[expert]).sum(axis=1) <= FULL
+            master.add(expert[fits], counts[expert[fits]])
+        return master
+
+    def _recentre(self, pricer: Pricer) -> None:
+        """The best of the values that give the mean, the water level, and the last bound."""
+        candidates = [pricer.load, pricer.fewest / self.slots_per_gpu]
+        if self.rounds:
+            candidates.append(self.centre)
+        self._best = 0.0
+        for value in candidates:
+            self._look(value, pricer.price(value, FINE, 0).heaviest)
+
+    def _look(self, value: np.ndarray, heaviest: float) -> None:
+        """Keep the values if their bound, a weight a GPU at most `heaviest`, is the best."""
+        if heaviest > 0 and value.sum() / heaviest > self._best:
+            self._best, self.centre = float(value.sum() / heaviest), value / heaviest
+
+    def _add_columns(self, pricer: Pricer, master: Master) -> bool:
+        """Price between centre and duals, then at the duals, first coarsely; whether any came."""
+        dual = np.maximum(master.dual, 0)
+        for length in (COARSE, FINE):
+            for smoothing in (SMOOTHING, 0.0):
+                value = smoothing * self.centre + (1 - smoothing) * dual
+                priced = pricer.price(value, length, self.rounds)
+                if length == FINE:
+                    self._look(value, priced.heaviest)
+                expert, count = priced.patterns(0, MAX_PATTERNS)
+                worth = np.where(expert >= 0, dual[expert] / np.maximum(count, 1), 0).sum(axis=1)
+                expert, count = expert[worth > 1 + GAIN], count[worth > 1 + GAIN]
+                rows = spread(expert, len(self.load), 1)
+                if len(rows):
+                    master.add(expert[rows], count[rows])
+                    return True
+        return False
