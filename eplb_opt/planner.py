@@ -20,11 +20,12 @@ from eplb_opt.errors import ProblemError
 from eplb_opt.incumbents import Incumbents
 from eplb_opt.moves import moved_slots
 from eplb_opt.plan import Plan, as_plan
-from eplb_opt.portfolio import Budget, Portfolio, Step
+from eplb_opt.portfolio import Portfolio
 from eplb_opt.problem import Problem
 from eplb_opt.result import HistoryPoint, Result, Status
 from eplb_opt.search import starts
 from eplb_opt.steps import make_steps
+from eplb_opt.turns import Budget, Step
 
 
 class _Default(Enum):

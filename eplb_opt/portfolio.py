@@ -11,122 +11,16 @@ from typing import TYPE_CHECKING
 from eplb_opt.deadline import Deadline
 from eplb_opt.errors import MissingDependency
 from eplb_opt.result import ObjectiveBounds, StopReason
+from eplb_opt.turns import Budget, Outcome, Step, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from fractions import Fraction
 
-    import numpy as np
-
-    from eplb_opt.bounds import Bound
     from eplb_opt.incumbents import Incumbents
-    from eplb_opt.problem import Problem
 
 
 #: Below half a token and this gap a layer is left alone: nobody can measure the difference.
 NEGLIGIBLE_GAP = 5e-6
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """One turn of one step on one layer.
-
-    Parameters
-    ----------
-    layer_idx
-        Which layer.
-    problem
-        Of that layer alone.
-    start
-        int64 [num_slots], its best plan so far.
-    objective, lower_bound
-        What is known, in integer units.
-    deadline
-        The end of the turn.
-    effort
-        Counted work of the turn; None under a clock.
-    seed, attempt
-        Of randomness; how many turns this step has had on this layer.
-    """
-
-    layer_idx: int
-    problem: Problem
-    start: np.ndarray
-    objective: Fraction
-    lower_bound: Fraction
-    deadline: Deadline
-    effort: int | None
-    seed: int
-    attempt: int
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a turn brought: a plan ([num_slots]) and a bound where there is one.
-
-    `finished` says that another turn of this step on this layer cannot help, `refused` that
-    it did not even try, for the reason in `message`.
-    """
-
-    placed: np.ndarray | None = None
-    bound: Bound | None = None
-    finished: bool = False
-    refused: bool = False
-    message: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """A way to improve a layer.
-
-    Parameters
-    ----------
-    name
-        For messages and the history.
-    run
-        The work itself; called from worker threads.
-    share
-        A turn under a clock takes this part of the layer's even share of the time left,
-    min_seconds, max_seconds
-        but no less and no more than these; the former doubles with each turn.
-    turns
-        Turns in a row before the next step of the table gets one.
-    max_attempts
-        Turns a layer may get.
-    """
-
-    name: str
-    run: Callable[[Task], Outcome]
-    share: float = 1.0
-    min_seconds: float = 1.0
-    max_seconds: float = math.inf
-    turns: int = 1
-    max_attempts: int = 4
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What a call may spend.
-
-    Parameters
-    ----------
-    deadline
-        Of the call, with what the output costs already taken off.
-    effort
-        Counted work a layer, or None.
-    target_gap
-        A layer at or below it is left alone.
-    workers
-        Layers worked on at a time.
-    seed
-        Of every step's randomness.
-    """
-
-    deadline: Deadline
-    effort: int | None = None
-    target_gap: float = 0.0
-    workers: int = 1
-    seed: int = 0
 
 
 @dataclass(eq=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from eplb_opt.bounds import Bound
 from eplb_opt.models import get_model
 from eplb_opt.models.formulation import list_choices
-from eplb_opt.portfolio import Outcome, Step, Task
+from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
     from eplb_opt.models.answer import LayerModel

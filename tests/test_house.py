@@ -20,7 +20,7 @@ FLOORS = [
     {"water"},
     {"plan", "partitions", "certificates"},
     {"bounds"},
-    {"result", "moves"},
+    {"result", "moves", "turns"},
     {"evaluation", "incumbents", "models", "search", "io", "portfolio"},
     {"steps", "warmup"},
     {"planner", "report", "bench"},

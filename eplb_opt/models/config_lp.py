@@ -2,7 +2,7 @@
 
 For a target load T the LP asks for the fewest GPUs, fractions allowed, whose patterns cover every
 expert; more than there are prove that no plan stays at T. Its dual values make the certificate,
-and every bound returned here is what the certificate's verifier proved in integers.
+and every bound above mean and water level is what the verifier proved in integers.
 """
 
 from __future__ import annotations
@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from eplb_opt.bounds import water_levels
 from eplb_opt.certificates.certificate import Certificate, CertificateError
 from eplb_opt.certificates.config_lp import least_load, verify
 from eplb_opt.models.answer import ModelAnswer
-from eplb_opt.models.config_lp_target import FEASIBLE, INFEASIBLE, Targets
+from eplb_opt.models.config_lp_target import FEASIBLE, OPEN, Targets
 from eplb_opt.models.door import worth_of_start
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
     from eplb_opt.problem import Problem
+
+#: Shares of the way up to a load where the LP is feasible, or to the start's.
+LOOK_UP = (1 / 16, 1 / 4)
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class ConfigLpParams:
 class NodeBound(NamedTuple):
     """A bound of one flat node, the certificate's data that proves it, and why it ended.
 
-    `data` is None where nothing better than the lower bound given was found.
+    `data` is None where nothing better was found than the bound given, mean and water level.
     """
 
     bound: Fraction
@@ -102,7 +106,7 @@ class ConfigLpModel:
             params=self.params,
         )
         if found.data is None:
-            return ModelAnswer(None, lower_bound, message=found.message)
+            return ModelAnswer(None, found.bound, message=found.message)
         certificate = Certificate("config_lp", found.bound, found.data)
         verified = verify(problem, certificate)
         return ModelAnswer(None, verified, message=found.message, certificate=certificate)
@@ -141,6 +145,9 @@ def node_bound(
     """
     params = params or ConfigLpParams()
     limit = None if effort is not None else deadline
+    row = np.asarray(load, dtype=np.int64)[None, :]
+    mean, level = Fraction(int(row.sum()), num_gpus), water_levels(row, num_slots)[0]
+    lower = max(lower, mean, level)
     if upper <= lower * (1 + Fraction(params.min_gain)):
         return NodeBound(lower, None, f"the gap is below {params.min_gain:g}")
     if len(load) > params.max_experts:
@@ -168,35 +175,41 @@ class _Climb:
         """Climb until the LP is feasible just above the bound, or the budget is spent."""
         low, high = float(self.bound), float(self.upper)
         # Who is to blame? Where the LP is feasible just above the bound, it cannot help.
-        target = low * (1 + self.params.min_gain)
-        while high - low > self.params.tolerance * high:
-            verdict = self.targets.decide(target or high / 2)
-            if verdict == FEASIBLE:
-                high = target
-            elif self._prove() and float(self.bound) > low:
+        target = float(self.bound) * (1 + self.params.min_gain)
+        while True:
+            verdict = self.targets.decide(target)
+            if verdict == OPEN:
+                return self._answer(f"stopped; it may prove up to {high:.6g}")
+            if verdict != FEASIBLE and self._prove(target, high):
                 low = float(self.bound)
-            elif verdict == INFEASIBLE:  # floats said more than integers can prove
+            else:  # or floats said more than integers can prove
                 high = target
-            else:
-                return self._answer(f"stopped; the LP may prove up to {high:.6g}")
+            if high - low <= self.params.tolerance * high or self.data is None:
+                return self._answer(f"the LP is feasible at {high:.6g}")
             target = (low + high) / 2
-        return self._answer(f"the LP is feasible at {high:.6g}")
 
     def _answer(self, message: str) -> NodeBound:
         rounds = self.targets.rounds
         return NodeBound(self.bound, self.data, f"configuration LP, {rounds} rounds: {message}")
 
-    def _prove(self) -> bool:
-        """Raise the bound to what the best values prove; whether it rose."""
+    def _prove(self, target: float, high: float) -> bool:
+        """Raise the bound to what the best values prove; whether it rose.
+
+        They may prove more than the target that they were made for; but counts range further for
+        plans of a larger load, so that looking too high proves less.
+        """
         value = self._rounded(self.targets.centre)
-        try:
-            proven = least_load(self.load, self.num_slots, self.num_gpus, value, self.upper)
-        except CertificateError:
-            return False
-        if proven <= self.bound:
-            return False
-        self.bound, self.data = proven, {"value": value}
-        return True
+        before = self.bound
+        for below in (target, *(target + (high - target) * share for share in LOOK_UP)):
+            try:
+                proven = least_load(
+                    self.load, self.num_slots, self.num_gpus, value, Fraction(below)
+                )
+            except CertificateError:
+                return False
+            if proven > self.bound:
+                self.bound, self.data = proven, {"value": value}
+        return self.bound > before
 
     def _rounded(self, value: np.ndarray) -> list[int]:
         scale = 2.0**self.params.digits * self.num_gpus / max(float(value.sum()), 1e-300)

@@ -1,4 +1,4 @@
-"""Columns for the configuration LP from dual values: the best patterns through many partial ones."""
+"""Columns for the configuration LP from dual values: the best completions of partial patterns."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 from eplb_opt.models.config_lp_fronts import (
     FULL,
     Front,
+    gridded_front,
     join_ends,
     joined_front,
     single_front,
     thinned_front,
 )
+from eplb_opt.search.jit import jit
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class Pricer:
         """Slots beyond the least counts."""
         return int(self.num_slots - self.fewest.sum())
 
-    def price(self, value: np.ndarray, length: int, turn: int) -> Priced:
+    def price(self, value: np.ndarray, length: int, turn: int, exact: bool) -> Priced:
         """Join the fronts of half the slots.
 
         Parameters
@@ -57,22 +59,25 @@ class Pricer:
         value
             float64 [num_experts], dual values.
         length
-            Fronts are thinned to it; long ones make the best pattern exact, and cost its square.
+            Fronts are thinned to it; they cost its square.
         turn
             Which rows are thinned out.
+        exact
+            Whether fronts that are short enough are complete; else they are coarse, and fast.
         """
         fewest, spare = self.fewest, self.spare
         fronts: dict[int, Front] = {}
 
         def front(num: int) -> Front:
             if num not in fronts:
-                whole = (
-                    single_front(self.load, value, fewest, spare)
-                    if num == 1
-                    else joined_front(front(num - num // 2), front(num // 2))
-                )
-                fronts[num] = thinned_front(whole, length, turn)
+                fronts[num] = thinned_front(grow(num), length, turn)
             return fronts[num]
+
+        def grow(num: int) -> Front:
+            if num == 1:
+                return single_front(self.load, value, fewest, spare)
+            a, b = front(num - num // 2), front(num // 2)
+            return joined_front(a, b) if exact else gridded_front(a, b, 2 * length, turn)
 
         half = self.slots_per_gpu // 2
         a = front(self.slots_per_gpu - half)
@@ -135,14 +140,18 @@ class Priced:
         return np.where(empty, -1, expert), np.where(empty, -1, count)
 
 
-def spread(expert: np.ndarray, num_experts: int, times: int) -> np.ndarray:
-    """Rows that bring an expert seen fewer than `times` before, int64: columns that differ."""
-    seen = np.zeros(num_experts, dtype=np.int64)
-    rows = []
-    for row, members in enumerate(expert.tolist()):
-        held = {e for e in members if e >= 0}
-        if any(seen[e] < times for e in held):
-            rows.append(row)
-            for e in held:
-                seen[e] += 1
-    return np.array(rows, dtype=np.int64)
+@jit
+def spread(expert, num_experts):  # type: ignore[no-untyped-def]
+    """Rows of `expert` that bring one that no row before had, int64: columns that differ."""
+    seen = np.zeros(num_experts, np.bool_)
+    rows = np.empty(expert.shape[0], np.int64)
+    num = 0
+    for row in range(expert.shape[0]):
+        brings = False
+        for e in expert[row]:
+            if e >= 0 and not seen[e]:
+                seen[e], brings = True, True
+        if brings:
+            rows[num] = row
+            num += 1
+    return rows[:num]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 FEASIBLE, INFEASIBLE, OPEN = "feasible", "infeasible", "open"
 
 #: Share of the best dual values so far in those that are priced: LP duals alone jump about.
-SMOOTHING = 0.5
+SMOOTHING = 0.3
 #: Rows of a front: few while columns are found, many when none is left.
-COARSE, FINE = 400, 1500
+COARSE, FINE = 800, 1000
 #: Pivots between two rounds of pricing; to optimality is not worth it.
-MAX_PIVOTS = 200
+MAX_PIVOTS = 40
 #: Patterns looked at for columns in one round.
 MAX_PATTERNS = 4000
 #: A column must improve the LP by so much a GPU.
@@ -65,6 +66,7 @@ class Targets:
     rounds: int = 0
     _master: Master | None = None
     _best: float = 0.0
+    _slowest: float = 0.0
 
     @property
     def slots_per_gpu(self) -> int:
@@ -84,18 +86,21 @@ class Targets:
         while not self._is_over():
             if self._best > self.num_gpus * (1 + MARGIN):
                 return INFEASIBLE
+            begin = time.monotonic()
             self.rounds += 1
             master.optimise(MAX_PIVOTS)
             if master.value <= self.num_gpus * (1 + GAIN) and master.fits():
                 return FEASIBLE
             if not self._add_columns(pricer, master) and not master.optimise(MAX_PIVOTS):
                 return INFEASIBLE
+            self._slowest = max(self._slowest, time.monotonic() - begin)
         return OPEN
 
     def _is_over(self) -> bool:
         if self.effort is not None:
             return self.rounds >= self.effort
-        return self.deadline is not None and self.deadline.expired
+        # A round that may not end in time is not begun.
+        return self.deadline is not None and self.deadline.remaining <= self._slowest
 
     def _ready_master(self, pricer: Pricer) -> Master:
         if self._master is None:
@@ -119,13 +124,16 @@ class Targets:
         return master
 
     def _recentre(self, pricer: Pricer) -> None:
-        """The best of the values that give the mean, the water level, and the last bound."""
-        candidates = [pricer.load, pricer.fewest / self.slots_per_gpu]
-        if self.rounds:
-            candidates.append(self.centre)
+        """The best of the values that give the mean, the water level, and the last bound.
+
+        Those of the former two weigh at most 1 in any pattern, by what a target load means.
+        """
+        last = self.centre if self.rounds else None
         self._best = 0.0
-        for value in candidates:
-            self._look(value, pricer.price(value, FINE, 0).heaviest)
+        self._look(pricer.load, 1.0)
+        self._look(pricer.fewest / self.slots_per_gpu, 1.0)
+        if last is not None:
+            self._look(last, pricer.price(last, FINE, 0, exact=True).heaviest)
 
     def _look(self, value: np.ndarray, heaviest: float) -> None:
         """Keep the values if their bound, a weight a GPU at most `heaviest`, is the best."""
@@ -138,13 +146,13 @@ class Targets:
         for length in (COARSE, FINE):
             for smoothing in (SMOOTHING, 0.0):
                 value = smoothing * self.centre + (1 - smoothing) * dual
-                priced = pricer.price(value, length, self.rounds)
+                priced = pricer.price(value, length, self.rounds, exact=length == FINE)
                 if length == FINE:
                     self._look(value, priced.heaviest)
                 expert, count = priced.patterns(0, MAX_PATTERNS)
                 worth = np.where(expert >= 0, dual[expert] / np.maximum(count, 1), 0).sum(axis=1)
                 expert, count = expert[worth > 1 + GAIN], count[worth > 1 + GAIN]
-                rows = spread(expert, len(self.load), 1)
+                rows = spread(expert, len(self.load))
                 if len(rows):
                     master.add(expert[rows], count[rows])
                     return True

@@ -67,8 +67,10 @@ def test_engine_agrees_with_brute_force_over_counts_on_hundreds_of_problems():
 
 @pytest.mark.parametrize("max_nodes", [1, 1000], ids=["CP-SAT decides", "the tree decides"])
 def test_either_way_to_decide_agrees_with_brute_force(max_nodes):
-    # Without rounds of CP-SAT among liked options, and with no rest or only the rest for it.
-    params = PairsParams(max_nodes=max_nodes, certify_nodes=0, near_excess=-1.0)
+    # CP-SAT looks among no liked options first, so it has all of the deciding or none.
+    params = PairsParams(
+        first_nodes=max_nodes, max_nodes=max_nodes, certify_nodes=0, near_excess=-1.0
+    )
     for seed in range(60):
         problem = random_pairs(seed)
         assert_proven(problem, solve(problem, params=params), best_value(problem))

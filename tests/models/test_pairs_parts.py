@@ -100,9 +100,8 @@ def test_integer_proof_is_at_most_the_replicas_of_any_counts_that_fit():
 def test_linear_program_and_cpsat_stop_when_the_budget_is_spent():
     problem = lognormal(0.5, 1, 128, 144)
     layer = Layer.of(problem.load[0], 144)
-    options = list_options(
-        layer, int(bounds.fast_bounds(problem)[0].value * layer.scale) * 101 // 100
-    )
+    level = int(bounds.fast_bounds(problem)[0].value * layer.scale) * 101 // 100
+    options = list_options(layer, level)
     rows = tightened(options, np.arange(len(options.threshold)))
     assert rows.need.size
     active = np.ones(len(options), dtype=bool)

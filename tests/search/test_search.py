@@ -86,6 +86,8 @@ def test_another_seed_is_another_search():
 def test_search_under_a_clock_stops_at_the_clock():
     problem = Problem(np.random.default_rng(0).integers(1, 10**6, (1, 256)), 384, 128)
     search = searched(problem, 1)
+    search.run_until(Deadline.after(60))
+    assert search.is_polished  # a first call ends at the first local optimum
     deadline = Deadline.after(0.2)
     search.run_until(deadline)
     assert deadline.expired or search.is_done
