@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from math import ceil, gcd, lcm
 
 import numpy as np
 
 from eplb_opt import partitions
 from eplb_opt.problem import Problem
 from eplb_opt.water import water_levels
+
+#: Beyond, the least common multiple of the counts is so large that rounding to it gains nothing.
+MAX_COUNT_IN_GRAIN = 24
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,25 @@ def fast_bounds(problem: Problem) -> list[Bound]:
 
 def _best_of(methods: dict[str, BoundMethod], problem: Problem) -> list[Bound]:
     found = {source: method(problem) for source, method in methods.items()}
-    return [
+    best = [
         max((Bound(values[i], source) for source, values in found.items()), key=lambda b: b.value)
         for i in range(problem.num_layers)
     ]
+    return [attainable(problem, layer_idx, bound) for layer_idx, bound in enumerate(best)]
+
+
+def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
+    """The bound, rounded up to the next value that a largest GPU load can have.
+
+    A GPU's load is a sum of w_e / c_e, and no expert has more replicas than the slots that the
+    others leave; so it is a multiple of gcd(w) over the least common multiple of all counts.
+    """
+    num_nodes = problem.num_nodes if problem.is_hierarchical else 1
+    most = (problem.num_slots - problem.num_experts) // num_nodes + 1
+    if most > MAX_COUNT_IN_GRAIN:
+        return bound
+    grain = Fraction(gcd(*problem.load[layer_idx].tolist()), lcm(*range(1, most + 1)))
+    return Bound(ceil(bound.value / grain) * grain, bound.source) if grain else bound
 
 
 def _heaviest_group_bound(problem: Problem) -> list[Fraction]:

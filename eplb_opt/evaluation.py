@@ -6,12 +6,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from eplb_opt import result
-from eplb_opt.bounds import Bound, fast_bounds
+from eplb_opt.bounds import Bound, attainable, fast_bounds
+from eplb_opt.certificates import CertificateError, verify
+from eplb_opt.errors import ProblemError
 from eplb_opt.plan import as_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
 
+    from eplb_opt.certificates import Certificate
     from eplb_opt.problem import Problem
 
 
@@ -68,6 +73,40 @@ def evaluate(problem: Problem, plan: Any, bounds: list[Bound] | None = None) -> 
         result.model_gap(problem, pairs),
         result.balancedness(problem, objective),
     )
+
+
+def verified_bounds(problem: Problem, certificates: Sequence[Certificate | None]) -> list[Bound]:
+    """The best of the bounds that need no solver and those that the certificates prove, anew.
+
+    Parameters
+    ----------
+    problem
+        Loads and topology.
+    certificates
+        One a layer, of any origin: nothing in them is trusted.
+
+    Raises
+    ------
+    ProblemError
+        When there is not one entry a layer.
+    CertificateError
+        When one does not prove its bound; the message names the layer.
+    """
+    if len(certificates) != problem.num_layers:
+        raise ProblemError(
+            f"{len(certificates)} certificates were given for {problem.num_layers} layers."
+        )
+    bounds = fast_bounds(problem)
+    for layer_idx, certificate in enumerate(certificates):
+        if certificate is None:
+            continue
+        try:
+            proven = Bound(verify(problem.layer(layer_idx), certificate), certificate.kind)
+        except CertificateError as error:
+            raise CertificateError(f"layer {layer_idx}: {error}") from error
+        rounded = attainable(problem, layer_idx, proven)
+        bounds[layer_idx] = max(bounds[layer_idx], rounded, key=lambda bound: bound.value)
+    return bounds
 
 
 def lower_bound(problem: Problem, time_limit: float | None = None) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt import checker, scoring
+from eplb_opt.bounds import Bound, attainable
 from eplb_opt.result import (
     HistoryPoint,
     ObjectiveBounds,
@@ -21,7 +22,7 @@ from eplb_opt.result import (
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from eplb_opt.bounds import Bound
+    from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.problem import Problem
 
 
@@ -47,12 +48,14 @@ class Incumbents:
     bounds: list[Bound]
     started: float = field(default_factory=time.monotonic)
     history: list[HistoryPoint] = field(init=False, default_factory=list)
+    certificates: list[Certificate | None] = field(init=False)
     _pairs: list[ObjectiveBounds] = field(init=False, repr=False)
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
         checker.check(self.problem, self.placed)
         self.placed = self.placed.copy()
+        self.certificates = [None] * self.problem.num_layers
         objective = self._score(self.placed)
         self._pairs = list(objective_bounds(objective, self.bounds))
         # Kept beside the exact pairs, for the history is written far more often than they change.
@@ -75,9 +78,13 @@ class Incumbents:
                 self._take_plan(layer_idx, placed[layer_idx], value)
 
     def offer_layer(
-        self, layer_idx: int, placed: np.ndarray | None = None, bound: Bound | None = None
+        self,
+        layer_idx: int,
+        placed: np.ndarray | None = None,
+        bound: Bound | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
-        """Take a plan ([num_slots]) or a bound of one layer where it is better.
+        """Take a plan ([num_slots]), a bound or a certificate of one layer where it is better.
 
         Raises
         ------
@@ -96,6 +103,11 @@ class Incumbents:
         if bound is not None:
             with self._lock:
                 self._take_bound(layer_idx, bound)
+        if certificate is not None:
+            with self._lock:
+                known = self.certificates[layer_idx]
+                if known is None or certificate.bound > known.bound:
+                    self.certificates[layer_idx] = certificate
 
     def gap(self, layer_idx: int) -> float:
         """Objective over bound, less 1, of one layer."""
@@ -129,6 +141,7 @@ class Incumbents:
 
     def _take_bound(self, layer_idx: int, bound: Bound) -> None:
         known = self._pairs[layer_idx]
+        bound = attainable(self.problem, layer_idx, bound)
         pair = ObjectiveBounds(known.objective, bound.value)  # raises where it is false
         if bound.value <= known.lower:
             return

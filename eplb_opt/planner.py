@@ -214,6 +214,7 @@ class _Call:
             messages=tuple(self.messages),
             moves=moved_slots(self.current, answer) if self.current is not None else None,
             history=tuple(self.incumbents.history),
+            certificates=tuple(self.incumbents.certificates),
         )
 
 

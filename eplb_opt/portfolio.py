@@ -89,7 +89,7 @@ class Portfolio:
 
     def _take(self, layer_idx: int, step: Step, outcome: Outcome) -> None:
         self.incumbents.offer_layer(layer_idx, outcome.placed)
-        self.incumbents.offer_layer(layer_idx, bound=outcome.bound)
+        self.incumbents.offer_layer(layer_idx, bound=outcome.bound, certificate=outcome.certificate)
         if not outcome.refused:
             self._answered.add(layer_idx)
         if outcome.finished or outcome.refused:
@@ -164,6 +164,7 @@ class Portfolio:
             objective=pair.objective,
             lower_bound=pair.lower,
             deadline=self._turn_deadline(step, attempt),
+            call_deadline=self.budget.deadline,
             effort=self.budget.effort,
             seed=self.budget.seed + attempt,
             attempt=attempt,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eplb_opt.bounds import Bound
+    from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.plan import Plan
     from eplb_opt.problem import Problem
 
@@ -119,6 +120,9 @@ class Result:
         int64 [num_layers], slots whose expert is new on its GPU, or None without a current plan.
     history
         The incumbent and the bound over time.
+    certificates
+        What re-proves a layer's bound without a solver, or None: mean, water level and hierarchy
+        need none, and an exact solver's last word has none.
     """
 
     plan: Plan
@@ -131,6 +135,7 @@ class Result:
     messages: tuple[str, ...] = ()
     moves: np.ndarray | None = None
     history: tuple[HistoryPoint, ...] = field(default=(), repr=False)
+    certificates: tuple[Certificate | None, ...] = field(default=(), repr=False)
 
     @property
     def objective(self) -> np.ndarray:

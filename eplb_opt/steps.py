@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from eplb_opt.bounds import Bound
-from eplb_opt.models import get_model
+from eplb_opt.bounds import Bound, waterfill_bound
+from eplb_opt.deadline import Deadline
+from eplb_opt.models import get_model, get_specialist
 from eplb_opt.models.formulation import list_choices
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
-    from eplb_opt.models.answer import LayerModel
+    from eplb_opt.models.answer import LayerModel, ModelAnswer
     from eplb_opt.search.layer import LayerSearch
 
 #: Columns of the count-and-assignment model from which the search is far ahead of any solver.
 SEARCH_BEATS_MODEL = 10_000
 #: Search steps for one unit of effort.
 STEPS_PER_EFFORT = 10
+#: Below this share of the mean the water level leaves the configuration LP nothing to prove.
+HEAVY_REGIME = 0.7
+#: Loading SciPy and OR-Tools takes about so many seconds.
+SOLVER_IMPORT_SECONDS = 2.0
+SOLVERS = ("scipy.optimize", "ortools.sat.python.cp_model")
 
 
 def make_steps(model: str) -> list[Step]:
@@ -27,14 +36,59 @@ def make_steps(model: str) -> list[Step]:
     Parameters
     ----------
     model
-        Name of the exact model.
+        Name of the exact model for what no other engine fits.
 
     Raises
     ------
     ProblemError
         When no model has that name.
     """
-    return [search_step(), model_step(model, get_model(model))]
+    last = model_step(model, get_model(model))
+    return [enumeration_step(), pairs_step(), search_step(), config_lp_step(), last]
+
+
+def enumeration_step() -> Step:
+    """Few experts, or one slot a GPU: all counts, in milliseconds."""
+
+    def run(task: Task) -> Outcome:
+        if task.problem.slots_per_gpu > 2:
+            return Outcome(refused=True)
+        answer = _ask(get_specialist("enumeration"), task, task.deadline)
+        return _outcome("enumeration", answer)
+
+    return Step("enumeration", run, min_seconds=0.1, max_attempts=3)
+
+
+def pairs_step() -> Step:
+    """Two slots a GPU: the exact optimum, in most layers within a tenth of a second."""
+
+    def run(task: Task) -> Outcome:
+        problem = task.problem
+        if problem.slots_per_gpu != 2 or problem.is_hierarchical or problem.colocation == "forbid":
+            return Outcome(refused=True)
+        turn = task.deadline.remaining
+        if not _load_solvers(task):
+            return Outcome()
+        deadline = min(Deadline.after(turn), task.call_deadline, key=lambda d: d.at)
+        answer = _ask(get_specialist("pairs"), task, deadline)
+        if answer.refused:  # for the time left alone; there may be more in a later turn
+            return Outcome(message=f"pairs: {answer.message}")
+        return _outcome("pairs", answer)
+
+    return Step("pairs", run, min_seconds=0.25, max_attempts=6)
+
+
+def _load_solvers(task: Task) -> bool:
+    """Import the solvers unless that would take all the time; whether they are there."""
+    if all(name in sys.modules for name in SOLVERS):
+        return True
+    if task.effort is None and task.call_deadline.remaining < SOLVER_IMPORT_SECONDS:
+        return False
+    get_specialist("pairs")  # says which extra is missing
+    for name in SOLVERS:
+        if find_spec(name.split(".")[0]) is not None:
+            import_module(name)
+    return True
 
 
 def search_step() -> Step:
@@ -61,6 +115,20 @@ def search_step() -> Step:
     )
 
 
+def config_lp_step() -> Step:
+    """The configuration LP, where heavy experts keep mean and water level from the truth."""
+
+    def run(task: Task) -> Outcome:
+        problem = task.problem
+        mean = problem.load.sum() / problem.num_gpus
+        level = waterfill_bound(problem)[0]
+        if problem.is_hierarchical or level < HEAVY_REGIME * mean:
+            return Outcome(refused=True)
+        return _outcome("config_lp", _ask(get_specialist("config_lp"), task, task.deadline))
+
+    return Step("config_lp", run, share=0.5, min_seconds=0.25)
+
+
 def model_step(name: str, solve: LayerModel) -> Step:
     """An exact model; it starts anew at each turn, so its turns double.
 
@@ -71,20 +139,24 @@ def model_step(name: str, solve: LayerModel) -> Step:
         size = list_choices(task.problem, task.objective).num_columns
         if size > SEARCH_BEATS_MODEL and find_spec("numba") is not None:
             return Outcome(refused=True)
-        answer = solve(
-            task.problem,
-            task.start,
-            task.lower_bound,
-            task.deadline,
-            effort=task.effort,
-            seed=task.seed,
-        )
-        return Outcome(
-            answer.physical_to_logical,
-            Bound(answer.lower_bound, name),
-            finished=answer.refused,
-            refused=answer.refused,
-            message=f"{name}: {answer.message}" if answer.refused else "",
-        )
+        answer = _ask(solve, task, task.deadline)
+        message = f"{name}: {answer.message}" if answer.refused else ""
+        return replace(_outcome(name, answer), message=message)
 
     return Step(name, run)
+
+
+def _ask(solve: LayerModel, task: Task, deadline: Deadline) -> ModelAnswer:
+    return solve(
+        task.problem, task.start, task.lower_bound, deadline, effort=task.effort, seed=task.seed
+    )
+
+
+def _outcome(name: str, answer: ModelAnswer) -> Outcome:
+    return Outcome(
+        answer.physical_to_logical,
+        Bound(answer.lower_bound, name),
+        certificate=answer.certificate,
+        finished=answer.finished or answer.refused,
+        refused=answer.refused,
+    )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from eplb_opt.bounds import Bound
+    from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.deadline import Deadline
     from eplb_opt.problem import Problem
 
@@ -31,8 +32,8 @@ class Task:
         int64 [num_slots], its best plan so far.
     objective, lower_bound
         What is known, in integer units.
-    deadline
-        The end of the turn.
+    deadline, call_deadline
+        The end of the turn, and of the whole call.
     effort
         Counted work of the turn; None under a clock.
     seed, attempt
@@ -45,6 +46,7 @@ class Task:
     objective: Fraction
     lower_bound: Fraction
     deadline: Deadline
+    call_deadline: Deadline
     effort: int | None
     seed: int
     attempt: int
@@ -52,7 +54,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a turn brought: a plan ([num_slots]) and a bound where there is one.
+    """What a turn brought: a plan ([num_slots]), a bound and its certificate, where there are.
 
     `finished` says that another turn of this step on this layer cannot help, `refused` that
     it did not even try, for the reason in `message`.
@@ -60,6 +62,7 @@ class Outcome:
 
     placed: np.ndarray | None = None
     bound: Bound | None = None
+    certificate: Certificate | None = None
     finished: bool = False
     refused: bool = False
     message: str = ""

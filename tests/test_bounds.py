@@ -103,6 +103,20 @@ def test_hundreds_of_groups_do_not_take_forever():
     assert bounds.hierarchical_bound(problem)[0] > 0
 
 
+@settings(max_examples=200, deadline=None)
+@given(problem=tiny_problems(), share=st.fractions(0, 1))
+def test_a_bound_rounded_up_to_an_attainable_load_stays_a_bound(problem, share):
+    best = optimum(problem)[0]
+    raised = bounds.attainable(problem, 0, bounds.Bound(best * share, "mean"))
+    assert best * share <= raised.value <= best
+    assert raised.source == "mean"
+
+
+def test_without_spare_slots_a_fractional_mean_is_rounded_up_to_a_token():
+    assert bounds.fast_bounds(Problem([[3, 2, 1, 1]], 4, 2))[0].value == 4
+    assert bounds.fast_bounds(Problem([[30, 20, 10, 10]], 4, 2))[0].value == 40
+
+
 @pytest.mark.parametrize(("scale", "source"), [([1, 1, 1, 1], "mean"), ([9, 0, 0, 0], "waterfill")])
 def test_the_bound_names_its_argument(scale, source):
     assert bounds.fast_bounds(Problem([scale], 4, 2))[0].source == source

@@ -27,7 +27,7 @@ FLOORS = [
     {"engines"},
     {"__init__", "cli", "__main__"},
 ]
-SEES_HEURISTICS = {"planner", "search", "bench"}
+SEES_HEURISTICS = {"planner", "search", "bench", "warmup"}
 
 
 def room(path):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eplb_opt.errors import ProblemError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Tokens of a layer.
 LAYER_TOKENS = 10**6
@@ -45,4 +48,5 @@ def family_loads(name: str, num_layers: int, num_experts: int, seed: int) -> np.
     draw, parameter = FAMILIES[name]
     rng = np.random.default_rng(seed)
     rows = np.array([draw(parameter, num_experts, rng) for _ in range(num_layers)])
-    return np.rint(rows / rows.sum(axis=1, keepdims=True) * LAYER_TOKENS).astype(np.int64)
+    tokens = np.rint(rows / rows.sum(axis=1, keepdims=True) * LAYER_TOKENS)
+    return np.asarray(tokens.astype(np.int64))

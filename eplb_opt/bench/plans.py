@@ -81,9 +81,8 @@ def plan_rows(
 
 
 def _row(name: str, machine: Machine, problem: Problem, limit: float) -> PlanRow:
-    from heuristics import greedy_numpy
-
     from eplb_opt.search.starts import heuristic_arguments
+    from heuristics import greedy_numpy
 
     result = plan(problem, time_limit=limit)
     greedy = greedy_numpy.rebalance_experts(*heuristic_arguments(problem))[0]

@@ -6,6 +6,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from eplb_opt.certificates import CertificateError
 from eplb_opt.errors import FormatError, MissingDependency, PlanError, ProblemError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         app(args=list(sys.argv[1:] if argv is None else argv), prog_name="eplb-opt")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
-    except PlanError as error:
+    except (PlanError, CertificateError) as error:
         return _fail(BROKEN_RULE, str(error))
     except (ProblemError, FormatError) as error:
         return _fail(BAD_INPUT, str(error))

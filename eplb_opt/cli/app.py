@@ -11,7 +11,7 @@ from eplb_opt.cli import bench, instances, output
 from eplb_opt.cli import options as opt
 from eplb_opt.cli.gap import gap_command
 from eplb_opt.cli.inspect import bound_command, check_command
-from eplb_opt.io import Loads, read_plan, write_plan
+from eplb_opt.io import Loads, read_plan, write_certificates, write_plan
 from eplb_opt.planner import plan
 from eplb_opt.report.tables import result_table
 from eplb_opt.result import Result
@@ -50,6 +50,9 @@ def plan_command(
     output_file: Annotated[
         Path | None, typer.Option("--output", help="Where to write the plan.")
     ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", help="Where to write the proofs of the bounds.")
+    ] = None,
     engine: Annotated[
         opt.Engine, typer.Option("--engine", help="In whose format to write it.")
     ] = opt.Engine("npz"),
@@ -77,6 +80,8 @@ def plan_command(
     output.warn(result.messages)
     if output_file is not None:
         _write(output_file, str(engine), result, recorded)
+    if certificate is not None:
+        write_certificates(certificate, result.certificates)
     if as_json:
         output.print_json(output.result_json(result))
     else:

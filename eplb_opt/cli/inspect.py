@@ -9,8 +9,8 @@ import typer
 
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.evaluation import evaluate
-from eplb_opt.io import read_plan
+from eplb_opt.evaluation import evaluate, verified_bounds
+from eplb_opt.io import read_certificates, read_plan
 from eplb_opt.planner import plan
 from eplb_opt.report.tables import bound_table, evaluation_table
 
@@ -25,16 +25,25 @@ def check_command(
     nodes: opt.Nodes = 1,
     groups: opt.Groups = 1,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
+    certificate: Annotated[
+        Path | None,
+        typer.Option("--certificate", help="Proofs of the bounds, to be verified anew."),
+    ] = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
 ) -> None:
     """Check a plan against every rule and score it exactly; exit code 3 when it breaks one.
 
-    Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288
+    With --certificate the saved bounds are proven again in integers, without any solver; a
+    certificate that proves less than it claims is refused, with exit code 3 too.
+
+    Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """
     recorded = opt.read(loads, load_format)
     problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
-    score = evaluate(problem, read_plan(plan_file, layer_ids=recorded.layer_ids))
+    placed = read_plan(plan_file, layer_ids=recorded.layer_ids)
+    saved = [None] * problem.num_layers if certificate is None else read_certificates(certificate)
+    score = evaluate(problem, placed, verified_bounds(problem, saved))
     if as_json:
         output.print_json(score)
     else:

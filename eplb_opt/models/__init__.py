@@ -16,6 +16,18 @@ MODELS: dict[str, tuple[str, str]] = {
     "milp": ("eplb_opt.models.milp", "MilpModel"),
 }
 
+#: Engines for some shapes only, which the planner calls by itself.
+SPECIALISTS: dict[str, tuple[str, str]] = {
+    "enumeration": ("eplb_opt.models.enumeration", "EnumerationModel"),
+    "pairs": ("eplb_opt.models.pairs", "PairsModel"),
+    "config_lp": ("eplb_opt.models.config_lp", "ConfigLpModel"),
+}
+
+
+def get_specialist(name: str) -> LayerModel:
+    """The engine of that name, a key of `SPECIALISTS`, with its default parameters."""
+    return _load(SPECIALISTS[name])
+
 
 def get_model(name: str) -> LayerModel:
     """The model of that name with its default parameters.
@@ -27,5 +39,9 @@ def get_model(name: str) -> LayerModel:
     """
     if name not in MODELS:
         raise ProblemError(f"model={name!r} is unknown; known: {', '.join(MODELS)}.")
-    module, attribute = MODELS[name]
+    return _load(MODELS[name])
+
+
+def _load(place: tuple[str, str]) -> LayerModel:
+    module, attribute = place
     return cast("LayerModel", getattr(import_module(module), attribute)())

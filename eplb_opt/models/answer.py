@@ -33,6 +33,8 @@ class ModelAnswer:
         Why it stopped.
     certificate
         What re-proves the bound without a solver, where there is one.
+    finished
+        Another call with more time would say the same.
     refused
         It did not even try: too large for the time or the memory; `message` has the numbers.
     """
@@ -41,6 +43,7 @@ class ModelAnswer:
     lower_bound: Fraction
     first_objective: Fraction | None = None
     message: str = ""
+    finished: bool = False
     refused: bool = False
     certificate: Certificate | None = None
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from eplb_opt.bounds import water_levels
 from eplb_opt.certificates.certificate import Certificate, CertificateError
 from eplb_opt.certificates.config_lp import least_load, verify
 from eplb_opt.models.answer import ModelAnswer
 from eplb_opt.models.config_lp_target import FEASIBLE, OPEN, Targets
 from eplb_opt.models.door import worth_of_start
+from eplb_opt.water import water_levels
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
@@ -56,12 +56,14 @@ class ConfigLpParams:
 class NodeBound(NamedTuple):
     """A bound of one flat node, the certificate's data that proves it, and why it ended.
 
-    `data` is None where nothing better was found than the bound given, mean and water level.
+    `data` is None where nothing better was found than the bound given, mean and water level;
+    `finished` says that more time would not raise the bound.
     """
 
     bound: Fraction
     data: dict[str, int | list[int]] | None
     message: str
+    finished: bool = True
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,16 @@ class ConfigLpModel:
             params=self.params,
         )
         if found.data is None:
-            return ModelAnswer(None, found.bound, message=found.message)
+            return ModelAnswer(None, found.bound, message=found.message, finished=found.finished)
         certificate = Certificate("config_lp", found.bound, found.data)
         verified = verify(problem, certificate)
-        return ModelAnswer(None, verified, message=found.message, certificate=certificate)
+        return ModelAnswer(
+            None,
+            verified,
+            message=found.message,
+            finished=found.finished,
+            certificate=certificate,
+        )
 
 
 def node_bound(
@@ -153,7 +161,7 @@ def node_bound(
     if len(load) > params.max_experts:
         return NodeBound(lower, None, f"{len(load)} experts are more than {params.max_experts}")
     if limit is not None and limit.remaining < params.seconds_at_least:
-        return NodeBound(lower, None, "no time is left")
+        return NodeBound(lower, None, "no time is left", finished=False)
     targets = Targets(load, num_slots, num_gpus, start, limit, effort)
     return _Climb(load, num_slots, num_gpus, upper, lower, params, targets).run()
 
@@ -175,22 +183,26 @@ class _Climb:
         """Climb until the LP is feasible just above the bound, or the budget is spent."""
         low, high = float(self.bound), float(self.upper)
         # Who is to blame? Where the LP is feasible just above the bound, it cannot help.
-        target = float(self.bound) * (1 + self.params.min_gain)
+        target, reason = low * (1 + self.params.min_gain), "a plan is known of"
         while True:
             verdict = self.targets.decide(target)
             if verdict == OPEN:
-                return self._answer(f"stopped; it may prove up to {high:.6g}")
+                return self._answer(f"stopped; it may prove up to {high:.6g}", finished=False)
             if verdict != FEASIBLE and self._prove(target, high):
                 low = float(self.bound)
-            else:  # or floats said more than integers can prove
+            else:
                 high = target
+                # Floats may also have said more than integers can prove.
+                reason = (
+                    "the LP is feasible at" if verdict == FEASIBLE else "nothing is provable at"
+                )
             if high - low <= self.params.tolerance * high or self.data is None:
-                return self._answer(f"the LP is feasible at {high:.6g}")
+                return self._answer(f"{reason} {high:.6g}")
             target = (low + high) / 2
 
-    def _answer(self, message: str) -> NodeBound:
-        rounds = self.targets.rounds
-        return NodeBound(self.bound, self.data, f"configuration LP, {rounds} rounds: {message}")
+    def _answer(self, message: str, *, finished: bool = True) -> NodeBound:
+        told = f"configuration LP, {self.targets.rounds} rounds: {message}"
+        return NodeBound(self.bound, self.data, told, finished)
 
     def _prove(self, target: float, high: float) -> bool:
         """Raise the bound to what the best values prove; whether it rose.

@@ -17,7 +17,9 @@ from eplb_opt.search.jit import jit
 #: Reduced costs above -TOLERANCE are not worth a pivot.
 TOLERANCE = 1e-9
 #: Entries of a direction below it are rounding noise.
-PIVOT_TOLERANCE = 1e-9
+PIVOT_TOLERANCE = 1e-7
+#: A pivot of the inverse below it is a zero.
+SINGULAR = 1e-11
 #: Pivots after which the inverse is computed afresh.
 REFACTOR = 400
 #: Rows need 1 plus up to so much: a plan's patterns make ties in every ratio test otherwise.
@@ -104,7 +106,11 @@ class Master:
                 np.add.at(matrix[:, position], self.expert[column][on], self.share[column][on])
                 cost[position] = self.cost[column]
         # Ours, not LAPACK's: its threads fight for the cores, and change the last bits.
-        self.inverse = invert_kernel(matrix.T.copy())
+        regular, inverse = invert_kernel(matrix.T.copy())
+        # A basis that rounding made singular goes on with the updated inverse: what comes
+        # out is verified in integers anyway.
+        if regular:
+            self.inverse = inverse
         self.level = (self.inverse * self._need[:, None]).sum(axis=0)
         self.dual = (self.inverse * cost).sum(axis=1)
 
@@ -158,7 +164,7 @@ class Master:
 
 @jit
 def invert_kernel(matrix):  # type: ignore[no-untyped-def]
-    """The inverse by Gauss-Jordan with row pivots; overwrites the matrix."""
+    """Whether there is an inverse, and it, by Gauss-Jordan; overwrites the matrix."""
     num = matrix.shape[0]
     inverse = np.eye(num)
     for k in range(num):
@@ -167,6 +173,8 @@ def invert_kernel(matrix):  # type: ignore[no-untyped-def]
             for j in range(num):
                 matrix[k, j], matrix[row, j] = matrix[row, j], matrix[k, j]
                 inverse[k, j], inverse[row, j] = inverse[row, j], inverse[k, j]
+        if abs(matrix[k, k]) < SINGULAR:
+            return False, inverse
         scale = 1.0 / matrix[k, k]
         matrix[k] *= scale
         inverse[k] *= scale
@@ -175,7 +183,7 @@ def invert_kernel(matrix):  # type: ignore[no-untyped-def]
             if i != k and factor != 0.0:
                 matrix[i] -= factor * matrix[k]
                 inverse[i] -= factor * inverse[k]
-    return inverse
+    return True, inverse
 
 
 @jit

@@ -89,6 +89,8 @@ class Targets:
             begin = time.monotonic()
             self.rounds += 1
             master.optimise(MAX_PIVOTS)
+            if not np.isfinite(master.dual).all():
+                return OPEN
             if master.value <= self.num_gpus * (1 + GAIN) and master.fits():
                 return FEASIBLE
             if not self._add_columns(pricer, master) and not master.optimise(MAX_PIVOTS):

@@ -67,9 +67,9 @@ class PairsModel:
             return ModelAnswer(None, Fraction(0), message=f"refused: {refusal}", refused=True)
         counts = np.bincount(start, minlength=problem.num_experts)
         search = Search(problem.load[0], counts, lower_bound, budget, self.params, seed)
-        if search.num_cells() > self.params.max_cells:
-            refusal = f"refused: {search.num_cells()} cells, more than {self.params.max_cells}"
-            return ModelAnswer(None, Fraction(0), message=refusal, refused=True)
+        refusal = self._too_large(search.num_cells(), budget)
+        if refusal:
+            return ModelAnswer(None, Fraction(0), message=f"refused: {refusal}", refused=True)
         message = search.run()
         improved = search.upper < upper
         return ModelAnswer(
@@ -91,4 +91,13 @@ class PairsModel:
             return f"loading the solvers takes {self.params.import_seconds} s, more than is left"
         import_scipy()
         import_cp_model()
+        return ""
+
+    def _too_large(self, num_cells: int, budget: Budget) -> str:
+        """Why the layer is too large for the memory or the time, or nothing."""
+        if num_cells > self.params.max_cells:
+            return f"{num_cells} cells, more than {self.params.max_cells}"
+        seconds = num_cells * self.params.seconds_per_cell
+        if budget.seconds < seconds:
+            return f"{num_cells} cells take about {seconds:.2f} s, more than is left"
         return ""

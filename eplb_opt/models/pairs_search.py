@@ -41,6 +41,8 @@ class PairsParams:
         whether anything is below the incumbent at all.
     max_cells
         A layer whose table of options and rows would be larger is refused: it takes gigabytes.
+    seconds_per_cell
+        For one pass over that table on a slow core; what cannot be done in time is refused.
     import_seconds
         For loading the solvers the first time; with less time left a layer is refused.
     """
@@ -53,6 +55,7 @@ class PairsParams:
     certify_nodes: int = 120
     narrow: float = 2e-3
     max_cells: int = 20_000_000
+    seconds_per_cell: float = 5e-8
     import_seconds: float = 2.0
 
 

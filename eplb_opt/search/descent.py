@@ -26,9 +26,9 @@ def heaviest(load):  # type: ignore[no-untyped-def]
 
 
 @jit
-def redeal_any(
+def redeal_any(  # type: ignore[no-untyped-def]
     slot, size, load, slots_per_gpu, of_three, swaps, of_two, apart, scratch, heavy, state
-):  # type: ignore[no-untyped-def]
+):
     """Re-partition the heaviest GPU with the first two others that help, from a random one on.
 
     Returns

@@ -63,6 +63,24 @@ def test_higher_bound_is_rejected():
             verify(problem, replace(certificate, bound=certificate.bound + more))
 
 
+def test_fraction_next_above_the_optimum_is_rejected():
+    # With p/q the optimum, b p + 1 = a q makes a/b the nearest claim above it with so small a
+    # denominator: nearer than it takes two loads of GPUs to differ, were their counts ignored.
+    num_tried = 0
+    for seed in range(250):
+        problem = random_pairs(seed)
+        p, q = best_value(problem).as_integer_ratio()
+        if q < problem.num_slots - problem.num_experts + 1 or q == 1:
+            continue
+        answer = PairsModel()(problem, round_robin(problem), Fraction(0), Deadline.after(30))
+        if answer.certificate is not None:
+            b = -pow(p, -1, q) % q
+            with pytest.raises(CertificateError, match="but not"):
+                verify(problem, replace(answer.certificate, bound=Fraction(b * p + 1, q * b)))
+            num_tried += 1
+    assert num_tried > 5
+
+
 def test_higher_level_is_rejected():
     problem, certificate = certified()
     level = certificate.data["level"] * 11 // 10

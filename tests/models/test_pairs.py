@@ -111,7 +111,7 @@ def test_deadline_holds_and_bound_and_plan_stay_true():
     problem = lognormal(0.5, 2, 256, 288)
     start = water_filled(problem)
     solve(lognormal(0.5, 2, 32, 40))  # the solvers are loaded now
-    for seconds in (0.0, 0.05, 0.5):
+    for seconds in (0.05, 0.2, 0.5):
         begin = time.monotonic()
         answer = solve(problem, start, seconds, PairsParams(import_seconds=0.0))
         assert time.monotonic() - begin < seconds + 0.4
@@ -148,6 +148,16 @@ def test_layer_too_large_for_the_memory_is_refused():
     answer = solve(lognormal(0.5, 0, 32, 40), params=PairsParams(max_cells=100))
     assert answer.refused
     assert "more than 100" in answer.message
+
+
+def test_layer_too_large_for_the_time_is_refused():
+    problem = lognormal(1.0, 2, 256, 512)
+    start = water_filled(problem)
+    begin = time.monotonic()
+    answer = solve(problem, start, 0.1, PairsParams(import_seconds=0.0))
+    assert time.monotonic() - begin < 0.5
+    assert answer.refused
+    assert "more than is left" in answer.message
 
 
 def test_start_that_meets_the_bound_is_returned():
