@@ -31,14 +31,14 @@ class EnumerationParams:
 
     Parameters
     ----------
-    max_vectors
-        A layer with more count vectors is refused.
-    chunk
-        Count vectors between two looks at the clock.
+    max_cells
+        A layer with more count vectors times slots is refused.
+    chunk_cells
+        As many of them lie between two looks at the clock.
     """
 
-    max_vectors: int = 500_000
-    chunk: int = 10_000
+    max_cells: int = 1_000_000
+    chunk_cells: int = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +95,14 @@ class EnumerationModel:
         fewest = np.array([_ceil(int(w) / upper) for w in load])
         spare = problem.num_slots - int(fewest.sum())
         num_vectors = comb(spare + len(load) - 1, spare)
-        if num_vectors > self.params.max_vectors:
-            return _refused(f"{num_vectors} count vectors, more than {self.params.max_vectors}")
+        most = self.params.max_cells // problem.num_slots
+        if num_vectors > most:
+            return _refused(f"{num_vectors} count vectors, more than {most}")
+        chunk = max(self.params.chunk_cells // problem.num_slots, 1)
         allowed = num_vectors if effort is None else effort * VECTORS_PER_UNIT
         best = _Best(layer, np.bincount(start, minlength=len(load)))
-        for at, extra in enumerate(_chunks(compositions(spare, len(load)), self.params.chunk)):
-            if (at * self.params.chunk >= allowed) if effort is not None else deadline.expired:
+        for at, extra in enumerate(_chunks(compositions(spare, len(load)), chunk)):
+            if (at * chunk >= allowed) if effort is not None else deadline.expired:
                 return _answer(load, best.counts, start, upper, lower_bound, "the budget is spent")
             best.look(fewest + extra)
         value = min(exact_value(load, best.counts), upper)

@@ -83,7 +83,7 @@ def test_compositions_are_all_and_different():
 
 
 def test_too_many_count_vectors_are_refused():
-    answer = solve(Problem([[9, 8, 7, 6, 5]], 10, 5), EnumerationParams(max_vectors=3))
+    answer = solve(Problem([[9, 8, 7, 6, 5]], 10, 5), EnumerationParams(max_cells=30))
     assert answer.refused
     assert "more than 3" in answer.message
 
