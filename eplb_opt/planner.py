@@ -94,7 +94,7 @@ def plan(
     if not isinstance(problem, Problem):
         raise ProblemError(f"plan() takes an eplb_opt.Problem, not {type(problem).__name__}.")
     budget, limit = _budget(time_limit, effort, target_gap, seed, workers)
-    steps = make_steps(model)
+    steps = make_steps(problem, model)
     call = _Call(problem, started, limit, budget, progress)
     call.add_current(current)
     call.add_published_starts()

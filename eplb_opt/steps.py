@@ -17,6 +17,7 @@ from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
     from eplb_opt.models.answer import LayerModel, ModelAnswer
+    from eplb_opt.problem import Problem
     from eplb_opt.search.layer import LayerSearch
 
 #: Columns of the count-and-assignment model from which the search is far ahead of any solver.
@@ -30,11 +31,16 @@ SOLVER_IMPORT_SECONDS = 2.0
 SOLVERS = ("scipy.optimize", "ortools.sat.python.cp_model")
 
 
-def make_steps(model: str) -> list[Step]:
+def make_steps(problem: Problem, model: str) -> list[Step]:
     """The steps of one call, in the order in which they get their first turn.
+
+    With two slots a GPU the exact engine comes before the search, which has little to do there,
+    and the configuration LP, whose bound it starts from, before both.
 
     Parameters
     ----------
+    problem
+        What is planned.
     model
         Name of the exact model for what no other engine fits.
 
@@ -44,7 +50,9 @@ def make_steps(model: str) -> list[Step]:
         When no model has that name.
     """
     last = model_step(model, get_model(model))
-    return [enumeration_step(), pairs_step(), search_step(), config_lp_step(), last]
+    if problem.slots_per_gpu == 2:
+        return [enumeration_step(), config_lp_step(), pairs_step(), search_step(), last]
+    return [enumeration_step(), search_step(), config_lp_step(), last]
 
 
 def enumeration_step() -> Step:
@@ -111,7 +119,7 @@ def search_step() -> Step:
 
     # Short turns: all layers get a first one before any gets many.
     return Step(
-        "search", run, share=0.1, min_seconds=0.004, max_seconds=0.5, turns=6, max_attempts=10**9
+        "search", run, share=0.1, min_seconds=0.004, max_seconds=0.5, turns=2, max_attempts=10**9
     )
 
 
@@ -122,7 +130,8 @@ def config_lp_step() -> Step:
         problem = task.problem
         mean = problem.load.sum() / problem.num_gpus
         level = waterfill_bound(problem)[0]
-        if problem.is_hierarchical or level < HEAVY_REGIME * mean:
+        is_heavy = problem.slots_per_gpu == 2 or level > HEAVY_REGIME * mean
+        if problem.is_hierarchical or not is_heavy:
             return Outcome(refused=True)
         return _outcome("config_lp", _ask(get_specialist("config_lp"), task, task.deadline))
 

@@ -136,7 +136,9 @@ class Hanging:
 
 def use_model(monkeypatch, model):
     """Let the portfolio have this model and nothing else."""
-    monkeypatch.setattr("eplb_opt.planner.make_steps", lambda name: [model_step(name, model)])
+    monkeypatch.setattr(
+        "eplb_opt.planner.make_steps", lambda problem, name: [model_step(name, model)]
+    )
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,14 @@ from __future__ import annotations
 from eplb_opt.search.exchange import best_exchange, exchange, sort_subsets
 from eplb_opt.search.jit import jit
 from eplb_opt.search.kicks import draw, shuffle, transfer
+from eplb_opt.search.renew import renew
 from eplb_opt.search.triples import redeal
 
 #: Kicks in a row without a better plan, after which the search goes back to the best one.
 PATIENCE = 30
+#: While the gap is larger than one part in so many, the counts are to blame: less patience, and
+#: every other time a plan from other counts.
+WIDE_GAP, WIDE_PATIENCE = 1000, 8
 
 # Places in `state`; it holds all that a later call needs to go on as if there had been one call.
 RANDOM, FAILURES, BEST, KICKS, AT_OPTIMUM = range(5)
@@ -60,6 +64,18 @@ def redeal_any(  # type: ignore[no-untyped-def]
 
 
 @jit
+def is_wide(target, state):  # type: ignore[no-untyped-def]
+    """Whether the best plan is so far above the target that its counts are to blame."""
+    return state[BEST] - target > target // WIDE_GAP
+
+
+@jit
+def is_promising(reached, target, state):  # type: ignore[no-untyped-def]
+    """Whether a plan deserves a re-partition, which costs as much as a hundred exchanges."""
+    return not is_wide(target, state) or reached - state[BEST] <= (state[BEST] - target) // 8
+
+
+@jit
 def copy_slots(source, destination):  # type: ignore[no-untyped-def]
     """Copy an array; a loop compiles in a tenth of the time of a slice."""
     for p in range(source.shape[0]):
@@ -67,7 +83,21 @@ def copy_slots(source, destination):  # type: ignore[no-untyped-def]
 
 
 @jit
-def settle(slot, size, load, weight, count, best_slot, slots_per_gpu, members, first, sums, state):  # type: ignore[no-untyped-def]
+def settle(  # type: ignore[no-untyped-def]
+    slot,
+    size,
+    load,
+    weight,
+    count,
+    best_slot,
+    slots_per_gpu,
+    members,
+    first,
+    sums,
+    apart,
+    target,
+    state,
+):
     """At a local optimum: keep it where it is the best, or go back to the best in time."""
     reached = load[heaviest(load)]
     if reached < state[BEST]:
@@ -76,10 +106,16 @@ def settle(slot, size, load, weight, count, best_slot, slots_per_gpu, members, f
         copy_slots(slot, best_slot)
         return
     state[FAILURES] += 1
-    if state[FAILURES] < PATIENCE:
+    wide = is_wide(target, state)
+    if state[FAILURES] < (WIDE_PATIENCE if wide else PATIENCE):
         return
     state[FAILURES] = 0
-    copy_slots(best_slot, slot)
+    if (
+        not wide
+        or draw(state, 2) == 0
+        or not renew(weight, load.shape[0], slots_per_gpu, apart, target, slot, state)
+    ):
+        copy_slots(best_slot, slot)
     refill(slot, size, load, weight, count, slots_per_gpu)
     for g in range(load.shape[0]):
         sort_subsets(g, size, slots_per_gpu, members, first, sums)
@@ -167,6 +203,8 @@ def advance(  # type: ignore[no-untyped-def]
                 members,
                 first,
                 sums,
+                apart,
+                target,
                 state,
             )
             return step
@@ -178,7 +216,7 @@ def advance(  # type: ignore[no-untyped-def]
             sort_subsets(heavy, size, slots_per_gpu, members, first, sums)
             sort_subsets(other, size, slots_per_gpu, members, first, sums)
             continue
-        if of_three.shape[0] and not only_exchange:
+        if of_three.shape[0] and not only_exchange and is_promising(load[heavy], target, state):
             g, h = redeal_any(
                 slot,
                 size,
@@ -198,7 +236,19 @@ def advance(  # type: ignore[no-untyped-def]
                 sort_subsets(h, size, slots_per_gpu, members, first, sums)
                 continue
         settle(
-            slot, size, load, weight, count, best_slot, slots_per_gpu, members, first, sums, state
+            slot,
+            size,
+            load,
+            weight,
+            count,
+            best_slot,
+            slots_per_gpu,
+            members,
+            first,
+            sums,
+            apart,
+            target,
+            state,
         )
         if only_exchange:
             return step

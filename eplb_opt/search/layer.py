@@ -24,7 +24,7 @@ SLICE_SECONDS = 0.002
 FIRST_SLICE_STEPS = 8
 #: Other counts are looked at while the gap is larger than this.
 SCAN_GAP = 5e-4
-SCAN_KEEP = 4
+SCAN_KEEP = 8
 SCAN_STEPS = 100
 #: Below half a token, and below this share of the bound, a gap is of no use to anyone.
 NEGLIGIBLE_GAP = 2e-6
@@ -123,7 +123,13 @@ class LayerSearch:
             return
         level = water_levels(node.weight[None, :], len(node.slot))[0]
         for slot in scan(
-            node.weight, int(level), len(node.slot), node.num_gpus, self.apart, SCAN_KEEP
+            node.weight,
+            int(level),
+            self.target,
+            len(node.slot),
+            node.num_gpus,
+            self.apart,
+            SCAN_KEEP,
         ):
             node.restart(slot)
             node.advance(SCAN_STEPS, self.target, only_exchange=True)

@@ -15,6 +15,7 @@ from eplb_opt.search.exchange import (
 )
 from eplb_opt.search.kicks import draw, shuffle, transfer
 from eplb_opt.search.node import NodeSearch
+from eplb_opt.search.renew import draw_counts, renew, sort_down
 from eplb_opt.search.triples import deals, redeal
 from eplb_opt.water import water_levels
 
@@ -181,12 +182,13 @@ def test_draws_are_spread_and_in_range():
 def test_counts_of_the_scan_fit_the_slots_and_the_target():
     rng = np.random.default_rng(0)
     weight = rng.integers(1, 10**6, 12)
-    count = np.empty(12, dtype=np.int64)
+    count, piece = np.empty((2, 12), dtype=np.int64)
     for target in (10**5, 3 * 10**5, 10**6):
         for ceiling in (target // 10, target):
-            if scan.fit_counts(weight, 20, target, ceiling, count):
+            if scan.fit_counts(weight, 20, target, ceiling, count, piece):
                 assert count.sum() == 20
                 assert (-(-weight // target) <= count).all()
+                assert (piece == weight // count).all()
             else:
                 assert np.maximum(-(-weight // target), 1).sum() > 20
 
@@ -196,7 +198,7 @@ def test_the_scan_packs_complete_plans_best_first():
     weight = rng.integers(1, 10**6, 12)
     for apart in (False, True):
         level = int(water_levels(weight[None, :], 20)[0])
-        found = scan.scan(weight, level, 20, 5, apart, keep=3)
+        found = scan.scan(weight, level, int(weight.sum()) // 5, 20, 5, apart, keep=3)
         peaks = []
         for slot in found:
             node = NodeSearch(weight, slot, 5, apart, 0)
@@ -205,3 +207,56 @@ def test_the_scan_packs_complete_plans_best_first():
             peaks.append(node.load.max())
         assert peaks == sorted(peaks)
         assert found
+
+
+def test_the_scan_makes_replicas_as_large_as_a_gpu():
+    """Counts from the water level give the head 9 copies; 7 leave slots to fill its GPUs."""
+    weight = np.array([55_000, *[806] * 30, 820])
+    level = int(water_levels(weight[None, :], 40)[0])
+    packed = scan.scan(weight, level, int(weight.sum()) // 8, 40, 8, False, keep=100)
+    heads = {int((slot == 0).sum()) for slot in packed}
+    assert {6, 7, 8} <= heads
+
+
+def test_drawn_counts_fit_the_slots_and_the_target():
+    rng = np.random.default_rng(4)
+    weight = rng.integers(1, 10**6, 12)
+    state = np.array([7], dtype=np.int64)
+    count, piece = np.empty((2, 12), dtype=np.int64)
+    drawn = set()
+    for _ in range(50):
+        assert draw_counts(weight, 24, 5 * 10**5, count, piece, state)
+        assert count.sum() == 24
+        assert (-(-weight // (5 * 10**5)) <= count).all()
+        assert (piece == weight // count).all()
+        drawn.add(count.tobytes())
+    assert len(drawn) > 10
+    assert not draw_counts(weight, 24, 10**4, count, piece, state)
+
+
+def test_sorting_down_keeps_every_expert_once():
+    piece = np.random.default_rng(5).integers(0, 9, 30)
+    order = np.arange(30)
+    sort_down(piece, order)
+    assert sorted(order.tolist()) == list(range(30))
+    assert (np.diff(piece[order]) <= 0).all()
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_renewed_plan_holds_every_expert_in_replicas_below_the_bound(apart):
+    for seed in range(30):
+        node = random_node(seed, apart=apart)
+        bound = int(node.weight.sum()) // 4
+        if not renew(node.weight, 4, 4, apart, bound, node.slot, node.state):
+            continue
+        node.restart(node.slot)
+        assert_state_is_true(node)
+        assert node.size.max() <= max(bound, 1)
+        assert not (apart and twins(node.slot, 4))
+
+
+def test_a_renewal_that_finds_nothing_leaves_the_plan():
+    node = random_node(2)
+    before = node.slot.copy()
+    assert not renew(node.weight, 4, 4, False, 100, node.slot, node.state)
+    assert (node.slot == before).all()
