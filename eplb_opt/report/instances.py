@@ -7,14 +7,15 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.table import Table
 
 from eplb_opt.bench import library
-from eplb_opt.report.tables import amount, percent
+from eplb_opt.report.tables import amount, percent, titled
 from eplb_opt.result import ObjectiveBounds
 from eplb_opt.rounding import round_down, round_up
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from eplb_opt.bench.best_known import Known
 
 
@@ -72,7 +73,7 @@ def _row(name: str, known: tuple[Known, ...]) -> InstanceRow:
 
 def instance_table(rows: list[InstanceRow]) -> Table:
     """The rows for a terminal."""
-    table = Table(title="Stored instances, sums over the layers", title_justify="left")
+    table = titled("Stored instances, sums over the layers")
     headings = ("instance", "layers", "experts", "slots", "GPUs", "nodes")
     for heading in (*headings, "best known", "proven bound", "gap", "optimal"):
         table.add_column(heading, justify="left" if heading == "instance" else "right")

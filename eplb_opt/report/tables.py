@@ -45,13 +45,20 @@ def duration(seconds: float | None) -> str:
 
 
 def amount(load: float) -> str:
-    """A load with thousands apart; fractions only where the figure is small."""
-    return f"{load:,.0f}" if load >= 1000 else f"{load:.6g}"
+    """A load with thousands apart; with decimals below a million, where a gap shows in them."""
+    if load >= 1e6:
+        return f"{load:,.0f}"
+    return f"{load:,.3f}".rstrip("0").rstrip(".")
+
+
+def titled(title: str) -> Table:
+    """An empty table, at least as wide as its title."""
+    return Table(title=title, title_justify="left", min_width=len(title))
 
 
 def result_table(result: Result) -> Table:
     """The whole model and its worst layers."""
-    table = Table(title=f"Plan: {describe(result)}", title_justify="left")
+    table = titled(f"Plan: {describe(result)}")
     columns = (
         "layer",
         "largest GPU load",
@@ -104,7 +111,7 @@ def describe(result: Result) -> str:
 
 def gap_table(report: GapReport) -> Table:
     """Every plan against the proven bound, best first."""
-    table = Table(title="Gap to the proven bound (whole model; bound = 0)", title_justify="left")
+    table = titled("Gap to the proven bound (whole model; bound = 0)")
     headings = ("plan", "gap", "median layer", "worst layer", "optimal", "balancedness", "time")
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "plan" else "right")
@@ -130,17 +137,18 @@ def _cells(row: GapRow, num_layers: int) -> tuple[str, ...]:
 
 def price_table(report: GapReport) -> Table:
     """What each constraint costs."""
-    table = Table(title="What each constraint costs on the largest GPU load", title_justify="left")
+    table = titled("What each constraint costs on the largest GPU load")
     table.add_column("constraint")
     table.add_column("proven price", justify="right")
     for price in report.prices:
-        table.add_row(price.constraint, f"{percent(price.at_least)} to {percent(price.at_most)}")
+        least, most = percent(price.at_least), percent(price.at_most)
+        table.add_row(price.constraint, least if least == most else f"{least} to {most}")
     return table
 
 
 def evaluation_table(score: Evaluation) -> Table:
     """A checked plan's figures: the whole model and its worst layers."""
-    table = Table(title="The plan obeys every rule", title_justify="left")
+    table = titled("The plan obeys every rule")
     for heading in ("layer", "largest GPU load", "proven bound", "gap at most", "balancedness"):
         table.add_column(heading, justify="right")
     for layer_idx in np.argsort(-score.gap, kind="stable")[:WORST_LAYERS].tolist():
@@ -165,7 +173,7 @@ def evaluation_table(score: Evaluation) -> Table:
 
 def bound_table(result: Result) -> Table:
     """The proven bound of every layer, and the best plan known for comparison."""
-    table = Table(title=f"Bounds: {describe(result)}", title_justify="left")
+    table = titled(f"Bounds: {describe(result)}")
     for heading in ("layer", "proven bound", "best plan found", "gap", "bound by"):
         table.add_column(heading, justify="left" if heading == "bound by" else "right")
     rows = zip(result.lower_bound, result.objective, result.gap, result.bound_source, strict=True)
@@ -176,7 +184,7 @@ def bound_table(result: Result) -> Table:
 
 def plan_rows_table(rows: list[PlanRow]) -> Table:
     """Planned loads, machines and time limits."""
-    table = Table(title="Gaps to the proven bound", title_justify="left")
+    table = titled("Gaps to the proven bound")
     headings = ("limit", "took", "model", "median", "worst", "proven", "greedy")
     for heading in ("loads", "slots x GPUs", "a GPU", *headings):
         table.add_column(heading, justify="left" if heading == "loads" else "right")

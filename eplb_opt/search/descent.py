@@ -191,32 +191,19 @@ def advance(  # type: ignore[no-untyped-def]
     """
     for step in range(steps):
         heavy = heaviest(load)
-        if load[heavy] <= target or state[BEST] <= target:
-            settle(
-                slot,
-                size,
-                load,
-                weight,
-                count,
-                best_slot,
-                slots_per_gpu,
-                members,
-                first,
-                sums,
-                apart,
-                target,
-                state,
+        is_done = load[heavy] <= target or state[BEST] <= target
+        other, give, take = -1, 0, 0
+        if not is_done:
+            other, give, take = best_exchange(
+                slot, load, sums, members, first, slots_per_gpu, apart, heavy
             )
-            return step
-        other, give, take = best_exchange(
-            slot, load, sums, members, first, slots_per_gpu, apart, heavy
-        )
         if other >= 0:
             exchange(slot, size, load, slots_per_gpu, members, heavy, give, other, take)
             sort_subsets(heavy, size, slots_per_gpu, members, first, sums)
             sort_subsets(other, size, slots_per_gpu, members, first, sums)
             continue
-        if of_three.shape[0] and not only_exchange and is_promising(load[heavy], target, state):
+        may_redeal = of_three.shape[0] > 0 and not only_exchange and not is_done
+        if may_redeal and is_promising(load[heavy], target, state):
             g, h = redeal_any(
                 slot,
                 size,
@@ -250,7 +237,7 @@ def advance(  # type: ignore[no-untyped-def]
             target,
             state,
         )
-        if only_exchange:
+        if is_done or only_exchange:
             return step
         state[KICKS] += 1
         if draw(state, 2) == 0 or not transfer(

@@ -18,6 +18,16 @@ def folder(tmp_path):
     return shutil.copytree(library.find_folder(), tmp_path / "instances")
 
 
+@pytest.fixture
+def unsolved(folder):
+    """The stored files with nothing known of the Mixtral instance."""
+    path = folder / best_known.FILE_NAME
+    ledger = json.loads(path.read_text())
+    ledger.pop("mixtral-8x7b-16-8", None)
+    path.write_text(json.dumps(ledger))
+    return folder
+
+
 def test_the_stored_instances_are_what_the_tables_say():
     assert verify() == []
 
@@ -91,7 +101,7 @@ def test_a_published_plan_of_the_readme_is_no_better_than_its_optimum():
     assert WORKED_OPTIMA["readme-h"] == (151, Fraction(359, 2))
 
 
-def test_the_better_of_old_and_new_stays_layer_by_layer(folder):
+def test_the_better_of_old_and_new_stays_layer_by_layer(unsolved):
     name, many = "mixtral-8x7b-16-8", 32
     update_best_known(
         name,
@@ -99,7 +109,7 @@ def test_the_better_of_old_and_new_stays_layer_by_layer(folder):
         objective=[200] * many,
         lower_bound=[100] * many,
         date="2026-01-01",
-        folder=folder,
+        folder=unsolved,
     )
     known = update_best_known(
         name,
@@ -107,13 +117,13 @@ def test_the_better_of_old_and_new_stays_layer_by_layer(folder):
         objective=[Fraction(399, 2), 201, None] + [None] * (many - 3),
         lower_bound=[99, Fraction(301, 3), None] + [None] * (many - 3),
         date="2026-01-02",
-        folder=folder,
+        folder=unsolved,
     )
-    assert known == load_best_known(folder)[name]
+    assert known == load_best_known(unsolved)[name]
     found = [(k.objective.value, k.objective.source, k.lower_bound.value) for k in known[:3]]
     assert found == [(Fraction(399, 2), "b", 100), (200, "a", Fraction(301, 3)), (200, "a", 100)]
     assert known[1].lower_bound.date == "2026-01-02"
-    assert load_best_known(folder)["readme"] == load_best_known()["readme"]
+    assert load_best_known(unsolved)["readme"] == load_best_known()["readme"]
 
 
 @pytest.mark.parametrize(
@@ -131,12 +141,12 @@ def test_contradictions_are_refused_and_nothing_is_written(folder, values, messa
     assert (folder / best_known.FILE_NAME).read_bytes() == before
 
 
-def test_a_false_pair_does_not_hide_behind_better_old_values(folder):
+def test_a_false_pair_does_not_hide_behind_better_old_values(unsolved):
     name, rest = "mixtral-8x7b-16-8", [None] * 31
-    update_best_known(name, source="a", objective=[200, *rest], folder=folder)
+    update_best_known(name, source="a", objective=[200, *rest], folder=unsolved)
     with pytest.raises(Contradiction):
         update_best_known(
-            name, source="b", objective=[210, *rest], lower_bound=[205, *rest], folder=folder
+            name, source="b", objective=[210, *rest], lower_bound=[205, *rest], folder=unsolved
         )
 
 

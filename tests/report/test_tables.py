@@ -26,6 +26,8 @@ def test_durations_and_amounts_read_well():
     assert tables.duration(12.34) == "12.3 s"
     assert tables.amount(1234567.8) == "1,234,568"
     assert tables.amount(196.66666666) == "196.667"
+    assert tables.amount(33361) == "33,361"
+    assert tables.amount(33361.25) == "33,361.25"
 
 
 def test_the_result_table_shows_the_worst_layers_and_the_sum():

@@ -60,9 +60,13 @@ SHAPES = [
     Problem(np.arange(1, 49)[None, :] ** 3, 64, 16, colocation="forbid"),
     Problem(np.arange(1, 49)[None, :] ** 3, 64, 16, num_nodes=4, num_groups=8),
 ]
+# No plan found comes within 2 % of its bound, so that the search draws counts anew.
+NEVER_CLOSED = Problem(np.rint(1e6 * np.arange(1, 33) ** -2.0)[None, :].astype(int), 40, 8)
 
 
-@pytest.mark.parametrize("problem", SHAPES, ids=["K=4", "K=9", "apart", "nodes"])
+@pytest.mark.parametrize(
+    "problem", [*SHAPES, NEVER_CLOSED], ids=["K=4", "K=9", "apart", "nodes", "heavy"]
+)
 def test_the_same_steps_give_the_same_plan_however_they_are_split(problem):
     whole = searched(problem, 240, seed=5)
     start = first_plan(problem)[0]
