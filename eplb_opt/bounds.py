@@ -29,7 +29,7 @@ class Bound:
     value
         In the problem's integer units.
     source
-        Which argument proved it: "mean", "waterfill", "hierarchy", "cpsat", ...
+        Which argument proved it: "mean", "waterfill", "hierarchy", "cp_sat", ...
     """
 
     value: Fraction

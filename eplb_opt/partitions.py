@@ -46,19 +46,51 @@ def best_partition(problem: Problem) -> list[list[int]]:
     """
     if not can_enumerate(problem):
         return greedy_partition(problem)
-    size = problem.groups_per_node
+    parts = least_partition(problem, set_bounds(problem))
+    return [members(mask) for mask in parts or ()]
+
+
+def set_bounds(problem: Problem) -> dict[int, Fraction]:
+    """The larger of mean and water level of a node, by its set of groups (a bit mask); one layer.
+
+    For problems that `can_enumerate` admits.
+    """
     group_sets = _group_sets(problem)
-    cost = dict(zip(map(_mask, group_sets), _node_bounds(problem, group_sets)[0], strict=True))
+    return dict(zip(map(_mask, group_sets), _node_bounds(problem, group_sets)[0], strict=True))
+
+
+def least_partition(problem: Problem, cost: dict[int, Fraction]) -> tuple[int, ...] | None:
+    """The partition with the least largest cost, among such one with a low sum of costs.
+
+    Parameters
+    ----------
+    problem
+        Of one layer, one that `can_enumerate` admits.
+    cost
+        By set of groups, a bit mask; a set that is not there is not used.
+
+    Returns
+    -------
+    One bit mask a node, or None when the sets make no partition.
+    """
     best: dict[int, tuple[Fraction, Fraction, tuple[int, ...]]] = {
         0: (Fraction(0), Fraction(0), ())
     }
-    for done, additions in _partition_steps(problem.num_groups, size):
+    for done, additions in _partition_steps(problem.num_groups, problem.groups_per_node):
+        if done not in best:
+            continue
         largest, total, parts = best[done]
         for added in additions:
-            value = (max(largest, cost[added]), total + cost[added], (*parts, added))
-            best[done | added] = min(best.get(done | added, value), value)
-    masks = best[_mask(range(problem.num_groups))][2]
-    return [[g for g in range(problem.num_groups) if mask >> g & 1] for mask in masks]
+            if added in cost:
+                value = (max(largest, cost[added]), total + cost[added], (*parts, added))
+                best[done | added] = min(best.get(done | added, value), value)
+    full = _mask(range(problem.num_groups))
+    return best[full][2] if full in best else None
+
+
+def members(mask: int) -> list[int]:
+    """The groups of a bit mask, ascending."""
+    return [group_idx for group_idx in range(mask.bit_length()) if mask >> group_idx & 1]
 
 
 def greedy_partition(problem: Problem) -> list[list[int]]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from eplb_opt.problem import Problem
     from eplb_opt.search.layer import LayerSearch
 
+#: What a bound's source is called where the model's own name differs.
+SOURCES = {"cpsat": "cp_sat"}
 #: Columns of the count-and-assignment model from which the search is far ahead of any solver.
 SEARCH_BEATS_MODEL = 10_000
 #: Search steps for one unit of effort.
@@ -81,7 +83,7 @@ def pairs_step() -> Step:
         answer = _ask(get_specialist("pairs"), task, deadline)
         if answer.refused:  # for the time left alone; there may be more in a later turn
             return Outcome(message=f"pairs: {answer.message}")
-        return _outcome("pairs", answer)
+        return _outcome("k2", answer)
 
     return Step("pairs", run, min_seconds=0.25, max_attempts=6)
 
@@ -150,7 +152,7 @@ def model_step(name: str, solve: LayerModel) -> Step:
             return Outcome(refused=True)
         answer = _ask(solve, task, task.deadline)
         message = f"{name}: {answer.message}" if answer.refused else ""
-        return replace(_outcome(name, answer), message=message)
+        return replace(_outcome(SOURCES.get(name, name), answer), message=message)
 
     return Step(name, run)
 

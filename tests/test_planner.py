@@ -19,6 +19,7 @@ README_LOADS = [
 ]
 FLAT = Problem(README_LOADS, 16, 8)
 NODES = Problem(README_LOADS, 16, 8, num_nodes=2, num_groups=4)
+EIGHT_ON_FOUR = Problem([[600, 560, 120, 120, 20, 10, 10, 10]], 16, 4)
 EIGHT = Problem([[600, 560, 120, 120, 20, 10, 10, 10]], 16, 8)
 
 
@@ -54,6 +55,20 @@ def test_worked_examples_are_solved_to_their_proven_optima(model, problem, optim
     assert result.gap.tolist() == [0.0] * problem.num_layers
     assert result.model_gap == 0
     assert_consistent(result, problem)
+
+
+def test_every_bound_names_the_argument_that_proved_it():
+    hot = recorded_like(1, 64, seed=1)
+    named = {
+        "enumeration": Problem([[13, 8, 7, 6, 5, 4]], 10, 5),
+        "k2": Problem(hot, 96, 48),
+        "cp_sat": EIGHT_ON_FOUR,
+        "mean": Problem([[1, 1, 1, 1]], 4, 2),
+        "waterfill": Problem([[9, 1, 1, 1]], 4, 4),
+        "hierarchy": Problem([[9, 9, 1, 1]], 8, 4, 2, 2),
+    }
+    for source, problem in named.items():
+        assert eplb_opt.plan(problem, time_limit=60).bound_source == [source]
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,0 +1,399 @@
+"""Hierarchical layers: node by node, the node first that keeps the bound of the layer down.
+
+A node that holds a set of groups is a flat problem of its own, so whatever is proven of that
+problem bounds the node. Every plan uses some partition of the groups into such sets, and its
+largest load is at least the largest of its nodes' bounds. So the minimum over all partitions of
+the largest bound is a bound of the layer, however far each set's own bound has been raised: a set
+never looked at keeps its mean or water level, which is as true.
+
+The largest bound of the best partition is to blame for the layer's, so that set alone is worked on
+next. Where its plan is as good as the bound of the layer the partition's other sets follow, and
+when all of them are, their plans together are an optimal plan of the layer.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from fractions import Fraction
+from importlib.util import find_spec
+from math import isfinite
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt import partitions, scoring
+from eplb_opt.deadline import Deadline
+from eplb_opt.errors import MissingDependency
+from eplb_opt.models import get_model, get_specialist
+from eplb_opt.models.answer import ModelAnswer
+from eplb_opt.models.config_lp import node_bound
+from eplb_opt.models.door import worth_of_start
+from eplb_opt.models.formulation import list_choices
+from eplb_opt.problem import Problem
+from eplb_opt.search.starts import first_plan
+from eplb_opt.water import water_levels
+
+if TYPE_CHECKING:
+    from eplb_opt.models.answer import LayerModel
+
+#: Compiling the search takes less.
+COMPILE_SECONDS = 30.0
+CP_SAT = "ortools.sat.python.cp_model"
+
+
+@dataclass(frozen=True)
+class NodesParams:
+    """Settings of the work on nodes.
+
+    Parameters
+    ----------
+    max_columns
+        A node whose count-and-assignment model has more is left to the configuration LP.
+    heavy_regime
+        Below this share of the mean the water level leaves the configuration LP nothing to prove.
+    share, min_seconds, min_effort
+        A turn of a node takes this share of what is left, and no less than these, which double
+        with each turn of the node.
+    polish_seconds, polish_steps
+        Of the search on a node that the start does not have.
+    import_seconds
+        Loading CP-SAT takes about as long; with less left it is not begun.
+    seconds_at_least
+        With less left no turn is begun.
+    """
+
+    max_columns: int = 20_000
+    heavy_regime: float = 0.7
+    share: float = 0.3
+    min_seconds: float = 0.1
+    min_effort: int = 100
+    polish_seconds: float = 0.05
+    polish_steps: int = 200
+    import_seconds: float = 2.0
+    seconds_at_least: float = 0.005
+
+
+@dataclass(frozen=True)
+class NodesModel:
+    """A `LayerModel` of hierarchical layers whose partitions can be enumerated.
+
+    Parameters
+    ----------
+    params
+        Settings.
+    """
+
+    params: NodesParams = NodesParams()
+
+    def __call__(
+        self,
+        problem: Problem,
+        start: np.ndarray,
+        lower_bound: Fraction,
+        deadline: Deadline,
+        *,
+        effort: int | None = None,
+        seed: int = 0,
+    ) -> ModelAnswer:
+        """Bound and solve one layer; see `LayerModel`. With `effort` no clock is looked at.
+
+        A unit of effort is one of the engine that a turn calls.
+        """
+        worth_of_start(problem, start)
+        if not problem.is_hierarchical:
+            return _refused("the layer has no nodes")
+        if not partitions.can_enumerate(problem):
+            return _refused("there are too many partitions of the groups to look at")
+        return LayerNodes(problem, start, self.params, seed).run(lower_bound, deadline, effort)
+
+
+@dataclass(eq=False)
+class Node:
+    """A node with some set of groups, a flat problem.
+
+    Parameters
+    ----------
+    problem
+        Its experts, renumbered, its slots and GPUs.
+    expert
+        int64, the layer's number of each of its experts.
+    slot, worth
+        Its best plan, in the node's own numbers, and the largest GPU load of that.
+    turns
+        It had.
+    lp_done, stuck
+        The configuration LP, and every engine, has nothing more to say.
+    """
+
+    problem: Problem
+    expert: np.ndarray
+    slot: np.ndarray
+    worth: Fraction
+    turns: int = 0
+    lp_done: bool = False
+    stuck: bool = False
+
+    def offer(self, slot: np.ndarray | None) -> None:
+        """Keep a plan if it is better."""
+        if slot is None:
+            return
+        worth = worth_of_start(self.problem, slot)
+        if worth < self.worth:
+            self.slot, self.worth = slot, worth
+
+
+@dataclass(eq=False)
+class Turn:
+    """What one turn may spend: until a deadline, or counted."""
+
+    deadline: Deadline
+    effort: int | None
+
+
+@dataclass(eq=False)
+class LayerNodes:
+    """The work on one layer; a later call of `run` goes on where the last one stopped.
+
+    Parameters
+    ----------
+    problem
+        Of one layer, hierarchical, its partitions enumerable.
+    start
+        int64 [num_slots], a plan that fits.
+    params
+        Settings.
+    seed
+        Of search and solvers.
+
+    Attributes
+    ----------
+    bound
+        The proven bound of every set of groups, by its bit mask.
+    nodes
+        The sets that were looked at.
+    """
+
+    problem: Problem
+    start: np.ndarray
+    params: NodesParams
+    seed: int
+    bound: dict[int, Fraction] = field(init=False)
+    nodes: dict[int, Node] = field(default_factory=dict)
+    _paused: set[int] = field(default_factory=set)
+    _message: str = ""
+    _has_worked: bool = False
+
+    def __post_init__(self) -> None:
+        self.bound = partitions.set_bounds(self.problem)
+        self.offer(self.start)
+
+    def offer(self, placed: np.ndarray) -> None:
+        """Take over what is better on the nodes of a plan, int64 [num_slots]."""
+        for slots in placed.reshape(self.problem.num_nodes, -1):
+            held = sorted(set((slots // self.problem.experts_per_group).tolist()))
+            mask = sum(1 << group_idx for group_idx in held)
+            slot = np.searchsorted(self._experts(mask), slots)
+            if mask in self.nodes:
+                self.nodes[mask].offer(slot)
+            else:
+                self.nodes[mask] = self._node(mask, slot)
+
+    def run(
+        self, lower_bound: Fraction, deadline: Deadline, effort: int | None = None
+    ) -> ModelAnswer:
+        """Work until the bound meets the best plan, nothing helps, or the budget is spent.
+
+        Parameters
+        ----------
+        lower_bound
+            Proven of the layer.
+        deadline
+            Not looked at where `effort` is given.
+        effort
+            Counted work; None for no limit but time.
+        """
+        left, last = effort, Deadline() if effort is not None else deadline
+        self._paused.clear()
+        while last.remaining >= self.params.seconds_at_least and left != 0:
+            mask = self._worst(lower_bound)
+            if mask is None:
+                return self._answer(lower_bound, finished=not self._paused)
+            turn = self._turn(mask, last, left)
+            self._work_on(mask, turn)
+            left = None if left is None or turn.effort is None else left - turn.effort
+        return self._answer(lower_bound, finished=False)
+
+    def _worst(self, lower_bound: Fraction) -> int | None:
+        """The set to work on: the largest bound of the best partition whose plan is above it."""
+        best = self._best_partition()
+        reached = max(lower_bound, *(self.bound[mask] for mask in best))
+        if self._worth(self._plan_parts()) <= reached:
+            return None
+        useful = [m for m in best if m not in self._paused and self._may_help(m, reached)]
+        return max(useful, key=lambda mask: self.bound[mask], default=None)
+
+    def _may_help(self, mask: int, reached: Fraction) -> bool:
+        node = self.nodes.get(mask)
+        return node is None or (not node.stuck and node.worth > max(reached, self.bound[mask]))
+
+    def _turn(self, mask: int, last: Deadline, left: int | None) -> Turn:
+        """A node's later turns are longer: the exact engines start anew each time."""
+        turns = self.nodes[mask].turns if mask in self.nodes else 0
+        factor = 2 ** max(turns - 1, 0)
+        share = min(self.params.share * factor, 1.0)
+        if left is not None:
+            effort = max(int(left * share), self.params.min_effort * factor)
+            return Turn(last, min(effort, left))
+        part = last.remaining * share if isfinite(last.at) else 0.0
+        until = Deadline.after(max(part, self.params.min_seconds * factor))
+        return Turn(min(until, last, key=lambda d: d.at), None)
+
+    def _work_on(self, mask: int, turn: Turn) -> None:
+        """One turn of a set: a plan and the configuration LP first, then the exact engines."""
+        if mask not in self.nodes:
+            self.nodes[mask] = self._new_node(mask, turn)
+        node = self.nodes[mask]
+        node.turns += 1
+        if node.worth <= self.bound[mask]:
+            return
+        if not node.lp_done:
+            self._ask_lp(mask, node, turn)
+        else:
+            self._ask_engines(mask, node, turn)
+
+    def _ask_lp(self, mask: int, node: Node, turn: Turn) -> None:
+        problem = node.problem
+        mean = problem.load.sum() / problem.num_gpus
+        level = water_levels(problem.load, problem.num_slots)[0]
+        if problem.slots_per_gpu != 2 and level <= self.params.heavy_regime * mean:
+            node.lp_done = True
+            return
+        found = node_bound(
+            problem.load[0],
+            problem.num_slots,
+            problem.num_gpus,
+            self.bound[mask],
+            node.worth,
+            turn.deadline,
+            start=node.slot,
+            effort=turn.effort,
+        )
+        node.lp_done = found.finished
+        self._has_worked = True
+        self.bound[mask] = max(self.bound[mask], found.bound)
+
+    def _ask_engines(self, mask: int, node: Node, turn: Turn) -> None:
+        """The first engine that takes the node; a refusal by all for its size is final."""
+        for solve in self._engines(mask, node, turn):
+            try:
+                answer = solve(
+                    node.problem,
+                    node.slot,
+                    self.bound[mask],
+                    turn.deadline,
+                    effort=turn.effort,
+                    seed=self.seed + node.turns,
+                )
+            except MissingDependency as error:
+                self._message = str(error)
+                continue
+            if not answer.refused:
+                self._has_worked = True
+                self.bound[mask] = max(self.bound[mask], answer.lower_bound)
+                node.offer(answer.physical_to_logical)
+                node.stuck = answer.finished
+                return
+            self._message = answer.message
+        if not node.stuck:  # refused for the time left alone; there may be more in a later run
+            self._paused.add(mask)
+
+    def _engines(self, mask: int, node: Node, turn: Turn) -> list[LayerModel]:
+        """What may take a node, quickest first."""
+        few = {1: ["enumeration"], 2: ["enumeration", "pairs"]}
+        engines = [get_specialist(name) for name in few.get(node.problem.slots_per_gpu, [])]
+        size = list_choices(node.problem, node.worth).num_columns
+        if size > self.params.max_columns:
+            node.stuck = not engines
+            self._message = f"a node has {size} columns, more than {self.params.max_columns}"
+            return engines
+        is_late = turn.effort is None and turn.deadline.remaining < self.params.import_seconds
+        if CP_SAT not in sys.modules and is_late:
+            self._message = f"loading CP-SAT takes {self.params.import_seconds} s"
+            return engines
+        return [*engines, get_model("cpsat")]
+
+    def _new_node(self, mask: int, turn: Turn) -> Node:
+        """A set that the start does not have, with a plan of its own."""
+        load = self.problem.load[:, self._experts(mask)]
+        slot = first_plan(self._flat(load))[0]
+        node = self._node(mask, slot)
+        if node.worth > self.bound[mask]:
+            node.offer(self._polished(mask, node, turn))
+        return node
+
+    def _polished(self, mask: int, node: Node, turn: Turn) -> np.ndarray | None:
+        """The node's plan after a short search; none where that would first be compiled."""
+        is_ready = "eplb_opt.search.layer" in sys.modules or turn.effort is not None
+        if find_spec("numba") is None or not (
+            is_ready or turn.deadline.remaining > COMPILE_SECONDS
+        ):
+            return None
+        from eplb_opt.search.layer import LayerSearch
+
+        search = LayerSearch(node.problem, node.slot, self.bound[mask], self.seed)
+        if turn.effort is not None:
+            search.run_steps(self.params.polish_steps)
+        else:
+            until = Deadline.after(self.params.polish_seconds)
+            search.run_until(min(until, turn.deadline, key=lambda d: d.at))
+        return search.placed()
+
+    def _answer(self, lower_bound: Fraction, *, finished: bool) -> ModelAnswer:
+        reached = max(lower_bound, *(self.bound[mask] for mask in self._best_partition()))
+        parts = self._plan_parts()
+        is_optimal = self._worth(parts) <= reached
+        if finished and not is_optimal and not self._has_worked:
+            return _refused(self._message)
+        placed = np.concatenate([self.nodes[m].expert[self.nodes[m].slot] for m in parts])
+        return ModelAnswer(
+            placed,
+            reached,
+            message="the plan is optimal" if is_optimal else self._message,
+            finished=finished or is_optimal,
+        )
+
+    def _best_partition(self) -> tuple[int, ...]:
+        return partitions.least_partition(self.problem, self.bound) or ()
+
+    def _plan_parts(self) -> tuple[int, ...]:
+        """The partition with the best plan; the start's, unless one was found that is better."""
+        worth = {mask: node.worth for mask, node in self.nodes.items()}
+        return partitions.least_partition(self.problem, worth) or ()
+
+    def _worth(self, parts: tuple[int, ...]) -> Fraction:
+        return max(self.nodes[mask].worth for mask in parts)
+
+    def _experts(self, mask: int) -> np.ndarray:
+        size = self.problem.experts_per_group
+        held = np.array(partitions.members(mask))
+        return np.asarray((held[:, None] * size + np.arange(size)).ravel())
+
+    def _node(self, mask: int, slot: np.ndarray) -> Node:
+        expert = self._experts(mask)
+        problem = self._flat(self.problem.load[:, expert])
+        worth = scoring.largest_gpu_loads(problem.load, slot[None, :], problem.num_gpus)[0]
+        return Node(problem, expert, slot, worth)
+
+    def _flat(self, load: np.ndarray) -> Problem:
+        """A node as a problem; its loads are integers in the layer's units."""
+        return Problem(
+            load,
+            self.problem.slots_per_node,
+            self.problem.gpus_per_node,
+            colocation=self.problem.colocation,
+        )
+
+
+def _refused(reason: str) -> ModelAnswer:
+    return ModelAnswer(None, Fraction(0), message=f"refused: {reason}", refused=True)
