@@ -61,7 +61,8 @@ def plan(
     problem
         Loads and topology.
     time_limit
-        Seconds from the call to the return, 10 by default; None for no limit. 0 asks for the best
+        Seconds from the call to the return, 10 by default; None for no limit: until every layer is
+        proven or many turns in a row bring nothing. 0 asks for the best
         of the heuristics that are loaded and no search (milliseconds to tenths of a second).
     effort
         Counted work a layer instead of time, at least 0: the same answer on any machine and at

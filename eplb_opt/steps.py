@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
+from collections import Counter
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 SOURCES = {"cpsat": "cp_sat"}
 #: Columns of the count-and-assignment model from which the search is far ahead of any solver.
 SEARCH_BEATS_MODEL = 10_000
+#: Turns of half a second without a better plan that end a layer's search in a call without limit.
+IDLE_TURNS = 20
 #: Search steps for one unit of effort.
 STEPS_PER_EFFORT = 10
 #: Below this share of the mean the water level leaves the configuration LP nothing to prove.
@@ -104,6 +108,7 @@ def _load_solvers(task: Task) -> bool:
 def search_step() -> Step:
     """Local search; a layer's search goes on where its last turn stopped."""
     searches: dict[int, LayerSearch] = {}
+    idle: Counter[int] = Counter()
     lock = threading.Lock()
 
     def run(task: Task) -> Outcome:
@@ -113,11 +118,15 @@ def search_step() -> Step:
         if search is None:
             search = LayerSearch(task.problem, task.start, task.lower_bound, task.seed)
             searches[task.layer_idx] = search
+        before = search.best
         if task.effort is None:
             search.run_until(task.deadline)
         else:
             search.run_steps(task.effort * STEPS_PER_EFFORT)
-        return Outcome(search.placed(), finished=search.is_done)
+        idle[task.layer_idx] = 0 if search.best < before else idle[task.layer_idx] + 1
+        # Without any limit something has to end the search: many turns in vain.
+        in_vain = math.isinf(task.call_deadline.at) and idle[task.layer_idx] >= IDLE_TURNS
+        return Outcome(search.placed(), finished=search.is_done or in_vain)
 
     # Short turns: all layers get a first one before any gets many.
     return Step(

@@ -270,6 +270,15 @@ def test_without_any_limit_the_call_still_ends():
     assert result.status == ["optimal"]
 
 
+def test_without_any_limit_a_search_in_vain_ends(monkeypatch):
+    monkeypatch.setattr("eplb_opt.steps.IDLE_TURNS", 2)
+    problem = Problem(recorded_like(1, 64, seed=0), 96, 32)
+    result = eplb_opt.plan(problem, time_limit=None)
+    assert result.stop_reason == "exhausted"
+    assert result.status == ["feasible"]
+    assert_consistent(result, problem)
+
+
 def test_evaluate_scores_anybodys_plan():
     placed = [
         [5, 6, 5, 7, 8, 4, 3, 4, 10, 9, 10, 2, 0, 1, 11, 1],

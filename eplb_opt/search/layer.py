@@ -65,6 +65,11 @@ class LayerSearch:
         self.slice_steps = FIRST_SLICE_STEPS
 
     @property
+    def best(self) -> int:
+        """The largest fixed-point GPU load of the best plan."""
+        return self._worst().best
+
+    @property
     def is_done(self) -> bool:
         """Whether the plan is as close to the bound as is of use."""
         return self._worst().best <= self.target
