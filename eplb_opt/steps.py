@@ -7,6 +7,7 @@ import sys
 import threading
 from collections import Counter
 from dataclasses import replace
+from fractions import Fraction
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -15,10 +16,12 @@ from eplb_opt.bounds import Bound, waterfill_bound
 from eplb_opt.deadline import Deadline
 from eplb_opt.models import get_model, get_specialist
 from eplb_opt.models.formulation import list_choices
+from eplb_opt.partitions import can_enumerate
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
     from eplb_opt.models.answer import LayerModel, ModelAnswer
+    from eplb_opt.models.nodes import LayerNodes
     from eplb_opt.problem import Problem
     from eplb_opt.search.layer import LayerSearch
 
@@ -32,6 +35,8 @@ IDLE_TURNS = 20
 STEPS_PER_EFFORT = 10
 #: Below this share of the mean the water level leaves the configuration LP nothing to prove.
 HEAVY_REGIME = 0.7
+#: Below, with three slots a GPU or more, no engine raises a node's bound in seconds.
+NODES_GAP = Fraction(5, 10_000)
 #: Loading SciPy and OR-Tools takes about so many seconds.
 SOLVER_IMPORT_SECONDS = 2.0
 SOLVERS = ("scipy.optimize", "ortools.sat.python.cp_model")
@@ -56,6 +61,11 @@ def make_steps(problem: Problem, model: str) -> list[Step]:
         When no model has that name.
     """
     last = model_step(model, get_model(model))
+    if problem.is_hierarchical:
+        middle = [nodes_step(), search_step()]
+        if problem.slots_per_gpu > 2:
+            middle.reverse()
+        return [enumeration_step(), *middle, last]
     if problem.slots_per_gpu == 2:
         return [enumeration_step(), config_lp_step(), pairs_step(), search_step(), last]
     return [enumeration_step(), search_step(), config_lp_step(), last]
@@ -147,6 +157,32 @@ def config_lp_step() -> Step:
         return _outcome("config_lp", _ask(get_specialist("config_lp"), task, task.deadline))
 
     return Step("config_lp", run, share=0.5, min_seconds=0.25)
+
+
+def nodes_step() -> Step:
+    """Hierarchical layers node by node; goes on where the last turn stopped."""
+    works: dict[int, LayerNodes] = {}
+
+    def run(task: Task) -> Outcome:
+        from eplb_opt.models.nodes import LayerNodes, NodesParams
+
+        problem = task.problem
+        if not problem.is_hierarchical or not can_enumerate(problem):
+            return Outcome(refused=True)
+        if problem.slots_per_gpu > 2 and task.objective <= task.lower_bound * (1 + NODES_GAP):
+            return Outcome()
+        turn = task.deadline.remaining
+        if not _load_solvers(task):
+            return Outcome()
+        deadline = min(Deadline.after(turn), task.call_deadline, key=lambda d: d.at)
+        work = works.get(task.layer_idx)
+        if work is None:
+            work = works[task.layer_idx] = LayerNodes(problem, task.start, NodesParams(), task.seed)
+        else:
+            work.offer(task.start)
+        return _outcome("nodes", work.run(task.lower_bound, deadline, task.effort))
+
+    return Step("nodes", run, min_seconds=1.0, max_attempts=6)
 
 
 def model_step(name: str, solve: LayerModel) -> Step:

@@ -195,7 +195,9 @@ def _solve(cp_model: Any, solver: Any, model: Any, f: Formulation) -> ModelAnswe
     message = f"CP-SAT: {solver.status_name(status)}"
     if status in (cp_model.INFEASIBLE, cp_model.MODEL_INVALID):
         # The start is a solution, unless it breaks a rule or the given bound is above it.
-        return ModelAnswer(None, Fraction(0), message=f"{message}; the start does not fit")
+        return ModelAnswer(
+            None, Fraction(0), message=f"{message}; the start does not fit", finished=True
+        )
     units = max(ceil(solver.best_objective_bound - BOUND_NOISE), f.lower_bound)
     found = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
     return ModelAnswer(
@@ -203,6 +205,7 @@ def _solve(cp_model: Any, solver: Any, model: Any, f: Formulation) -> ModelAnswe
         lower_bound=f.scale.to_bound(units),
         first_objective=None if first.units is None else f.scale.to_load(first.units),
         message=message,
+        finished=status == cp_model.OPTIMAL,
     )
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib.util import find_spec
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 #: Compiling the search takes less.
 COMPILE_SECONDS = 30.0
 CP_SAT = "ortools.sat.python.cp_model"
+#: Turns of a node, each twice as long as the one before.
+MAX_TURNS = 20
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class NodesParams:
     max_columns: int = 20_000
     heavy_regime: float = 0.7
     share: float = 0.3
-    min_seconds: float = 0.1
+    min_seconds: float = 0.5
     min_effort: int = 100
     polish_seconds: float = 0.05
     polish_steps: int = 200
@@ -136,15 +138,11 @@ class Node:
 
     def offer(self, slot: np.ndarray | None) -> None:
         """Keep a plan if it is better."""
-        if slot is None:
-            return
-        worth = worth_of_start(self.problem, slot)
-        if worth < self.worth:
+        if slot is not None and (worth := worth_of_start(self.problem, slot)) < self.worth:
             self.slot, self.worth = slot, worth
 
 
-@dataclass(eq=False)
-class Turn:
+class Turn(NamedTuple):
     """What one turn may spend: until a deadline, or counted."""
 
     deadline: Deadline
@@ -235,12 +233,15 @@ class LayerNodes:
 
     def _may_help(self, mask: int, reached: Fraction) -> bool:
         node = self.nodes.get(mask)
-        return node is None or (not node.stuck and node.worth > max(reached, self.bound[mask]))
+        if node is None:
+            return True
+        is_open = not node.stuck and node.turns < MAX_TURNS
+        return is_open and node.worth > max(reached, self.bound[mask])
 
     def _turn(self, mask: int, last: Deadline, left: int | None) -> Turn:
         """A node's later turns are longer: the exact engines start anew each time."""
         turns = self.nodes[mask].turns if mask in self.nodes else 0
-        factor = 2 ** max(turns - 1, 0)
+        factor = 2 ** max(min(turns, MAX_TURNS) - 1, 0)
         share = min(self.params.share * factor, 1.0)
         if left is not None:
             effort = max(int(left * share), self.params.min_effort * factor)
@@ -302,6 +303,7 @@ class LayerNodes:
                 self._has_worked = True
                 self.bound[mask] = max(self.bound[mask], answer.lower_bound)
                 node.offer(answer.physical_to_logical)
+                # What an optimum still lacks is the solver's rounding.
                 node.stuck = answer.finished
                 return
             self._message = answer.message
@@ -354,7 +356,7 @@ class LayerNodes:
         parts = self._plan_parts()
         is_optimal = self._worth(parts) <= reached
         if finished and not is_optimal and not self._has_worked:
-            return _refused(self._message)
+            return _refused(self._message.removeprefix("refused: "))
         placed = np.concatenate([self.nodes[m].expert[self.nodes[m].slot] for m in parts])
         return ModelAnswer(
             placed,

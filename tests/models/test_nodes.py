@@ -21,7 +21,7 @@ from eplb_opt.search.starts import first_plan
 from tests.models.instances import TINY, WORKED
 from tests.models.starts import round_robin
 from tests.oracle import optimum
-from tests.strategies import hierarchical_problems
+from tests.strategies import SMALL_LOADS, hierarchical_problems
 
 HIERARCHICAL = [name for name, problem in TINY.items() if problem.is_hierarchical]
 
@@ -55,9 +55,18 @@ def test_tiny_layer_is_solved(kind):
 
 
 @settings(max_examples=60, deadline=None)
-@given(hierarchical_problems(colocations=("allow", "forbid")))
+@given(hierarchical_problems(colocations=("allow", "forbid"), loads=SMALL_LOADS))
 def test_any_tiny_layer_is_solved(problem):
     assert_solved(problem)
+
+
+@settings(max_examples=20, deadline=None)
+@given(hierarchical_problems(colocations=("allow", "forbid")))
+def test_loads_beyond_the_solver_s_integers_end_close_to_the_optimum(problem):
+    answer = solve(problem)
+    best = optimum(problem)[0]
+    assert answer.finished
+    assert answer.lower_bound <= best <= answer.lower_bound * (1 + Fraction(1, 10**7))
 
 
 @settings(max_examples=60, deadline=None)
@@ -86,8 +95,24 @@ def test_node_of_a_heavy_expert_is_solved_where_its_mean_is_loose():
     assert worth(problem, answer.physical_to_logical) <= answer.lower_bound * Fraction(1001, 1000)
 
 
+def test_two_slots_a_gpu_are_solved_far_above_the_water_level():
+    load = family_loads("zipf-0.8", 1, 256, 0)
+    problem = Problem(load, 288, 144, num_nodes=4, num_groups=8)
+    answer = solve(problem, first_plan(problem)[0])
+    assert answer.lower_bound == worth(problem, answer.physical_to_logical)
+    assert answer.lower_bound > hierarchical_bound(problem)[0] * Fraction(105, 100)
+
+
+def test_sets_that_make_no_partition_are_seen():
+    problem = TINY["hierarchical, two groups a node"]
+    bounds = partitions.set_bounds(problem)
+    assert partitions.least_partition(problem, {0b0011: bounds[0b0011]}) is None
+    pair = {mask: bounds[mask] for mask in (0b0101, 0b1010, 0b1100)}
+    assert partitions.least_partition(problem, pair) == (0b0101, 0b1010)
+    assert partitions.members(0b1010) == [1, 3]
+
+
 def test_partition_changes_when_the_first_one_is_found_out():
-    # By mean and water level the groups pair up as (0, 3), (1, 2); exactly they do not.
     found = 0
     for seed in range(30):
         load = np.random.default_rng(seed).integers(0, 60, size=(1, 8)) ** 2
