@@ -164,7 +164,8 @@ def nodes_step() -> Step:
     works: dict[int, LayerNodes] = {}
 
     def run(task: Task) -> Outcome:
-        from eplb_opt.models.nodes import LayerNodes, NodesParams
+        from eplb_opt.models.nodes import LayerNodes
+        from eplb_opt.models.nodes_parts import NodesParams
 
         problem = task.problem
         if not problem.is_hierarchical or not can_enumerate(problem):

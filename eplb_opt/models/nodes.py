@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from importlib.util import find_spec
 from math import isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from eplb_opt.models.answer import ModelAnswer
 from eplb_opt.models.config_lp import node_bound
 from eplb_opt.models.door import worth_of_start
 from eplb_opt.models.formulation import list_choices
+from eplb_opt.models.nodes_parts import Node, NodesParams, Turn
 from eplb_opt.problem import Problem
 from eplb_opt.search.starts import first_plan
 from eplb_opt.water import water_levels
@@ -45,38 +46,6 @@ MAX_TURNS = 20
 
 
 @dataclass(frozen=True)
-class NodesParams:
-    """Settings of the work on nodes.
-
-    Parameters
-    ----------
-    max_columns
-        A node whose count-and-assignment model has more is left to the configuration LP.
-    heavy_regime
-        Below this share of the mean the water level leaves the configuration LP nothing to prove.
-    share, min_seconds, min_effort
-        A turn of a node takes this share of what is left, and no less than these, which double
-        with each turn of the node.
-    polish_seconds, polish_steps
-        Of the search on a node that the start does not have.
-    import_seconds
-        Loading CP-SAT takes about as long; with less left it is not begun.
-    seconds_at_least
-        With less left no turn is begun.
-    """
-
-    max_columns: int = 20_000
-    heavy_regime: float = 0.7
-    share: float = 0.3
-    min_seconds: float = 0.5
-    min_effort: int = 100
-    polish_seconds: float = 0.05
-    polish_steps: int = 200
-    import_seconds: float = 2.0
-    seconds_at_least: float = 0.005
-
-
-@dataclass(frozen=True)
 class NodesModel:
     """A `LayerModel` of hierarchical layers whose partitions can be enumerated.
 
@@ -86,7 +55,7 @@ class NodesModel:
         Settings.
     """
 
-    params: NodesParams = NodesParams()
+    params: NodesParams = field(default_factory=NodesParams)
 
     def __call__(
         self,
@@ -108,45 +77,6 @@ class NodesModel:
         if not partitions.can_enumerate(problem):
             return _refused("there are too many partitions of the groups to look at")
         return LayerNodes(problem, start, self.params, seed).run(lower_bound, deadline, effort)
-
-
-@dataclass(eq=False)
-class Node:
-    """A node with some set of groups, a flat problem.
-
-    Parameters
-    ----------
-    problem
-        Its experts, renumbered, its slots and GPUs.
-    expert
-        int64, the layer's number of each of its experts.
-    slot, worth
-        Its best plan, in the node's own numbers, and the largest GPU load of that.
-    turns
-        It had.
-    lp_done, stuck
-        The configuration LP, and every engine, has nothing more to say.
-    """
-
-    problem: Problem
-    expert: np.ndarray
-    slot: np.ndarray
-    worth: Fraction
-    turns: int = 0
-    lp_done: bool = False
-    stuck: bool = False
-
-    def offer(self, slot: np.ndarray | None) -> None:
-        """Keep a plan if it is better."""
-        if slot is not None and (worth := worth_of_start(self.problem, slot)) < self.worth:
-            self.slot, self.worth = slot, worth
-
-
-class Turn(NamedTuple):
-    """What one turn may spend: until a deadline, or counted."""
-
-    deadline: Deadline
-    effort: int | None
 
 
 @dataclass(eq=False)

@@ -14,7 +14,8 @@ from eplb_opt.bench.families import family_loads
 from eplb_opt.bounds import hierarchical_bound
 from eplb_opt.checker import check
 from eplb_opt.deadline import Deadline
-from eplb_opt.models.nodes import LayerNodes, NodesModel, NodesParams
+from eplb_opt.models.nodes import LayerNodes, NodesModel
+from eplb_opt.models.nodes_parts import NodesParams
 from eplb_opt.problem import Problem
 from eplb_opt.scoring import largest_gpu_loads
 from eplb_opt.search.starts import first_plan
