@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 #: Below half a token and this gap a layer is left alone: nobody can measure the difference.
 NEGLIGIBLE_GAP = 5e-6
+EXACT_SLOTS = 2
 
 
 @dataclass(eq=False)
@@ -150,7 +151,8 @@ class Portfolio:
         ]
 
     def _is_negligible(self, layer_idx: int, pair: ObjectiveBounds) -> bool:
-        if pair.gap >= NEGLIGIBLE_GAP:
+        # With so few slots a GPU the exact engines may yet prove the optimum.
+        if pair.gap >= NEGLIGIBLE_GAP or self.incumbents.problem.slots_per_gpu <= EXACT_SLOTS:
             return False
         return pair.objective - pair.lower < self.incumbents.problem.half_token(layer_idx)
 
