@@ -28,9 +28,10 @@ EXACT_SLOTS = 2
 class Portfolio:
     """Gives turns to the layers with the largest gaps until the budget is spent.
 
-    A layer's claim to the next turn is gap / (1 + 0.2 turns it had): the plain largest gap would
-    starve the others where the bound is to blame. Under `effort` every open layer gets every
-    step once, from its own state alone, so that the answer does not depend on the clock.
+    After a first pass over all layers a layer's claim to the next turn is gap / (1 + 0.2 turns it
+    had): the plain largest gap would starve the others where the bound is to blame. Under `effort`
+    every open layer gets every step once, from its own state alone, so that the answer does not
+    depend on the clock.
     """
 
     incumbents: Incumbents
@@ -91,7 +92,7 @@ class Portfolio:
     def _take(self, layer_idx: int, step: Step, outcome: Outcome) -> None:
         self.incumbents.offer_layer(layer_idx, outcome.placed)
         self.incumbents.offer_layer(layer_idx, bound=outcome.bound, certificate=outcome.certificate)
-        if not outcome.refused:
+        if not (outcome.refused or outcome.postponed):
             self._answered.add(layer_idx)
         if outcome.finished or outcome.refused:
             self._finished.add((layer_idx, step.name))
@@ -137,6 +138,8 @@ class Portfolio:
         return step.max_attempts
 
     def _claim(self, layer_idx: int) -> float:
+        if layer_idx not in self._answered:
+            return math.inf  # a first pass over all layers brings more than any second turn
         turns = sum(self._turns[layer_idx, step.name] for step in self.steps)
         return self.incumbents.gap(layer_idx) / (1 + 0.2 * turns)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -17,6 +15,7 @@ from eplb_opt.deadline import Deadline
 from eplb_opt.models import get_model, get_specialist
 from eplb_opt.models.formulation import list_choices
 from eplb_opt.partitions import can_enumerate
+from eplb_opt.solvers import load_solvers, solvers_are_loaded
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ HEAVY_REGIME = 0.7
 NODES_GAP = Fraction(5, 10_000)
 #: Loading SciPy and OR-Tools takes about so many seconds.
 SOLVER_IMPORT_SECONDS = 2.0
-SOLVERS = ("scipy.optimize", "ortools.sat.python.cp_model")
 
 
 def make_steps(problem: Problem, model: str) -> list[Step]:
@@ -91,11 +89,11 @@ def pairs_step() -> Step:
             return Outcome(refused=True)
         turn = task.deadline.remaining
         if not _load_solvers(task):
-            return Outcome()
+            return Outcome(postponed=True)
         deadline = min(Deadline.after(turn), task.call_deadline, key=lambda d: d.at)
         answer = _ask(get_specialist("pairs"), task, deadline)
         if answer.refused:  # for the time left alone; there may be more in a later turn
-            return Outcome()
+            return Outcome(postponed=True)
         return _outcome("k2", answer)
 
     # Most layers take some hundredths of a second; the others are better begun with a better bound.
@@ -104,14 +102,11 @@ def pairs_step() -> Step:
 
 def _load_solvers(task: Task) -> bool:
     """Import the solvers unless that would take all the time; whether they are there."""
-    if all(name in sys.modules for name in SOLVERS):
+    if solvers_are_loaded():
         return True
     if task.effort is None and task.call_deadline.remaining < SOLVER_IMPORT_SECONDS:
         return False
-    get_specialist("pairs")  # says which extra is missing
-    for name in SOLVERS:
-        if find_spec(name.split(".")[0]) is not None:
-            import_module(name)
+    load_solvers()
     return True
 
 
@@ -171,10 +166,10 @@ def nodes_step() -> Step:
         if not problem.is_hierarchical or not can_enumerate(problem):
             return Outcome(refused=True)
         if problem.slots_per_gpu > 2 and task.objective <= task.lower_bound * (1 + NODES_GAP):
-            return Outcome()
+            return Outcome(postponed=True)
         turn = task.deadline.remaining
         if not _load_solvers(task):
-            return Outcome()
+            return Outcome(postponed=True)
         deadline = min(Deadline.after(turn), task.call_deadline, key=lambda d: d.at)
         work = works.get(task.layer_idx)
         if work is None:

@@ -57,7 +57,8 @@ class Outcome:
     """What a turn brought: a plan ([num_slots]), a bound and its certificate, where there are.
 
     `finished` says that another turn of this step on this layer cannot help, `refused` that
-    it did not even try, for the reason in `message`.
+    the step is none for this layer, for the reason in `message`, and `postponed` that there
+    was no time, or no need, to begin yet.
     """
 
     placed: np.ndarray | None = None
@@ -65,6 +66,7 @@ class Outcome:
     certificate: Certificate | None = None
     finished: bool = False
     refused: bool = False
+    postponed: bool = False
     message: str = ""
 
 

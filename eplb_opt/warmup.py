@@ -7,9 +7,9 @@ import numpy as np
 
 
 def warmup() -> float:
-    """Load the kernels of the greedy and of the search, or compile them and keep them on disk.
+    """Load the compiled kernels, or compile them and keep them on disk; load the solvers.
 
-    The first call on a machine takes seconds, later ones in other processes some tenths.
+    The first call on a machine takes some ten seconds, later ones in other processes about two.
 
     Returns
     -------
@@ -21,9 +21,12 @@ def warmup() -> float:
         Without numba.
     """
     began = time.monotonic()
+    from eplb_opt.deadline import Deadline
+    from eplb_opt.models import get_specialist
     from eplb_opt.problem import Problem
     from eplb_opt.search.layer import LayerSearch
     from eplb_opt.search.starts import first_plan
+    from eplb_opt.solvers import load_solvers
     from heuristics import greedy
 
     greedy.warmup()
@@ -32,4 +35,9 @@ def warmup() -> float:
     problem = Problem(load, 20, 5)
     search = LayerSearch(problem, first_plan(problem)[0], Fraction(1), seed=0)
     search.run_steps(100)
+    # A heavy head makes the configuration LP climb.
+    heavy = Problem((10**6 / np.arange(1, 65) ** 1.2).astype(np.int64)[None, :], 72, 18)
+    start = first_plan(heavy)[0]
+    get_specialist("config_lp")(heavy, start, Fraction(1), Deadline(), effort=20)
+    load_solvers()
     return time.monotonic() - began
