@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from importlib.util import find_spec
 from typing import Any, Final
@@ -121,13 +121,7 @@ class _Call:
         self.incumbents = Incumbents(self.problem, first, flat_bounds(self.problem), self.started)
         # The output is scored and checked once more; that time belongs to the budget.
         reserve = 2 * (time.monotonic() - scoring_began) + 0.002
-        self.budget = Budget(
-            self.budget.deadline.earlier(reserve),
-            self.budget.effort,
-            self.budget.target_gap,
-            self.budget.workers,
-            self.budget.seed,
-        )
+        self.budget = replace(self.budget, deadline=self.budget.deadline.earlier(reserve))
         self.note("greedy")
 
     def note(self, stage: str) -> None:
@@ -240,9 +234,16 @@ def _budget(
     if effort is not None:
         effort = as_int(effort, "effort", least=0)
     gap = _number(target_gap, "target_gap")
-    workers = len(os.sched_getaffinity(0)) if workers is None else as_int(workers, "workers")
+    workers = _cores() if workers is None else as_int(workers, "workers")
     seed = as_int(seed, "seed", least=0)
     return Budget(Deadline.after(limit), effort, gap, workers, seed), limit
+
+
+def _cores() -> int:
+    """Cores that this process may use; where the system does not tell, all there are."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _seconds(limit: float | None) -> float | None:

@@ -87,10 +87,9 @@ def pairs_step() -> Step:
         problem = task.problem
         if problem.slots_per_gpu != 2 or problem.is_hierarchical or problem.colocation == "forbid":
             return Outcome(refused=True)
-        turn = task.deadline.remaining
-        if not _load_solvers(task):
+        deadline = _deadline_with_solvers(task)
+        if deadline is None:
             return Outcome(postponed=True)
-        deadline = min(Deadline.after(turn), task.call_deadline, key=lambda d: d.at)
         answer = _ask(get_specialist("pairs"), task, deadline)
         if answer.refused:  # for the time left alone; there may be more in a later turn
             return Outcome(postponed=True)
@@ -100,14 +99,14 @@ def pairs_step() -> Step:
     return Step("pairs", run, share=0.2, min_seconds=0.05, max_attempts=10)
 
 
-def _load_solvers(task: Task) -> bool:
-    """Import the solvers unless that would take all the time; whether they are there."""
-    if solvers_are_loaded():
-        return True
-    if task.effort is None and task.call_deadline.remaining < SOLVER_IMPORT_SECONDS:
-        return False
-    load_solvers()
-    return True
+def _deadline_with_solvers(task: Task) -> Deadline | None:
+    """The end of a turn that begins once the solvers are imported; None without time for that."""
+    turn = task.deadline.remaining
+    if not solvers_are_loaded():
+        if task.effort is None and task.call_deadline.remaining < SOLVER_IMPORT_SECONDS:
+            return None
+        load_solvers()
+    return min(Deadline.after(turn), task.call_deadline, key=lambda d: d.at)
 
 
 def search_step() -> Step:
@@ -167,10 +166,9 @@ def nodes_step() -> Step:
             return Outcome(refused=True)
         if problem.slots_per_gpu > 2 and task.objective <= task.lower_bound * (1 + NODES_GAP):
             return Outcome(postponed=True)
-        turn = task.deadline.remaining
-        if not _load_solvers(task):
+        deadline = _deadline_with_solvers(task)
+        if deadline is None:
             return Outcome(postponed=True)
-        deadline = min(Deadline.after(turn), task.call_deadline, key=lambda d: d.at)
         work = works.get(task.layer_idx)
         if work is None:
             work = works[task.layer_idx] = LayerNodes(problem, task.start, NodesParams(), task.seed)

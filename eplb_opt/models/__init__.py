@@ -21,6 +21,7 @@ SPECIALISTS: dict[str, tuple[str, str]] = {
     "enumeration": ("eplb_opt.models.enumeration", "EnumerationModel"),
     "pairs": ("eplb_opt.models.pairs", "PairsModel"),
     "config_lp": ("eplb_opt.models.config_lp", "ConfigLpModel"),
+    "nodes": ("eplb_opt.models.nodes", "NodesModel"),
 }
 
 
