@@ -23,7 +23,7 @@ FLOORS = [
     {"result", "moves", "turns"},
     {"evaluation", "incumbents", "models", "search", "io", "portfolio"},
     {"steps", "warmup"},
-    {"planner", "report", "bench"},
+    {"planner", "report", "bench", "plots"},
     {"engines"},
     {"__init__", "cli", "__main__"},
 ]

@@ -1,18 +1,29 @@
-"""Gaps of plans over load families, machines and time limits, beside the greedy's."""
+"""Gaps of plans over load families, machines and time limits, beside the rivals'."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.evaluation import evaluate
+from eplb_opt.bounds import flat_bounds
+from eplb_opt.deadline import Deadline
+from eplb_opt.errors import ProblemError
+from eplb_opt.models import get_model
+from eplb_opt.plan import Plan
 from eplb_opt.planner import plan
 from eplb_opt.problem import Problem
+from eplb_opt.result import ObjectiveBounds, layer_gaps, model_gap
+from eplb_opt.search.starts import first_plan, heuristic_calls
+from heuristics import HEURISTICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from eplb_opt.result import Result
 
 
 @dataclass(frozen=True)
@@ -47,25 +58,33 @@ class Machine:
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One call of `plan`, and the greedy against the same bounds."""
+    """What one method made of some loads, against the bounds that `plan` proved.
+
+    `proven` counts the layers whose optimality the method itself proved; None for a heuristic.
+    """
 
     loads: str
     machine: str
     slots_per_gpu: int
+    method: str
     time_limit: float
     seconds: float
     model_gap: float
     median_gap: float
     worst_gap: float
-    proven: int
+    proven: int | None
     layers: int
-    greedy_gap: float
 
 
 def plan_rows(
-    loads: Mapping[str, np.ndarray], machines: Sequence[Machine], limits: Sequence[float]
+    loads: Mapping[str, np.ndarray],
+    machines: Sequence[Machine],
+    limits: Sequence[float],
+    *,
+    models: Sequence[str] = (),
+    heuristics: Sequence[str] = (),
 ) -> Iterator[PlanRow]:
-    """Plan everything with every limit, one after the other.
+    """Plan everything with every limit, one after the other, and the rivals beside it.
 
     Parameters
     ----------
@@ -73,30 +92,101 @@ def plan_rows(
         Name -> int64 [num_layers, num_experts].
     machines, limits
         To plan for; seconds.
+    models
+        Names in `models.MODELS`, each alone on every layer for an even share of the limit, started
+        from the greedy's plan.
+    heuristics
+        Names in `heuristics.HEURISTICS`.
+
+    Raises
+    ------
+    ProblemError
+        For a name that is in neither table, before anything is planned.
     """
+    for name in models:
+        get_model(name)
+    for name in heuristics:
+        if name not in HEURISTICS:
+            known = ", ".join(HEURISTICS)
+            raise ProblemError(f"heuristic {name!r} is unknown; known: {known}.")
+    return _rows(loads, machines, limits, models, heuristics)
+
+
+def _rows(
+    loads: Mapping[str, np.ndarray],
+    machines: Sequence[Machine],
+    limits: Sequence[float],
+    models: Sequence[str],
+    heuristics: Sequence[str],
+) -> Iterator[PlanRow]:
     for machine in machines:
         for name, load in loads.items():
+            problem = machine.problem(load)
             for limit in limits:
-                yield _row(name, machine, machine.problem(load), limit)
+                result = plan(problem, time_limit=limit)
+                row = partial(_row, name, machine, limit, result)
+                proven = result.status.count("optimal")
+                yield row("eplb-opt", result.elapsed, result.plan.physical_to_logical, proven)
+                for model in models:
+                    yield row(model, *_by_model(problem, model, limit))
+                for heuristic in heuristics:
+                    yield row(heuristic, *_by_heuristic(problem, heuristic), None)
 
 
-def _row(name: str, machine: Machine, problem: Problem, limit: float) -> PlanRow:
-    from eplb_opt.search.starts import heuristic_arguments
-    from heuristics import greedy_numpy
-
-    result = plan(problem, time_limit=limit)
-    greedy = greedy_numpy.rebalance_experts(*heuristic_arguments(problem))[0]
-    objective = evaluate(problem, greedy).objective.sum()
+def _row(
+    loads: str,
+    machine: Machine,
+    limit: float,
+    result: Result,
+    method: str,
+    seconds: float,
+    placed: np.ndarray,
+    proven: int | None,
+) -> PlanRow:
+    problem = result.problem
+    peaks = Plan(placed, problem.num_gpus).largest_gpu_loads(problem)
+    # Another method may have found a better plan than ours, never one below the bound.
+    pairs = [
+        ObjectiveBounds(peak, ours.lower) for peak, ours in zip(peaks, result.bounds, strict=True)
+    ]
+    gap = layer_gaps(pairs)
     return PlanRow(
-        loads=name,
+        loads=loads,
         machine=str(machine),
         slots_per_gpu=problem.slots_per_gpu,
+        method=method,
         time_limit=limit,
-        seconds=result.elapsed,
-        model_gap=result.model_gap,
-        median_gap=float(np.median(result.gap)),
-        worst_gap=float(result.gap.max()),
-        proven=result.status.count("optimal"),
+        seconds=seconds,
+        model_gap=model_gap(problem, pairs),
+        median_gap=float(np.median(gap)),
+        worst_gap=float(gap.max()),
+        proven=proven,
         layers=problem.num_layers,
-        greedy_gap=float(objective / result.lower_bound.sum() - 1),
     )
+
+
+def _by_model(problem: Problem, name: str, limit: float) -> tuple[float, np.ndarray, int]:
+    """Seconds, plan and proven layers of a model that gets an even share of the limit a layer."""
+    model, began = get_model(name), time.monotonic()
+    placed, proven = first_plan(problem).copy(), 0
+    for layer_idx, bound in enumerate(flat_bounds(problem)):
+        end = Deadline.after(limit * (layer_idx + 1) / problem.num_layers - _since(began))
+        layer, start = problem.layer(layer_idx), placed[layer_idx]
+        answer = model(layer, start, bound.value, end)
+        if answer.physical_to_logical is not None:
+            placed[layer_idx] = answer.physical_to_logical
+        peak = Plan(placed[layer_idx][None, :], problem.num_gpus).largest_gpu_loads(layer)[0]
+        proven += max(answer.lower_bound, bound.value) == peak
+    return _since(began), placed, proven
+
+
+def _by_heuristic(problem: Problem, name: str) -> tuple[float, np.ndarray]:
+    call = heuristic_calls(problem)[name]
+    call()  # what it loads or compiles is not its time
+    began = time.monotonic()
+    placed = call()
+    return _since(began), placed
+
+
+def _since(began: float) -> float:
+    return time.monotonic() - began

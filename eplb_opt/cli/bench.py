@@ -12,6 +12,7 @@ from eplb_opt.bench.plans import Machine, plan_rows
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.io import read_loads
+from eplb_opt.models import MODELS
 from eplb_opt.report.tables import plan_rows_table
 from eplb_opt.warmup import warmup
 
@@ -35,11 +36,17 @@ def plans_command(
     layers: Annotated[int, typer.Option(help="Layers of a synthetic model.")] = 58,
     experts: Annotated[int, typer.Option(help="Experts of a synthetic model.")] = 256,
     seed: Annotated[int, typer.Option(help="Of the synthetic loads.")] = 0,
+    models: Annotated[
+        list[str], typer.Option("--model", help=f"Alone in the same time: {', '.join(MODELS)}.")
+    ] = [],  # noqa: B006
+    heuristics: Annotated[
+        list[str], typer.Option("--heuristic", help="Beside it; any of `heuristics.HEURISTICS`.")
+    ] = ["greedy"],  # noqa: B006
     as_json: opt.Json = False,
 ) -> None:
     """Plan load families and recordings under several time limits; show what is proven.
 
-    Example: eplb-opt bench plans --machine 288x72 --time-limit 1 --time-limit 10
+    Example: eplb-opt bench plans --machine 288x72 --time-limit 1 --time-limit 10 --model cpsat
     """
     loads = {path.stem: read_loads(path).total for path in files or []}
     chosen = families if families is not None else ([] if loads else list(FAMILIES))
@@ -49,7 +56,7 @@ def plans_command(
     except (ValueError, TypeError) as error:
         raise typer.BadParameter(f"a machine is SLOTSxGPUS[/NODES/GROUPS]: {error}") from error
     warmup()
-    rows = list(plan_rows(loads, parsed, limits))
+    rows = list(plan_rows(loads, parsed, limits, models=models, heuristics=heuristics))
     if as_json:
         output.print_json(rows)
     else:
