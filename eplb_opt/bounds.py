@@ -14,6 +14,7 @@ import numpy as np
 
 from eplb_opt import partitions
 from eplb_opt.problem import Problem
+from eplb_opt.scoring import combined
 from eplb_opt.water import water_levels
 
 #: Beyond, the least common multiple of the counts is so large that rounding to it gains nothing.
@@ -78,13 +79,46 @@ HIERARCHICAL_BOUNDS: dict[str, BoundMethod] = {"hierarchy": hierarchical_bound}
 
 def flat_bounds(problem: Problem) -> list[Bound]:
     """The best of mean and water level, one a layer."""
+    if problem.has_scenarios:
+        return scenario_bounds(problem, flat_bounds)
     return _best_of(FLAT_BOUNDS, problem)
 
 
 def fast_bounds(problem: Problem) -> list[Bound]:
     """The best of all bounds that need no solver, one a layer."""
+    if problem.has_scenarios:
+        return scenario_bounds(problem, fast_bounds)
     methods = FLAT_BOUNDS | HIERARCHICAL_BOUNDS if problem.is_hierarchical else FLAT_BOUNDS
     return _best_of(methods, problem)
+
+
+def scenario_bounds(problem: Problem, method: Callable[[Problem], list[Bound]]) -> list[Bound]:
+    """Every scenario at its own bound, put together as the objective does.
+
+    One plan serves all scenarios, and in each its largest GPU load is at least what is proven for
+    that scenario alone. Loads that were rounded down count with all that their mean may lack.
+
+    Parameters
+    ----------
+    problem
+        With scenarios.
+    method
+        Bounds of a problem without.
+    """
+    ratios = []
+    for scenario_idx in range(problem.num_scenarios):
+        alone = problem.scenario(scenario_idx)
+        totals = alone.load.sum(axis=1).tolist()
+        lacking = (alone.rounded * alone.num_experts).tolist()
+        found = zip(method(alone), totals, lacking, strict=True)
+        ratios.append(
+            [
+                bound.value * alone.num_gpus / (total + less) if total else Fraction(1)
+                for bound, total, less in found
+            ]
+        )
+    together = [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
+    return [Bound(value, "scenarios") for value in together]
 
 
 def _best_of(methods: dict[str, BoundMethod], problem: Problem) -> list[Bound]:
@@ -103,6 +137,8 @@ def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
     others leave; so it is a multiple of gcd(w) over the least common multiple of all counts.
     """
     num_nodes = problem.num_nodes if problem.is_hierarchical else 1
+    if problem.has_scenarios:
+        return bound
     most = (problem.num_slots - problem.num_experts) // num_nodes + 1
     if most > MAX_COUNT_IN_GRAIN:
         return bound

@@ -27,7 +27,8 @@ class Evaluation:
     Attributes
     ----------
     objective
-        float64 [num_layers], the largest GPU load, caller's unit, rounded up.
+        float64 [num_layers], the largest GPU load, caller's unit, rounded up; with scenarios what
+        they make together.
     lower_bound
         float64 [num_layers], proven, rounded down.
     gap
@@ -35,7 +36,7 @@ class Evaluation:
     model_gap
         Sum of the objectives over the sum of the bounds, less 1.
     balancedness
-        float64 [num_layers], mean over largest GPU load.
+        float64 [num_layers], mean over largest GPU load; with scenarios one over the objective.
     """
 
     objective: np.ndarray
@@ -62,7 +63,7 @@ def evaluate(problem: Problem, plan: Any, bounds: list[Bound] | None = None) -> 
     PlanError
         When the plan breaks a rule of the problem.
     """
-    objective = as_plan(plan, problem).largest_gpu_loads(problem)
+    objective = as_plan(plan, problem).objectives(problem)
     pairs = result.objective_bounds(objective, bounds or fast_bounds(problem))
     caller_objective = result.objective_in_caller_units(problem, objective)
     caller_lower = result.bound_in_caller_units(problem, [pair.lower for pair in pairs])

@@ -56,7 +56,7 @@ class Incumbents:
         checker.check(self.problem, self.placed)
         self.placed = self.placed.copy()
         self.certificates = [None] * self.problem.num_layers
-        objective = self._score(self.placed)
+        objective = scoring.objectives(self.problem, self.placed)
         self._pairs = list(objective_bounds(objective, self.bounds))
         # Kept beside the exact pairs, for the history is written far more often than they change.
         lower = [bound.value for bound in self.bounds]
@@ -72,7 +72,7 @@ class Incumbents:
             When the plan breaks a rule; nothing is taken then.
         """
         checker.check(self.problem, placed)
-        objective = self._score(placed)
+        objective = scoring.objectives(self.problem, placed)
         with self._lock:
             for layer_idx, value in enumerate(objective):
                 self._take_plan(layer_idx, placed[layer_idx], value)
@@ -97,7 +97,7 @@ class Incumbents:
             layer = self.problem.layer(layer_idx)
             rows = np.asarray(placed, dtype=np.int64)[None, :]
             checker.check(layer, rows)
-            value = scoring.largest_gpu_loads(layer.load, rows, layer.num_gpus)[0]
+            value = scoring.objectives(layer, rows)[0]
             with self._lock:
                 self._take_plan(layer_idx, rows[0], value)
         if bound is not None:
@@ -125,9 +125,6 @@ class Incumbents:
         point = HistoryPoint(time.monotonic() - self.started, stage, objective, lower)
         self.history.append(point)
         return point
-
-    def _score(self, placed: np.ndarray) -> list[Fraction]:
-        return scoring.largest_gpu_loads(self.problem.load, placed, self.problem.num_gpus)
 
     def _take_plan(self, layer_idx: int, placed: np.ndarray, value: Fraction) -> None:
         known = self._pairs[layer_idx]

@@ -102,9 +102,12 @@ class Plan:
             )
         checker.check(problem, self.physical_to_logical)
 
-    def largest_gpu_loads(self, problem: Problem) -> list[Fraction]:
-        """The exact objective of each layer, in the problem's integer units; the plan must fit."""
-        return scoring.largest_gpu_loads(problem.load, self.physical_to_logical, self.num_gpus)
+    def objectives(self, problem: Problem) -> list[Fraction]:
+        """The exact objective of each layer, see `Problem`; the plan must fit.
+
+        Without scenarios it is the largest GPU load in the problem's integer units.
+        """
+        return scoring.objectives(problem, self.physical_to_logical)
 
 
 def as_plan(plan: Any, problem: Problem) -> Plan:

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from eplb_opt.arrays import as_int
-from eplb_opt.bounds import Bound, flat_bounds, hierarchical_bound
+from eplb_opt.bounds import fast_bounds, flat_bounds
 from eplb_opt.deadline import Deadline
 from eplb_opt.errors import ProblemError
 from eplb_opt.incumbents import Incumbents
@@ -49,6 +49,7 @@ def plan(
     effort: int | None = None,
     target_gap: float = 0.0,
     current: Any = None,
+    objective: str | None = None,
     model: str = "cpsat",
     seed: int = 0,
     workers: int | None = None,
@@ -72,6 +73,8 @@ def plan(
     current
         The plan in force, a Plan or [num_layers, num_slots] ids (-1 for an empty slot). It is a
         start where it is valid, and `Result.moves` counts against it.
+    objective
+        "mean" or "max" over the scenarios; by default the problem's own.
     model
         The exact model for the layers with the largest gaps; a name in `models.MODELS`.
     seed
@@ -94,6 +97,8 @@ def plan(
     started = time.monotonic()
     if not isinstance(problem, Problem):
         raise ProblemError(f"plan() takes an eplb_opt.Problem, not {type(problem).__name__}.")
+    if objective is not None:
+        problem = problem.with_objective(objective)
     budget, limit = _budget(time_limit, effort, target_gap, seed, workers)
     steps = make_steps(problem, model)
     call = _Call(problem, started, limit, budget, progress)
@@ -185,8 +190,8 @@ class _Call:
         for layer_idx in range(self.problem.num_layers):
             if self.budget.deadline.expired:
                 break
-            value = hierarchical_bound(self.problem.layer(layer_idx))[0]
-            self.incumbents.offer_layer(layer_idx, bound=Bound(value, "hierarchy"))
+            bound = fast_bounds(self.problem.layer(layer_idx))[0]
+            self.incumbents.offer_layer(layer_idx, bound=bound)
         self.note("hierarchy")
 
     def finish(self, steps: list[Step]) -> Result:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from eplb_opt.arrays import as_int, as_numpy
 from eplb_opt.errors import ProblemError
+from eplb_opt.units import check_loads, to_units
 
+#: How the scenarios' figures become one: their weighted mean, or the worst of them.
+OBJECTIVES = ("mean", "max")
 COLOCATIONS = ("allow", "forbid")
-
-#: Sums over a layer must stay in int64, with a bit to spare.
-MAX_LAYER_TOTAL = 2**62
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +26,15 @@ class Problem:
     every expert has at least one, and a replica of an expert with `count` of them
     carries `load / count`. The objective of a layer is its largest GPU load.
 
+    With scenarios one plan serves several loads. Each scenario then counts with its largest GPU
+    load over its own mean GPU load (1 is perfect; a scenario without load counts as 1), and the
+    objective of a layer is their weighted mean or the worst of them.
+
     Parameters
     ----------
     load
-        [num_layers, num_experts], tokens or any unit, not negative. Integers are exact. Floats
+        [num_layers, num_experts], or [num_scenarios, num_layers, num_experts]; tokens or any
+        unit, not negative. Integers are exact. Floats
         become integers of a power-of-two unit, one a layer: exactly where the layer's total
         stays below 2**62 such units, else rounded down (relative error below 1e-12 of the
         total), and what is reported is widened by that error.
@@ -42,15 +48,22 @@ class Problem:
         stay on its node. Otherwise nodes constrain nothing.
     colocation
         "allow" or "forbid" two replicas of an expert on one GPU.
+    scenario_weights
+        [num_scenarios], not negative, some above 0; alike by default. They are divided by their
+        sum. With objective "max" a scenario counts in full or, at weight 0, not at all.
+    objective
+        "mean" or "max" over the scenarios.
 
     Attributes
     ----------
     load
-        int64 [num_layers, num_experts], in units of 2**-unit_exponent, read-only.
+        int64, shaped as it was given, in units of 2**-unit_exponent, read-only.
     unit_exponent
-        int64 [num_layers]; 0 for integer loads.
+        int64 [num_layers] or [num_scenarios, num_layers]; 0 for integer loads.
     rounded
-        bool [num_layers]; True where a float load did not fit and was rounded down.
+        bool, of the same shape; True where a float load did not fit and was rounded down.
+    scenario_weights
+        float64 [num_scenarios] as given, or None without scenarios.
 
     Raises
     ------
@@ -64,6 +77,8 @@ class Problem:
     num_nodes: int = 1
     num_groups: int = 1
     colocation: str = "allow"
+    scenario_weights: np.ndarray | None = None
+    objective: str = "mean"
     unit_exponent: np.ndarray = field(init=False)
     rounded: np.ndarray = field(init=False)
 
@@ -71,19 +86,37 @@ class Problem:
         for name in ("num_slots", "num_gpus", "num_nodes", "num_groups"):
             object.__setattr__(self, name, as_int(getattr(self, name), name))
         values = as_numpy(self.load, "load")
-        _check_loads(values)
+        check_loads(values)
         for name, array in zip(("load", "unit_exponent", "rounded"), to_units(values), strict=True):
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+        weights = _scenario_weights(self.scenario_weights, values.shape[:-2], self.objective)
+        object.__setattr__(self, "scenario_weights", weights)
         _check_topology(self)
 
     @property
     def num_layers(self) -> int:
-        return int(self.load.shape[0])
+        return int(self.load.shape[-2])
 
     @property
     def num_experts(self) -> int:
-        return int(self.load.shape[1])
+        return int(self.load.shape[-1])
+
+    @property
+    def has_scenarios(self) -> bool:
+        return self.load.ndim == 3
+
+    @property
+    def num_scenarios(self) -> int:
+        return int(self.load.shape[0]) if self.has_scenarios else 1
+
+    @cached_property
+    def shares(self) -> tuple[Fraction, ...]:
+        """The scenarios' exact weights; they add up to 1."""
+        if self.scenario_weights is None:
+            return (Fraction(1),)
+        weights = [Fraction(weight) for weight in self.scenario_weights.tolist()]
+        return tuple(weight / sum(weights) for weight in weights)
 
     @property
     def slots_per_gpu(self) -> int:
@@ -111,102 +144,82 @@ class Problem:
 
     def layer(self, layer_idx: int) -> Problem:
         """The problem of one layer alone; its loads keep the unit of this problem."""
-        return self._with(slice(layer_idx, layer_idx + 1))
+        return self._with(np.s_[..., layer_idx : layer_idx + 1])
+
+    def scenario(self, scenario_idx: int) -> Problem:
+        """The problem of one scenario alone; its objective is the largest GPU load."""
+        at = np.s_[scenario_idx] if self.has_scenarios else np.s_[...]
+        return self._with(at, scenario_weights=None)
 
     def flat(self) -> Problem:
         """The same loads with nothing to keep on a node."""
-        return self._with(slice(None), num_nodes=1, num_groups=1)
+        return self._with(np.s_[...], num_nodes=1, num_groups=1)
 
     def with_colocation(self, colocation: str) -> Problem:
         """The same loads under another rule for replicas of one expert."""
-        return self._with(slice(None), colocation=colocation)
+        return self._with(np.s_[...], colocation=colocation)
 
-    def _with(self, layers: slice, **changes: Any) -> Problem:
-        """Some layers and other fields; integer loads pass unchanged, so the units are carried."""
-        changed = replace(self, load=self.load[layers], **changes)
-        object.__setattr__(changed, "unit_exponent", self.unit_exponent[layers])
-        object.__setattr__(changed, "rounded", self.rounded[layers])
+    def with_objective(self, objective: str) -> Problem:
+        """The same loads with the scenarios put together in another way.
+
+        Raises
+        ------
+        ProblemError
+            When there is no such way.
+        """
+        return self._with(np.s_[...], objective=objective)
+
+    def _with(self, at: Any, **changes: Any) -> Problem:
+        """A part of the loads and other fields; integers pass unchanged, so units are carried."""
+        load = self.load[(*at, np.s_[:]) if isinstance(at, tuple) else at]
+        changed = replace(self, load=load, **changes)
+        object.__setattr__(changed, "unit_exponent", self.unit_exponent[at])
+        object.__setattr__(changed, "rounded", self.rounded[at])
         return changed
 
     def half_token(self, layer_idx: int) -> Fraction:
-        """Half a unit of the caller's integer loads, in integer units of a layer."""
-        return Fraction(2 ** int(self.unit_exponent[layer_idx]), 2)
+        """Half a unit of the caller's integer loads, in what a layer's objective is counted in."""
+        if not self.has_scenarios:
+            return Fraction(2 ** int(self.unit_exponent[layer_idx]), 2)
+        rows = zip(
+            self.unit_exponent[:, layer_idx].tolist(),
+            self.load[:, layer_idx].sum(axis=-1).tolist(),
+            strict=True,
+        )
+        return min(Fraction(2**exponent * self.num_gpus, 2 * max(w, 1)) for exponent, w in rows)
 
     def unit(self, layer_idx: int) -> Fraction:
-        """The worth of one integer unit of a layer, in the caller's own unit."""
+        """What one of a layer's objective is worth in the caller's own unit.
+
+        With scenarios objectives are ratios, and need none.
+        """
+        if self.has_scenarios:
+            return Fraction(1)
         return Fraction(1, 2 ** int(self.unit_exponent[layer_idx]))
 
 
-def to_units(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Loads as integers of a power-of-two unit a layer.
-
-    Parameters
-    ----------
-    values
-        [num_layers, num_experts], finite and not negative.
-
-    Returns
-    -------
-    int64 loads, int64 exponents x (the unit is 2**-x) and the layers that were rounded down.
-
-    Raises
-    ------
-    ProblemError
-        When a layer's total reaches 2**62.
-    """
-    _check_totals(values)
-    num_layers = values.shape[0]
-    if values.dtype.kind != "f":
-        zeros = np.zeros(num_layers, dtype=np.int64)
-        return values.astype(np.int64), zeros, zeros.astype(bool)
-    values = values.astype(np.float64)
-    needed = _fraction_bits(values)
-    # A sum of n floats carries a relative error of at most n * 2**-53: one more bit covers it.
-    total_bits = np.frexp(values.sum(axis=1))[1] + 1
-    exponent = np.maximum(np.minimum(needed, 62 - total_bits), 0).astype(np.int64)
-    scaled = np.ldexp(values, exponent[:, None])
-    return np.floor(scaled).astype(np.int64), exponent, np.asarray(exponent < needed)
-
-
-def _fraction_bits(values: np.ndarray) -> np.ndarray:
-    """Binary digits behind the point that each row needs, [num_layers], not negative."""
-    mantissa, exponent = np.frexp(values)
-    digits = np.ldexp(mantissa, 53).astype(np.int64)  # exact: a float64 has 53 binary digits
-    lowest = (digits & -digits).astype(np.float64)
-    trailing = np.frexp(np.maximum(lowest, 1))[1] - 1
-    needed = np.where(values > 0, 53 - trailing - exponent, 0)
-    return np.asarray(np.maximum(needed.max(axis=1), 0))
-
-
-def _check_loads(values: np.ndarray) -> None:
-    if values.ndim != 2:
+def _scenario_weights(weights: Any, scenarios: tuple[int, ...], objective: str) -> Any:
+    if objective not in OBJECTIVES:
+        raise ProblemError(f"objective={objective!r} is unknown; known: {', '.join(OBJECTIVES)}.")
+    if not scenarios:
+        if weights is None:
+            return None
         raise ProblemError(
-            f"load has shape {list(values.shape)}; it must be [num_layers, num_experts]. "
-            "Sum a [num_snapshots, num_layers, num_experts] recording over its first axis."
+            "scenario_weights need loads of shape [num_scenarios, num_layers, num_experts]."
         )
-    if 0 in values.shape:
+    given = np.ones(scenarios) if weights is None else as_numpy(weights, "scenario_weights")
+    given = given.astype(np.float64)
+    if given.shape != scenarios:
         raise ProblemError(
-            f"load has shape {list(values.shape)}; at least one layer and one expert are needed."
+            f"scenario_weights has shape {list(given.shape)}; there are {scenarios[0]} scenarios."
         )
-    for bad, kind in ((~np.isfinite(values), "not finite"), (values < 0, "negative")):
-        if bad.any():
-            layer_idx, expert_idx = np.argwhere(bad)[0]
-            raise ProblemError(
-                f"load[{layer_idx}, {expert_idx}] = {values[layer_idx, expert_idx]} is {kind} "
-                f"({int(bad.sum())} such of {values.size}); loads are finite and at least 0."
-            )
-
-
-def _check_totals(values: np.ndarray) -> None:
-    with np.errstate(over="ignore"):
-        rough = values.astype(np.float64).sum(axis=1)
-    worst = int(rough.argmax())
-    if rough[worst] >= MAX_LAYER_TOTAL:
+    if not np.isfinite(given).all() or given.min() < 0 or given.max() == 0:
         raise ProblemError(
-            f"The loads of layer {worst} add up to about {rough[worst]:.3g}; exact arithmetic "
-            "needs less than 2**62 (about 4.6e18). "
-            "Use a larger unit: divide the loads by a constant."
+            f"scenario_weights range from {given.min()} to {given.max()}; they must be finite and "
+            "at least 0, and not all 0."
         )
+    given.flags.writeable = False
+    return given
 
 
 def _check_topology(problem: Problem) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt import scoring
 from eplb_opt.rounding import round_down, round_up
 
 if TYPE_CHECKING:
@@ -139,7 +140,10 @@ class Result:
 
     @property
     def objective(self) -> np.ndarray:
-        """The largest GPU load, float64 [num_layers], caller's unit, rounded up."""
+        """The largest GPU load, float64 [num_layers], caller's unit, rounded up.
+
+        With scenarios what they make together; see `Problem`.
+        """
         return objective_in_caller_units(self.problem, [b.objective for b in self.bounds])
 
     @property
@@ -159,8 +163,19 @@ class Result:
 
     @property
     def balancedness(self) -> np.ndarray:
-        """Mean over largest GPU load, float64 [num_layers]; 1 for a layer without load."""
+        """Mean over largest GPU load, float64 [num_layers]; 1 for a layer without load.
+
+        With scenarios one over the objective: the harmonic mean of theirs, or the worst.
+        """
         return balancedness(self.problem, [b.objective for b in self.bounds])
+
+    @cached_property
+    def scenario_balancedness(self) -> np.ndarray:
+        """Of every scenario, float64 [num_scenarios, num_layers]; one scenario without any."""
+        if not self.problem.has_scenarios:
+            return self.balancedness[None, :]
+        ratios = scoring.scenario_ratios(self.problem, self.plan.physical_to_logical)
+        return np.array([[float(1 / ratio) for ratio in row] for row in ratios])
 
 
 def layer_gaps(pairs: Sequence[ObjectiveBounds]) -> np.ndarray:
@@ -177,7 +192,12 @@ def model_gap(problem: Problem, pairs: Sequence[ObjectiveBounds]) -> float:
 
 
 def balancedness(problem: Problem, objective: list[Fraction]) -> np.ndarray:
-    """Mean over largest GPU load, float64 [num_layers]; 1 for a layer without load."""
+    """Mean over largest GPU load, float64 [num_layers]; 1 for a layer without load.
+
+    With scenarios it is one over the objective: the harmonic mean of theirs, or the worst.
+    """
+    if problem.has_scenarios:
+        return np.array([float(1 / value) for value in objective])
     totals = problem.load.sum(axis=1).tolist()
     return np.array(
         [
@@ -189,6 +209,8 @@ def balancedness(problem: Problem, objective: list[Fraction]) -> np.ndarray:
 
 def objective_in_caller_units(problem: Problem, objective: list[Fraction]) -> np.ndarray:
     """Integer-unit objectives as floats that are not below the truth, [num_layers]."""
+    if problem.has_scenarios:  # scored with what they lack
+        return np.array([round_up(value) for value in objective])
     # A load that was rounded down lacks less than a unit, on each slot of the heaviest GPU.
     lacking = problem.rounded.astype(np.int64) * problem.slots_per_gpu
     return np.array(

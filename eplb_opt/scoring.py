@@ -4,13 +4,64 @@ Shares no code with the exact models or the search: they propose, this module sa
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
 from math import lcm
 
 import numpy as np
 
+from eplb_opt.problem import Problem
+
 #: Far above the rounding of a float64 sum of some thousand terms (1e-12), far below any real gap.
 FLOAT_DOUBT = 1e-9
+
+
+def objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
+    """What a plan is worth, exactly, one a layer; see `Problem`.
+
+    Parameters
+    ----------
+    problem
+        With or without scenarios.
+    physical_to_logical
+        int64 [num_layers, num_slots], every expert at least once.
+
+    Returns
+    -------
+    The largest GPU load in units of the loads, or what the scenarios make together.
+    """
+    if not problem.has_scenarios:
+        return largest_gpu_loads(problem.load, physical_to_logical, problem.num_gpus)
+    ratios = scenario_ratios(problem, physical_to_logical)
+    return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
+
+
+def combined(problem: Problem, ratio: Sequence[Fraction]) -> Fraction:
+    """The scenarios' figures of one layer, [num_scenarios], as one."""
+    if problem.objective == "max":
+        return max(r for r, share in zip(ratio, problem.shares, strict=True) if share)
+    return sum((r * s for r, s in zip(ratio, problem.shares, strict=True)), Fraction(0))
+
+
+def scenario_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[list[Fraction]]:
+    """Largest over mean GPU load, exactly, [num_scenarios][num_layers]; 1 where there is no load.
+
+    Loads that were rounded down at the door count with all that they may lack.
+    """
+    return [
+        _ratios(problem.scenario(scenario_idx), physical_to_logical)
+        for scenario_idx in range(problem.num_scenarios)
+    ]
+
+
+def _ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
+    peaks = largest_gpu_loads(problem.load, physical_to_logical, problem.num_gpus)
+    lacking = (problem.rounded * problem.slots_per_gpu).tolist()
+    totals = problem.load.sum(axis=1).tolist()
+    return [
+        (peak + less) * problem.num_gpus / total if total else Fraction(1)
+        for peak, less, total in zip(peaks, lacking, totals, strict=True)
+    ]
 
 
 def replica_counts(physical_to_logical: np.ndarray, num_experts: int) -> np.ndarray:

@@ -58,6 +58,8 @@ def make_steps(problem: Problem, model: str) -> list[Step]:
         When no model has that name.
     """
     last = model_step(model, get_model(model))
+    if problem.has_scenarios:
+        return []
     if problem.is_hierarchical:
         middle = [nodes_step(), search_step()]
         if problem.slots_per_gpu > 2:

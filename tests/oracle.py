@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from functools import cache
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement, product
 from math import lcm
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,57 @@ if TYPE_CHECKING:
 def optimum(problem: Problem) -> list[Fraction]:
     """The least possible largest GPU load of every layer, in the problem's integer units."""
     return [_layer_optimum(problem, [int(w) for w in row]) for row in problem.load]
+
+
+def scenario_optimum(problem: Problem) -> list[Fraction]:
+    """The least possible objective of every layer over all plans, with scenarios."""
+    assert problem.has_scenarios
+    found = []
+    for layer_idx in range(problem.num_layers):
+        loads = problem.load[:, layer_idx].tolist()
+        plans = _all_plans(problem)
+        found.append(min(_scenario_worth(problem, loads, plan) for plan in plans))
+    return found
+
+
+def _all_plans(problem: Problem) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Every way to fill the GPUs that obeys the rules, as sorted tuples of experts."""
+    size = problem.num_slots // problem.num_gpus
+    node = problem.num_gpus // (problem.num_nodes if problem.is_hierarchical else 1)
+    per_group = problem.num_experts // problem.num_groups
+    experts = range(problem.num_experts)
+    fills = list(combinations_with_replacement(experts, size))
+    if problem.colocation == "forbid":
+        fills = [fill for fill in fills if len(set(fill)) == size]
+
+    def is_valid(plan: tuple[tuple[int, ...], ...]) -> bool:
+        if {e for gpu in plan for e in gpu} != set(experts):
+            return False
+        homes = {(e // per_group, g // node) for g, gpu in enumerate(plan) for e in gpu}
+        return not problem.is_hierarchical or len(homes) == problem.num_groups
+
+    flat = not problem.is_hierarchical
+    # Without nodes the GPUs are alike, so one order of them stands for all.
+    tried = (
+        combinations_with_replacement(fills, problem.num_gpus)
+        if flat
+        else product(fills, repeat=problem.num_gpus)
+    )
+    return (plan for plan in tried if is_valid(plan))
+
+
+def _scenario_worth(
+    problem: Problem, loads: list[list[int]], plan: tuple[tuple[int, ...], ...]
+) -> Fraction:
+    placed = [e for gpu in plan for e in gpu]
+    ratios = []
+    for load in loads:
+        peak = max(sum(Fraction(load[e], placed.count(e)) for e in gpu) for gpu in plan)
+        ratios.append(peak * problem.num_gpus / sum(load) if sum(load) else Fraction(1))
+    weights = [Fraction(w) for w in problem.scenario_weights.tolist()]
+    if problem.objective == "max":
+        return max(r for r, w in zip(ratios, weights, strict=True) if w)
+    return sum(r * w for r, w in zip(ratios, weights, strict=True)) / sum(weights)
 
 
 def _layer_optimum(problem: Problem, loads: list[int]) -> Fraction:

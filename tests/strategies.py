@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from eplb_opt.problem import Problem
+from eplb_opt.problem import OBJECTIVES, Problem
 
 SMALL_LOADS = st.one_of(st.integers(0, 5), st.integers(0, 1000), st.just(0))
 LOADS = st.one_of(SMALL_LOADS, st.integers(0, 2**40))
@@ -45,4 +45,30 @@ def tiny_problems(colocations=("allow", "forbid"), loads=LOADS):
     return st.one_of(
         flat_problems(colocations=colocations, loads=loads),
         hierarchical_problems(colocations=colocations, loads=loads),
+    )
+
+
+@st.composite
+def scenario_problems(draw, max_scenarios=3, colocations=("allow",), loads=SMALL_LOADS):
+    """One layer under several loads, tiny enough to try every plan."""
+    num_gpus, num_nodes, num_groups = draw(st.sampled_from([(2, 1, 1), (3, 1, 1), (2, 2, 2)]))
+    experts_per_group = draw(st.integers(1, 4 // num_groups))
+    num_experts = num_groups * experts_per_group
+    least = -(-experts_per_group * num_groups // num_gpus)
+    slots_per_gpu = draw(st.integers(least, max(least, 6 // num_gpus)))
+    colocation = draw(st.sampled_from(colocations))
+    if colocation == "forbid":
+        slots_per_gpu = min(slots_per_gpu, num_experts // num_nodes)
+    row = st.lists(loads, min_size=num_experts, max_size=num_experts)
+    rows = draw(st.lists(row, min_size=1, max_size=max_scenarios))
+    weights = draw(st.lists(st.integers(0, 3), min_size=len(rows), max_size=len(rows)))
+    return Problem(
+        [[row] for row in rows],
+        slots_per_gpu * num_gpus,
+        num_gpus,
+        num_nodes,
+        num_groups,
+        colocation,
+        scenario_weights=weights if any(weights) else None,
+        objective=draw(st.sampled_from(OBJECTIVES)),
     )

@@ -14,9 +14,9 @@ MODULES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py
 #: Floors, bottom up; a room imports its own floor or lower ones, at the top of a module.
 FLOORS = [
     {"errors", "rounding", "deadline", "solvers"},
-    {"arrays"},
+    {"arrays", "units"},
     {"problem"},
-    {"scoring", "checker"},
+    {"scoring", "checker", "scenarios"},
     {"water"},
     {"plan", "partitions", "certificates"},
     {"bounds"},

@@ -144,7 +144,7 @@ def _row(
     proven: int | None,
 ) -> PlanRow:
     problem = result.problem
-    peaks = Plan(placed, problem.num_gpus).largest_gpu_loads(problem)
+    peaks = Plan(placed, problem.num_gpus).objectives(problem)
     # Another method may have found a better plan than ours, never one below the bound.
     pairs = [
         ObjectiveBounds(peak, ours.lower) for peak, ours in zip(peaks, result.bounds, strict=True)
@@ -175,7 +175,7 @@ def _by_model(problem: Problem, name: str, limit: float) -> tuple[float, np.ndar
         answer = model(layer, start, bound.value, end)
         if answer.physical_to_logical is not None:
             placed[layer_idx] = answer.physical_to_logical
-        peak = Plan(placed[layer_idx][None, :], problem.num_gpus).largest_gpu_loads(layer)[0]
+        peak = Plan(placed[layer_idx][None, :], problem.num_gpus).objectives(layer)[0]
         proven += max(answer.lower_bound, bound.value) == peak
     return _since(began), placed, proven
 

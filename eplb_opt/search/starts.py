@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.partitions import greedy_partition
+from eplb_opt.scenarios import blended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +27,10 @@ TORCH_IMPORT_SECONDS = 6.0
 def first_plan(problem: Problem) -> np.ndarray:
     """The greedy every engine ships, or one that keeps replicas apart, [num_layers, num_slots].
 
-    Needs numpy alone and a few milliseconds, so it is there whatever else fails.
+    Needs numpy alone and a few milliseconds, so it is there whatever else fails. With scenarios
+    it is made for their blend.
     """
+    problem = blended(problem)
     if problem.colocation == "forbid":
         return spread_plan(problem)
     from heuristics import greedy_numpy
@@ -38,10 +41,11 @@ def first_plan(problem: Problem) -> np.ndarray:
 def heuristic_calls(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
     """Every heuristic by name, as a call that makes its plan, int64 [num_layers, num_slots].
 
-    Under colocation="forbid" their plans may break that rule.
+    Under colocation="forbid" their plans may break that rule. Scenarios are blended.
     """
     from heuristics import HEURISTICS
 
+    problem = blended(problem)
     return {name: partial(_placed_by, HEURISTICS[name], problem) for name in HEURISTICS}
 
 

@@ -33,7 +33,7 @@ def test_a_heuristic_is_held_against_the_proven_bound(rows):
     problem = Machine(8, 4).problem(LOADS["small"])
     best = optimum(problem)
     placed = greedy_numpy.rebalance_experts(problem.load, 8, 1, 1, 4)[0]
-    peaks = Plan(placed, 4).largest_gpu_loads(problem)
+    peaks = Plan(placed, 4).objectives(problem)
     worst = max(float(peak / least) - 1 for peak, least in zip(peaks, best, strict=True))
     assert rows["greedy"].worst_gap == pytest.approx(worst)
     assert rows["greedy"].proven is None

@@ -39,7 +39,7 @@ def solve(problem, start=None, seconds=30.0, params=PairsParams(), **limits):  #
 def value(problem, answer):
     plan = Plan(answer.physical_to_logical[None, :], problem.num_gpus, problem.num_experts)
     plan.check(problem)
-    return plan.largest_gpu_loads(problem)[0]
+    return plan.objectives(problem)[0]
 
 
 def assert_proven(problem, answer, best):
