@@ -40,19 +40,22 @@ class Bound:
 def mean_bound(problem: Problem) -> list[Fraction]:
     """Mean GPU load.
 
-    Replication moves tokens but never removes them, so some GPU carries at least the mean.
+    Replication moves tokens but never removes them, so some GPU carries at least the mean: with
+    speeds, at least its speed's share of the total.
     """
     totals = problem.load.sum(axis=1).tolist()
-    return [Fraction(total, problem.num_gpus) for total in totals]
+    return [total / problem.capacity for total in totals]
 
 
 def waterfill_bound(problem: Problem) -> list[Fraction]:
     """The least T with sum_e max(1, ceil(w_e / T)) <= num_slots.
 
     Some GPU carries the largest replica, and with every replica at most T an expert needs
-    ceil(w_e / T) of them; when they exceed the slots, some replica is larger than T.
+    ceil(w_e / T) of them; when they exceed the slots, some replica is larger than T. At best the
+    fastest GPU carries it.
     """
-    return water_levels(problem.load, problem.num_slots)
+    levels = water_levels(problem.load, int(problem.open_slots.sum()))
+    return [level / max(problem.speed) for level in levels]
 
 
 def hierarchical_bound(problem: Problem) -> list[Fraction]:
@@ -88,7 +91,10 @@ def fast_bounds(problem: Problem) -> list[Bound]:
     """The best of all bounds that need no solver, one a layer."""
     if problem.has_scenarios:
         return scenario_bounds(problem, fast_bounds)
-    methods = FLAT_BOUNDS | HIERARCHICAL_BOUNDS if problem.is_hierarchical else FLAT_BOUNDS
+    problem = problem.without_lost_gpus() or problem
+    # Nodes are bounded as equal ones; where GPUs differ the flat bounds hold all the same.
+    by_nodes = problem.is_hierarchical and not problem.has_gpu_rules
+    methods = FLAT_BOUNDS | HIERARCHICAL_BOUNDS if by_nodes else FLAT_BOUNDS
     return _best_of(methods, problem)
 
 
@@ -113,7 +119,7 @@ def scenario_bounds(problem: Problem, method: Callable[[Problem], list[Bound]]) 
         found = zip(method(alone), totals, lacking, strict=True)
         ratios.append(
             [
-                bound.value * alone.num_gpus / (total + less) if total else Fraction(1)
+                bound.value * alone.capacity / (total + less) if total else Fraction(1)
                 for bound, total, less in found
             ]
         )
@@ -137,7 +143,7 @@ def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
     others leave; so it is a multiple of gcd(w) over the least common multiple of all counts.
     """
     num_nodes = problem.num_nodes if problem.is_hierarchical else 1
-    if problem.has_scenarios:
+    if problem.has_scenarios or problem.gpu_speed is not None:
         return bound
     most = (problem.num_slots - problem.num_experts) // num_nodes + 1
     if most > MAX_COUNT_IN_GRAIN:

@@ -20,7 +20,7 @@ def shape_fits(problem: Problem, placed: np.ndarray) -> str | None:
 
 
 def ids_in_range(problem: Problem, placed: np.ndarray) -> str | None:
-    bad = (placed < 0) | (placed >= problem.num_experts)
+    bad = problem.is_open & ((placed < 0) | (placed >= problem.num_experts))
     if not bad.any():
         return None
     layer_idx, slot_idx = np.argwhere(bad)[0]
@@ -28,6 +28,19 @@ def ids_in_range(problem: Problem, placed: np.ndarray) -> str | None:
         f"layer {layer_idx}, GPU {slot_idx // problem.slots_per_gpu}, slot {slot_idx}: expert "
         f"{placed[layer_idx, slot_idx]} is not in 0..{problem.num_experts - 1}"
         f"{' (an empty slot)' if placed[layer_idx, slot_idx] == -1 else ''}."
+    )
+
+
+def closed_slots_are_empty(problem: Problem, placed: np.ndarray) -> str | None:
+    bad = ~problem.is_open & (placed != -1)
+    if not bad.any():
+        return None
+    layer_idx, slot_idx = np.argwhere(bad)[0]
+    gpu_idx = slot_idx // problem.slots_per_gpu
+    return (
+        f"layer {layer_idx}, GPU {gpu_idx}, slot {slot_idx}: expert {placed[layer_idx, slot_idx]} "
+        f"stands there; only {problem.open_slots[gpu_idx]} slots of that GPU can be filled, the "
+        "others are -1."
     )
 
 
@@ -46,7 +59,7 @@ def groups_stay_on_one_node(problem: Problem, placed: np.ndarray) -> str | None:
     node = np.arange(problem.num_slots) // problem.slots_per_node
     for layer_idx in range(problem.num_layers):
         seen = np.zeros((problem.num_groups, problem.num_nodes), dtype=bool)
-        seen[group[layer_idx], node] = True
+        seen[group[layer_idx, problem.is_open], node[problem.is_open]] = True
         split = np.flatnonzero(seen.sum(axis=1) > 1)
         if split.size:
             nodes = np.flatnonzero(seen[split[0]])
@@ -62,8 +75,9 @@ def nodes_hold_equally_many_groups(problem: Problem, placed: np.ndarray) -> str 
     if not problem.is_hierarchical:
         return None
     group = placed.reshape(problem.num_layers, problem.num_nodes, -1) // problem.experts_per_group
+    is_open = problem.is_open.reshape(problem.num_nodes, -1)
     for layer_idx, node_idx in np.ndindex(problem.num_layers, problem.num_nodes):
-        held = len(np.unique(group[layer_idx, node_idx]))
+        held = len(np.unique(group[layer_idx, node_idx, is_open[node_idx]]))
         if held != problem.groups_per_node:
             first_gpu = node_idx * problem.gpus_per_node
             return (
@@ -77,7 +91,7 @@ def replicas_stand_apart(problem: Problem, placed: np.ndarray) -> str | None:
     if problem.colocation == "allow":
         return None
     held = np.sort(placed.reshape(problem.num_layers, problem.num_gpus, -1), axis=2)
-    twice = held[:, :, 1:] == held[:, :, :-1]
+    twice = (held[:, :, 1:] == held[:, :, :-1]) & (held[:, :, 1:] >= 0)
     if not twice.any():
         return None
     layer_idx, gpu_idx, pair_idx = np.argwhere(twice)[0]
@@ -87,16 +101,49 @@ def replicas_stand_apart(problem: Problem, placed: np.ndarray) -> str | None:
     )
 
 
+def pinned_experts_stand_there(problem: Problem, placed: np.ndarray) -> str | None:
+    if problem.pinned is None:
+        return None
+    missing = problem.pinned & ~_stands(problem, placed)
+    if not missing.any():
+        return None
+    layer_idx, expert_idx, gpu_idx = np.argwhere(missing)[0]
+    return f"layer {layer_idx}, GPU {gpu_idx}: expert {expert_idx} is pinned there and missing."
+
+
+def forbidden_experts_stand_elsewhere(problem: Problem, placed: np.ndarray) -> str | None:
+    if problem.forbidden is None:
+        return None
+    wrong = problem.forbidden & _stands(problem, placed)
+    if not wrong.any():
+        return None
+    layer_idx, expert_idx, gpu_idx = np.argwhere(wrong)[0]
+    return f"layer {layer_idx}, GPU {gpu_idx}: expert {expert_idx} is forbidden there."
+
+
+def _stands(problem: Problem, placed: np.ndarray) -> np.ndarray:
+    """Which expert is on which GPU, bool [num_layers, num_experts, num_gpus]."""
+    # Empty slots (-1) fall into the last row, where no expert looks.
+    shape = (problem.num_layers, problem.num_experts + 1, problem.num_gpus)
+    stands = np.zeros(shape, dtype=bool)
+    gpu_idx = np.arange(problem.num_slots) // problem.slots_per_gpu
+    stands[np.arange(problem.num_layers)[:, None], placed, gpu_idx] = True
+    return stands[:, :-1]
+
+
 Law = Callable[[Problem, np.ndarray], str | None]
 
 #: In this order: a later law may rely on the earlier ones.
 LAWS: tuple[Law, ...] = (
     shape_fits,
     ids_in_range,
+    closed_slots_are_empty,
     every_expert_is_placed,
     groups_stay_on_one_node,
     nodes_hold_equally_many_groups,
     replicas_stand_apart,
+    pinned_experts_stand_there,
+    forbidden_experts_stand_elsewhere,
 )
 
 

@@ -29,8 +29,8 @@ class Plan:
     Parameters
     ----------
     physical_to_logical
-        [num_layers, num_slots], logical expert ids; -1 marks an empty slot (no plan for a
-        problem may have one, a recorded map can).
+        [num_layers, num_slots], logical expert ids; -1 marks an empty slot (as on a
+        lost GPU, or in a recorded map).
     num_gpus
         Slot p is on GPU p // (num_slots // num_gpus).
     num_experts
@@ -75,9 +75,7 @@ class Plan:
     @cached_property
     def logical_count(self) -> np.ndarray:
         """Replicas of each expert, int64 [num_layers, num_experts]."""
-        # Empty slots are counted as an expert of their own and then left out.
-        shifted = scoring.replica_counts(self.physical_to_logical + 1, self.num_experts + 1)
-        return _frozen(shifted[:, 1:])
+        return _frozen(scoring.replica_counts(self.physical_to_logical, self.num_experts))
 
     @cached_property
     def logical_to_physical(self) -> np.ndarray:

@@ -18,6 +18,7 @@ from eplb_opt.bounds import fast_bounds, flat_bounds
 from eplb_opt.deadline import Deadline
 from eplb_opt.errors import ProblemError
 from eplb_opt.incumbents import Incumbents
+from eplb_opt.lost import on_gpus_left, with_lost_gpus
 from eplb_opt.moves import moved_slots
 from eplb_opt.plan import Plan, as_plan
 from eplb_opt.portfolio import Portfolio
@@ -100,12 +101,17 @@ def plan(
     if objective is not None:
         problem = problem.with_objective(objective)
     budget, limit = _budget(time_limit, effort, target_gap, seed, workers)
+    whole, problem = problem, problem.without_lost_gpus() or problem
+    if problem is not whole and current is not None:
+        current = current if isinstance(current, Plan) else Plan(current, whole.num_gpus)
+        current = on_gpus_left(whole, current)
     steps = make_steps(problem, model)
     call = _Call(problem, started, limit, budget, progress)
     call.add_current(current)
     call.add_published_starts()
     call.add_hierarchical_bounds()
-    return call.finish(steps)
+    result = call.finish(steps)
+    return result if problem is whole else with_lost_gpus(whole, result)
 
 
 @dataclass(eq=False)

@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from eplb_opt import gpus
 from eplb_opt.arrays import as_int, as_numpy
-from eplb_opt.errors import ProblemError
+from eplb_opt.problem_checks import (
+    COLOCATIONS,
+    OBJECTIVES,
+    check_gpu_rules,
+    check_topology,
+    scenario_weights,
+)
 from eplb_opt.units import check_loads, to_units
 
-#: How the scenarios' figures become one: their weighted mean, or the worst of them.
-OBJECTIVES = ("mean", "max")
-COLOCATIONS = ("allow", "forbid")
+__all__ = ["COLOCATIONS", "OBJECTIVES", "Problem"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +58,16 @@ class Problem:
         sum. With objective "max" a scenario counts in full or, at weight 0, not at all.
     objective
         "mean" or "max" over the scenarios.
+    active_gpus
+        bool [num_gpus]; a lost GPU's slots stay empty. All by default.
+    gpu_slots
+        [num_gpus], how many of its slots each GPU can fill, the first ones. All by default.
+    gpu_speed
+        [num_gpus], relative; a GPU's load counts divided by its speed, and the mean GPU load is
+        the total over the sum of the speeds. All 1 by default.
+    pinned, forbidden
+        Experts that must, or must not, stand on a GPU: (expert, GPU) for every layer, or
+        (layer, expert, GPU); or bool masks [num_experts, num_gpus] or with a leading num_layers.
 
     Attributes
     ----------
@@ -64,6 +79,10 @@ class Problem:
         bool, of the same shape; True where a float load did not fit and was rounded down.
     scenario_weights
         float64 [num_scenarios] as given, or None without scenarios.
+    gpu_slots
+        int64 [num_gpus], 0 for lost GPUs; None where every slot is filled.
+    pinned, forbidden
+        bool [num_layers, num_experts, num_gpus] or None.
 
     Raises
     ------
@@ -79,6 +98,11 @@ class Problem:
     colocation: str = "allow"
     scenario_weights: np.ndarray | None = None
     objective: str = "mean"
+    active_gpus: np.ndarray | None = None
+    gpu_slots: np.ndarray | None = None
+    gpu_speed: np.ndarray | None = None
+    pinned: np.ndarray | None = None
+    forbidden: np.ndarray | None = None
     unit_exponent: np.ndarray = field(init=False)
     rounded: np.ndarray = field(init=False)
 
@@ -90,9 +114,20 @@ class Problem:
         for name, array in zip(("load", "unit_exponent", "rounded"), to_units(values), strict=True):
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        weights = _scenario_weights(self.scenario_weights, values.shape[:-2], self.objective)
+        weights = scenario_weights(self.scenario_weights, values.shape[:-2], self.objective)
         object.__setattr__(self, "scenario_weights", weights)
-        _check_topology(self)
+        check_topology(self)
+        self._set_gpu_rules()
+
+    def _set_gpu_rules(self) -> None:
+        slots = gpus.open_slots(self.gpu_slots, self.active_gpus, self.num_gpus, self.slots_per_gpu)
+        object.__setattr__(self, "gpu_slots", slots)
+        object.__setattr__(self, "gpu_speed", gpus.speeds(self.gpu_speed, self.num_gpus))
+        shape = (self.num_layers, self.num_experts, self.num_gpus)
+        for name in ("pinned", "forbidden"):
+            mask = gpus.expert_gpu_pairs(getattr(self, name), name, shape)
+            object.__setattr__(self, name, mask)
+        check_gpu_rules(self)
 
     @property
     def num_layers(self) -> int:
@@ -117,6 +152,44 @@ class Problem:
             return (Fraction(1),)
         weights = [Fraction(weight) for weight in self.scenario_weights.tolist()]
         return tuple(weight / sum(weights) for weight in weights)
+
+    @property
+    def has_gpu_rules(self) -> bool:
+        """Whether GPUs differ in slots or speed, or experts are tied to them."""
+        rules = (self.gpu_slots, self.gpu_speed, self.pinned, self.forbidden)
+        return any(rule is not None for rule in rules)
+
+    @property
+    def is_plain(self) -> bool:
+        """One load, and GPUs that are all alike: what most engines are made for."""
+        return not (self.has_scenarios or self.has_gpu_rules)
+
+    @cached_property
+    def open_slots(self) -> np.ndarray:
+        """Slots of each GPU that hold an expert, int64 [num_gpus]; its first ones."""
+        if self.gpu_slots is not None:
+            return self.gpu_slots
+        return np.full(self.num_gpus, self.slots_per_gpu, dtype=np.int64)
+
+    @cached_property
+    def is_open(self) -> np.ndarray:
+        """Slots that hold an expert, bool [num_slots]; the others are empty, -1 in a plan."""
+        return (np.arange(self.slots_per_gpu) < self.open_slots[:, None]).ravel()
+
+    @cached_property
+    def speed(self) -> tuple[Fraction, ...]:
+        """Exact speed of each GPU."""
+        if self.gpu_speed is None:
+            return (Fraction(1),) * self.num_gpus
+        return tuple(Fraction(speed) for speed in self.gpu_speed.tolist())
+
+    @cached_property
+    def capacity(self) -> Fraction:
+        """The speeds of the GPUs with a slot, added up: the total load over it is the mean."""
+        if self.gpu_speed is None and self.gpu_slots is None:
+            return Fraction(self.num_gpus)
+        used = zip(self.speed, self.open_slots.tolist(), strict=True)
+        return sum((speed for speed, slots in used if slots), Fraction(0))
 
     @property
     def slots_per_gpu(self) -> int:
@@ -155,6 +228,35 @@ class Problem:
         """The same loads with nothing to keep on a node."""
         return self._with(np.s_[...], num_nodes=1, num_groups=1)
 
+    def with_load(self, load: np.ndarray) -> Problem:
+        """Another load [num_layers, num_experts], without scenarios, under the same rules."""
+        return replace(self, load=load, scenario_weights=None)
+
+    def without_lost_gpus(self) -> Problem | None:
+        """The problem of the GPUs that are left, where they are alike; None where they are not.
+
+        Slot p of its plan is the p-th open slot of this problem's. Nodes must have lost equally
+        many.
+        """
+        lost = self.open_slots == 0
+        in_nodes = lost.reshape(self.num_nodes, -1).sum(axis=1)
+        whole = np.isin(self.open_slots, (0, self.slots_per_gpu)).all()
+        others = (self.gpu_speed, self.pinned, self.forbidden)
+        if not (lost.any() and whole) or any(rule is not None for rule in others):
+            return None
+        if self.is_hierarchical and np.ptp(in_nodes):
+            return None
+        left = int((~lost).sum())
+        flat = {} if self.is_hierarchical else {"num_nodes": 1, "num_groups": 1}
+        return self._with(
+            np.s_[...],
+            num_slots=left * self.slots_per_gpu,
+            num_gpus=left,
+            active_gpus=None,
+            gpu_slots=None,
+            **flat,
+        )
+
     def with_colocation(self, colocation: str) -> Problem:
         """The same loads under another rule for replicas of one expert."""
         return self._with(np.s_[...], colocation=colocation)
@@ -172,6 +274,10 @@ class Problem:
     def _with(self, at: Any, **changes: Any) -> Problem:
         """A part of the loads and other fields; integers pass unchanged, so units are carried."""
         load = self.load[(*at, np.s_[:]) if isinstance(at, tuple) else at]
+        if isinstance(at, tuple):
+            for name in ("pinned", "forbidden"):
+                mask = getattr(self, name)
+                changes[name] = None if mask is None else mask[at[-1]]
         changed = replace(self, load=load, **changes)
         object.__setattr__(changed, "unit_exponent", self.unit_exponent[at])
         object.__setattr__(changed, "rounded", self.rounded[at])
@@ -186,7 +292,8 @@ class Problem:
             self.load[:, layer_idx].sum(axis=-1).tolist(),
             strict=True,
         )
-        return min(Fraction(2**exponent * self.num_gpus, 2 * max(w, 1)) for exponent, w in rows)
+        halves = [Fraction(2**exponent, 2 * max(w, 1)) for exponent, w in rows]
+        return self.capacity * min(halves)
 
     def unit(self, layer_idx: int) -> Fraction:
         """What one of a layer's objective is worth in the caller's own unit.
@@ -196,64 +303,3 @@ class Problem:
         if self.has_scenarios:
             return Fraction(1)
         return Fraction(1, 2 ** int(self.unit_exponent[layer_idx]))
-
-
-def _scenario_weights(weights: Any, scenarios: tuple[int, ...], objective: str) -> Any:
-    if objective not in OBJECTIVES:
-        raise ProblemError(f"objective={objective!r} is unknown; known: {', '.join(OBJECTIVES)}.")
-    if not scenarios:
-        if weights is None:
-            return None
-        raise ProblemError(
-            "scenario_weights need loads of shape [num_scenarios, num_layers, num_experts]."
-        )
-    given = np.ones(scenarios) if weights is None else as_numpy(weights, "scenario_weights")
-    given = given.astype(np.float64)
-    if given.shape != scenarios:
-        raise ProblemError(
-            f"scenario_weights has shape {list(given.shape)}; there are {scenarios[0]} scenarios."
-        )
-    if not np.isfinite(given).all() or given.min() < 0 or given.max() == 0:
-        raise ProblemError(
-            f"scenario_weights range from {given.min()} to {given.max()}; they must be finite and "
-            "at least 0, and not all 0."
-        )
-    given.flags.writeable = False
-    return given
-
-
-def _check_topology(problem: Problem) -> None:
-    num_slots, num_gpus, num_experts = problem.num_slots, problem.num_gpus, problem.num_experts
-    if problem.colocation not in COLOCATIONS:
-        raise ProblemError(
-            f"colocation={problem.colocation!r} is unknown; known: {', '.join(COLOCATIONS)}."
-        )
-    _check_divides("num_slots", num_slots, "num_gpus", num_gpus)
-    if num_slots < num_experts:
-        raise ProblemError(
-            f"num_slots={num_slots} is below the {num_experts} experts; every expert needs a slot: "
-            f"take at least {-(-num_experts // num_gpus) * num_gpus} slots on {num_gpus} GPUs."
-        )
-    _check_divides("num_gpus", num_gpus, "num_nodes", problem.num_nodes)
-    _check_divides("The number of experts", num_experts, "num_groups", problem.num_groups)
-    if problem.is_hierarchical:
-        _check_divides("num_groups", problem.num_groups, "num_nodes", problem.num_nodes)
-    distinct = num_experts // problem.num_nodes if problem.is_hierarchical else num_experts
-    if problem.colocation == "forbid" and problem.slots_per_gpu > distinct:
-        raise ProblemError(
-            f'colocation="forbid" cannot hold: a GPU has {problem.slots_per_gpu} slots, but only '
-            f"{distinct} different experts may stand on it. Take fewer slots or allow co-location."
-        )
-
-
-def _check_divides(name: str, value: int, divisor_name: str, divisor: int) -> None:
-    if value % divisor == 0:
-        return
-    below, above = value - value % divisor, value - value % divisor + divisor
-    nearest = f"{below} or {above}" if below else f"{above}"
-    divisors = [d for d in range(1, value + 1) if value % d == 0]
-    near = sorted(divisors, key=lambda d: abs(d - divisor))[:3]
-    raise ProblemError(
-        f"{name} = {value} is no multiple of {divisor_name} = {divisor}. "
-        f"Make the former {nearest}, or the latter one of {', '.join(map(str, sorted(near)))}."
-    )

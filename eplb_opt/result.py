@@ -201,7 +201,7 @@ def balancedness(problem: Problem, objective: list[Fraction]) -> np.ndarray:
     totals = problem.load.sum(axis=1).tolist()
     return np.array(
         [
-            float(total / (problem.num_gpus * peak)) if peak else 1.0
+            float(total / (problem.capacity * peak)) if peak else 1.0
             for total, peak in zip(totals, objective, strict=True)
         ]
     )
@@ -213,8 +213,12 @@ def objective_in_caller_units(problem: Problem, objective: list[Fraction]) -> np
         return np.array([round_up(value) for value in objective])
     # A load that was rounded down lacks less than a unit, on each slot of the heaviest GPU.
     lacking = problem.rounded.astype(np.int64) * problem.slots_per_gpu
+    slowest = min(problem.speed)
     return np.array(
-        [round_up((value + int(lacking[i])) * problem.unit(i)) for i, value in enumerate(objective)]
+        [
+            round_up((value + int(less) / slowest) * problem.unit(i))
+            for i, (value, less) in enumerate(zip(objective, lacking, strict=True))
+        ]
     )
 
 

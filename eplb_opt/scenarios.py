@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from eplb_opt.problem import Problem
+if TYPE_CHECKING:
+    from eplb_opt.problem import Problem
 
 #: A blended layer's total: fine enough for any heuristic, and exact in float64.
 BLENDED_TOTAL = 2**44
@@ -26,11 +29,4 @@ def blended(problem: Problem) -> Problem:
     parts = problem.load / totals
     weights = np.array([float(share) for share in problem.shares])
     load = np.rint(np.tensordot(weights, parts, axes=1) * BLENDED_TOTAL).astype(np.int64)
-    return Problem(
-        load,
-        problem.num_slots,
-        problem.num_gpus,
-        problem.num_nodes,
-        problem.num_groups,
-        problem.colocation,
-    )
+    return problem.with_load(load)

@@ -31,7 +31,7 @@ def objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fracti
     The largest GPU load in units of the loads, or what the scenarios make together.
     """
     if not problem.has_scenarios:
-        return largest_gpu_loads(problem.load, physical_to_logical, problem.num_gpus)
+        return _peaks(problem, physical_to_logical)
     ratios = scenario_ratios(problem, physical_to_logical)
     return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
 
@@ -55,33 +55,44 @@ def scenario_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[l
 
 
 def _ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
-    peaks = largest_gpu_loads(problem.load, physical_to_logical, problem.num_gpus)
+    peaks = _peaks(problem, physical_to_logical)
     lacking = (problem.rounded * problem.slots_per_gpu).tolist()
     totals = problem.load.sum(axis=1).tolist()
+    slowest = min(problem.speed)
     return [
-        (peak + less) * problem.num_gpus / total if total else Fraction(1)
+        (peak + less / slowest) * problem.capacity / total if total else Fraction(1)
         for peak, less, total in zip(peaks, lacking, totals, strict=True)
     ]
 
 
+def _peaks(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
+    speed = None if problem.gpu_speed is None else problem.speed
+    return largest_gpu_loads(problem.load, physical_to_logical, problem.num_gpus, speed)
+
+
 def replica_counts(physical_to_logical: np.ndarray, num_experts: int) -> np.ndarray:
-    """Replicas of each expert, int64 [num_layers, num_experts]."""
+    """Replicas of each expert, int64 [num_layers, num_experts]; -1 is an empty slot."""
     num_layers = physical_to_logical.shape[0]
-    labels = physical_to_logical + np.arange(num_layers)[:, None] * num_experts
-    counts = np.bincount(labels.ravel(), minlength=num_layers * num_experts)
-    return counts.astype(np.int64).reshape(num_layers, num_experts)
+    # Empty slots are counted as an expert of their own and then left out.
+    labels = physical_to_logical + 1 + np.arange(num_layers)[:, None] * (num_experts + 1)
+    counts = np.bincount(labels.ravel(), minlength=num_layers * (num_experts + 1))
+    return counts.astype(np.int64).reshape(num_layers, num_experts + 1)[:, 1:]
 
 
 def gpu_loads(load: np.ndarray, physical_to_logical: np.ndarray, num_gpus: int) -> np.ndarray:
     """GPU loads, float64 [num_layers, num_gpus]: for looking at, never for claims."""
     counts = replica_counts(physical_to_logical, load.shape[1])
-    share = load / np.maximum(counts, 1)
+    # Empty slots (-1) take the last column, where nothing is.
+    share = np.pad(load / np.maximum(counts, 1), ((0, 0), (0, 1)))
     replicas = np.take_along_axis(share, physical_to_logical, axis=1)
     return np.asarray(replicas.reshape(len(load), num_gpus, -1).sum(axis=2))
 
 
 def largest_gpu_loads(
-    load: np.ndarray, physical_to_logical: np.ndarray, num_gpus: int
+    load: np.ndarray,
+    physical_to_logical: np.ndarray,
+    num_gpus: int,
+    speed: tuple[Fraction, ...] | None = None,
 ) -> list[Fraction]:
     """The largest GPU load of each layer, exactly.
 
@@ -90,9 +101,11 @@ def largest_gpu_loads(
     load
         int64 [num_layers, num_experts].
     physical_to_logical
-        int64 [num_layers, num_slots], every expert at least once.
+        int64 [num_layers, num_slots], every expert at least once; -1 is an empty slot.
     num_gpus
         Slot p is on GPU p // (num_slots // num_gpus).
+    speed
+        [num_gpus], what each GPU's load is divided by.
 
     Returns
     -------
@@ -100,18 +113,36 @@ def largest_gpu_loads(
     """
     counts = replica_counts(physical_to_logical, load.shape[1])
     rough = gpu_loads(load, physical_to_logical, num_gpus)
+    if speed is not None:
+        rough = rough / np.array([float(value) for value in speed])
     # Floats only choose which GPUs can be the heaviest; each of those is then added up exactly.
     doubtful = rough >= rough.max(axis=1, keepdims=True) * (1 - FLOAT_DOUBT)
     placed = physical_to_logical.reshape(len(load), num_gpus, -1)
     return [
-        max(_exact_loads(load[row], counts[row], placed[row, doubtful[row]]))
+        max(_exact_loads(load[row], counts[row], placed[row], np.flatnonzero(doubtful[row]), speed))
         for row in range(len(load))
     ]
 
 
-def _exact_loads(load: np.ndarray, count: np.ndarray, gpus: np.ndarray) -> set[Fraction]:
-    """Exact loads of the given GPUs ([num, slots_per_gpu] expert ids) of one layer."""
-    held = {tuple(sorted(Counter(gpu).items())) for gpu in gpus.tolist()}
-    denominator = lcm(*{int(c) for c in count[gpus].ravel()})
-    weight = {int(e): int(load[e]) * (denominator // int(count[e])) for e in np.unique(gpus)}
-    return {Fraction(sum(weight[e] * times for e, times in gpu), denominator) for gpu in held}
+def _exact_loads(
+    load: np.ndarray,
+    count: np.ndarray,
+    placed: np.ndarray,
+    gpu_idx: np.ndarray,
+    speed: tuple[Fraction, ...] | None,
+) -> set[Fraction]:
+    """Exact loads of the given GPUs of one layer, over their speeds."""
+    gpus = placed[gpu_idx]
+    # GPUs that hold the same at the same speed are added up once.
+    rate = [1] * len(gpu_idx) if speed is None else [speed[g] for g in gpu_idx.tolist()]
+    held = {
+        (tuple(sorted(Counter(gpu).items())), by)
+        for gpu, by in zip(gpus.tolist(), rate, strict=True)
+    }
+    experts = np.unique(gpus[gpus >= 0])
+    denominator = lcm(*{int(c) for c in count[experts]})
+    weight = {int(e): int(load[e]) * (denominator // int(count[e])) for e in experts}
+    weight[-1] = 0
+    return {
+        Fraction(sum(weight[e] * times for e, times in gpu), denominator) / by for gpu, by in held
+    }

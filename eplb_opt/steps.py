@@ -58,7 +58,7 @@ def make_steps(problem: Problem, model: str) -> list[Step]:
         When no model has that name.
     """
     last = model_step(model, get_model(model))
-    if problem.has_scenarios:
+    if not problem.is_plain:
         return []
     if problem.is_hierarchical:
         middle = [nodes_step(), search_step()]

@@ -70,6 +70,41 @@ def _scenario_worth(
     return sum(r * w for r, w in zip(ratios, weights, strict=True)) / sum(weights)
 
 
+def ruled_optimum(problem: Problem) -> list[Fraction | None]:
+    """The least largest load over speed of every layer where GPUs differ; None without a plan."""
+    return [_ruled_layer(problem, layer_idx) for layer_idx in range(problem.num_layers)]
+
+
+def _ruled_layer(problem: Problem, layer_idx: int) -> Fraction | None:
+    load = problem.load[layer_idx].tolist()
+    experts = range(problem.num_experts)
+
+    def may_hold(gpu: int, fill: tuple[int, ...]) -> bool:
+        if problem.colocation == "forbid" and len(set(fill)) < len(fill):
+            return False
+        forbidden, pinned = problem.forbidden, problem.pinned
+        if forbidden is not None and any(forbidden[layer_idx, e, gpu] for e in fill):
+            return False
+        return pinned is None or all(e in fill for e in experts if pinned[layer_idx, e, gpu])
+
+    fills = [
+        [fill for fill in combinations_with_replacement(experts, slots) if may_hold(gpu, fill)]
+        for gpu, slots in enumerate(problem.open_slots.tolist())
+    ]
+    best = None
+    for plan in product(*fills):
+        placed = [e for gpu in plan for e in gpu]
+        if set(placed) != set(experts):
+            continue
+        share = [Fraction(load[e], placed.count(e)) for e in experts]
+        worth = max(
+            sum((share[e] for e in gpu), Fraction(0)) / speed
+            for gpu, speed in zip(plan, problem.speed, strict=True)
+        )
+        best = worth if best is None else min(best, worth)
+    return best
+
+
 def _layer_optimum(problem: Problem, loads: list[int]) -> Fraction:
     """Over all ways to share the groups out, the heaviest node; over all of these, the lightest."""
     if not problem.is_hierarchical:

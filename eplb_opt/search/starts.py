@@ -11,6 +11,7 @@ import numpy as np
 
 from eplb_opt.partitions import greedy_partition
 from eplb_opt.scenarios import blended
+from eplb_opt.search.fill import fill_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,8 @@ def first_plan(problem: Problem) -> np.ndarray:
     it is made for their blend.
     """
     problem = blended(problem)
+    if problem.has_gpu_rules:
+        return fill_plan(problem)
     if problem.colocation == "forbid":
         return spread_plan(problem)
     from heuristics import greedy_numpy
@@ -55,7 +58,7 @@ def _placed_by(heuristic: Callable[..., Any], problem: Problem) -> np.ndarray:
 
 def published_starts(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
     """The heuristics worth trying as a start, where they fit the problem."""
-    if problem.colocation == "forbid":
+    if problem.colocation == "forbid" or problem.has_gpu_rules:
         return {}
     calls = heuristic_calls(problem)
     return {name: calls[name] for name in PUBLISHED_STARTS}
