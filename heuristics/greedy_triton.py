@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # An index has 16 bits beside the load in the kernels' keys.
 MOST_SLOTS = 2**15
-# Elements of the largest tile a warp keeps in registers without spilling.
+# Elements of the largest tile that a warp's registers hold beside the rest.
 TILE_PER_WARP = 512
 MOST_WARPS = 8
 
@@ -50,21 +50,22 @@ def power_of_two(number: int) -> int:
 
 def tiles(num_experts: int, num_slots: int, num_gpus: int, num_swaps: int) -> dict[str, int]:
     """Compile-time sizes of `plan_rows`: few compiled kernels serve many shapes."""
-    sizes = {
+    return {
         "EXPERTS": power_of_two(num_experts),
         "SLOTS": power_of_two(num_slots),
         "GPUS": power_of_two(num_gpus),
         "ROOM": power_of_two(num_slots // num_gpus),
         "SWAPS": int(num_swaps > 0),
     }
+
+
+def options(sizes: dict[str, int]) -> dict[str, int]:
+    """How to compile: few warps, because every step of a row ends in a reduction over them."""
     # The swaps' loads are float64, and more of them are alive at once.
     swapped = 2 * sizes["GPUS"] * sizes["ROOM"] * sizes["SWAPS"]
-    return sizes | {"num_warps": warps(max(sizes["EXPERTS"], sizes["SLOTS"], swapped))}
-
-
-def warps(largest_tile: int) -> int:
-    """Threads by the 32: few, because every step of a row ends in a reduction over them."""
-    return min(MOST_WARPS, max(1, largest_tile // TILE_PER_WARP))
+    warps = max(sizes["EXPERTS"], sizes["SLOTS"], swapped) // TILE_PER_WARP
+    # Without fusion every load is rounded as on the CPU; triton's default differs by version.
+    return {"num_warps": min(MOST_WARPS, max(1, warps)), "enable_fp_fusion": False}
 
 
 def place_rows(
@@ -90,9 +91,10 @@ def place_rows(
     num_rows, num_experts = weight.shape
     placed: Any = weight.new_empty((num_rows, num_slots), dtype=torch.int64)
     counts = weight.new_empty((num_rows, num_experts), dtype=torch.int32)
+    sizes = tiles(num_experts, num_slots, num_gpus, num_swaps)
     load_kernels().plan_rows[num_rows,](
         weight, counts, placed, num_experts, num_slots, num_gpus, num_swaps,
-        **tiles(num_experts, num_slots, num_gpus, num_swaps),
+        **sizes, **options(sizes),
     )  # fmt: skip
     return placed
 
@@ -103,10 +105,9 @@ def complete(phy2log: torch.Tensor, num_experts: int) -> Maps:
     width = num_slots - num_experts + 1
     log2phy = phy2log.new_empty((num_layers, num_experts, width))
     logcnt = phy2log.new_empty((num_layers, num_experts))
-    slots, columns = power_of_two(num_slots), power_of_two(width)
     load_kernels().write_maps[num_layers, num_experts](
         phy2log, log2phy, logcnt, num_experts, num_slots, width,
-        SLOTS=slots, WIDTH=columns, num_warps=warps(slots),
+        SLOTS=power_of_two(num_slots), WIDTH=power_of_two(width), num_warps=1,
     )  # fmt: skip
     return phy2log, log2phy, logcnt
 

@@ -1,9 +1,11 @@
 """The Triton greedy: on the GPU where there is one, else in Triton's interpreter on the CPU."""
 
 import os
+import re
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,34 +209,35 @@ import subprocess, sys, tempfile, triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from heuristics import greedy_triton as g, greedy_triton_kernels as k
-sizes = g.tiles(*map(int, sys.argv[1:]))
-warps = sizes.pop("num_warps")
+sizes = g.tiles(*map(int, sys.argv[2:]))
 types = dict(weight="*fp32", counts="*i32", placed="*i64")
 types |= dict.fromkeys(("num_experts", "num_slots", "num_gpus", "num_swaps"), "i32")
 source = ASTSource(k.plan_rows, types | dict.fromkeys(sizes, "constexpr"), sizes)
 target = GPUTarget("cuda", 90, 32)
-ptx = triton.compile(source, target=target, options={"num_warps": warps}).asm["ptx"]
-with tempfile.NamedTemporaryFile("w", suffix=".ptx") as file:
-    file.write(ptx)
+made = triton.compile(source, target=target, options=g.options(sizes)).asm
+with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+    file.write(made["cubin"])
     file.flush()
-    command = [triton.knobs.nvidia.ptxas.path, "-v", "-arch=sm_90a", file.name, "-o", "/dev/null"]
-    print(subprocess.run(command, capture_output=True, text=True, check=True).stderr)
-print("IEEE" if "div.rn.f32" in ptx and "div.full" not in ptx and ".ftz" not in ptx else ptx)
+    subprocess.run([sys.argv[1], "-res-usage", file.name], check=True)
+print(*{line.split()[0] for line in made["ptx"].splitlines() if "div." in line or "ftz" in line})
 """
 
 
 @pytest.mark.parametrize("numbers", [(256, 288, 32, 8), (512, 1023, 33, 8)], ids=str)
 def test_the_kernel_compiles_for_a_gpu_without_spills_and_divides_exactly(numbers):
-    """No GPU is needed to compile; the other tests' interpreter would be, hence the process."""
-    if not hasattr(getattr(triton, "knobs", None), "nvidia"):
-        pytest.skip(f"triton {triton.__version__} does not say where its assembler is")
-    command = [sys.executable, "-c", COMPILE, *map(str, numbers)]
+    """Compiling needs no GPU; it needs a process whose triton is no interpreter."""
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    if not tool.exists():
+        pytest.skip("this triton brings no NVIDIA tools")
+    command = [sys.executable, "-c", COMPILE, str(tool), *map(str, numbers)]
     compiled = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"}
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=300, env=compiled
     )
-    assert done.stdout.endswith("IEEE\n"), done.stdout + done.stderr
-    assert "0 bytes spill stores, 0 bytes spill loads" in done.stdout
+    assert done.returncode == 0, done.stderr
+    # What does not fit the registers lies on the stack: a tile would take 64 bytes a thread.
+    assert int(re.search(r" STACK:(\d+) ", done.stdout)[1]) <= 16, done.stdout
+    assert set(re.findall(r"\S+\.f(?:32|64)", done.stdout)) == {"div.rn.f32", "div.rn.f64"}
 
 
 @needs_gpu
