@@ -30,7 +30,7 @@ SHAPES: tuple[Numbers, ...] = (
     (512, 1, 1, 256),
 )
 NUM_LAYERS, NUM_EXPERTS = 58, 256
-NUM_SWAPS = 32
+NUM_SWAPS = 64
 
 
 @dataclass(frozen=True)
