@@ -1,0 +1,105 @@
+"""Two processes in a gloo group, and what each of them does; imported by the children, too."""
+
+import os
+import time
+from datetime import timedelta
+
+import numpy as np
+
+WEIGHT = np.random.default_rng(5).integers(1, 1000, (3, 24))
+NUMBERS = (32, 1, 1, 8)
+TIMEOUT = 2.0
+
+
+def call(weight=WEIGHT, numbers=NUMBERS, **options):
+    from eplb_opt.engines.distributed import rebalance_experts_distributed
+
+    options = {"time_limit": 0.2, "timeout": TIMEOUT} | options
+    return [
+        np.asarray(m).tolist() for m in rebalance_experts_distributed(weight, *numbers, **options)
+    ]
+
+
+def both_call(rank):
+    return call(), call()
+
+
+def each_has_its_own_loads(rank):
+    return call(WEIGHT * (rank + 1) + rank)
+
+
+def with_a_map_in_force(rank):
+    current = np.arange(32)[None, :].repeat(3, axis=0) % 24
+    return call(current=current, time_limit=0.0)
+
+
+def with_tensors(rank):
+    import torch
+
+    return call(torch.from_numpy(WEIGHT))
+
+
+def shapes_differ(rank):
+    return call(WEIGHT[: 3 - rank])
+
+
+def only_one_has_a_map(rank):
+    return call(current=np.full((3, 32), -1) if rank else None)
+
+
+def loads_that_are_none(rank):
+    return call(WEIGHT - 500)
+
+
+def the_other_never_calls(rank):
+    if rank == 0:
+        return call()
+    time.sleep(2.5 * TIMEOUT)
+    return None
+
+
+def the_first_never_calls(rank):
+    if rank == 1:
+        return call(timeout=0.5)
+    time.sleep(2.5 * TIMEOUT)
+    return None
+
+
+def the_other_dies_before(rank):
+    if rank == 1:
+        os._exit(0)
+    return call()
+
+
+def the_first_dies_planning(rank):
+    if rank == 0:
+        from eplb_opt.engines import distributed
+
+        distributed.plan = lambda *a, **k: os._exit(0)
+    return call()
+
+
+def the_other_dies_before_it_confirms(rank):
+    if rank == 1:
+        from eplb_opt.engines import distributed
+
+        distributed._Ranks.confirm = lambda self: os._exit(0)
+    return call()
+
+
+def run(name, rank, file, pipe):
+    """The child: join the group, do as named, and report what came of it."""
+    import torch.distributed
+
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{file}", rank=rank, world_size=2, timeout=timedelta(seconds=30)
+    )
+    began = time.monotonic()
+    try:
+        said = ("returned", globals()[name](rank))
+    except Exception as error:
+        said = (type(error).__name__, str(error))
+    pipe.send((*said, time.monotonic() - began))
+    pipe.close()
+    # After a failure the group is not fit for an orderly end.
+    os._exit(0)
