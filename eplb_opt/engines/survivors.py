@@ -40,25 +40,32 @@ def keep_slots(placed: np.ndarray, old: np.ndarray, num_gpus: int) -> np.ndarray
     rows = (num_layers * num_gpus, num_slots // num_gpus)
     new = placed.reshape(rows)
     before = _fitted(old, num_layers, num_slots).reshape(rows)
-    same = before[:, :, None] == new[:, None, :]
+    stays, is_newcomer = _matched(before, new)
+    # A row has as many holes as newcomers, and masks are read row by row: the i-th meets the i-th.
+    kept = before.astype(np.int64)
+    kept[~stays] = new[is_newcomer]
+    return kept.reshape(num_layers, num_slots)
+
+
+def _matched(before: np.ndarray, new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which old slots keep their expert and which new replicas are newcomers, bool like the rows.
+
+    The work is done on transposed copies: over so few slots a GPU numpy's inner loops are too
+    short, over all GPUs of all layers they are not.
+    """
+    old_ids, new_ids = (np.ascontiguousarray(ids.T, dtype=np.int32) for ids in (before, new))
+    same = old_ids[:, None, :] == new_ids[None, :, :]
     # The second replica of an expert on a GPU survives as the second, not as the first again.
-    same &= _times_before(before)[:, :, None] == _times_before(new)[:, None, :]
-    stays, is_newcomer = same.any(axis=2), ~same.any(axis=1)
-    # A stable sort of booleans lists the holes, and the newcomers, in their order: the i-th
-    # hole takes the i-th newcomer, and as many are there of both.
-    holes = np.argsort(stays, axis=1, kind="stable")
-    newcomers = np.argsort(~is_newcomer, axis=1, kind="stable")
-    source = np.empty_like(holes)
-    np.put_along_axis(source, holes, newcomers, axis=1)
-    source = np.where(stays, same.argmax(axis=2), source)
-    return np.take_along_axis(new, source, axis=1).reshape(num_layers, num_slots)
+    same &= _times_before(old_ids)[:, None, :] == _times_before(new_ids)[None, :, :]
+    return same.any(axis=1).T, ~same.any(axis=0).T
 
 
-def _times_before(experts: np.ndarray) -> np.ndarray:
-    """How often each id stands earlier in its row, like `experts`."""
-    earlier = np.tri(experts.shape[1], k=-1, dtype=bool)
-    equal = experts[:, :, None] == experts[:, None, :]
-    return np.asarray((equal & earlier).sum(axis=2, dtype=np.int32))
+def _times_before(ids: np.ndarray) -> np.ndarray:
+    """How often each id stands earlier in its column, int16 like `ids`."""
+    times = np.zeros(ids.shape, dtype=np.int16)
+    for k in range(1, len(ids)):
+        times[k] = (ids[:k] == ids[k]).sum(axis=0, dtype=np.int16)
+    return times
 
 
 def _fitted(old: np.ndarray, num_layers: int, num_slots: int) -> np.ndarray:
