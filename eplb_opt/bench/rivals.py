@@ -105,6 +105,8 @@ def load_alone(folder: Path, package: str, module: str) -> ModuleType:
     if not path.is_file():
         raise FormatError(f"There is no {path}.")
     parent = "eplb_opt_rival_" + package.replace("/", "_")
+    for name in [m for m in sys.modules if m.startswith(f"{parent}.")]:
+        del sys.modules[name]  # of another folder, perhaps
     stand_in = ModuleType(parent)
     stand_in.__path__ = [str(path.parent)]
     sys.modules[parent] = stand_in
