@@ -18,7 +18,9 @@ class DefaultEplbPolicy(Abstract):
     @classmethod
     def rebalance_experts(cls, weight, num_replicas, num_groups, num_nodes, num_ranks, old):
         assert old.shape == (weight.shape[0], num_replicas)
-        return torch.arange(num_replicas).repeat(len(weight), 1) % weight.shape[1]
+        slots, experts = num_replicas // num_nodes, weight.shape[1] // num_nodes
+        slot = torch.arange(num_replicas)
+        return (slot // slots * experts + slot % slots % experts).repeat(len(weight), 1)
 """
 SGLANG = """
 import torch
