@@ -99,8 +99,8 @@ def place(
     num_slots, num_groups, num_nodes, num_gpus
         As of `Problem`; hierarchical where there are several groups and nodes.
     effort
-        Counted work a layer; None for EPLB_OPT_EFFORT. 0 is the greedy, a millisecond; 10 brings a
-        large model within a few millionths of the optimum in a second or so.
+        Counted work a layer; None for EPLB_OPT_EFFORT. 0 is the greedy, a millisecond or two; 20
+        brings most models within a hundred-thousandth or so of the optimum in some seconds.
 
     Returns
     -------
