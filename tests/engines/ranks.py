@@ -1,4 +1,4 @@
-"""Two processes in a gloo group, and what each of them does; imported by the children, too."""
+"""Processes in a gloo group, and what each of them does; imported by the children, too."""
 
 import os
 import time
@@ -95,6 +95,14 @@ def the_other_dies_before_it_confirms(rank):
     return call()
 
 
+def the_last_of_three_dies_before_it_confirms(rank):
+    if rank == 2:
+        from eplb_opt.engines import distributed
+
+        distributed._Ranks.confirm = lambda self: os._exit(0)
+    return call(timeout=2 * IMPATIENT)
+
+
 def outcome(name, rank):
     """What came of it, the answer or the error's text, and the seconds it took."""
     began = time.monotonic()
@@ -105,12 +113,16 @@ def outcome(name, rank):
     return *said, time.monotonic() - began
 
 
-def run(name, rank, file, pipe):
+def run(name, rank, size, file, pipe):
     """The child: join the group, do as named, and report what came of it."""
     import torch.distributed
 
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{file}", rank=rank, world_size=2, timeout=timedelta(seconds=30)
+        "gloo",
+        init_method=f"file://{file}",
+        rank=rank,
+        world_size=size,
+        timeout=timedelta(seconds=30),
     )
     pipe.send(outcome(name, rank))
     pipe.close()

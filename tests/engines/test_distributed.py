@@ -1,4 +1,4 @@
-"""Two gloo processes: one plan for both, or the old map for both."""
+"""Gloo processes: one plan for all, or the old map for all."""
 
 import multiprocessing
 
@@ -19,16 +19,16 @@ pytestmark = pytest.mark.skipif(
 PATIENCE = 120
 
 
-def together(name, folder):
-    """What both ranks report; None for one that died."""
+def together(name, folder, size=2):
+    """What the ranks report; None for one that died."""
     known = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
     # One process imports torch, the children are its copies.
     context.set_forkserver_preload(["tests.engines.ranks", "eplb_opt.engines.distributed", "torch"])
     children = []
-    for rank in range(2):
+    for rank in range(size):
         ours, theirs = context.Pipe(duplex=False)
-        arguments = (name, rank, folder / "meeting", theirs)
+        arguments = (name, rank, size, folder / "meeting", theirs)
         child = context.Process(target=ranks.run, args=arguments, daemon=True)
         child.start()
         theirs.close()  # else the end of a dead child's pipe would never be seen
@@ -99,6 +99,11 @@ def test_a_rank_that_dies_or_never_calls_leaves_the_old_map(tmp_path, name, surv
     assert kind == "RebalanceError", text
     assert "the old map stays in force" in text
     assert seconds < 2 * ranks.PATIENT
+
+
+def test_all_that_are_left_keep_the_old_map(tmp_path):
+    reports = together("the_last_of_three_dies_before_it_confirms", tmp_path, size=3)
+    assert [r and r[0] for r in reports] == ["RebalanceError", "RebalanceError", None]
 
 
 def test_a_call_without_a_group_is_refused():
