@@ -22,6 +22,7 @@ from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
 from eplb_opt.plan import MAX_ID, Plan
 from eplb_opt.problem import Problem
+from eplb_opt.scoring import largest_gpu_loads
 
 #: The largest GPU loads, summed over layers, have to fall by this part, or nothing is moved. The
 #: engine's own policies ask for as much.
@@ -94,8 +95,7 @@ def fold(placed: np.ndarray, slot_load: np.ndarray) -> np.ndarray:
 
 def _largest(problem: Problem, placed: np.ndarray) -> list[Fraction]:
     """The largest device load of each layer, in the caller's unit."""
-    plan = Plan(placed, problem.num_gpus, problem.num_experts)
-    loads = plan.largest_gpu_loads(problem)
+    loads = largest_gpu_loads(problem.load, placed, problem.num_gpus)
     return [load * problem.unit(layer_idx) for layer_idx, load in enumerate(loads)]
 
 
