@@ -25,11 +25,12 @@ FLOORS = [
     {"lost"},
     {"evaluation", "incumbents", "models", "search", "io", "portfolio"},
     {"steps", "warmup"},
-    {"planner", "report", "bench", "plots"},
+    {"planner"},
     {"engines"},
+    {"report", "bench", "plots"},
     {"__init__", "cli", "__main__"},
 ]
-SEES_HEURISTICS = {"planner", "search", "bench", "warmup"}
+SEES_HEURISTICS = {"planner", "search", "bench", "warmup", "engines"}
 
 
 def room(path):
