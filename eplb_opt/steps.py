@@ -104,8 +104,11 @@ def pairs_step() -> Step:
             return Outcome(postponed=True)
         return _outcome("k2", answer)
 
-    # Short turns: all layers get a first one before any gets many.
-    return Step("pairs", run, share=0.2, min_seconds=0.02, max_seconds=4.0, max_attempts=60)
+    # Short turns: all layers get a first one before any gets many. Hardly anything is left to the
+    # steps after it, so these wait for the end of its first turns.
+    return Step(
+        "pairs", run, share=0.2, min_seconds=0.03, max_seconds=4.0, turns=12, max_attempts=60
+    )
 
 
 def _deadline_with_solvers(task: Task) -> Deadline | None:

@@ -31,6 +31,9 @@ from eplb_opt.solvers import load_solvers, solvers_are_loaded
 if TYPE_CHECKING:
     from eplb_opt.problem import Problem
 
+#: An ascent goes through the table so many times as fast as a linear program is set up.
+COMPILED_SPEED = 50
+
 __all__ = ["PairsLayer", "PairsModel", "PairsParams"]
 
 
@@ -164,6 +167,8 @@ class PairsLayer:
         if num_cells > self.params.max_cells:
             return f"{num_cells} cells, more than {self.params.max_cells}"
         seconds = num_cells * self.params.seconds_per_cell
+        if self.is_compiled:
+            seconds /= COMPILED_SPEED
         if budget.seconds < seconds:
             return f"{num_cells} cells take about {seconds:.2f} s, more than is left"
         return ""
