@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 #: Units of effort, about a millisecond each, for a linear program.
 UNITS_PER_LP = 10
-#: Units of effort for an ascent of prices.
-UNITS_PER_ASCENT = 1
+#: Ascents of prices for a unit of effort.
+ASCENTS_PER_UNIT = 4
 #: Moves of replicas for a unit of effort.
 MOVES_PER_UNIT = 6
 #: Units of effort for one unit of CP-SAT's deterministic time, about a second.
@@ -41,9 +41,9 @@ class Budget:
         """Count a linear program."""
         self.spent += UNITS_PER_LP
 
-    def spend_ascent(self) -> None:
-        """Count an ascent of prices."""
-        self.spent += UNITS_PER_ASCENT
+    def spend_ascents(self, number: int) -> None:
+        """Count ascents of prices."""
+        self.spent += ceil(number / ASCENTS_PER_UNIT)
 
     def spend_moves(self, moves: int) -> None:
         """Count moves of replicas."""

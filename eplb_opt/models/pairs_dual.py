@@ -8,15 +8,10 @@ conditioned than the prices themselves: a hundred steps come close to the linear
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
-from eplb_opt.models.pairs_lp import DIGITS, LpSolution, Proof
+from eplb_opt.models.pairs_lp import DIGITS
 from eplb_opt.search.jit import jit
-
-if TYPE_CHECKING:
-    from eplb_opt.models.pairs_options import Options
 
 #: Steps without a better bound after which the length of a step shrinks, and by how much.
 STALL_STEPS = 15
@@ -25,8 +20,6 @@ SHRINK = 0.65
 LEAST_LENGTH = 0.02
 #: Aims so many replicas above what is to be proven, so that the last steps do not creep.
 OVERSHOOT = 0.3
-#: What the bound has to pass the slots by, for the prices' rounding.
-MARGIN = 1e-4
 #: No price of a replica is worth more than this; it keeps the sums in int64.
 MAX_TOTAL_PRICE = 2.0**10
 
@@ -243,50 +236,3 @@ def replicas_proven(first, count, change, rank, least, need, price, excess):  # 
             excess[o] -= best
         value += best
     return value
-
-
-def solve_dual(
-    options: Options, running: np.ndarray, slots: int, steps: int, most_first: int
-) -> LpSolution:
-    """Prices of all rows by ascent, and what they prove.
-
-    Parameters
-    ----------
-    running
-        float64 [num_rows + 1], where the ascent begins: running sums of prices, 0 first.
-    slots
-        A bound above these is enough.
-    steps
-        Of the ascent, at most.
-    most_first
-        The ascent looks at so many of an expert's options, the proof at all.
-    """
-    num_rows = len(options.threshold)
-    first = np.append(options.first, len(options))
-    least, need = needs_of_rows(first, options.change, options.rank, num_rows)
-    columns: Any = (options.count, options.change, options.rank)
-    if len(options) == len(options.first):
-        running, weight = running * 0, np.ones(len(options))
-        price = _price_of_fixed(options, need, slots)
-    else:
-        last = np.minimum(first[:-1] + most_first, first[1:])
-        cuts = cuts_of_rows(first, last, options.change, options.rank, least, need)
-        running, weight = running.copy(), np.empty(len(options))
-        ascend(first, last, *columns, cuts, running, slots + MARGIN, steps, weight)
-        price = np.round(np.diff(running) * DIGITS).astype(np.int64)
-    price[need <= 0] = 0
-    excess = np.empty(len(options), dtype=np.int64)
-    value = replicas_proven(first, *columns, least, need, price, excess)
-    weight /= weight[: first[1]].sum()
-    return LpSolution(weight, price, Proof(value, excess), running)
-
-
-def _price_of_fixed(options: Options, need: np.ndarray, slots: int) -> np.ndarray:
-    """Where no expert has a choice, the row that is violated most tells all.
-
-    With one option each the options' own changes are the least ones, and the rest need.
-    """
-    price = np.zeros(len(need), dtype=np.int64)
-    if need.size and need.max() > 0:
-        price[need.argmax()] = (slots + 1) * DIGITS
-    return price

@@ -89,7 +89,7 @@ def prove(options: Options, rows: Rows, multiplier: np.ndarray) -> Proof:
 
 @dataclass(frozen=True, eq=False)
 class LpSolution:
-    """A solved linear program, or what an ascent came to.
+    """A solved linear program.
 
     Parameters
     ----------
@@ -99,14 +99,11 @@ class LpSolution:
         int64 [num_rows], row prices in 1 / DIGITS, never negative.
     proof
         What they prove over all options.
-    running
-        float64 [num_rows + 1], the prices' running sums where an ascent ended; else None.
     """
 
     weight: np.ndarray
     multiplier: np.ndarray
     proof: Proof
-    running: np.ndarray | None = None
 
 
 def solve_lp(

@@ -13,13 +13,12 @@ class PairsParams:
     ----------
     compiled
         Use numba where it is there.
-    coarse
-        A first pass asks the roots of levels until the level that they leave open is this close
-        to the one that they close, relative to it.
+    first_pass
+        Pairs (coarse, aim). The roots of levels are asked until the level that they leave open is
+        so close to the one that they close, relative to it; then counts are searched that reach
+        this share of the way from the bound to the incumbent.
     first_moves
-        Of the search on counts, in the first pass, for each level that it aims at.
-    aims
-        The levels it aims at: shares of the way from the bound to the incumbent.
+        Of each of those searches.
     near_excess
         CP-SAT first looks among the options that cost at most this much more than the cheapest,
         in replicas.
@@ -46,17 +45,16 @@ class PairsParams:
     """
 
     compiled: bool = True
-    coarse: float = 2e-3
-    first_moves: int = 60
-    aims: tuple[float, ...] = (0.5, 0.25, 0.1)
+    first_pass: tuple[tuple[float, float], ...] = ((1e-2, 0.3), (3e-3, 0.5), (3e-3, 0.2))
+    first_moves: int = 20
     near_excess: float = 0.1
     near_time: float = 1.0
     rest_time: float = 2.0
     cpsat_seconds: float = 0.2
-    first_nodes: int = 200
-    max_nodes: int = 1200
-    certify_nodes: int = 2400
-    lp_nodes: int = 20
+    first_nodes: int = 40
+    max_nodes: int = 1000
+    certify_nodes: int = 300
+    lp_nodes: int = 8
     narrow: float = 2e-3
     max_cells: int = 20_000_000
     seconds_per_cell: float = 5e-8

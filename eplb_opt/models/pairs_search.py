@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.certificates.certificate import Certificate
-from eplb_opt.models.pairs_counts import FLOAT_DOUBT, exact_value, fill
+from eplb_opt.models.pairs_counts import exact_value, fill
 from eplb_opt.models.pairs_cpsat import find_counts
 from eplb_opt.models.pairs_lp import DIGITS
 from eplb_opt.models.pairs_options import Layer, fewest, most_big
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from eplb_opt.models.pairs_budget import Budget
     from eplb_opt.models.pairs_options import Options
     from eplb_opt.models.pairs_trace import Trace
+    from eplb_opt.models.pairs_tree_compiled import CompiledTree
+
+    AnyTree = Tree | CompiledTree
 
 
 @dataclass(eq=False)
@@ -66,13 +69,13 @@ class Search:
     upper: Fraction = field(init=False)
     low: int = field(init=False)
     _proof: tuple[int, Trace] | None = None
-    _uncertified: Tree | None = None
+    _uncertified: AnyTree | None = None
     _open_levels: list[int] = field(default_factory=list)
     _patience: int = 1
-    _trees: dict[int, Tree] = field(default_factory=dict)
+    _trees: dict[int, AnyTree] = field(default_factory=dict)
     _hint: tuple[np.ndarray, np.ndarray] | None = None
     _swept_to: int | None = None
-    _num_aims: int = 0
+    _passed: int = 0
     _asked: int = 0
     _question: tuple[int, int] | None = None
 
@@ -143,23 +146,29 @@ class Search:
         return "the bounds meet"
 
     def _first_pass(self) -> None:
-        """A bound from the roots of some levels, then counts that come close to it."""
-        while not (self.is_done or self.budget.is_spent):
-            top = min(self._swept_to or self.goal, self.goal)
-            if top - self.low <= self.params.coarse * top:
-                break
-            tree = self._tree_at((self.low + top + 1) // 2)
-            answer = tree.search(1)
-            self._hint = tree.prices or self._hint
-            if self._keep_proof(tree, answer) is False:
-                self.low = tree.level
-            elif not answer:
-                self._swept_to = tree.level
-        while self._num_aims < len(self.params.aims):
+        """A bound from the roots of some levels, and counts that come close to it, by turns."""
+        while self._passed < len(self.params.first_pass):
+            coarse, aim = self.params.first_pass[self._passed]
+            while not (self.is_done or self.budget.is_spent) and self._sweep(coarse):
+                pass
             if self.is_done or self.budget.is_spent:
                 return
-            self._move(self.params.aims[self._num_aims], self.params.first_moves)
-            self._num_aims += 1
+            self._move(aim, self.params.first_moves)
+            self._passed += 1
+
+    def _sweep(self, coarse: float) -> bool:
+        """Ask the root halfway between what is closed and what is open; whether there was need."""
+        top = min(self._swept_to or self.goal, self.goal)
+        if top - self.low <= coarse * top:
+            return False
+        tree = self._tree_at((self.low + top + 1) // 2)
+        answer = tree.search(1)
+        self._hint = getattr(tree, "prices", None) or self._hint
+        if self._keep_proof(tree, answer) is False:
+            self.low = tree.level
+        elif not answer:
+            self._swept_to = tree.level
+        return True
 
     def _move(self, aim: float, moves: int) -> None:
         """Search on counts from the incumbent's, aiming at a level below it."""
@@ -207,20 +216,26 @@ class Search:
             return goal
         return (low + goal + 1) // 2
 
-    def _tree_at(self, level: int) -> Tree:
+    def _tree_at(self, level: int) -> AnyTree:
         """The level's tree, as far as it got."""
         self._trees = {at: tree for at, tree in self._trees.items() if self.low < at <= self.goal}
         if level not in self._trees:
-            offer = partial(self._offer, level=level)
-            self._trees[level] = Tree(
-                self.layer, level, self.budget, offer, self.is_compiled, self._hint
-            )
+            self._trees[level] = self._plant(level)
         return self._trees[level]
 
-    def _steps(self) -> tuple[Callable[[Tree], bool | None], ...]:
+    def _plant(self, level: int) -> AnyTree:
+        offer = partial(self._offer, level=level)
+        if not self.is_compiled:
+            return Tree(self.layer, level, self.budget, offer)
+        from eplb_opt.models.pairs_tree_compiled import CompiledTree
+
+        worth = float(self.upper)
+        return CompiledTree(self.layer, level, self.budget, offer, worth, self._hint)
+
+    def _steps(self) -> tuple[Callable[[AnyTree], bool | None], ...]:
         """What is tried on a level, one after the other."""
         if self.with_solvers:
-            return self._root, self._twigs, self._near, self._tree, self._rest
+            return self._root, self._twigs, self._near, self._rest, self._tree
         return self._root, self._twigs, self._tree
 
     def _note(self, level: int, number: int, answer: bool | None) -> None:
@@ -238,17 +253,17 @@ class Search:
         """A limit of nodes, as the relaxation and the patience allow."""
         return self._patience * (nodes if self.is_compiled else max(nodes // self.params.lp_nodes, 1))
 
-    def _root(self, tree: Tree) -> bool | None:
+    def _root(self, tree: AnyTree) -> bool | None:
         return self._keep_proof(tree, tree.search(1))
 
-    def _twigs(self, tree: Tree) -> bool | None:
+    def _twigs(self, tree: AnyTree) -> bool | None:
         """A few nodes: where they do, the level gets its certificate at once."""
         return self._keep_proof(tree, tree.search(self._nodes(self.params.first_nodes)))
 
-    def _tree(self, tree: Tree) -> bool | None:
+    def _tree(self, tree: AnyTree) -> bool | None:
         return self._keep_proof(tree, tree.search(self._nodes(self.params.max_nodes)))
 
-    def _near(self, tree: Tree) -> bool | None:
+    def _near(self, tree: AnyTree) -> bool | None:
         """CP-SAT among the options that the root's prices like; finds counts, proves nothing."""
         root = tree.root
         if root is None or root.excess is None or root.weight is None:
@@ -260,7 +275,7 @@ class Search:
         found = self._ask_cpsat(near.options, self.params.near_time)
         return True if isinstance(found, np.ndarray) and tree.reaches(found) else None
 
-    def _rest(self, tree: Tree) -> bool | None:
+    def _rest(self, tree: AnyTree) -> bool | None:
         """CP-SAT decides among all that the root left: proven, but without a certificate."""
         if tree.root is None or self._is_late():
             return None
@@ -278,7 +293,7 @@ class Search:
         limit = seconds * self._patience
         return find_counts(options, self.layer.num_slots, self.budget, limit, self.seed)
 
-    def _keep_proof(self, tree: Tree, answer: bool | None) -> bool | None:
+    def _keep_proof(self, tree: AnyTree, answer: bool | None) -> bool | None:
         if answer is False:
             self._proof = tree.level, tree.trace
         return answer
@@ -286,32 +301,14 @@ class Search:
     def _offer(self, counts: np.ndarray, level: int) -> bool:
         """Keep counts that improve; whether they reach the level within the slots."""
         num_slots = self.layer.num_slots
-        if self.is_compiled:
-            counts = self._refilled(counts)
-            if self._rough_value(counts) > float(self.upper) * (1 + FLOAT_DOUBT):
-                return False
-        elif counts.sum() > num_slots:
+        if counts.sum() > num_slots:
             return False
-        else:
+        if counts.sum() < num_slots:
             counts = fill(self.load, counts, num_slots)
         value = exact_value(self.load, counts)
         if value < self.upper:
             self.upper, self.counts = value, counts
         return value * self.layer.scale < level + 1
-
-    def _refilled(self, counts: np.ndarray) -> np.ndarray:
-        from eplb_opt.models.pairs_moves import refill
-
-        counts = counts.copy()
-        refill(self.load.astype(float), counts, self.layer.num_slots)
-        return counts
-
-    def _rough_value(self, counts: np.ndarray) -> float:
-        from eplb_opt.models.pairs_moves import rate
-
-        load = self.load.astype(float)
-        row = np.empty(self.layer.num_slots)
-        return float(rate(load, counts, np.argsort(load / counts), -1, -1, 0.0, row)[1])
 
     def certificate(self) -> Certificate | None:
         """What re-proves the highest level that a tree closed; None where none did."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.models.pairs_lp import DIGITS, LpSolution, solve_lp, tightened
+from eplb_opt.models.pairs_lp import DIGITS, solve_lp, tightened
 from eplb_opt.models.pairs_options import chosen_counts, list_options
 from eplb_opt.models.pairs_trace import Trace
 
@@ -15,20 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eplb_opt.models.pairs_budget import Budget
+    from eplb_opt.models.pairs_lp import LpSolution
     from eplb_opt.models.pairs_options import Layer, Options
 
 #: Weights this close to 0 or 1 are whole.
 WHOLE = 1e-6
 #: What an expert's options have to differ by to count as undecided.
 UNDECIDED = 1e-3
-#: Linear programs, or ascents, of a node.
+#: Linear programs of a node.
 MAX_ROUNDS = 8
 #: Share of its options that a round has to strike off to be worth another.
 LEAST_STRUCK = 0.03
-#: Steps of an ascent: of the root's first, of its others, and of the other nodes'.
-ROOT_STEPS, LATER_STEPS, NODE_STEPS = 200, 100, 60
-#: The root's first ascent looks at so many counts of an expert: few others are ever chosen.
-ROOT_OPTIONS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +39,13 @@ class Node:
     active
         bool [num_options], the columns to begin with.
     weight, excess
-        [num_options], of the last linear program or ascent; None before the first.
-    running
-        float64 [num_rows + 1], where an ascent begins; not used by linear programs.
+        [num_options], of the last linear program; None before the first.
     """
 
     options: Options
     active: np.ndarray
     weight: np.ndarray | None = None
     excess: np.ndarray | None = None
-    running: np.ndarray | None = None
 
     def keep(self, mask: np.ndarray) -> Node | None:
         """The node with the options under the mask; None when an expert has none left."""
@@ -61,7 +55,7 @@ class Node:
         active = self.active[mask]
         active[options.first] = True  # at least one an expert
         weight, excess = (v if v is None else v[mask] for v in (self.weight, self.excess))
-        return Node(options, active, weight, excess, self.running)
+        return Node(options, active, weight, excess)
 
 
 @dataclass(eq=False)
@@ -76,28 +70,19 @@ class Tree:
         Of time and work.
     reaches
         Called with the counts that solutions suggest; whether they are of at most the level.
-    is_compiled
-        Whether nodes are bounded by compiled ascents, which takes numba, or by linear programs.
-    hint
-        Running sums of prices at another level: thresholds relative to it, and the sums.
 
     Attributes
     ----------
     root
         What the root's programs left; CP-SAT takes it from there.
-    prices
-        The running sums of prices of the last ascent, as `hint` takes them.
     """
 
     layer: Layer
     level: int
     budget: Budget
     reaches: Callable[[np.ndarray], bool]
-    is_compiled: bool = False
-    hint: tuple[np.ndarray, np.ndarray] | None = None
     trace: Trace = field(default_factory=Trace)
     root: Node | None = None
-    prices: tuple[np.ndarray, np.ndarray] | None = None
     _stack: list[Node] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -105,8 +90,7 @@ class Tree:
         if options is None:
             self.trace.open_node()  # the fewest replicas exceed the slots: closed by itself
         else:
-            running = _first_running(options, self.level, self.hint)
-            self._stack.append(Node(options, _first_active(options), running=running))
+            self._stack.append(Node(options, _first_active(options)))
 
     def search(self, max_nodes: int) -> bool | None:
         """True when counts of at most the level were found, False when there are none.
@@ -137,9 +121,9 @@ class Tree:
 
         Striking options off lowers the needs of the rows, which tightens them: so several rounds.
         """
-        for number in range(MAX_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             size = len(node.options)
-            solved = self._round(node_idx, node, number)
+            solved = self._round(node_idx, node)
             if solved is None:
                 return None, None
             if solved.proof.value > self.layer.num_slots * DIGITS:
@@ -147,9 +131,7 @@ class Tree:
             if self.reaches(chosen_counts(node.options, solved.weight)):
                 return True, node
             room = self.layer.num_slots * DIGITS - solved.proof.value
-            solved_node = Node(
-                node.options, node.active, solved.weight, solved.proof.excess, solved.running
-            )
+            solved_node = Node(node.options, node.active, solved.weight, solved.proof.excess)
             left = solved_node.keep(solved.proof.excess <= room)
             if left is None:  # cannot be: an expert's cheapest option has no excess
                 return None, None
@@ -158,30 +140,13 @@ class Tree:
                 break
         return False, node
 
-    def _round(self, node_idx: int, node: Node, number: int) -> LpSolution | None:
-        if self.is_compiled:
-            return self._ascent(node_idx, node, number)
+    def _round(self, node_idx: int, node: Node) -> LpSolution | None:
         options = node.options
         rows = tightened(options, np.arange(len(options.threshold)))
         solved = solve_lp(options, rows, node.active, self.layer.num_slots, self.budget)
         if solved is not None:
             threshold = options.threshold[rows.threshold_idx]
             self.trace.add_round(node_idx, threshold, solved.multiplier)
-        return solved
-
-    def _ascent(self, node_idx: int, node: Node, number: int) -> LpSolution:
-        from eplb_opt.models.pairs_dual import solve_dual
-
-        is_first = node_idx == 0 and number == 0
-        steps = ROOT_STEPS if is_first else LATER_STEPS if node_idx == 0 else NODE_STEPS
-        running = np.zeros(1) if node.running is None else node.running
-        limit = ROOT_OPTIONS if is_first else len(node.options)
-        solved = solve_dual(node.options, running, self.layer.num_slots, steps, limit)
-        self.budget.spend_ascent()
-        self.trace.add_round(node_idx, node.options.threshold, solved.multiplier)
-        if is_first and solved.running is not None:
-            at = (node.options.threshold / self.level).astype(float)
-            self.prices = at, solved.running[1:]
         return solved
 
     def _branch(self, node_idx: int, node: Node) -> list[Node]:
@@ -232,14 +197,3 @@ def _first_active(options: Options) -> np.ndarray:
     begins = is_small & (np.append(False, ~is_small[:-1]) | (number == 0))
     follows = np.append(False, begins[:-1])
     return np.asarray((number < 2) | begins | follows)
-
-
-def _first_running(
-    options: Options, level: int, hint: tuple[np.ndarray, np.ndarray] | None
-) -> np.ndarray:
-    """Where the root's ascent begins: at another level's prices, where there are any."""
-    running = np.zeros(len(options.threshold) + 1)
-    if hint is not None and hint[0].size:
-        at = (options.threshold / level).astype(float)
-        running[1:] = np.maximum.accumulate(np.interp(at, *hint))
-    return running
