@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.deadline import Deadline
 from eplb_opt.models.answer import ModelAnswer
 from eplb_opt.models.door import worth_of_start
 from eplb_opt.models.pairs_budget import Budget
@@ -29,6 +28,7 @@ from eplb_opt.models.pairs_search import Search
 from eplb_opt.solvers import load_solvers, solvers_are_loaded
 
 if TYPE_CHECKING:
+    from eplb_opt.deadline import Deadline
     from eplb_opt.problem import Problem
 
 #: An ascent goes through the table so many times as fast as a linear program is set up.

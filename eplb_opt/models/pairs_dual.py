@@ -212,7 +212,7 @@ def replicas_proven(first, count, change, rank, least, need, price, excess):  # 
         running[i + 1] = running[i] + price[i]
     used = np.flatnonzero(price)
     small = np.empty(num_rows, np.int64)
-    value = 0
+    value = np.int64(0)
     for e in range(first.shape[0] - 1):
         most = 0
         for o in range(first[e], first[e + 1]):
@@ -222,7 +222,6 @@ def replicas_proven(first, count, change, rank, least, need, price, excess):  # 
             if most - least[e, i] > need[i]:
                 small[num_small] = i
                 num_small += 1
-        best = 1 << 62
         for o in range(first[e], first[e + 1]):
             cost = count[o] * DIGITS - change[o] * running[rank[o]]
             for k in range(num_small):
@@ -231,8 +230,8 @@ def replicas_proven(first, count, change, rank, least, need, price, excess):  # 
                 if over > 0:
                     cost += over * price[i]
             excess[o] = cost
-            best = min(best, cost)
-        for o in range(first[e], first[e + 1]):
-            excess[o] -= best
-        value += best
+        own = excess[first[e] : first[e + 1]]
+        least_cost = own.min()
+        own -= least_cost
+        value += least_cost
     return value

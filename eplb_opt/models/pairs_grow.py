@@ -13,8 +13,8 @@ from eplb_opt.models.pairs_lp import DIGITS
 from eplb_opt.models.pairs_moves import rate, refill
 from eplb_opt.search.jit import jit
 
-#: Ascents of a node.
-MAX_ROUNDS = 8
+#: Ascents of a node, and of the root: its children go on where it stops.
+MAX_ROUNDS, ROOT_ROUNDS = 8, 3
 #: Share of its options that a round has to strike off to be worth another.
 LEAST_STRUCK = 0.03
 #: Steps of an ascent: of the root's, and of the other nodes'.
@@ -155,12 +155,13 @@ def work(columns, mask, running, load, best_counts, best, slots, steps, rounds, 
     What is known; the best value; prices of each round; the expert and count to branch on.
     """
     all_first, all_count, all_change, all_rank, num_rows = columns
-    prices = np.zeros((rounds, num_rows), np.int64)
+    prices = np.zeros((rounds + 1, num_rows), np.int64)
     kept = np.empty(all_count.shape[0], np.int64)
     at, first = compact(mask, all_first, kept)
     number, verdict = 0, OPEN
     shares = np.empty(0)
-    while number < rounds:
+    # Once no expert has a choice left, one more round tells.
+    while number < rounds or (number == rounds and at.shape[0] == load.shape[0]):
         size = at.shape[0]
         count, change, rank = all_count[at], all_change[at], all_rank[at]
         least, need = needs_of_rows(first, change, rank, num_rows)
@@ -182,22 +183,27 @@ def work(columns, mask, running, load, best_counts, best, slots, steps, rounds, 
             if costs[k] > room:
                 mask[at[k]] = False
         at, first = compact(mask, all_first, kept)
-        if at.shape[0] >= size * (1 - LEAST_STRUCK):
+        if at.shape[0] >= size * (1 - LEAST_STRUCK) and at.shape[0] > load.shape[0]:
+            break
+        if size == load.shape[0]:
             break
     expert, split = -1, -1
     if verdict == OPEN:
-        if at.shape[0] == all_first.shape[0] - 1:
-            at_most = all_count[at].sum()
-            verdict = STUCK if number == rounds or at_most <= slots else OPEN
-        if at.shape[0] > all_first.shape[0] - 1:
-            expert, split = branch_on(weight[at], first, all_count[at], all_change[at], all_rank[at])
-        else:
+        if at.shape[0] > load.shape[0]:
+            expert, split = branch_on(
+                weight[at], first, all_count[at], all_change[at], all_rank[at]
+            )
+        else:  # these very counts fit, even where float64 sees nothing better in them
             verdict = STUCK
+            best_counts[:] = all_count[at]
+            refill(load, best_counts, slots)
     return verdict, best, prices[:number], expert, split
 
 
 @jit
-def grow(columns, masks, runnings, top, load, best_counts, best, slots, nodes, root, weight, excess):  # type: ignore[no-untyped-def]
+def grow(  # type: ignore[no-untyped-def]
+    columns, masks, runnings, top, load, best_counts, best, slots, nodes, root, weight, excess
+):
     """Work on waiting nodes, the last one first.
 
     Parameters
@@ -213,16 +219,19 @@ def grow(columns, masks, runnings, top, load, best_counts, best, slots, nodes, r
 
     Returns
     -------
-    How many wait now, negative where a node is stuck; the best value; and of each node its number
-    of rounds, the expert and count that it branches on or -1; and the prices of all rounds.
+    How many wait now, negative where a node without choice is open: its counts are the best then;
+    the best value; of each node its number of rounds, and the expert and count that it branches on
+    or -1; the prices of all rounds.
     """
     num_rows = columns[4]
     log = np.full((nodes, 3), -1, np.int64)
-    prices = np.zeros((nodes * MAX_ROUNDS, num_rows), np.int64)
+    prices = np.zeros((nodes * (MAX_ROUNDS + 1), num_rows), np.int64)
     done = num_rounds = 0
     while done < nodes and 0 < top < masks.shape[0]:
         top -= 1
-        steps = ROOT_STEPS if root and done == 0 else NODE_STEPS
+        steps, rounds = NODE_STEPS, MAX_ROUNDS
+        if root and done == 0:
+            steps, rounds = ROOT_STEPS, ROOT_ROUNDS
         before = best
         verdict, best, own, expert, split = work(
             columns,
@@ -233,7 +242,7 @@ def grow(columns, masks, runnings, top, load, best_counts, best, slots, nodes, r
             best,
             slots,
             steps,
-            MAX_ROUNDS,
+            rounds,
             weight,
             excess,
         )

@@ -62,7 +62,7 @@ class Search:
     counts: np.ndarray
     known_bound: Fraction
     budget: Budget
-    params: PairsParams = PairsParams()
+    params: PairsParams = field(default_factory=PairsParams)
     seed: int = 0
     is_compiled: bool = False
     with_solvers: bool = True
@@ -136,14 +136,19 @@ class Search:
                 return "the budget is spent"
             level, number = self._question or (self._next_level(), 0)
             self._question = (level, number)
-            answer = self._steps()[number](self._tree_at(level))
-            if answer is None and self.budget.is_spent:
+            step = self._steps()[number]
+            answer = step(self._tree_at(level))
+            if answer is None and self._pauses(step):
                 return "the budget is spent"
             self._note(level, number, answer)
             if answer and self.goal >= level:
                 return "stopped: counts that reach a level are worth more"  # a bug, not a loop
         self._certify()
         return "the bounds meet"
+
+    def _pauses(self, step: Callable[[AnyTree], bool | None]) -> bool:
+        """Whether the next turn goes on with this step: a tree can, CP-SAT cannot."""
+        return self.budget.is_spent and step not in (self._near, self._rest)
 
     def _first_pass(self) -> None:
         """A bound from the roots of some levels, and counts that come close to it, by turns."""
@@ -251,7 +256,9 @@ class Search:
 
     def _nodes(self, nodes: int) -> int:
         """A limit of nodes, as the relaxation and the patience allow."""
-        return self._patience * (nodes if self.is_compiled else max(nodes // self.params.lp_nodes, 1))
+        return self._patience * (
+            nodes if self.is_compiled else max(nodes // self.params.lp_nodes, 1)
+        )
 
     def _root(self, tree: AnyTree) -> bool | None:
         return self._keep_proof(tree, tree.search(1))
@@ -287,7 +294,8 @@ class Search:
         return found
 
     def _is_late(self) -> bool:
-        return self.budget.is_spent or self.budget.seconds < self.params.cpsat_seconds
+        left = min(self.budget.seconds, self.budget.cpsat_time)
+        return self.budget.is_spent or left < self.params.cpsat_seconds
 
     def _ask_cpsat(self, options: Options, seconds: float) -> np.ndarray | bool | None:
         limit = seconds * self._patience

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from eplb_opt.models.pairs_budget import Budget
-    from eplb_opt.models.pairs_options import Layer, Options
+    from eplb_opt.models.pairs_options import Layer
 
 #: Nodes between two looks at the clock.
 NODES_AT_ONCE = 16
@@ -125,7 +125,7 @@ class CompiledTree:
         self._record(log, prices)
         if is_root:
             self._keep_root(weight, excess)
-        if best < self.best:
+        if best < self.best or self._top < 0:
             self.best = best
             return self.reaches(counts)
         return False
