@@ -218,9 +218,9 @@ def replicas_proven(first, count, change, rank, least, need, price, excess):  # 
         for o in range(first[e], first[e + 1]):
             most = max(most, change[o])
         num_small = 0
-        for i in used:
-            if most - least[e, i] > need[i]:
-                small[num_small] = i
+        for row in used:
+            if most - least[e, row] > need[row]:
+                small[num_small] = row
                 num_small += 1
         for o in range(first[e], first[e + 1]):
             cost = count[o] * DIGITS - change[o] * running[rank[o]]

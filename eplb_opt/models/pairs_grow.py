@@ -14,7 +14,7 @@ from eplb_opt.models.pairs_moves import rate, refill
 from eplb_opt.search.jit import jit
 
 #: Ascents of a node, and of the root: its children go on where it stops.
-MAX_ROUNDS, ROOT_ROUNDS = 8, 3
+MAX_ROUNDS, ROOT_ROUNDS = 8, 6
 #: Share of its options that a round has to strike off to be worth another.
 LEAST_STRUCK = 0.03
 #: Steps of an ascent: of the root's, and of the other nodes'.

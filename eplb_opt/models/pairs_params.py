@@ -51,7 +51,7 @@ class PairsParams:
     near_time: float = 1.0
     rest_time: float = 2.0
     cpsat_seconds: float = 0.2
-    first_nodes: int = 40
+    first_nodes: int = 60
     max_nodes: int = 1000
     certify_nodes: int = 300
     lp_nodes: int = 8
