@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     AnyTree = Tree | CompiledTree
 
 
+#: Turns in a row that may end within the same question to CP-SAT.
+MAX_CUTS = 4
+
+
 @dataclass(eq=False)
 class Search:
     """The bisection on one list of loads; a node of a hierarchical problem can be one.
@@ -78,6 +82,7 @@ class Search:
     _passed: int = 0
     _asked: int = 0
     _question: tuple[int, int] | None = None
+    _cuts: int = 0
 
     def __post_init__(self) -> None:
         num_slots = int(self.counts.sum())
@@ -129,6 +134,7 @@ class Search:
 
     def run(self) -> str:
         """Bisect until the bounds meet or the budget is spent; returns why it stopped."""
+        is_fresh = self._question is not None
         if self.is_compiled:
             self._first_pass()
         while not self.is_done:
@@ -137,18 +143,39 @@ class Search:
             level, number = self._question or (self._next_level(), 0)
             self._question = (level, number)
             step = self._steps()[number]
+            if self._is_too_late_for(step, is_fresh):
+                return "the budget is spent"
             answer = step(self._tree_at(level))
             if answer is None and self._pauses(step):
                 return "the budget is spent"
             self._note(level, number, answer)
+            is_fresh = False
             if answer and self.goal >= level:
                 return "stopped: counts that reach a level are worth more"  # a bug, not a loop
         self._certify()
         return "the bounds meet"
 
+    def _is_too_late_for(self, step: Callable[[AnyTree], bool | None], is_fresh: bool) -> bool:
+        """Whether CP-SAT, which cannot go on where it stopped, had better wait for a turn."""
+        if step not in (self._near, self._rest):
+            return False
+        if is_fresh:
+            left = min(self.budget.seconds, self.budget.cpsat_time)
+            return left < self.params.cpsat_seconds
+        wanted = self.params.near_time if step == self._near else self.params.rest_time
+        return self.budget.seconds < wanted * self._patience
+
     def _pauses(self, step: Callable[[AnyTree], bool | None]) -> bool:
-        """Whether the next turn goes on with this step: a tree can, CP-SAT cannot."""
-        return self.budget.is_spent and step not in (self._near, self._rest)
+        """Whether the next turn is to go on with this step.
+
+        A tree goes on where it stopped. CP-SAT begins anew, but turns get longer.
+        """
+        if not self.budget.is_spent:
+            return False
+        if step in (self._near, self._rest):
+            self._cuts += 1
+            return self._cuts % MAX_CUTS != 0
+        return True
 
     def _first_pass(self) -> None:
         """A bound from the roots of some levels, and counts that come close to it, by turns."""
@@ -277,14 +304,14 @@ class Search:
             return None
         liked = (root.excess <= self.params.near_excess * DIGITS) | (root.weight > 0)
         near = root.keep(liked)
-        if near is None or self._is_late():
+        if near is None or self.budget.is_spent:
             return None
         found = self._ask_cpsat(near.options, self.params.near_time)
         return True if isinstance(found, np.ndarray) and tree.reaches(found) else None
 
     def _rest(self, tree: AnyTree) -> bool | None:
         """CP-SAT decides among all that the root left: proven, but without a certificate."""
-        if tree.root is None or self._is_late():
+        if tree.root is None or self.budget.is_spent:
             return None
         found = self._ask_cpsat(tree.root.options, self.params.rest_time)
         if isinstance(found, np.ndarray):
@@ -292,10 +319,6 @@ class Search:
         if found is False:
             self._uncertified = tree
         return found
-
-    def _is_late(self) -> bool:
-        left = min(self.budget.seconds, self.budget.cpsat_time)
-        return self.budget.is_spent or left < self.params.cpsat_seconds
 
     def _ask_cpsat(self, options: Options, seconds: float) -> np.ndarray | bool | None:
         limit = seconds * self._patience
