@@ -24,6 +24,7 @@ __all__ = ["VERIFIERS", "Certificate", "CertificateError", "verify"]
 VERIFIERS = {
     "k2": "eplb_opt.certificates.pairs:verify",
     "config_lp": "eplb_opt.certificates.config_lp:verify",
+    "config_lp_tree": "eplb_opt.certificates.config_lp_tree:verify",
 }
 
 

@@ -138,7 +138,7 @@ def test_doubling_large_loads_doubles_the_bound() -> None:
 def test_node_bound_takes_plain_arrays() -> None:
     load = np.array([900, 300, 200, 100, 50, 20, 10, 5])
     found = node_bound(load, 12, 4, Fraction(1), Fraction(900), Deadline(), effort=50)
-    assert found.data is not None
+    assert found.certificate is not None
     assert Fraction(1585, 4) * (1 - Fraction(1, 1000)) <= found.bound
     assert found.bound <= optimum(Problem(load[None, :], 12, 4))[0]
 

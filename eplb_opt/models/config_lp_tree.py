@@ -1,0 +1,203 @@
+"""Branching on counts: where the configuration LP mixes counts of a heavy expert, it may not.
+
+The LP takes a heavy expert with 8 copies in some patterns and with 9 in others. A node of the tree
+allows some counts, its two children the lower and the higher ones among these. Every plan
+has its counts in one leaf, so the least of the leaves' bounds is a bound; the leaf that has
+it is split next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import inf, sqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.certificates.certificate import CertificateError
+from eplb_opt.certificates.config_lp import least_load
+from eplb_opt.models.config_lp_pricing import Window
+from eplb_opt.models.config_lp_target import FEASIBLE, OPEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eplb_opt.models.config_lp_target import Targets
+
+#: Shares of the way up to a load where the LP is feasible, or to the start's.
+LOOK_UP = (1 / 16, 1 / 4)
+#: Of what bound and LP leave to the plan; closer together they need not be.
+CLOSE = 1.2
+#: Parts of an expert that are too small to be split off.
+MIN_SHARE = 1e-4
+#: `Node.expert` of a leaf.
+LEAF = -1
+
+
+@dataclass(eq=False)
+class Node:
+    """Plans with counts in a window, and what is proven of them.
+
+    Parameters
+    ----------
+    window
+        The counts.
+    bound
+        Proven of these plans.
+    value
+        What proves it, [num_experts]; None for mean, water level, and what the caller gave.
+    open_at
+        The least load known to leave the LP feasible; infinity before it is asked.
+    centre
+        Dual values to begin with, or None.
+    taken
+        How the LP divides each expert among its counts at `open_at`.
+    expert, count
+        What splits it: `low` has at most that count of the expert, `high` more.
+    """
+
+    window: Window
+    bound: Fraction
+    value: list[int] | None = None
+    open_at: float = inf
+    centre: np.ndarray | None = None
+    taken: np.ndarray | None = None
+    expert: int = LEAF
+    count: int = 0
+    low: Node | None = None
+    high: Node | None = None
+
+    def split(self, expert: int, count: int) -> tuple[Node, Node]:
+        """Two children, which begin with what is proven here."""
+        self.expert, self.count = expert, count
+        windows = self.window.below(expert, count), self.window.above(expert, count)
+        self.low, self.high = (
+            Node(window, self.bound, self.value, centre=self.centre) for window in windows
+        )
+        return self.low, self.high
+
+    def preorder(self) -> Iterator[Node]:
+        """This node and all below."""
+        yield self
+        if self.low is not None and self.high is not None:
+            yield from self.low.preorder()
+            yield from self.high.preorder()
+
+
+@dataclass(eq=False)
+class Climb:
+    """Raises one node's bound: bisection between what is proven and what the LP allows.
+
+    Parameters
+    ----------
+    targets
+        The LP.
+    node
+        To be raised.
+    lower, upper
+        A proven bound that need not be proven again, and the largest load of a plan.
+    tolerance
+        Relative; what is as close counts as equal.
+    digits
+        Bits of an average GPU's weight in the certificate.
+    min_gain
+        Where the LP is feasible so little above the bound, it is left.
+    """
+
+    targets: Targets
+    node: Node
+    lower: Fraction
+    upper: Fraction
+    tolerance: float
+    digits: int
+    min_gain: float
+    _has_asked_low: bool = field(default=False)
+
+    def run(self) -> bool:
+        """Whether it came to an end; else the budget is spent."""
+        while not self._is_done():
+            target = self._next_target()
+            verdict = self.targets.decide(target, self.node.window, self.node.centre)
+            if verdict == OPEN:
+                return False
+            self.node.centre = self.targets.centre
+            if verdict == FEASIBLE or not self._prove(target):
+                # Floats may also have said more than integers can prove.
+                self.node.open_at = target
+                self.node.taken = self.targets.counts()
+        return True
+
+    def _is_done(self) -> bool:
+        low, upper = float(max(self.node.bound, self.lower)), float(self.upper)
+        high = min(self.node.open_at, upper)
+        if low >= upper * (1 - self.tolerance) or high - low <= self.tolerance * upper:
+            return True
+        return upper - low <= CLOSE * (upper - high)
+
+    def _next_target(self) -> float:
+        low, upper = float(max(self.node.bound, self.lower)), float(self.upper)
+        if self.node.open_at >= upper:
+            # Most children hold no plan as good as the one that is known.
+            return upper * (1 - self.tolerance / 2)
+        if not self._has_asked_low:
+            # Who is to blame? Where the LP is feasible just above the bound, it cannot help.
+            self._has_asked_low = True
+            near = low * (1 + self.min_gain)
+            if near < self.node.open_at:
+                return near
+        return upper - sqrt((upper - low) * max(upper - self.node.open_at, 0.0))
+
+    def _prove(self, target: float) -> bool:
+        """Raise the bound to what the best values prove; whether it rose.
+
+        They may prove more than the target that they were made for; but counts range further for
+        plans of a larger load, so that looking too high proves less.
+        """
+        targets, node, before = self.targets, self.node, self.node.bound
+        value = rounded(targets.centre, targets.num_gpus, self.digits)
+        window = node.window.low.tolist(), node.window.high.tolist()
+        high = min(node.open_at, float(self.upper))
+        for below in (target, *(target + (high - target) * share for share in LOOK_UP)):
+            try:
+                proven = least_load(
+                    targets.load,
+                    targets.num_slots,
+                    targets.num_gpus,
+                    value,
+                    Fraction(below),
+                    window,
+                )
+            except CertificateError:
+                return False
+            if proven > node.bound:
+                node.bound, node.value = proven, value
+        return node.bound > max(before, self.lower)
+
+
+def rounded(value: np.ndarray, num_gpus: int, digits: int) -> list[int]:
+    """Dual values as integers; an average GPU weighs about 2**digits."""
+    scale = 2.0**digits * num_gpus / max(float(value.sum()), 1e-300)
+    return [int(v) for v in np.floor(np.maximum(value, 0) * scale)]
+
+
+def branching(load: np.ndarray, taken: np.ndarray) -> tuple[int, int] | None:
+    """The expert and count to split at, or None where the LP mixes no counts.
+
+    The expert is the one whose replicas differ most in size, all of them together.
+
+    Parameters
+    ----------
+    load
+        int64 [num_experts].
+    taken
+        float64 [num_experts, num_counts], how the LP divides each expert among its counts.
+    """
+    share = taken / np.maximum(taken.sum(axis=1, keepdims=True), 1e-300)
+    count = np.arange(taken.shape[1])
+    mean = (share * count).sum(axis=1)
+    spread = (share * np.abs(count - mean[:, None])).sum(axis=1) / np.maximum(mean, 1)
+    expert = int((load * spread).argmax())
+    if spread[expert] <= MIN_SHARE:
+        return None
+    return expert, int(mean[expert])
