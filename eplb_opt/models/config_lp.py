@@ -40,8 +40,8 @@ class ConfigLpParams:
         Bits of an average GPU's weight in the certificate.
     max_experts
         More make a dense inverse of gigabytes and a pivot of seconds.
-    max_leaves
-        Of the tree of counts.
+    patience
+        So many splits of the tree of counts that raise nothing end it.
     seconds_at_least
         With less left nothing is begun.
     """
@@ -50,7 +50,7 @@ class ConfigLpParams:
     tolerance: float = 1e-5
     digits: int = 36
     max_experts: int = 2048
-    max_leaves: int = 60
+    patience: int = 8
     seconds_at_least: float = 0.005
 
 
@@ -158,7 +158,8 @@ class NodeLp:
     load, num_slots, num_gpus
         Of the node.
     start
-        int64 [num_slots], a plan whose GPUs are the first patterns, or None.
+        int64 [num_slots], a plan whose GPUs are the first patterns, or None; it may be replaced
+        by a better one between two runs.
     params
         Settings.
 
@@ -175,6 +176,7 @@ class NodeLp:
     params: ConfigLpParams
     root: Node = field(init=False)
     _targets: Targets = field(init=False)
+    _probe: Node | None = None
 
     def __post_init__(self) -> None:
         row = self.load[None, :]
@@ -197,7 +199,8 @@ class NodeLp:
         if effort is None and deadline.remaining < self.params.seconds_at_least:
             return self._answer(lower, "no time is left", finished=False)
         self._targets.begin(deadline, effort)
-        return self._grow(lower, upper)
+        reason = self._grow(lower, upper)
+        return self._answer(lower, reason or "stopped", finished=reason is not None)
 
     @property
     def bound(self) -> Fraction:
@@ -207,25 +210,53 @@ class NodeLp:
     def _leaves(self) -> list[Node]:
         return [node for node in self.root.preorder() if node.low is None]
 
-    def _grow(self, lower: Fraction, upper: Fraction) -> NodeBound:
-        """Raise the leaf of the least bound, or split it, until there is nothing left to do."""
-        params = self.params
+    def _grow(self, lower: Fraction, upper: Fraction) -> str | None:
+        """Raise the leaf of the least bound, or split it; why that ended, None if out of budget."""
+        close = upper * (1 - Fraction(self.params.tolerance))
+        if self.root.low is None:
+            if not self._climb(self.root, lower, upper, float(upper)):
+                return None
+            if max(self.root.bound, lower) >= close:
+                return f"a plan is known of {float(upper):.6g}"
+        cap = self._cap(lower, upper)
+        if cap is None:
+            return None
+        last_gain, best = 0, self.bound
         while True:
             leaves = self._leaves()
             node = min(leaves, key=lambda leaf: leaf.bound)
-            climb = Climb(
-                self._targets, node, lower, upper, params.tolerance, params.digits, params.min_gain
-            )
-            if not climb.run():
-                return self._answer(lower, "stopped", finished=False)
+            if not self._climb(node, lower, upper, cap):
+                return None
             if node.bound > min(leaf.bound for leaf in leaves):
                 continue
-            if max(node.bound, lower) >= upper * (1 - Fraction(params.tolerance)):
-                return self._answer(lower, f"a plan is known of {float(upper):.6g}")
-            at = branching(self.load, node.taken) if node.taken is not None else None
-            if at is None or len(leaves) >= params.max_leaves:
-                return self._answer(lower, f"the LP is feasible at {node.open_at:.6g}")
+            if node.open_at >= cap:
+                return f"with the plan's counts the LP is feasible at {cap:.6g}"
+            if self.bound > best:
+                last_gain, best = len(leaves), self.bound
+            at = branching(self.load, node.taken, node.open_at) if node.taken is not None else None
+            if at is None or len(leaves) - last_gain >= self.params.patience:
+                return f"the LP is feasible at {node.open_at:.6g}"
             node.split(*at)
+
+    def _climb(self, node: Node, lower: Fraction, upper: Fraction, cap: float) -> bool:
+        p = self.params
+        climb = Climb(self._targets, node, lower, upper, cap, p.tolerance, p.digits, p.min_gain)
+        return climb.run()
+
+    def _cap(self, lower: Fraction, upper: Fraction) -> float | None:
+        """No tree proves more than the LP does when all counts are a plan's; None if out of budget.
+
+        Who is to blame? If that is far below the plan, the plan is, or its not being fractional.
+        """
+        if self.start is None:
+            return float(upper)
+        counts = np.bincount(self.start, minlength=len(self.load))
+        if self._probe is None or not np.array_equal(counts, self._probe.window.low):
+            root = self.root
+            self._probe = Node(Window(counts, counts), root.bound, root.value, centre=root.centre)
+        if not self._climb(self._probe, lower, upper, float(upper)):
+            return None
+        return min(self._probe.open_at, float(upper))
 
     def _answer(self, lower: Fraction, message: str, *, finished: bool = True) -> NodeBound:
         rounds = self._targets.rounds

@@ -27,7 +27,7 @@ PERTURBATION = 1e-7
 #: Cost of a pattern that no longer fits; it leaves the basis by ordinary pivots.
 EXPELLED = 4.0
 #: More columns at hand make a pivot slow.
-MAX_COLUMNS = 8000
+MAX_COLUMNS = 4000
 
 
 @dataclass(eq=False)
@@ -151,13 +151,14 @@ class Master:
     def expel(self, expelled: np.ndarray) -> None:
         """Mark columns (bool [num_columns]) as unfit, and all others as fit again."""
         self.cost = np.where(expelled, EXPELLED, 1.0)
-        if len(self.cost) > MAX_COLUMNS:
-            self._forget()
         self._recompute_dual()
 
-    def _forget(self) -> None:
-        """Drop half of the columns, the oldest, but for those in the basis."""
-        stays = np.arange(len(self.cost)) >= len(self.cost) // 2
+    def forget(self) -> None:
+        """Where there are many columns, drop the worst half; those in the basis stay."""
+        if len(self.cost) <= MAX_COLUMNS:
+            return
+        reduced = self.cost - (self.dual[np.maximum(self.expert, 0)] * self.share).sum(axis=1)
+        stays = reduced <= np.median(reduced)
         stays[self.basis[self.basis >= 0]] = True
         new_idx = np.cumsum(stays) - 1
         self.basis = np.where(self.basis >= 0, new_idx[np.maximum(self.basis, 0)], self.basis)

@@ -98,6 +98,7 @@ class Targets:
                 return INFEASIBLE
             begin = time.monotonic()
             self.rounds += 1
+            master.forget()
             master.optimise(MAX_PIVOTS)
             if not np.isfinite(master.dual).all():
                 return OPEN

@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 #: Shares of the way up to a load where the LP is feasible, or to the start's.
 LOOK_UP = (1 / 16, 1 / 4)
 #: Of what bound and LP leave to the plan; closer together they need not be.
-CLOSE = 1.2
-#: Parts of an expert that are too small to be split off.
-MIN_SHARE = 1e-4
+CLOSE = 1.25
+#: Load that counts are mixed of, in GPU loads; with less the LP only finds slots for crumbs.
+MIN_MIXED = 0.01
 #: `Node.expert` of a leaf.
 LEAF = -1
 
@@ -97,6 +97,8 @@ class Climb:
         To be raised.
     lower, upper
         A proven bound that need not be proven again, and the largest load of a plan.
+    cap
+        No bound above it is sought.
     tolerance
         Relative; what is as close counts as equal.
     digits
@@ -109,6 +111,7 @@ class Climb:
     node: Node
     lower: Fraction
     upper: Fraction
+    cap: float
     tolerance: float
     digits: int
     min_gain: float
@@ -129,23 +132,22 @@ class Climb:
         return True
 
     def _is_done(self) -> bool:
-        low, upper = float(max(self.node.bound, self.lower)), float(self.upper)
-        high = min(self.node.open_at, upper)
-        if low >= upper * (1 - self.tolerance) or high - low <= self.tolerance * upper:
+        low, high = float(max(self.node.bound, self.lower)), min(self.node.open_at, self.cap)
+        if low >= self.cap * (1 - self.tolerance) or high - low <= self.tolerance * high:
             return True
+        upper = float(self.upper)
         return upper - low <= CLOSE * (upper - high)
 
     def _next_target(self) -> float:
         low, upper = float(max(self.node.bound, self.lower)), float(self.upper)
-        if self.node.open_at >= upper:
+        if self.node.open_at >= self.cap:
             # Most children hold no plan as good as the one that is known.
-            return upper * (1 - self.tolerance / 2)
-        if not self._has_asked_low:
+            return self.cap * (1 - self.tolerance / 2)
+        near = low * (1 + self.min_gain)
+        if not self._has_asked_low and near < self.node.open_at:
             # Who is to blame? Where the LP is feasible just above the bound, it cannot help.
             self._has_asked_low = True
-            near = low * (1 + self.min_gain)
-            if near < self.node.open_at:
-                return near
+            return near
         return upper - sqrt((upper - low) * max(upper - self.node.open_at, 0.0))
 
     def _prove(self, target: float) -> bool:
@@ -157,7 +159,7 @@ class Climb:
         targets, node, before = self.targets, self.node, self.node.bound
         value = rounded(targets.centre, targets.num_gpus, self.digits)
         window = node.window.low.tolist(), node.window.high.tolist()
-        high = min(node.open_at, float(self.upper))
+        high = min(node.open_at, self.cap)
         for below in (target, *(target + (high - target) * share for share in LOOK_UP)):
             try:
                 proven = least_load(
@@ -181,8 +183,8 @@ def rounded(value: np.ndarray, num_gpus: int, digits: int) -> list[int]:
     return [int(v) for v in np.floor(np.maximum(value, 0) * scale)]
 
 
-def branching(load: np.ndarray, taken: np.ndarray) -> tuple[int, int] | None:
-    """The expert and count to split at, or None where the LP mixes no counts.
+def branching(load: np.ndarray, taken: np.ndarray, target: float) -> tuple[int, int] | None:
+    """The expert and count to split at, or None where the LP mixes no counts that matter.
 
     The expert is the one whose replicas differ most in size, all of them together.
 
@@ -192,12 +194,12 @@ def branching(load: np.ndarray, taken: np.ndarray) -> tuple[int, int] | None:
         int64 [num_experts].
     taken
         float64 [num_experts, num_counts], how the LP divides each expert among its counts.
+    target
+        Load of a GPU.
     """
     share = taken / np.maximum(taken.sum(axis=1, keepdims=True), 1e-300)
     count = np.arange(taken.shape[1])
     mean = (share * count).sum(axis=1)
-    spread = (share * np.abs(count - mean[:, None])).sum(axis=1) / np.maximum(mean, 1)
-    expert = int((load * spread).argmax())
-    if spread[expert] <= MIN_SHARE:
-        return None
-    return expert, int(mean[expert])
+    mixed = load * (share * np.abs(count - mean[:, None])).sum(axis=1) / np.maximum(mean, 1)
+    expert = int(mixed.argmax())
+    return (expert, int(mean[expert])) if mixed[expert] > MIN_MIXED * target else None
