@@ -25,6 +25,8 @@ VERIFIERS = {
     "k2": "eplb_opt.certificates.pairs:verify",
     "config_lp": "eplb_opt.certificates.config_lp:verify",
     "config_lp_tree": "eplb_opt.certificates.config_lp_tree:verify",
+    "nodes": "eplb_opt.certificates.nodes:verify",
+    "enumeration": "eplb_opt.certificates.enumeration:verify",
 }
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
     from eplb_opt.problem import Problem
 
+
 @dataclass(frozen=True)
 class ConfigLpParams:
     """Settings of the bound.
@@ -179,10 +180,10 @@ class NodeLp:
     _probe: Node | None = None
 
     def __post_init__(self) -> None:
-        row = self.load[None, :]
-        mean = Fraction(int(row.sum()), self.num_gpus)
-        level = water_levels(row, self.num_slots)[0]
-        self.root = Node(Window.open(len(self.load), self.num_slots), max(mean, level))
+        self._mean = Fraction(int(self.load.sum()), self.num_gpus)
+        self._level = water_levels(self.load[None, :], self.num_slots)[0]
+        window = Window.open(len(self.load), self.num_slots)
+        self.root = Node(window, max(self._mean, self._level))
         self._targets = Targets(self.load, self.num_slots, self.num_gpus, self.start)
 
     def run(
@@ -240,8 +241,11 @@ class NodeLp:
 
     def _climb(self, node: Node, lower: Fraction, upper: Fraction, cap: float) -> bool:
         p = self.params
-        climb = Climb(self._targets, node, lower, upper, cap, p.tolerance, p.digits, p.min_gain)
-        return climb.run()
+        # Where the mean exceeds the water level, the LP seldom proves more.
+        low_first = node.value is None and self._mean >= max(self._level, lower)
+        return Climb(
+            self._targets, node, lower, upper, cap, p.tolerance, p.digits, p.min_gain, low_first
+        ).run()
 
     def _cap(self, lower: Fraction, upper: Fraction) -> float | None:
         """No tree proves more than the LP does when all counts are a plan's; None if out of budget.
@@ -273,7 +277,7 @@ class NodeLp:
         leaves = [node for node in nodes if node.low is None]
         if any(leaf.value is None for leaf in leaves):
             return None
-        data = {
+        data: dict[str, int | list[int]] = {
             "expert": [node.expert for node in nodes],
             "count": [node.count for node in nodes],
             "value": [v for leaf in leaves for v in leaf.value or []],

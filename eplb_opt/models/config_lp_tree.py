@@ -17,12 +17,12 @@ import numpy as np
 
 from eplb_opt.certificates.certificate import CertificateError
 from eplb_opt.certificates.config_lp import least_load
-from eplb_opt.models.config_lp_pricing import Window
 from eplb_opt.models.config_lp_target import FEASIBLE, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from eplb_opt.models.config_lp_pricing import Window
     from eplb_opt.models.config_lp_target import Targets
 
 #: Shares of the way up to a load where the LP is feasible, or to the start's.
@@ -78,7 +78,7 @@ class Node:
         return self.low, self.high
 
     def preorder(self) -> Iterator[Node]:
-        """This node and all below."""
+        """The node and all below."""
         yield self
         if self.low is not None and self.high is not None:
             yield from self.low.preorder()
@@ -105,6 +105,8 @@ class Climb:
         Bits of an average GPU's weight in the certificate.
     min_gain
         Where the LP is feasible so little above the bound, it is left.
+    begins_low
+        Whether to ask that first.
     """
 
     targets: Targets
@@ -115,6 +117,7 @@ class Climb:
     tolerance: float
     digits: int
     min_gain: float
+    begins_low: bool
     _has_asked_low: bool = field(default=False)
 
     def run(self) -> bool:
@@ -140,14 +143,17 @@ class Climb:
 
     def _next_target(self) -> float:
         low, upper = float(max(self.node.bound, self.lower)), float(self.upper)
-        if self.node.open_at >= self.cap:
+        top, near = self.cap * (1 - self.tolerance / 2), low * (1 + self.min_gain)
+        is_first = self.node.open_at >= self.cap
+        if is_first and (self._has_asked_low or not self.begins_low):
             # Most children hold no plan as good as the one that is known.
-            return self.cap * (1 - self.tolerance / 2)
-        near = low * (1 + self.min_gain)
-        if not self._has_asked_low and near < self.node.open_at:
+            return top
+        if not self._has_asked_low and near < min(self.node.open_at, top):
             # Who is to blame? Where the LP is feasible just above the bound, it cannot help.
             self._has_asked_low = True
             return near
+        if is_first:
+            return top
         return upper - sqrt((upper - low) * max(upper - self.node.open_at, 0.0))
 
     def _prove(self, target: float) -> bool:
