@@ -36,6 +36,8 @@ INT64_ROOM = 2**61
 NUM_CELLS = 1024
 #: Sums of two fronts that are worth the memory; longer fronts are merged first.
 MAX_SUMS = 1_500_000
+#: More partial patterns are weeded, by about so many cells of size, before they are sorted.
+NUM_WEEDED = 1 << 14
 #: Replicas to choose from (experts times counts) that are worth the memory.
 MAX_CHOICES = 4_000_000
 
@@ -170,12 +172,23 @@ def _singles(
 
 def _front(size: np.ndarray, weight: np.ndarray) -> Front:
     """What is heavier than everything that is no larger, after the empty pattern."""
+    if len(size) > NUM_WEEDED:
+        size, weight = _weeded(size, weight)
     order = np.lexsort((-weight, size))
     size, weight = size[order], weight[order]
     before = np.maximum.accumulate(np.concatenate([[0], weight]))[:-1]
     keep = weight > before
     zero = np.zeros(1, dtype=np.int64)
     return Front(np.concatenate([zero, size[keep]]), np.concatenate([zero, weight[keep]]))
+
+
+def _weeded(size: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Without most of what something in a lower cell of sizes matches in weight."""
+    cell = size >> max(int(size.max()).bit_length() - NUM_WEEDED.bit_length(), 0)
+    best = np.zeros(int(cell.max()) + 2, dtype=np.int64)
+    np.maximum.at(best[1:], cell, weight)
+    keep = weight > np.maximum.accumulate(best)[cell]
+    return size[keep], weight[keep]
 
 
 def _least_size(singles: Front, slots_per_gpu: int, most: int, needed: int) -> int | None:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from eplb_opt.models.config_lp_pricing import Window
     from eplb_opt.models.config_lp_target import Targets
 
-#: Shares of the way up to a load where the LP is feasible, or to the start's.
-LOOK_UP = (1 / 16, 1 / 4)
 #: Of what bound and LP leave to the plan; closer together they need not be.
 CLOSE = 1.25
 #: Load that counts are mixed of, in GPU loads; with less the LP only finds slots for crumbs.
@@ -118,31 +116,39 @@ class Climb:
     digits: int
     min_gain: float
     begins_low: bool
-    _has_asked_low: bool = field(default=False)
+    _has_asked_low: bool = False
+    _low: float = 0.0
+    _claims: list[tuple[float, list[int]]] = field(default_factory=list)
 
     def run(self) -> bool:
         """Whether it came to an end; else the budget is spent."""
-        while not self._is_done():
+        self._low = float(max(self.node.bound, self.lower))
+        while True:
+            if self._is_done() and self._settle():
+                return True
             target = self._next_target()
             verdict = self.targets.decide(target, self.node.window, self.node.centre)
-            if verdict == OPEN:
-                return False
             self.node.centre = self.targets.centre
-            if verdict == FEASIBLE or not self._prove(target):
-                # Floats may also have said more than integers can prove.
-                self.node.open_at = target
-                self.node.taken = self.targets.counts()
-        return True
+            if verdict == OPEN:
+                # The values prove something in any case, if less than the target.
+                self._claim(target)
+                self._settle()
+                return False
+            if verdict == FEASIBLE:
+                self._open(target)
+            else:
+                self._claim(target)
+                self._low = target
 
     def _is_done(self) -> bool:
-        low, high = float(max(self.node.bound, self.lower)), min(self.node.open_at, self.cap)
+        low, high = self._low, min(self.node.open_at, self.cap)
         if low >= self.cap * (1 - self.tolerance) or high - low <= self.tolerance * high:
             return True
         upper = float(self.upper)
         return upper - low <= CLOSE * (upper - high)
 
     def _next_target(self) -> float:
-        low, upper = float(max(self.node.bound, self.lower)), float(self.upper)
+        low, upper = self._low, float(self.upper)
         top, near = self.cap * (1 - self.tolerance / 2), low * (1 + self.min_gain)
         is_first = self.node.open_at >= self.cap
         if is_first and (self._has_asked_low or not self.begins_low):
@@ -156,31 +162,40 @@ class Climb:
             return top
         return upper - sqrt((upper - low) * max(upper - self.node.open_at, 0.0))
 
-    def _prove(self, target: float) -> bool:
-        """Raise the bound to what the best values prove; whether it rose.
+    def _open(self, target: float) -> None:
+        self.node.open_at = target
+        self.node.taken = self.targets.counts()
 
-        They may prove more than the target that they were made for; but counts range further for
-        plans of a larger load, so that looking too high proves less.
+    def _claim(self, target: float) -> None:
+        digits, targets = self.digits, self.targets
+        self._claims.append((target, rounded(targets.centre, targets.num_gpus, digits)))
+
+    def _settle(self) -> bool:
+        """Raise the bound to what the last claim proves; whether it proved all of it.
+
+        Floats may have said more than integers can prove; then an earlier claim may serve.
         """
-        targets, node, before = self.targets, self.node, self.node.bound
-        value = rounded(targets.centre, targets.num_gpus, self.digits)
+        targets, node = self.targets, self.node
         window = node.window.low.tolist(), node.window.high.tolist()
-        high = min(node.open_at, self.cap)
-        for below in (target, *(target + (high - target) * share for share in LOOK_UP)):
+        is_first = True
+        while self._claims:
+            target, value = self._claims.pop()
+            shape = targets.load, targets.num_slots, targets.num_gpus
             try:
-                proven = least_load(
-                    targets.load,
-                    targets.num_slots,
-                    targets.num_gpus,
-                    value,
-                    Fraction(below),
-                    window,
-                )
+                proven = least_load(*shape, value, Fraction(target), window)
             except CertificateError:
-                return False
+                proven = Fraction(0)
             if proven > node.bound:
                 node.bound, node.value = proven, value
-        return node.bound > max(before, self.lower)
+            if float(proven) >= target * (1 - self.tolerance):
+                break
+            is_first = False
+        self._claims.clear()
+        self._low = float(max(node.bound, self.lower))
+        if not is_first:
+            # Nothing is provable up there.
+            self._open(min(node.open_at, self.cap, target))
+        return is_first
 
 
 def rounded(value: np.ndarray, num_gpus: int, digits: int) -> list[int]:
