@@ -18,6 +18,11 @@ from eplb_opt.models.config_lp_fronts import (
 )
 from eplb_opt.search.jit import jit
 
+#: Pairs of rows that are worth sorting their sums.
+MAX_JOINED = 60_000
+#: Cells of the grid that serves instead, for each row that thinning leaves of it.
+FINER = 16
+
 
 class Window(NamedTuple):
     """Counts that experts may have, from `low` to `high`, int64 [num_experts] each."""
@@ -106,7 +111,9 @@ class Pricer:
             if num == 1:
                 return single_front(self.load, value, self.fewest, self.most)
             a, b = front(num - num // 2), front(num // 2)
-            return joined_front(a, b) if exact else gridded_front(a, b, 2 * length, turn)
+            if exact and len(a.size) * len(b.size) <= MAX_JOINED:
+                return joined_front(a, b)
+            return gridded_front(a, b, (FINER if exact else 2) * length, turn)
 
         half = self.slots_per_gpu // 2
         a = front(self.slots_per_gpu - half)
