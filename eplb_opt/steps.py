@@ -20,6 +20,7 @@ from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
     from eplb_opt.models.answer import LayerModel, ModelAnswer
+    from eplb_opt.models.config_lp import NodeLp
     from eplb_opt.models.nodes import LayerNodes
     from eplb_opt.problem import Problem
     from eplb_opt.search.layer import LayerSearch
@@ -32,10 +33,15 @@ SEARCH_BEATS_MODEL = 10_000
 IDLE_TURNS = 20
 #: Search steps for one unit of effort.
 STEPS_PER_EFFORT = 10
-#: Below this share of the mean the water level leaves the configuration LP nothing to prove.
-HEAVY_REGIME = 0.7
+#: Above this share of the mean, by slots a GPU, the water level says that the configuration LP
+#: has something to prove; below the last one it never has.
+HEAVY_REGIME = {2: 0.0, 3: 0.7}
+HEAVY_REGIME_ELSE = 0.95
+LIGHT_REGIME = 0.4
+#: In between it is asked where the plan is further from the bound; turn by turn.
+LIGHT_GAPS = (1 + Fraction(1, 100), 1 + Fraction(1, 1000))
 #: Below, with three slots a GPU or more, no engine raises a node's bound in seconds.
-NODES_GAP = Fraction(5, 10_000)
+NODES_GAP = Fraction(1, 10_000)
 #: Loading SciPy and OR-Tools takes about so many seconds.
 SOLVER_IMPORT_SECONDS = 2.0
 
@@ -141,16 +147,31 @@ def search_step() -> Step:
 
 
 def config_lp_step() -> Step:
-    """The configuration LP, where heavy experts keep mean and water level from the truth."""
+    """The configuration LP, where heavy experts keep mean and water level from the truth.
+
+    It goes on where the last turn stopped.
+    """
+    works: dict[int, NodeLp] = {}
 
     def run(task: Task) -> Outcome:
+        from eplb_opt.models.config_lp import NodeLp, answer_of
+
         problem = task.problem
         mean = problem.load.sum() / problem.num_gpus
-        level = waterfill_bound(problem)[0]
-        is_heavy = problem.slots_per_gpu == 2 or level > HEAVY_REGIME * mean
-        if problem.is_hierarchical or not is_heavy:
+        share = waterfill_bound(problem)[0] / max(mean, 1)
+        if problem.is_hierarchical or (problem.slots_per_gpu != 2 and share <= LIGHT_REGIME):
             return Outcome(refused=True)
-        return _outcome("config_lp", _ask(get_specialist("config_lp"), task, task.deadline))
+        is_heavy = share > HEAVY_REGIME.get(problem.slots_per_gpu, HEAVY_REGIME_ELSE)
+        least = LIGHT_GAPS[min(task.attempt, len(LIGHT_GAPS) - 1)]
+        if not is_heavy and task.effort is None and task.objective <= task.lower_bound * least:
+            return Outcome(postponed=True)
+        work = works.get(task.layer_idx)
+        if work is None:
+            work = NodeLp.of(problem, task.start)
+            works[task.layer_idx] = work
+        work.start = task.start
+        found = work.run(task.lower_bound, task.objective, task.deadline, task.effort)
+        return _outcome("config_lp", answer_of(problem, found))
 
     return Step("config_lp", run, share=0.5, min_seconds=0.25)
 
@@ -176,9 +197,12 @@ def nodes_step() -> Step:
             work = works[task.layer_idx] = LayerNodes(problem, task.start, NodesParams(), task.seed)
         else:
             work.offer(task.start)
-        return _outcome("nodes", work.run(task.lower_bound, deadline, task.effort))
+        # The configuration LP closes most heavy nodes; all layers get it before any gets CP-SAT.
+        with_solver = task.effort is not None or task.attempt > 0
+        answer = work.run(task.lower_bound, deadline, task.effort, with_solver=with_solver)
+        return _outcome("nodes", answer)
 
-    return Step("nodes", run, min_seconds=1.0, max_attempts=6)
+    return Step("nodes", run, min_seconds=0.5, max_attempts=6)
 
 
 def model_step(name: str, solve: LayerModel) -> Step:

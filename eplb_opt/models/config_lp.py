@@ -98,7 +98,7 @@ class ConfigLpModel:
         if problem.is_hierarchical:
             message = "refused: the configuration LP knows no nodes"
             return ModelAnswer(None, Fraction(0), message=message, refused=True)
-        work = NodeLp(problem.load[0], problem.num_slots, problem.num_gpus, start, self.params)
+        work = NodeLp.of(problem, start, self.params)
         return answer_of(problem, work.run(lower_bound, upper, deadline, effort))
 
 
@@ -185,6 +185,14 @@ class NodeLp:
         window = Window.open(len(self.load), self.num_slots)
         self.root = Node(window, max(self._mean, self._level))
         self._targets = Targets(self.load, self.num_slots, self.num_gpus, self.start)
+
+    @classmethod
+    def of(
+        cls, problem: Problem, start: np.ndarray | None, params: ConfigLpParams | None = None
+    ) -> NodeLp:
+        """Of a flat problem of one layer."""
+        params = params or ConfigLpParams()
+        return cls(problem.load[0], problem.num_slots, problem.num_gpus, start, params)
 
     def run(
         self, lower: Fraction, upper: Fraction, deadline: Deadline, effort: int | None = None

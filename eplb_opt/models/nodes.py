@@ -27,7 +27,7 @@ from eplb_opt.deadline import Deadline
 from eplb_opt.errors import MissingDependency
 from eplb_opt.models import get_model, get_specialist
 from eplb_opt.models.answer import ModelAnswer
-from eplb_opt.models.config_lp import ConfigLpParams, NodeLp
+from eplb_opt.models.config_lp import NodeLp
 from eplb_opt.models.door import worth_of_start
 from eplb_opt.models.formulation import list_choices
 from eplb_opt.models.nodes_parts import Node, NodesParams, Turn
@@ -116,6 +116,7 @@ class LayerNodes:
     _paused: set[int] = field(default_factory=set)
     _message: str = ""
     _has_worked: bool = False
+    _with_solver: bool = True
 
     def __post_init__(self) -> None:
         self.bound = partitions.set_bounds(self.problem)
@@ -134,7 +135,12 @@ class LayerNodes:
                 self.nodes[mask] = self._node(mask, slot)
 
     def run(
-        self, lower_bound: Fraction, deadline: Deadline, effort: int | None = None
+        self,
+        lower_bound: Fraction,
+        deadline: Deadline,
+        effort: int | None = None,
+        *,
+        with_solver: bool = True,
     ) -> ModelAnswer:
         """Work until the bound meets the best plan, nothing helps, or the budget is spent.
 
@@ -146,7 +152,10 @@ class LayerNodes:
             Not looked at where `effort` is given.
         effort
             Counted work; None for no limit but time.
+        with_solver
+            Whether CP-SAT may take what the configuration LP leaves.
         """
+        self._with_solver = with_solver
         left, last = effort, Deadline() if effort is not None else deadline
         self._paused.clear()
         while last.remaining >= self.params.seconds_at_least and left != 0:
@@ -172,6 +181,9 @@ class LayerNodes:
         if node is None:
             return True
         is_open = not node.stuck and node.turns < MAX_TURNS
+        if node.lp_done and not self._with_solver and self.problem.slots_per_gpu > 2:
+            self._paused.add(mask)
+            return False
         return is_open and node.worth > max(reached, self.bound[mask])
 
     def _turn(self, mask: int, last: Deadline, left: int | None) -> Turn:
@@ -207,9 +219,7 @@ class LayerNodes:
             node.lp_done = True
             return
         if node.lp is None:
-            node.lp = NodeLp(
-                problem.load[0], problem.num_slots, problem.num_gpus, node.slot, ConfigLpParams()
-            )
+            node.lp = NodeLp.of(problem, node.slot)
         node.lp.start = node.slot
         found = node.lp.run(self.bound[mask], node.worth, turn.deadline, turn.effort)
         node.lp_done = found.finished

@@ -40,7 +40,7 @@ class NodesParams:
     """
 
     max_columns: int = 20_000
-    heavy_regime: float = 0.7
+    heavy_regime: float = 0.4
     share: float = 0.3
     min_seconds: float = 0.5
     min_effort: int = 100
