@@ -55,6 +55,8 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         raise ProblemError(
             f"A certificate is of one layer, not {problem.num_layers}; use problem.layer()."
         )
+    if not problem.is_plain:
+        raise CertificateError("certificates are of one load on GPUs that are all alike.")
     if certificate.kind not in VERIFIERS:
         raise CertificateError(
             f"kind {certificate.kind!r} is unknown; known: {', '.join(VERIFIERS)}."

@@ -87,10 +87,8 @@ def test_trees_of_tiny_problems_hold_and_prove_no_more():
     ],
 )
 def test_false_trees_are_rejected(changed, reason):
-    if reason.endswith("last leaf"):  # every leaf that is there holds, so that this is what is left
-        bound = Fraction(1, 3)
-    else:
-        bound = BEST + 1
+    # Every leaf that is there holds at a bound so low, so that only the tree is at fault.
+    bound = Fraction(1, 3) if reason.endswith("last leaf") else BEST + 1
     with pytest.raises(CertificateError, match=reason):
         verify(PROBLEM, Certificate("config_lp_tree", bound, changed))
 
