@@ -40,8 +40,9 @@ HEAVY_REGIME_ELSE = 0.95
 LIGHT_REGIME = 0.4
 #: In between it is asked where the plan is further from the bound; turn by turn.
 LIGHT_GAPS = (1 + Fraction(1, 100), 1 + Fraction(1, 1000))
-#: Below, with three slots a GPU or more, no engine raises a node's bound in seconds.
-NODES_GAP = Fraction(1, 10_000)
+#: With three slots a GPU or more nodes are worked on where the plan is further from the bound; turn
+#: by turn. Below the last but one CP-SAT brings nothing in seconds.
+NODES_GAPS = (Fraction(1, 1000), Fraction(5, 10_000), Fraction(2, 10_000))
 #: Loading SciPy and OR-Tools takes about so many seconds.
 SOLVER_IMPORT_SECONDS = 2.0
 
@@ -188,22 +189,26 @@ def nodes_step() -> Step:
         problem = task.problem
         if not problem.is_hierarchical or not can_enumerate(problem):
             return Outcome(refused=True)
-        if problem.slots_per_gpu > 2 and task.objective <= task.lower_bound * (1 + NODES_GAP):
-            return Outcome(postponed=True)
-        deadline = _deadline_with_solvers(task)
-        if deadline is None:
+        turn = len(NODES_GAPS) - 1 if task.effort is not None else task.attempt
+        gap = task.objective / task.lower_bound - 1 if task.lower_bound else math.inf
+        is_small = problem.slots_per_gpu <= 2
+        if not is_small and gap <= NODES_GAPS[min(turn, len(NODES_GAPS) - 1)]:
             return Outcome(postponed=True)
         work = works.get(task.layer_idx)
+        # The configuration LP closes most heavy nodes; all layers get it before any gets CP-SAT.
+        is_first = work is None and task.effort is None
+        with_solver = is_small or (gap > NODES_GAPS[-2] and not is_first)
+        deadline = _deadline_with_solvers(task) if with_solver else task.deadline
+        if deadline is None:
+            return Outcome(postponed=True)
         if work is None:
             work = works[task.layer_idx] = LayerNodes(problem, task.start, NodesParams(), task.seed)
         else:
             work.offer(task.start)
-        # The configuration LP closes most heavy nodes; all layers get it before any gets CP-SAT.
-        with_solver = task.effort is not None or task.attempt > 0
         answer = work.run(task.lower_bound, deadline, task.effort, with_solver=with_solver)
         return _outcome("nodes", answer)
 
-    return Step("nodes", run, min_seconds=0.5, max_attempts=6)
+    return Step("nodes", run, min_seconds=0.5, max_attempts=8)
 
 
 def model_step(name: str, solve: LayerModel) -> Step:
