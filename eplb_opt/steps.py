@@ -175,7 +175,7 @@ def config_lp_step() -> Step:
         # What it leaves open is a share of the gap: a better plan asks for more.
         return replace(_outcome("config_lp", answer_of(problem, found)), finished=False)
 
-    return Step("config_lp", run, share=0.5, min_seconds=0.25, max_attempts=6)
+    return Step("config_lp", run, share=0.5, min_seconds=0.5, max_attempts=6)
 
 
 def nodes_step() -> Step:
