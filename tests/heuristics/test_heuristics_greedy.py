@@ -13,7 +13,7 @@ from heuristics.layout import make_layout
 
 DEEPSEEK = HEURISTICS["deepseek"]
 PYTHON_KERNELS = greedy.Kernels(
-    greedy_kernels.split, greedy_kernels.pack, greedy_kernels.write_maps
+    greedy_kernels.split, greedy_kernels.pack, greedy_kernels.list_slots
 )
 LARGER = [
     random_case(1, 8, 256, 288, 1, 1, 32),
