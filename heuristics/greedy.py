@@ -73,11 +73,19 @@ def sort_keys(weight: NDArray[np.float32]) -> NDArray[np.uint64]:
 
 
 def place(
-    weight: NDArray[np.float32], layout: Layout, kernels: Kernels
+    weight: NDArray[np.float32],
+    layout: Layout,
+    kernels: Kernels,
+    members: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Decide: (phy2log, logcnt); see `rebalance_experts`."""
+    """Decide: (phy2log, logcnt); see `rebalance_experts`.
+
+    `members` are the experts of every node, int64 [num_layers * num_nodes, experts per node];
+    by default those of the published packing of groups.
+    """
     num_layers, num_experts = weight.shape
-    members = node_members(weight, layout, greedy_numpy.balanced_packing)
+    if members is None:
+        members = node_members(weight, layout, greedy_numpy.balanced_packing)
     rows = weight if layout.num_groups == 1 else node_weights(weight, members)
     replicas = np.empty((len(rows), layout.node_slots), dtype=np.uint64)
     slots = np.empty(replicas.shape, dtype=np.int64)

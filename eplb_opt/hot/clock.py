@@ -1,0 +1,37 @@
+"""A clock that kernels read without asking the interpreter; importing this loads numba."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+CLOCK = time.CLOCK_MONOTONIC
+
+
+def now_ns() -> int:
+    """The time of `kernel_ns`, read from Python."""
+    return time.clock_gettime_ns(CLOCK)
+
+
+@intrinsic
+def kernel_ns(_: Any) -> Any:
+    """Nanoseconds of the monotonic clock, int64: one call of `clock_gettime`, 25 to 80 ns."""
+
+    def codegen(_context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
+        word, number = ir.IntType(64), ir.IntType(32)
+        spec = cgutils.alloca_once(builder, ir.ArrayType(word, 2))
+        read = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(number, [number, spec.type]), "clock_gettime"
+        )
+        builder.call(read, [number(CLOCK), spec])
+        seconds, nanoseconds = (
+            builder.load(cgutils.gep_inbounds(builder, spec, 0, i)) for i in range(2)
+        )
+        return builder.add(builder.mul(seconds, word(10**9)), nanoseconds)
+
+    return types.int64(), codegen
