@@ -76,7 +76,7 @@ def split(
             # Take the heavier of the two tops; the replica's expert is in its low bits.
             from_list = head >= 0 and (size == 0 or ranked[row, head] > heap[0])
             top = ranked[row, head] if from_list else heap[0]
-            expert = np.int64(LOW - (top & LOW))
+            expert = int(LOW - (top & LOW))
             key = ZERO  # sinks to the end of the heap: taken
             if turn < extra:
                 made[turn] = expert

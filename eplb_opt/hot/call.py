@@ -172,6 +172,8 @@ def _run(
     pairs = pairs_of_slots(call.slots_per_gpu, num_gpus)
     work = np.empty((2, 3, max(num_slots, len(pairs) * num_gpus)), dtype=np.int32)
     targets = bounds + (bounds * NEGLIGIBLE_GAP).astype(np.int64)
+    worth = np.zeros((3, call.num_layers))
+    worth[0] = units
     deadline = 0
     if end is not None:
         left = end - time.perf_counter()
@@ -187,7 +189,7 @@ def _run(
         num_gpus,
         pairs,
         targets,
-        units,
+        worth,
         work[0],
         work[1],
         steps,

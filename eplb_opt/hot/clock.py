@@ -18,7 +18,7 @@ def now_ns() -> int:
     return time.clock_gettime_ns(CLOCK)
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def kernel_ns(_: Any) -> Any:
     """Nanoseconds of the monotonic clock, int64: one call of `clock_gettime`, 25 to 80 ns."""
 

@@ -21,7 +21,7 @@ READ = f"void({TABLE},{TABLE},int64,{TABLE},{TABLE})"
 WRITE = f"void({TABLE},{TABLE},{TABLE},{ROW},int64,{TABLE},{TABLE})"
 PARTITION = f"void({TABLE},int64,int64,{ROW},{ROW},{ROW},{TABLE})"
 REFINE = (
-    f"int64({TABLE},{TABLE},{TABLE},{TABLE},int64,int64,{TABLE},{ROW},float64[::1],"
+    f"void({TABLE},{TABLE},{TABLE},{TABLE},int64,int64,{TABLE},{ROW},float64[:,::1],"
     "int32[:,::1],int32[:,::1],int64,int64)"
 )
 
@@ -34,7 +34,7 @@ class Kernels:
     read: Callable[..., None]
     write: Callable[..., None]
     partition: Callable[..., None]
-    refine: Callable[..., int]
+    refine: Callable[..., None]
     now_ns: Callable[[], int]
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from eplb_opt.hot.piece import draw, piece
 from eplb_opt.hot.swaps import swap
-from eplb_opt.search.jit import jit
-from eplb_opt.search.kicks import draw
 
 #: Random swaps of which the mildest is taken.
 DRAWS = 8
@@ -14,7 +13,7 @@ WIDE = 1000
 TRANSFER_DRAWS = 30
 
 
-@jit
+@piece
 def push_aside(slot, size, load, heavy, mark):  # type: ignore[no-untyped-def]
     """Let another GPU take load from the heaviest one, and be the heaviest itself perhaps."""
     num_slots, num_gpus = size.shape[0], load.shape[0]
@@ -30,7 +29,7 @@ def push_aside(slot, size, load, heavy, mark):  # type: ignore[no-untyped-def]
         swap(slot, size, load, from_slot, to_slot)
 
 
-@jit
+@piece
 def resize(slot, size, load, expert, fresh):  # type: ignore[no-untyped-def]
     """Give all replicas of an expert another load."""
     for p in range(slot.shape[0]):
@@ -39,7 +38,7 @@ def resize(slot, size, load, expert, fresh):  # type: ignore[no-untyped-def]
             size[p] = fresh
 
 
-@jit
+@piece
 def transfer(slot, size, load, count, weight, ceiling, mark):  # type: ignore[no-untyped-def]
     """Give a random replica's slot to another expert; whether such a pair was drawn.
 
@@ -59,7 +58,7 @@ def transfer(slot, size, load, count, weight, ceiling, mark):  # type: ignore[no
     return False
 
 
-@jit
+@piece
 def kick(slot, size, load, count, weight, heavy, target, mark):  # type: ignore[no-untyped-def]
     """Change the plan at random; `mark[0]` is the state of the random numbers."""
     wide = load[heavy] - target > target // WIDE

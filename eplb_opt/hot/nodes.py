@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from eplb_opt.search.jit import jit
+from eplb_opt.hot.piece import piece
 
 
-@jit
+@piece
 def fill_masks(sums, groups_per_node, best, choice):  # type: ignore[no-untyped-def]
     """Solve all sets of groups that fill whole nodes, smallest first.
 
@@ -41,7 +41,7 @@ def fill_masks(sums, groups_per_node, best, choice):  # type: ignore[no-untyped-
             part = (part - 1) & rest
 
 
-@jit
+@piece
 def partition(weights, num_groups, num_nodes, best, choice, sums, members):  # type: ignore[no-untyped-def]
     """Write the experts of every node, for each layer.
 

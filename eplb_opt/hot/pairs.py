@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from eplb_opt.search.jit import jit
-from eplb_opt.search.kicks import draw
+from eplb_opt.hot.piece import draw, piece
 
 #: One in so many transfers goes to any replica's expert, not to one on the heaviest GPU.
 ELSEWHERE = 4
 
 
-@jit
+@piece
 def put(trial, num_gpus, place, expert, size):  # type: ignore[no-untyped-def]
     """Write the replica of some place in descending order: the i-th lightest joins the i-th."""
     at = place if place < num_gpus else 3 * num_gpus - 1 - place
@@ -17,7 +16,7 @@ def put(trial, num_gpus, place, expert, size):  # type: ignore[no-untyped-def]
     trial[2 * num_gpus + at] = size
 
 
-@jit
+@piece
 def merge(plan, trial, num_gpus, donor, donor_size, num_donor, taker, taker_size, num_taker):  # type: ignore[no-untyped-def]
     """Write the folded order of the plan's replicas with two experts' replicas replaced.
 
@@ -52,7 +51,7 @@ def merge(plan, trial, num_gpus, donor, donor_size, num_donor, taker, taker_size
             written += 1
 
 
-@jit
+@piece
 def shift_copy(plan, trial, weight, num_gpus, heavy, mark):  # type: ignore[no-untyped-def]
     """Move one replica from a random expert to one on the heaviest GPU, where it does no harm.
 

@@ -6,8 +6,8 @@ from eplb_opt.hot.clock import kernel_ns
 from eplb_opt.hot.kicks import kick
 from eplb_opt.hot.marks import BEST, REACHED, SHIFT
 from eplb_opt.hot.pairs import shift_copy
+from eplb_opt.hot.piece import piece
 from eplb_opt.hot.swaps import swap_one, swap_two
-from eplb_opt.search.jit import jit
 
 #: Steps of a layer between two looks at which layer deserves the next ones.
 TURN = 8
@@ -15,7 +15,7 @@ TURN = 8
 FATIGUE = 0.2
 
 
-@jit
+@piece
 def heaviest(load):  # type: ignore[no-untyped-def]
     """The GPU with the largest load, the first of equals."""
     most = load[0]
@@ -27,7 +27,7 @@ def heaviest(load):  # type: ignore[no-untyped-def]
     return 0
 
 
-@jit
+@piece
 def settle(plan, best, mark, peak):  # type: ignore[no-untyped-def]
     """At a local optimum: keep it where none was better, else go back to the best."""
     if peak <= mark[BEST]:
@@ -39,7 +39,7 @@ def settle(plan, best, mark, peak):  # type: ignore[no-untyped-def]
             plan[i] = best[i]
 
 
-@jit
+@piece
 def step(plan, best, weight, mark, num_slots, num_gpus, pairs, target, narrowed, work):  # type: ignore[no-untyped-def]
     """One improvement of the heaviest GPU, or one kick.
 
@@ -67,7 +67,7 @@ def step(plan, best, weight, mark, num_slots, num_gpus, pairs, target, narrowed,
     mark[REACHED] = min(mark[BEST], load[heaviest(load)])
 
 
-@jit
+@piece
 def worst_row(marks, first, num_rows):  # type: ignore[no-untyped-def]
     """The row with the largest load: it alone decides its layer's."""
     worst = first
@@ -77,18 +77,18 @@ def worst_row(marks, first, num_rows):  # type: ignore[no-untyped-def]
     return worst
 
 
-@jit
+@piece
 def neediest(excess, turns):  # type: ignore[no-untyped-def]
     """The layer with the most to gain that has not had its share, or -1."""
     layer, most = -1, 0.0
     for other in range(excess.shape[0]):
-        worth = excess[other] / (1.0 + FATIGUE * turns[other])
-        if worth > most:
-            most, layer = worth, other
+        need = excess[other] / (1.0 + FATIGUE * turns[other])
+        if need > most:
+            most, layer = need, other
     return layer
 
 
-@jit
+@piece
 def refine(  # type: ignore[no-untyped-def]
     plans,
     bests,
@@ -98,7 +98,7 @@ def refine(  # type: ignore[no-untyped-def]
     num_gpus,
     pairs,
     targets,
-    units,
+    worth,
     narrowed,
     work,
     steps,
@@ -116,22 +116,17 @@ def refine(  # type: ignore[no-untyped-def]
         Of a node.
     targets
         int64 [num_layers]; a layer at or below its target is left alone.
-    units
-        float64 [num_layers], worth of a fixed-point unit; compares layers.
+    worth
+        float64 [3, num_layers]: worth of a fixed-point unit, which compares layers; and for use
+        here, worth of what a layer is above its target, and its turns, 0 at first.
     steps
         For each layer, where there is no deadline; then no layer's plan depends on the others.
     deadline
         Nanoseconds of `kernel_ns`, or 0: looked at before every step.
-
-    Returns
-    -------
-    Steps taken in all.
     """
     num_layers = targets.shape[0]
     num_nodes = plans.shape[0] // num_layers
-    taken = 0
-    excess = units * 0.0
-    turns = units * 0.0
+    units, excess, turns = worth[0], worth[1], worth[2]
     for layer in range(num_layers):
         worst = worst_row(marks, layer * num_nodes, num_nodes)
         excess[layer] = (marks[worst, REACHED] - targets[layer]) * units[layer]
@@ -139,13 +134,13 @@ def refine(  # type: ignore[no-untyped-def]
     while True:
         layer = neediest(excess, turns) if deadline > 0 else layer + 1
         if layer < 0 or layer == num_layers:
-            return taken
+            return
         turns[layer] += 1.0
         for _ in range(TURN if deadline > 0 else steps):
             if excess[layer] <= 0.0:
                 break
             if deadline > 0 and kernel_ns() >= deadline:
-                return taken
+                return
             worst = worst_row(marks, layer * num_nodes, num_nodes)
             step(
                 plans[worst],
@@ -159,6 +154,5 @@ def refine(  # type: ignore[no-untyped-def]
                 narrowed,
                 work,
             )
-            taken += 1
             worst = worst_row(marks, layer * num_nodes, num_nodes)
             excess[layer] = (marks[worst, REACHED] - targets[layer]) * units[layer]

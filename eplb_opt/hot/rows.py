@@ -8,11 +8,11 @@ k * num_gpus + g is the k-th of GPU g.
 from __future__ import annotations
 
 from eplb_opt.hot.marks import BEST, RANDOM, REACHED, SEED, SHIFT
+from eplb_opt.hot.piece import piece
 from eplb_opt.hot.swaps import DIGITS
-from eplb_opt.search.jit import jit
 
 
-@jit
+@piece
 def read(placed, weights, num_gpus, plans, marks):  # type: ignore[no-untyped-def]
     """Write the rows of a placement.
 
@@ -58,7 +58,7 @@ def read(placed, weights, num_gpus, plans, marks):  # type: ignore[no-untyped-de
         marks[row, SHIFT] = shift
 
 
-@jit
+@piece
 def write(plans, bests, marks, ceilings, num_gpus, placed, logcnt):  # type: ignore[no-untyped-def]
     """Write the layers whose plans are below their ceilings back as placements.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eplb_opt.search.jit import jit
+from eplb_opt.hot.piece import piece
 
 #: Above twice any GPU load in 32 bits (DIGITS of them), and no sum with it overflows.
 FAR = np.int32(1 << 30)
@@ -18,7 +18,7 @@ FAR = np.int32(1 << 30)
 DIGITS = 27
 
 
-@jit
+@piece
 def closest(twice, num_given, base, both, num_taken, ceiling, enough):  # type: ignore[no-untyped-def]
     """The exchange that leaves the lower larger load of the two GPUs.
 
@@ -59,7 +59,7 @@ def closest(twice, num_given, base, both, num_taken, ceiling, enough):  # type: 
     return -1, -1
 
 
-@jit
+@piece
 def swap(slot, size, load, p, q):  # type: ignore[no-untyped-def]
     """Exchange two slots."""
     num_gpus = load.shape[0]
@@ -70,7 +70,7 @@ def swap(slot, size, load, p, q):  # type: ignore[no-untyped-def]
     load[q % num_gpus] += moved
 
 
-@jit
+@piece
 def narrow(size, load, heavy, shift, narrowed):  # type: ignore[no-untyped-def]
     """Write twice the sizes, and each GPU's difference from and sum with the heaviest one.
 
@@ -89,7 +89,7 @@ def narrow(size, load, heavy, shift, narrowed):  # type: ignore[no-untyped-def]
     narrowed[2, heavy] = FAR
 
 
-@jit
+@piece
 def swap_one(slot, size, load, heavy, target, shift, narrowed, work):  # type: ignore[no-untyped-def]
     """Do the best swap of one replica of the heaviest GPU, if one lowers it; whether it did.
 
@@ -128,7 +128,7 @@ def swap_one(slot, size, load, heavy, target, shift, narrowed, work):  # type: i
     return True
 
 
-@jit
+@piece
 def swap_two(slot, size, load, heavy, target, shift, pairs, narrowed, work):  # type: ignore[no-untyped-def]
     """Do a good swap of two replicas of the heaviest GPU for two, if one lowers it; whether it did.
 
