@@ -9,6 +9,7 @@ import numpy as np
 from eplb_opt.arrays import as_int, as_numpy
 from eplb_opt.errors import ProblemError
 from eplb_opt.hot.call import rebalance
+from eplb_opt.hot.door import in_kind
 from eplb_opt.planner import plan
 from eplb_opt.problem import Problem
 
@@ -69,7 +70,7 @@ def rebalance_experts(
         effort = as_int(effort, "effort", least=0)
     elif not _is_short(time_limit):
         return _planned(weight, num_replicas, num_groups, num_nodes, num_gpus, time_limit, current)
-    maps = rebalance(
+    return rebalance(
         weight,
         num_replicas,
         num_groups,
@@ -79,7 +80,6 @@ def rebalance_experts(
         effort=effort,
         current=current,
     )
-    return _like(weight, maps)
 
 
 def _is_short(time_limit: Any) -> bool:
@@ -103,15 +103,5 @@ def _planned(
         groups, nodes = 1, 1
     problem = Problem(as_numpy(weight, "weight"), num_replicas, num_gpus, nodes, groups)
     answer = plan(problem, time_limit=time_limit, current=current).plan
-    maps = (answer.physical_to_logical, answer.logical_to_physical, answer.logical_count)
-    return _like(weight, tuple(array.copy() for array in maps))
-
-
-def _like(weight: Any, maps: tuple[np.ndarray, ...]) -> tuple[Any, Any, Any]:
-    """Torch tensors on the weight's device where that is one, else the arrays."""
-    if not hasattr(weight, "detach"):
-        return maps[0], maps[1], maps[2]
-    import torch
-
-    phy2log, log2phy, logcnt = (torch.from_numpy(array).to(weight.device) for array in maps)
-    return phy2log, log2phy, logcnt
+    maps = answer.physical_to_logical, answer.logical_to_physical, answer.logical_count
+    return in_kind(weight, tuple(array.copy() for array in maps))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from functools import cache
+from functools import lru_cache
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from eplb_opt import scoring
 from eplb_opt.hot import start
-from eplb_opt.hot.door import Call, admit, fixed_point
+from eplb_opt.hot.door import Call, admit, fixed_point, in_kind
 from eplb_opt.hot.kernels import is_warm, warm_in_background, warm_kernels
 from heuristics import greedy, greedy_numpy
 from heuristics.errors import MissingDependency
@@ -58,7 +58,8 @@ def rebalance(
     Returns
     -------
     phy2log, log2phy, logcnt
-        int64 arrays; log2phy is as wide as the largest count.
+        int64; log2phy is as wide as the largest count. Tensors on the weight's device where a
+        tensor came in.
 
     Raises
     ------
@@ -70,13 +71,13 @@ def rebalance(
     held = None if current is None else start.admit_current(call, current)
     if effort is None and not is_warm():
         warm_in_background()
-        return _numpy_plan(call, held)
+        return in_kind(weight, _numpy_plan(call, held))
     try:
         kernels = warm_kernels()
     except MissingDependency:
-        return _numpy_plan(call, held)
+        return in_kind(weight, _numpy_plan(call, held))
     end = None if effort is not None else began + (time_limit or 0.0)
-    return _plan(call, held, kernels, end, effort or 0)
+    return in_kind(weight, _plan(call, held, kernels, end, effort or 0))
 
 
 def _numpy_plan(call: Call, held: tuple[np.ndarray, np.ndarray] | None) -> Maps:
@@ -197,7 +198,7 @@ def _run(
     )
 
 
-@cache
+@lru_cache(maxsize=64)
 def pairs_of_slots(slots_per_gpu: int, num_gpus: int) -> np.ndarray:
     """Places of a GPU that are exchanged together, int64 [num_pairs, 2]; evenly chosen if many.
 

@@ -98,3 +98,13 @@ def fixed_point(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scaled = values * np.ldexp(1.0, half)[:, None]
     scaled *= np.ldexp(1.0, bits - half)[:, None]
     return scaled.astype(np.int64), unit
+
+
+def in_kind(weight: Any, maps: tuple[np.ndarray, ...]) -> tuple[Any, Any, Any]:
+    """Torch tensors on the weight's device where that is one, else the arrays."""
+    if not hasattr(weight, "detach"):
+        return maps[0], maps[1], maps[2]
+    import torch
+
+    phy2log, log2phy, logcnt = (torch.from_numpy(array).to(weight.device) for array in maps)
+    return phy2log, log2phy, logcnt

@@ -1,0 +1,174 @@
+"""The hot path beside its rivals: all in one process, one after the other, again and again."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb_opt.bench.families import family_loads
+from eplb_opt.bench.generator import generate_loads
+from eplb_opt.bench.plans import Machine
+from eplb_opt.bounds import fast_bounds
+from eplb_opt.errors import MissingDependency
+from eplb_opt.evaluation import evaluate
+from eplb_opt.hot.call import rebalance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Policy = Callable[[Any, int, int, int, int], Any]
+
+#: Seconds that the hot path is given.
+LIMITS = (0.0003, 0.001, 0.002, 0.005, 0.02)
+#: Whom gaps are compared with.
+YARDSTICK = "swap_refine"
+#: A rival that has taken so many seconds sits out the further rounds of a configuration.
+PATIENCE = 2.0
+
+
+@dataclass(frozen=True)
+class Model:
+    """Loads to plan for: a family of `families` or a profile of `generator`."""
+
+    loads: str
+    num_layers: int = 58
+    num_experts: int = 256
+
+    def load(self) -> np.ndarray:
+        """Int64 [num_layers, num_experts]."""
+        make = generate_loads if self.loads in PROFILED else family_loads
+        return make(self.loads, self.num_layers, self.num_experts, 0)
+
+
+PROFILED = {"deepseek-v3", "deepseek-v2-lite", "gpt-oss", "kimi-k2"}
+
+#: Four slots a GPU and more, flat and hierarchical: 31 configurations.
+CONFIGURATIONS: tuple[tuple[Model, Machine], ...] = (
+    *(
+        (Model(loads), Machine.parse(machine))
+        for loads in ("lognormal-0.5", "lognormal-1.0", "zipf-0.8", "deepseek-v3")
+        for machine in ("272x16", "288x32", "320x32", "288x48", "320x64", "288x72")
+    ),
+    (Model("deepseek-v2-lite", 94, 128), Machine.parse("144x16")),
+    (Model("deepseek-v2-lite", 94, 128), Machine.parse("160x32")),
+    (Model("gpt-oss", 36, 128), Machine.parse("136x8")),
+    (Model("kimi-k2", 60, 384), Machine.parse("416x32")),
+    (Model("kimi-k2", 60, 384), Machine.parse("480x96")),
+    (Model("lognormal-1.0"), Machine.parse("288x32/4/8")),
+    (Model("deepseek-v3"), Machine.parse("288x32/4/8")),
+)
+#: Shown beside them, outside the mean: two slots a GPU.
+PAIRS: tuple[tuple[Model, Machine], ...] = tuple(
+    (Model(loads), Machine.parse("288x144")) for loads in ("lognormal-0.5", "deepseek-v3")
+)
+#: What the headlines of the field are about.
+HEADLINE = (Model("deepseek-v3"), Machine.parse("288x32"))
+
+
+@dataclass(frozen=True)
+class PolicyRow:
+    """One policy on one configuration; medians over the rounds."""
+
+    loads: str
+    machine: str
+    slots_per_gpu: int
+    policy: str
+    rounds: int
+    seconds: float
+    gap: float
+
+
+def policies(limits: Sequence[float] = LIMITS) -> dict[str, Policy]:
+    """Every rival and ours, by name."""
+    from heuristics import HEURISTICS
+
+    ours = {f"ours {1000 * limit:g} ms": partial(rebalance, time_limit=limit) for limit in limits}
+    return {**HEURISTICS, **engine_policies(), **ours}
+
+
+def engine_policies() -> dict[str, Policy]:
+    """What `eplb_opt.bench.rivals.engine_rivals` offers: the code of installed engines."""
+    name = "eplb_opt.bench.rivals"
+    if find_spec(name) is None:
+        return {}
+    found: dict[str, Policy] = importlib.import_module(name).engine_rivals()
+    return found
+
+
+def measure(
+    model: Model, machine: Machine, chosen: dict[str, Policy], rounds: int
+) -> Iterator[PolicyRow]:
+    """Run the policies in turns on one core, tensors in, and score every plan exactly.
+
+    Yields
+    ------
+    A row a policy. A policy whose package is missing is left out.
+    """
+    load = model.load()
+    weight, set_threads = _as_tensor(load)
+    problem = machine.problem(load)
+    bounds = fast_bounds(problem)
+    seconds: dict[str, list[float]] = {name: [] for name in chosen}
+    gaps: dict[str, list[float]] = {name: [] for name in chosen}
+    last: dict[str, np.ndarray] = {}
+    sizes = machine.num_slots, machine.num_groups, machine.num_nodes, machine.num_gpus
+    set_threads(1)
+    for turn in range(rounds + 1):
+        for name, policy in chosen.items():
+            if sum(seconds[name]) > PATIENCE:
+                continue
+            began = time.perf_counter()
+            try:
+                placed = np.asarray(policy(weight, *sizes)[0])
+            except ImportError:
+                continue
+            took = time.perf_counter() - began
+            if turn == 0:  # the first call warms caches
+                continue
+            seconds[name].append(took)
+            if name not in last or (placed != last[name]).any():
+                gaps[name].append(evaluate(problem, placed, bounds).model_gap)
+            else:
+                gaps[name].append(gaps[name][-1])
+            last[name] = placed
+    for name in chosen:
+        if seconds[name]:
+            yield PolicyRow(
+                model.loads,
+                str(machine),
+                problem.slots_per_gpu,
+                name,
+                len(seconds[name]),
+                float(np.median(seconds[name])),
+                float(np.median(gaps[name])),
+            )
+
+
+def _as_tensor(load: np.ndarray) -> tuple[Any, Callable[[int], None]]:
+    """The loads as engines hold them, float32 in torch, and torch's switch for threads."""
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingDependency("torch", "heuristics") from error
+    return torch.from_numpy(load.astype(np.float32)), torch.set_num_threads
+
+
+def gap_ratios(rows: Sequence[PolicyRow], policy: str) -> dict[tuple[str, str], float]:
+    """The yardstick's gap over a policy's, by configuration of four slots a GPU and more."""
+    gaps = {(r.loads, r.machine, r.policy): r.gap for r in rows if r.slots_per_gpu >= 4}
+    return {
+        (loads, machine): gap / max(gaps[loads, machine, policy], np.finfo(float).tiny)
+        for (loads, machine, name), gap in gaps.items()
+        if name == YARDSTICK and (loads, machine, policy) in gaps
+    }
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """Of positive numbers; NaN of none."""
+    return float(np.exp(np.mean(np.log(values)))) if len(values) else float("nan")
