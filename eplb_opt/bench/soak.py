@@ -69,22 +69,30 @@ def random_call(
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, tuple[int, int, int, int], int]:
     """Loads, (slots, groups, nodes, GPUs) and the effort of one call."""
-    num_experts = int(rng.choice([1, 2, 8, rng.integers(1, 65), rng.integers(1, MOST_EXPERTS + 1)]))
+    num_experts = _one_of(rng, [1, 2, 8, _up_to(rng, 64), _up_to(rng, MOST_EXPERTS)])
     groups = _divisor(rng, num_experts, num_experts)
     nodes = _divisor(rng, groups, 8)
     most_gpus = min(MOST_GPUS, 4 * num_experts + 4)
-    num_gpus = nodes * int(rng.integers(1, max(most_gpus // nodes, 1) + 1))
+    num_gpus = nodes * _up_to(rng, max(most_gpus // nodes, 1))
     least = -(-num_experts // num_gpus)
-    spare = int(rng.choice([0, 0, 1, rng.integers(0, 9)]))
+    spare = _one_of(rng, [0, 0, 1, _up_to(rng, 8)])
     slots_per_gpu = min(least + spare, max(MOST_SLOTS // num_gpus, least))
-    weight = random_loads(rng, int(rng.integers(1, MOST_LAYERS + 1)), num_experts)
+    weight = random_loads(rng, _up_to(rng, MOST_LAYERS), num_experts)
     sizes = num_gpus * slots_per_gpu, groups, nodes, num_gpus
     return weight, sizes, int(rng.integers(0, MOST_EFFORT))
 
 
 def _divisor(rng: np.random.Generator, number: int, most: int) -> int:
     """One of a number's divisors up to `most`."""
-    return int(rng.choice([d for d in range(1, min(number, most) + 1) if number % d == 0]))
+    return _one_of(rng, [d for d in range(1, min(number, most) + 1) if number % d == 0])
+
+
+def _one_of(rng: np.random.Generator, numbers: list[int]) -> int:
+    return numbers[int(rng.integers(len(numbers)))]
+
+
+def _up_to(rng: np.random.Generator, most: int) -> int:
+    return int(rng.integers(1, most + 1))
 
 
 def random_loads(rng: np.random.Generator, num_layers: int, num_experts: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from eplb_opt import scoring
 from eplb_opt.hot import start
 from eplb_opt.hot.door import Call, admit, fixed_point, in_kind
 from eplb_opt.hot.kernels import is_warm, warm_in_background, warm_kernels
+from eplb_opt.hot.marks import LARGEST, REACHED, TOTAL
 from heuristics import greedy, greedy_numpy
 from heuristics.errors import MissingDependency
 from heuristics.maps import complete, count_replicas
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 #: Below this share of its bound a gap is of no use to anyone.
 NEGLIGIBLE_GAP = 2e-6
 #: Maps cost so much of what the greedy took, and so many seconds at least.
-OUTPUT_SHARE, OUTPUT_SECONDS = 0.6, 60e-6
+OUTPUT_SHARE, OUTPUT_SECONDS = 0.4, 30e-6
 #: Exchanges of two for two that one step may look at.
 MAX_EXCHANGES = 100_000
 
@@ -127,14 +128,16 @@ def _refined(
     weights, units = fixed_point(call.values)
     margin = 2 * call.slots_per_gpu  # what rounding down may hide
     least = start.read(call, weights, placed, kernels)
-    water = (weights // counts).max(axis=1)  # the greedy's counts are the best for one slot a GPU
+    # The greedy's counts keep the largest replica as small as can be, on its own partition.
+    water = least.worst(LARGEST, call.num_layers) if layout.num_nodes == 1 else 0
     if held is not None:
         least = _with_current(call, weights, least, held, margin, kernels)
         counts = count_replicas(least.placed, layout.num_experts)
     rows = start.for_refinement(call, weights, least, kernels)
-    means = rows.node_totals(layout).reshape(call.num_layers, -1).max(axis=1) // layout.node_gpus
-    bounds = np.maximum(means, water if layout.num_nodes == 1 else 0) + 1
-    ceilings = least.peaks(call.num_layers) - margin - 1  # now: the rows may be those of `least`
+    bounds = np.maximum(rows.worst(TOTAL, call.num_layers) // layout.node_gpus, water) + 1
+    ceilings = (
+        least.worst(REACHED, call.num_layers) - margin - 1
+    )  # now: the rows may be those of `least`
     _run(call, weights, rows, bounds, units, kernels, end, steps)
     out = least.placed.reshape(-1, layout.node_slots)
     kernels.write(rows.plans, rows.bests, rows.marks, ceilings, layout.node_gpus, out, counts)

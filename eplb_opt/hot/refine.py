@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from eplb_opt.hot.clock import kernel_ns
 from eplb_opt.hot.kicks import kick
-from eplb_opt.hot.marks import BEST, REACHED, SHIFT
+from eplb_opt.hot.marks import BEST, REACHED, SHIFT, SWEPT
 from eplb_opt.hot.pairs import shift_copy
 from eplb_opt.hot.piece import piece
 from eplb_opt.hot.swaps import swap_one, swap_two
+from eplb_opt.hot.sweep import sweep
 
 #: Steps of a layer between two looks at which layer deserves the next ones.
 TURN = 8
 #: A layer's excess counts less by this share for every turn that it has had.
 FATIGUE = 0.2
+#: Sweeps end when one takes less than one part in so many off the excess.
+SWEEP_GAIN = 4
 
 
 @piece
@@ -59,6 +62,12 @@ def step(plan, best, weight, mark, num_slots, num_gpus, pairs, target, narrowed,
     shift = mark[SHIFT]
     if num_slots == 2 * num_gpus:
         shift_copy(plan, best, weight, num_gpus, heavy, mark)
+    elif mark[SWEPT] == 0:
+        before = load[heavy]
+        sweep(slot, size, load, work[0])
+        after = load[heaviest(load)]
+        # When much of the excess stays, it is for the heaviest GPU to look at all others.
+        mark[SWEPT] = (before - after) * SWEEP_GAIN < before - target
     elif not swap_one(slot, size, load, heavy, target, shift, narrowed, work) and (
         not swap_two(slot, size, load, heavy, target, shift, pairs, narrowed, work)
     ):

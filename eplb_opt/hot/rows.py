@@ -7,9 +7,12 @@ k * num_gpus + g is the k-th of GPU g.
 
 from __future__ import annotations
 
-from eplb_opt.hot.marks import BEST, RANDOM, REACHED, SEED, SHIFT
+from eplb_opt.hot.marks import BEST, LARGEST, RANDOM, REACHED, SEED, SHIFT, SWEPT, TOTAL
 from eplb_opt.hot.piece import piece
 from eplb_opt.hot.swaps import DIGITS
+
+#: GPUs of a row, beyond which there are no sweeps.
+MOST_SWEPT = 256
 
 
 @piece
@@ -38,16 +41,20 @@ def read(placed, weights, num_gpus, plans, marks):  # type: ignore[no-untyped-de
             plan[i] = 0
         for p in range(num_slots):
             plan[counts + placed[row, p]] += 1
-        peak = 1
+        peak, total, largest = 1, 0, 0
         for g in range(num_gpus):
             load = 0
             for k in range(slots_per_gpu):
                 expert = placed[row, g * slots_per_gpu + k]
-                size = weight[expert] // plan[counts + expert]
+                size = weight[expert]
+                if plan[counts + expert] > 1:  # a division takes as long as all the rest
+                    size //= plan[counts + expert]
                 plan[k * num_gpus + g] = expert
                 plan[num_slots + k * num_gpus + g] = size
                 load += size
+                largest = max(largest, size)
             plan[loads + g] = load
+            total += load
             peak = max(peak, load)
         shift = 1
         while peak >> shift >= 1 << DIGITS:
@@ -56,6 +63,10 @@ def read(placed, weights, num_gpus, plans, marks):  # type: ignore[no-untyped-de
         marks[row, BEST] = peak
         marks[row, REACHED] = peak
         marks[row, SHIFT] = shift
+        # Leveling a great many GPUs takes too long for one step.
+        marks[row, SWEPT] = num_gpus > MOST_SWEPT
+        marks[row, TOTAL] = total
+        marks[row, LARGEST] = largest
 
 
 @piece

@@ -9,14 +9,13 @@ import numpy as np
 
 from eplb_opt import scoring
 from eplb_opt.errors import ProblemError
-from eplb_opt.hot.marks import NUM_MARKS, REACHED
+from eplb_opt.hot.marks import NUM_MARKS, REACHED, TOTAL
 from heuristics import greedy
 from heuristics.maps import count_replicas
 
 if TYPE_CHECKING:
     from eplb_opt.hot.door import Call
     from eplb_opt.hot.kernels import Kernels
-    from heuristics.layout import Layout
 
 #: Sets of groups that the dynamic program goes through; beyond, the published packing stays.
 MAX_GROUPS = 12
@@ -41,14 +40,9 @@ class Rows:
     bests: np.ndarray
     marks: np.ndarray
 
-    def peaks(self, num_layers: int) -> np.ndarray:
-        """The largest fixed-point GPU load of each layer."""
-        return np.asarray(self.marks[:, REACHED].reshape(num_layers, -1).max(axis=1))
-
-    def node_totals(self, layout: Layout) -> np.ndarray:
-        """The fixed-point load of each row."""
-        first = 2 * layout.node_slots
-        return np.asarray(self.plans[:, first : first + layout.node_gpus].sum(axis=1))
+    def worst(self, column: int, num_layers: int) -> np.ndarray:
+        """The largest of a mark over each layer's rows, int64 [num_layers]."""
+        return np.asarray(self.marks[:, column].reshape(num_layers, -1).max(axis=1))
 
 
 def read(call: Call, weights: np.ndarray, placed: np.ndarray, kernels: Kernels) -> Rows:
@@ -114,7 +108,7 @@ def better_layers(call: Call, new: Rows, old: Rows, margin: int) -> np.ndarray:
 
     Fixed-point loads decide where they differ by more than their rounding, rationals elsewhere.
     """
-    difference = old.peaks(call.num_layers) - new.peaks(call.num_layers)
+    difference = old.worst(REACHED, call.num_layers) - new.worst(REACHED, call.num_layers)
     better = difference > margin
     doubtful = np.flatnonzero(np.abs(difference) <= margin)
     doubtful = doubtful[(new.placed[doubtful] != old.placed[doubtful]).any(axis=1)]
@@ -136,12 +130,9 @@ def for_refinement(call: Call, weights: np.ndarray, least: Rows, kernels: Kernel
     if placed is None:
         return least
     other = read(call, weights, placed, kernels)
-    mine, theirs = (
-        rows.node_totals(call.layout).reshape(call.num_layers, -1).max(axis=1)
-        for rows in (least, other)
-    )
+    mine, theirs = (rows.worst(TOTAL, call.num_layers) for rows in (least, other))
     # Among equal partitions the better plan; the node loads differ by rounding alone then.
-    lower = other.peaks(call.num_layers) < least.peaks(call.num_layers)
+    lower = other.worst(REACHED, call.num_layers) < least.worst(REACHED, call.num_layers)
     slack = mine * SAME_PARTITION
     chosen = (theirs < mine - slack) | (lower & (theirs <= mine + slack))
     if not chosen.any():
