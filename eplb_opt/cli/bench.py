@@ -68,7 +68,7 @@ def plans_command(
         parsed = [Machine.parse(text) for text in machines]
     except (ValueError, TypeError) as error:
         raise typer.BadParameter(f"a machine is SLOTSxGPUS[/NODES/GROUPS]: {error}") from error
-    warmup()
+    warmup(everything=True)
     rows = list(plan_rows(loads, parsed, limits, models=models, heuristics=heuristics))
     if as_json:
         output.print_json(rows)

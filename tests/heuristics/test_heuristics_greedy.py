@@ -85,11 +85,11 @@ def test_a_cache_that_fails_costs_one_warning(monkeypatch, caplog):
     compile_really = numba.njit
     asked = []
 
-    def no_cache(signature, cache=False, nogil=False):
+    def no_cache(signature, cache=False, **options):
         asked.append(cache)
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
-        return compile_really(signature, nogil=nogil)
+        return compile_really(signature, **options)
 
     monkeypatch.setattr(numba, "njit", no_cache)
     compiled.warn_once.cache_clear()
