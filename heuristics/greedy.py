@@ -27,8 +27,12 @@ if TYPE_CHECKING:
 
     from heuristics.layout import Layout
 
-SPLIT = "void(float32[:,::1],uint64[:,::1],int64[:,::1],boolean,uint64[:,::1],int64[:,::1])"
-PACK = "void(uint64[:,::1],int64[:,::1],int64,int64[:,::1])"
+SHARE = "float32[::1],uint32[::1]"
+SPLIT = (
+    "void(float32[:,::1],uint64[:,::1],int64[:,::1],boolean,uint64[:,::1],int64[:,::1],"
+    f"int64[:,::1],uint64[::1],{SHARE})"
+)
+PACK = f"void(uint64[:,::1],int64[:,::1],int64,int64[:,::1],uint64[:,::1],int64[:,::1],{SHARE})"
 LIST = "void(int64[:,::1],int64,int64[::1],int64[:,::1])"
 
 
@@ -92,8 +96,17 @@ def place(
     logcnt = np.empty((num_layers, num_experts), dtype=np.int64)
     # With one slot a GPU the reference puts replica i on GPU i.
     one_each = layout.node_slots == layout.node_gpus
-    kernels.split(rows, sort_keys(rows), members, one_each, replicas, logcnt)
-    kernels.pack(replicas, members, layout.node_gpus, slots)
+    work = np.empty((2, layout.node_slots), dtype=np.int64)
+    heap = np.empty(layout.node_experts + 1, dtype=np.uint64)
+    share = np.empty(2, dtype=np.float32)
+    bits = share.view(np.uint32)
+    kernels.split(
+        rows, sort_keys(rows), members, one_each, replicas, logcnt, work, heap, share, bits
+    )
+    leaves = 1 << (layout.node_gpus - 1).bit_length()
+    trees = np.empty((greedy_kernels.LANES, 2 * leaves), dtype=np.uint64)
+    sizes = np.empty((greedy_kernels.LANES, layout.node_gpus), dtype=np.int64)
+    kernels.pack(replicas, members, layout.node_gpus, slots, trees, sizes, share, bits)
     return slots.reshape(num_layers, layout.num_slots), logcnt
 
 

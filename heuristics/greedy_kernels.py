@@ -21,7 +21,16 @@ LANES = 4
 
 
 def split(
-    weight: Any, ranked: Any, members: Any, as_replicated: Any, replicas: Any, logcnt: Any
+    weight: Any,
+    ranked: Any,
+    members: Any,
+    as_replicated: Any,
+    replicas: Any,
+    logcnt: Any,
+    work: Any,
+    heap: Any,
+    share: Any,
+    bits: Any,
 ) -> None:
     """Replicate every row, one slot after the other to the largest weight / count.
 
@@ -44,16 +53,17 @@ def split(
         first; of equal loads the one that was made first.
     logcnt
         Written: int64 [num_layers, num_logical_experts].
+    work, heap
+        Scratch, int64 [2, num_slots] and uint64 [num_experts + 1]. Kernels that allocate nothing
+        compile faster.
+    share, bits
+        Scratch, float32 [2], and the same memory as uint32.
     """
     num_rows, num_experts = weight.shape
     num_slots = replicas.shape[1]
     extra = num_slots - num_experts
     num_nodes = num_rows // logcnt.shape[0]
-    count = np.empty(num_experts, dtype=np.int64)
-    made = np.empty(extra + 1, dtype=np.int64)
-    heap = np.empty(num_experts + 1, dtype=np.uint64)
-    share = np.empty(1, dtype=np.float32)
-    bits = share.view(np.uint32)
+    count, made = work[0], work[1]
     for row in range(num_rows):
         for expert in range(num_experts):
             count[expert] = 1
@@ -136,7 +146,16 @@ def split(
             logcnt[layer, members[row, expert]] = count[expert]
 
 
-def pack(replicas: Any, members: Any, num_packs: Any, slots: Any) -> None:
+def pack(
+    replicas: Any,
+    members: Any,
+    num_packs: Any,
+    slots: Any,
+    trees: Any,
+    sizes: Any,
+    share: Any,
+    bits: Any,
+) -> None:
     """Place every row's replicas as they come, each in the lightest pack with room.
 
     Parameters
@@ -149,22 +168,22 @@ def pack(replicas: Any, members: Any, num_packs: Any, slots: Any) -> None:
         GPUs of a row.
     slots
         Written: logical expert of every slot, int64 [num_rows, num_slots].
+    trees, sizes
+        Scratch, uint64 [LANES, 2 * leaves], leaves a power of two of at least `num_packs`, and
+        int64 [LANES, num_packs].
+    share, bits
+        As in `split`.
     """
     num_rows, num_slots = replicas.shape
     room = num_slots // num_packs
-    leaves = 1
-    while leaves < num_packs:
-        leaves *= 2
+    leaves = trees.shape[1] // 2
     # Winner trees: node i holds the lesser of 2 i and 2 i + 1, the root (load, pack) of the
     # lightest pack with room.
-    trees = np.empty((LANES, 2 * leaves), dtype=np.uint64)
-    sizes = np.empty((LANES, num_packs), dtype=np.int64)
-    share = np.empty(2, dtype=np.float32)
-    bits = share.view(np.uint32)
     for first in range(0, num_rows, LANES):
         lanes = min(LANES, num_rows - first)
-        sizes[:] = 0
         for lane in range(lanes):
+            for chosen in range(num_packs):
+                sizes[lane, chosen] = 0
             for leaf in range(leaves):
                 trees[lane, leaves + leaf] = np.uint64(leaf) if leaf < num_packs else FULL
             for node in range(leaves - 1, 0, -1):
