@@ -193,7 +193,7 @@ def pack(
                 row = first + lane
                 replica = replicas[row, turn]
                 root = trees[lane, 1]
-                chosen = np.int64(root & LOW)
+                chosen = int(root & LOW)
                 slot = chosen * room + sizes[lane, chosen]
                 slots[row, slot] = members[row, np.int64(replica & LOW)]
                 sizes[lane, chosen] += 1

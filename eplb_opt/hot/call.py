@@ -126,22 +126,25 @@ def _refined(
     """A placement that is nowhere worse than the given one, and its counts."""
     layout = call.layout
     weights, units = fixed_point(call.values)
-    margin = 2 * call.slots_per_gpu  # what rounding down may hide
     least = start.read(call, weights, placed, kernels)
     # The greedy's counts keep the largest replica as small as can be, on its own partition.
     water = least.worst(LARGEST, call.num_layers) if layout.num_nodes == 1 else 0
     if held is not None:
-        least = _with_current(call, weights, least, held, margin, kernels)
+        least = _with_current(call, weights, least, held, kernels, exactly=end is None)
         counts = count_replicas(least.placed, layout.num_experts)
     rows = start.for_refinement(call, weights, least, kernels)
     bounds = np.maximum(rows.worst(TOTAL, call.num_layers) // layout.node_gpus, water) + 1
-    ceilings = (
-        least.worst(REACHED, call.num_layers) - margin - 1
-    )  # now: the rows may be those of `least`
+    # Now, for the rows that are refined may be those of `least`.
+    ceilings = least.worst(REACHED, call.num_layers) - rounding(call) - 1
     _run(call, weights, rows, bounds, units, kernels, end, steps)
     out = least.placed.reshape(-1, layout.node_slots)
     kernels.write(rows.plans, rows.bests, rows.marks, ceilings, layout.node_gpus, out, counts)
     return least.placed, counts
+
+
+def rounding(call: Call) -> int:
+    """What rounding down may hide of a GPU's fixed-point load: a unit a weight and one a share."""
+    return 2 * call.slots_per_gpu
 
 
 def _with_current(
@@ -149,13 +152,14 @@ def _with_current(
     weights: np.ndarray,
     least: start.Rows,
     held: tuple[np.ndarray, np.ndarray],
-    margin: int,
     kernels: Kernels,
+    exactly: bool,
 ) -> start.Rows:
     """The better of two placements, layer by layer."""
     current, valid = held
     old = np.where(valid[:, None], current, least.placed)
-    keep = start.better_layers(call, start.read(call, weights, old, kernels), least, margin)
+    rows = start.read(call, weights, old, kernels)
+    keep = start.keep_layers(call, least, rows, rounding(call), exactly)
     if not keep.any():
         return least
     return start.read(call, weights, np.where(keep[:, None], old, least.placed), kernels)
@@ -180,10 +184,10 @@ def _run(
     worth[0] = units
     deadline = 0
     if end is not None:
-        left = end - time.perf_counter()
-        if left <= 0:
+        now, left = kernels.now_ns(), end - time.perf_counter()
+        if left <= 0 or now is None:
             return
-        deadline = kernels.now_ns() + int(left * 1e9)
+        deadline = now + int(left * 1e9)
     kernels.refine(
         rows.plans,
         rows.bests,

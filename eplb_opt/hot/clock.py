@@ -10,12 +10,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-CLOCK = time.CLOCK_MONOTONIC
+#: None on systems without `clock_gettime`; there a time limit brings the greedy alone.
+CLOCK = getattr(time, "CLOCK_MONOTONIC", None)
 
 
-def now_ns() -> int:
-    """The time of `kernel_ns`, read from Python."""
-    return time.clock_gettime_ns(CLOCK)
+def now_ns() -> int | None:
+    """The time of `kernel_ns`, read from Python; None where there is none."""
+    return None if CLOCK is None else time.clock_gettime_ns(CLOCK)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -24,6 +25,8 @@ def kernel_ns(_: Any) -> Any:
 
     def codegen(_context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
         word, number = ir.IntType(64), ir.IntType(32)
+        if CLOCK is None:
+            return word(0)
         spec = cgutils.alloca_once(builder, ir.ArrayType(word, 2))
         read = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(number, [number, spec.type]), "clock_gettime"

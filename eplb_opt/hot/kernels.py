@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ class Kernels:
     write: Callable[..., None]
     partition: Callable[..., None]
     refine: Callable[..., None]
-    now_ns: Callable[[], int]
+    now_ns: Callable[[], int | None]
 
 
 _lock = threading.Lock()
@@ -86,6 +87,16 @@ def warm_in_background() -> None:
 
 _thread: threading.Thread | None = None
 _start_lock = threading.Lock()
+
+
+def _after_fork() -> None:
+    """A child has neither the parent's threads nor, for sure, its locks unlocked."""
+    global _thread, _lock, _start_lock
+    _thread, _lock, _start_lock = None, threading.Lock(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _try_to_warm() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt import scoring
+from eplb_opt.arrays import as_numpy
 from eplb_opt.errors import ProblemError
 from eplb_opt.hot.marks import NUM_MARKS, REACHED, TOTAL
 from heuristics import greedy
@@ -76,7 +77,7 @@ def admit_current(call: Call, current: Any) -> tuple[np.ndarray, np.ndarray] | N
     ProblemError
         When it is of another shape.
     """
-    placed = np.asarray(getattr(current, "physical_to_logical", current))
+    placed = as_numpy(getattr(current, "physical_to_logical", current), "current")
     wanted = (call.num_layers, call.layout.num_slots)
     if placed.shape != wanted or placed.dtype.kind not in "iu":
         raise ProblemError(
@@ -103,23 +104,24 @@ def _keeps_groups(call: Call, placed: np.ndarray) -> np.ndarray:
     return np.asarray(on_one & equal)
 
 
-def better_layers(call: Call, new: Rows, old: Rows, margin: int) -> np.ndarray:
-    """Layers where `new` is truly better than `old`, bool [num_layers].
+def keep_layers(call: Call, new: Rows, old: Rows, margin: int, exactly: bool) -> np.ndarray:
+    """Layers in which the plan in force, `old`, is as good as `new`, bool [num_layers].
 
-    Fixed-point loads decide where they differ by more than their rounding, rationals elsewhere.
+    Fixed-point loads decide where they differ by more than their rounding. Elsewhere rationals
+    do, or, where there is no time for them (some 0.1 ms a layer), the plan in force stays: nothing
+    moves then, for a difference below 1e-15 of the layer's load.
     """
-    difference = old.worst(REACHED, call.num_layers) - new.worst(REACHED, call.num_layers)
-    better = difference > margin
+    difference = new.worst(REACHED, call.num_layers) - old.worst(REACHED, call.num_layers)
+    keep = difference >= -margin
     doubtful = np.flatnonzero(np.abs(difference) <= margin)
-    doubtful = doubtful[(new.placed[doubtful] != old.placed[doubtful]).any(axis=1)]
-    if doubtful.size:
+    if exactly and doubtful.size:
         load = call.problem().load[doubtful]
         exact = [
             scoring.largest_gpu_loads(load, rows.placed[doubtful], call.layout.num_gpus)
-            for rows in (new, old)
+            for rows in (old, new)
         ]
-        better[doubtful] = [a < b for a, b in zip(*exact, strict=True)]
-    return np.asarray(better)
+        keep[doubtful] = [a <= b for a, b in zip(*exact, strict=True)]
+    return np.asarray(keep)
 
 
 def for_refinement(call: Call, weights: np.ndarray, least: Rows, kernels: Kernels) -> Rows:

@@ -95,6 +95,19 @@ def test_layers_of_the_plan_in_force_that_are_no_longer_valid_are_not_used():
     np.testing.assert_array_equal(mixed[[0, 1, 4, 5]], current[[0, 1, 4, 5]])
 
 
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+@pytest.mark.parametrize("budget", [{"effort": 0}, {"time_limit": 0.0005}], ids=str)
+def test_a_plan_in_force_as_good_as_the_greedys_stays(sizes, budget):
+    slots, _, nodes, gpus = sizes
+    placed = rebalance(LOAD, *sizes, effort=0)[0]
+    by_node = placed.reshape(len(LOAD), nodes, gpus // nodes, slots // gpus)
+    current = by_node[:, :, ::-1].reshape(placed.shape)
+    kept = rebalance(LOAD, *sizes, current=current, **budget)[0]
+    better = objective(LOAD, sizes, kept)
+    for row, (mine, theirs) in enumerate(zip(better, objective(LOAD, sizes, current), strict=True)):
+        assert mine < theirs or (kept[row] == current[row]).all()
+
+
 def test_a_plan_in_force_that_splits_a_group_is_not_used():
     flat, nodes = rebalance(LOAD, 80, 1, 1, 16, effort=500)[0], SIZES["nodes"]
     objective(LOAD, nodes, rebalance(LOAD, *nodes, effort=0, current=flat)[0])  # checks the laws
