@@ -11,6 +11,7 @@ import numpy as np
 
 from eplb_opt import scoring
 from eplb_opt.hot import start
+from eplb_opt.hot.arena import ARENA
 from eplb_opt.hot.door import Call, admit, fixed_point, in_kind
 from eplb_opt.hot.kernels import is_warm, warm_in_background, warm_kernels
 from eplb_opt.hot.marks import LARGEST, REACHED, TOTAL
@@ -125,6 +126,7 @@ def _refined(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A placement that is nowhere worse than the given one, and its counts."""
     layout = call.layout
+    ARENA.begin()
     weights, units = fixed_point(call.values)
     least = start.read(call, weights, placed, kernels)
     # The greedy's counts keep the largest replica as small as can be, on its own partition.
@@ -155,14 +157,13 @@ def _with_current(
     kernels: Kernels,
     exactly: bool,
 ) -> start.Rows:
-    """The better of two placements, layer by layer."""
+    """The better of two placements, layer by layer; written into `least`."""
     current, valid = held
     old = np.where(valid[:, None], current, least.placed)
     rows = start.read(call, weights, old, kernels)
     keep = start.keep_layers(call, least, rows, rounding(call), exactly)
-    if not keep.any():
-        return least
-    return start.read(call, weights, np.where(keep[:, None], old, least.placed), kernels)
+    least.replace(rows, keep)
+    return least
 
 
 def _run(

@@ -10,6 +10,7 @@ import numpy as np
 from eplb_opt import scoring
 from eplb_opt.arrays import as_numpy
 from eplb_opt.errors import ProblemError
+from eplb_opt.hot.arena import ARENA
 from eplb_opt.hot.marks import NUM_MARKS, REACHED, TOTAL
 from heuristics import greedy
 from heuristics.maps import count_replicas
@@ -33,7 +34,7 @@ class Rows:
     placed
         int64 [num_layers, num_slots].
     plans, bests, marks
-        int64 [num_rows, ...].
+        int64 [num_rows, ...]; the first two are this thread's until its next call.
     """
 
     placed: np.ndarray
@@ -45,16 +46,23 @@ class Rows:
         """The largest of a mark over each layer's rows, int64 [num_layers]."""
         return np.asarray(self.marks[:, column].reshape(num_layers, -1).max(axis=1))
 
+    def replace(self, other: Rows, layers: np.ndarray) -> None:
+        """Take some layers (bool [num_layers]) from another placement."""
+        by_row = np.repeat(layers, len(self.marks) // len(layers))
+        self.placed[layers] = other.placed[layers]
+        self.plans[by_row] = other.plans[by_row]
+        self.marks[by_row] = other.marks[by_row]
+
 
 def read(call: Call, weights: np.ndarray, placed: np.ndarray, kernels: Kernels) -> Rows:
     """The rows of a placement."""
     layout = call.layout
     by_row = placed.reshape(-1, layout.node_slots)
     width = 2 * layout.node_slots + layout.node_gpus + layout.num_experts
-    plans = np.empty((len(by_row), width), dtype=np.int64)
+    plans, bests = ARENA.take((len(by_row), width)), ARENA.take((len(by_row), width))
     marks = np.empty((len(by_row), NUM_MARKS), dtype=np.int64)
     kernels.read(by_row, weights, layout.node_gpus, plans, marks)
-    return Rows(placed, plans, np.empty_like(plans), marks)
+    return Rows(placed, plans, bests, marks)
 
 
 def fold(call: Call, placed: np.ndarray) -> np.ndarray:
@@ -137,9 +145,8 @@ def for_refinement(call: Call, weights: np.ndarray, least: Rows, kernels: Kernel
     lower = other.worst(REACHED, call.num_layers) < least.worst(REACHED, call.num_layers)
     slack = mine * SAME_PARTITION
     chosen = (theirs < mine - slack) | (lower & (theirs <= mine + slack))
-    if not chosen.any():
-        return least
-    return read(call, weights, np.where(chosen[:, None], placed, least.placed), kernels)
+    other.replace(least, ~chosen)
+    return other
 
 
 def repartition(call: Call, weights: np.ndarray, kernels: Kernels) -> np.ndarray | None:

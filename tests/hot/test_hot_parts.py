@@ -1,6 +1,7 @@
 """The parts of the hot path, each against something simpler."""
 
 import itertools
+import threading
 import time
 from fractions import Fraction
 
@@ -9,6 +10,7 @@ import pytest
 
 from eplb_opt.bench.families import family_loads
 from eplb_opt.hot import call, kernels, start
+from eplb_opt.hot.arena import MOST_ITEMS, Arena
 from eplb_opt.hot.door import TOTAL_BITS, admit, fixed_point
 from eplb_opt.hot.marks import REACHED, SHIFT, TOTAL
 from heuristics import greedy, greedy_numpy
@@ -178,6 +180,22 @@ def test_folding_keeps_counts_and_pairs_heaviest_with_lightest(compiled):
     share = (LOAD[0] / counts)[folded[0]].reshape(30, 2)
     assert (np.diff(share[:, 0]) <= 0).all()
     assert (np.diff(share[:, 1]) >= 0).all()
+
+
+def test_a_threads_scratch_is_its_own_and_used_again():
+    arena = Arena()
+    first, second = arena.take((2, 3)), arena.take((4,))
+    assert not np.shares_memory(first, second)
+    in_thread = []
+    thread = threading.Thread(target=lambda: in_thread.append(arena.take((2, 3))))
+    thread.start()
+    thread.join()
+    assert not np.shares_memory(first, in_thread[0])
+    arena.begin()
+    assert np.shares_memory(first, arena.take((3, 2)))
+    assert arena.take((100,)).shape == (100,)
+    assert arena.take((MOST_ITEMS + 1,)).shape == (MOST_ITEMS + 1,)
+    assert len(arena.kept) == 2
 
 
 def test_pairs_are_few_where_gpus_hold_many_slots():
