@@ -110,9 +110,13 @@ def _plan(
     if end is not None:
         # What the output takes is known by the machine's speed at the greedy.
         end -= OUTPUT_SHARE * took + OUTPUT_SECONDS
-    if held is not None or end is None or time.perf_counter() < end:
+    if held is not None or not _is_over(end):
         placed, counts = _refined(call, held, kernels, end, steps, placed, counts)
     return placed, greedy.list_slots(placed, counts, kernels.greedy), counts
+
+
+def _is_over(end: float | None) -> bool:
+    return end is not None and time.perf_counter() >= end
 
 
 def _refined(
@@ -134,6 +138,8 @@ def _refined(
     if held is not None:
         least = _with_current(call, weights, least, held, kernels, exactly=end is None)
         counts = count_replicas(least.placed, layout.num_experts)
+    if _is_over(end):
+        return least.placed, counts
     rows = start.for_refinement(call, weights, least, kernels)
     bounds = np.maximum(rows.worst(TOTAL, call.num_layers) // layout.node_gpus, water) + 1
     # Now, for the rows that are refined may be those of `least`.
