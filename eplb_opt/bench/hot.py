@@ -30,6 +30,8 @@ LIMITS = (0.0003, 0.001, 0.002, 0.005, 0.02)
 YARDSTICK = "swap_refine"
 #: A rival that has taken so many seconds sits out the further rounds of a configuration.
 PATIENCE = 2.0
+#: Seconds without a core that a wake-up costs at all times.
+NO_WAIT = 5e-5
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,21 @@ HEADLINE = (Model("deepseek-v3"), Machine.parse("288x32"))
 
 @dataclass(frozen=True)
 class PolicyRow:
-    """One policy on one configuration; medians over the rounds."""
+    """One policy on one configuration.
+
+    Parameters
+    ----------
+    rounds, kept
+        Calls made, and those of them that never waited for a core; the medians are over the
+        latter where there are any.
+    """
 
     loads: str
     machine: str
     slots_per_gpu: int
     policy: str
     rounds: int
+    kept: int
     seconds: float
     gap: float
 
@@ -114,40 +124,51 @@ def measure(
     weight, set_threads = _as_tensor(load)
     problem = machine.problem(load)
     bounds = fast_bounds(problem)
-    seconds: dict[str, list[float]] = {name: [] for name in chosen}
-    gaps: dict[str, list[float]] = {name: [] for name in chosen}
+    samples: dict[str, list[tuple[float, float, float]]] = {name: [] for name in chosen}
     last: dict[str, np.ndarray] = {}
     sizes = machine.num_slots, machine.num_groups, machine.num_nodes, machine.num_gpus
     set_threads(1)
     for turn in range(rounds + 1):
         for name, policy in chosen.items():
-            if sum(seconds[name]) > PATIENCE:
+            if sum(sample[0] for sample in samples[name]) > PATIENCE:
                 continue
-            began = time.perf_counter()
+            waited, began = core_wait(), time.perf_counter()
             try:
                 placed = np.asarray(policy(weight, *sizes)[0])
             except ImportError:
                 continue
-            took = time.perf_counter() - began
+            took, waited = time.perf_counter() - began, core_wait() - waited
             if turn == 0:  # the first call warms caches
                 continue
-            seconds[name].append(took)
-            if name not in last or (placed != last[name]).any():
-                gaps[name].append(evaluate(problem, placed, bounds).model_gap)
+            if name in last and (placed == last[name]).all():
+                gap = samples[name][-1][2]
             else:
-                gaps[name].append(gaps[name][-1])
+                gap = evaluate(problem, placed, bounds).model_gap
             last[name] = placed
-    for name in chosen:
-        if seconds[name]:
+            samples[name].append((took, waited, gap))
+    for name, made in samples.items():
+        if made:
+            kept = [sample for sample in made if sample[1] <= NO_WAIT]
+            seconds, _, gap = np.median(kept or made, axis=0).tolist()
             yield PolicyRow(
                 model.loads,
                 str(machine),
                 problem.slots_per_gpu,
                 name,
-                len(seconds[name]),
-                float(np.median(seconds[name])),
-                float(np.median(gaps[name])),
+                len(made),
+                len(kept),
+                seconds,
+                gap,
             )
+
+
+def core_wait() -> float:
+    """Seconds that this thread was ready to run without a core; 0 where the system is silent."""
+    try:
+        with open("/proc/thread-self/schedstat") as file:
+            return int(file.read().split()[1]) * 1e-9
+    except OSError:
+        return 0.0
 
 
 def _as_tensor(load: np.ndarray) -> tuple[Any, Callable[[int], None]]:

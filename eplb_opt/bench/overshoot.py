@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bench.hot import HEADLINE
+from eplb_opt.bench.hot import HEADLINE, NO_WAIT, core_wait
 from eplb_opt.hot.call import rebalance
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 #: Seconds.
 LIMITS = (0.001, 0.002, 0.005, 0.02)
 
-#: Seconds without a core that every wake-up costs.
-NO_WAIT = 5e-5
 BURN = "while True: pass"
 
 
@@ -82,10 +80,10 @@ def _in_threads(limit: float, calls: int, num_threads: int) -> np.ndarray:
     def work(rows: np.ndarray) -> None:
         rebalance(weight, *sizes, time_limit=limit)
         for row in rows:
-            waited, began = _waited(), time.perf_counter()
+            waited, began = core_wait(), time.perf_counter()
             rebalance(weight, *sizes, time_limit=limit)
             row[0] = time.perf_counter() - began
-            row[1] = _waited() - waited
+            row[1] = core_wait() - waited
 
     threads = [threading.Thread(target=work, args=(rows,)) for rows in samples]
     for thread in threads:
@@ -93,15 +91,6 @@ def _in_threads(limit: float, calls: int, num_threads: int) -> np.ndarray:
     for thread in threads:
         thread.join()
     return samples.reshape(-1, 2)
-
-
-def _waited() -> float:
-    """Seconds that this thread was ready to run without a core; 0 where the system is silent."""
-    try:
-        with open("/proc/thread-self/schedstat") as file:
-            return int(file.read().split()[1]) * 1e-9
-    except OSError:
-        return 0.0
 
 
 @contextmanager

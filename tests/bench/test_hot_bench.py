@@ -49,7 +49,7 @@ def test_a_policy_whose_package_is_missing_is_left_out():
 
 def test_ratios_compare_with_the_yardstick_where_gpus_hold_four_slots():
     def row(policy, gap, slots_per_gpu=4, machine="a"):
-        return hot.PolicyRow("loads", machine, slots_per_gpu, policy, 1, 1.0, gap)
+        return hot.PolicyRow("loads", machine, slots_per_gpu, policy, 1, 1, 1.0, gap)
 
     rows = [
         row("swap_refine", 0.08),
