@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
+import os
 import time
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.bench import rivals
 from eplb_opt.bench.families import family_loads
 from eplb_opt.bench.generator import generate_loads
 from eplb_opt.bench.plans import Machine
@@ -21,6 +21,8 @@ from eplb_opt.hot.call import rebalance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from eplb_opt.problem import Problem
 
     Policy = Callable[[Any, int, int, int, int], Any]
 
@@ -103,12 +105,28 @@ def policies(limits: Sequence[float] = LIMITS) -> dict[str, Policy]:
 
 
 def engine_policies() -> dict[str, Policy]:
-    """What `eplb_opt.bench.rivals.engine_rivals` offers: the code of installed engines."""
-    name = "eplb_opt.bench.rivals"
-    if find_spec(name) is None:
+    """The engines' own programs, where `rivals.FOLDER_VARIABLE` names a folder with their files."""
+    if not os.environ.get(rivals.FOLDER_VARIABLE):
         return {}
-    found: dict[str, Policy] = importlib.import_module(name).engine_rivals()
-    return found
+    return {name: _as_policy(program) for name, program in rivals.rival_programs().items()}
+
+
+def _as_policy(program: Callable[[Any, Any, Problem], Any]) -> Policy:
+    """A program that wants the problem and the map in force, as one that wants the sizes.
+
+    Both are made at the first call for some loads, which no measurement counts.
+    """
+    held: dict[Any, tuple[Any, Problem]] = {}
+
+    def policy(weight: Any, *sizes: int) -> tuple[Any]:
+        key = id(weight), sizes
+        if key not in held:
+            held.clear()
+            problem = Machine(sizes[0], sizes[3], sizes[2], sizes[1]).problem(weight)
+            held[key] = rebalance(weight, *sizes, effort=0)[0], problem
+        return (program(weight, *held[key]),)
+
+    return policy
 
 
 def measure(

@@ -9,7 +9,8 @@ import numpy as np
 
 from eplb_opt.arrays import as_numpy
 from eplb_opt.errors import ProblemError
-from eplb_opt.problem import MAX_LAYER_TOTAL, Problem
+from eplb_opt.problem import Problem
+from eplb_opt.units import MAX_LAYER_TOTAL
 from heuristics.door import admit_array
 from heuristics.layout import Layout, make_layout
 
