@@ -24,13 +24,14 @@ FLOORS = [
     {"result", "moves", "turns"},
     {"lost"},
     {"evaluation", "incumbents", "models", "search", "io", "portfolio"},
+    {"hot"},
     {"steps", "warmup"},
     {"planner"},
     {"engines"},
     {"report", "bench", "plots"},
     {"__init__", "cli", "__main__"},
 ]
-SEES_HEURISTICS = {"planner", "search", "bench", "warmup", "engines"}
+SEES_HEURISTICS = {"planner", "search", "bench", "warmup", "engines", "hot"}
 
 
 def room(path):
