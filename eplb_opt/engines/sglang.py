@@ -8,7 +8,7 @@ and start it with::
 Then the entry point `eplb_opt` of the group `sglang.srt.plugins` calls `install()`. Where
 SGLANG_PLUGINS is set it must name `eplb_opt`, too. A program of one's own may call `install()`
 itself, outside `if __name__ == "__main__"`, so that the processes it spawns do so as well.
-EPLB_OPT_EFFORT (default 0) says how much work is put into a plan; every rank plans by itself, so
+EPLB_OPT_EFFORT (default 100) says how much work is put into a plan; every rank plans by itself, so
 both variables must be the same on all of them.
 """
 

@@ -7,8 +7,8 @@ and start it with::
 
 Then the entry point `eplb_opt` of the group `vllm.general_plugins` puts `EplbOptPolicy` in the
 place of the policy "default", the one name that vLLM's settings allow. Where VLLM_PLUGINS is set it
-must name `eplb_opt`, too. EPLB_OPT_EFFORT (default 0) says how much work is put into a plan; every
-rank plans by itself, so both variables must be the same on all of them.
+must name `eplb_opt`, too. EPLB_OPT_EFFORT (default 100) says how much work is put into a plan;
+every rank plans by itself, so both variables must be the same on all of them.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import lru_cache
 from itertools import combinations
@@ -22,6 +23,8 @@ from heuristics.maps import complete, count_replicas
 if TYPE_CHECKING:
     from eplb_opt.hot.kernels import Kernels
     from heuristics.maps import Maps
+
+LOGGER = logging.getLogger("eplb_opt")
 
 #: Below this share of its bound a gap is of no use to anyone.
 NEGLIGIBLE_GAP = 2e-6
@@ -112,7 +115,20 @@ def _plan(
         end -= OUTPUT_SHARE * took + OUTPUT_SECONDS
     if held is not None or not _is_over(end):
         placed, counts = _refined(call, held, kernels, end, steps, placed, counts)
+    if not obeys(call, placed, counts, kernels):
+        # Cannot be; and were it a fault of ours, it would cost the caller the gain alone.
+        LOGGER.error("a refined plan broke a rule, and the greedy's took its place; please report")
+        return _numpy_plan(call, held)
     return placed, greedy.list_slots(placed, counts, kernels.greedy), counts
+
+
+def obeys(call: Call, placed: np.ndarray, counts: np.ndarray, kernels: Kernels) -> bool:
+    """Whether a placement passes the compiled checker."""
+    layout = call.layout
+    by_node = layout.num_nodes > 1
+    groups, nodes = (layout.num_groups, layout.num_nodes) if by_node else (1, 1)
+    scratch = (np.empty(n, dtype=np.int64) for n in (layout.num_experts, groups, nodes))
+    return kernels.first_offence(placed, counts, groups, nodes, *scratch) < 0
 
 
 def _is_over(end: float | None) -> bool:

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from heuristics import greedy
 from heuristics.compiled import compile_kernel
@@ -21,6 +21,7 @@ TABLE, ROW = "int64[:,::1]", "int64[::1]"
 READ = f"void({TABLE},{TABLE},int64,{TABLE},{TABLE})"
 WRITE = f"void({TABLE},{TABLE},{TABLE},{ROW},int64,{TABLE},{TABLE})"
 PARTITION = f"void({TABLE},int64,int64,{ROW},{ROW},{ROW},{TABLE})"
+CHECK = f"int64({TABLE},{TABLE},int64,int64,{ROW},{ROW},{ROW})"
 REFINE = (
     f"void({TABLE},{TABLE},{TABLE},{TABLE},int64,int64,{TABLE},{ROW},float64[:,::1],"
     "int32[:,::1],int32[:,::1],int64,int64)"
@@ -36,6 +37,7 @@ class Kernels:
     write: Callable[..., None]
     partition: Callable[..., None]
     refine: Callable[..., None]
+    first_offence: Callable[..., int]
     now_ns: Callable[[], int | None]
 
 
@@ -45,7 +47,7 @@ _lock = threading.Lock()
 @functools.cache
 def _compile() -> Kernels:
     greedy_kernels = greedy.warmup()
-    from eplb_opt.hot import clock, nodes, refine, rows
+    from eplb_opt.hot import check, clock, nodes, refine, rows
 
     return Kernels(
         greedy_kernels,
@@ -53,6 +55,7 @@ def _compile() -> Kernels:
         compile_kernel(rows.write.py_func, WRITE),
         compile_kernel(nodes.partition.py_func, PARTITION),
         compile_kernel(refine.refine.py_func, REFINE),
+        cast("Callable[..., int]", compile_kernel(check.first_offence, CHECK)),
         clock.now_ns,
     )
 
