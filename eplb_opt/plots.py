@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.errors import MissingDependency
+from eplb_opt.errors import FormatError, MissingDependency
+from eplb_opt.io.files import write_atomically
+from eplb_opt.replay.report import block_means
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from eplb_opt.io.files import PathLike
+    from eplb_opt.replay import PolicyRun, ReplayReport
     from eplb_opt.result import Result
 
 #: Colours that stay apart for every kind of colour vision, and in print by their lightness.
 INCUMBENT, BOUND = "#0072b2", "#d55e00"
+PALETTE = (INCUMBENT, BOUND, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+HEURISTIC, HEURISTIC_DASHES = "0.6", ("--", ":", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)))
+#: Points that a line over time is thinned to; more are thinner than a pixel.
+MAX_POINTS = 400
 
 
 def history(result: Result, ax: Axes | None = None) -> Axes:
@@ -55,6 +65,82 @@ def history(result: Result, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def replay(report: ReplayReport, ax: Axes | None = None) -> Axes:
+    """Held-out balancedness over time: our policies in colours, heuristics in grey.
+
+    A long recording is averaged over equal stretches; heuristics that agree share a line.
+
+    Parameters
+    ----------
+    report
+        From `eplb_opt.replay.replay`.
+    ax
+        To draw on; a new figure's by default.
+
+    Raises
+    ------
+    MissingDependency
+        Without matplotlib.
+    ValueError
+        When no policy has figures.
+    """
+    runs = [run for run in report.ranked() if not run.problem]
+    if not runs:
+        raise ValueError("There is nothing to draw: no policy has figures.")
+    ax = _axes(ax)
+    size = -(-(report.num_steps - report.every) // MAX_POINTS)
+    colours, dashes = iter(PALETTE * len(runs)), iter(HEURISTIC_DASHES * len(runs))
+    for names, run in _alike(runs):
+        means = block_means(run.held_out, size)
+        step = report.every + size * np.arange(len(means) + 1)
+        step[-1] = report.num_steps
+        colour, dash = (HEURISTIC, next(dashes)) if run.is_heuristic else (next(colours), "-")
+        ax.stairs(
+            means,
+            step,
+            baseline=None,
+            color=colour,
+            linestyle=dash,
+            linewidth=1.2,
+            label=f"{names} ({run.mean:.3f})",
+            zorder=1 if run.is_heuristic else 2,
+        )
+    ax.set_xlabel("step")
+    ax.set_ylabel("held-out balancedness")
+    ax.set_title(f"{report.num_slots} slots on {report.num_gpus} GPUs, every {report.every} steps")
+    # Beside the lines, never over them.
+    ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+    return ax
+
+
+def save(ax: Axes, path: PathLike) -> None:
+    """Write the figure of some axes to a file, in the format that its name tells.
+
+    Raises
+    ------
+    FormatError
+        When the format is unknown or the system refuses.
+    """
+    content, kind = BytesIO(), Path(path).suffix.removeprefix(".") or "png"
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("These axes belong to no figure.")
+    try:
+        figure.savefig(content, format=kind, dpi=150)
+    except ValueError as error:
+        raise FormatError(f"{path}: {error}") from error
+    write_atomically(path, content.getvalue())
+
+
+def _alike(runs: list[PolicyRun]) -> list[tuple[str, PolicyRun]]:
+    """Runs under their names; heuristics with the same figures at every step under one."""
+    groups: dict[object, list[PolicyRun]] = {}
+    for run in runs:
+        key = run.held_out.round(9).tobytes() if run.is_heuristic else run.name
+        groups.setdefault(key, []).append(run)
+    return [(", ".join(run.name for run in group), group[0]) for group in groups.values()]
+
+
 def _axes(ax: Axes | None) -> Axes:
     if ax is not None:
         return ax
@@ -63,4 +149,4 @@ def _axes(ax: Axes | None) -> Axes:
     except ImportError as error:
         raise MissingDependency("matplotlib", "plots") from error
     # A figure of its own, not pyplot's: nothing global is touched, no display is asked for.
-    return Figure(figsize=(7, 4), layout="constrained").add_subplot()
+    return Figure(figsize=(8, 4), layout="constrained").add_subplot()

@@ -17,7 +17,7 @@ FLOORS = [
     {"arrays"},
     {"units", "gpus", "problem_checks"},
     {"problem"},
-    {"scoring", "checker", "scenarios"},
+    {"scoring", "checker", "scenarios", "representatives"},
     {"water"},
     {"plan", "partitions", "certificates"},
     {"bounds"},
@@ -25,11 +25,11 @@ FLOORS = [
     {"lost"},
     {"evaluation", "incumbents", "models", "search", "io", "portfolio"},
     {"steps", "warmup"},
-    {"planner", "report", "bench", "plots"},
+    {"planner", "replay", "report", "bench", "plots"},
     {"engines"},
     {"__init__", "cli", "__main__"},
 ]
-SEES_HEURISTICS = {"planner", "search", "bench", "warmup"}
+SEES_HEURISTICS = {"planner", "search", "bench", "warmup", "replay"}
 
 
 def room(path):

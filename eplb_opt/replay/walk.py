@@ -1,0 +1,180 @@
+"""The walk through time: score a step under the plan in force, then let it become the past."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.arrays import as_int
+from eplb_opt.errors import ProblemError
+from eplb_opt.moves import moved_slots
+from eplb_opt.plan import Plan
+from eplb_opt.replay.policies import Budget
+from eplb_opt.replay.report import PolicyRun, ReplayReport, mean_of
+from eplb_opt.replay.scores import Placed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from eplb_opt.io import Trace
+    from eplb_opt.replay.machine import Machine
+    from eplb_opt.replay.policies import Policy
+
+    # Policy's name, the step from which the plan is in force, [num_layers, num_slots] ids.
+    OnPlan = Callable[[str, int, np.ndarray], None]
+
+#: Windows of the past that policies may look at.
+MEMORY = 32
+
+
+def replay(
+    trace: Trace,
+    machine: Machine,
+    policies: Mapping[str, Policy],
+    *,
+    every: int,
+    memory: int = MEMORY,
+    budget: Budget | None = None,
+    expert_bytes: int | None = None,
+    on_plan: OnPlan | None = None,
+) -> ReplayReport:
+    """Walk through a recording, re-planning every so many steps from the past alone.
+
+    The first `every` steps are planned from and not scored. Of a long recording only a chunk and
+    the last windows' sums are in memory.
+
+    Parameters
+    ----------
+    trace
+        The recording.
+    machine
+        Slots and topology.
+    policies
+        Name -> policy; one that fails has its reason in the report, and the others go on.
+    every
+        Steps between two re-plans, and the length of a window.
+    memory
+        Windows that policies may look back on.
+    budget
+        Of each re-plan; a second by default.
+    expert_bytes
+        Weights of one expert in one layer, to tell what moves cost.
+    on_plan
+        Called with every plan: policy, first step that it serves, ids.
+
+    Raises
+    ------
+    ProblemError
+        When there are not more steps than `every`, or the loads do not fit the machine.
+    FormatError
+        When the recording is damaged.
+    """
+    every = as_int(every, "every")
+    if trace.num_steps <= every:
+        raise ProblemError(
+            f"The recording has {trace.num_steps} steps, --every is {every}: nothing follows the "
+            "first window. Re-plan more often or record for longer."
+        )
+    budget = budget or Budget()
+    past: deque[np.ndarray] = deque(maxlen=as_int(memory, "memory"))
+    runs = [_Run(name, policy, machine, budget) for name, policy in policies.items()]
+    window, done = np.zeros(trace.shape[1:], dtype=np.int64), 0
+    for chunk in trace.chunks(every):
+        for run in runs:
+            run.score(chunk)
+        window, done = window + chunk.sum(axis=0), done + len(chunk)
+        if done % every == 0 and done < trace.num_steps:
+            past.append(window)
+            window = np.zeros_like(window)
+            _replan(runs, np.stack(past), done, on_plan)
+    return ReplayReport(
+        tuple(run.finished() for run in runs),
+        every,
+        trace.num_steps,
+        trace.shape[1],
+        machine.num_slots,
+        machine.num_gpus,
+        expert_bytes,
+    )
+
+
+def _replan(runs: list[_Run], past: np.ndarray, done: int, on_plan: OnPlan | None) -> None:
+    past.flags.writeable = False  # one policy must not change what the next one sees
+    for run in runs:
+        if run.replan(past) and on_plan is not None and run.placed is not None:
+            on_plan(run.name, done, run.placed.physical_to_logical)
+
+
+@dataclass(eq=False)
+class _Run:
+    """One policy on its way through the recording."""
+
+    name: str
+    policy: Policy
+    machine: Machine
+    budget: Budget
+    placed: Placed | None = None
+    problem: str = ""
+    gpu: list[np.ndarray] = field(default_factory=list)
+    slot: list[np.ndarray] = field(default_factory=list)
+    seen: list[float] = field(default_factory=list)
+    moves: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def score(self, steps: np.ndarray) -> None:
+        """Note how level the plan in force is on the steps; before the first there is none."""
+        if self.placed is None:
+            return
+        gpu, slot = self.placed.balancedness(steps)
+        self.gpu.append(gpu)
+        self.slot.append(slot)
+
+    def replan(self, past: np.ndarray) -> bool:
+        """Plan from the past; whether there is a new plan."""
+        if self.problem or (self.policy.once and self.placed is not None):
+            return False
+        scenarios = self.policy.scenarios(past)
+        problem = self.machine.problem(scenarios)
+        current = None if self.placed is None else self.placed.physical_to_logical
+        began = time.perf_counter()
+        try:
+            ids = np.asarray(self.policy.planner(problem, current, self.budget))
+            plan = Plan(ids, problem.num_gpus, problem.num_experts)
+            plan.check(problem)
+        except (ImportError, ValueError) as error:
+            # What our own planner refuses is the caller's to mend, and would fail every policy.
+            if isinstance(error, ProblemError) and not self.policy.is_heuristic:
+                raise
+            self.problem, self.placed = str(error), None
+            return False
+        self.seconds.append(time.perf_counter() - began)
+        self._change_to(plan, scenarios.load)
+        return True
+
+    def _change_to(self, plan: Plan, planned_for: np.ndarray) -> None:
+        old = plan if self.placed is None else self._plan(self.placed.physical_to_logical)
+        self.moves.append(int(moved_slots(old, plan).sum()))
+        self.placed = Placed(plan.physical_to_logical, plan.num_gpus, plan.num_experts)
+        # Weights aside: a figure to set beside the held-out one, not an objective.
+        self.seen.append(mean_of(self.placed.balancedness(planned_for)[0]))
+
+    def _plan(self, ids: np.ndarray) -> Plan:
+        return Plan(ids, self.machine.num_gpus)
+
+    def finished(self) -> PolicyRun:
+        """What there is to report."""
+        empty = np.zeros(0)
+        return PolicyRun(
+            self.name,
+            self.policy.is_heuristic,
+            np.concatenate([empty, *self.gpu]) if not self.problem else empty,
+            np.concatenate([empty, *self.slot]) if not self.problem else empty,
+            np.array(self.seen),
+            np.array(self.moves, dtype=np.int64),
+            np.array(self.seconds),
+            self.problem,
+        )
