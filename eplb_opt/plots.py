@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 #: Colours that stay apart for every kind of colour vision, and in print by their lightness.
 INCUMBENT, BOUND = "#0072b2", "#d55e00"
 PALETTE = (INCUMBENT, BOUND, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-HEURISTIC, HEURISTIC_DASHES = "0.6", ("--", ":", "-.", (0, (1, 1)), (0, (5, 1)), (0, (3, 1, 1, 1)))
-#: Points that a line over time is thinned to; more are thinner than a pixel.
+HEURISTIC = "0.6"
+#: Stretches that a line over time is thinned to; more are thinner than a pixel.
 MAX_POINTS = 400
 
 
@@ -68,7 +69,7 @@ def history(result: Result, ax: Axes | None = None) -> Axes:
 def replay(report: ReplayReport, ax: Axes | None = None) -> Axes:
     """Held-out balancedness over time: our policies in colours, heuristics in grey.
 
-    A long recording is averaged over equal stretches; heuristics that agree share a line.
+    Each plan's steps are averaged, or several plans' of a very long recording.
 
     Parameters
     ----------
@@ -88,23 +89,16 @@ def replay(report: ReplayReport, ax: Axes | None = None) -> Axes:
     if not runs:
         raise ValueError("There is nothing to draw: no policy has figures.")
     ax = _axes(ax)
-    size = -(-(report.num_steps - report.every) // MAX_POINTS)
-    colours, dashes = iter(PALETTE * len(runs)), iter(HEURISTIC_DASHES * len(runs))
-    for names, run in _alike(runs):
-        means = block_means(run.held_out, size)
-        step = report.every + size * np.arange(len(means) + 1)
-        step[-1] = report.num_steps
-        colour, dash = (HEURISTIC, next(dashes)) if run.is_heuristic else (next(colours), "-")
-        ax.stairs(
-            means,
-            step,
-            baseline=None,
-            color=colour,
-            linestyle=dash,
-            linewidth=1.2,
-            label=f"{names} ({run.mean:.3f})",
-            zorder=1 if run.is_heuristic else 2,
-        )
+    blocks = -(-report.num_steps // report.every) - 1
+    size = report.every * -(-blocks // MAX_POINTS)
+    means = {run.name: block_means(run.held_out, size) for run in runs}
+    edges = report.every + size * np.arange(len(means[runs[0].name]) + 1)
+    edges[-1] = report.num_steps
+    _draw_heuristics(ax, [run for run in runs if run.is_heuristic], means, edges)
+    ours = [run for run in runs if not run.is_heuristic]
+    for run, colour in zip(ours, itertools.cycle(PALETTE)):
+        label = f"{run.name} ({run.mean:.3f})"
+        ax.stairs(means[run.name], edges, baseline=None, color=colour, linewidth=1.6, label=label)
     ax.set_xlabel("step")
     ax.set_ylabel("held-out balancedness")
     ax.set_title(f"{report.num_slots} slots on {report.num_gpus} GPUs, every {report.every} steps")
@@ -132,13 +126,27 @@ def save(ax: Axes, path: PathLike) -> None:
     write_atomically(path, content.getvalue())
 
 
-def _alike(runs: list[PolicyRun]) -> list[tuple[str, PolicyRun]]:
-    """Runs under their names; heuristics with the same figures at every step under one."""
-    groups: dict[object, list[PolicyRun]] = {}
-    for run in runs:
-        key = run.held_out.round(9).tobytes() if run.is_heuristic else run.name
-        groups.setdefault(key, []).append(run)
-    return [(", ".join(run.name for run in group), group[0]) for group in groups.values()]
+def _draw_heuristics(
+    ax: Axes, runs: list[PolicyRun], means: dict[str, np.ndarray], edges: np.ndarray
+) -> None:
+    """The best of them as a line, all of them as the band that they fill."""
+    if not runs:
+        return
+    best = runs[0]
+    if len(runs) > 1:
+        every = np.array([means[run.name] for run in runs])
+        ax.stairs(
+            every.max(axis=0),
+            edges,
+            baseline=every.min(axis=0),
+            fill=True,
+            color=HEURISTIC,
+            alpha=0.35,
+            linewidth=0,
+            label=f"{len(runs)} heuristics, worst to best",
+        )
+    label = f"{best.name} ({best.mean:.3f})"
+    ax.stairs(means[best.name], edges, baseline=None, color="0.35", linestyle="--", label=label)
 
 
 def _axes(ax: Axes | None) -> Axes:

@@ -23,7 +23,7 @@ FLOORS = [
     {"bounds"},
     {"result", "moves", "turns"},
     {"lost"},
-    {"evaluation", "incumbents", "models", "search", "io", "portfolio"},
+    {"evaluation", "dispatch_rules", "incumbents", "models", "search", "io", "portfolio"},
     {"steps", "warmup"},
     {"planner", "replay", "report", "bench", "plots"},
     {"engines"},

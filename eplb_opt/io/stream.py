@@ -49,7 +49,7 @@ class Trace:
 
     shape: tuple[int, int, int]
     opener: Opener
-    layer_ids: tuple[int, ...] = ()
+    layer_ids: tuple[int, ...]
 
     @classmethod
     def of(cls, load: Any, layer_ids: Any = ()) -> Trace:
@@ -123,7 +123,10 @@ def open_trace(path: PathLike, format: str | None = None) -> Trace:
 def _npy_trace(path: Path) -> Trace | None:
     with path.open("rb") as file:
         header = _header(file, path.stat().st_size)
-    return None if header is None else Trace(header.shape, partial(_streamed, path, None, header))
+    if header is None:
+        return None
+    layer_ids = checked_layer_ids((), header.shape[1])
+    return Trace(header.shape, partial(_streamed, path, None, header), layer_ids)
 
 
 def _npz_trace(path: Path) -> Trace | None:

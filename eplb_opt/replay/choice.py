@@ -83,10 +83,10 @@ def choose(
     report = replay(trace, machine, policies, every=every, memory=memory, budget=budget)
     means = np.array([block_means(run.held_out, every) for run in report.runs])
     best = report.ranked()[0].name
-    return Choice(best, methods[best], _followed(means), report)
+    return Choice(best, methods[best], followed(means), report)
 
 
-def _followed(means: np.ndarray) -> float:
+def followed(means: np.ndarray) -> float:
     """Held-out mean of following the leader, from block means [num_methods, num_blocks].
 
     On the first block nothing is known: it counts with the mean of all methods.
