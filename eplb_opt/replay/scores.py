@@ -11,6 +11,28 @@ from eplb_opt import scoring
 
 
 @dataclass(frozen=True, eq=False)
+class Steps:
+    """Some steps of a recording made ready to be scored under many placements.
+
+    Parameters
+    ----------
+    by_layer
+        float64 [num_layers, num_steps, num_experts].
+    totals
+        float64 [num_steps].
+    """
+
+    by_layer: np.ndarray
+    totals: np.ndarray
+
+    @classmethod
+    def of(cls, load: np.ndarray) -> Steps:
+        """From loads [num_steps, num_layers, num_experts]."""
+        by_layer = np.ascontiguousarray(load.transpose(1, 0, 2), dtype=np.float64)
+        return cls(by_layer, by_layer.sum(axis=(0, 2)))
+
+
+@dataclass(frozen=True, eq=False)
 class Placed:
     """A placement made ready to be scored on many loads.
 
@@ -42,28 +64,20 @@ class Placed:
         share /= self.count[..., None]
         return share
 
-    def balancedness(self, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def balancedness(self, steps: Steps) -> tuple[np.ndarray, np.ndarray]:
         """Of each step, on GPUs and on slots, two float64 [num_steps].
 
         A step's balancedness is the sum over the layers of the mean load over the sum over the
         layers of the largest: the layers run one after the other, each as long as its fullest GPU
         takes. A step without load has none (not a number).
-
-        Parameters
-        ----------
-        steps
-            [num_steps, num_layers, num_experts].
         """
-        num_steps, num_layers, _ = steps.shape
-        gpu_peaks, slot_peaks = np.zeros(num_steps), np.zeros(num_steps)
-        for layer_idx in range(num_layers):
-            load = steps[:, layer_idx].astype(np.float64)
-            gpu_peaks += (load @ self.spread[layer_idx]).max(axis=1)
-            slot_peaks += (load / self.count[layer_idx]).max(axis=1)
-        totals = steps.astype(np.float64).sum(axis=(1, 2))
+        gpu_peaks, slot_peaks = np.zeros(len(steps.totals)), np.zeros(len(steps.totals))
+        for load, spread, count in zip(steps.by_layer, self.spread, self.count, strict=True):
+            gpu_peaks += (load @ spread).max(axis=1)
+            slot_peaks += (load * (1 / count)).max(axis=1)
         return (
-            _ratio(totals / self.num_gpus, gpu_peaks),
-            _ratio(totals / self.physical_to_logical.shape[1], slot_peaks),
+            _ratio(steps.totals / self.num_gpus, gpu_peaks),
+            _ratio(steps.totals / self.physical_to_logical.shape[1], slot_peaks),
         )
 
 

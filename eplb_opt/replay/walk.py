@@ -15,7 +15,7 @@ from eplb_opt.moves import moved_slots
 from eplb_opt.plan import Plan
 from eplb_opt.replay.policies import Budget
 from eplb_opt.replay.report import PolicyRun, ReplayReport, mean_of
-from eplb_opt.replay.scores import Placed
+from eplb_opt.replay.scores import Placed, Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,8 +84,9 @@ def replay(
     runs = [_Run(name, policy, machine, budget) for name, policy in policies.items()]
     window, done = np.zeros(trace.shape[1:], dtype=np.int64), 0
     for chunk in trace.chunks(every):
+        steps = Steps.of(chunk)
         for run in runs:
-            run.score(chunk)
+            run.score(steps)
         window, done = window + chunk.sum(axis=0), done + len(chunk)
         if done % every == 0 and done < trace.num_steps:
             past.append(window)
@@ -125,7 +126,7 @@ class _Run:
     moves: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
-    def score(self, steps: np.ndarray) -> None:
+    def score(self, steps: Steps) -> None:
         """Note how level the plan in force is on the steps; before the first there is none."""
         if self.placed is None:
             return
@@ -160,7 +161,7 @@ class _Run:
         self.moves.append(int(moved_slots(old, plan).sum()))
         self.placed = Placed(plan.physical_to_logical, plan.num_gpus, plan.num_experts)
         # Weights aside: a figure to set beside the held-out one, not an objective.
-        self.seen.append(mean_of(self.placed.balancedness(planned_for)[0]))
+        self.seen.append(mean_of(self.placed.balancedness(Steps.of(planned_for))[0]))
 
     def _plan(self, ids: np.ndarray) -> Plan:
         return Plan(ids, self.machine.num_gpus)

@@ -11,7 +11,7 @@ from eplb_opt.io import Trace, open_trace, stream
 from eplb_opt.moves import moved_slots
 from eplb_opt.plan import Plan
 from eplb_opt.replay import POLICIES, Budget, Machine, Policy, given, heuristic, replay
-from eplb_opt.replay.scores import Placed
+from eplb_opt.replay.scores import Placed, Steps
 
 MACHINE = Machine(num_slots=8, num_gpus=4)
 EFFORT = Budget(effort=1, workers=1)
@@ -76,7 +76,7 @@ def test_each_step_is_scored_under_the_plan_in_force():
         assert len(run.held_out) == 10
         for offset, found in enumerate(run.held_out):
             ids = next(ids for step, ids in reversed(mine) if step <= 3 + offset)
-            wanted = Placed(ids, 4, 6).balancedness(load[3 + offset][None])[0][0]
+            wanted = Placed(ids, 4, 6).balancedness(Steps.of(load[3 + offset][None]))[0][0]
             assert found == pytest.approx(wanted)
 
 
