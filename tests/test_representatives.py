@@ -10,6 +10,7 @@ from eplb_opt.representatives import (
     clusters,
     exponential,
     last,
+    recent,
     shrinkage,
     shrunk,
     total,
@@ -51,13 +52,17 @@ def test_windows_add_up_to_the_recording_and_differ_by_a_step_at_most():
     assert (scenarios.load[0] == TRACE[:2].sum(axis=0)).all()
     assert windows(TRACE, 99).num_scenarios == 10
     assert (total(TRACE).load[0] == TRACE.sum(axis=0)).all()
-    assert (last(TRACE, 3).load == TRACE[-3:]).all()
+    assert (last(TRACE).load == TRACE[-1:]).all()
+    assert (recent(TRACE, 3).load == TRACE[-3:]).all()
+    assert recent(TRACE, 3).weights.tolist() == [1, 1, 1]
 
 
 def test_a_step_of_one_half_life_counts_half():
     steps = np.zeros((4, 1, 4))
     steps[np.arange(4), 0, np.arange(4)] = 8
     assert exponential(steps, 1).load.tolist() == [[[1, 2, 4, 8]]]
+    assert recent(steps, 3, 1).weights.tolist() == [0.25, 0.5, 1]
+    assert recent(steps, 3, 1).load.tolist() == steps[1:].tolist()
     with pytest.raises(eplb_opt.ProblemError, match="half_life=0"):
         exponential(steps, 0)
 
@@ -133,10 +138,20 @@ def test_shrinking_keeps_the_tokens_of_each_layer_and_by_hand():
     assert shrunk(scenarios).load.sum(axis=-1).tolist() == [[4], [8]]
 
 
+def test_the_pull_is_limited_where_asked():
+    noisy = np.array([[RNG.multinomial(50, np.ones(8) / 8)] for _ in range(6)])
+    scenarios = Scenarios(noisy, np.ones(6))
+    assert (shrinkage(scenarios) > 0.25).all()
+    assert shrunk(scenarios, most=0.25).load == pytest.approx(shrunk(scenarios, 0.25).load)
+    assert shrunk(scenarios, most=0).load == pytest.approx(noisy)
+
+
 def test_what_is_no_recording_is_refused():
     with pytest.raises(eplb_opt.ProblemError, match="num_steps, num_layers, num_experts"):
         windows([[1, 2]], 2)
     with pytest.raises(eplb_opt.ProblemError, match="factor=2"):
         shrunk(windows(TRACE, 2), 2)
+    with pytest.raises(eplb_opt.ProblemError, match="most=-1"):
+        shrunk(windows(TRACE, 2), most=-1)
     with pytest.raises(eplb_opt.ProblemError, match="num=0"):
         windows(TRACE, 0)

@@ -52,7 +52,9 @@ def check_command(
     score = evaluate(problem, placed, verified_bounds(problem, saved))
     reached = dispatch_score(problem, placed)
     if as_json:
-        output.print_json({**asdict(score), "nearest_copy": asdict(reached)})
+        output.print_json(
+            {**asdict(score), "nearest_copy": {**asdict(reached), "apart": reached.apart}}
+        )
     else:
         output.stdout().print(evaluation_table(score))
         output.stdout().print(dispatch_table(reached))

@@ -94,7 +94,7 @@ POLICIES: dict[str, Policy] = {
     "last": Policy(),
     "exponential": Policy(METHODS["exponential-4"]),
     "total": Policy(representatives.total),
-    "scenarios": Policy(METHODS["windows-8-shrunk"]),
+    "scenarios": Policy(METHODS["ageing-16-shrunk"]),
     "clusters": Policy(METHODS["clusters-4-shrunk"]),
     "limited": Policy(planner=limited),
 }

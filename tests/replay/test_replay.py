@@ -170,3 +170,19 @@ def test_nothing_to_score_and_loads_that_do_not_fit_are_refused():
         plans_of(recording(), every=0)
     with pytest.raises(eplb_opt.ProblemError, match="time_limit=-1"):
         plans_of(recording(), budget=Budget(time_limit=-1))
+
+
+def test_the_limited_policy_passes_its_limit_with_the_plan_in_force(monkeypatch):
+    calls = []
+
+    def planned(problem, current=None, max_moves=None, **options):
+        calls.append((current, max_moves))
+        return eplb_opt.plan(problem, current=current, **options)
+
+    monkeypatch.setattr("eplb_opt.replay.policies.plan", planned)
+    budget = replace(EFFORT, max_moves=2)
+    plans, _ = plans_of(recording(), {"limited": POLICIES["limited"]}, budget=budget)
+    assert calls[0] == (None, None)
+    assert [limit for _, limit in calls[1:]] == [2, 2, 2]
+    for (current, _), (*_, ids) in zip(calls[1:], plans, strict=False):
+        assert (current == ids).all()

@@ -22,7 +22,9 @@ def test_scores_match_exact_ones_step_by_step():
 
 
 def test_by_hand():
-    gpu, slot = Placed(np.array([[0, 1, 1, 2]]), 2, 3).balancedness(Steps.of(np.array([[[6, 4, 2]]])))
+    gpu, slot = Placed(np.array([[0, 1, 1, 2]]), 2, 3).balancedness(
+        Steps.of(np.array([[[6, 4, 2]]]))
+    )
     assert gpu[0] == pytest.approx(6 / 8)
     assert slot[0] == pytest.approx(3 / 6)
 
