@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from eplb_opt import plots
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.errors import ProblemError
+from eplb_opt.errors import MissingDependency, ProblemError
 from eplb_opt.io import open_trace, read_plan
 from eplb_opt.replay import (
     POLICIES,
@@ -24,6 +25,7 @@ from eplb_opt.replay import (
     replay,
 )
 from eplb_opt.report.replay import choice_table, replay_table
+from eplb_opt.warmup import warmup
 
 PolicyName = StrEnum("PolicyName", list(POLICIES))  # type: ignore[misc]
 DEFAULT_POLICIES = [PolicyName(name) for name in POLICIES if name != "limited"]
@@ -93,18 +95,16 @@ def replay_command(
     wanted |= _heuristics(heuristic_names)
     for path in plan_files or []:
         wanted[str(path)] = given(read_plan(path, layer_ids=trace.layer_ids))
-    report = replay(
-        trace,
-        machine,
-        wanted,
-        every=every,
-        memory=memory,
-        budget=budget,
-        expert_bytes=expert_bytes,
-    )
-    choice = (
-        choose(trace, machine, every=every, memory=memory, budget=budget) if with_choice else None
-    )
+    with suppress(MissingDependency):
+        warmup()  # else the first plan's time would be the compiler's
+    walk: dict[str, Any] = {"every": every, "memory": memory, "budget": budget}
+    with output.counting_bar(trace.num_steps, "replaying") as show:
+        walk["on_plan"] = lambda name, step, ids: show(step)
+        report = replay(trace, machine, wanted, expert_bytes=expert_bytes, **walk)
+    choice = None
+    if with_choice:
+        with output.counting_bar(trace.num_steps, "comparing what to plan for") as show:
+            choice = choose(trace, machine, **walk)
     if plot_file is not None:
         plots.save(plots.replay(report), plot_file)
     if as_json:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from eplb_opt.io import Trace
     from eplb_opt.replay.machine import Machine
     from eplb_opt.replay.policies import Budget, Planner
+    from eplb_opt.replay.walk import OnPlan
     from eplb_opt.representatives import Method, Scenarios
 
 
@@ -62,12 +63,13 @@ def choose(
     memory: int = MEMORY,
     budget: Budget | None = None,
     planner: Planner = ours,
+    on_plan: OnPlan | None = None,
 ) -> Choice:
     """Replay a recording under every method and take the one best on later steps.
 
     Parameters
     ----------
-    trace, machine, every, memory, budget
+    trace, machine, every, memory, budget, on_plan
         See `replay`.
     methods
         Name -> method, at least one.
@@ -80,7 +82,9 @@ def choose(
         When nothing follows the first window, or the loads do not fit the machine.
     """
     policies = {name: Policy(method, planner) for name, method in methods.items()}
-    report = replay(trace, machine, policies, every=every, memory=memory, budget=budget)
+    report = replay(
+        trace, machine, policies, every=every, memory=memory, budget=budget, on_plan=on_plan
+    )
     means = np.array([block_means(run.held_out, every) for run in report.runs])
     best = report.ranked()[0].name
     return Choice(best, methods[best], followed(means), report)

@@ -16,6 +16,7 @@ from eplb_opt.plan import Plan
 from eplb_opt.replay.policies import Budget
 from eplb_opt.replay.report import PolicyRun, ReplayReport, mean_of
 from eplb_opt.replay.scores import Placed, Steps
+from eplb_opt.units import MAX_LAYER_TOTAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -82,15 +83,21 @@ def replay(
     budget = budget or Budget()
     past: deque[np.ndarray] = deque(maxlen=as_int(memory, "memory"))
     runs = [_Run(name, policy, machine, budget) for name, policy in policies.items()]
-    window, done = np.zeros(trace.shape[1:], dtype=np.int64), 0
+    window, tokens, done = np.zeros(trace.shape[1:], dtype=np.int64), 0.0, 0
     for chunk in trace.chunks(every):
         steps = Steps.of(chunk)
         for run in runs:
             run.score(steps)
         window, done = window + chunk.sum(axis=0), done + len(chunk)
+        tokens += steps.totals.sum()
+        if tokens >= MAX_LAYER_TOTAL:
+            raise ProblemError(
+                f"A window's loads add up to about {tokens:.3g}, beyond 2**62; divide them by a "
+                "constant or re-plan more often."
+            )
         if done % every == 0 and done < trace.num_steps:
             past.append(window)
-            window = np.zeros_like(window)
+            window, tokens = np.zeros_like(window), 0.0
             _replan(runs, np.stack(past), done, on_plan)
     return ReplayReport(
         tuple(run.finished() for run in runs),

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from eplb_opt.replay import Choice, PolicyRun, ReplayReport
 
 GIB = 2**30
+DEFINITION = (
+    "balancedness of a step: mean GPU load, summed over the layers, over the largest, summed "
+    "likewise; 'slots' the same for single slots. planned-for: on the loads a plan was made from. "
+    "moves: slots whose expert is new on its GPU."
+)
 
 
 def replay_table(report: ReplayReport) -> Table:
@@ -23,6 +28,7 @@ def replay_table(report: ReplayReport) -> Table:
         f"Balancedness on the steps that follow: {report.num_steps - report.every} of "
         f"{report.num_steps} steps, re-planned every {report.every}"
     )
+    table.caption, table.caption_justify = DEFINITION, "left"
     headings = ["policy", "held-out", "worst step", "slots", "planned-for", "plans", "moves a plan"]
     if report.expert_bytes is not None:
         headings.append("moved")

@@ -112,7 +112,7 @@ def describe(result: Result) -> str:
 def gap_table(report: GapReport) -> Table:
     """Every plan against the proven bound, best first."""
     table = titled("Gap to the proven bound (whole model; bound = 0)")
-    headings = ("plan", "gap", "median layer", "worst layer", "optimal", "balancedness")
+    headings = ("plan", "gap", "median", "worst layer", "optimal", "balancedness")
     for heading in (*headings, "nearest copy", "time"):
         table.add_column(heading, justify="left" if heading == "plan" else "right")
     for row in report.rows:

@@ -186,3 +186,8 @@ def test_the_limited_policy_passes_its_limit_with_the_plan_in_force(monkeypatch)
     assert [limit for _, limit in calls[1:]] == [2, 2, 2]
     for (current, _), (*_, ids) in zip(calls[1:], plans, strict=False):
         assert (current == ids).all()
+
+
+def test_sums_beyond_64_bits_are_refused_before_they_wrap():
+    with pytest.raises(eplb_opt.ProblemError, match="beyond 2"):
+        plans_of(np.full((9, 2, 6), 2**59))
