@@ -95,13 +95,17 @@ def replay(report: ReplayReport, ax: Axes | None = None) -> Axes:
     edges = report.every + size * np.arange(len(means[runs[0].name]) + 1)
     edges[-1] = report.num_steps
     _draw_heuristics(ax, [run for run in runs if run.is_heuristic], means, edges)
-    ours = [run for run in runs if not run.is_heuristic]
-    for run, colour in zip(ours, itertools.cycle(PALETTE)):
-        label = f"{run.name} ({run.mean:.3f})"
-        ax.stairs(means[run.name], edges, baseline=None, color=colour, linewidth=1.6, label=label)
+    # A policy keeps its colour from plot to plot, whichever rank it has.
+    names = [run.name for run in report.runs if not run.is_heuristic]
+    colours = dict(zip(names, itertools.cycle(PALETTE), strict=False))
+    for run in runs:
+        if not run.is_heuristic:
+            look = {"color": colours[run.name], "label": f"{run.name} ({run.mean:.3f})"}
+            ax.stairs(means[run.name], edges, baseline=None, linewidth=1.6, **look)
     ax.set_xlabel("step")
     ax.set_ylabel("held-out balancedness")
-    ax.set_title(f"{report.num_slots} slots on {report.num_gpus} GPUs, every {report.every} steps")
+    often = f"re-planned every {report.every} steps" if report.every > 1 else "re-planned each step"
+    ax.set_title(f"{report.num_slots} slots on {report.num_gpus} GPUs, {often}")
     # Beside the lines, never over them.
     ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
@@ -135,16 +139,20 @@ def _draw_heuristics(
     best = runs[0]
     if len(runs) > 1:
         every = np.array([means[run.name] for run in runs])
+        low, high = every.min(axis=0), every.max(axis=0)
         ax.stairs(
-            every.max(axis=0),
+            high,
             edges,
-            baseline=every.min(axis=0),
+            baseline=low,
             fill=True,
             color=HEURISTIC,
             alpha=0.35,
             linewidth=0,
             label=f"{len(runs)} heuristics, worst to best",
         )
+        # Limits are not taken from a baseline by themselves.
+        ax.update_datalim(np.column_stack([edges[:-1], low]))
+        ax.autoscale_view()
     label = f"{best.name} ({best.mean:.3f})"
     ax.stairs(means[best.name], edges, baseline=None, color="0.35", linestyle="--", label=label)
 

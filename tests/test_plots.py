@@ -72,6 +72,7 @@ def test_the_replay_draws_each_policy_with_its_block_means(replayed):
         assert values == pytest.approx(wanted)
     band = drawn["2 heuristics, worst to best"]
     assert (band.baseline <= band.values).all()
+    assert ax.get_ylim()[0] <= band.baseline.min()
 
 
 def test_the_replay_draws_on_the_axes_it_is_given(replayed):

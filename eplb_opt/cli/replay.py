@@ -25,9 +25,11 @@ from eplb_opt.replay import (
     replay,
 )
 from eplb_opt.report.replay import choice_table, replay_table
+from eplb_opt.representatives import METHODS
 from eplb_opt.warmup import warmup
 
 PolicyName = StrEnum("PolicyName", list(POLICIES))  # type: ignore[misc]
+MethodName = StrEnum("MethodName", list(METHODS))  # type: ignore[misc]
 DEFAULT_POLICIES = [PolicyName(name) for name in POLICIES if name != "limited"]
 
 
@@ -55,6 +57,9 @@ def replay_command(
         list[str] | None,
         typer.Option("--heuristic", help="Beside ours; all by default, 'none' for none."),
     ] = None,
+    views: Annotated[
+        list[MethodName], typer.Option("--heuristic-on", help="What heuristics plan from.")
+    ] = [MethodName("last")],  # noqa: B006
     plan_files: Annotated[
         list[Path] | None, typer.Option("--plan", help="A plan that stays; may be given again.")
     ] = None,
@@ -92,7 +97,7 @@ def replay_command(
         wanted["limited"] = POLICIES["limited"]
     elif "limited" in wanted:
         raise ProblemError("The policy 'limited' needs --max-moves.")
-    wanted |= _heuristics(heuristic_names)
+    wanted |= _heuristics(heuristic_names, [str(view) for view in views])
     for path in plan_files or []:
         wanted[str(path)] = given(read_plan(path, layer_ids=trace.layer_ids))
     with suppress(MissingDependency):
@@ -115,12 +120,11 @@ def replay_command(
         output.stdout().print(choice_table(choice))
 
 
-def _heuristics(names: list[str] | None) -> dict[str, Policy]:
-    known = heuristics()
-    if names is None:
-        return known
-    chosen = [name for name in names if name != "none"]
-    for name in chosen:
-        if name not in known:
+def _heuristics(names: list[str] | None, views: list[str]) -> dict[str, Policy]:
+    known = list(heuristics())
+    for name in names or []:
+        if name not in (*known, "none"):
             raise ProblemError(f"heuristic {name!r} is unknown; known: {', '.join(known)}, none.")
-    return {name: known[name] for name in chosen}
+    wanted = known if names is None else names
+    rows = heuristics(views)
+    return {row: policy for row, policy in rows.items() if row.partition(" on ")[0] in wanted}

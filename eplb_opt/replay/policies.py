@@ -12,7 +12,7 @@ from eplb_opt.representatives import METHODS, Method, Scenarios
 from eplb_opt.search.starts import heuristic_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
@@ -100,26 +100,37 @@ POLICIES: dict[str, Policy] = {
 }
 
 
-def heuristic(name: str) -> Policy:
-    """A heuristic of `HEURISTICS` on the last window.
+def heuristic(name: str, method: str = "last") -> Policy:
+    """A heuristic of `HEURISTICS`, on the last window as engines use it or on another view.
+
+    Parameters
+    ----------
+    name
+        Of the heuristic.
+    method
+        A name of `METHODS`; several scenarios are blended into one load.
 
     Raises
     ------
     KeyError
-        When there is none of that name.
+        When there is no such method, and on planning when there is no such heuristic.
     """
 
     def make(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
         return heuristic_calls(problem)[name]()
 
-    return Policy(planner=make, is_heuristic=True)
+    return Policy(METHODS[method], make, is_heuristic=True)
 
 
-def heuristics() -> dict[str, Policy]:
-    """All of them by name."""
+def heuristics(methods: Sequence[str] = ("last",)) -> dict[str, Policy]:
+    """All of them on each view, by name: "greedy", or "greedy on total"."""
     from heuristics import HEURISTICS
 
-    return {name: heuristic(name) for name in HEURISTICS}
+    return {
+        name if method == "last" else f"{name} on {method}": heuristic(name, method)
+        for method in methods
+        for name in HEURISTICS
+    }
 
 
 def given(placed: Any) -> Policy:

@@ -45,6 +45,17 @@ def test_json_holds_every_step_and_every_plan(capsys, trace):
     assert {"name", "held_out", "methods"} <= set(answer["choice"])
 
 
+def test_heuristics_may_look_further_back_than_the_last_window(capsys, trace):
+    views = ["--heuristic-on", "last", "--heuristic-on", "total"]
+    code, out, _ = run(
+        capsys, trace, *MACHINE, "--policy", "last", "--heuristic", "greedy", *views, "--json"
+    )
+    assert code == 0
+    rows = {row["name"]: row for row in json.loads(out)["replay"]["policies"]}
+    assert set(rows) == {"last", "greedy", "greedy on total"}
+    assert rows["greedy"]["held_out"] != rows["greedy on total"]["held_out"]
+
+
 def test_every_heuristic_runs_by_default(capsys, trace):
     from heuristics import HEURISTICS
 
