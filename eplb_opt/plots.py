@@ -100,8 +100,9 @@ def replay(report: ReplayReport, ax: Axes | None = None) -> Axes:
     colours = dict(zip(names, itertools.cycle(PALETTE), strict=False))
     for run in runs:
         if not run.is_heuristic:
-            look = {"color": colours[run.name], "label": f"{run.name} ({run.mean:.3f})"}
-            ax.stairs(means[run.name], edges, baseline=None, linewidth=1.6, **look)
+            label = f"{run.name} ({run.mean:.3f})"
+            line = ax.stairs(means[run.name], edges, baseline=None, linewidth=1.6, label=label)
+            line.set_edgecolor(colours[run.name])
     ax.set_xlabel("step")
     ax.set_ylabel("held-out balancedness")
     often = f"re-planned every {report.every} steps" if report.every > 1 else "re-planned each step"
