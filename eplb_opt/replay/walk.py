@@ -80,25 +80,16 @@ def replay(
             f"The recording has {trace.num_steps} steps, --every is {every}: nothing follows the "
             "first window. Re-plan more often or record for longer."
         )
-    budget = budget or Budget()
-    past: deque[np.ndarray] = deque(maxlen=as_int(memory, "memory"))
-    runs = [_Run(name, policy, machine, budget) for name, policy in policies.items()]
-    window, tokens, done = np.zeros(trace.shape[1:], dtype=np.int64), 0.0, 0
+    runs = [_Run(name, policy, machine, budget or Budget()) for name, policy in policies.items()]
+    past, done = _Past(as_int(memory, "memory"), trace.shape[1:]), 0
     for chunk in trace.chunks(every):
         steps = Steps.of(chunk)
         for run in runs:
             run.score(steps)
-        window, done = window + chunk.sum(axis=0), done + len(chunk)
-        tokens += steps.totals.sum()
-        if tokens >= MAX_LAYER_TOTAL:
-            raise ProblemError(
-                f"A window's loads add up to about {tokens:.3g}, beyond 2**62; divide them by a "
-                "constant or re-plan more often."
-            )
+        past.add(chunk, float(steps.totals.sum()))
+        done += len(chunk)
         if done % every == 0 and done < trace.num_steps:
-            past.append(window)
-            window, tokens = np.zeros_like(window), 0.0
-            _replan(runs, np.stack(past), done, on_plan)
+            _replan(runs, past.closed(), done, on_plan)
     return ReplayReport(
         tuple(run.finished() for run in runs),
         every,
@@ -111,10 +102,39 @@ def replay(
 
 
 def _replan(runs: list[_Run], past: np.ndarray, done: int, on_plan: OnPlan | None) -> None:
-    past.flags.writeable = False  # one policy must not change what the next one sees
     for run in runs:
         if run.replan(past) and on_plan is not None and run.placed is not None:
             on_plan(run.name, done, run.placed.physical_to_logical)
+
+
+class _Past:
+    """Sums of the last windows, and of the one that is not full yet."""
+
+    def __init__(self, memory: int, shape: tuple[int, ...]) -> None:
+        self.windows: deque[np.ndarray] = deque(maxlen=memory)
+        self.memory, self.shape = memory, shape
+        self._begin()
+
+    def _begin(self) -> None:
+        self.window, self.tokens = np.zeros(self.shape, dtype=np.int64), 0.0
+
+    def add(self, chunk: np.ndarray, tokens: float) -> None:
+        """Add steps, and their rough sum, to the window."""
+        self.tokens += tokens
+        if chunk.dtype.kind == "i" and self.tokens * self.memory >= MAX_LAYER_TOTAL:
+            raise ProblemError(
+                f"A window's loads add up to about {self.tokens:.3g} and --memory is {self.memory}:"
+                " together beyond 2**62. Divide the loads by a constant or re-plan more often."
+            )
+        self.window = self.window + chunk.sum(axis=0)
+
+    def closed(self) -> np.ndarray:
+        """End the window; all that are remembered, [num, num_layers, num_experts]."""
+        self.windows.append(self.window)
+        self._begin()
+        past = np.stack(self.windows)
+        past.flags.writeable = False  # one policy must not change what the next one sees
+        return past
 
 
 @dataclass(eq=False)
