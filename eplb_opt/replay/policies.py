@@ -74,6 +74,9 @@ class Policy:
         Makes the plan.
     once
         Plan after the first window and never again.
+    follows
+        Plan nothing: take the plan of whichever other policy of ours has been best on the steps
+        so far.
     is_heuristic
         Whether it stands for what engines ship, in tables and plots.
     """
@@ -81,6 +84,7 @@ class Policy:
     method: Method = representatives.last
     planner: Planner = ours
     once: bool = False
+    follows: bool = field(default=False, kw_only=True)
     is_heuristic: bool = field(default=False, kw_only=True)
 
     def scenarios(self, past: np.ndarray) -> Scenarios:
@@ -97,6 +101,7 @@ POLICIES: dict[str, Policy] = {
     "scenarios": Policy(METHODS["ageing-16-shrunk"]),
     "clusters": Policy(METHODS["clusters-4-shrunk"]),
     "limited": Policy(planner=limited),
+    "leader": Policy(follows=True),
 }
 
 

@@ -102,8 +102,11 @@ def replay(
 
 
 def _replan(runs: list[_Run], past: np.ndarray, done: int, on_plan: OnPlan | None) -> None:
-    for run in runs:
-        if run.replan(past) and on_plan is not None and run.placed is not None:
+    others = [run for run in runs if not (run.policy.is_heuristic or run.policy.follows)]
+    # Who follows needs the others' plans first.
+    for run in sorted(runs, key=lambda run: run.policy.follows):
+        is_new = run.follow(others) if run.policy.follows else run.replan(past)
+        if is_new and on_plan is not None and run.placed is not None:
             on_plan(run.name, done, run.placed.physical_to_logical)
 
 
@@ -152,6 +155,13 @@ class _Run:
     seen: list[float] = field(default_factory=list)
     moves: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    scored: float = 0.0
+    num_scored: int = 0
+
+    @property
+    def mean(self) -> float:
+        """Held-out mean so far; below all others where there is none."""
+        return self.scored / self.num_scored if self.num_scored else -1.0
 
     def score(self, steps: Steps) -> None:
         """Note how level the plan in force is on the steps; before the first there is none."""
@@ -160,6 +170,8 @@ class _Run:
         gpu, slot = self.placed.balancedness(steps)
         self.gpu.append(gpu)
         self.slot.append(slot)
+        self.scored += float(np.nansum(gpu))
+        self.num_scored += int((~np.isnan(gpu)).sum())
 
     def replan(self, past: np.ndarray) -> bool:
         """Plan from the past; whether there is a new plan."""
@@ -180,18 +192,31 @@ class _Run:
             self.problem, self.placed = str(error), None
             return False
         self.seconds.append(time.perf_counter() - began)
-        self._change_to(plan, scenarios.load)
+        placed = Placed(plan.physical_to_logical, plan.num_gpus, plan.num_experts)
+        self._change_to(placed)
+        # Weights aside: a figure to set beside the held-out one, not an objective.
+        self.seen.append(mean_of(placed.balancedness(Steps.of(scenarios.load))[0]))
         return True
 
-    def _change_to(self, plan: Plan, planned_for: np.ndarray) -> None:
-        old = plan if self.placed is None else self._plan(self.placed.physical_to_logical)
-        self.moves.append(int(moved_slots(old, plan).sum()))
-        self.placed = Placed(plan.physical_to_logical, plan.num_gpus, plan.num_experts)
-        # Weights aside: a figure to set beside the held-out one, not an objective.
-        self.seen.append(mean_of(self.placed.balancedness(Steps.of(planned_for))[0]))
+    def follow(self, others: list[_Run]) -> bool:
+        """Take over the plan of the best so far; whether there is one."""
+        ready = [run for run in others if run.placed is not None]
+        best = max(ready, key=lambda run: run.mean, default=None)
+        if best is None or best.placed is None:
+            self.problem = "There is no other policy of ours to follow."
+            return False
+        self._change_to(best.placed)
+        self.seen.append(best.seen[-1])
+        # All of them have to plan, that one of them may be followed.
+        again = [run for run in ready if not run.policy.once or self.num_scored == 0]
+        self.seconds.append(sum(run.seconds[-1] for run in again))
+        return True
 
-    def _plan(self, ids: np.ndarray) -> Plan:
-        return Plan(ids, self.machine.num_gpus)
+    def _change_to(self, placed: Placed) -> None:
+        both = (self.placed or placed, placed)
+        old, new = (Plan(each.physical_to_logical, each.num_gpus) for each in both)
+        self.moves.append(int(moved_slots(old, new).sum()))
+        self.placed = placed
 
     def finished(self) -> PolicyRun:
         """What there is to report."""

@@ -191,3 +191,24 @@ def test_the_limited_policy_passes_its_limit_with_the_plan_in_force(monkeypatch)
 def test_sums_beyond_64_bits_are_refused_before_they_wrap():
     with pytest.raises(eplb_opt.ProblemError, match="beyond 2"):
         plans_of(np.full((9, 2, 6), 2**59))
+
+
+def test_the_leader_takes_the_plan_that_was_best_on_the_steps_before():
+    load = np.array([[[90, 10, 10, 10, 10, 10]] * 2] * 6 + [[[10, 10, 10, 10, 10, 90]] * 2] * 7)
+    bad = [[0, 1, 2, 3, 4, 5, 5, 5]] * 2
+    policies = {"bad": given(bad), "last": Policy(), "leader": POLICIES["leader"]}
+    plans, report = plans_of(load, policies)
+    of = {(name, step): ids for name, step, ids in plans}
+    bad_run, last_run, leader = report.runs
+    assert (of["leader", 3] == bad).all()  # nothing is known yet: the first of them
+    for step in (6, 9, 12):
+        means = bad_run.held_out[: step - 3].mean(), last_run.held_out[: step - 3].mean()
+        best = of["last", step] if means[1] > means[0] else np.array(bad)
+        assert (of["leader", step] == best).all()
+    assert leader.moves[1] > 0
+    assert leader.held_out[3:6] == pytest.approx(last_run.held_out[3:6])
+
+
+def test_a_leader_of_nobody_says_so():
+    _, report = plans_of(recording(), {"leader": POLICIES["leader"], "greedy": heuristic("greedy")})
+    assert "no other policy" in report.runs[0].problem
