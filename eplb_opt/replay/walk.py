@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eplb_opt.arrays import as_int
 from eplb_opt.errors import ProblemError
-from eplb_opt.moves import moved_slots
-from eplb_opt.plan import Plan
 from eplb_opt.replay.policies import Budget
-from eplb_opt.replay.report import PolicyRun, ReplayReport, mean_of
-from eplb_opt.replay.scores import Placed, Steps
+from eplb_opt.replay.report import ReplayReport
+from eplb_opt.replay.run import Run
+from eplb_opt.replay.scores import Steps
 from eplb_opt.units import MAX_LAYER_TOTAL
 
 if TYPE_CHECKING:
@@ -80,7 +77,7 @@ def replay(
             f"The recording has {trace.num_steps} steps, --every is {every}: nothing follows the "
             "first window. Re-plan more often or record for longer."
         )
-    runs = [_Run(name, policy, machine, budget or Budget()) for name, policy in policies.items()]
+    runs = [Run(name, policy, machine, budget or Budget()) for name, policy in policies.items()]
     past, done = _Past(as_int(memory, "memory"), trace.shape[1:]), 0
     for chunk in trace.chunks(every):
         steps = Steps.of(chunk)
@@ -101,7 +98,7 @@ def replay(
     )
 
 
-def _replan(runs: list[_Run], past: np.ndarray, done: int, on_plan: OnPlan | None) -> None:
+def _replan(runs: list[Run], past: np.ndarray, done: int, on_plan: OnPlan | None) -> None:
     others = [run for run in runs if not (run.policy.is_heuristic or run.policy.follows)]
     # Who follows needs the others' plans first.
     for run in sorted(runs, key=lambda run: run.policy.follows):
@@ -138,96 +135,3 @@ class _Past:
         past = np.stack(self.windows)
         past.flags.writeable = False  # one policy must not change what the next one sees
         return past
-
-
-@dataclass(eq=False)
-class _Run:
-    """One policy on its way through the recording."""
-
-    name: str
-    policy: Policy
-    machine: Machine
-    budget: Budget
-    placed: Placed | None = None
-    problem: str = ""
-    gpu: list[np.ndarray] = field(default_factory=list)
-    slot: list[np.ndarray] = field(default_factory=list)
-    seen: list[float] = field(default_factory=list)
-    moves: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    scored: float = 0.0
-    num_scored: int = 0
-
-    @property
-    def mean(self) -> float:
-        """Held-out mean so far; below all others where there is none."""
-        return self.scored / self.num_scored if self.num_scored else -1.0
-
-    def score(self, steps: Steps) -> None:
-        """Note how level the plan in force is on the steps; before the first there is none."""
-        if self.placed is None:
-            return
-        gpu, slot = self.placed.balancedness(steps)
-        self.gpu.append(gpu)
-        self.slot.append(slot)
-        self.scored += float(np.nansum(gpu))
-        self.num_scored += int((~np.isnan(gpu)).sum())
-
-    def replan(self, past: np.ndarray) -> bool:
-        """Plan from the past; whether there is a new plan."""
-        if self.problem or (self.policy.once and self.placed is not None):
-            return False
-        scenarios = self.policy.scenarios(past)
-        problem = self.machine.problem(scenarios)
-        current = None if self.placed is None else self.placed.physical_to_logical
-        began = time.perf_counter()
-        try:
-            ids = np.asarray(self.policy.planner(problem, current, self.budget))
-            plan = Plan(ids, problem.num_gpus, problem.num_experts)
-            plan.check(problem)
-        except (ImportError, ValueError) as error:
-            # What our own planner refuses is the caller's to mend, and would fail every policy.
-            if isinstance(error, ProblemError) and not self.policy.is_heuristic:
-                raise
-            self.problem, self.placed = str(error), None
-            return False
-        self.seconds.append(time.perf_counter() - began)
-        placed = Placed(plan.physical_to_logical, plan.num_gpus, plan.num_experts)
-        self._change_to(placed)
-        # Weights aside: a figure to set beside the held-out one, not an objective.
-        self.seen.append(mean_of(placed.balancedness(Steps.of(scenarios.load))[0]))
-        return True
-
-    def follow(self, others: list[_Run]) -> bool:
-        """Take over the plan of the best so far; whether there is one."""
-        ready = [run for run in others if run.placed is not None]
-        best = max(ready, key=lambda run: run.mean, default=None)
-        if best is None or best.placed is None:
-            self.problem = "There is no other policy of ours to follow."
-            return False
-        self._change_to(best.placed)
-        self.seen.append(best.seen[-1])
-        # All of them have to plan, that one of them may be followed.
-        again = [run for run in ready if not run.policy.once or self.num_scored == 0]
-        self.seconds.append(sum(run.seconds[-1] for run in again))
-        return True
-
-    def _change_to(self, placed: Placed) -> None:
-        both = (self.placed or placed, placed)
-        old, new = (Plan(each.physical_to_logical, each.num_gpus) for each in both)
-        self.moves.append(int(moved_slots(old, new).sum()))
-        self.placed = placed
-
-    def finished(self) -> PolicyRun:
-        """What there is to report."""
-        empty = np.zeros(0)
-        return PolicyRun(
-            self.name,
-            self.policy.is_heuristic,
-            np.concatenate([empty, *self.gpu]) if not self.problem else empty,
-            np.concatenate([empty, *self.slot]) if not self.problem else empty,
-            np.array(self.seen),
-            np.array(self.moves, dtype=np.int64),
-            np.array(self.seconds),
-            self.problem,
-        )
