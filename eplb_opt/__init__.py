@@ -5,7 +5,14 @@ need them.
 """
 
 from eplb_opt.engines.rebalance import rebalance_experts
-from eplb_opt.errors import FormatError, MissingDependency, PlanError, ProblemError
+from eplb_opt.errors import (
+    EngineError,
+    FormatError,
+    MissingDependency,
+    PlanError,
+    ProblemError,
+    RebalanceError,
+)
 from eplb_opt.evaluation import Evaluation, evaluate, lower_bound
 from eplb_opt.plan import Plan
 from eplb_opt.planner import plan
@@ -16,6 +23,7 @@ from eplb_opt.warmup import warmup
 __version__ = "0.1.0"
 
 __all__ = [
+    "EngineError",
     "Evaluation",
     "FormatError",
     "MissingDependency",
@@ -23,6 +31,7 @@ __all__ = [
     "PlanError",
     "Problem",
     "ProblemError",
+    "RebalanceError",
     "Result",
     "Status",
     "StopReason",

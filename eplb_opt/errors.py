@@ -13,6 +13,14 @@ class FormatError(ValueError):
     """A file does not hold what it should."""
 
 
+class EngineError(RuntimeError):
+    """The serving engine at hand lacks what a drop-in replaces."""
+
+
+class RebalanceError(RuntimeError):
+    """The ranks did not all get the new map: the old one stays in force on each of them."""
+
+
 class MissingDependency(ImportError):
     """An optional package is absent.
 

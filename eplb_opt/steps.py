@@ -20,7 +20,9 @@ from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
     from eplb_opt.models.answer import LayerModel, ModelAnswer
+    from eplb_opt.models.config_lp import NodeLp
     from eplb_opt.models.nodes import LayerNodes
+    from eplb_opt.models.pairs import PairsLayer
     from eplb_opt.problem import Problem
     from eplb_opt.search.layer import LayerSearch
 
@@ -32,10 +34,16 @@ SEARCH_BEATS_MODEL = 10_000
 IDLE_TURNS = 20
 #: Search steps for one unit of effort.
 STEPS_PER_EFFORT = 10
-#: Below this share of the mean the water level leaves the configuration LP nothing to prove.
-HEAVY_REGIME = 0.7
-#: Below, with three slots a GPU or more, no engine raises a node's bound in seconds.
-NODES_GAP = Fraction(5, 10_000)
+#: Above this share of the mean, by slots a GPU, the water level says that the configuration LP
+#: has something to prove; below the last one it never has.
+HEAVY_REGIME = {2: 0.0, 3: 0.7}
+HEAVY_REGIME_ELSE = 0.95
+LIGHT_REGIME = 0.4
+#: In between it is asked where the plan is further from the bound; turn by turn.
+LIGHT_GAPS = (1 + Fraction(1, 100), 1 + Fraction(1, 1000))
+#: With three slots a GPU or more nodes are worked on where the plan is further from the bound; turn
+#: by turn. Below the last but one CP-SAT brings nothing in seconds.
+NODES_GAPS = (Fraction(1, 1000), Fraction(5, 10_000), Fraction(2, 10_000))
 #: Loading SciPy and OR-Tools takes about so many seconds.
 SOLVER_IMPORT_SECONDS = 2.0
 
@@ -83,22 +91,31 @@ def enumeration_step() -> Step:
 
 
 def pairs_step() -> Step:
-    """Two slots a GPU: the exact optimum, in most layers within a tenth of a second."""
+    """Two slots a GPU: the exact optimum; a layer's search goes on where its last turn stopped."""
+    layers: dict[int, PairsLayer] = {}
+    lock = threading.Lock()
 
     def run(task: Task) -> Outcome:
         problem = task.problem
         if problem.slots_per_gpu != 2 or problem.is_hierarchical or problem.colocation == "forbid":
             return Outcome(refused=True)
-        deadline = _deadline_with_solvers(task)
-        if deadline is None:
-            return Outcome(postponed=True)
-        answer = _ask(get_specialist("pairs"), task, deadline)
+        with lock:  # the first turn of a process loads the kernels, and solvers, once
+            from eplb_opt.models.pairs import PairsLayer, PairsParams
+
+            deadline = _deadline_with_solvers(task) or task.deadline
+        layer = layers.get(task.layer_idx)
+        if layer is None:
+            layer = layers[task.layer_idx] = PairsLayer(problem, PairsParams(), task.seed)
+        answer = layer.run(task.start, task.lower_bound, deadline, task.effort)
         if answer.refused:  # for the time left alone; there may be more in a later turn
             return Outcome(postponed=True)
         return _outcome("k2", answer)
 
-    # Most layers take some hundredths of a second; the others are better begun with a better bound.
-    return Step("pairs", run, share=0.2, min_seconds=0.05, max_attempts=10)
+    # Short turns: all layers get a first one before any gets many. Hardly anything is left to the
+    # steps after it, so these wait for the end of its first turns.
+    return Step(
+        "pairs", run, share=0.2, min_seconds=0.015, max_seconds=4.0, turns=12, max_attempts=60
+    )
 
 
 def _deadline_with_solvers(task: Task) -> Deadline | None:
@@ -141,18 +158,34 @@ def search_step() -> Step:
 
 
 def config_lp_step() -> Step:
-    """The configuration LP, where heavy experts keep mean and water level from the truth."""
+    """The configuration LP, where heavy experts keep mean and water level from the truth.
+
+    It goes on where the last turn stopped.
+    """
+    works: dict[int, NodeLp] = {}
 
     def run(task: Task) -> Outcome:
+        from eplb_opt.models.config_lp import NodeLp, answer_of
+
         problem = task.problem
         mean = problem.load.sum() / problem.num_gpus
-        level = waterfill_bound(problem)[0]
-        is_heavy = problem.slots_per_gpu == 2 or level > HEAVY_REGIME * mean
-        if problem.is_hierarchical or not is_heavy:
+        share = waterfill_bound(problem)[0] / max(mean, 1)
+        if problem.is_hierarchical or (problem.slots_per_gpu != 2 and share <= LIGHT_REGIME):
             return Outcome(refused=True)
-        return _outcome("config_lp", _ask(get_specialist("config_lp"), task, task.deadline))
+        is_heavy = share > HEAVY_REGIME.get(problem.slots_per_gpu, HEAVY_REGIME_ELSE)
+        least = LIGHT_GAPS[min(task.attempt, len(LIGHT_GAPS) - 1)]
+        if not is_heavy and task.effort is None and task.objective <= task.lower_bound * least:
+            return Outcome(postponed=True)
+        work = works.get(task.layer_idx)
+        if work is None:
+            work = NodeLp.of(problem, task.start)
+            works[task.layer_idx] = work
+        work.start = task.start
+        found = work.run(task.lower_bound, task.objective, task.deadline, task.effort)
+        # What it leaves open is a share of the gap: a better plan asks for more.
+        return replace(_outcome("config_lp", answer_of(problem, found)), finished=False)
 
-    return Step("config_lp", run, share=0.5, min_seconds=0.25)
+    return Step("config_lp", run, share=0.5, min_seconds=0.5, max_attempts=6)
 
 
 def nodes_step() -> Step:
@@ -166,19 +199,26 @@ def nodes_step() -> Step:
         problem = task.problem
         if not problem.is_hierarchical or not can_enumerate(problem):
             return Outcome(refused=True)
-        if problem.slots_per_gpu > 2 and task.objective <= task.lower_bound * (1 + NODES_GAP):
-            return Outcome(postponed=True)
-        deadline = _deadline_with_solvers(task)
-        if deadline is None:
+        turn = len(NODES_GAPS) - 1 if task.effort is not None else task.attempt
+        gap = task.objective / task.lower_bound - 1 if task.lower_bound else math.inf
+        is_small = problem.slots_per_gpu <= 2
+        if not is_small and gap <= NODES_GAPS[min(turn, len(NODES_GAPS) - 1)]:
             return Outcome(postponed=True)
         work = works.get(task.layer_idx)
+        # The configuration LP closes most heavy nodes; all layers get it before any gets CP-SAT.
+        is_first = work is None and task.effort is None
+        with_solver = is_small or (gap > NODES_GAPS[-2] and not is_first)
+        deadline = _deadline_with_solvers(task) if with_solver else task.deadline
+        if deadline is None:
+            return Outcome(postponed=True)
         if work is None:
             work = works[task.layer_idx] = LayerNodes(problem, task.start, NodesParams(), task.seed)
         else:
             work.offer(task.start)
-        return _outcome("nodes", work.run(task.lower_bound, deadline, task.effort))
+        answer = work.run(task.lower_bound, deadline, task.effort, with_solver=with_solver)
+        return _outcome("nodes", answer)
 
-    return Step("nodes", run, min_seconds=1.0, max_attempts=6)
+    return Step("nodes", run, min_seconds=0.5, max_attempts=8)
 
 
 def model_step(name: str, solve: LayerModel) -> Step:

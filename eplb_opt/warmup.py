@@ -39,5 +39,8 @@ def warmup() -> float:
     heavy = Problem((10**6 / np.arange(1, 65) ** 1.2).astype(np.int64)[None, :], 72, 18)
     start = first_plan(heavy)[0]
     get_specialist("config_lp")(heavy, start, Fraction(1), Deadline(), effort=20)
+    # Two slots a GPU: the kernels of the exact engine.
+    pairs = Problem(load, 20, 10)
+    get_specialist("pairs")(pairs, first_plan(pairs)[0], Fraction(1), Deadline(), effort=100)
     load_solvers()
     return time.monotonic() - began

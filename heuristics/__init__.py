@@ -1,12 +1,12 @@
 """Published expert-parallel load balancing heuristics and our compiled greedy.
 
 Arrays in, arrays out; tensors in, tensors out. Importing costs numpy alone:
-torch and numba are imported by the first call that needs them.
+torch, numba and triton are imported by the first call that needs them.
 """
 
-from heuristics import greedy_numpy
+from heuristics import greedy_numpy, greedy_triton
 from heuristics.errors import MissingDependency
 from heuristics.heap_lpt import cpu_lpt
 from heuristics.table import HEURISTICS
 
-__all__ = ["HEURISTICS", "MissingDependency", "cpu_lpt", "greedy_numpy"]
+__all__ = ["HEURISTICS", "MissingDependency", "cpu_lpt", "greedy_numpy", "greedy_triton"]

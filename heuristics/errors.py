@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-EXTRAS = {"torch": "heuristics", "numba": "search"}
+EXTRAS = {"torch": "heuristics", "numba": "search", "triton": "triton"}
 
 
 class MissingDependency(ImportError):

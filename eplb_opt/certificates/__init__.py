@@ -24,6 +24,9 @@ __all__ = ["VERIFIERS", "Certificate", "CertificateError", "verify"]
 VERIFIERS = {
     "k2": "eplb_opt.certificates.pairs:verify",
     "config_lp": "eplb_opt.certificates.config_lp:verify",
+    "config_lp_tree": "eplb_opt.certificates.config_lp_tree:verify",
+    "nodes": "eplb_opt.certificates.nodes:verify",
+    "enumeration": "eplb_opt.certificates.enumeration:verify",
 }
 
 
@@ -52,6 +55,8 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         raise ProblemError(
             f"A certificate is of one layer, not {problem.num_layers}; use problem.layer()."
         )
+    if not problem.is_plain:
+        raise CertificateError("certificates are of one load on GPUs that are all alike.")
     if certificate.kind not in VERIFIERS:
         raise CertificateError(
             f"kind {certificate.kind!r} is unknown; known: {', '.join(VERIFIERS)}."

@@ -36,6 +36,8 @@ INT64_ROOM = 2**61
 NUM_CELLS = 1024
 #: Sums of two fronts that are worth the memory; longer fronts are merged first.
 MAX_SUMS = 1_500_000
+#: More partial patterns are weeded, by about so many cells of size, before they are sorted.
+NUM_WEEDED = 1 << 14
 #: Replicas to choose from (experts times counts) that are worth the memory.
 MAX_CHOICES = 4_000_000
 
@@ -69,7 +71,12 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
 
 
 def least_load(
-    load: np.ndarray, num_slots: int, num_gpus: int, value: list[int], below: Fraction
+    load: np.ndarray,
+    num_slots: int,
+    num_gpus: int,
+    value: list[int],
+    below: Fraction,
+    window: tuple[list[int], list[int]] | None = None,
 ) -> Fraction:
     """A lower bound of at most `below` that the values prove.
 
@@ -83,6 +90,9 @@ def least_load(
         [num_experts], not negative.
     below
         Above 0; plans of at least this load are left out of account.
+    window
+        Least and largest counts, [num_experts] each; the bound is of plans that keep to them.
+        None for all counts.
 
     Raises
     ------
@@ -92,18 +102,36 @@ def least_load(
     slots_per_gpu = num_slots // num_gpus
     if sum(value) >= INT64_ROOM // (2 * slots_per_gpu):
         raise CertificateError(f"the values add up to {sum(value)}, too large for exact sums.")
-    needed = -(-sum(value) // num_gpus)
     loads = [int(w) for w in load]
-    fewest = np.array([w * below.denominator // below.numerator + 1 for w in loads], dtype=object)
-    spare = num_slots - int(fewest.sum())
-    if spare < 0:  # the water level already forbids it
+    counts = _counts(loads, num_slots, below, window)
+    if counts is None:
         return below
+    needed = -(-sum(value) // num_gpus)
     unit = _unit(sum(loads))
     scaled = below / unit
     most = min(-(-scaled.numerator // scaled.denominator) - 1, INT64_ROOM)
-    singles = _singles(loads, value, fewest.astype(np.int64), spare, unit, most)
+    singles = _singles(loads, value, *counts, unit, most)
     size = _least_size(singles, slots_per_gpu, most, needed)
     return below if size is None else min(size * unit, below)
+
+
+def _counts(
+    loads: list[int],
+    num_slots: int,
+    below: Fraction,
+    window: tuple[list[int], list[int]] | None,
+) -> tuple[list[int], list[int]] | None:
+    """Least and largest counts in a plan below that load, or None when there is no such plan."""
+    fewest = [w * below.denominator // below.numerator + 1 for w in loads]
+    if window is not None:
+        fewest = [max(pair) for pair in zip(fewest, window[0], strict=True)]
+    spare = num_slots - sum(fewest)
+    most = [c + spare for c in fewest]
+    if window is not None:
+        most = [min(pair) for pair in zip(most, window[1], strict=True)]
+    # The water level, and what the window leaves of it.
+    is_empty = any(m < c for c, m in zip(fewest, most, strict=True)) or sum(most) < num_slots
+    return None if is_empty else (fewest, most)
 
 
 def _read(certificate: Certificate, num_experts: int) -> list[int]:
@@ -124,30 +152,43 @@ def _unit(total: int) -> Fraction:
 def _singles(
     loads: list[int],
     value: list[int],
-    fewest: np.ndarray,
-    spare: int,
+    fewest: list[int],
+    most_counts: list[int],
     unit: Fraction,
     most: int,
 ) -> Front:
     """The front of one slot: sizes rounded down, weights up."""
-    if len(loads) * (spare + 1) > MAX_CHOICES:
-        raise CertificateError(f"{len(loads)} experts with {spare} spare slots are too many.")
+    times = np.array(most_counts, dtype=np.int64) - fewest + 1
+    if int(times.max()) * len(loads) > MAX_CHOICES:
+        raise CertificateError(f"{len(loads)} experts with {times.max()} counts are too many.")
     scaled = [w * unit.denominator // unit.numerator for w in loads]
-    count = fewest[:, None] + np.arange(spare + 1)
-    size = np.array(scaled, dtype=np.int64)[:, None] // count
-    weight = -(-np.array(value, dtype=np.int64)[:, None] // count)
+    first = np.repeat(np.cumsum(times) - times, times)
+    count = np.repeat(np.array(fewest, dtype=np.int64), times) + np.arange(len(first)) - first
+    size = np.repeat(np.array(scaled, dtype=np.int64), times) // count
+    weight = -(-np.repeat(np.array(value, dtype=np.int64), times) // count)
     fits = size <= most
     return _front(size[fits], weight[fits])
 
 
 def _front(size: np.ndarray, weight: np.ndarray) -> Front:
     """What is heavier than everything that is no larger, after the empty pattern."""
+    if len(size) > NUM_WEEDED:
+        size, weight = _weeded(size, weight)
     order = np.lexsort((-weight, size))
     size, weight = size[order], weight[order]
     before = np.maximum.accumulate(np.concatenate([[0], weight]))[:-1]
     keep = weight > before
     zero = np.zeros(1, dtype=np.int64)
     return Front(np.concatenate([zero, size[keep]]), np.concatenate([zero, weight[keep]]))
+
+
+def _weeded(size: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Without most of what something in a lower cell of sizes matches in weight."""
+    cell = size >> max(int(size.max()).bit_length() - NUM_WEEDED.bit_length(), 0)
+    best = np.zeros(int(cell.max()) + 2, dtype=np.int64)
+    np.maximum.at(best[1:], cell, weight)
+    keep = weight > np.maximum.accumulate(best)[cell]
+    return size[keep], weight[keep]
 
 
 def _least_size(singles: Front, slots_per_gpu: int, most: int, needed: int) -> int | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from eplb_opt.arrays import as_int, as_numpy
+from eplb_opt.engines.tensors import like
 from eplb_opt.planner import plan
 from eplb_opt.problem import Problem
-
-if TYPE_CHECKING:
-    import numpy as np
 
 #: Seconds for a call that names neither time nor effort.
 DEFAULT_TIME_LIMIT = 1.0
@@ -61,13 +59,4 @@ def rebalance_experts(
     problem = Problem(as_numpy(weight, "weight"), num_replicas, num_gpus, nodes, groups)
     answer = plan(problem, time_limit=time_limit, effort=effort, current=current).plan
     maps = (answer.physical_to_logical, answer.logical_to_physical, answer.logical_count)
-    return tuple(_like(weight, array) for array in maps)
-
-
-def _like(weight: Any, array: np.ndarray) -> Any:
-    """A torch tensor on the weight's device where that is one, else a writable array."""
-    if not hasattr(weight, "detach"):
-        return array.copy()
-    import torch
-
-    return torch.from_numpy(array.copy()).to(weight.device)
+    return tuple(like(weight, array) for array in maps)

@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from eplb_opt.certificates.certificate import Certificate, CertificateError
-from eplb_opt.certificates.config_lp import least_load, verify
+from eplb_opt.certificates import verify
+from eplb_opt.certificates.certificate import Certificate
 from eplb_opt.models.answer import ModelAnswer
-from eplb_opt.models.config_lp_target import FEASIBLE, OPEN, Targets
+from eplb_opt.models.config_lp_pricing import Window
+from eplb_opt.models.config_lp_target import Targets
+from eplb_opt.models.config_lp_tree import Climb, Node, branching
 from eplb_opt.models.door import worth_of_start
 from eplb_opt.water import water_levels
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
     from eplb_opt.problem import Problem
-
-#: Shares of the way up to a load where the LP is feasible, or to the start's.
-LOOK_UP = (1 / 16, 1 / 4)
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class ConfigLpParams:
         Bits of an average GPU's weight in the certificate.
     max_experts
         More make a dense inverse of gigabytes and a pivot of seconds.
+    patience
+        So many splits of the tree of counts that raise nothing end it.
     seconds_at_least
         With less left nothing is begun.
     """
@@ -50,18 +51,19 @@ class ConfigLpParams:
     tolerance: float = 1e-5
     digits: int = 36
     max_experts: int = 2048
+    patience: int = 8
     seconds_at_least: float = 0.005
 
 
 class NodeBound(NamedTuple):
-    """A bound of one flat node, the certificate's data that proves it, and why it ended.
+    """A bound of one flat node, the certificate of what is proven here, and why it ended.
 
-    `data` is None where nothing better was found than the bound given, mean and water level;
-    `finished` says that more time would not raise the bound.
+    The certificate is None where that is no more than mean and water level, and it proves less
+    than `bound` where a better one was given; `finished` says that more time would not help.
     """
 
     bound: Fraction
-    data: dict[str, int | list[int]] | None
+    certificate: Certificate | None
     message: str
     finished: bool = True
 
@@ -96,28 +98,21 @@ class ConfigLpModel:
         if problem.is_hierarchical:
             message = "refused: the configuration LP knows no nodes"
             return ModelAnswer(None, Fraction(0), message=message, refused=True)
-        found = node_bound(
-            problem.load[0],
-            problem.num_slots,
-            problem.num_gpus,
-            lower_bound,
-            upper,
-            deadline,
-            start=start,
-            effort=effort,
-            params=self.params,
-        )
-        if found.data is None:
-            return ModelAnswer(None, found.bound, message=found.message, finished=found.finished)
-        certificate = Certificate("config_lp", found.bound, found.data)
-        verified = verify(problem, certificate)
-        return ModelAnswer(
-            None,
-            verified,
-            message=found.message,
-            finished=found.finished,
-            certificate=certificate,
-        )
+        work = NodeLp.of(problem, start, self.params)
+        return answer_of(problem, work.run(lower_bound, upper, deadline, effort))
+
+
+def answer_of(problem: Problem, found: NodeBound) -> ModelAnswer:
+    """As the answer of a `LayerModel`, after its certificate was verified."""
+    if found.certificate is not None:
+        verify(problem, found.certificate)
+    return ModelAnswer(
+        None,
+        found.bound,
+        message=found.message,
+        finished=found.finished,
+        certificate=found.certificate,
+    )
 
 
 def node_bound(
@@ -151,78 +146,148 @@ def node_bound(
     params
         Settings.
     """
-    params = params or ConfigLpParams()
-    limit = None if effort is not None else deadline
-    row = np.asarray(load, dtype=np.int64)[None, :]
-    mean, level = Fraction(int(row.sum()), num_gpus), water_levels(row, num_slots)[0]
-    lower = max(lower, mean, level)
-    if upper <= lower * (1 + Fraction(params.min_gain)):
-        return NodeBound(lower, None, f"the gap is below {params.min_gain:g}")
-    if len(load) > params.max_experts:
-        return NodeBound(lower, None, f"{len(load)} experts are more than {params.max_experts}")
-    if limit is not None and limit.remaining < params.seconds_at_least:
-        return NodeBound(lower, None, "no time is left", finished=False)
-    targets = Targets(load, num_slots, num_gpus, start, limit, effort)
-    return _Climb(load, num_slots, num_gpus, upper, lower, params, targets).run()
+    work = NodeLp(load, num_slots, num_gpus, start, params or ConfigLpParams())
+    return work.run(lower, upper, deadline, effort)
 
 
 @dataclass(eq=False)
-class _Climb:
-    """Bisection between what is proven and what the LP allows."""
+class NodeLp:
+    """The work on one flat node; a later call of `run` goes on where the last one stopped.
+
+    Parameters
+    ----------
+    load, num_slots, num_gpus
+        Of the node.
+    start
+        int64 [num_slots], a plan whose GPUs are the first patterns, or None; it may be replaced
+        by a better one between two runs.
+    params
+        Settings.
+
+    Attributes
+    ----------
+    root
+        Of the tree of counts.
+    """
 
     load: np.ndarray
     num_slots: int
     num_gpus: int
-    upper: Fraction
-    bound: Fraction
+    start: np.ndarray | None
     params: ConfigLpParams
-    targets: Targets
-    data: dict[str, int | list[int]] | None = None
+    root: Node = field(init=False)
+    _targets: Targets = field(init=False)
+    _probe: Node | None = None
 
-    def run(self) -> NodeBound:
-        """Climb until the LP is feasible just above the bound, or the budget is spent."""
-        low, high = float(self.bound), float(self.upper)
-        # Who is to blame? Where the LP is feasible just above the bound, it cannot help.
-        target, reason = low * (1 + self.params.min_gain), "a plan is known of"
+    def __post_init__(self) -> None:
+        self._mean = Fraction(int(self.load.sum()), self.num_gpus)
+        self._level = water_levels(self.load[None, :], self.num_slots)[0]
+        window = Window.open(len(self.load), self.num_slots)
+        self.root = Node(window, max(self._mean, self._level))
+        self._targets = Targets(self.load, self.num_slots, self.num_gpus, self.start)
+
+    @classmethod
+    def of(
+        cls, problem: Problem, start: np.ndarray | None, params: ConfigLpParams | None = None
+    ) -> NodeLp:
+        """Of a flat problem of one layer."""
+        params = params or ConfigLpParams()
+        return cls(problem.load[0], problem.num_slots, problem.num_gpus, start, params)
+
+    def run(
+        self, lower: Fraction, upper: Fraction, deadline: Deadline, effort: int | None = None
+    ) -> NodeBound:
+        """Raise the bound; see `node_bound`."""
+        known = max(lower, self.bound)
+        if upper <= known * (1 + Fraction(self.params.min_gain)):
+            return self._answer(lower, f"the gap is below {self.params.min_gain:g}")
+        if len(self.load) > self.params.max_experts:
+            return self._answer(
+                lower, f"{len(self.load)} experts are more than {self.params.max_experts}"
+            )
+        if effort is None and deadline.remaining < self.params.seconds_at_least:
+            return self._answer(lower, "no time is left", finished=False)
+        self._targets.begin(deadline, effort)
+        reason = self._grow(lower, upper)
+        return self._answer(lower, reason or "stopped", finished=reason is not None)
+
+    @property
+    def bound(self) -> Fraction:
+        """Proven so far."""
+        return min(node.bound for node in self._leaves())
+
+    def _leaves(self) -> list[Node]:
+        return [node for node in self.root.preorder() if node.low is None]
+
+    def _grow(self, lower: Fraction, upper: Fraction) -> str | None:
+        """Raise the leaf of the least bound, or split it; why that ended, None if out of budget."""
+        close = upper * (1 - Fraction(self.params.tolerance))
+        if self.root.low is None:
+            if not self._climb(self.root, lower, upper, float(upper)):
+                return None
+            if max(self.root.bound, lower) >= close:
+                return f"a plan is known of {float(upper):.6g}"
+        cap = self._cap(lower, upper)
+        if cap is None:
+            return None
+        last_gain, best = 0, self.bound
         while True:
-            verdict = self.targets.decide(target)
-            if verdict == OPEN:
-                return self._answer(f"stopped; it may prove up to {high:.6g}", finished=False)
-            if verdict != FEASIBLE and self._prove(target, high):
-                low = float(self.bound)
-            else:
-                high = target
-                # Floats may also have said more than integers can prove.
-                reason = (
-                    "the LP is feasible at" if verdict == FEASIBLE else "nothing is provable at"
-                )
-            if high - low <= self.params.tolerance * high or self.data is None:
-                return self._answer(f"{reason} {high:.6g}")
-            target = (low + high) / 2
+            leaves = self._leaves()
+            node = min(leaves, key=lambda leaf: leaf.bound)
+            if not self._climb(node, lower, upper, cap):
+                return None
+            if node.bound > min(leaf.bound for leaf in leaves):
+                continue
+            if node.open_at >= cap:
+                return f"with the plan's counts the LP is feasible at {cap:.6g}"
+            if self.bound > best:
+                last_gain, best = len(leaves), self.bound
+            at = branching(self.load, node.taken, node.open_at) if node.taken is not None else None
+            if at is None or len(leaves) - last_gain >= self.params.patience:
+                return f"the LP is feasible at {node.open_at:.6g}"
+            node.split(*at)
 
-    def _answer(self, message: str, *, finished: bool = True) -> NodeBound:
-        told = f"configuration LP, {self.targets.rounds} rounds: {message}"
-        return NodeBound(self.bound, self.data, told, finished)
+    def _climb(self, node: Node, lower: Fraction, upper: Fraction, cap: float) -> bool:
+        p = self.params
+        # Where the mean exceeds the water level, the LP seldom proves more.
+        low_first = node.value is None and self._mean >= max(self._level, lower)
+        return Climb(
+            self._targets, node, lower, upper, cap, p.tolerance, p.digits, p.min_gain, low_first
+        ).run()
 
-    def _prove(self, target: float, high: float) -> bool:
-        """Raise the bound to what the best values prove; whether it rose.
+    def _cap(self, lower: Fraction, upper: Fraction) -> float | None:
+        """No tree proves more than the LP does when all counts are a plan's; None if out of budget.
 
-        They may prove more than the target that they were made for; but counts range further for
-        plans of a larger load, so that looking too high proves less.
+        Who is to blame? If that is far below the plan, the plan is, or its not being fractional.
         """
-        value = self._rounded(self.targets.centre)
-        before = self.bound
-        for below in (target, *(target + (high - target) * share for share in LOOK_UP)):
-            try:
-                proven = least_load(
-                    self.load, self.num_slots, self.num_gpus, value, Fraction(below)
-                )
-            except CertificateError:
-                return False
-            if proven > self.bound:
-                self.bound, self.data = proven, {"value": value}
-        return self.bound > before
+        if self.start is None:
+            return float(upper)
+        counts = np.bincount(self.start, minlength=len(self.load))
+        if self._probe is None or not np.array_equal(counts, self._probe.window.low):
+            root = self.root
+            self._probe = Node(Window(counts, counts), root.bound, root.value, centre=root.centre)
+        if not self._climb(self._probe, lower, upper, float(upper)):
+            return None
+        return min(self._probe.open_at, float(upper))
 
-    def _rounded(self, value: np.ndarray) -> list[int]:
-        scale = 2.0**self.params.digits * self.num_gpus / max(float(value.sum()), 1e-300)
-        return [int(v) for v in np.floor(np.maximum(value, 0) * scale)]
+    def _answer(self, lower: Fraction, message: str, *, finished: bool = True) -> NodeBound:
+        rounds = self._targets.rounds
+        told = f"configuration LP, {rounds} rounds: {message}" if rounds else message
+        return NodeBound(max(lower, self.bound), self._certificate(), told, finished)
+
+    def _certificate(self) -> Certificate | None:
+        bound = self.bound
+        if self.root.low is None:
+            if self.root.value is None:
+                return None
+            return Certificate("config_lp", bound, {"value": self.root.value})
+        nodes = list(self.root.preorder())
+        leaves = [node for node in nodes if node.low is None]
+        if any(leaf.value is None for leaf in leaves):
+            return None
+        data: dict[str, int | list[int]] = {
+            "expert": [node.expert for node in nodes],
+            "count": [node.count for node in nodes],
+            "value": [v for leaf in leaves for v in leaf.value or []],
+        }
+        return Certificate("config_lp_tree", bound, data)

@@ -40,7 +40,9 @@ class Front:
     right: np.ndarray
 
 
-def single_front(load: np.ndarray, value: np.ndarray, fewest: np.ndarray, spare: int) -> Front:
+def single_front(
+    load: np.ndarray, value: np.ndarray, fewest: np.ndarray, most: np.ndarray
+) -> Front:
     """The front of one slot.
 
     Parameters
@@ -49,12 +51,10 @@ def single_front(load: np.ndarray, value: np.ndarray, fewest: np.ndarray, spare:
         float64 [num_experts], in capacities of a GPU.
     value
         float64 [num_experts], dual values: a replica of an expert with c of them weighs value / c.
-    fewest
-        int64 [num_experts], least counts.
-    spare
-        Counts beyond the least ones.
+    fewest, most
+        int64 [num_experts], least and largest counts.
     """
-    return Front(*single_kernel(load, value, fewest, spare, NUM_CELLS))
+    return Front(*single_kernel(load, value, fewest, most, NUM_CELLS))
 
 
 def joined_front(a: Front, b: Front) -> Front:
@@ -82,11 +82,11 @@ def thinned_front(front: Front, length: int, turn: int) -> Front:
 
 
 @jit
-def single_kernel(load, value, fewest, spare, num_cells):  # type: ignore[no-untyped-def]
+def single_kernel(load, value, fewest, most, num_cells):  # type: ignore[no-untyped-def]
     """Arrays of the front of one slot; see `single_front`."""
     best = np.zeros(num_cells + 2)
     for e in range(load.shape[0]):
-        for c in range(fewest[e], fewest[e] + spare + 1):
+        for c in range(fewest[e], most[e] + 1):
             size, weight = load[e] / c, value[e] / c
             if size <= FULL:
                 cell = int(size * num_cells)
@@ -95,7 +95,7 @@ def single_kernel(load, value, fewest, spare, num_cells):  # type: ignore[no-unt
         best[cell] = max(best[cell], best[cell - 1])
     num = 0
     for e in range(load.shape[0]):
-        for c in range(fewest[e], fewest[e] + spare + 1):
+        for c in range(fewest[e], most[e] + 1):
             cell = int(load[e] / c * num_cells)
             if load[e] / c <= FULL and (cell == 0 or value[e] / c > best[cell - 1]):
                 num += 1
@@ -103,7 +103,7 @@ def single_kernel(load, value, fewest, spare, num_cells):  # type: ignore[no-unt
     sizes, weights = np.empty(num), np.empty(num)
     num = 0
     for e in range(load.shape[0]):
-        for c in range(fewest[e], fewest[e] + spare + 1):
+        for c in range(fewest[e], most[e] + 1):
             cell = int(load[e] / c * num_cells)
             if load[e] / c <= FULL and (cell == 0 or value[e] / c > best[cell - 1]):
                 sizes[num], weights[num], left[num], right[num] = load[e] / c, value[e] / c, e, c

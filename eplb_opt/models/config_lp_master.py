@@ -26,6 +26,8 @@ REFACTOR = 400
 PERTURBATION = 1e-7
 #: Cost of a pattern that no longer fits; it leaves the basis by ordinary pivots.
 EXPELLED = 4.0
+#: More columns at hand make a pivot slow.
+MAX_COLUMNS = 4000
 
 
 @dataclass(eq=False)
@@ -96,22 +98,18 @@ class Master:
 
     def refactor(self) -> None:
         """The inverse, levels and duals from the basis alone."""
-        matrix = np.zeros((self.num_experts, self.num_experts))
-        cost = np.zeros(self.num_experts)
-        for position, column in enumerate(self.basis.tolist()):
-            if column < 0:
-                matrix[-1 - column, position] = -1
-            else:
-                on = self.expert[column] >= 0
-                np.add.at(matrix[:, position], self.expert[column][on], self.share[column][on])
-                cost[position] = self.cost[column]
         # Ours, not LAPACK's: its threads fight for the cores, and change the last bits.
-        regular, inverse = invert_kernel(matrix.T.copy())
+        regular, inverse = invert_kernel(basis_kernel(self.expert, self.share, self.basis))
         # A basis that rounding made singular goes on with the updated inverse: what comes
         # out is verified in integers anyway.
         if regular:
             self.inverse = inverse
         self.level = (self.inverse * self._need[:, None]).sum(axis=0)
+        self._recompute_dual()
+
+    def _recompute_dual(self) -> None:
+        used = self.basis >= 0
+        cost = np.where(used, self.cost[np.maximum(self.basis, 0)], 0.0)
         self.dual = (self.inverse * cost).sum(axis=1)
 
     @property
@@ -151,15 +149,36 @@ class Master:
         return made
 
     def expel(self, expelled: np.ndarray) -> None:
-        """Mark columns (bool [num_columns]) as unfit; those outside the basis are dropped."""
-        stays = ~expelled
+        """Mark columns (bool [num_columns]) as unfit, and all others as fit again."""
+        self.cost = np.where(expelled, EXPELLED, 1.0)
+        self._recompute_dual()
+
+    def forget(self) -> None:
+        """Where there are many columns, drop the worst half; those in the basis stay."""
+        if len(self.cost) <= MAX_COLUMNS:
+            return
+        reduced = self.cost - (self.dual[np.maximum(self.expert, 0)] * self.share).sum(axis=1)
+        stays = reduced <= np.median(reduced)
         stays[self.basis[self.basis >= 0]] = True
-        self.cost = np.where(expelled, EXPELLED, 1.0)[stays]
         new_idx = np.cumsum(stays) - 1
         self.basis = np.where(self.basis >= 0, new_idx[np.maximum(self.basis, 0)], self.basis)
         self.expert, self.count = self.expert[stays], self.count[stays]
-        self.share = self.share[stays]
-        self.refactor()
+        self.share, self.cost = self.share[stays], self.cost[stays]
+
+
+@jit
+def basis_kernel(expert, share, basis):  # type: ignore[no-untyped-def]
+    """The basic columns as rows, float64 [num_experts, num_experts]."""
+    rows = np.zeros((basis.shape[0], basis.shape[0]))
+    for position in range(basis.shape[0]):
+        column = basis[position]
+        if column < 0:
+            rows[position, -1 - column] = -1.0
+        else:
+            for k in range(expert.shape[1]):
+                if expert[column, k] >= 0:
+                    rows[position, expert[column, k]] += share[column, k]
+    return rows
 
 
 @jit
@@ -192,11 +211,13 @@ def entering(expert, share, cost, dual):  # type: ignore[no-untyped-def]
     best, column = -TOLERANCE, 0
     found = False
     for p in range(expert.shape[0]):
+        if cost[p] > 1.0:
+            continue
         reduced = cost[p]
         for k in range(expert.shape[1]):
             if expert[p, k] >= 0:
                 reduced -= dual[expert[p, k]] * share[p, k]
-        if reduced < best and cost[p] <= 1.0:
+        if reduced < best:
             best, column, found = reduced, p, True
     for e in range(dual.shape[0]):
         if dual[e] < best:

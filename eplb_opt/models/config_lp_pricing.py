@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,8 +18,37 @@ from eplb_opt.models.config_lp_fronts import (
 )
 from eplb_opt.search.jit import jit
 
+#: Pairs of rows that are worth sorting their sums.
+MAX_JOINED = 60_000
+#: Cells of the grid that serves instead, for each row that thinning leaves of it.
+FINER = 16
 
-@dataclass(frozen=True, eq=False)
+
+class Window(NamedTuple):
+    """Counts that experts may have, from `low` to `high`, int64 [num_experts] each."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+    @classmethod
+    def open(cls, num_experts: int, num_slots: int) -> Window:
+        """All counts."""
+        return cls(np.ones(num_experts, np.int64), np.full(num_experts, num_slots, np.int64))
+
+    def below(self, expert_idx: int, count: int) -> Window:
+        """At most so many of an expert."""
+        high = self.high.copy()
+        high[expert_idx] = count
+        return Window(self.low, high)
+
+    def above(self, expert_idx: int, count: int) -> Window:
+        """More than so many of an expert."""
+        low = self.low.copy()
+        low[expert_idx] = count + 1
+        return Window(low, self.high)
+
+
+@dataclass(eq=False)
 class Pricer:
     """The patterns of one target load, by dual values.
 
@@ -28,28 +58,33 @@ class Pricer:
         float64 [num_experts], in target loads.
     num_slots, slots_per_gpu
         Of the node.
+    window
+        Counts that experts may have.
 
     Attributes
     ----------
-    fewest
-        int64 [num_experts], least counts.
-    spare
-        Slots beyond them, so many more replicas any expert may have; below 0 nothing fits.
+    fewest, most
+        int64 [num_experts], of the counts that the window, the target and the slots leave.
     """
 
     load: np.ndarray
     num_slots: int
     slots_per_gpu: int
+    window: Window
+    fewest: np.ndarray = field(init=False)
+    most: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        # A load a hair above a multiple may be rounded down.
+        fewest = np.maximum(np.ceil(self.load / FULL), 1).astype(np.int64)
+        self.fewest = np.maximum(fewest, self.window.low)
+        spare = int(self.num_slots - self.fewest.sum())
+        self.most = np.minimum(self.fewest + spare, self.window.high)
 
     @property
-    def fewest(self) -> np.ndarray:
-        """Least counts, int64 [num_experts]; a load a hair above a multiple may be rounded down."""
-        return np.maximum(np.ceil(self.load / FULL), 1).astype(np.int64)
-
-    @property
-    def spare(self) -> int:
-        """Slots beyond the least counts."""
-        return int(self.num_slots - self.fewest.sum())
+    def has_counts(self) -> bool:
+        """Whether any counts add up to the slots."""
+        return bool((self.fewest <= self.most).all() and self.most.sum() >= self.num_slots)
 
     def price(self, value: np.ndarray, length: int, turn: int, exact: bool) -> Priced:
         """Join the fronts of half the slots.
@@ -65,7 +100,6 @@ class Pricer:
         exact
             Whether fronts that are short enough are complete; else they are coarse, and fast.
         """
-        fewest, spare = self.fewest, self.spare
         fronts: dict[int, Front] = {}
 
         def front(num: int) -> Front:
@@ -75,9 +109,11 @@ class Pricer:
 
         def grow(num: int) -> Front:
             if num == 1:
-                return single_front(self.load, value, fewest, spare)
+                return single_front(self.load, value, self.fewest, self.most)
             a, b = front(num - num // 2), front(num // 2)
-            return joined_front(a, b) if exact else gridded_front(a, b, 2 * length, turn)
+            if exact and len(a.size) * len(b.size) <= MAX_JOINED:
+                return joined_front(a, b)
+            return gridded_front(a, b, (FINER if exact else 2) * length, turn)
 
         half = self.slots_per_gpu // 2
         a = front(self.slots_per_gpu - half)

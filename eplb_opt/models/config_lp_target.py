@@ -10,7 +10,7 @@ import numpy as np
 
 from eplb_opt.models.config_lp_fronts import FULL
 from eplb_opt.models.config_lp_master import Master
-from eplb_opt.models.config_lp_pricing import Pricer, spread
+from eplb_opt.models.config_lp_pricing import Pricer, Window, spread
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
@@ -43,10 +43,6 @@ class Targets:
         Of the node.
     start
         int64 [num_slots], a plan whose GPUs are the first columns, or None.
-    deadline
-        None where `effort` counts.
-    effort
-        Rounds of pricing in all, or None.
 
     Attributes
     ----------
@@ -60,34 +56,49 @@ class Targets:
     num_slots: int
     num_gpus: int
     start: np.ndarray | None
-    deadline: Deadline | None
-    effort: int | None
     centre: np.ndarray = field(init=False)
     rounds: int = 0
     _master: Master | None = None
     _best: float = 0.0
     _slowest: float = 0.0
+    _deadline: Deadline | None = None
+    _last_round: int | None = None
+
+    def begin(self, deadline: Deadline, effort: int | None) -> None:
+        """A new budget: a deadline, not looked at where rounds of pricing are counted."""
+        self._deadline = deadline if effort is None else None
+        self._last_round = None if effort is None else self.rounds + effort
 
     @property
     def slots_per_gpu(self) -> int:
         return self.num_slots // self.num_gpus
 
-    def decide(self, target: float) -> str:
+    def decide(self, target: float, window: Window, centre: np.ndarray | None = None) -> str:
         """Whether fractions of patterns of at most `target` fit the GPUs.
 
         INFEASIBLE and OPEN leave the best dual values in `centre`.
+
+        Parameters
+        ----------
+        target
+            Load of a GPU.
+        window
+            Counts that experts may have.
+        centre
+            Dual values to begin with, float64 [num_experts].
         """
-        pricer = Pricer(self.load / target, self.num_slots, self.slots_per_gpu)
-        if pricer.spare < 0:
+        pricer = Pricer(self.load / target, self.num_slots, self.slots_per_gpu, window)
+        if not pricer.has_counts:
             self.centre = pricer.fewest.astype(float)
             return INFEASIBLE
         master = self._ready_master(pricer)
-        self._recentre(pricer)
+        self._recentre(pricer, centre)
         while not self._is_over():
             if self._best > self.num_gpus * (1 + MARGIN):
                 return INFEASIBLE
             begin = time.monotonic()
             self.rounds += 1
+            master.forget()
             master.optimise(MAX_PIVOTS)
             if not np.isfinite(master.dual).all():
                 return OPEN
@@ -99,38 +110,52 @@ class Targets:
         return OPEN
 
     def _is_over(self) -> bool:
-        if self.effort is not None:
-            return self.rounds >= self.effort
+        if self._last_round is not None:
+            return self.rounds >= self._last_round
         # A round that may not end in time is not begun.
-        return self.deadline is not None and self.deadline.remaining <= self._slowest
+        return self._deadline is not None and self._deadline.remaining <= self._slowest
+
+    def counts(self) -> np.ndarray:
+        """How often the LP takes each expert with each count, float64 [num_experts, most + 1]."""
+        master = self._master
+        if master is None:
+            return np.zeros((len(self.load), 1))
+        used = np.flatnonzero(master.basis >= 0)
+        column = master.basis[used]
+        expert, count = master.expert[column], master.count[column]
+        on = (expert >= 0) & (master.level[used] > 0)[:, None]
+        taken = np.zeros((len(self.load), int(count.max(initial=0)) + 1))
+        level = (master.level[used][:, None] * master.share[column])[on]
+        np.add.at(taken, (expert[on], count[on]), level)
+        return taken
 
     def _ready_master(self, pricer: Pricer) -> Master:
+        """Without the columns that do not fit; those in the basis leave it by and by."""
         if self._master is None:
             self._master = self._first_master(pricer)
-        else:
-            master = self._master
-            held = np.where(master.expert >= 0, pricer.load[master.expert], 0)
-            master.expel((held * master.share).sum(axis=1) > FULL)
-        return self._master
+        master = self._master
+        held = np.maximum(master.expert, 0)
+        unfit = (pricer.load[held] * master.share).sum(axis=1) > FULL
+        other = (master.count < pricer.fewest[held]) | (master.count > pricer.most[held])
+        master.expel(unfit | (other & (master.expert >= 0)).any(axis=1))
+        return master
 
     def _first_master(self, pricer: Pricer) -> Master:
-        """Each expert alone, as often as it fits, and the start's GPUs that fit."""
+        """Each expert alone, as often as it fits, and the start's GPUs."""
         size = pricer.load / pricer.fewest
         times = np.clip(FULL / np.maximum(size, 1e-9), 1, self.slots_per_gpu).astype(np.int64)
         master = Master(len(self.load), self.slots_per_gpu, np.stack([pricer.fewest, times], 1))
         if self.start is not None:
             counts = np.bincount(self.start, minlength=len(self.load))
             expert = self.start.reshape(self.num_gpus, -1)
-            fits = (pricer.load[expert] / counts[expert]).sum(axis=1) <= FULL
-            master.add(expert[fits], counts[expert[fits]])
+            master.add(expert, counts[expert])
         return master
 
-    def _recentre(self, pricer: Pricer) -> None:
-        """The best of the values that give the mean, the water level, and the last bound.
+    def _recentre(self, pricer: Pricer, last: np.ndarray | None) -> None:
+        """The best of the values that give the mean, the water level, and a known bound.
 
         Those of the former two weigh at most 1 in any pattern, by what a target load means.
         """
-        last = self.centre if self.rounds else None
         self._best = 0.0
         self._look(pricer.load, 1.0)
         self._look(pricer.fewest / self.slots_per_gpu, 1.0)

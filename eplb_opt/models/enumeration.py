@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.certificates import verify
+from eplb_opt.certificates.certificate import Certificate, CertificateError
 from eplb_opt.models.answer import ModelAnswer
 from eplb_opt.models.door import worth_of_start
 from eplb_opt.models.pairs_counts import exact_value, pair_up
@@ -106,7 +108,8 @@ class EnumerationModel:
                 return _answer(load, best.counts, start, upper, lower_bound, "the budget is spent")
             best.look(fewest + extra)
         value = min(exact_value(load, best.counts), upper)
-        return _answer(load, best.counts, start, upper, value, f"{num_vectors} count vectors")
+        answer = _answer(load, best.counts, start, upper, value, f"{num_vectors} count vectors")
+        return replace(answer, certificate=_certificate(problem, value))
 
 
 @dataclass(eq=False)
@@ -186,6 +189,16 @@ def _answer(
     improved = exact_value(load, counts) < upper
     placed = pair_up(load, counts).ravel() if improved else start.copy()
     return ModelAnswer(placed, lower_bound, first_objective=upper, message=message)
+
+
+def _certificate(problem: Problem, bound: Fraction) -> Certificate | None:
+    """The claim alone; None where the verifier cannot tell sums of such loads."""
+    certificate = Certificate("enumeration", bound, {})
+    try:
+        verify(problem, certificate)
+    except CertificateError:
+        return None
+    return certificate
 
 
 def _refused(reason: str) -> ModelAnswer:

@@ -27,15 +27,17 @@ from eplb_opt.deadline import Deadline
 from eplb_opt.errors import MissingDependency
 from eplb_opt.models import get_model, get_specialist
 from eplb_opt.models.answer import ModelAnswer
-from eplb_opt.models.config_lp import node_bound
+from eplb_opt.models.config_lp import NodeLp
 from eplb_opt.models.door import worth_of_start
 from eplb_opt.models.formulation import list_choices
 from eplb_opt.models.nodes_parts import Node, NodesParams, Turn
+from eplb_opt.models.nodes_proof import nodes_certificate
 from eplb_opt.problem import Problem
 from eplb_opt.search.starts import first_plan
 from eplb_opt.water import water_levels
 
 if TYPE_CHECKING:
+    from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.models.answer import LayerModel
 
 #: Compiling the search takes less.
@@ -98,6 +100,8 @@ class LayerNodes:
     ----------
     bound
         The proven bound of every set of groups, by its bit mask.
+    simple_bound
+        The larger of mean and water level alone.
     nodes
         The sets that were looked at.
     """
@@ -107,13 +111,16 @@ class LayerNodes:
     params: NodesParams
     seed: int
     bound: dict[int, Fraction] = field(init=False)
+    simple_bound: dict[int, Fraction] = field(init=False)
     nodes: dict[int, Node] = field(default_factory=dict)
     _paused: set[int] = field(default_factory=set)
     _message: str = ""
     _has_worked: bool = False
+    _with_solver: bool = True
 
     def __post_init__(self) -> None:
         self.bound = partitions.set_bounds(self.problem)
+        self.simple_bound = dict(self.bound)
         self.offer(self.start)
 
     def offer(self, placed: np.ndarray) -> None:
@@ -128,7 +135,12 @@ class LayerNodes:
                 self.nodes[mask] = self._node(mask, slot)
 
     def run(
-        self, lower_bound: Fraction, deadline: Deadline, effort: int | None = None
+        self,
+        lower_bound: Fraction,
+        deadline: Deadline,
+        effort: int | None = None,
+        *,
+        with_solver: bool = True,
     ) -> ModelAnswer:
         """Work until the bound meets the best plan, nothing helps, or the budget is spent.
 
@@ -140,7 +152,10 @@ class LayerNodes:
             Not looked at where `effort` is given.
         effort
             Counted work; None for no limit but time.
+        with_solver
+            Whether CP-SAT may take what the configuration LP leaves.
         """
+        self._with_solver = with_solver
         left, last = effort, Deadline() if effort is not None else deadline
         self._paused.clear()
         while last.remaining >= self.params.seconds_at_least and left != 0:
@@ -166,6 +181,9 @@ class LayerNodes:
         if node is None:
             return True
         is_open = not node.stuck and node.turns < MAX_TURNS
+        if node.lp_done and not self._with_solver and self.problem.slots_per_gpu > 2:
+            self._paused.add(mask)
+            return False
         return is_open and node.worth > max(reached, self.bound[mask])
 
     def _turn(self, mask: int, last: Deadline, left: int | None) -> Turn:
@@ -200,17 +218,12 @@ class LayerNodes:
         if problem.slots_per_gpu != 2 and level <= self.params.heavy_regime * mean:
             node.lp_done = True
             return
-        found = node_bound(
-            problem.load[0],
-            problem.num_slots,
-            problem.num_gpus,
-            self.bound[mask],
-            node.worth,
-            turn.deadline,
-            start=node.slot,
-            effort=turn.effort,
-        )
+        if node.lp is None:
+            node.lp = NodeLp.of(problem, node.slot)
+        node.lp.start = node.slot
+        found = node.lp.run(self.bound[mask], node.worth, turn.deadline, turn.effort)
         node.lp_done = found.finished
+        node.prove(found.certificate)
         self._has_worked = True
         self.bound[mask] = max(self.bound[mask], found.bound)
 
@@ -232,6 +245,7 @@ class LayerNodes:
             if not answer.refused:
                 self._has_worked = True
                 self.bound[mask] = max(self.bound[mask], answer.lower_bound)
+                node.prove(answer.certificate)
                 node.offer(answer.physical_to_logical)
                 # What an optimum still lacks is the solver's rounding.
                 node.stuck = answer.finished
@@ -293,7 +307,13 @@ class LayerNodes:
             reached,
             message="the plan is optimal" if is_optimal else self._message,
             finished=finished or is_optimal,
+            certificate=self._certificate(),
         )
+
+    def _certificate(self) -> Certificate | None:
+        """The proofs of the sets, put together; None where they add nothing."""
+        proofs = {mask: node.proof for mask, node in self.nodes.items() if node.proof is not None}
+        return nodes_certificate(self.problem, self.simple_bound, proofs)
 
     def _best_partition(self) -> tuple[int, ...]:
         return partitions.least_partition(self.problem, self.bound) or ()

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.deadline import Deadline
+    from eplb_opt.models.config_lp import NodeLp
     from eplb_opt.problem import Problem
 
 
@@ -38,7 +40,7 @@ class NodesParams:
     """
 
     max_columns: int = 20_000
-    heavy_regime: float = 0.7
+    heavy_regime: float = 0.4
     share: float = 0.3
     min_seconds: float = 0.5
     min_effort: int = 100
@@ -62,8 +64,12 @@ class Node:
         Its best plan, in the node's own numbers, and the largest GPU load of that.
     turns
         It had.
+    lp
+        The work on its configuration LP, once begun.
     lp_done, stuck
         The configuration LP, and every engine, has nothing more to say.
+    proof
+        The certificate of the best bound that has one.
     """
 
     problem: Problem
@@ -71,13 +77,21 @@ class Node:
     slot: np.ndarray
     worth: Fraction
     turns: int = 0
+    lp: NodeLp | None = None
     lp_done: bool = False
     stuck: bool = False
+    proof: Certificate | None = None
 
     def offer(self, slot: np.ndarray | None) -> None:
         """Keep a plan if it is better."""
         if slot is not None and (worth := worth_of_start(self.problem, slot)) < self.worth:
             self.slot, self.worth = slot, worth
+            self.lp_done = self.lp_done and self.lp is None  # which then asks for more or less
+
+    def prove(self, certificate: Certificate | None) -> None:
+        """Keep a certificate if it proves more."""
+        if certificate is not None and (self.proof is None or certificate.bound > self.proof.bound):
+            self.proof = certificate
 
 
 class Turn(NamedTuple):

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
 
 #: Units of effort, about a millisecond each, for a linear program.
 UNITS_PER_LP = 10
+#: Ascents of prices for a unit of effort.
+ASCENTS_PER_UNIT = 4
+#: Moves of replicas for a unit of effort.
+MOVES_PER_UNIT = 6
 #: Units of effort for one unit of CP-SAT's deterministic time, about a second.
 UNITS_PER_CPSAT_TIME = 1000
 
@@ -37,9 +41,21 @@ class Budget:
         """Count a linear program."""
         self.spent += UNITS_PER_LP
 
+    def spend_ascents(self, number: int) -> None:
+        """Count ascents of prices."""
+        self.spent += ceil(number / ASCENTS_PER_UNIT)
+
+    def spend_moves(self, moves: int) -> None:
+        """Count moves of replicas."""
+        self.spent += ceil(moves / MOVES_PER_UNIT)
+
     def spend_cpsat(self, deterministic_time: float) -> None:
         """Count a search of CP-SAT."""
         self.spent += ceil(deterministic_time * UNITS_PER_CPSAT_TIME)
+
+    def renew(self, deadline: Deadline, effort: int | None) -> None:
+        """Another turn begins."""
+        self.deadline, self.effort, self.spent = deadline, effort, 0
 
     @property
     def is_spent(self) -> bool:

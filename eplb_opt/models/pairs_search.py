@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,55 +14,30 @@ from eplb_opt.models.pairs_counts import exact_value, fill
 from eplb_opt.models.pairs_cpsat import find_counts
 from eplb_opt.models.pairs_lp import DIGITS
 from eplb_opt.models.pairs_options import Layer, fewest, most_big
+from eplb_opt.models.pairs_params import PairsParams
 from eplb_opt.models.pairs_tree import Tree
 from eplb_opt.water import water_levels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eplb_opt.models.pairs_budget import Budget
+    from eplb_opt.models.pairs_options import Options
     from eplb_opt.models.pairs_trace import Trace
+    from eplb_opt.models.pairs_tree_compiled import CompiledTree
+
+    AnyTree = Tree | CompiledTree
 
 
-@dataclass(frozen=True)
-class PairsParams:
-    """Settings of the search.
-
-    Parameters
-    ----------
-    near_excess
-        CP-SAT first looks among the options that cost at most this much more than the cheapest,
-        in replicas.
-    near_time, rest_time
-        CP-SAT's deterministic time for that, and for deciding among all options. A level that
-        stays open is left for others; when they are done, these times are doubled.
-    first_nodes, max_nodes, certify_nodes
-        Of a level's tree: before CP-SAT is asked to decide; when it did not; and in the end, of the
-        last level's tree when CP-SAT decided it and a certificate would still be good to have.
-    narrow
-        Once the bounds are this close, relative to the upper one, every second question is
-        whether anything is below the incumbent at all.
-    max_cells
-        A layer whose table of options and rows would be larger is refused: it takes gigabytes.
-    seconds_per_cell
-        For one pass over that table on a slow core; what cannot be done in time is refused.
-    import_seconds
-        For loading the solvers the first time; with less time left a layer is refused.
-    """
-
-    near_excess: float = 0.1
-    near_time: float = 1.0
-    rest_time: float = 2.0
-    first_nodes: int = 10
-    max_nodes: int = 60
-    certify_nodes: int = 120
-    narrow: float = 2e-3
-    max_cells: int = 20_000_000
-    seconds_per_cell: float = 5e-8
-    import_seconds: float = 2.0
+#: Turns in a row that may end within the same question to CP-SAT.
+MAX_CUTS = 4
 
 
 @dataclass(eq=False)
 class Search:
     """The bisection on one list of loads; a node of a hierarchical problem can be one.
+
+    A call of `run` goes on where the last one stopped.
 
     Parameters
     ----------
@@ -73,6 +49,10 @@ class Search:
         A proven lower bound.
     budget, params, seed
         Of the search.
+    is_compiled
+        Whether numba is there: nodes are bounded by ascents then, and counts searched by moves.
+    with_solvers
+        Whether CP-SAT may be asked, and linear programs.
 
     Attributes
     ----------
@@ -86,14 +66,23 @@ class Search:
     counts: np.ndarray
     known_bound: Fraction
     budget: Budget
-    params: PairsParams = PairsParams()
+    params: PairsParams = field(default_factory=PairsParams)
     seed: int = 0
+    is_compiled: bool = False
+    with_solvers: bool = True
     upper: Fraction = field(init=False)
     low: int = field(init=False)
     _proof: tuple[int, Trace] | None = None
-    _uncertified: Tree | None = None
+    _uncertified: AnyTree | None = None
     _open_levels: list[int] = field(default_factory=list)
     _patience: int = 1
+    _trees: dict[int, AnyTree] = field(default_factory=dict)
+    _hint: tuple[np.ndarray, np.ndarray] | None = None
+    _swept_to: int | None = None
+    _passed: int = 0
+    _asked: int = 0
+    _question: tuple[int, int] | None = None
+    _cuts: int = 0
 
     def __post_init__(self) -> None:
         num_slots = int(self.counts.sum())
@@ -101,8 +90,8 @@ class Search:
         self.upper = exact_value(self.load, self.counts)
         water_level = water_levels(self.load[None, :], num_slots)[0]
         mean = Fraction(2 * int(self.load.sum()), num_slots)
-        self.known_bound = max(self.known_bound, water_level, mean)
-        self.low = _ceil(self.known_bound * self.layer.scale) - 1
+        known_bound, self.known_bound, self.low = self.known_bound, Fraction(0), 0
+        self.raise_bound(max(known_bound, water_level, mean))
 
     @property
     def goal(self) -> int:
@@ -120,6 +109,21 @@ class Search:
             return self.upper
         return max(self.known_bound, Fraction(self.low, self.layer.scale))
 
+    @property
+    def is_done(self) -> bool:
+        return self.low >= self.goal
+
+    def raise_bound(self, bound: Fraction) -> None:
+        """Take over a bound proven elsewhere."""
+        self.known_bound = max(self.known_bound, bound)
+        self.low = max(self.low, _ceil(self.known_bound * self.layer.scale) - 1)
+
+    def offer(self, counts: np.ndarray) -> None:
+        """Take over counts found elsewhere, where they are better."""
+        value = exact_value(self.load, counts)
+        if value < self.upper:
+            self.upper, self.counts = value, counts
+
     def num_cells(self) -> int:
         """Options times rows at the highest level that is asked about; no level has more."""
         if self.low >= self.goal:
@@ -130,28 +134,103 @@ class Search:
 
     def run(self) -> str:
         """Bisect until the bounds meet or the budget is spent; returns why it stopped."""
-        asked = 0
-        while self.low < self.goal:
+        is_fresh = self._question is not None
+        if self.is_compiled:
+            self._first_pass()
+        while not self.is_done:
             if self.budget.is_spent:
                 return "the budget is spent"
-            level = self._next_level(asked)
-            answer = self._ask(level)
-            if answer is None:
-                self._open_levels.append(level)
+            level, number = self._question or (self._next_level(), 0)
+            self._question = (level, number)
+            step = self._steps()[number]
+            if self._is_too_late_for(step, is_fresh):
+                return "the budget is spent"
+            answer = step(self._tree_at(level))
+            if answer is None and self._pauses(step):
+                return "the budget is spent"
+            self._note(level, number, answer)
+            is_fresh = False
             if answer and self.goal >= level:
                 return "stopped: counts that reach a level are worth more"  # a bug, not a loop
-            asked += 1
         self._certify()
         return "the bounds meet"
+
+    def _is_too_late_for(self, step: Callable[[AnyTree], bool | None], is_fresh: bool) -> bool:
+        """Whether CP-SAT, which cannot go on where it stopped, had better wait for a turn."""
+        if step not in (self._near, self._rest):
+            return False
+        if is_fresh:
+            left = min(self.budget.seconds, self.budget.cpsat_time)
+            return left < self.params.cpsat_seconds
+        wanted = self.params.near_time if step == self._near else self.params.rest_time
+        return self.budget.seconds < wanted * self._patience
+
+    def _pauses(self, step: Callable[[AnyTree], bool | None]) -> bool:
+        """Whether the next turn is to go on with this step.
+
+        A tree goes on where it stopped. CP-SAT begins anew, but turns get longer.
+        """
+        if not self.budget.is_spent:
+            return False
+        if step in (self._near, self._rest):
+            self._cuts += 1
+            return self._cuts % MAX_CUTS != 0
+        return True
+
+    def _first_pass(self) -> None:
+        """A bound from the roots of some levels, and counts that come close to it, by turns."""
+        while self._passed < len(self.params.first_pass):
+            coarse, aim = self.params.first_pass[self._passed]
+            while not (self.is_done or self.budget.is_spent) and self._sweep(coarse):
+                pass
+            if self.is_done or self.budget.is_spent:
+                return
+            self._move(aim, self.params.first_moves)
+            self._passed += 1
+
+    def _sweep(self, coarse: float) -> bool:
+        """Ask the root halfway between what is closed and what is open; whether there was need."""
+        top = min(self._swept_to or self.goal, self.goal)
+        if top - self.low <= coarse * top:
+            return False
+        tree = self._tree_at((self.low + top + 1) // 2)
+        answer = tree.search(1)
+        self._hint = getattr(tree, "prices", None) or self._hint
+        if self._keep_proof(tree, answer) is False:
+            self.low = tree.level
+        elif not answer:
+            self._swept_to = tree.level
+        return True
+
+    def _move(self, aim: float, moves: int) -> None:
+        """Search on counts from the incumbent's, aiming at a level below it."""
+        from eplb_opt.models.pairs_moves import move_replicas
+
+        upper, low = float(self.upper), self.low / self.layer.scale
+        num_slots = self.layer.num_slots
+        least = fewest(self.layer, self.goal)
+        most = np.full(len(least), num_slots)
+        found, _ = move_replicas(
+            self.load.astype(float),
+            self.counts.copy(),
+            least,
+            most,
+            num_slots,
+            low + aim * (upper - low),
+            moves,
+        )
+        self.budget.spend_moves(moves)
+        self.offer(found)
 
     def _certify(self) -> None:
         """Spend some more work on a certificate where CP-SAT alone closed the last level."""
         tree = self._uncertified
         if tree is not None and tree.level >= self.goal:
-            self._keep_proof(tree, tree.search(self.params.certify_nodes))
+            self._keep_proof(tree, tree.search(self._nodes(self.params.certify_nodes)))
 
-    def _next_level(self, asked: int) -> int:
+    def _next_level(self) -> int:
         low, goal = self.low, self.goal
+        self._asked += 1
         self._open_levels = [level for level in self._open_levels if low < level <= goal]
         if self._open_levels:
             # Away from the optimum it is easier to tell.
@@ -165,26 +244,61 @@ class Search:
                 self._patience *= 2
                 low, goal = self.low, self.goal
         is_narrow = self.goal - self.low <= self.params.narrow * self.goal
-        if is_narrow and asked % 2 and not self._open_levels:
+        if is_narrow and self._asked % 2 == 0 and not self._open_levels:
             return goal
         return (low + goal + 1) // 2
 
-    def _ask(self, level: int) -> bool | None:
-        """Whether some counts reach the level; None when that stays open."""
-        tree = Tree(self.layer, level, self.budget, lambda counts: self._offer(counts, level))
-        for step in (self._root, self._near, self._twigs, self._rest, self._tree):
-            answer = step(tree)
-            if answer is not None:
-                break
+    def _tree_at(self, level: int) -> AnyTree:
+        """The level's tree, as far as it got."""
+        self._trees = {at: tree for at, tree in self._trees.items() if self.low < at <= self.goal}
+        if level not in self._trees:
+            self._trees[level] = self._plant(level)
+        return self._trees[level]
+
+    def _plant(self, level: int) -> AnyTree:
+        offer = partial(self._offer, level=level)
+        if not self.is_compiled:
+            return Tree(self.layer, level, self.budget, offer)
+        from eplb_opt.models.pairs_tree_compiled import CompiledTree
+
+        worth = float(self.upper)
+        return CompiledTree(self.layer, level, self.budget, offer, worth, self._hint)
+
+    def _steps(self) -> tuple[Callable[[AnyTree], bool | None], ...]:
+        """What is tried on a level, one after the other."""
+        if self.with_solvers:
+            return self._root, self._twigs, self._near, self._rest, self._tree
+        return self._root, self._twigs, self._tree
+
+    def _note(self, level: int, number: int, answer: bool | None) -> None:
+        """Keep what a step brought, and whether another one is next."""
+        self._question = None
         if answer is False:
             self.low = level
-        return answer
+        elif answer is None and level <= self.goal:
+            if number + 1 < len(self._steps()):
+                self._question = (level, number + 1)
+            else:
+                self._open_levels.append(level)
 
-    def _root(self, tree: Tree) -> bool | None:
+    def _nodes(self, nodes: int) -> int:
+        """A limit of nodes, as the relaxation and the patience allow."""
+        return self._patience * (
+            nodes if self.is_compiled else max(nodes // self.params.lp_nodes, 1)
+        )
+
+    def _root(self, tree: AnyTree) -> bool | None:
         return self._keep_proof(tree, tree.search(1))
 
-    def _near(self, tree: Tree) -> bool | None:
-        """CP-SAT among the options that the linear program likes; finds counts, proves nothing."""
+    def _twigs(self, tree: AnyTree) -> bool | None:
+        """A few nodes: where they do, the level gets its certificate at once."""
+        return self._keep_proof(tree, tree.search(self._nodes(self.params.first_nodes)))
+
+    def _tree(self, tree: AnyTree) -> bool | None:
+        return self._keep_proof(tree, tree.search(self._nodes(self.params.max_nodes)))
+
+    def _near(self, tree: AnyTree) -> bool | None:
+        """CP-SAT among the options that the root's prices like; finds counts, proves nothing."""
         root = tree.root
         if root is None or root.excess is None or root.weight is None:
             return None
@@ -192,40 +306,25 @@ class Search:
         near = root.keep(liked)
         if near is None or self.budget.is_spent:
             return None
-        found = find_counts(
-            near.options,
-            self.layer.num_slots,
-            self.budget,
-            self.params.near_time * self._patience,
-            self.seed,
-        )
+        found = self._ask_cpsat(near.options, self.params.near_time)
         return True if isinstance(found, np.ndarray) and tree.reaches(found) else None
 
-    def _twigs(self, tree: Tree) -> bool | None:
-        """A few nodes: where they do, the level gets its certificate at once."""
-        return self._keep_proof(tree, tree.search(self.params.first_nodes))
-
-    def _tree(self, tree: Tree) -> bool | None:
-        return self._keep_proof(tree, tree.search(self.params.max_nodes))
-
-    def _rest(self, tree: Tree) -> bool | None:
+    def _rest(self, tree: AnyTree) -> bool | None:
         """CP-SAT decides among all that the root left: proven, but without a certificate."""
         if tree.root is None or self.budget.is_spent:
             return None
-        found = find_counts(
-            tree.root.options,
-            self.layer.num_slots,
-            self.budget,
-            self.params.rest_time * self._patience,
-            self.seed,
-        )
+        found = self._ask_cpsat(tree.root.options, self.params.rest_time)
         if isinstance(found, np.ndarray):
             return tree.reaches(found) or None
         if found is False:
             self._uncertified = tree
         return found
 
-    def _keep_proof(self, tree: Tree, answer: bool | None) -> bool | None:
+    def _ask_cpsat(self, options: Options, seconds: float) -> np.ndarray | bool | None:
+        limit = seconds * self._patience
+        return find_counts(options, self.layer.num_slots, self.budget, limit, self.seed)
+
+    def _keep_proof(self, tree: AnyTree, answer: bool | None) -> bool | None:
         if answer is False:
             self._proof = tree.level, tree.trace
         return answer
@@ -235,7 +334,8 @@ class Search:
         num_slots = self.layer.num_slots
         if counts.sum() > num_slots:
             return False
-        counts = fill(self.load, counts, num_slots)
+        if counts.sum() < num_slots:
+            counts = fill(self.load, counts, num_slots)
         value = exact_value(self.load, counts)
         if value < self.upper:
             self.upper, self.counts = value, counts

@@ -46,6 +46,19 @@ class Trace:
         self.count.append(-1)
         return len(self.rounds) - 1
 
+    def mark(self) -> tuple[int, int, int]:
+        """Where the lists end, for `rewind`."""
+        return len(self.rounds), len(self.entries), len(self.threshold)
+
+    def rewind(self, mark: tuple[int, int, int]) -> None:
+        """Forget what was added since."""
+        num_nodes, num_rounds, num_multipliers = mark
+        for of_nodes in (self.rounds, self.expert, self.count):
+            del of_nodes[num_nodes:]
+        del self.entries[num_rounds:]
+        for of_multipliers in (self.threshold, self.multiplier):
+            del of_multipliers[num_multipliers:]
+
     def add_round(self, node: int, threshold: np.ndarray, multiplier: np.ndarray) -> None:
         self.rounds[node] += 1
         used = np.flatnonzero(multiplier)

@@ -84,7 +84,6 @@ class Tree:
     trace: Trace = field(default_factory=Trace)
     root: Node | None = None
     _stack: list[Node] = field(default_factory=list)
-    _cut_off: bool = False
 
     def __post_init__(self) -> None:
         options = list_options(self.layer, self.level)
@@ -96,22 +95,26 @@ class Tree:
     def search(self, max_nodes: int) -> bool | None:
         """True when counts of at most the level were found, False when there are none.
 
-        None when the nodes or the budget ran out. A further call goes on, unless a program was cut
-        off: its node is lost then, and with it the proof.
+        None when the nodes or the budget ran out; a further call goes on.
         """
-        while self._stack and not self._cut_off:
+        while self._stack:
             if self.budget.is_spent or len(self.trace.rounds) >= max_nodes:
                 return None
+            mark = self.trace.mark()
+            begun = self._stack.pop()
             node_idx = self.trace.open_node()
-            found, node = self._work(node_idx, self._stack.pop())
-            self._cut_off = found is None
-            if found is not False:
-                return found
+            found, node = self._work(node_idx, begun)
+            if found is None:  # a program was cut off: as if it had not begun
+                self.trace.rewind(mark)
+                self._stack.append(begun)
+                return None
+            if found:
+                return True
             if self.root is None:
                 self.root = node
             if node is not None:
                 self._stack.extend(self._branch(node_idx, node))
-        return None if self._cut_off else False
+        return False
 
     def _work(self, node_idx: int, node: Node) -> tuple[bool | None, Node | None]:
         """Whether counts were found (None: budget spent), and what is left of an open node.

@@ -69,5 +69,12 @@ def test_several_layers_are_refused():
         verify(Problem([[1], [2]], 2, 1), Certificate("k2", Fraction(1), {}))
 
 
+@pytest.mark.parametrize("kind", VERIFIERS)
+def test_gpus_that_differ_are_refused(kind):
+    problem = Problem([[7, 3, 2]], 6, 3, gpu_speed=[1.0, 2.0, 1.0])
+    with pytest.raises(CertificateError, match="all alike"):
+        verify(problem, Certificate(kind, Fraction(1), {}))
+
+
 def test_table_names_module_and_function():
     assert all(entry.count(":") == 1 for entry in VERIFIERS.values())

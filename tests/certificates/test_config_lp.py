@@ -16,17 +16,24 @@ from tests.oracle import optimum
 
 
 def brute_least_load(
-    load: list[int], num_slots: int, num_gpus: int, value: list[int], below: Fraction
+    load: list[int],
+    num_slots: int,
+    num_gpus: int,
+    value: list[int],
+    below: Fraction,
+    window: tuple[list[int], list[int]] | None = None,
 ) -> Fraction:
     """Every multiset of replicas, in rationals."""
-    fewest = [int(Fraction(w) / below) + 1 for w in load]
+    low, high = window or ([1] * len(load), [num_slots] * len(load))
+    fewest = [max(int(Fraction(w) / below) + 1, low[e]) for e, w in enumerate(load)]
     spare = num_slots - sum(fewest)
-    if spare < 0:
+    most = [min(c + spare, high[e]) for e, c in enumerate(fewest)]
+    if sum(most) < num_slots or any(m < c for c, m in zip(fewest, most, strict=True)):
         return below
     choices = [
         (Fraction(load[e], c), -(-value[e] // c))
         for e in range(len(load))
-        for c in range(fewest[e], fewest[e] + spare + 1)
+        for c in range(fewest[e], most[e] + 1)
     ]
     needed = -(-sum(value) // num_gpus)
     least = below

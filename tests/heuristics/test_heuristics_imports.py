@@ -12,7 +12,7 @@ import heuristics
 from heuristics import MissingDependency
 from heuristics.errors import require
 
-HEAVY = ("torch", "numba", "scipy", "ortools", "pulp")
+HEAVY = ("torch", "numba", "triton", "scipy", "ortools", "pulp")
 
 
 def run_python(code, **options):

@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 
 from eplb_opt import scoring
+from eplb_opt.bench.families import family_loads
 from eplb_opt.bounds import flat_bounds
 from eplb_opt.certificates import verify
 from eplb_opt.deadline import Deadline
-from eplb_opt.models.config_lp import ConfigLpModel, ConfigLpParams, node_bound
+from eplb_opt.models.config_lp import ConfigLpModel, ConfigLpParams, NodeLp, node_bound
 from eplb_opt.problem import Problem
+from eplb_opt.search.layer import LayerSearch
+from eplb_opt.search.starts import first_plan
 from tests.models.instances import TINY, zipf
 from tests.models.starts import round_robin, simple_start
 from tests.oracle import optimum
@@ -138,9 +141,59 @@ def test_doubling_large_loads_doubles_the_bound() -> None:
 def test_node_bound_takes_plain_arrays() -> None:
     load = np.array([900, 300, 200, 100, 50, 20, 10, 5])
     found = node_bound(load, 12, 4, Fraction(1), Fraction(900), Deadline(), effort=50)
-    assert found.data is not None
+    assert found.certificate is not None
     assert Fraction(1585, 4) * (1 - Fraction(1, 1000)) <= found.bound
     assert found.bound <= optimum(Problem(load[None, :], 12, 4))[0]
+
+
+def node_of_a_heavy_expert() -> Problem:
+    """One expert of five mean GPU loads, which the LP gives two counts."""
+    load = family_loads("zipf-1.2", 24, 256, 0)[23, 160:192]
+    return Problem(load[None, :], 40, 8)
+
+
+def searched(problem: Problem) -> tuple[np.ndarray, Fraction]:
+    search = LayerSearch(problem, first_plan(problem)[0], Fraction(1), seed=0)
+    search.run_steps(3000)
+    placed = search.placed()
+    return placed, scoring.largest_gpu_loads(problem.load, placed[None, :], problem.num_gpus)[0]
+
+
+def test_branching_on_counts_closes_what_the_lp_alone_leaves_open() -> None:
+    problem = node_of_a_heavy_expert()
+    start, upper = searched(problem)
+    alone, tree = (
+        NodeLp.of(problem, start, params).run(Fraction(1), upper, Deadline(), 1000)
+        for params in (ConfigLpParams(patience=0), ConfigLpParams())
+    )
+    assert tree.bound > alone.bound * Fraction(1005, 1000)
+    assert tree.certificate is not None
+    assert tree.certificate.kind == "config_lp_tree"
+    assert verify(problem, tree.certificate) == tree.bound
+
+
+def test_short_runs_in_a_row_prove_more_and_more() -> None:
+    problem = node_of_a_heavy_expert()
+    start, upper = searched(problem)
+    work = NodeLp.of(problem, start)
+    found = [work.run(Fraction(1), upper, Deadline(), 20) for _ in range(30)]
+    bounds = [each.bound for each in found]
+    assert bounds == sorted(bounds)
+    assert bounds[0] < bounds[-1] <= upper
+    assert found[-1].certificate is not None
+    assert verify(problem, found[-1].certificate) == bounds[-1]
+
+
+def test_better_bound_from_elsewhere_is_kept_and_the_certificate_says_what_it_proves() -> None:
+    problem = node_of_a_heavy_expert()
+    start, upper = searched(problem)
+    work = NodeLp.of(problem, start)
+    own = work.run(Fraction(1), upper, Deadline(), 60)
+    given = upper * Fraction(9999, 10000)
+    found = work.run(given, upper, Deadline(), 60)
+    assert found.bound >= given > own.bound
+    assert found.certificate is not None
+    assert verify(problem, found.certificate) == found.certificate.bound <= found.bound
 
 
 def test_hierarchical_problem_is_refused() -> None:

@@ -1,0 +1,134 @@
+"""vllm-ascend: our placement as a policy of its worker.
+
+A policy there is an object with `rebalance_experts(current_expert_table, expert_workload)`; the
+function here is such a method once it is static::
+
+    class OurPolicy(EplbPolicy):
+        rebalance_experts = staticmethod(eplb_opt.engines.ascend.rebalance_experts)
+
+Every rank's worker plans by itself, so EPLB_OPT_EFFORT must be the same on all of them.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from eplb_opt.arrays import as_numpy
+from eplb_opt.engines.every_rank import place_apart
+from eplb_opt.engines.survivors import keep_slots
+from eplb_opt.errors import ProblemError
+from eplb_opt.plan import MAX_ID, Plan
+from eplb_opt.problem import Problem
+from eplb_opt.scoring import largest_gpu_loads
+
+#: The largest GPU loads, summed over layers, have to fall by this part, or nothing is moved. The
+#: engine's own policies ask for as much.
+LEAST_GAIN = 0.05
+
+
+def rebalance_experts(
+    current_expert_table: Any,
+    expert_workload: Any,
+    *,
+    effort: int | None = None,
+    least_gain: float = LEAST_GAIN,
+) -> tuple[int, list[int], np.ndarray]:
+    """Place all experts under the worker's rules; the same bytes on every rank.
+
+    The rules: every expert is there, none stands twice on a device, and one that stays on its
+    device keeps its slot. A layer that would not get better keeps its table, and all of them do
+    where the gain is too small to be worth the moves.
+
+    Parameters
+    ----------
+    current_expert_table
+        [num_layers, num_devices, slots a device], expert ids without empty slots.
+    expert_workload
+        Loads of the same slots, like the table, or [num_stages, ...] which are added. Negative
+        ones, of slots that recorded nothing, count as 0.
+    effort
+        Counted work a layer; None for EPLB_OPT_EFFORT.
+    least_gain
+        Part by which the summed largest device loads must fall.
+
+    Returns
+    -------
+    1 where the table changed, else 0; the layers, those that gain most first; and the table to be
+    used, int64 like the current one.
+
+    Raises
+    ------
+    ProblemError
+        For tables or loads that cannot be planned.
+    MissingDependency
+        With effort, where numba, SciPy or OR-Tools is missing.
+    """
+    table = _table(current_expert_table)
+    num_layers, num_devices, _ = table.shape
+    current = table.reshape(num_layers, -1)
+    load = fold(current, _workload(expert_workload, table.shape).reshape(num_layers, -1))
+    problem = Problem(load, current.shape[1], num_devices, colocation="forbid")
+    placed = keep_slots(place_apart(problem, effort), current, num_devices)
+    before, after = _largest(problem, current), _largest(problem, placed)
+    # A table that breaks the rules has to go, better or not.
+    is_broken = _breaks_rules(current, num_devices, problem.num_experts)
+    takes = is_broken | np.array([new < old for new, old in zip(after, before, strict=True)])
+    placed = np.where(takes[:, None], placed, current)
+    gains = [old - new if t else 0 for old, new, t in zip(before, after, takes, strict=True)]
+    shares = [float(gain / old) if old else 0.0 for gain, old in zip(gains, before, strict=True)]
+    priority = sorted(range(num_layers), key=lambda layer_idx: (-shares[layer_idx], layer_idx))
+    is_worth_it = bool(is_broken.any()) or sum(gains) >= Fraction(least_gain) * sum(before)
+    if not is_worth_it or (placed == current).all():
+        return 0, priority, table
+    return 1, priority, placed.reshape(table.shape)
+
+
+def fold(placed: np.ndarray, slot_load: np.ndarray) -> np.ndarray:
+    """Loads of experts from loads of slots, [num_layers, num_experts], added up by the map."""
+    load = np.zeros((len(placed), int(placed.max()) + 1), dtype=slot_load.dtype)
+    np.add.at(load, (np.arange(len(placed))[:, None], placed), slot_load)
+    return load
+
+
+def _largest(problem: Problem, placed: np.ndarray) -> list[Fraction]:
+    """The largest device load of each layer, in the caller's unit."""
+    loads = largest_gpu_loads(problem.load, placed, problem.num_gpus)
+    return [load * problem.unit(layer_idx) for layer_idx, load in enumerate(loads)]
+
+
+def _breaks_rules(placed: np.ndarray, num_devices: int, num_experts: int) -> np.ndarray:
+    """Layers in which an expert stands twice on a device or nowhere, bool [num_layers]."""
+    by_device = np.sort(placed.reshape(len(placed), num_devices, -1), axis=2)
+    twice = (by_device[..., 1:] == by_device[..., :-1]).any(axis=(1, 2))
+    absent = (Plan(placed, num_devices, num_experts).logical_count == 0).any(axis=1)
+    return np.asarray(twice | absent)
+
+
+def _table(values: Any) -> np.ndarray:
+    table = as_numpy(values, "current_expert_table")
+    if table.ndim != 3 or 0 in table.shape:
+        raise ProblemError(
+            f"current_expert_table has shape {list(table.shape)}; it must be "
+            "[num_layers, num_devices, slots a device]."
+        )
+    if table.dtype.kind == "f" or table.min() < 0 or table.max() > MAX_ID:
+        raise ProblemError(
+            f"current_expert_table holds {table.dtype} from {table.min()} to {table.max()}; every "
+            "slot must hold the id of an expert."
+        )
+    return table.astype(np.int64)
+
+
+def _workload(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    load = as_numpy(values, "expert_workload")
+    load = np.asarray(np.maximum(load, 0))
+    if load.ndim == 4:
+        load = load.sum(axis=0)
+    if load.shape != shape:
+        raise ProblemError(
+            f"expert_workload has shape {list(load.shape)}; current_expert_table has {list(shape)}."
+        )
+    return load if load.dtype.kind == "f" else load.astype(np.int64)

@@ -1,0 +1,172 @@
+"""Our drop-ins inside the engines' released files, where EPLB_OPT_ENGINE_FILES names them.
+
+The folder holds what `unzip` makes of the wheels: `vllm/distributed/eplb`, `vllm/plugins`,
+`sglang/srt/eplb` and `sglang/srt/plugins` are enough. What those import from the rest of their
+packages is stood in for here.
+"""
+
+import importlib
+import os
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Literal
+
+import numpy as np
+import pytest
+
+from eplb_opt import Plan, Problem, evaluate
+from eplb_opt.bench.rivals import FOLDER_VARIABLE, compare, rival_programs
+from eplb_opt.engines import sglang, vllm
+from eplb_opt.engines.survivors import keep_slots
+
+torch = pytest.importorskip("torch")
+FILES = Path(os.environ.get(FOLDER_VARIABLE, ""))
+pytestmark = pytest.mark.skipif(
+    not os.environ.get(FOLDER_VARIABLE), reason=f"{FOLDER_VARIABLE} names no engines' files"
+)
+
+LOAD = np.random.default_rng(11).zipf(1.5, (6, 64)).clip(max=10**5) * 100 + 7
+FLAT, NODES = Problem(LOAD, 80, 16), Problem(LOAD, 80, 16, 2, 8)
+
+
+@pytest.fixture
+def engines(monkeypatch):
+    """The files on the path and clean modules; a function that puts a stand-in in place."""
+    if not FILES.is_dir():
+        pytest.fail(f"{FOLDER_VARIABLE}={FILES} is no folder")
+    monkeypatch.syspath_prepend(str(FILES))
+    for name in [m for m in sys.modules if m.split(".")[0] in ("vllm", "sglang")]:
+        monkeypatch.delitem(sys.modules, name)
+
+    def stand_in(name, **contents):
+        module = ModuleType(name)
+        vars(module).update(contents)
+        monkeypatch.setitem(sys.modules, name, module)
+
+    yield stand_in
+    for name in [m for m in sys.modules if m.split(".")[0] in ("vllm", "sglang")]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def vllm_policies(engines):
+    engines("vllm.config")
+    engines("vllm.config.parallel", EPLBPolicyOption=Literal["default"])
+    return importlib.import_module(vllm.MODULE)
+
+
+@pytest.fixture
+def sglang_algorithms(engines):
+    yield importlib.import_module(sglang.MODULE)
+    sglang.uninstall()
+
+
+def named_entry_points(monkeypatch, module):
+    """The installed packages' entry points, as if only ours was there."""
+    ours = EntryPoint("eplb_opt", f"eplb_opt.engines.{module}:register", "any")
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: (ours,))
+
+
+def test_vllms_plugin_loader_puts_our_policy_into_its_registry(engines, vllm_policies, monkeypatch):
+    own = vllm_policies.EPLB_POLICIES["default"]
+    named_entry_points(monkeypatch, "vllm")
+    engines("vllm.envs", VLLM_PLUGINS=None)
+    for switch, policy in (("0", own), ("1", vllm.EplbOptPolicy)):
+        monkeypatch.setenv(vllm.SWITCH_VARIABLE, switch)
+        sys.modules.pop("vllm.plugins", None)
+        importlib.import_module("vllm.plugins").load_general_plugins()
+        assert vllm_policies.EPLB_POLICIES["default"] is policy
+
+
+def test_vllms_migrations_can_be_planned_from_our_map(vllm_policies, monkeypatch):
+    monkeypatch.setenv(vllm.SWITCH_VARIABLE, "1")
+    vllm.register()
+    policy = vllm_policies.EPLB_POLICIES["default"]
+    old = torch.arange(80).repeat(6, 1) % 64
+    new = policy.rebalance_experts(torch.from_numpy(LOAD).float(), 80, 8, 2, 16, old)
+    assert new.device == torch.device("cpu")
+    assert new.dtype == torch.int64
+    scheduler = importlib.import_module("vllm.distributed.eplb.migration_scheduler")
+    batches = scheduler.schedule_migration_batches_for_layers(5, old.numpy(), new.numpy())
+    assert len(batches) == 6
+
+
+def test_vllm_keeps_the_same_slots(vllm_policies):
+    own = vllm_policies.DefaultEplbPolicy.preserve_intragpu_slots
+    rng = np.random.default_rng(2)
+    for _ in range(50):
+        gpus, room, experts = rng.integers(1, 6, 3)
+        new = rng.integers(0, experts, (3, gpus * room))
+        old = rng.integers(-1, experts, (3, gpus * room))
+        assert (keep_slots(new, old, int(gpus)) == own(new, int(gpus), old)).all()
+
+
+def test_sglangs_plugin_loader_installs_ours(engines, sglang_algorithms, monkeypatch):
+    own = sglang_algorithms.rebalance_experts
+    unset = SimpleNamespace(get=lambda: None)
+    engines("sglang.srt.environ", envs=SimpleNamespace(SGLANG_PLUGINS=unset, SGLANG_PLATFORM=unset))
+    named_entry_points(monkeypatch, "sglang")
+    monkeypatch.setenv(sglang.SWITCH_VARIABLE, "1")
+    importlib.import_module("sglang.srt.plugins").load_plugins()
+    assert sglang_algorithms.rebalance_experts is not own
+    sglang.uninstall()
+    assert sglang_algorithms.rebalance_experts is own
+
+
+def test_every_algorithm_of_sglang_is_ours_or_knows_of_dead_ranks(sglang_algorithms):
+    members = set(sglang_algorithms.EplbAlgorithm.__members__)
+    assert set(sglang.HIERARCHICAL) <= members
+    assert {name for name in members if "elasticity" not in name} == set(sglang.HIERARCHICAL)
+
+
+def test_sglang_builds_its_tables_from_our_maps(engines, sglang_algorithms, monkeypatch):
+    moe = SimpleNamespace(eplb_algorithm="auto", ep_dispatch_algorithm=None)
+    engines(
+        "sglang.srt.runtime_context",
+        get_device=lambda: SimpleNamespace(device="cpu"),
+        get_exec=lambda: SimpleNamespace(moe=moe),
+        get_parallel=lambda: SimpleNamespace(nnodes=2),
+        get_resources=lambda: None,
+    )
+    location = importlib.import_module("sglang.srt.eplb.expert_location").ExpertLocationMetadata
+    common = {
+        "num_physical_experts": 80,
+        "ep_size": 16,
+        "model_config_for_expert_location": SimpleNamespace(num_groups=8),
+    }
+    monkeypatch.setattr(location, "_init_common", staticmethod(lambda config: common))
+    sglang.install()
+    tables = location.init_by_eplb(None, torch.from_numpy(LOAD))
+    ours = sglang.rebalance_experts(
+        torch.from_numpy(LOAD)[None], 80, 5, 8, 2, "deepseek_hierarchical"
+    )
+    assert torch.equal(tables.physical_to_logical_map, ours[0])
+    assert torch.equal(tables.logical_to_all_physical_map_num_valid, ours[2])
+    Plan(tables.physical_to_logical_map, 16).check(NODES)
+
+
+def test_dead_ranks_stay_with_sglangs_own_code(engines, sglang_algorithms):
+    active = torch.tensor([1] * 15 + [0])
+    manager = SimpleNamespace(instance=lambda: SimpleNamespace(active_ranks=active))
+    engines("sglang.srt.elastic_ep")
+    engines("sglang.srt.elastic_ep.elastic_ep", ElasticEPStateManager=manager)
+    algorithm = sglang_algorithms.EplbAlgorithm.elasticity_aware
+    arguments = (torch.from_numpy(LOAD)[None], 80, 5, 8, 2, algorithm)
+    own = sglang_algorithms.rebalance_experts(*arguments)
+    sglang.install()
+    for ours, theirs in zip(sglang_algorithms.rebalance_experts(*arguments), own, strict=True):
+        assert torch.equal(ours, theirs)
+    assert (own[0][:, 75:] == 0).all()  # the dead rank's slots
+
+
+@pytest.mark.parametrize("problem", [FLAT, NODES], ids=["flat", "nodes"])
+def test_no_engine_beats_our_bound_and_none_our_work(problem):
+    weight = torch.from_numpy(LOAD)
+    current = torch.arange(80).repeat(6, 1) % 64
+    rows = {row.name: row for row in compare(problem, folder=FILES, rounds=1, effort=2)}
+    for name, program in rival_programs(FILES).items():
+        theirs = evaluate(problem, np.asarray(program(weight, current, problem)))
+        assert (theirs.objective >= theirs.lower_bound).all()
+        assert rows[rows[name].beside].gap <= rows[name].gap + 1e-9
