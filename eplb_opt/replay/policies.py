@@ -98,7 +98,7 @@ POLICIES: dict[str, Policy] = {
     "last": Policy(),
     "exponential": Policy(METHODS["exponential-4"]),
     "total": Policy(representatives.total),
-    "scenarios": Policy(METHODS["ageing-16-shrunk"]),
+    "scenarios": Policy(METHODS["ageing-16"]),
     "clusters": Policy(METHODS["clusters-4-shrunk"]),
     "limited": Policy(planner=limited),
     "leader": Policy(follows=True),
