@@ -181,7 +181,7 @@ class Portfolio:
             return self.budget.deadline
         left = self.budget.deadline.remaining
         even = 0.0 if math.isinf(left) else left * self.budget.workers / len(self._open_layers())
-        least = min(step.min_seconds * 2.0**attempt, step.max_seconds)
+        least = min(step.min_seconds * step.growth**attempt, step.max_seconds)
         turn = Deadline.after(min(max(step.share * even, least), step.max_seconds))
         return min(turn, self.budget.deadline, key=lambda d: d.at)
 

@@ -114,7 +114,14 @@ def pairs_step() -> Step:
     # Short turns: all layers get a first one before any gets many. Hardly anything is left to the
     # steps after it, so these wait for the end of its first turns.
     return Step(
-        "pairs", run, share=0.2, min_seconds=0.015, max_seconds=4.0, turns=12, max_attempts=60
+        "pairs",
+        run,
+        share=0.2,
+        growth=30,
+        min_seconds=0.015,
+        max_seconds=4.0,
+        turns=12,
+        max_attempts=60,
     )
 
 

@@ -83,7 +83,9 @@ class Step:
     share
         A turn under a clock takes this part of the layer's even share of the time left,
     min_seconds, max_seconds
-        but no less and no more than these; the former doubles with each turn.
+        but no less and no more than these; the former grows with each turn,
+    growth
+        so many times.
     turns
         Turns in a row before the next step of the table gets one.
     max_attempts
@@ -95,6 +97,7 @@ class Step:
     share: float = 1.0
     min_seconds: float = 1.0
     max_seconds: float = math.inf
+    growth: float = 2.0
     turns: int = 1
     max_attempts: int = 4
 
