@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 #: Colours that stay apart for every kind of colour vision, and in print by their lightness.
 INCUMBENT, BOUND = "#0072b2", "#d55e00"
-PALETTE = (INCUMBENT, BOUND, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+#: Dotted, so that a line of another colour shows under it.
+DOTTED = "#000000"
+PALETTE = (INCUMBENT, BOUND, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", DOTTED)
 HEURISTIC = "0.6"
 #: Stretches that a line over time is thinned to; more are thinner than a pixel.
 MAX_POINTS = 400
@@ -103,6 +105,8 @@ def replay(report: ReplayReport, ax: Axes | None = None) -> Axes:
             label = f"{run.name} ({run.mean:.3f})"
             line = ax.stairs(means[run.name], edges, baseline=None, linewidth=1.6, label=label)
             line.set_edgecolor(colours[run.name])
+            if colours[run.name] == DOTTED:
+                line.set_linestyle(":")
     ax.set_xlabel("step")
     ax.set_ylabel("held-out balancedness")
     often = f"re-planned every {report.every} steps" if report.every > 1 else "re-planned each step"
