@@ -16,7 +16,7 @@ $(STAMP): pyproject.toml $(LOCK)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --requirement $(LOCK)
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
-	$(BIN)/eplb-opt warmup
+	$(BIN)/eplb-opt warmup --all
 	touch $(STAMP)
 
 plan: $(STAMP)

@@ -44,6 +44,8 @@ LIGHT_GAPS = (1 + Fraction(1, 100), 1 + Fraction(1, 1000))
 #: With three slots a GPU or more nodes are worked on where the plan is further from the bound; turn
 #: by turn. Below the last but one CP-SAT brings nothing in seconds.
 NODES_GAPS = (Fraction(1, 1000), Fraction(5, 10_000), Fraction(2, 10_000))
+#: A first turn of the configuration LP, which a layer of 256 experts often needs.
+LP_SECONDS = 0.5
 #: Loading SciPy and OR-Tools takes about so many seconds.
 SOLVER_IMPORT_SECONDS = 2.0
 
@@ -160,7 +162,7 @@ def search_step() -> Step:
 
     # Short turns: all layers get a first one before any gets many.
     return Step(
-        "search", run, share=0.1, min_seconds=0.004, max_seconds=0.5, turns=2, max_attempts=10**9
+        "search", run, share=0.1, min_seconds=0.004, max_seconds=0.5, turns=3, max_attempts=10**9
     )
 
 
@@ -183,6 +185,8 @@ def config_lp_step() -> Step:
         least = LIGHT_GAPS[min(task.attempt, len(LIGHT_GAPS) - 1)]
         if not is_heavy and task.effort is None and task.objective <= task.lower_bound * least:
             return Outcome(postponed=True)
+        if task.effort is None and task.call_deadline.remaining < 2 * LP_SECONDS:
+            return Outcome(postponed=True)  # the search makes more of so little
         work = works.get(task.layer_idx)
         if work is None:
             work = NodeLp.of(problem, task.start)
@@ -192,7 +196,7 @@ def config_lp_step() -> Step:
         # What it leaves open is a share of the gap: a better plan asks for more.
         return replace(_outcome("config_lp", answer_of(problem, found)), finished=False)
 
-    return Step("config_lp", run, share=0.5, min_seconds=0.5, max_attempts=6)
+    return Step("config_lp", run, share=0.5, min_seconds=LP_SECONDS, max_attempts=6)
 
 
 def nodes_step() -> Step:

@@ -6,10 +6,15 @@ from fractions import Fraction
 import numpy as np
 
 
-def warmup() -> float:
-    """Load the compiled kernels, or compile them and keep them on disk; load the solvers.
+def warmup(everything: bool = False) -> float:
+    """Load the compiled kernels, or compile them and keep them on disk.
 
-    The first call on a machine takes some ten seconds, later ones in other processes about two.
+    Parameters
+    ----------
+    everything
+        Also the kernels and solvers of `plan`; without it those that a serving process calls, in
+        `rebalance_experts` with a short limit or counted effort. The former take some ten seconds
+        more on a machine's first call, and about two in later processes.
 
     Returns
     -------
@@ -21,15 +26,22 @@ def warmup() -> float:
         Without numba.
     """
     began = time.monotonic()
+    from eplb_opt.hot.kernels import warm_kernels
+
+    warm_kernels()
+    if everything:
+        _warm_planner()
+    return time.monotonic() - began
+
+
+def _warm_planner() -> None:
     from eplb_opt.deadline import Deadline
     from eplb_opt.models import get_specialist
     from eplb_opt.problem import Problem
     from eplb_opt.search.layer import LayerSearch
     from eplb_opt.search.starts import first_plan
     from eplb_opt.solvers import load_solvers
-    from heuristics import greedy
 
-    greedy.warmup()
     # Four slots a GPU and one hot expert make the search go through all of its moves.
     load = np.array([[5000, *range(1, 16)]])
     problem = Problem(load, 20, 5)
@@ -43,4 +55,3 @@ def warmup() -> float:
     pairs = Problem(load, 20, 10)
     get_specialist("pairs")(pairs, first_plan(pairs)[0], Fraction(1), Deadline(), effort=100)
     load_solvers()
-    return time.monotonic() - began

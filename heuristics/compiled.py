@@ -42,10 +42,10 @@ def compile_kernel(function: Callable[..., None], signature: str) -> Callable[..
     """
     numba = require("numba")
     try:
-        kernel: Any = numba.njit(signature, cache=True, nogil=True)(function)
+        kernel: Any = numba.njit(signature, cache=True, nogil=True, error_model="numpy")(function)
     except Exception as error:  # whatever a bad cache raises, compiling needs none
         warn_once("the cache directory cannot be used")
         LOGGER.debug("cache of %s: %r", function.__name__, error)
-        kernel = numba.njit(signature, nogil=True)(function)
+        kernel = numba.njit(signature, nogil=True, error_model="numpy")(function)
     result: Callable[..., None] = kernel
     return result

@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 
     from heuristics.layout import Layout
 
-SPLIT = "void(float32[:,::1],uint64[:,::1],int64,int64[:,::1],int64[:,::1],uint64[:,::1])"
-PACK = "void(uint64[:,::1],int64[:,::1],int64,int64[:,::1])"
-WRITE = "void(int64[:,::1],int64[:,::1],int64[:,::1],int64[:,::1],int64[:,:,::1],int64[:,::1])"
+SHARE = "float32[::1],uint32[::1]"
+SPLIT = (
+    "void(float32[:,::1],uint64[:,::1],int64[:,::1],boolean,uint64[:,::1],int64[:,::1],"
+    f"int64[:,::1],uint64[::1],{SHARE})"
+)
+PACK = f"void(uint64[:,::1],int64[:,::1],int64,int64[:,::1],uint64[:,::1],int64[:,::1],{SHARE})"
+LIST = "void(int64[:,::1],int64,int64[::1],int64[:,::1])"
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Kernels:
 
     split: Callable[..., None]
     pack: Callable[..., None]
-    write_maps: Callable[..., None]
+    list_slots: Callable[..., None]
 
 
 @functools.cache
@@ -53,7 +57,7 @@ def warmup() -> Kernels:
     return Kernels(
         compile_kernel(greedy_kernels.split, SPLIT),
         compile_kernel(greedy_kernels.pack, PACK),
-        compile_kernel(greedy_kernels.write_maps, WRITE),
+        compile_kernel(greedy_kernels.list_slots, LIST),
     )
 
 
@@ -72,26 +76,55 @@ def sort_keys(weight: NDArray[np.float32]) -> NDArray[np.uint64]:
     return keys
 
 
+def place(
+    weight: NDArray[np.float32],
+    layout: Layout,
+    kernels: Kernels,
+    members: NDArray[np.int64] | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Decide: (phy2log, logcnt); see `rebalance_experts`.
+
+    `members` are the experts of every node, int64 [num_layers * num_nodes, experts per node];
+    by default those of the published packing of groups.
+    """
+    num_layers, num_experts = weight.shape
+    if members is None:
+        members = node_members(weight, layout, greedy_numpy.balanced_packing)
+    rows = weight if layout.num_groups == 1 else node_weights(weight, members)
+    replicas = np.empty((len(rows), layout.node_slots), dtype=np.uint64)
+    slots = np.empty(replicas.shape, dtype=np.int64)
+    logcnt = np.empty((num_layers, num_experts), dtype=np.int64)
+    # With one slot a GPU the reference puts replica i on GPU i.
+    one_each = layout.node_slots == layout.node_gpus
+    work = np.empty((2, layout.node_slots), dtype=np.int64)
+    heap = np.empty(layout.node_experts + 1, dtype=np.uint64)
+    share = np.empty(2, dtype=np.float32)
+    bits = share.view(np.uint32)
+    kernels.split(
+        rows, sort_keys(rows), members, one_each, replicas, logcnt, work, heap, share, bits
+    )
+    leaves = 1 << (layout.node_gpus - 1).bit_length()
+    trees = np.empty((greedy_kernels.LANES, 2 * leaves), dtype=np.uint64)
+    sizes = np.empty((greedy_kernels.LANES, layout.node_gpus), dtype=np.int64)
+    kernels.pack(replicas, members, layout.node_gpus, slots, trees, sizes, share, bits)
+    return slots.reshape(num_layers, layout.num_slots), logcnt
+
+
 def solve(weight: NDArray[np.float32], layout: Layout, kernels: Kernels) -> Maps:
     """Decide and write all three maps; see `rebalance_experts`."""
-    num_layers, num_experts = weight.shape
-    members = node_members(weight, layout, greedy_numpy.balanced_packing)
-    rows = weight if layout.num_groups == 1 else node_weights(weight, members)
-    slots = (len(rows), layout.node_slots)
-    counts = np.empty(rows.shape, dtype=np.int64)
-    owner = np.empty(slots, dtype=np.int64)
-    keys = np.empty(slots, dtype=np.uint64)
-    kernels.split(rows, sort_keys(rows), layout.node_slots, counts, owner, keys)
-    placed = owner
-    if layout.node_slots > layout.node_gpus:  # else replica i goes to GPU i
-        keys.sort(axis=1)
-        placed = np.empty(slots, dtype=np.int64)
-        kernels.pack(keys, owner, layout.node_gpus, placed)
-    phy2log = np.empty((num_layers, layout.num_slots), dtype=np.int64)
-    log2phy = np.full((num_layers, num_experts, counts.max()), -1, dtype=np.int64)
-    logcnt = np.empty((num_layers, num_experts), dtype=np.int64)
-    kernels.write_maps(placed, members, counts, phy2log, log2phy, logcnt)
-    return phy2log, log2phy, logcnt
+    phy2log, logcnt = place(weight, layout, kernels)
+    return phy2log, list_slots(phy2log, logcnt, kernels), logcnt
+
+
+def list_slots(
+    phy2log: NDArray[np.int64], logcnt: NDArray[np.int64], kernels: Kernels
+) -> NDArray[np.int64]:
+    """Slots of every expert, as wide as the largest count; see `maps.invert`."""
+    num_layers, num_experts = logcnt.shape
+    width = logcnt.max()
+    log2phy = np.empty((num_layers, num_experts * width), dtype=np.int64)
+    kernels.list_slots(phy2log, width, np.empty(num_experts, dtype=np.int64), log2phy)
+    return log2phy.reshape(num_layers, num_experts, width)
 
 
 def solve_anywhere(weight: NDArray[np.float32], layout: Layout) -> Maps:

@@ -24,13 +24,14 @@ FLOORS = [
     {"result", "moves", "turns"},
     {"lost"},
     {"evaluation", "dispatch_rules", "incumbents", "models", "search", "io", "portfolio"},
+    {"hot"},
     {"steps", "warmup"},
     {"planner"},
     {"engines"},
     {"replay", "report", "bench", "plots"},
     {"__init__", "cli", "__main__"},
 ]
-SEES_HEURISTICS = {"planner", "search", "bench", "warmup", "engines", "replay"}
+SEES_HEURISTICS = {"planner", "search", "bench", "warmup", "engines", "hot", "replay"}
 
 
 def room(path):

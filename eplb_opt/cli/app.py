@@ -91,9 +91,16 @@ def plan_command(
 
 
 @app.command("warmup")
-def warmup_command() -> None:
-    """Compile the kernels and keep them on disk, so that the first plan does not wait for it."""
-    seconds = warmup()
+def warmup_command(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also what `plan` uses, not only serving processes.")
+    ] = False,
+) -> None:
+    """Compile the kernels and keep them on disk, so that the first call does not wait for it.
+
+    Example: eplb-opt warmup --all
+    """
+    seconds = warmup(everything)
     print(f"kernels are ready after {seconds:.1f} s")
 
 

@@ -8,11 +8,24 @@ from typing import Annotated
 import typer
 
 from eplb_opt.bench.families import FAMILIES, family_loads
+from eplb_opt.bench.hot import (
+    CONFIGURATIONS,
+    HEADLINE,
+    PAIRS,
+    PolicyRow,
+    gap_ratios,
+    geometric_mean,
+    measure,
+    policies,
+)
+from eplb_opt.bench.overshoot import overshoot_rows
 from eplb_opt.bench.plans import Machine, plan_rows
+from eplb_opt.bench.soak import soak
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.io import read_loads
 from eplb_opt.models import MODELS
+from eplb_opt.report.hot import means_table, overshoot_table, policies_table
 from eplb_opt.report.tables import plan_rows_table
 from eplb_opt.warmup import warmup
 
@@ -55,9 +68,61 @@ def plans_command(
         parsed = [Machine.parse(text) for text in machines]
     except (ValueError, TypeError) as error:
         raise typer.BadParameter(f"a machine is SLOTSxGPUS[/NODES/GROUPS]: {error}") from error
-    warmup()
+    warmup(everything=True)
     rows = list(plan_rows(loads, parsed, limits, models=models, heuristics=heuristics))
     if as_json:
         output.print_json(rows)
     else:
         output.stdout().print(plan_rows_table(rows))
+
+
+@app.command("hot")
+def hot_command(
+    rounds: Annotated[int, typer.Option(help="Turns of every policy a configuration.")] = 5,
+    calls: Annotated[int, typer.Option(help="Calls a limit for the overshoot; 0 for none.")] = 2000,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The headline configuration alone.")
+    ] = False,
+    as_json: opt.Json = False,
+) -> None:
+    """Measure the hot path beside all rivals: times, gaps, and lateness under time limits.
+
+    Example: eplb-opt bench hot --quick
+    """
+    warmup()
+    chosen = policies()
+    rows: list[PolicyRow] = []
+    configurations = (HEADLINE,) if quick else (HEADLINE, *CONFIGURATIONS, *PAIRS)
+    for model, machine in dict.fromkeys(configurations):
+        measured = list(measure(model, machine, chosen, rounds))
+        rows += measured
+        if not as_json:
+            output.stdout().print(policies_table(measured))
+    late = list(overshoot_rows(calls)) if calls else []
+    if as_json:
+        means = {name: geometric_mean(list(gap_ratios(rows, name).values())) for name in chosen}
+        output.print_json({"policies": rows, "geometric_means": means, "overshoot": late})
+        return
+    output.stdout().print(means_table(rows))
+    if late:
+        output.stdout().print(overshoot_table(late))
+
+
+@app.command("soak")
+def soak_command(
+    calls: Annotated[int, typer.Option(help="Random calls.")] = 10_000,
+    seed: Annotated[int, typer.Option(help="Of the calls.")] = 0,
+    as_json: opt.Json = False,
+) -> None:
+    """Make random calls on odd shapes and loads, and check every answer.
+
+    Example: eplb-opt bench soak --calls 1000000
+    """
+    report = soak(calls, seed)
+    if as_json:
+        output.print_json(report)
+    else:
+        print(
+            f"{report.calls} calls, {report.layers} layers and {report.slots} slots checked in "
+            f"{report.seconds:.0f} s; memory grew by {report.grown_bytes / 2**20:.1f} MiB"
+        )

@@ -36,3 +36,41 @@ def test_the_maps_agree_with_each_other():
 def test_bad_weights_are_refused():
     with pytest.raises(ProblemError, match="negative"):
         eplb_opt.rebalance_experts(-WEIGHT, 16, 1, 1, 8)
+
+
+def test_a_time_limit_and_effort_exclude_each_other():
+    with pytest.raises(ProblemError, match="exclude"):
+        eplb_opt.rebalance_experts(WEIGHT, 16, 1, 1, 8, time_limit=0.01, effort=3)
+
+
+@pytest.mark.parametrize("time_limit", [-1, float("nan"), "5", True])
+def test_a_time_limit_that_is_none_is_refused(time_limit):
+    with pytest.raises(ProblemError, match="time_limit"):
+        eplb_opt.rebalance_experts(WEIGHT, 16, 1, 1, 8, time_limit=time_limit)
+
+
+@pytest.mark.parametrize("effort", [-1, 1.5, True])
+def test_an_effort_that_is_none_is_refused(effort):
+    with pytest.raises(ProblemError, match="effort"):
+        eplb_opt.rebalance_experts(WEIGHT, 16, 1, 1, 8, effort=effort)
+
+
+@pytest.mark.parametrize("budget", [{"time_limit": 0.004}, {"effort": 50}], ids=str)
+@pytest.mark.parametrize("kind", ["float32", "float64", "bfloat16", "int32", "int64"])
+def test_tensors_of_every_kind_are_planned_by_the_hot_path(kind, budget):
+    torch = pytest.importorskip("torch")
+    weight = torch.tensor(WEIGHT, dtype=getattr(torch, kind))
+    before = weight.clone()
+    maps = eplb_opt.rebalance_experts(weight, 16, 4, 2, 8, **budget)
+    assert all(isinstance(m, torch.Tensor) and m.dtype == torch.int64 for m in maps)
+    assert (weight == before).all()
+    problem = Problem(weight.to(torch.float64).numpy(), 16, 8, 2, 4)
+    eplb_opt.Plan(maps[0], 8).check(problem)
+
+
+@pytest.mark.parametrize("budget", [{"time_limit": 0.004}, {"effort": 50}], ids=str)
+def test_the_hot_path_too_is_hierarchical_only_where_groups_divide(budget):
+    nodes = Problem(WEIGHT, 16, 8, 2, 4)
+    eplb_opt.Plan(eplb_opt.rebalance_experts(WEIGHT, 16, 4, 2, 8, **budget)[0], 8).check(nodes)
+    flat = eplb_opt.rebalance_experts(WEIGHT, 16, 3, 2, 8, **budget)[0]
+    eplb_opt.Plan(flat, 8).check(Problem(WEIGHT, 16, 8))

@@ -13,7 +13,7 @@ from heuristics.layout import make_layout
 
 DEEPSEEK = HEURISTICS["deepseek"]
 PYTHON_KERNELS = greedy.Kernels(
-    greedy_kernels.split, greedy_kernels.pack, greedy_kernels.write_maps
+    greedy_kernels.split, greedy_kernels.pack, greedy_kernels.list_slots
 )
 LARGER = [
     random_case(1, 8, 256, 288, 1, 1, 32),
@@ -85,11 +85,11 @@ def test_a_cache_that_fails_costs_one_warning(monkeypatch, caplog):
     compile_really = numba.njit
     asked = []
 
-    def no_cache(signature, cache=False, nogil=False):
+    def no_cache(signature, cache=False, **options):
         asked.append(cache)
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
-        return compile_really(signature, nogil=nogil)
+        return compile_really(signature, **options)
 
     monkeypatch.setattr(numba, "njit", no_cache)
     compiled.warn_once.cache_clear()
