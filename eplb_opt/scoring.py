@@ -48,14 +48,12 @@ def scenario_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[l
 
     Loads that were rounded down at the door count with all that they may lack.
     """
-    return [
-        _ratios(problem.scenario(scenario_idx), physical_to_logical)
-        for scenario_idx in range(problem.num_scenarios)
-    ]
+    scenarios = [problem.scenario(scenario_idx) for scenario_idx in range(problem.num_scenarios)]
+    return [ratios_to_mean(part, _peaks(part, physical_to_logical)) for part in scenarios]
 
 
-def _ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
-    peaks = _peaks(problem, physical_to_logical)
+def ratios_to_mean(problem: Problem, peaks: Sequence[Fraction]) -> list[Fraction]:
+    """One scenario's largest GPU loads, [num_layers], over its means."""
     lacking = (problem.rounded * problem.slots_per_gpu).tolist()
     totals = problem.load.sum(axis=1).tolist()
     slowest = min(problem.speed)

@@ -14,24 +14,24 @@ MODULES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py
 #: Floors, bottom up; a room imports its own floor or lower ones, at the top of a module.
 FLOORS = [
     {"errors", "rounding", "deadline", "solvers"},
-    {"arrays"},
+    {"arrays", "k_means"},
     {"units", "gpus", "problem_checks"},
     {"problem"},
-    {"scoring", "checker", "scenarios"},
+    {"scoring", "checker", "scenarios", "representatives"},
     {"water"},
     {"plan", "partitions", "certificates"},
     {"bounds"},
     {"result", "moves", "turns"},
     {"lost"},
-    {"evaluation", "incumbents", "models", "search", "io", "portfolio"},
+    {"evaluation", "dispatch_rules", "incumbents", "models", "search", "io", "portfolio"},
     {"hot"},
     {"steps", "warmup"},
     {"planner"},
     {"engines"},
-    {"report", "bench", "plots"},
+    {"replay", "report", "bench", "plots"},
     {"__init__", "cli", "__main__"},
 ]
-SEES_HEURISTICS = {"planner", "search", "bench", "warmup", "engines", "hot"}
+SEES_HEURISTICS = {"planner", "search", "bench", "warmup", "engines", "hot", "replay"}
 
 
 def room(path):

@@ -42,3 +42,49 @@ def test_a_result_without_load_is_refused_with_words():
     empty = eplb_opt.plan(eplb_opt.Problem(np.zeros((1, 4), dtype=int), 4, 2), effort=0)
     with pytest.raises(ValueError, match="no history of bounds"):
         plots.history(empty)
+
+
+@pytest.fixture(scope="module")
+def replayed():
+    from eplb_opt.io import Trace
+    from eplb_opt.replay import POLICIES, Budget, Machine, heuristic, replay
+
+    load = np.random.default_rng(0).integers(1, 100, (11, 2, 6))
+    policies = {name: POLICIES[name] for name in ("last", "static")}
+    policies |= {name: heuristic(name) for name in ("greedy", "cpu_lpt_slotted")}
+    return replay(
+        Trace.of(load), Machine(8, 4), policies, every=3, budget=Budget(effort=1, workers=1)
+    )
+
+
+def test_the_replay_draws_each_policy_with_its_block_means(replayed):
+    from matplotlib.patches import StepPatch
+
+    ax = plots.replay(replayed)
+    drawn = {patch.get_label(): patch.get_data() for patch in ax.patches}
+    assert all(isinstance(patch, StepPatch) for patch in ax.patches)
+    for run in replayed.runs:
+        if run.is_heuristic:
+            continue
+        values, edges, _ = drawn[f"{run.name} ({run.mean:.3f})"]
+        assert edges.tolist() == [3, 6, 9, 11]
+        wanted = [run.held_out[at : at + 3].mean() for at in (0, 3, 6)]
+        assert values == pytest.approx(wanted)
+    band = drawn["2 heuristics, worst to best"]
+    assert (band.baseline <= band.values).all()
+    assert ax.get_ylim()[0] <= band.baseline.min()
+
+
+def test_the_replay_draws_on_the_axes_it_is_given(replayed):
+    from matplotlib.figure import Figure
+
+    ax = Figure().add_subplot()
+    assert plots.replay(replayed, ax) is ax
+
+
+def test_a_replay_without_figures_is_refused(replayed):
+    from dataclasses import replace
+
+    failed = replace(replayed, runs=tuple(replace(run, problem="no") for run in replayed.runs))
+    with pytest.raises(ValueError, match="no policy has figures"):
+        plots.replay(failed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -9,9 +10,11 @@ import typer
 
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.dispatch_rules import dispatch_score
 from eplb_opt.evaluation import evaluate, verified_bounds
 from eplb_opt.io import read_certificates, read_plan
 from eplb_opt.planner import plan
+from eplb_opt.report.dispatch import dispatch_table
 from eplb_opt.report.tables import bound_table, evaluation_table
 
 
@@ -34,6 +37,9 @@ def check_command(
 ) -> None:
     """Check a plan against every rule and score it exactly; exit code 3 when it breaks one.
 
+    It is scored under the uniform split and under nearest copy, where every GPU sends to the copy
+    on itself, else on its node (--nodes), else to a fair one.
+
     With --certificate the saved bounds are proven again in integers, without any solver; a
     certificate that proves less than it claims is refused, with exit code 3 too.
 
@@ -44,10 +50,14 @@ def check_command(
     placed = read_plan(plan_file, layer_ids=recorded.layer_ids)
     saved = [None] * problem.num_layers if certificate is None else read_certificates(certificate)
     score = evaluate(problem, placed, verified_bounds(problem, saved))
+    reached = dispatch_score(problem, placed)
     if as_json:
-        output.print_json(score)
+        output.print_json(
+            {**asdict(score), "nearest_copy": {**asdict(reached), "apart": reached.apart}}
+        )
     else:
         output.stdout().print(evaluation_table(score))
+        output.stdout().print(dispatch_table(reached))
 
 
 def bound_command(

@@ -102,3 +102,17 @@ def progress_bar(
             bar.update(task, completed=point.seconds, state=state)
 
         yield show
+
+
+@contextmanager
+def counting_bar(total: int, heading: str) -> Iterator[Callable[[int], None]]:
+    """A bar of what is done out of a known number; silent where stderr is no terminal.
+
+    Yields
+    ------
+    A callable that takes how much is done.
+    """
+    hidden = not sys.stderr.isatty()
+    with Progress(console=Console(stderr=True), transient=True, disable=hidden) as bar:
+        task = bar.add_task(heading, total=total)
+        yield lambda done: bar.update(task, completed=done)

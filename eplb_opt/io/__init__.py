@@ -6,6 +6,7 @@ Importing this room loads numpy alone; torch loads with the first .pt file.
 from eplb_opt.io.certificate_file import read_certificates, write_certificates
 from eplb_opt.io.loads import Loads
 from eplb_opt.io.read import LOAD_FORMATS, PLAN_FORMATS, read_loads, read_plan
+from eplb_opt.io.stream import Trace, open_trace
 from eplb_opt.io.write import WRITERS, write_plan
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "PLAN_FORMATS",
     "WRITERS",
     "Loads",
+    "Trace",
+    "open_trace",
     "read_certificates",
     "read_loads",
     "read_plan",

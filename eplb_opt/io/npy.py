@@ -41,13 +41,7 @@ def parse_npy(content: bytes) -> np.ndarray:
     FormatError
         When the header is damaged, claims more or less than there is, or holds Python objects.
     """
-    shape, fortran_order, dtype, start = _header(content)
-    if dtype.hasobject:
-        raise FormatError(
-            "the array holds pickled Python objects, which are never loaded; save plain numbers."
-        )
-    if any(not isinstance(size, int) or size < 0 for size in shape):
-        raise FormatError(f"the header claims the shape {shape}.")
+    shape, fortran_order, dtype, start = parse_header(content)
     claimed, there = prod(shape) * dtype.itemsize, len(content) - start
     if claimed != there:
         raise FormatError(
@@ -61,7 +55,14 @@ def parse_npy(content: bytes) -> np.ndarray:
         raise FormatError(f"the array cannot be read: {error}.") from error
 
 
-def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+def parse_header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, Fortran order, dtype and the number of header bytes, from a file's beginning.
+
+    Raises
+    ------
+    FormatError
+        When the header is damaged, or tells of Python objects or of an impossible shape.
+    """
     stream = BytesIO(content[:MAX_HEADER_BYTES])
     try:
         with warnings.catch_warnings():
@@ -75,6 +76,12 @@ def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
     except Exception as error:  # numpy parses the header as Python: anything may come out
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise FormatError(f"the .npy header is damaged ({reason}); save it again.") from error
+    if dtype.hasobject:
+        raise FormatError(
+            "the array holds pickled Python objects, which are never loaded; save plain numbers."
+        )
+    if any(not isinstance(size, int) or size < 0 for size in shape):
+        raise FormatError(f"the header claims the shape {shape}.")
     return shape, fortran_order, dtype, stream.tell()
 
 

@@ -109,7 +109,7 @@ def loads_from_npz(arrays: Arrays) -> Loads:
     """Loads under one of `LOAD_KEYS`, or the only array that can be loads."""
     if "load" not in arrays and PLAN_KEY in arrays:
         raise FormatError("this is a placement, not a recording of loads; give it as the plan.")
-    key = _load_key(arrays)
+    key = load_key(arrays)
     return Loads(
         arrays[key],
         layer_ids=arrays.get("layer_ids", ()),  # type: ignore[arg-type]  # checked by Loads
@@ -157,7 +157,14 @@ def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         return parse_npy(archive.read(name))
 
 
-def _load_key(arrays: Arrays) -> str:
+def load_key(arrays: Arrays) -> str:
+    """Which of the arrays are the loads, by name or by being the only one that can be.
+
+    Raises
+    ------
+    FormatError
+        When none or several can be.
+    """
     known = [key for key in LOAD_KEYS if key in arrays]
     return known[0] if known else _only(arrays, (2, 3), f"a key {', '.join(LOAD_KEYS)}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.bounds import Bound
+from eplb_opt.dispatch_rules import dispatch_score
 from eplb_opt.errors import PlanError
 from eplb_opt.evaluation import Evaluation, evaluate
 
@@ -33,6 +34,9 @@ class GapRow:
         Index of the worst layer.
     balancedness
         Mean GPU load over largest GPU load, summed layers.
+    nearest_copy
+        The balancedness when every GPU sends to its nearest copy instead of an equal part to
+        each: see `dispatch_rules`.
     layers_optimal
         Layers whose objective equals the bound: proven optimal.
     seconds
@@ -47,6 +51,7 @@ class GapRow:
     median_gap: float = np.nan
     worst_layer: int = -1
     balancedness: float = np.nan
+    nearest_copy: float = np.nan
     layers_optimal: int = 0
     seconds: float | None = None
     problem: str = ""
@@ -149,9 +154,11 @@ def _row(
 ) -> GapRow:
     try:
         score = evaluate(problem, plan, bounds)
+        near = dispatch_score(problem, plan)
     except PlanError as error:
         return GapRow(name, seconds=seconds, problem=str(error))
-    return replace(_scored(score), name=name, seconds=seconds)
+    nearest_copy = model_balancedness(near.nearest_balancedness, near.nearest)
+    return replace(_scored(score), name=name, seconds=seconds, nearest_copy=nearest_copy)
 
 
 def _scored(score: Evaluation) -> GapRow:

@@ -112,8 +112,8 @@ def describe(result: Result) -> str:
 def gap_table(report: GapReport) -> Table:
     """Every plan against the proven bound, best first."""
     table = titled("Gap to the proven bound (whole model; bound = 0)")
-    headings = ("plan", "gap", "median layer", "worst layer", "optimal", "balancedness", "time")
-    for heading in headings:
+    headings = ("plan", "gap", "median", "worst layer", "optimal", "balancedness")
+    for heading in (*headings, "nearest copy", "time"):
         table.add_column(heading, justify="left" if heading == "plan" else "right")
     for row in report.rows:
         style = "bold green" if row.name == "eplb-opt" else ""
@@ -131,6 +131,7 @@ def _cells(row: GapRow, num_layers: int) -> tuple[str, ...]:
         f"{percent(row.worst_gap)} (layer {row.worst_layer})",
         f"{row.layers_optimal} of {num_layers}",
         f"{row.balancedness:.4f}",
+        f"{row.nearest_copy:.4f}",
         duration(row.seconds),
     )
 

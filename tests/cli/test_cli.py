@@ -90,6 +90,7 @@ def test_gap_shows_every_heuristic_every_plan_and_the_price_of_the_nodes(capsys,
     assert rows["eplb-opt"]["model_gap"] == 0
     assert rows[greedy]["model_gap"] == pytest.approx(156 / 151 - 1)
     assert report["rows"][0]["model_gap"] == 0
+    assert all(0 < row["nearest_copy"] <= 1 for row in report["rows"])
     (price,) = report["prices"]
     assert price["at_least"] == pytest.approx(151 / 136 - 1)
     assert price["at_most"] == pytest.approx(151 / 136 - 1)
@@ -115,6 +116,10 @@ def test_check_scores_a_good_plan_and_refuses_a_bad_one(capsys, loads, greedy):
     code, out, _ = run(capsys, "check", greedy, loads, *NODES)
     assert code == 0
     assert "156" in out
+    assert "nearest copy" in out
+    near = json.loads(run(capsys, "check", greedy, loads, *NODES, "--json")[1])["nearest_copy"]
+    assert near["uniform"] == [156]
+    assert near["apart"] == pytest.approx(near["nearest"][0] / 156 - 1)
     code, out, err = run(capsys, "check", greedy, loads, *NODES[:-1], "2")
     assert code == 3
     assert "group" in err

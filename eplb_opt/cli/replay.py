@@ -1,0 +1,130 @@
+"""`eplb-opt replay`."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from eplb_opt import plots
+from eplb_opt.cli import options as opt
+from eplb_opt.cli import output
+from eplb_opt.errors import MissingDependency, ProblemError
+from eplb_opt.io import open_trace, read_plan
+from eplb_opt.replay import (
+    POLICIES,
+    Budget,
+    Machine,
+    Policy,
+    choose,
+    given,
+    heuristics,
+    replay,
+)
+from eplb_opt.report.replay import choice_table, replay_table
+from eplb_opt.representatives import METHODS
+from eplb_opt.warmup import warmup
+
+PolicyName = StrEnum("PolicyName", list(POLICIES))  # type: ignore[misc]
+MethodName = StrEnum("MethodName", list(METHODS))  # type: ignore[misc]
+DEFAULT_POLICIES = [PolicyName(name) for name in POLICIES if name != "limited"]
+
+
+def replay_command(
+    trace_file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRACE",
+            help="Loads [steps, layers, experts] in time order; .npy and .npz of any size.",
+            show_default=False,
+        ),
+    ],
+    gpus: opt.Gpus,
+    slots: opt.Slots,
+    every: Annotated[
+        int, typer.Option("--every", help="Steps between two re-plans.", show_default=False)
+    ],
+    nodes: opt.Nodes = 1,
+    groups: opt.Groups = 1,
+    colocation: opt.ColocationOption = opt.Colocation("allow"),
+    policies: Annotated[
+        list[PolicyName], typer.Option("--policy", help="What our plans are made from.")
+    ] = DEFAULT_POLICIES,
+    heuristic_names: Annotated[
+        list[str] | None,
+        typer.Option("--heuristic", help="Beside ours; all by default, 'none' for none."),
+    ] = None,
+    views: Annotated[
+        list[MethodName], typer.Option("--heuristic-on", help="What heuristics plan from.")
+    ] = [MethodName("last")],  # noqa: B006
+    plan_files: Annotated[
+        list[Path] | None, typer.Option("--plan", help="A plan that stays; may be given again.")
+    ] = None,
+    memory: Annotated[int, typer.Option(help="Windows of the past to look back on.")] = 32,
+    max_moves: Annotated[
+        int | None, typer.Option("--max-moves", help="For the policy 'limited'.")
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", help="Seconds for one re-plan of ours.")
+    ] = 1.0,
+    effort: opt.Effort = None,
+    workers: opt.Workers = None,
+    expert_bytes: Annotated[
+        int | None,
+        typer.Option("--expert-bytes", help="Weights of an expert in a layer: shows bytes moved."),
+    ] = None,
+    with_choice: Annotated[
+        bool, typer.Option("--choose", help="Also compare every way of summing up the past.")
+    ] = False,
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot", help="Where to draw it over time: .png, .svg, .pdf.")
+    ] = None,
+    load_format: opt.FormatOption = None,
+    as_json: opt.Json = False,
+) -> None:
+    """Walk through a recording: plan from the past alone, score on the steps that follow.
+
+    Example: eplb-opt replay trace.npy --gpus 32 --slots 288 --every 100 --plot replay.png
+    """
+    trace = open_trace(trace_file, None if load_format is None else str(load_format))
+    machine = Machine(slots, gpus, nodes, groups, str(colocation))
+    budget = Budget(time_limit, effort, workers, max_moves)
+    wanted = {str(name): POLICIES[str(name)] for name in policies}
+    if max_moves is not None:
+        wanted["limited"] = POLICIES["limited"]
+    elif "limited" in wanted:
+        raise ProblemError("The policy 'limited' needs --max-moves.")
+    wanted |= _heuristics(heuristic_names, [str(view) for view in views])
+    for path in plan_files or []:
+        wanted[str(path)] = given(read_plan(path, layer_ids=trace.layer_ids))
+    with suppress(MissingDependency):
+        warmup()  # else the first plan's time would be the compiler's
+    walk: dict[str, Any] = {"every": every, "memory": memory, "budget": budget}
+    with output.counting_bar(trace.num_steps, "replaying") as show:
+        walk["on_plan"] = lambda name, step, ids: show(step)
+        report = replay(trace, machine, wanted, expert_bytes=expert_bytes, **walk)
+    choice = None
+    if with_choice:
+        with output.counting_bar(trace.num_steps, "comparing what to plan for") as show:
+            choice = choose(trace, machine, **walk)
+    if plot_file is not None:
+        plots.save(plots.replay(report), plot_file)
+    if as_json:
+        output.print_json({"replay": report.json(), "choice": choice and choice.json()})
+        return
+    output.stdout().print(replay_table(report))
+    if choice is not None:
+        output.stdout().print(choice_table(choice))
+
+
+def _heuristics(names: list[str] | None, views: list[str]) -> dict[str, Policy]:
+    known = list(heuristics())
+    for name in names or []:
+        if name not in (*known, "none"):
+            raise ProblemError(f"heuristic {name!r} is unknown; known: {', '.join(known)}, none.")
+    wanted = known if names is None else names
+    rows = heuristics(views)
+    return {row: policy for row, policy in rows.items() if row.partition(" on ")[0] in wanted}

@@ -1,0 +1,255 @@
+"""Long recordings from the disk, a few steps at a time."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from math import prod
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb_opt.errors import FormatError
+from eplb_opt.io.containers import container_of
+from eplb_opt.io.files import PathLike, naming, open_checked
+from eplb_opt.io.loads import MAX_LAYER_ID, checked_layer_ids
+from eplb_opt.io.npy import MAX_HEADER_BYTES, parse_header, parse_npy
+from eplb_opt.io.npz import PACKINGS, ZIP_ERRORS, load_key
+from eplb_opt.io.read import read_loads
+from eplb_opt.io.shapes import load_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    # Yields a call that reads the next so many steps, [num, num_layers, num_experts].
+    Opener = Callable[[], AbstractContextManager[Callable[[int], np.ndarray]]]
+
+#: Steps read at a time take about so much memory.
+CHUNK_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """A recording in time order, of which only a chunk at a time is in memory.
+
+    Parameters
+    ----------
+    shape
+        (num_steps, num_layers, num_experts).
+    opener
+        A context in which steps can be read one after the other.
+    layer_ids
+        Place of each MoE layer among the model's hidden layers.
+    """
+
+    shape: tuple[int, int, int]
+    opener: Opener
+    layer_ids: tuple[int, ...]
+
+    @classmethod
+    def of(cls, load: Any, layer_ids: Any = ()) -> Trace:
+        """A recording that is in memory already.
+
+        Raises
+        ------
+        FormatError
+            When it is no array of loads.
+        """
+        steps = load_array(load)
+        ids = checked_layer_ids(layer_ids, steps.shape[1])
+        return cls(steps.shape, partial(_in_memory, steps), ids)
+
+    @property
+    def num_steps(self) -> int:
+        return self.shape[0]
+
+    def chunks(self, every: int | None = None) -> Iterator[np.ndarray]:
+        """The steps from the first to the last, int64 or float64 [num, num_layers, num_experts].
+
+        Parameters
+        ----------
+        every
+            No chunk reaches over a multiple of it.
+
+        Raises
+        ------
+        FormatError
+            When the file ends early or holds what cannot be loads.
+        """
+        most = max(1, CHUNK_BYTES // (8 * self.shape[1] * self.shape[2]))
+        done = 0
+        with self.opener() as take:
+            while done < self.num_steps:
+                room = every - done % every if every else self.num_steps
+                chunk = load_array(take(min(most, room, self.num_steps - done)))
+                _check_values(chunk, done)
+                yield chunk
+                done += len(chunk)
+
+
+def open_trace(path: PathLike, format: str | None = None) -> Trace:
+    """A recording of [num_steps, num_layers, num_experts] loads.
+
+    A .npy file or a member of an .npz archive is read as it is walked through, whatever its size;
+    other formats are read whole.
+
+    Parameters
+    ----------
+    path
+        The file.
+    format
+        A name of `LOAD_FORMATS`; by default from the content, then the extension.
+
+    Raises
+    ------
+    FormatError
+        With the file, what was found and the mend.
+    """
+    with naming(path):
+        file = open_checked(path)
+        container = container_of(file) if format is None else format
+        trace = STREAMED[container](file) if container in STREAMED else None
+    if trace is None:
+        loads = read_loads(path, format)
+        return Trace.of(loads.load, loads.layer_ids)
+    return trace
+
+
+def _npy_trace(path: Path) -> Trace | None:
+    with path.open("rb") as file:
+        header = _header(file, path.stat().st_size)
+    if header is None:
+        return None
+    layer_ids = checked_layer_ids((), header.shape[1])
+    return Trace(header.shape, partial(_streamed, path, None, header), layer_ids)
+
+
+def _npz_trace(path: Path) -> Trace | None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
+            if not members or any(m.compress_type not in PACKINGS for m in members):
+                return None  # the reader of whole files says what is wrong
+            # Arrays of the right shape and no memory, to choose among.
+            outlines = {m.filename.removesuffix(".npy"): _outline(archive, m) for m in members}
+            name = f"{load_key(outlines)}.npy"
+            with archive.open(name) as member:
+                header = _header(member, archive.getinfo(name).file_size)
+            ids = _layer_ids(archive, outlines)
+    except ZIP_ERRORS as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"the archive is damaged ({error}); copy or save it again.") from error
+    if header is None:
+        return None
+    return Trace(
+        header.shape,
+        partial(_streamed, path, name, header),
+        checked_layer_ids(ids, header.shape[1]),
+    )
+
+
+STREAMED: dict[str, Callable[[Path], Trace | None]] = {"npy": _npy_trace, "npz": _npz_trace}
+
+
+@dataclass(frozen=True)
+class _Header:
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    start: int
+
+
+def _header(stream: IO[bytes], size: int) -> _Header | None:
+    """Where the steps of a .npy begin; None where they do not lie one after the other.
+
+    Raises
+    ------
+    FormatError
+        When the header is damaged or claims another size than there is.
+    """
+    shape, fortran_order, dtype, start = parse_header(stream.read(MAX_HEADER_BYTES))
+    if len(shape) != 3 or fortran_order or 0 in shape:
+        return None
+    claimed = prod(shape) * dtype.itemsize
+    if claimed != size - start:
+        raise FormatError(
+            f"the header claims {claimed} bytes (shape {list(shape)}, {dtype}), {size - start} "
+            "follow; the file is truncated or damaged: copy or save it again."
+        )
+    return _Header((shape[0], shape[1], shape[2]), dtype, start)
+
+
+def _layer_ids(archive: zipfile.ZipFile, outlines: dict[str, np.ndarray]) -> Any:
+    if "layer_ids" not in outlines or outlines["layer_ids"].size > MAX_LAYER_ID:
+        return ()
+    return parse_npy(archive.read("layer_ids.npy"))
+
+
+def _outline(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with naming(member.filename), archive.open(member) as stream:
+        shape, _, dtype, _ = parse_header(stream.read(MAX_HEADER_BYTES))
+    return np.broadcast_to(np.zeros((), dtype=dtype), shape)
+
+
+@contextmanager
+def _in_memory(steps: np.ndarray) -> Iterator[Callable[[int], np.ndarray]]:
+    position = 0
+
+    def take(num: int) -> np.ndarray:
+        nonlocal position
+        position += num
+        return steps[position - num : position]
+
+    yield take
+
+
+@contextmanager
+def _streamed(
+    path: Path, member: str | None, header: _Header
+) -> Iterator[Callable[[int], np.ndarray]]:
+    step_bytes = prod(header.shape[1:]) * header.dtype.itemsize
+
+    def take(num: int) -> np.ndarray:
+        content = _read(path, stream, num * step_bytes)
+        return np.frombuffer(content, dtype=header.dtype).reshape(num, *header.shape[1:])
+
+    with _binary(path, member) as stream:
+        _read(path, stream, header.start)
+        yield take
+
+
+@contextmanager
+def _binary(path: Path, member: str | None) -> Iterator[IO[bytes]]:
+    if member is None:
+        with path.open("rb") as file:
+            yield file
+        return
+    with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+        yield stream
+
+
+def _read(path: Path, stream: IO[bytes], num_bytes: int) -> bytes:
+    try:
+        content = stream.read(num_bytes)
+    except ZIP_ERRORS as error:
+        raise FormatError(
+            f"{os.fspath(path)}: damaged ({error}); copy or save it again."
+        ) from error
+    if len(content) != num_bytes:
+        raise FormatError(f"{os.fspath(path)}: the file ends early; copy or save it again.")
+    return content
+
+
+def _check_values(chunk: np.ndarray, first: int) -> None:
+    good = np.isfinite(chunk) & (chunk >= 0)
+    if not good.all():
+        at = np.argwhere(~good)[0]
+        raise FormatError(
+            f"load[{first + at[0]}, {at[1]}, {at[2]}] = {chunk[tuple(at)]}; "
+            "loads are finite and at least 0."
+        )

@@ -1,0 +1,22 @@
+"""A recording walked through in time order: plans from the past, scored on what follows."""
+
+from eplb_opt.replay.choice import Choice, choose
+from eplb_opt.replay.machine import Machine
+from eplb_opt.replay.policies import POLICIES, Budget, Policy, given, heuristic, heuristics
+from eplb_opt.replay.report import PolicyRun, ReplayReport
+from eplb_opt.replay.walk import replay
+
+__all__ = [
+    "POLICIES",
+    "Budget",
+    "Choice",
+    "Machine",
+    "Policy",
+    "PolicyRun",
+    "ReplayReport",
+    "choose",
+    "given",
+    "heuristic",
+    "heuristics",
+    "replay",
+]

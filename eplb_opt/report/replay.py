@@ -1,0 +1,76 @@
+"""Tables of a replay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.replay.report import lowest, mean_of
+from eplb_opt.report.tables import duration, titled
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from eplb_opt.replay import Choice, PolicyRun, ReplayReport
+
+GIB = 2**30
+DEFINITION = (
+    "balancedness of a step: mean GPU load, summed over the layers, over the largest, summed "
+    "likewise; 'slots' the same for single slots. planned-for: on the loads a plan was made from. "
+    "moves: slots whose expert is new on its GPU."
+)
+
+
+def replay_table(report: ReplayReport) -> Table:
+    """Every policy and heuristic, best held-out mean first."""
+    table = titled(
+        f"Balancedness on the steps that follow: {report.num_steps - report.every} of "
+        f"{report.num_steps} steps, re-planned every {report.every}"
+    )
+    table.caption, table.caption_justify = DEFINITION, "left"
+    headings = ["policy", "held-out", "worst step", "slots", "planned-for", "plans", "moves a plan"]
+    if report.expert_bytes is not None:
+        headings.append("moved")
+    for heading in [*headings, "a plan takes"]:
+        table.add_column(heading, justify="left" if heading == "policy" else "right")
+    for run in report.ranked():
+        table.add_row(*_cells(run, report), style="" if run.is_heuristic else "bold green")
+    return table
+
+
+def _cells(run: PolicyRun, report: ReplayReport) -> list[str]:
+    if run.problem:
+        return [run.name, f"[red]{run.problem}[/red]"]
+    cells = [
+        run.name,
+        f"{run.mean:.4f}",
+        f"{lowest(run.held_out):.4f}",
+        f"{mean_of(run.held_out_slots):.4f}",
+        f"{mean_of(run.seen):.4f}",
+        str(len(run.moves)),
+        _moves(run, report),
+    ]
+    if report.expert_bytes is not None:
+        cells.append(f"{run.moves.sum() * report.expert_bytes / GIB:.3g} GiB")
+    return [*cells, duration(float(np.median(run.seconds)))]
+
+
+def _moves(run: PolicyRun, report: ReplayReport) -> str:
+    """Moved slots a re-plan, the first plan aside, and their share of all."""
+    if len(run.moves) < 2:
+        return "0"
+    each = run.moves[1:].mean()
+    return f"{each:.0f} ({100 * each / (report.num_layers * report.num_slots):.0f} %)"
+
+
+def choice_table(choice: Choice) -> Table:
+    """Every method of representing the past, best held-out mean first."""
+    table = titled(f"What to plan for: {choice.name}")
+    for heading in ("method", "held-out", "planned-for"):
+        table.add_column(heading, justify="left" if heading == "method" else "right")
+    for run in choice.report.ranked():
+        table.add_row(run.name, f"{run.mean:.4f}", f"{mean_of(run.seen):.4f}")
+    table.add_section()
+    table.add_row("the leader so far", f"{choice.held_out:.4f}", "")
+    return table

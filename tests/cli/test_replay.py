@@ -1,0 +1,108 @@
+import json
+
+import numpy as np
+import pytest
+
+from eplb_opt.cli import main
+from eplb_opt.replay import POLICIES
+
+MACHINE = ["--gpus", "4", "--slots", "8", "--every", "3", "--effort", "1", "--workers", "1"]
+
+
+@pytest.fixture
+def trace(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "trace.npz"
+    np.savez(path, load=rng.integers(1, 100, (10, 2, 6)))
+    return str(path)
+
+
+def run(capsys, *arguments):
+    code = main(["replay", *arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_table_holds_policies_and_heuristics_with_held_out_figures(capsys, trace):
+    code, out, _ = run(capsys, trace, *MACHINE, "--heuristic", "greedy", "--expert-bytes", "1000")
+    assert code == 0
+    for word in [*(name for name in POLICIES if name != "limited"), "greedy", "held-out", "GiB"]:
+        assert word in out
+
+
+def test_json_holds_every_step_and_every_plan(capsys, trace):
+    code, out, _ = run(
+        capsys, trace, *MACHINE, "--policy", "last", "--heuristic", "none", "--json", "--choose"
+    )
+    answer = json.loads(out)
+    (last,) = answer["replay"]["policies"]
+    assert code == 0
+    assert last["name"] == "last"
+    assert len(last["steps"]["held_out"]) == 7
+    assert last["num_plans"] == len(last["plans"]["moves"]) == 3
+    assert last["held_out"] == pytest.approx(np.mean(last["steps"]["held_out"]))
+    assert last["bytes"] is None
+    assert {"name", "held_out", "methods"} <= set(answer["choice"])
+
+
+def test_heuristics_may_look_further_back_than_the_last_window(capsys, trace):
+    views = ["--heuristic-on", "last", "--heuristic-on", "total"]
+    code, out, _ = run(
+        capsys, trace, *MACHINE, "--policy", "last", "--heuristic", "greedy", *views, "--json"
+    )
+    assert code == 0
+    rows = {row["name"]: row for row in json.loads(out)["replay"]["policies"]}
+    assert set(rows) == {"last", "greedy", "greedy on total"}
+    assert rows["greedy"]["held_out"] != rows["greedy on total"]["held_out"]
+
+
+def test_every_heuristic_runs_by_default(capsys, trace):
+    from heuristics import HEURISTICS
+
+    pytest.importorskip("torch")
+    _, out, _ = run(capsys, trace, *MACHINE, "--policy", "last", "--json")
+    rows = {row["name"]: row for row in json.loads(out)["replay"]["policies"]}
+    assert set(rows) == {"last", *HEURISTICS}
+    assert all(row["held_out"] > 0 for row in rows.values())
+
+
+def test_a_given_plan_and_the_choice_have_their_rows(capsys, trace, tmp_path):
+    plan = tmp_path / "plan.npy"
+    np.save(plan, [[0, 1, 2, 3, 4, 5, 0, 1]] * 2)
+    code, out, _ = run(
+        capsys, trace, *MACHINE, "--policy", "last", "--heuristic", "none", "--plan", str(plan),
+        "--json",
+    )  # fmt: skip
+    assert code == 0
+    rows = {row["name"]: row for row in json.loads(out)["replay"]["policies"]}
+    assert rows[str(plan)]["moves"] == 0
+    assert run(capsys, trace, *MACHINE, "--heuristic", "none", "--choose")[1].count("held-out") == 2
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_the_plot_is_written_in_the_format_of_its_name(capsys, trace, tmp_path, suffix):
+    pytest.importorskip("matplotlib")
+    target = tmp_path / f"replay.{suffix}"
+    code, _, _ = run(capsys, trace, *MACHINE, "--heuristic", "greedy", "--plot", str(target))
+    assert code == 0
+    assert target.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--every", "10"], "nothing follows"),
+        (["--heuristic", "magic"], "'magic' is unknown; known: "),
+        (["--policy", "limited"], "needs --max-moves"),
+        (["--policy", "magic"], "magic"),
+        (["--plan", "absent.json"], "absent.json"),
+        (["--slots", "4"], "num_slots=4"),
+        (["--plot", "replay.magic", "--heuristic", "none"], "magic"),
+    ],
+)
+def test_bad_input_exits_with_2_and_says_why(capsys, trace, arguments, words):
+    code, out, err = run(capsys, trace, *MACHINE, *arguments)
+    assert code == 2
+    assert words in err
+    assert "Traceback" not in err
+    assert out == ""

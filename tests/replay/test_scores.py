@@ -1,0 +1,35 @@
+"""Scores of many steps at once."""
+
+import numpy as np
+import pytest
+
+from eplb_opt.problem import Problem
+from eplb_opt.replay.scores import Placed, Steps
+from eplb_opt.scoring import largest_gpu_loads
+
+RNG = np.random.default_rng(0)
+PLACED = np.array([[0, 1, 2, 3, 0, 0], [3, 2, 1, 0, 1, 2]])
+
+
+def test_scores_match_exact_ones_step_by_step():
+    steps = RNG.integers(0, 100, (7, 2, 4))
+    gpu, slot = Placed(PLACED, 3, 4).balancedness(Steps.of(steps))
+    for step, found, found_slots in zip(steps, gpu, slot, strict=True):
+        peaks = largest_gpu_loads(Problem(step, 6, 3).load, PLACED, 3)
+        assert found == pytest.approx(float(step.sum() / 3 / sum(peaks)))
+        slots = (step / np.array([[3, 1, 1, 1], [1, 2, 2, 1]])).max(axis=1).sum()
+        assert found_slots == pytest.approx(step.sum() / 6 / slots)
+
+
+def test_by_hand():
+    gpu, slot = Placed(np.array([[0, 1, 1, 2]]), 2, 3).balancedness(
+        Steps.of(np.array([[[6, 4, 2]]]))
+    )
+    assert gpu[0] == pytest.approx(6 / 8)
+    assert slot[0] == pytest.approx(3 / 6)
+
+
+def test_a_step_without_load_has_no_balancedness():
+    gpu, slot = Placed(PLACED, 3, 4).balancedness(Steps.of(np.zeros((2, 2, 4))))
+    assert np.isnan(gpu).all()
+    assert np.isnan(slot).all()
