@@ -25,6 +25,7 @@ FLOORS = [
     {"lost"},
     {"evaluation", "incumbents", "models", "search", "io", "portfolio"},
     {"hot"},
+    {"steps_scenarios"},
     {"steps", "warmup"},
     {"planner"},
     {"engines"},
