@@ -21,6 +21,8 @@ HEAT = 0.03
 FIRST_DOUBLINGS, DOUBLINGS = 5, (6, 7, 8)
 #: Transfers among FINE proposals; one costs as much as four swaps.
 TRANSFERS = 100
+#: So far from balance the counts are to blame: more transfers, and a norm that forgives them more.
+WIDE, WIDE_DOUBLINGS, WIDE_TRANSFERS = 1.1, (5, 6, 7), 300
 #: A call of the compiled search takes about so long before the clock is looked at.
 CALL_SECONDS = 0.001
 MAX_CALL_SLICES = 64
@@ -147,7 +149,8 @@ class AnnealSearch:
 
     def _cooled(self, passed: float, hottest: float, price: float, slices: int) -> None:
         """Slices at the temperature and the norm of that part of a run."""
-        doublings = DOUBLINGS[min(int(passed * len(DOUBLINGS)), len(DOUBLINGS) - 1)]
+        table = WIDE_DOUBLINGS if self.best > WIDE else DOUBLINGS
+        doublings = table[min(int(passed * len(table)), len(table) - 1)]
         left = 1.0 - passed
         self._advance(doublings, hottest * left * left, price, slices)
 
@@ -156,7 +159,8 @@ class AnnealSearch:
         digits = int(np.frexp(self.load.max())[1]) + 1 if self.load.size else 1
         while digits << doublings > LARGEST_EXPONENT:
             doublings -= 1
-        anneal(*self._arrays, doublings, temperature, price, TRANSFERS, slices)
+        transfers = WIDE_TRANSFERS if self.best > WIDE else TRANSFERS
+        anneal(*self._arrays, doublings, temperature, price, transfers, slices)
 
 
 def relative_loads(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
