@@ -17,7 +17,7 @@ FLOORS = [
     {"arrays"},
     {"units", "gpus", "problem_checks"},
     {"problem"},
-    {"scoring", "checker", "scenarios"},
+    {"scoring", "checker", "scenarios", "relabel"},
     {"water"},
     {"plan", "partitions", "certificates"},
     {"bounds"},
