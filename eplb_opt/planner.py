@@ -13,17 +13,27 @@ from typing import Any, Final
 
 import numpy as np
 
+from eplb_opt import scoring
 from eplb_opt.arrays import as_int
 from eplb_opt.bounds import fast_bounds, flat_bounds
 from eplb_opt.deadline import Deadline
-from eplb_opt.errors import ProblemError
+from eplb_opt.errors import MissingDependency, ProblemError
 from eplb_opt.incumbents import Incumbents
 from eplb_opt.lost import on_gpus_left, with_lost_gpus
+from eplb_opt.migration import (
+    UNLIMITED_SHARE,
+    Frontier,
+    MoveLimits,
+    find_fronts,
+    make_frontier,
+    renamed,
+    valid_current,
+)
 from eplb_opt.moves import moved_slots
 from eplb_opt.plan import Plan, as_plan
 from eplb_opt.portfolio import Portfolio
 from eplb_opt.problem import Problem
-from eplb_opt.result import HistoryPoint, Result, Status
+from eplb_opt.result import HistoryPoint, Result, Status, objective_bounds
 from eplb_opt.search import starts
 from eplb_opt.steps import make_steps
 from eplb_opt.turns import Budget, Step
@@ -50,6 +60,8 @@ def plan(
     effort: int | None = None,
     target_gap: float = 0.0,
     current: Any = None,
+    max_moves: Any = None,
+    move_tolerance: float | None = None,
     objective: str | None = None,
     model: str = "cpsat",
     seed: int = 0,
@@ -73,7 +85,15 @@ def plan(
         Layers are left alone once objective / bound - 1 is at or below it.
     current
         The plan in force, a Plan or [num_layers, num_slots] ids (-1 for an empty slot). It is a
-        start where it is valid, and `Result.moves` counts against it.
+        start where it is valid, and `Result.moves` counts against it. GPUs get the names that move
+        least, and a layer with nothing to gain keeps its row as it is.
+    max_moves
+        At most so many slots whose expert is new on its GPU: one number for the whole model, or
+        [num_layers] of them. Shared out where they lower the sum of the layers' objectives
+        most. Needs a valid `current`.
+    move_tolerance
+        The fewest moves that keep each layer within (1 + move_tolerance) of the best plan found for
+        it. Needs a valid `current` and excludes `max_moves`.
     objective
         "mean" or "max" over the scenarios; by default the problem's own.
     model
@@ -105,8 +125,9 @@ def plan(
     if problem is not whole and current is not None:
         current = current if isinstance(current, Plan) else Plan(current, whole.num_gpus)
         current = on_gpus_left(whole, current)
+    limits = _move_limits(problem, current, max_moves, move_tolerance)
     steps = make_steps(problem, model)
-    call = _Call(problem, started, limit, budget, progress)
+    call = _Call(problem, started, limit, budget, progress, limits)
     call.add_current(current)
     call.add_published_starts()
     call.add_hierarchical_bounds()
@@ -123,6 +144,7 @@ class _Call:
     limit: float | None
     budget: Budget
     progress: Progress | None
+    limits: MoveLimits
 
     def __post_init__(self) -> None:
         self.messages: list[str] = []
@@ -202,11 +224,16 @@ class _Call:
 
     def finish(self, steps: list[Step]) -> Result:
         """Spend what is left on the steps, check, and answer."""
-        portfolio = Portfolio(self.incumbents, steps, self.budget, self.note, self.messages)
+        budget = self.budget
+        if self.limits.is_given and not math.isinf(budget.deadline.at):
+            left = budget.deadline.remaining
+            budget = replace(budget, deadline=Deadline.after(left * UNLIMITED_SHARE))
+        portfolio = Portfolio(self.incumbents, steps, budget, self.note, self.messages)
         stop_reason = portfolio.run()
-        pairs = self.incumbents.pairs()
         worked_on = portfolio.worked_on()
-        placed = self.incumbents.placed.copy()
+        placed = self._near_current(self.incumbents.placed.copy())
+        objective = scoring.objectives(self.problem, placed)
+        pairs = objective_bounds(objective, self.incumbents.bounds)
         answer = Plan(placed, self.problem.num_gpus, self.problem.num_experts)
         answer.check(self.problem)
         return Result(
@@ -222,6 +249,65 @@ class _Call:
             history=tuple(self.incumbents.history),
             certificates=tuple(self.incumbents.certificates),
         )
+
+    def _near_current(self, best: np.ndarray) -> np.ndarray:
+        """The plan to answer with: near the one in force as the limits ask, or under its names."""
+        if self.current is None:
+            return best
+        if not self.limits.is_given:
+            return renamed(self.problem, self.current, best)
+        try:
+            fronts = find_fronts(self.problem, self.current, best, self.budget)
+        except MissingDependency as error:
+            self.messages.append(str(error))
+            none = replace(self.budget, effort=0)
+            fronts = find_fronts(self.problem, self.current, best, none)
+        return np.array([point.placed for point in self.limits.choose(self.problem, fronts)])
+
+
+def frontier(
+    problem: Problem,
+    current: Any,
+    *,
+    time_limit: float | _Default | None = DEFAULT_TIME_LIMIT,
+    effort: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Frontier:
+    """What moving slots buys: the least objective for every number of moved slots.
+
+    Parameters
+    ----------
+    problem
+        Loads and topology.
+    current
+        The plan in force, a Plan or [num_layers, num_slots] ids; valid.
+    time_limit, effort, seed, workers
+        See `plan`.
+
+    Raises
+    ------
+    ProblemError
+        For an argument that cannot be used.
+    """
+    held = valid_current(problem, current)
+    budget, limit = _budget(time_limit, effort, 0.0, seed, workers)
+    share = limit if limit is None else limit * UNLIMITED_SHARE
+    best = plan(
+        problem, time_limit=share, effort=effort, current=held, seed=seed, workers=workers
+    ).plan.physical_to_logical
+    return make_frontier(problem, held, find_fronts(problem, held, best, budget))
+
+
+def _move_limits(
+    problem: Problem, current: Any, max_moves: Any, move_tolerance: float | None
+) -> MoveLimits:
+    limits = MoveLimits(max_moves, move_tolerance)
+    if limits.is_given:
+        valid_current(problem, current)
+        if max_moves is not None:
+            limits.per_layer(problem.num_layers)
+    return limits
 
 
 def _status(is_closed: bool, was_worked_on: bool) -> Status:

@@ -11,6 +11,7 @@ from eplb_opt.errors import MissingDependency
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from eplb_opt.migration import Frontier
     from eplb_opt.result import Result
 
 #: Colours that stay apart for every kind of colour vision, and in print by their lightness.
@@ -52,6 +53,37 @@ def history(result: Result, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("% above the last proven bound")
     ax.set_title(f"{result.problem.num_layers} layers, gap {100 * result.model_gap:.2g} %")
     ax.legend(frameon=False)
+    return ax
+
+
+def pareto(frontier: Frontier, ax: Axes | None = None) -> Axes:
+    """What moving slots buys: the least sum of the layers' objectives by slots moved.
+
+    Drawn as the distance from the best plan found, in percent of it.
+
+    Parameters
+    ----------
+    frontier
+        From `frontier`.
+    ax
+        To draw on; a new figure's by default.
+
+    Raises
+    ------
+    MissingDependency
+        Without matplotlib.
+    ValueError
+        For a problem without load.
+    """
+    best = frontier.objective[-1]
+    if best <= 0:
+        raise ValueError("There is nothing to draw: the layers have no load.")
+    ax = _axes(ax)
+    above = 100 * (frontier.objective / best - 1)
+    ax.step(frontier.moves, above, where="post", color=INCUMBENT, label="least found")
+    ax.set_xlabel("slots moved, all layers")
+    ax.set_ylabel("% above the best plan found")
+    ax.set_title(f"{len(frontier.layers)} layers, {frontier.current.num_slots} slots each")
     return ax
 
 

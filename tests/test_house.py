@@ -27,6 +27,7 @@ FLOORS = [
     {"hot"},
     {"steps_scenarios"},
     {"steps", "warmup"},
+    {"migration"},
     {"planner"},
     {"engines"},
     {"report", "bench", "plots"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,17 @@ from eplb_opt.search.anneal import FINE, anneal, refill
 from eplb_opt.search.node import SALT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from eplb_opt.deadline import Deadline
     from eplb_opt.problem import Problem
 
 #: A run begins at this share of what the best plan lacks to balance, and cools to nothing.
 HEAT = 0.03
+#: Later runs of the same turn begin at so many times that.
+HEAT_FACTORS = (1.0, 10.0, 3.0)
+#: The longest run, in slices for each pair of slots; and for the smallest layers.
+RUN_SLICES, MIN_RUN_SLICES = 1, 16
 #: The norm's p is 2**doublings: it follows the largest loads ever more closely as a run cools.
 FIRST_DOUBLINGS, DOUBLINGS = 5, (6, 7, 8)
 #: Transfers among FINE proposals; one costs as much as four swaps.
@@ -119,33 +126,65 @@ class AnnealSearch:
         """Descend from the current plan to where few moves help."""
         self._advance(FIRST_DOUBLINGS, 0.0, price, max(self.problem.num_slots // 4, 8))
 
-    def run_until(self, deadline: Deadline, price: float = 0.0, heat: float = HEAT) -> None:
-        """Anneal until the deadline."""
+    def look(self) -> None:
+        """Note the current plan where it is the best with so many moves."""
+        self._advance(FIRST_DOUBLINGS, 0.0, 0.0, 1)
+
+    def run_until(
+        self, deadline: Deadline, price: float = 0.0, hottest: float | None = None
+    ) -> None:
+        """Anneal until the deadline: one run from the temperature given, or runs as `_runs` has."""
         if math.isinf(deadline.at):
-            self.run_slices(OPEN_TURN_SLICES, price, heat)
+            self.run_slices(OPEN_TURN_SLICES, price, hottest)
             return
+        runs = self._runs(hottest)
+        while True:
+            longest, heat = next(runs)
+            self._run_until(deadline, longest, heat, price)
+            if time.monotonic() >= deadline.at:
+                return
+
+    def run_slices(self, slices: int, price: float = 0.0, hottest: float | None = None) -> None:
+        """The same over so many slices of SLICE proposals each."""
+        runs = self._runs(hottest)
+        while slices > 0:
+            longest, heat = next(runs)
+            length = slices if longest is None else min(longest, slices)
+            for done in range(0, length, COUNTED_SLICES):
+                self._cooled(done / length, heat, price, min(COUNTED_SLICES, length - done))
+            slices -= length
+
+    def _runs(self, hottest: float | None) -> Iterator[tuple[int | None, float]]:
+        """The most slices of each run to come (None: all there are) and its temperature.
+
+        A small layer is soon where a run ends; then runs from other temperatures find more.
+        """
+        while hottest is not None:
+            yield None, hottest
+        if self.best == np.inf:
+            self.settle()
+        longest = max(len(self.slot) ** 2 * RUN_SLICES, MIN_RUN_SLICES)
+        for factor in cycle(HEAT_FACTORS):
+            yield longest, factor * HEAT * max(self.best - 1.0, 0.0)
+            self.restart(self.placed())
+
+    def _run_until(
+        self, deadline: Deadline, longest: int | None, hottest: float, price: float
+    ) -> None:
+        """One run that ends with the deadline, or with as many slices if that is sooner."""
         began = last = time.monotonic()
-        length = max(deadline.at - began, 1e-9)
-        hottest = self._hottest(heat)
-        while last < deadline.at:
-            self._cooled((last - began) / length, hottest, price, self.call_slices)
+        length, done = max(deadline.at - began, 1e-9), 0
+        while last < deadline.at and (longest is None or done < longest):
+            passed = (last - began) / length
+            if longest is not None:
+                passed = max(passed, done / longest)
+            self._cooled(passed, hottest, price, self.call_slices)
+            done += self.call_slices
             now = time.monotonic()
             faster = now - last < CALL_SECONDS
             slices = self.call_slices * 2 if faster else self.call_slices // 2
             self.call_slices = min(max(slices, 1), MAX_CALL_SLICES)
             last = now
-
-    def run_slices(self, slices: int, price: float = 0.0, heat: float = HEAT) -> None:
-        """Anneal over so many slices of SLICE proposals each."""
-        hottest = self._hottest(heat)
-        for done in range(0, slices, COUNTED_SLICES):
-            self._cooled(done / slices, hottest, price, min(COUNTED_SLICES, slices - done))
-
-    def _hottest(self, heat: float) -> float:
-        """The temperature to begin with, relative to what the best plan lacks."""
-        if self.best_value.min() == np.inf:
-            self.settle()
-        return heat * max(self.best - 1.0, 0.0)
 
     def _cooled(self, passed: float, hottest: float, price: float, slices: int) -> None:
         """Slices at the temperature and the norm of that part of a run."""

@@ -1,0 +1,293 @@
+"""Plans that move little: what each number of moved slots buys, and what a limit leaves."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb_opt import checker, scoring
+from eplb_opt.arrays import as_int, as_numpy
+from eplb_opt.deadline import Deadline
+from eplb_opt.errors import PlanError, ProblemError
+from eplb_opt.moves import moved_slots
+from eplb_opt.plan import Plan, as_plan
+from eplb_opt.relabel import relabelled
+from eplb_opt.result import objective_in_caller_units
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eplb_opt.problem import Problem
+    from eplb_opt.turns import Budget
+
+#: Slices of annealing for one unit of effort: four for each price.
+SLICES_PER_EFFORT = 48
+#: The part of a call that looks for the best plan of all; the rest looks for near ones.
+UNLIMITED_SHARE = 0.4
+
+
+@dataclass(frozen=True, eq=False)
+class FrontPoint:
+    """A plan of one layer and what it costs to get there.
+
+    Parameters
+    ----------
+    moves
+        Slots whose expert is new on its GPU.
+    objective
+        Exact, in the problem's units.
+    placed
+        int64 [num_slots].
+    """
+
+    moves: int
+    objective: Fraction
+    placed: np.ndarray
+
+
+@dataclass(frozen=True)
+class MoveLimits:
+    """How much a call may move; see `plan`.
+
+    Raises
+    ------
+    ProblemError
+        When both limits are given, or one that is none.
+    """
+
+    max_moves: Any = None
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_moves is not None and self.tolerance is not None:
+            raise ProblemError(
+                f"max_moves={self.max_moves} and move_tolerance={self.tolerance} exclude each "
+                "other: one limits the moves, the other the objective."
+            )
+        tolerance = self.tolerance
+        if tolerance is not None and not (_is_number(tolerance) and 0 <= tolerance < math.inf):
+            raise ProblemError(f"move_tolerance={tolerance} must be finite and at least 0.")
+
+    @property
+    def is_given(self) -> bool:
+        return self.max_moves is not None or self.tolerance is not None
+
+    def per_layer(self, num_layers: int) -> int | list[int]:
+        """The limit of the whole model, or one a layer."""
+        if np.ndim(self.max_moves) == 0:
+            return as_int(self.max_moves, "max_moves", least=0)
+        limits = as_numpy(self.max_moves, "max_moves")
+        if limits.shape != (num_layers,) or limits.dtype.kind not in "iu" or limits.min() < 0:
+            raise ProblemError(
+                f"max_moves={self.max_moves} must be one number, or {num_layers} integers from 0 "
+                "on, one a layer."
+            )
+        return [int(limit) for limit in limits]
+
+    def choose(self, problem: Problem, fronts: Sequence[list[FrontPoint]]) -> list[FrontPoint]:
+        """The point of each layer that the limits call for."""
+        if self.tolerance is not None:
+            return [_fewest_moves(front, Fraction(self.tolerance)) for front in fronts]
+        limit = self.per_layer(problem.num_layers)
+        if isinstance(limit, int):
+            return shared_out(problem, fronts, limit)
+        return [
+            [point for point in front if point.moves <= most][-1]
+            for front, most in zip(fronts, limit, strict=True)
+        ]
+
+
+def valid_current(problem: Problem, current: Any) -> Plan:
+    """The plan in force, where moves are limited.
+
+    Raises
+    ------
+    ProblemError
+        When there is none, or one that breaks a rule: no limit could be kept then.
+    """
+    if current is None:
+        raise ProblemError("max_moves and move_tolerance need current=, the plan in force.")
+    try:
+        return as_plan(current, problem)
+    except ValueError as error:
+        raise ProblemError(
+            f"max_moves and move_tolerance need a current plan that is valid: {error}"
+        ) from error
+
+
+def renamed(problem: Problem, current: Plan, best: np.ndarray) -> np.ndarray:
+    """The plan with its GPUs named as the one in force has them, int64 [num_layers, num_slots].
+
+    A layer that is no better than in force stays as it is, slot by slot.
+    """
+    nodes = problem.num_nodes if problem.is_hierarchical else 1
+    placed = np.empty_like(best)
+    for layer_idx, row in enumerate(current.physical_to_logical):
+        layer, new = problem.layer(layer_idx), best[layer_idx]
+        placed[layer_idx] = relabelled(row, new, problem.num_gpus, nodes)
+        try:
+            checker.check(layer, row[None])
+        except PlanError:
+            continue  # no plan for this problem; its GPUs have names all the same
+        then, now = scoring.objectives(layer, row[None]), scoring.objectives(layer, new[None])
+        if then <= now:
+            placed[layer_idx] = row
+    return placed
+
+
+def find_fronts(
+    problem: Problem, current: Plan, best: np.ndarray | None, budget: Budget
+) -> list[list[FrontPoint]]:
+    """What each number of moves buys, one front a layer; see `FrontPoint`.
+
+    Parameters
+    ----------
+    problem
+        What is planned.
+    current
+        Valid.
+    best
+        int64 [num_layers, num_slots], a plan made without limits; it ends the fronts.
+    budget
+        Of this work alone.
+    """
+    from eplb_opt.search.fronts import layer_front
+
+    slices = None if budget.effort is None else budget.effort * SLICES_PER_EFFORT
+
+    def work(layer_idx: int) -> list[FrontPoint]:
+        layer, row = problem.layer(layer_idx), current.physical_to_logical[layer_idx]
+        # Layers not yet begun share the time left with this one.
+        waiting = -(-(problem.num_layers - layer_idx) // budget.workers)
+        rows = [row]
+        if slices != 0 and not budget.deadline.expired:
+            turn = _even_part(budget.deadline, waiting)
+            rows = layer_front(layer, row, budget.seed, turn, slices)
+        if best is not None:
+            nodes = problem.num_nodes if problem.is_hierarchical else 1
+            rows.append(relabelled(row, best[layer_idx], problem.num_gpus, nodes))
+        return _front(layer, row, rows)
+
+    with ThreadPoolExecutor(budget.workers, thread_name_prefix="eplb-opt") as pool:
+        return list(pool.map(work, range(problem.num_layers)))
+
+
+def _even_part(deadline: Deadline, parts: int) -> Deadline:
+    if math.isinf(deadline.at):
+        return deadline
+    return Deadline(time.monotonic() + deadline.remaining / parts)
+
+
+def _front(layer: Problem, current: np.ndarray, rows: list[np.ndarray]) -> list[FrontPoint]:
+    """The plans that no other beats in both, checked and scored exactly, fewest moves first."""
+    checked = np.array(rows)
+    for row in checked:
+        checker.check(layer, row[None])
+    plan = Plan(current[None], layer.num_gpus, layer.num_experts)
+    points = [
+        FrontPoint(
+            int(moved_slots(plan, Plan(row[None], layer.num_gpus, layer.num_experts))[0]),
+            scoring.objectives(layer, row[None])[0],
+            row,
+        )
+        for row in checked
+    ]
+    front = [points[0]]  # the plan in force: nothing moves
+    for point in sorted(points[1:], key=lambda p: (p.moves, p.objective)):
+        if point.objective < front[-1].objective:
+            front.append(point)
+    return front
+
+
+def _fewest_moves(front: list[FrontPoint], tolerance: Fraction) -> FrontPoint:
+    allowed = front[-1].objective * (1 + tolerance)
+    return next(point for point in front if point.objective <= allowed)
+
+
+def shared_out(
+    problem: Problem, fronts: Sequence[list[FrontPoint]], max_moves: int
+) -> list[FrontPoint]:
+    """One point a layer with the least sum of objectives and at most so many moves together."""
+    best, choices = _least_sums(problem, fronts, max_moves)
+    left = int(np.argmin(best))
+    chosen = []
+    for front, choice in zip(reversed(fronts), reversed(choices), strict=True):
+        point = front[choice[left]]
+        chosen.append(point)
+        left -= point.moves
+    return chosen[::-1]
+
+
+def _least_sums(
+    problem: Problem, fronts: Sequence[list[FrontPoint]], max_moves: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Dynamic program over layers: the least sum of objectives with exactly so many moves.
+
+    Returns
+    -------
+    float64 [num + 1], infinite where no choice has that many; and each layer's choice.
+    """
+    most = min(max_moves, sum(front[-1].moves for front in fronts))
+    best = np.full(most + 1, np.inf)
+    best[0] = 0.0
+    choices = []
+    for layer_idx, front in enumerate(fronts):
+        layer = problem.layer(layer_idx)
+        after, choice = np.full(most + 1, np.inf), np.zeros(most + 1, dtype=np.int64)
+        for i, point in enumerate(front):
+            if point.moves > most:
+                break
+            worth = objective_in_caller_units(layer, [point.objective])[0]
+            reached = best[: most + 1 - point.moves] + worth
+            better = reached < after[point.moves :]
+            after[point.moves :][better] = reached[better]
+            choice[point.moves :][better] = i
+        best = after
+        choices.append(choice)
+    return best, choices
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """What moving slots buys: from the plan in force to the best one found.
+
+    Attributes
+    ----------
+    problem, current
+        What was asked.
+    layers
+        The points of each layer, fewest moves first.
+    moves, objective
+        int64 and float64 [num_points], for the whole model: moved slots, and the least sum of the
+        layers' objectives with them; the former rise and the latter fall.
+    """
+
+    problem: Problem
+    current: Plan
+    layers: tuple[list[FrontPoint], ...]
+    moves: np.ndarray
+    objective: np.ndarray
+
+    def plan(self, max_moves: int) -> Plan:
+        """The best plan with at most so many moved slots in the whole model."""
+        chosen = shared_out(self.problem, self.layers, as_int(max_moves, "max_moves", least=0))
+        placed = np.array([point.placed for point in chosen])
+        return Plan(placed, self.problem.num_gpus, self.problem.num_experts)
+
+
+def make_frontier(problem: Problem, current: Plan, fronts: Sequence[list[FrontPoint]]) -> Frontier:
+    """The model's frontier from its layers'."""
+    best, _ = _least_sums(problem, fronts, sum(front[-1].moves for front in fronts))
+    lower = np.append(np.inf, np.minimum.accumulate(best)[:-1])
+    at = np.flatnonzero(best < lower)
+    return Frontier(problem, current, tuple(fronts), at, best[at])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
