@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 SLICES_PER_EFFORT = 48
 #: The part of a call that looks for the best plan of all; the rest looks for near ones.
 UNLIMITED_SHARE = 0.4
+#: Of a layer's turn; the rest scores what was found.
+SEARCH_SHARE = 0.9
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,24 +123,41 @@ def valid_current(problem: Problem, current: Any) -> Plan:
         ) from error
 
 
-def renamed(problem: Problem, current: Plan, best: np.ndarray) -> np.ndarray:
+def naming_seconds(problem: Problem, current: Plan, placed: np.ndarray) -> float:
+    """About how long `renamed` takes, from one of the layers."""
+    began = time.monotonic()
+    relabelled(current.physical_to_logical[0], placed[0], problem.num_gpus, _num_nodes(problem))
+    return (time.monotonic() - began) * problem.num_layers
+
+
+def renamed(problem: Problem, current: Plan, best: np.ndarray, deadline: Deadline) -> np.ndarray:
     """The plan with its GPUs named as the one in force has them, int64 [num_layers, num_slots].
 
-    A layer that is no better than in force stays as it is, slot by slot.
+    A layer that is no better than in force stays as it is, slot by slot. Names alone are worth no
+    delay: layers for which there is no time keep theirs.
     """
-    nodes = problem.num_nodes if problem.is_hierarchical else 1
-    placed = np.empty_like(best)
+    placed = best.copy()
     for layer_idx, row in enumerate(current.physical_to_logical):
-        layer, new = problem.layer(layer_idx), best[layer_idx]
-        placed[layer_idx] = relabelled(row, new, problem.num_gpus, nodes)
-        try:
-            checker.check(layer, row[None])
-        except PlanError:
-            continue  # no plan for this problem; its GPUs have names all the same
-        then, now = scoring.objectives(layer, row[None]), scoring.objectives(layer, new[None])
-        if then <= now:
+        if _is_as_good(problem.layer(layer_idx), row, best[layer_idx]):
             placed[layer_idx] = row
+        elif not deadline.expired:
+            nodes = _num_nodes(problem)
+            placed[layer_idx] = relabelled(row, best[layer_idx], problem.num_gpus, nodes)
     return placed
+
+
+def _is_as_good(layer: Problem, row: np.ndarray, best: np.ndarray) -> bool:
+    """Whether a row is a plan for the layer and worth as much as the best one."""
+    try:
+        checker.check(layer, row[None])
+    except PlanError:
+        return False
+    return scoring.objectives(layer, row[None]) <= scoring.objectives(layer, best[None])
+
+
+def _num_nodes(problem: Problem) -> int:
+    """Nodes that a GPU's name may not leave."""
+    return problem.num_nodes if problem.is_hierarchical else 1
 
 
 def find_fronts(
@@ -170,7 +189,7 @@ def find_fronts(
             turn = _even_part(budget.deadline, waiting)
             rows = layer_front(layer, row, budget.seed, turn, slices)
         if best is not None:
-            nodes = problem.num_nodes if problem.is_hierarchical else 1
+            nodes = _num_nodes(problem)
             rows.append(relabelled(row, best[layer_idx], problem.num_gpus, nodes))
         return _front(layer, row, rows)
 
@@ -181,7 +200,7 @@ def find_fronts(
 def _even_part(deadline: Deadline, parts: int) -> Deadline:
     if math.isinf(deadline.at):
         return deadline
-    return Deadline(time.monotonic() + deadline.remaining / parts)
+    return Deadline(time.monotonic() + deadline.remaining * SEARCH_SHARE / parts)
 
 
 def _front(layer: Problem, current: np.ndarray, rows: list[np.ndarray]) -> list[FrontPoint]:

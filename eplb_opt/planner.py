@@ -26,6 +26,7 @@ from eplb_opt.migration import (
     MoveLimits,
     find_fronts,
     make_frontier,
+    naming_seconds,
     renamed,
     valid_current,
 )
@@ -49,6 +50,9 @@ DEFAULT_TIME_LIMIT: Final = _Default.TIME_LIMIT
 PUBLISHED_STARTS_SECONDS = 0.5
 #: Layers whose hierarchical bound is computed between two looks at the clock.
 BOUND_CHUNK = 4
+
+#: Giving GPUs their names takes no more than this part of what is left.
+MAX_NAMING_SHARE = 0.2
 
 Progress = Callable[[HistoryPoint], None]
 
@@ -149,6 +153,7 @@ class _Call:
     def __post_init__(self) -> None:
         self.messages: list[str] = []
         self.current: Plan | None = None
+        self.naming_seconds = 0.0
         first = starts.first_plan(self.problem)
         scoring_began = time.monotonic()
         self.incumbents = Incumbents(self.problem, first, flat_bounds(self.problem), self.started)
@@ -177,6 +182,7 @@ class _Call:
                 f"current has {held[0]} layers, {held[1]} slots and {held[2]} GPUs; the problem "
                 f"has {wanted[0]}, {wanted[1]} and {wanted[2]}."
             )
+        self.naming_seconds = naming_seconds(self.problem, self.current, self.incumbents.placed)
         try:
             valid = as_plan(self.current, self.problem)
         except ValueError as error:
@@ -224,10 +230,12 @@ class _Call:
 
     def finish(self, steps: list[Step]) -> Result:
         """Spend what is left on the steps, check, and answer."""
-        budget = self.budget
-        if self.limits.is_given and not math.isinf(budget.deadline.at):
-            left = budget.deadline.remaining
+        left, budget = self.budget.deadline.remaining, self.budget
+        if self.limits.is_given and not math.isinf(left):
             budget = replace(budget, deadline=Deadline.after(left * UNLIMITED_SHARE))
+        elif self.current is not None:
+            earlier = budget.deadline.earlier(min(self.naming_seconds, left * MAX_NAMING_SHARE))
+            budget = replace(budget, deadline=earlier)
         portfolio = Portfolio(self.incumbents, steps, budget, self.note, self.messages)
         stop_reason = portfolio.run()
         worked_on = portfolio.worked_on()
@@ -255,7 +263,7 @@ class _Call:
         if self.current is None:
             return best
         if not self.limits.is_given:
-            return renamed(self.problem, self.current, best)
+            return renamed(self.problem, self.current, best, self.budget.deadline)
         try:
             fronts = find_fronts(self.problem, self.current, best, self.budget)
         except MissingDependency as error:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: A run begins at this share of what the best plan lacks to balance, and cools to nothing.
 HEAT = 0.03
 #: Later runs of the same turn begin at so many times that.
-HEAT_FACTORS = (1.0, 10.0, 3.0)
+HEAT_FACTORS = (1.0, 10.0, 100.0, 3.0)
 #: The longest run, in slices for each pair of slots; and for the smallest layers.
 RUN_SLICES, MIN_RUN_SLICES = 1, 16
 #: The norm's p is 2**doublings: it follows the largest loads ever more closely as a run cools.

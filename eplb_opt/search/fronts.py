@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 FIRST_PRICE, LAST_PRICE, RUNS = 0.3, 0.001, 12
 #: A run begins at this share of the price, for a move pays when it gains more than that.
 HEAT = 0.2
-#: Slices of one run where neither time nor work is counted.
-OPEN_SLICES = 1024
 
 
 def layer_front(

