@@ -125,6 +125,8 @@ def valid_current(problem: Problem, current: Any) -> Plan:
 
 def naming_seconds(problem: Problem, current: Plan, placed: np.ndarray) -> float:
     """About how long `renamed` takes, from one of the layers."""
+    if problem.has_gpu_rules:
+        return 0.0
     began = time.monotonic()
     relabelled(current.physical_to_logical[0], placed[0], problem.num_gpus, _num_nodes(problem))
     return (time.monotonic() - began) * problem.num_layers
@@ -140,7 +142,7 @@ def renamed(problem: Problem, current: Plan, best: np.ndarray, deadline: Deadlin
     for layer_idx, row in enumerate(current.physical_to_logical):
         if _is_as_good(problem.layer(layer_idx), row, best[layer_idx]):
             placed[layer_idx] = row
-        elif not deadline.expired:
+        elif not (deadline.expired or problem.has_gpu_rules):  # those GPUs are not alike
             nodes = _num_nodes(problem)
             placed[layer_idx] = relabelled(row, best[layer_idx], problem.num_gpus, nodes)
     return placed
@@ -161,7 +163,7 @@ def _num_nodes(problem: Problem) -> int:
 
 
 def find_fronts(
-    problem: Problem, current: Plan, best: np.ndarray | None, budget: Budget
+    problem: Problem, current: Plan, best: np.ndarray, budget: Budget
 ) -> list[list[FrontPoint]]:
     """What each number of moves buys, one front a layer; see `FrontPoint`.
 
@@ -185,12 +187,12 @@ def find_fronts(
         # Layers not yet begun share the time left with this one.
         waiting = -(-(problem.num_layers - layer_idx) // budget.workers)
         rows = [row]
-        if slices != 0 and not budget.deadline.expired:
+        if slices != 0 and not (problem.has_gpu_rules or budget.deadline.expired):
             turn = _even_part(budget.deadline, waiting)
             rows = layer_front(layer, row, budget.seed, turn, slices)
-        if best is not None:
-            nodes = _num_nodes(problem)
-            rows.append(relabelled(row, best[layer_idx], problem.num_gpus, nodes))
+        if problem.has_gpu_rules:  # neither the search nor new names know of them
+            return _front(layer, row, [*rows, best[layer_idx]])
+        rows.append(relabelled(row, best[layer_idx], problem.num_gpus, _num_nodes(problem)))
         return _front(layer, row, rows)
 
     with ThreadPoolExecutor(budget.workers, thread_name_prefix="eplb-opt") as pool:

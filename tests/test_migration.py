@@ -158,3 +158,13 @@ def test_moves_are_told_in_bytes():
 def test_limits_that_cannot_be_used_are_refused(options, words):
     with pytest.raises(ProblemError, match=words):
         eplb_opt.plan(Problem([[3, 2]], 3, 3), effort=1, **options)
+
+
+def test_gpus_that_are_not_alike_keep_their_names_and_the_limits_hold():
+    load = np.arange(1, 13)[None] ** 2
+    problem = Problem(load, 16, 4, gpu_speed=[1, 1, 2, 2])
+    current = eplb_opt.plan(Problem(load[:, ::-1], 16, 4), effort=2).plan
+    free = eplb_opt.plan(problem, effort=2, current=current)
+    free.plan.check(problem)
+    held = eplb_opt.plan(problem, effort=2, current=current, max_moves=0)
+    assert (held.plan.physical_to_logical == current.physical_to_logical).all()
