@@ -14,9 +14,10 @@ from eplb_opt.errors import (
     RebalanceError,
 )
 from eplb_opt.evaluation import Evaluation, evaluate, lower_bound
+from eplb_opt.frontiers import frontier
 from eplb_opt.moves import Transfer, transfers
 from eplb_opt.plan import Plan
-from eplb_opt.planner import frontier, plan
+from eplb_opt.planner import plan
 from eplb_opt.problem import Problem
 from eplb_opt.result import Result, Status, StopReason
 from eplb_opt.warmup import warmup

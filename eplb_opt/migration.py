@@ -123,6 +123,18 @@ def valid_current(problem: Problem, current: Any) -> Plan:
         ) from error
 
 
+def move_limits(
+    problem: Problem, current: Any, max_moves: Any, move_tolerance: float | None
+) -> MoveLimits:
+    """The limits of a call; raises ProblemError where they cannot be kept or make no sense."""
+    limits = MoveLimits(max_moves, move_tolerance)
+    if limits.is_given:
+        valid_current(problem, current)
+        if max_moves is not None:
+            limits.per_layer(problem.num_layers)
+    return limits
+
+
 def naming_seconds(problem: Problem, current: Plan, placed: np.ndarray) -> float:
     """About how long `renamed` takes, from one of the layers."""
     if problem.has_gpu_rules:

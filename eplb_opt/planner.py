@@ -22,13 +22,11 @@ from eplb_opt.incumbents import Incumbents
 from eplb_opt.lost import on_gpus_left, with_lost_gpus
 from eplb_opt.migration import (
     UNLIMITED_SHARE,
-    Frontier,
     MoveLimits,
     find_fronts,
-    make_frontier,
+    move_limits,
     naming_seconds,
     renamed,
-    valid_current,
 )
 from eplb_opt.moves import moved_slots
 from eplb_opt.plan import Plan, as_plan
@@ -40,11 +38,11 @@ from eplb_opt.steps import make_steps
 from eplb_opt.turns import Budget, Step
 
 
-class _Default(Enum):
+class Default(Enum):
     TIME_LIMIT = 10.0
 
 
-DEFAULT_TIME_LIMIT: Final = _Default.TIME_LIMIT
+DEFAULT_TIME_LIMIT: Final = Default.TIME_LIMIT
 
 #: Published heuristics take tens of milliseconds a model; below this a start is not worth them.
 PUBLISHED_STARTS_SECONDS = 0.5
@@ -60,7 +58,7 @@ Progress = Callable[[HistoryPoint], None]
 def plan(
     problem: Problem,
     *,
-    time_limit: float | _Default | None = DEFAULT_TIME_LIMIT,
+    time_limit: float | Default | None = DEFAULT_TIME_LIMIT,
     effort: int | None = None,
     target_gap: float = 0.0,
     current: Any = None,
@@ -124,12 +122,12 @@ def plan(
         raise ProblemError(f"plan() takes an eplb_opt.Problem, not {type(problem).__name__}.")
     if objective is not None:
         problem = problem.with_objective(objective)
-    budget, limit = _budget(time_limit, effort, target_gap, seed, workers)
+    budget, limit = make_budget(time_limit, effort, target_gap, seed, workers)
     whole, problem = problem, problem.without_lost_gpus() or problem
     if problem is not whole and current is not None:
         current = current if isinstance(current, Plan) else Plan(current, whole.num_gpus)
         current = on_gpus_left(whole, current)
-    limits = _move_limits(problem, current, max_moves, move_tolerance)
+    limits = move_limits(problem, current, max_moves, move_tolerance)
     steps = make_steps(problem, model)
     call = _Call(problem, started, limit, budget, progress, limits)
     call.add_current(current)
@@ -273,68 +271,23 @@ class _Call:
         return np.array([point.placed for point in self.limits.choose(self.problem, fronts)])
 
 
-def frontier(
-    problem: Problem,
-    current: Any,
-    *,
-    time_limit: float | _Default | None = DEFAULT_TIME_LIMIT,
-    effort: int | None = None,
-    seed: int = 0,
-    workers: int | None = None,
-) -> Frontier:
-    """What moving slots buys: the least objective for every number of moved slots.
-
-    Parameters
-    ----------
-    problem
-        Loads and topology.
-    current
-        The plan in force, a Plan or [num_layers, num_slots] ids; valid.
-    time_limit, effort, seed, workers
-        See `plan`.
-
-    Raises
-    ------
-    ProblemError
-        For an argument that cannot be used.
-    """
-    held = valid_current(problem, current)
-    budget, limit = _budget(time_limit, effort, 0.0, seed, workers)
-    share = limit if limit is None else limit * UNLIMITED_SHARE
-    best = plan(
-        problem, time_limit=share, effort=effort, current=held, seed=seed, workers=workers
-    ).plan.physical_to_logical
-    return make_frontier(problem, held, find_fronts(problem, held, best, budget))
-
-
-def _move_limits(
-    problem: Problem, current: Any, max_moves: Any, move_tolerance: float | None
-) -> MoveLimits:
-    limits = MoveLimits(max_moves, move_tolerance)
-    if limits.is_given:
-        valid_current(problem, current)
-        if max_moves is not None:
-            limits.per_layer(problem.num_layers)
-    return limits
-
-
 def _status(is_closed: bool, was_worked_on: bool) -> Status:
     if is_closed:
         return Status.OPTIMAL
     return Status.FEASIBLE if was_worked_on else Status.HEURISTIC
 
 
-def _budget(
-    time_limit: float | _Default | None,
+def make_budget(
+    time_limit: float | Default | None,
     effort: int | None,
     target_gap: float,
     seed: int,
     workers: int | None,
 ) -> tuple[Budget, float | None]:
     """The call's budget and its time limit, None where time does not count."""
-    if effort is not None and not isinstance(time_limit, _Default) and time_limit is not None:
+    if effort is not None and not isinstance(time_limit, Default) and time_limit is not None:
         raise ProblemError(f"time_limit={time_limit} and effort={effort} exclude each other.")
-    limit = time_limit.value if isinstance(time_limit, _Default) else time_limit
+    limit = time_limit.value if isinstance(time_limit, Default) else time_limit
     limit = None if effort is not None else _seconds(limit)
     if effort is not None:
         effort = as_int(effort, "effort", least=0)

@@ -29,6 +29,7 @@ FLOORS = [
     {"steps", "warmup"},
     {"migration"},
     {"planner"},
+    {"frontiers"},
     {"engines"},
     {"report", "bench", "plots"},
     {"__init__", "cli", "__main__"},
