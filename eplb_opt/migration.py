@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 #: Slices of annealing for one unit of effort: four for each price.
 SLICES_PER_EFFORT = 48
 #: The part of a call that looks for the best plan of all; the rest looks for near ones.
-UNLIMITED_SHARE = 0.4
+UNLIMITED_SHARE = 0.2
+#: It leaves a layer alone at this gap, or this part of the tolerance: the rest is for near plans.
+UNLIMITED_GAP, TOLERANCE_PART = 1e-4, 0.02
 #: Of a layer's turn; the rest scores what was found.
 SEARCH_SHARE = 0.9
 
@@ -79,6 +82,11 @@ class MoveLimits:
     @property
     def is_given(self) -> bool:
         return self.max_moves is not None or self.tolerance is not None
+
+    @property
+    def good_enough(self) -> float:
+        """The gap at which the search for the best plan of all leaves a layer alone."""
+        return max(UNLIMITED_GAP, TOLERANCE_PART * (self.tolerance or 0.0))
 
     def per_layer(self, num_layers: int) -> int | list[int]:
         """The limit of the whole model, or one a layer."""
@@ -219,18 +227,13 @@ def _even_part(deadline: Deadline, parts: int) -> Deadline:
 
 def _front(layer: Problem, current: np.ndarray, rows: list[np.ndarray]) -> list[FrontPoint]:
     """The plans that no other beats in both, checked and scored exactly, fewest moves first."""
-    checked = np.array(rows)
-    for row in checked:
-        checker.check(layer, row[None])
-    plan = Plan(current[None], layer.num_gpus, layer.num_experts)
-    points = [
-        FrontPoint(
-            int(moved_slots(plan, Plan(row[None], layer.num_gpus, layer.num_experts))[0]),
-            scoring.objectives(layer, row[None])[0],
-            row,
-        )
-        for row in checked
-    ]
+    tried, num = np.array(rows), len(rows)
+    copies = layer.repeated(0, num)
+    checker.check(copies, tried)
+    plan = Plan(np.tile(current, (num, 1)), layer.num_gpus, layer.num_experts)
+    moves = moved_slots(plan, Plan(tried, layer.num_gpus, layer.num_experts)).tolist()
+    worth = scoring.objectives(copies, tried)
+    points = [FrontPoint(*point) for point in zip(moves, worth, tried, strict=True)]
     front = [points[0]]  # the plan in force: nothing moves
     for point in sorted(points[1:], key=lambda p: (p.moves, p.objective)):
         if point.objective < front[-1].objective:
@@ -247,6 +250,8 @@ def shared_out(
     problem: Problem, fronts: Sequence[list[FrontPoint]], max_moves: int
 ) -> list[FrontPoint]:
     """One point a layer with the least sum of objectives and at most so many moves together."""
+    if max_moves >= sum(front[-1].moves for front in fronts):
+        return [front[-1] for front in fronts]
     best, choices = _least_sums(problem, fronts, max_moves)
     left = int(np.argmin(best))
     chosen = []
@@ -266,7 +271,7 @@ def _least_sums(
     -------
     float64 [num + 1], infinite where no choice has that many; and each layer's choice.
     """
-    most = min(max_moves, sum(front[-1].moves for front in fronts))
+    most = max_moves
     best = np.full(most + 1, np.inf)
     best[0] = 0.0
     choices = []
@@ -298,7 +303,7 @@ class Frontier:
         The points of each layer, fewest moves first.
     moves, objective
         int64 and float64 [num_points], for the whole model: moved slots, and the least sum of the
-        layers' objectives with them; the former rise and the latter fall.
+        layers' objectives with them; the former rise and the latter fall. See `make_frontier`.
     """
 
     problem: Problem
@@ -315,11 +320,40 @@ class Frontier:
 
 
 def make_frontier(problem: Problem, current: Plan, fronts: Sequence[list[FrontPoint]]) -> Frontier:
-    """The model's frontier from its layers'."""
-    best, _ = _least_sums(problem, fronts, sum(front[-1].moves for front in fronts))
-    lower = np.append(np.inf, np.minimum.accumulate(best)[:-1])
-    at = np.flatnonzero(best < lower)
-    return Frontier(problem, current, tuple(fronts), at, best[at])
+    """The model's frontier from its layers': each move goes to the layer where it gains most.
+
+    Only the corners of each layer's convex hull are used, so every point of the frontier is
+    the best for its number of moves; between them `Frontier.plan` may find others.
+    """
+    steps, start = [], 0.0
+    for layer_idx, front in enumerate(fronts):
+        layer = problem.layer(layer_idx)
+        worth = [objective_in_caller_units(layer, [p.objective])[0] for p in front]
+        moves = [point.moves for point in front]
+        corners = _hull(moves, worth)
+        start += worth[0]
+        for a, b in pairwise(corners):
+            more = moves[b] - moves[a]
+            steps.append(((worth[b] - worth[a]) / more, more))
+    steps.sort()
+    total = np.cumsum([0] + [more for _, more in steps])
+    objective = np.cumsum([start] + [slope * more for slope, more in steps])
+    return Frontier(problem, current, tuple(fronts), total, objective)
+
+
+def _hull(moves: list[int], worth: list[float]) -> list[int]:
+    """Corners of the lower convex hull of points whose moves rise and whose worth falls."""
+    corners: list[int] = []
+    for c in range(len(moves)):
+        while len(corners) > 1:
+            a, b = corners[-2:]
+            if (worth[b] - worth[a]) * (moves[c] - moves[a]) < (worth[c] - worth[a]) * (
+                moves[b] - moves[a]
+            ):
+                break
+            corners.pop()
+        corners.append(c)
+    return corners
 
 
 def _is_number(value: object) -> bool:

@@ -230,7 +230,9 @@ class _Call:
         """Spend what is left on the steps, check, and answer."""
         left, budget = self.budget.deadline.remaining, self.budget
         if self.limits.is_given and not math.isinf(left):
-            budget = replace(budget, deadline=Deadline.after(left * UNLIMITED_SHARE))
+            gap = max(budget.target_gap, self.limits.good_enough)
+            part = Deadline.after(left * UNLIMITED_SHARE)
+            budget = replace(budget, deadline=part, target_gap=gap)
         elif self.current is not None:
             earlier = budget.deadline.earlier(min(self.naming_seconds, left * MAX_NAMING_SHARE))
             budget = replace(budget, deadline=earlier)
