@@ -14,6 +14,8 @@ from eplb_opt.errors import (
     RebalanceError,
 )
 from eplb_opt.evaluation import Evaluation, evaluate, lower_bound
+from eplb_opt.frontiers import frontier
+from eplb_opt.moves import Transfer, transfers
 from eplb_opt.plan import Plan
 from eplb_opt.planner import plan
 from eplb_opt.problem import Problem
@@ -35,9 +37,12 @@ __all__ = [
     "Result",
     "Status",
     "StopReason",
+    "Transfer",
     "evaluate",
+    "frontier",
     "lower_bound",
     "plan",
     "rebalance_experts",
+    "transfers",
     "warmup",
 ]

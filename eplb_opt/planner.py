@@ -13,32 +13,44 @@ from typing import Any, Final
 
 import numpy as np
 
+from eplb_opt import scoring
 from eplb_opt.arrays import as_int
 from eplb_opt.bounds import fast_bounds, flat_bounds
 from eplb_opt.deadline import Deadline
-from eplb_opt.errors import ProblemError
+from eplb_opt.errors import MissingDependency, ProblemError
 from eplb_opt.incumbents import Incumbents
 from eplb_opt.lost import on_gpus_left, with_lost_gpus
+from eplb_opt.migration import (
+    UNLIMITED_SHARE,
+    MoveLimits,
+    find_fronts,
+    move_limits,
+    naming_seconds,
+    renamed,
+)
 from eplb_opt.moves import moved_slots
 from eplb_opt.plan import Plan, as_plan
 from eplb_opt.portfolio import Portfolio
 from eplb_opt.problem import Problem
-from eplb_opt.result import HistoryPoint, Result, Status
+from eplb_opt.result import HistoryPoint, Result, Status, objective_bounds
 from eplb_opt.search import starts
 from eplb_opt.steps import make_steps
 from eplb_opt.turns import Budget, Step
 
 
-class _Default(Enum):
+class Default(Enum):
     TIME_LIMIT = 10.0
 
 
-DEFAULT_TIME_LIMIT: Final = _Default.TIME_LIMIT
+DEFAULT_TIME_LIMIT: Final = Default.TIME_LIMIT
 
 #: Published heuristics take tens of milliseconds a model; below this a start is not worth them.
 PUBLISHED_STARTS_SECONDS = 0.5
 #: Layers whose hierarchical bound is computed between two looks at the clock.
 BOUND_CHUNK = 4
+
+#: Giving GPUs their names takes no more than this part of what is left.
+MAX_NAMING_SHARE = 0.2
 
 Progress = Callable[[HistoryPoint], None]
 
@@ -46,10 +58,12 @@ Progress = Callable[[HistoryPoint], None]
 def plan(
     problem: Problem,
     *,
-    time_limit: float | _Default | None = DEFAULT_TIME_LIMIT,
+    time_limit: float | Default | None = DEFAULT_TIME_LIMIT,
     effort: int | None = None,
     target_gap: float = 0.0,
     current: Any = None,
+    max_moves: Any = None,
+    move_tolerance: float | None = None,
     objective: str | None = None,
     model: str = "cpsat",
     seed: int = 0,
@@ -73,7 +87,15 @@ def plan(
         Layers are left alone once objective / bound - 1 is at or below it.
     current
         The plan in force, a Plan or [num_layers, num_slots] ids (-1 for an empty slot). It is a
-        start where it is valid, and `Result.moves` counts against it.
+        start where it is valid, and `Result.moves` counts against it. GPUs get the names that move
+        least, and a layer with nothing to gain keeps its row as it is.
+    max_moves
+        At most so many slots whose expert is new on its GPU: one number for the whole model, or
+        [num_layers] of them. Shared out where they lower the sum of the layers' objectives
+        most. Needs a valid `current`.
+    move_tolerance
+        The fewest moves that keep each layer within (1 + move_tolerance) of the best plan found for
+        it. Needs a valid `current` and excludes `max_moves`.
     objective
         "mean" or "max" over the scenarios; by default the problem's own.
     model
@@ -100,13 +122,14 @@ def plan(
         raise ProblemError(f"plan() takes an eplb_opt.Problem, not {type(problem).__name__}.")
     if objective is not None:
         problem = problem.with_objective(objective)
-    budget, limit = _budget(time_limit, effort, target_gap, seed, workers)
+    budget, limit = make_budget(time_limit, effort, target_gap, seed, workers)
     whole, problem = problem, problem.without_lost_gpus() or problem
     if problem is not whole and current is not None:
         current = current if isinstance(current, Plan) else Plan(current, whole.num_gpus)
         current = on_gpus_left(whole, current)
+    limits = move_limits(problem, current, max_moves, move_tolerance)
     steps = make_steps(problem, model)
-    call = _Call(problem, started, limit, budget, progress)
+    call = _Call(problem, started, limit, budget, progress, limits)
     call.add_current(current)
     call.add_published_starts()
     call.add_hierarchical_bounds()
@@ -123,10 +146,12 @@ class _Call:
     limit: float | None
     budget: Budget
     progress: Progress | None
+    limits: MoveLimits
 
     def __post_init__(self) -> None:
         self.messages: list[str] = []
         self.current: Plan | None = None
+        self.naming_seconds = 0.0
         first = starts.first_plan(self.problem)
         scoring_began = time.monotonic()
         self.incumbents = Incumbents(self.problem, first, flat_bounds(self.problem), self.started)
@@ -155,6 +180,7 @@ class _Call:
                 f"current has {held[0]} layers, {held[1]} slots and {held[2]} GPUs; the problem "
                 f"has {wanted[0]}, {wanted[1]} and {wanted[2]}."
             )
+        self.naming_seconds = naming_seconds(self.problem, self.current, self.incumbents.placed)
         try:
             valid = as_plan(self.current, self.problem)
         except ValueError as error:
@@ -202,11 +228,20 @@ class _Call:
 
     def finish(self, steps: list[Step]) -> Result:
         """Spend what is left on the steps, check, and answer."""
-        portfolio = Portfolio(self.incumbents, steps, self.budget, self.note, self.messages)
+        left, budget = self.budget.deadline.remaining, self.budget
+        if self.limits.is_given and not math.isinf(left):
+            gap = max(budget.target_gap, self.limits.good_enough)
+            part = Deadline.after(left * UNLIMITED_SHARE)
+            budget = replace(budget, deadline=part, target_gap=gap)
+        elif self.current is not None:
+            earlier = budget.deadline.earlier(min(self.naming_seconds, left * MAX_NAMING_SHARE))
+            budget = replace(budget, deadline=earlier)
+        portfolio = Portfolio(self.incumbents, steps, budget, self.note, self.messages)
         stop_reason = portfolio.run()
-        pairs = self.incumbents.pairs()
         worked_on = portfolio.worked_on()
-        placed = self.incumbents.placed.copy()
+        placed = self._near_current(self.incumbents.placed.copy())
+        objective = scoring.objectives(self.problem, placed)
+        pairs = objective_bounds(objective, self.incumbents.bounds)
         answer = Plan(placed, self.problem.num_gpus, self.problem.num_experts)
         answer.check(self.problem)
         return Result(
@@ -223,6 +258,20 @@ class _Call:
             certificates=tuple(self.incumbents.certificates),
         )
 
+    def _near_current(self, best: np.ndarray) -> np.ndarray:
+        """The plan to answer with: near the one in force as the limits ask, or under its names."""
+        if self.current is None:
+            return best
+        if not self.limits.is_given:
+            return renamed(self.problem, self.current, best, self.budget.deadline)
+        try:
+            fronts = find_fronts(self.problem, self.current, best, self.budget)
+        except MissingDependency as error:
+            self.messages.append(str(error))
+            none = replace(self.budget, effort=0)
+            fronts = find_fronts(self.problem, self.current, best, none)
+        return np.array([point.placed for point in self.limits.choose(self.problem, fronts)])
+
 
 def _status(is_closed: bool, was_worked_on: bool) -> Status:
     if is_closed:
@@ -230,17 +279,17 @@ def _status(is_closed: bool, was_worked_on: bool) -> Status:
     return Status.FEASIBLE if was_worked_on else Status.HEURISTIC
 
 
-def _budget(
-    time_limit: float | _Default | None,
+def make_budget(
+    time_limit: float | Default | None,
     effort: int | None,
     target_gap: float,
     seed: int,
     workers: int | None,
 ) -> tuple[Budget, float | None]:
     """The call's budget and its time limit, None where time does not count."""
-    if effort is not None and not isinstance(time_limit, _Default) and time_limit is not None:
+    if effort is not None and not isinstance(time_limit, Default) and time_limit is not None:
         raise ProblemError(f"time_limit={time_limit} and effort={effort} exclude each other.")
-    limit = time_limit.value if isinstance(time_limit, _Default) else time_limit
+    limit = time_limit.value if isinstance(time_limit, Default) else time_limit
     limit = None if effort is not None else _seconds(limit)
     if effort is not None:
         effort = as_int(effort, "effort", least=0)

@@ -180,7 +180,10 @@ class Portfolio:
         if self.budget.effort is not None:
             return self.budget.deadline
         left = self.budget.deadline.remaining
-        even = 0.0 if math.isinf(left) else left * self.budget.workers / len(self._open_layers())
+        waiting = self._open_layers()
+        if step.in_rounds:
+            waiting = [i for i in waiting if self._turns[i, step.name] <= attempt]
+        even = 0.0 if math.isinf(left) else left * self.budget.workers / max(len(waiting), 1)
         least = min(step.min_seconds * step.growth**attempt, step.max_seconds)
         turn = Deadline.after(min(max(step.share * even, least), step.max_seconds))
         return min(turn, self.budget.deadline, key=lambda d: d.at)

@@ -219,6 +219,10 @@ class Problem:
         """The problem of one layer alone; its loads keep the unit of this problem."""
         return self._with(np.s_[..., layer_idx : layer_idx + 1])
 
+    def repeated(self, layer_idx: int, times: int) -> Problem:
+        """A problem whose layers are all this one, to score several plans of it at once."""
+        return self._with(np.s_[..., [layer_idx] * times])
+
     def scenario(self, scenario_idx: int) -> Problem:
         """The problem of one scenario alone; its objective is the largest GPU load."""
         at = np.s_[scenario_idx] if self.has_scenarios else np.s_[...]

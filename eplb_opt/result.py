@@ -169,6 +169,10 @@ class Result:
         """
         return balancedness(self.problem, [b.objective for b in self.bounds])
 
+    def move_bytes(self, expert_bytes: int) -> np.ndarray | None:
+        """Bytes that the moves send, int64 [num_layers]; None without a current plan."""
+        return None if self.moves is None else self.moves * expert_bytes
+
     @cached_property
     def scenario_balancedness(self) -> np.ndarray:
         """Of every scenario, float64 [num_scenarios, num_layers]; one scenario without any."""

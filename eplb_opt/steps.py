@@ -16,6 +16,7 @@ from eplb_opt.models import get_model, get_specialist
 from eplb_opt.models.formulation import list_choices
 from eplb_opt.partitions import can_enumerate
 from eplb_opt.solvers import load_solvers, solvers_are_loaded
+from eplb_opt.steps_scenarios import scenario_steps
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
@@ -68,8 +69,10 @@ def make_steps(problem: Problem, model: str) -> list[Step]:
         When no model has that name.
     """
     last = model_step(model, get_model(model))
-    if not problem.is_plain:
+    if problem.has_gpu_rules:
         return []
+    if problem.has_scenarios:
+        return scenario_steps()
     if problem.is_hierarchical:
         middle = [nodes_step(), search_step()]
         if problem.slots_per_gpu > 2:

@@ -90,6 +90,9 @@ class Step:
         Turns in a row before the next step of the table gets one.
     max_attempts
         Turns a layer may get.
+    in_rounds
+        The even share is taken among the layers that have not had this turn yet, so that the
+        last of them gets as much as the first.
     """
 
     name: str
@@ -100,6 +103,7 @@ class Step:
     growth: float = 2.0
     turns: int = 1
     max_attempts: int = 4
+    in_rounds: bool = False
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,16 @@ def plan_command(
         Path | None,
         typer.Option("--current", help="The plan in force: a start; moves are counted."),
     ] = None,
+    max_moves: Annotated[
+        int | None,
+        typer.Option("--max-moves", help="Slots, over all layers, whose expert may be new there."),
+    ] = None,
+    move_tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--move-tolerance", help="Fewest moves within this of the best (0.01 is 1 %)."
+        ),
+    ] = None,
     output_file: Annotated[
         Path | None, typer.Option("--output", help="Where to write the plan.")
     ] = None,
@@ -75,6 +85,8 @@ def plan_command(
             effort=effort,
             target_gap=target_gap,
             current=None if current is None else read_plan(current, layer_ids=recorded.layer_ids),
+            max_moves=max_moves,
+            move_tolerance=move_tolerance,
             model=str(model),
             workers=workers,
             progress=progress,

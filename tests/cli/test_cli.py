@@ -244,3 +244,15 @@ def test_many_layers_from_an_array_file(capsys, tmp_path):
     )
     assert code == 0
     assert len(json.loads(out)["objective"]) == 3
+
+
+def test_plan_moves_no_more_than_asked(capsys, loads, greedy):
+    near = ["plan", loads, *MACHINE, "--effort", "5", "--current", greedy, "--json"]
+    code, out, _ = run(capsys, *near, "--max-moves", "2")
+    assert code == 0
+    assert json.loads(out)["moves"][0] <= 2
+    code, out, _ = run(capsys, *near, "--move-tolerance", "10")
+    assert json.loads(out)["moves"] == [0]
+    code, _, err = run(capsys, *near, "--max-moves", "2", "--move-tolerance", "0.1")
+    assert code == 2
+    assert "exclude each other" in err
