@@ -121,6 +121,23 @@ def forbidden_experts_stand_elsewhere(problem: Problem, placed: np.ndarray) -> s
     return f"layer {layer_idx}, GPU {gpu_idx}: expert {expert_idx} is forbidden there."
 
 
+def replicas_are_spread(problem: Problem, placed: np.ndarray) -> str | None:
+    if problem.spread is None:
+        return None
+    stands = _stands(problem, placed)
+    if problem.spread == "node":
+        stands = stands.reshape(*stands.shape[:2], problem.num_nodes, -1).any(axis=3)
+    alone = stands.sum(axis=2) < 2
+    if not alone.any():
+        return None
+    layer_idx, expert_idx = np.argwhere(alone)[0]
+    where = int(stands[layer_idx, expert_idx].argmax())
+    return (
+        f"layer {layer_idx}: expert {expert_idx} stands on {problem.spread} {where} alone, and "
+        f'spread="{problem.spread}" asks for two.'
+    )
+
+
 def _stands(problem: Problem, placed: np.ndarray) -> np.ndarray:
     """Which expert is on which GPU, bool [num_layers, num_experts, num_gpus]."""
     # Empty slots (-1) fall into the last row, where no expert looks.
@@ -144,6 +161,7 @@ LAWS: tuple[Law, ...] = (
     replicas_stand_apart,
     pinned_experts_stand_there,
     forbidden_experts_stand_elsewhere,
+    replicas_are_spread,
 )
 
 

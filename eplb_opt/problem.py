@@ -15,6 +15,7 @@ from eplb_opt.problem_checks import (
     COLOCATIONS,
     OBJECTIVES,
     check_gpu_rules,
+    check_spread,
     check_topology,
     scenario_weights,
 )
@@ -69,6 +70,10 @@ class Problem:
         Experts that must, or must not, stand on a GPU: (expert, GPU) for every layer, or
         (layer, expert, GPU); or bool masks [num_experts, num_gpus] or with a leading num_layers.
 
+    spread
+        "gpu" or "node": every expert has replicas on at least two of them, so that the loss of any
+        one leaves it a replica. None for no such rule.
+
     Attributes
     ----------
     load
@@ -103,6 +108,7 @@ class Problem:
     gpu_speed: np.ndarray | None = None
     pinned: np.ndarray | None = None
     forbidden: np.ndarray | None = None
+    spread: str | None = None
     unit_exponent: np.ndarray = field(init=False)
     rounded: np.ndarray = field(init=False)
 
@@ -128,6 +134,7 @@ class Problem:
             mask = gpus.expert_gpu_pairs(getattr(self, name), name, shape)
             object.__setattr__(self, name, mask)
         check_gpu_rules(self)
+        check_spread(self)
 
     @property
     def num_layers(self) -> int:
@@ -155,13 +162,13 @@ class Problem:
 
     @property
     def has_gpu_rules(self) -> bool:
-        """Whether GPUs differ in slots or speed, or experts are tied to them."""
-        rules = (self.gpu_slots, self.gpu_speed, self.pinned, self.forbidden)
+        """Whether GPUs differ in slots or speed, or experts are tied to them or spread."""
+        rules = (self.gpu_slots, self.gpu_speed, self.pinned, self.forbidden, self.spread)
         return any(rule is not None for rule in rules)
 
     @property
     def is_plain(self) -> bool:
-        """One load, and GPUs that are all alike: what most engines are made for."""
+        """One load, and GPUs that are all alike, without further rules: what most engines are made for."""
         return not (self.has_scenarios or self.has_gpu_rules)
 
     @cached_property
@@ -247,6 +254,8 @@ class Problem:
         whole = np.isin(self.open_slots, (0, self.slots_per_gpu)).all()
         others = (self.gpu_speed, self.pinned, self.forbidden)
         if not (lost.any() and whole) or any(rule is not None for rule in others):
+            return None
+        if self.spread == "node":
             return None
         if self.is_hierarchical and np.ptp(in_nodes):
             return None

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: How the scenarios' figures become one: their weighted mean, or the worst of them.
 OBJECTIVES = ("mean", "max")
 COLOCATIONS = ("allow", "forbid")
+#: What every expert's replicas can be asked to stand on two of.
+SPREADS = ("gpu", "node")
 
 
 def scenario_weights(weights: Any, scenarios: tuple[int, ...], objective: str) -> Any:
@@ -94,6 +96,31 @@ def check_gpu_rules(problem: Problem) -> None:
     if problem.forbidden is not None and (problem.pinned & problem.forbidden).any():
         at = np.argwhere(problem.pinned & problem.forbidden)[0].tolist()
         raise ProblemError(f"(layer, expert, GPU) {tuple(at)} is both pinned and forbidden.")
+
+
+def check_spread(problem: Problem) -> None:
+    """Raise ProblemError where not every expert can stand on two GPUs, or on two nodes."""
+    spread = problem.spread
+    if spread is None:
+        return
+    if spread not in SPREADS:
+        raise ProblemError(f"spread={spread!r} is unknown; known: {', '.join(SPREADS)}, None.")
+    if problem.is_hierarchical:
+        raise ProblemError(
+            "Groups that stay on one node do not go with spread. Take num_groups=1, which lets "
+            "experts stand on any node."
+        )
+    slots = problem.open_slots
+    if spread == "node":
+        slots = slots.reshape(problem.num_nodes, -1).sum(axis=1)
+    # Of an expert's two replicas a GPU or node takes one.
+    room = int(np.minimum(slots, problem.num_experts).sum())
+    if room < 2 * problem.num_experts:
+        raise ProblemError(
+            f'spread="{spread}" cannot hold: {problem.num_experts} experts need '
+            f"{2 * problem.num_experts} slots with at most {problem.num_experts} of them on one "
+            f"{spread}; there are {room} such slots on {int((slots > 0).sum())} {spread}s."
+        )
 
 
 def _check_divides(name: str, value: int, divisor_name: str, divisor: int) -> None:

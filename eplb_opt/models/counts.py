@@ -9,13 +9,27 @@ import numpy as np
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from eplb_opt.models.loads import LayerLoads
     from eplb_opt.problem import Problem
 
 
-def fewest_replicas(problem: Problem, upper: Fraction) -> np.ndarray:
-    """ceil(w / upper), at least 1: fewer would each exceed `upper`; int64 [num_experts]."""
-    loads = problem.load[0].tolist()
-    return np.array([max(-(-w * upper.denominator // upper.numerator), 1) for w in loads])
+def fewest_replicas(problem: Problem, loads: LayerLoads) -> np.ndarray:
+    """What no plan worth having goes below; int64 [num_experts].
+
+    With fewer than ceil(w / most) each replica would exceed what its GPU may carry under one of the
+    loads: the fastest GPU on which the expert may stand, and of those on which it must stand
+    the slowest. It needs a replica on each of the latter, and two where its copies are spread.
+    """
+    speed = _speeds(problem)
+    fewest = np.full(problem.num_experts, 1 if problem.spread is None else 2, dtype=np.int64)
+    if problem.pinned is not None:
+        fewest = np.maximum(fewest, problem.pinned[0].sum(axis=1))
+    for one in loads.each:
+        most = [one.most * one.unit * s for s in speed]
+        pairs = zip(one.load, most, strict=True)
+        needed = [-(-w * m.denominator // m.numerator) if w else 0 for w, m in pairs]
+        fewest = np.maximum(fewest, needed)
+    return fewest
 
 
 def most_replicas(problem: Problem, fewest: np.ndarray) -> np.ndarray:
@@ -24,14 +38,34 @@ def most_replicas(problem: Problem, fewest: np.ndarray) -> np.ndarray:
     On a node an expert shares the slots with the rest of its group and at least the cheapest
     other groups that fill the node. Apart on the GPUs it has at most one a GPU.
     """
-    most: np.ndarray = problem.num_slots - fewest.sum() + fewest
+    most: np.ndarray = problem.open_slots.sum() - fewest.sum() + fewest
     if problem.is_hierarchical:
         most = np.minimum(most, _most_on_a_node(problem, fewest))
     if problem.colocation == "forbid":
-        most = np.minimum(
-            most, problem.gpus_per_node if problem.is_hierarchical else problem.num_gpus
-        )
+        num_open = int((problem.open_slots > 0).sum())
+        most = np.minimum(most, problem.gpus_per_node if problem.is_hierarchical else num_open)
+    if problem.forbidden is not None:
+        one_a_gpu = problem.colocation == "forbid"
+        room = np.minimum(problem.open_slots, 1) if one_a_gpu else problem.open_slots
+        most = np.minimum(most, ~problem.forbidden[0] @ room)
     return most
+
+
+def _speeds(problem: Problem) -> list[Fraction]:
+    """The speed that decides how large a replica of each expert may be."""
+    if problem.gpu_speed is None:
+        return list(problem.speed[:1]) * problem.num_experts
+    usable = np.broadcast_to(problem.open_slots > 0, (problem.num_experts, problem.num_gpus))
+    if problem.forbidden is not None:
+        usable = usable & ~problem.forbidden[0]
+    deciding = []
+    for expert_idx, allowed in enumerate(usable):
+        tied = () if problem.pinned is None else np.flatnonzero(problem.pinned[0, expert_idx])
+        if len(tied):
+            deciding.append(min(problem.speed[g] for g in tied))
+        else:
+            deciding.append(max(problem.speed[g] for g in np.flatnonzero(allowed)))
+    return deciding
 
 
 def _most_on_a_node(problem: Problem, fewest: np.ndarray) -> np.ndarray:
@@ -46,15 +80,36 @@ def _most_on_a_node(problem: Problem, fewest: np.ndarray) -> np.ndarray:
 
 
 def most_on_a_gpu(
-    problem: Problem, upper: Fraction, expert: np.ndarray, count: np.ndarray
+    problem: Problem, loads: LayerLoads, expert: np.ndarray, count: np.ndarray
 ) -> np.ndarray:
-    """Replicas of one size that one GPU takes, int64 [num_choices].
+    """Replicas of one size that a GPU takes, int64 [num_choices, num_gpus], or 1 where all do.
 
-    At most the slots, the replicas there are, and what adds up to `upper`.
+    At most its slots, the replicas there are, and what adds up to the most of every load.
     """
-    if problem.colocation == "forbid":
-        return np.ones(len(count), dtype=np.int64)
-    most = np.minimum(count, problem.slots_per_gpu)
-    pairs = zip(problem.load[0][expert].tolist(), count.tolist(), most.tolist(), strict=True)
-    top, bottom = upper.numerator, upper.denominator
-    return np.array([min(m, top * c // (bottom * w)) if w else m for w, c, m in pairs])
+    kinds = list(zip(problem.open_slots.tolist(), problem.speed, strict=True))
+    of_kind = {
+        kind: _most_on_one(problem.colocation, *kind, loads, expert, count)
+        for kind in dict.fromkeys(kinds)
+    }
+    if len(of_kind) == 1:
+        return of_kind[kinds[0]][:, None]
+    return np.stack([of_kind[kind] for kind in kinds], axis=1)
+
+
+def _most_on_one(
+    colocation: str,
+    slots: int,
+    speed: Fraction,
+    loads: LayerLoads,
+    expert: np.ndarray,
+    count: np.ndarray,
+) -> np.ndarray:
+    if colocation == "forbid":
+        return np.full(len(count), min(slots, 1), dtype=np.int64)
+    most = np.minimum(count, slots)
+    for one in loads.each:
+        limit = one.most * one.unit * speed
+        top, bottom = limit.numerator, limit.denominator
+        triples = zip(np.array(one.load)[expert].tolist(), count.tolist(), most.tolist(), strict=True)
+        most = np.array([min(m, top * c // (bottom * w)) if w else m for w, c, m in triples])
+    return most

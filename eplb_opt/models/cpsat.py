@@ -12,15 +12,15 @@ import numpy as np
 
 from eplb_opt.errors import MissingDependency
 from eplb_opt.models.answer import ModelAnswer
-from eplb_opt.models.door import worth_of_start
-from eplb_opt.models.formulation import LARGEST_LOAD, Formulation, formulate, list_choices
+from eplb_opt.models.door import worth_of_any_start
+from eplb_opt.models.formulation import Formulation, formulate, list_choices
 from eplb_opt.models.rules import RULES
 from eplb_opt.models.scaling import ScaleLimits
 from eplb_opt.models.values import to_plan, to_values
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
-    from eplb_opt.models.formulation import Choices
+    from eplb_opt.models.formulation import Change, Choices
     from eplb_opt.models.rows import Rows
     from eplb_opt.problem import Problem
 
@@ -94,18 +94,46 @@ class CpSatModel:
         *,
         effort: int | None = None,
         seed: int = 0,
+        change: Change | None = None,
     ) -> ModelAnswer:
-        """Solve one layer; see `LayerModel`. With `effort` the deadline is not looked at."""
-        cp_model = _import_cp_model()
-        upper = worth_of_start(problem, start)
+        """Solve one layer; see `LayerModel`. With `effort` the deadline is not looked at.
+
+        With `change` it looks among the plans that move little; the start must be one.
+        """
+        upper = worth_of_any_start(problem, start)
         if upper <= lower_bound:
             return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
         choices = list_choices(problem, upper)
+        if not choices.loads.each:
+            return ModelAnswer(start.copy(), upper, message="there is no load", finished=True)
+        return self.solve(
+            choices, start, lower_bound, deadline, effort=effort, seed=seed, change=change
+        )
+
+    def solve(
+        self,
+        choices: Choices,
+        start: np.ndarray | None,
+        lower_bound: Fraction,
+        deadline: Deadline,
+        *,
+        effort: int | None = None,
+        seed: int = 0,
+        change: Change | None = None,
+    ) -> ModelAnswer:
+        """Solve the model of given choices, from a plan that is among them or from none.
+
+        Where `change` has a limit the moves are minimised, and the answer's bound is one of them.
+        Without any plan it is finished: none is among the choices and within the limits.
+        """
+        cp_model = _import_cp_model()
+        if len(np.unique(choices.expert)) < choices.problem.num_experts:
+            return ModelAnswer(None, Fraction(0), message="the slots are too few", finished=True)
         refusal = self._refusal(choices, None if effort is not None else deadline)
         if refusal:
             return ModelAnswer(None, Fraction(0), message=refusal, refused=True)
-        f = formulate(choices, lower_bound, self.params.limits)
-        model = build(cp_model, f, to_values(f, start))
+        f = formulate(choices, lower_bound, self.params.limits, change)
+        model = build(cp_model, f, None if start is None else to_values(f, start))
         solver = cp_model.CpSolver()
         self._set_search(solver.parameters, choices.num_columns)
         self._set_limits(solver.parameters, choices.num_columns, deadline, effort, seed)
@@ -157,8 +185,9 @@ def build(cp_model: Any, f: Formulation, hint: np.ndarray | None) -> Any:
     _add_columns(proto, f)
     for rule in RULES:
         _add_rows(proto, rule(f))
-    proto.objective.vars.append(LARGEST_LOAD)
-    proto.objective.coeffs.append(1)
+    columns, coefficients = f.objective
+    proto.objective.vars.extend(columns)
+    proto.objective.coeffs.extend(coefficients)
     if hint is not None:
         proto.solution_hint.vars.extend(range(len(hint)))
         proto.solution_hint.values.extend(hint.tolist())
@@ -194,19 +223,23 @@ def _solve(cp_model: Any, solver: Any, model: Any, f: Formulation) -> ModelAnswe
     status = solver.solve(model, first)
     message = f"CP-SAT: {solver.status_name(status)}"
     if status in (cp_model.INFEASIBLE, cp_model.MODEL_INVALID):
-        # The start is a solution, unless it breaks a rule or the given bound is above it.
+        # A start is a solution, unless it breaks a rule or the given bound is above it.
         return ModelAnswer(
-            None, Fraction(0), message=f"{message}; the start does not fit", finished=True
+            None, Fraction(0), message=f"{message}; no plan fits, nor the start", finished=True
         )
     units = max(ceil(solver.best_objective_bound - BOUND_NOISE), f.lower_bound)
     found = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
     return ModelAnswer(
         physical_to_logical=to_plan(f, _values(solver)) if found else None,
-        lower_bound=f.scale.to_bound(units),
-        first_objective=None if first.units is None else f.scale.to_load(first.units),
+        lower_bound=Fraction(units) if f.minimises_moves else f.to_bound(units),
+        first_objective=None if first.units is None else _first(f, first.units),
         message=message,
         finished=status == cp_model.OPTIMAL,
     )
+
+
+def _first(f: Formulation, units: int) -> Fraction:
+    return Fraction(units) if f.minimises_moves else f.to_load(units)
 
 
 def _values(solver: Any) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from eplb_opt import checker, scoring
 from eplb_opt.errors import ProblemError
+from eplb_opt.models.loads import worth
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -24,14 +25,26 @@ def worth_of_start(problem: Problem, start: np.ndarray) -> Fraction:
     Raises
     ------
     ProblemError
-        For a problem of several layers.
+        For a problem of several layers, or one that is not plain.
     PlanError
         For a start that breaks a rule.
     """
+    if not problem.is_plain:
+        raise ProblemError("This engine takes one load and GPUs that are alike; take cpsat or milp.")
+    placed = _checked(problem, start)
+    return scoring.largest_gpu_loads(problem.load, placed, problem.num_gpus)[0]
+
+
+def worth_of_any_start(problem: Problem, start: np.ndarray) -> Fraction:
+    """The same for models that know scenarios and all rules; see `loads.worth`."""
+    return worth(problem, _checked(problem, start)[0])
+
+
+def _checked(problem: Problem, start: np.ndarray) -> np.ndarray:
     if problem.num_layers != 1:
         raise ProblemError(
             f"A model takes one layer, not {problem.num_layers}; use problem.layer()."
         )
     placed = start[None, :]
     checker.check(problem, placed)
-    return scoring.largest_gpu_loads(problem.load, placed, problem.num_gpus)[0]
+    return placed

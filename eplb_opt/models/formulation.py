@@ -3,15 +3,17 @@
 With z_ec = 1 when expert e has c replicas and y_ecg how many of them stand on GPU g:
 
     minimise T
-    sum_c z_ec = 1                          for every e
-    sum_g y_ecg = c z_ec                    for every e, c
-    sum_ec y_ecg = slots_per_gpu            for every g
-    sum_ec floor(Q w_e / c) y_ecg <= T      for every g
+    sum_c z_ec = 1                                  for every e
+    sum_g y_ecg = c z_ec                            for every e, c
+    sum_ec y_ecg = open slots of g                  for every g
+    sum_ec floor(Q w_e / (c speed_g)) y_ecg <= T    for every g
 
-`rules` holds these and the rules of groups, of colocation and of order. The counts range over
+With scenarios every load has rows like the last, in units of its mean: the worst of them shares one
+T, a weighted mean has a T for each. `rules` holds these and the rules of groups, of
+colocation, of spread, of pinned and forbidden experts, of moves and of order. The counts range over
 all that a plan no worse than the start can have, so the start and an optimal plan
 are among the solutions, and what is proven of all solutions is proven of the optimum. A solver
-numbers the columns: T, the z, the y, and in hierarchical problems x_hn, group h on node n.
+numbers the columns: the T, the z, the y, and in hierarchical problems x_hn, group h on node n.
 """
 
 from __future__ import annotations
@@ -19,18 +21,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from math import floor, lcm
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eplb_opt.models import counts
+from eplb_opt.models.loads import LayerLoads, loads_within
 from eplb_opt.models.scaling import Scale, ScaleLimits, choose_scale
 
 if TYPE_CHECKING:
     from eplb_opt.problem import Problem
 
-#: The column of T, the largest GPU load in units of the scale.
+#: The column of T, the largest GPU load in units of the scale; with a weighted mean the first one.
 LARGEST_LOAD = 0
+#: Shares of scenarios that are multiples of one over at most this count exactly, others a bit less.
+MAX_SHARE = 2**18
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,22 +48,49 @@ class Choices:
     problem
         Of one layer.
     upper
-        The largest GPU load of the start, positive.
+        What the start is worth, positive; see `loads.worth`.
+    loads
+        What the model looks at.
     expert, count
         int64 [num_choices], by expert and then by count, without a hole.
     """
 
     problem: Problem
     upper: Fraction
+    loads: LayerLoads
     expert: np.ndarray
     count: np.ndarray
+
+    @property
+    def num_peaks(self) -> int:
+        """Columns of T."""
+        return len(self.loads.each) if self.loads.is_mean else 1
 
     @property
     def num_columns(self) -> int:
         """T, z, y and x; known before anything is built."""
         problem = self.problem
         hosted = problem.num_groups * problem.num_nodes if problem.is_hierarchical else 0
-        return 1 + len(self.expert) * (1 + problem.num_gpus) + hosted
+        return self.num_peaks + len(self.expert) * (1 + problem.num_gpus) + hosted
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What a plan may move, or is to move as little of as can be.
+
+    Parameters
+    ----------
+    held
+        bool [num_experts, num_gpus], what stands on the GPUs now.
+    max_moves
+        Slots whose expert may be new on its GPU; None for any number.
+    limit
+        Largest worth of a plan; with it the moves are what is minimised.
+    """
+
+    held: np.ndarray
+    max_moves: int | None = None
+    limit: Fraction | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,20 +102,26 @@ class Formulation:
     choices
         The counts an expert may have.
     scale
-        Units of the model per unit of load.
+        Units of the model per unit of load, or of a scenario's worth.
     size
-        int64 [num_choices], of one replica.
+        int64 [num_loads, num_choices, num_gpus], of one replica; 1 GPU where all are as fast.
     most
-        int64 [num_choices], replicas that one GPU takes.
-    lower_bound
-        Proven of T, in units of the scale.
+        int64 [num_choices, num_gpus], replicas that a GPU takes; 1 GPU where all are alike.
+    least
+        Proven of every T, in units of the scale, [num_peaks].
+    weight
+        What a unit of every T counts in the objective, [num_peaks].
+    change
+        Where plans are compared with the one in force.
     """
 
     choices: Choices
     scale: Scale
     size: np.ndarray
     most: np.ndarray
-    lower_bound: int
+    least: tuple[int, ...]
+    weight: tuple[int, ...] = (1,)
+    change: Change | None = None
 
     @property
     def problem(self) -> Problem:
@@ -97,15 +136,47 @@ class Formulation:
         return self.choices.count
 
     @cached_property
+    def peaks(self) -> np.ndarray:
+        """The column of T of every load, int64 [num_loads]."""
+        num_loads = len(self.choices.loads.each)
+        of_load = np.arange(num_loads) if self.choices.loads.is_mean else np.zeros(num_loads)
+        return LARGEST_LOAD + of_load.astype(np.int64)
+
+    @cached_property
     def chosen(self) -> np.ndarray:
         """Columns of z, int64 [num_choices]."""
-        return 1 + np.arange(len(self.count))
+        return self.choices.num_peaks + np.arange(len(self.count))
 
     @cached_property
     def placed(self) -> np.ndarray:
         """Columns of y, int64 [num_choices, num_gpus]."""
         shape = (len(self.count), self.problem.num_gpus)
-        return 1 + len(self.count) + np.arange(shape[0] * shape[1]).reshape(shape)
+        return self.chosen[-1] + 1 + np.arange(shape[0] * shape[1]).reshape(shape)
+
+    @cached_property
+    def moving(self) -> np.ndarray:
+        """Columns of y whose replicas are new on their GPU, int64 [any number]."""
+        if self.change is None:
+            return np.zeros(0, dtype=np.int64)
+        return np.asarray(self.placed[~self.change.held[self.expert]])
+
+    @property
+    def minimises_moves(self) -> bool:
+        return self.change is not None and self.change.limit is not None
+
+    @property
+    def objective(self) -> tuple[list[int], list[int]]:
+        """Columns and coefficients of what is minimised: the T, or the moves."""
+        if self.minimises_moves:
+            return self.moving.tolist(), [1] * len(self.moving)
+        return list(range(self.choices.num_peaks)), list(self.weight)
+
+    @property
+    def lower_bound(self) -> int:
+        """Proven of the objective, in units of the model."""
+        if self.minimises_moves:
+            return 0
+        return sum(w * t for w, t in zip(self.weight, self.least, strict=True))
 
     @cached_property
     def hosted(self) -> np.ndarray:
@@ -113,9 +184,8 @@ class Formulation:
         shape = (self.problem.num_groups, self.problem.num_nodes)
         if not self.problem.is_hierarchical:
             shape = (0, 0)
-        return (
-            1 + len(self.count) + self.placed.size + np.arange(shape[0] * shape[1]).reshape(shape)
-        )
+        first = self.choices.num_peaks + len(self.count) + self.placed.size
+        return first + np.arange(shape[0] * shape[1]).reshape(shape)
 
     @cached_property
     def column_upper(self) -> np.ndarray:
@@ -124,32 +194,68 @@ class Formulation:
         T may exceed the start's: cut off there, a solver tends to lose the start.
         """
         upper = np.ones(self.choices.num_columns, dtype=np.int64)
-        upper[self.placed] = self.most[:, None]
-        upper[LARGEST_LOAD] = 2 * max(int(self.choices.upper * self.scale.value), 1)
+        upper[self.placed] = self.most
+        most = [one.most for one in self.choices.loads.each]
+        units = [2 * max(int(m * self.scale.value), 1) for m in most]
+        upper[: self.choices.num_peaks] = units if self.choices.loads.is_mean else max(units, default=1)
         return upper
 
     @cached_property
     def column_lower(self) -> np.ndarray:
         """Smallest value of every column, int64 [num_columns]."""
         lower = np.zeros(self.choices.num_columns, dtype=np.int64)
-        lower[LARGEST_LOAD] = self.lower_bound
+        lower[: self.choices.num_peaks] = self.least
         return lower
+
+    def to_units(self, worth: Fraction) -> int:
+        """The most units of the objective that a plan of at most this worth can have."""
+        loads = self.choices.loads
+        if not loads.is_mean:
+            return floor(worth * self.scale.value)
+        parts = zip(self.weight, loads.each, strict=True)
+        rest = sum(((one.share - self.share(w)) * one.least for w, one in parts), Fraction(0))
+        return floor((worth - loads.constant - rest) * self.scale.value / self.share(1))
+
+    def to_bound(self, units: int) -> Fraction:
+        """A lower bound of the layer's worth from one of the model's objective.
+
+        What the weights of scenarios lost to rounding counts with each one's own least worth.
+        """
+        loads = self.choices.loads
+        if not loads.is_mean:
+            return self.scale.to_bound(units)
+        parts = zip(self.weight, loads.each, strict=True)
+        rest = sum(((one.share - self.share(w)) * one.least for w, one in parts), Fraction(0))
+        return loads.constant + rest + self.share(1) * units / self.scale.value
+
+    def to_load(self, units: int) -> Fraction:
+        """The worth that so many units of the objective stand for, up to the scale's rounding."""
+        if not self.choices.loads.is_mean:
+            return self.scale.to_load(units)
+        return self.to_bound(units)
+
+    def share(self, weight: int) -> Fraction:
+        """The share of a scenario of that weight."""
+        return weight * _share_unit(self.choices.loads)
 
 
 def list_choices(problem: Problem, upper: Fraction) -> Choices:
-    """All counts that a plan with no GPU above `upper` can have.
+    """All counts that a plan of at most the worth `upper` can have.
 
     An expert e needs c_e >= w_e / upper replicas, and the others' needs leave it at most
     what `counts.most_replicas` says; a narrower range would make the model's bound false.
     """
-    fewest = counts.fewest_replicas(problem, upper)
-    width = counts.most_replicas(problem, fewest) - fewest + 1
+    loads = loads_within(problem, upper)
+    fewest = counts.fewest_replicas(problem, loads)
+    width = np.maximum(counts.most_replicas(problem, fewest) - fewest + 1, 0)
     expert = np.repeat(np.arange(problem.num_experts), width)
     offset = np.arange(len(expert)) - np.repeat(np.cumsum(width) - width, width)
-    return Choices(problem, upper, expert, fewest[expert] + offset)
+    return Choices(problem, upper, loads, expert, fewest[expert] + offset)
 
 
-def formulate(choices: Choices, lower_bound: Fraction, limits: ScaleLimits) -> Formulation:
+def formulate(
+    choices: Choices, lower_bound: Fraction, limits: ScaleLimits, change: Change | None = None
+) -> Formulation:
     """Sizes, scale and limits of the columns.
 
     Parameters
@@ -157,17 +263,72 @@ def formulate(choices: Choices, lower_bound: Fraction, limits: ScaleLimits) -> F
     choices
         The counts an expert may have.
     lower_bound
-        A proven one of the layer, in units of load.
+        A proven one of the layer. A weighted mean makes no use of it.
     limits
         Of the solver's arithmetic.
+    change
+        Where plans are compared with the one in force.
     """
-    problem = choices.problem
-    pairs = list(zip(problem.load[0][choices.expert].tolist(), choices.count.tolist(), strict=True))
-    scale = choose_scale([Fraction(w, c) for w, c in pairs], choices.upper, limits)
+    problem, loads = choices.problem, choices.loads
+    replicas = _replica_worths(choices)
+    upper = max((one.most for one in loads.each), default=Fraction(1))
+    scale = choose_scale([size for sizes in replicas.values() for size in sizes], upper, limits)
+    least = [max(one.least, _of_one(problem, lower_bound)) for one in loads.each]
+    if loads.is_mean:
+        least = [one.least for one in loads.each]
+    units = [scale.to_units(worth, problem.slots_per_gpu) for worth in least]
     return Formulation(
         choices=choices,
         scale=scale,
-        size=np.array([scale.size(w, c) for w, c in pairs]),
-        most=counts.most_on_a_gpu(problem, choices.upper, choices.expert, choices.count),
-        lower_bound=scale.to_units(lower_bound, problem.slots_per_gpu),
+        size=_sizes(choices, replicas, scale, 2 * int(upper * scale.value) + 3),
+        most=counts.most_on_a_gpu(problem, loads, choices.expert, choices.count),
+        least=tuple(units) if loads.is_mean else (max(units, default=0),),
+        weight=_weights(loads),
+        change=change,
     )
+
+
+def _of_one(problem: Problem, lower_bound: Fraction) -> Fraction:
+    """The layer's bound as one of the model's worth, which is less where scenarios are rounded."""
+    return Fraction(0) if problem.has_scenarios and problem.rounded.any() else lower_bound
+
+
+def _replica_worths(choices: Choices) -> dict[Fraction, list[Fraction]]:
+    """By GPU speed what a replica of every choice is worth under every load, one after another."""
+    experts, counted = choices.expert.tolist(), choices.count.tolist()
+    speeds = dict.fromkeys(choices.problem.speed)
+    return {
+        speed: [
+            one.load[e] / (c * one.unit * speed)
+            for one in choices.loads.each
+            for e, c in zip(experts, counted, strict=True)
+        ]
+        for speed in speeds
+    }
+
+
+def _sizes(
+    choices: Choices, replicas: dict[Fraction, list[Fraction]], scale: Scale, cut: int
+) -> np.ndarray:
+    """Sizes as `Formulation` has them; those that no GPU can carry are cut, which only relaxes."""
+    shape = (len(choices.loads.each), len(choices.expert))
+    of_speed = {
+        speed: np.array([min(scale.size(worth), cut) for worth in worths]).reshape(shape)
+        for speed, worths in replicas.items()
+    }
+    if len(of_speed) == 1:
+        return next(iter(of_speed.values()))[:, :, None]
+    return np.stack([of_speed[speed] for speed in choices.problem.speed], axis=2)
+
+
+def _weights(loads: LayerLoads) -> tuple[int, ...]:
+    """Whole multiples of `_share_unit`, rounded down."""
+    if not loads.is_mean:
+        return (1,)
+    unit = _share_unit(loads)
+    return tuple(floor(one.share / unit) for one in loads.each)
+
+
+def _share_unit(loads: LayerLoads) -> Fraction:
+    exact = lcm(*(one.share.denominator for one in loads.each))
+    return Fraction(1, min(exact, MAX_SHARE))

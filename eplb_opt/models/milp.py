@@ -13,13 +13,13 @@ import numpy as np
 from eplb_opt.errors import MissingDependency, ProblemError
 from eplb_opt.models.answer import ModelAnswer
 from eplb_opt.models.apart import run_apart
-from eplb_opt.models.door import worth_of_start
-from eplb_opt.models.formulation import LARGEST_LOAD, Formulation, formulate, list_choices
+from eplb_opt.models.door import worth_of_any_start
+from eplb_opt.models.formulation import Formulation, formulate, list_choices
 from eplb_opt.models.logs import LogFacts, read_log
 from eplb_opt.models.rows import UNLIMITED, Rows
 from eplb_opt.models.rules import RULES
 from eplb_opt.models.scaling import ScaleLimits
-from eplb_opt.models.values import to_plan, to_values
+from eplb_opt.models.values import to_plan, to_values, with_peaks
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
@@ -99,10 +99,12 @@ class MilpModel:
         """Solve one layer; see `LayerModel`. With `effort` the deadline is not looked at."""
         if find_spec("pulp") is None:
             raise MissingDependency("pulp", "milp")
-        upper = worth_of_start(problem, start)
+        upper = worth_of_any_start(problem, start)
         if upper <= lower_bound:
             return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
         choices = list_choices(problem, upper)
+        if not choices.loads.each:
+            return ModelAnswer(start.copy(), upper, message="there is no load", finished=True)
         left = deadline.remaining if effort is None else float("inf")
         refusal = self._refusal(choices.num_columns, left)
         if refusal:
@@ -128,7 +130,7 @@ class MilpModel:
     ) -> dict[str, Any]:
         return {
             "solver": self.params.solver,
-            "objective": LARGEST_LOAD,
+            "objective": f.objective,
             "lower": f.column_lower.tolist(),
             "upper": f.column_upper.tolist(),
             "rows": [row for rows in rules for row in _signed(rows)],
@@ -149,16 +151,16 @@ class MilpModel:
         return ModelAnswer(
             physical_to_logical=_checked_plan(f, rules, result["values"]),
             lower_bound=self._proven(f, facts),
-            first_objective=None if first is None else f.scale.to_load(round(first)),
+            first_objective=None if first is None else f.to_load(round(first)),
             message=facts.message,
         )
 
     def _proven(self, f: Formulation, facts: LogFacts) -> Fraction:
-        """The bound of the log, less the margin, rounded up: T is an integer in every plan."""
+        """The bound of the log, less each T's margin, rounded up: T is an integer in every plan."""
         if facts.bound is None or not isfinite(facts.bound):
             return Fraction(0)
-        units = ceil(facts.bound - self.params.bound_margin)
-        return f.scale.to_bound(max(units, f.lower_bound))
+        units = ceil(facts.bound - self.params.bound_margin * sum(f.weight))
+        return f.to_bound(max(units, f.lower_bound))
 
 
 def _signed(rows: Rows) -> list[tuple[list[int], list[int], list[tuple[int, int]]]]:
@@ -180,6 +182,5 @@ def _checked_plan(
     """The solver's plan, if its values, rounded, obey every rule with the T that they need."""
     if found is None:
         return None
-    values = np.round(np.array(found, dtype=np.float64)).astype(np.int64)
-    values[LARGEST_LOAD] = (f.size @ values[f.placed]).max()
+    values = with_peaks(f, np.round(np.array(found, dtype=np.float64)).astype(np.int64))
     return to_plan(f, values) if all(rows.hold(values) for rows in rules) else None

@@ -66,7 +66,8 @@ def _build(pulp: Any, task: dict[str, Any]) -> tuple[Any, list[Any]]:
         pulp.LpVariable(f"v{idx}", lower, upper, cat="Integer")
         for idx, (lower, upper) in enumerate(zip(task["lower"], task["upper"], strict=True))
     ]
-    problem += pulp.LpAffineExpression([(columns[task["objective"]], 1)])
+    costs = zip(*task["objective"], strict=True)
+    problem += pulp.LpAffineExpression([(columns[idx], cost) for idx, cost in costs])
     for indices, coefficients, senses in task["rows"]:
         terms = [(columns[i], c) for i, c in zip(indices, coefficients, strict=True)]
         for sense, right in senses:

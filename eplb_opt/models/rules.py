@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.models.formulation import LARGEST_LOAD
-from eplb_opt.models.order import gpu_key_weights, group_ranks
+from eplb_opt.models.order import gpu_key_weights, group_ranks, like_gpus, nodes_are_alike
 from eplb_opt.models.rows import UNLIMITED, Rows, no_rows, rows_of
 
 if TYPE_CHECKING:
@@ -29,25 +29,25 @@ def replicas_match_the_count(f: Formulation) -> Rows:
 
 
 def gpus_are_full(f: Formulation) -> Rows:
-    """sum_ec y_ecg = slots_per_gpu."""
-    slots = _constant(f.problem.num_gpus, f.problem.slots_per_gpu)
+    """sum_ec y_ecg = open slots of g."""
+    slots = f.problem.open_slots
     return rows_of([(_gpus(f), f.placed, 1)], slots, slots)
 
 
 def counts_fill_the_slots(f: Formulation) -> Rows:
-    """sum_ec c z_ec = num_slots; follows from other rules, but spares the solver the way there."""
-    slots = _constant(1, f.problem.num_slots)
+    """sum_ec c z_ec = open slots; follows from other rules, but spares the solver the way there."""
+    slots = _constant(1, int(f.problem.open_slots.sum()))
     return rows_of([(0, f.chosen, f.count)], slots, slots)
 
 
 def no_gpu_exceeds_t(f: Formulation) -> Rows:
-    """sum_ec size_ec y_ecg <= T."""
-    load = (_gpus(f), f.placed, f.size[:, None])
-    num_gpus = f.problem.num_gpus
+    """sum_ec size_ecg y_ecg <= T under every load, each with its T or all with one."""
+    num_loads, num_gpus = len(f.size), f.problem.num_gpus
+    row = np.arange(num_loads * num_gpus).reshape(num_loads, 1, num_gpus)
     return rows_of(
-        [load, (_gpus(f), LARGEST_LOAD, -1)],
-        _constant(num_gpus, -UNLIMITED),
-        _constant(num_gpus, 0),
+        [(row, f.placed, f.size), (row[:, 0], f.peaks[:, None], -1)],
+        _constant(row.size, -UNLIMITED),
+        _constant(row.size, 0),
     )
 
 
@@ -91,20 +91,76 @@ def replicas_follow_their_group(f: Formulation) -> Rows:
     )
 
 
-def gpus_stand_in_order(f: Formulation) -> Rows:
-    """Keys of the GPUs of a node do not increase.
+def pinned_experts_stand_there(f: Formulation) -> Rows:
+    """sum_c y_ecg >= 1 where e is pinned to g."""
+    if f.problem.pinned is None:
+        return no_rows()
+    return _of_pairs(f, f.problem.pinned[0], 1, UNLIMITED)
 
-    The GPUs of a node are alike, so the plans in this order stand for all; see `order`.
+
+def forbidden_experts_stand_elsewhere(f: Formulation) -> Rows:
+    """sum_c y_ecg = 0 where e is forbidden on g."""
+    if f.problem.forbidden is None:
+        return no_rows()
+    return _of_pairs(f, f.problem.forbidden[0], 0, 0)
+
+
+def replicas_are_spread(f: Formulation) -> Rows:
+    """sum_(c, g of a unit) y_ecg <= sum_c (c - 1) z_ec: one replica at least is elsewhere.
+
+    A unit is a GPU or a node, what a plan is to survive the loss of.
     """
+    if f.problem.spread is None:
+        return no_rows()
+    size = 1 if f.problem.spread == "gpu" else f.problem.gpus_per_node
+    num_units = f.problem.num_gpus // size
+    first = f.expert[:, None] * num_units
+    num_rows = f.problem.num_experts * num_units
+    return rows_of(
+        [
+            (first + _gpus(f) // size, f.placed, 1),
+            (first + np.arange(num_units), f.chosen[:, None], 1 - f.count[:, None]),
+        ],
+        _constant(num_rows, -UNLIMITED),
+        _constant(num_rows, 0),
+    )
+
+
+def few_slots_change(f: Formulation) -> Rows:
+    """sum of y_ecg <= max_moves where e is new on g.
+
+    A further replica of an expert that the GPU holds already moves nothing.
+    """
+    if f.change is None or f.change.max_moves is None:
+        return no_rows()
+    return rows_of([(0, f.moving, 1)], _constant(1, 0), _constant(1, f.change.max_moves))
+
+
+def worth_stays_within(f: Formulation) -> Rows:
+    """sum_r weight_r T_r <= limit, where the moves are minimised.
+
+    The limit is rounded so that every plan within it obeys this rule.
+    """
+    if f.change is None or f.change.limit is None:
+        return no_rows()
+    most = _constant(1, min(f.to_units(f.change.limit), UNLIMITED - 1))
+    peaks = np.arange(f.choices.num_peaks)
+    return rows_of([(0, peaks, np.array(f.weight))], _constant(1, -UNLIMITED), most)
+
+
+def gpus_stand_in_order(f: Formulation) -> Rows:
+    """Keys of like GPUs do not increase; so the plans in this order stand for all, see `order`."""
     weight = gpu_key_weights(f.problem)[f.expert]
     key = np.flatnonzero(weight)
-    left = np.flatnonzero(np.diff(np.arange(f.problem.num_gpus) // f.problem.gpus_per_node) == 0)
+    kinds = like_gpus(f.problem, None if f.change is None else f.change.held)
+    left = np.concatenate([like[:-1] for like in kinds])
+    right = np.concatenate([like[1:] for like in kinds])
     if not len(left):
         return no_rows()
     row = np.arange(len(left))
     terms = [
         (row, f.placed[key][:, left], weight[key, None]),
-        (row, f.placed[key][:, left + 1], -weight[key, None]),
+        (row, f.placed[key][:, right], -weight[key, None]),
     ]
     return rows_of(terms, _constant(len(left), 0), _constant(len(left), UNLIMITED))
 
@@ -115,7 +171,8 @@ def nodes_stand_in_order(f: Formulation) -> Rows:
     The nodes are alike, so they may be numbered by the first group that each takes.
     """
     num_groups, num_nodes = f.hosted.shape
-    if num_nodes < 2:
+    held = None if f.change is None else f.change.held
+    if num_nodes < 2 or not nodes_are_alike(f.problem, held):
         return no_rows()
     rank = group_ranks(f.problem)
     row = np.arange(num_groups * (num_nodes - 1)).reshape(num_groups, -1)
@@ -136,9 +193,26 @@ RULES: tuple[Rule, ...] = (
     groups_have_one_node,
     nodes_take_equally_many_groups,
     replicas_follow_their_group,
+    pinned_experts_stand_there,
+    forbidden_experts_stand_elsewhere,
+    replicas_are_spread,
+    few_slots_change,
+    worth_stays_within,
     gpus_stand_in_order,
     nodes_stand_in_order,
 )
+
+
+def _of_pairs(f: Formulation, tied: np.ndarray, least: int, most: int) -> Rows:
+    """least <= sum_c y_ecg <= most for the pairs of a mask [num_experts, num_gpus]."""
+    number = np.cumsum(tied).reshape(tied.shape) - 1
+    choice, gpu = np.nonzero(tied[f.expert])
+    num_rows = int(tied.sum())
+    return rows_of(
+        [(number[f.expert[choice], gpu], f.placed[choice, gpu], 1)],
+        _constant(num_rows, least),
+        _constant(num_rows, most),
+    )
 
 
 def _gpus(f: Formulation) -> np.ndarray:

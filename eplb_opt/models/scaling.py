@@ -58,9 +58,9 @@ class Scale:
     def is_exact(self) -> bool:
         return (self.grain * self.value).denominator == 1
 
-    def size(self, load: int, count: int) -> int:
-        """The size in the model of a replica of `load / count`."""
-        return load * self.value.numerator // (self.value.denominator * count)
+    def size(self, replica: Fraction) -> int:
+        """The size in the model of a replica of that load."""
+        return floor(replica * self.value)
 
     def to_load(self, units: int) -> Fraction:
         """Units of the model as a load."""
@@ -90,13 +90,15 @@ def choose_scale(sizes: list[Fraction], upper: Fraction, limits: ScaleLimits) ->
     Parameters
     ----------
     sizes
-        All replica sizes, one of them positive.
+        All replica sizes.
     upper
         The largest GPU load that matters, positive.
     limits
         Of the solver.
     """
     positive = [size for size in sizes if size]
+    if not positive:
+        return Scale(Fraction(1), Fraction(1))
     grain = Fraction(gcd(*(s.numerator for s in positive)), lcm(*(s.denominator for s in positive)))
     largest = limits.largest_scale(upper, positive)
     if 1 / grain <= largest:

@@ -28,21 +28,34 @@ def to_values(f: Formulation, physical_to_logical: np.ndarray) -> np.ndarray:
     int64 [num_columns].
     """
     problem = f.problem
-    gpus = in_order(problem, physical_to_logical)
-    count = np.bincount(gpus.ravel(), minlength=problem.num_experts)
+    held = None if f.change is None else f.change.held
+    gpus = in_order(problem, physical_to_logical, held).ravel()
+    gpu, expert = (np.arange(problem.num_slots) // problem.slots_per_gpu)[gpus >= 0], gpus[gpus >= 0]
+    count = np.bincount(expert, minlength=problem.num_experts)
     choice = np.flatnonzero(f.count == count[f.expert])  # one an expert, in their order
     values = np.zeros(f.choices.num_columns, dtype=np.int64)
     values[f.chosen[choice]] = 1
-    gpu = np.repeat(np.arange(problem.num_gpus), problem.slots_per_gpu)
-    np.add.at(values, f.placed[choice[gpus.ravel()], gpu], 1)
-    values[LARGEST_LOAD] = f.size[choice[gpus]].sum(axis=1).max()
+    np.add.at(values, f.placed[choice[expert], gpu], 1)
     if f.hosted.size:
-        group, node = gpus // problem.experts_per_group, gpu // problem.gpus_per_node
-        values[f.hosted[group.ravel(), node]] = 1
+        values[f.hosted[expert // problem.experts_per_group, gpu // problem.gpus_per_node]] = 1
+    return with_peaks(f, values)
+
+
+def with_peaks(f: Formulation, values: np.ndarray) -> np.ndarray:
+    """The same values with each T as small as the replicas allow."""
+    largest = (f.size * values[f.placed]).sum(axis=1).max(axis=1)
+    values = values.copy()
+    values[: f.choices.num_peaks] = 0
+    np.maximum.at(values, f.peaks, largest)
     return values
 
 
 def to_plan(f: Formulation, values: np.ndarray) -> np.ndarray:
-    """The plan of a solution's values, int64 [num_slots]; solvers' noise is rounded off."""
+    """The plan of a solution's values, int64 [num_slots], -1 in closed ones.
+
+    Solvers' noise is rounded off.
+    """
     on_gpu = np.round(values[f.placed]).astype(np.int64).T
-    return np.repeat(np.tile(f.expert, f.problem.num_gpus), on_gpu.ravel())
+    placed = np.full(f.problem.num_slots, -1, dtype=np.int64)
+    placed[f.problem.is_open] = np.repeat(np.tile(f.expert, f.problem.num_gpus), on_gpu.ravel())
+    return placed

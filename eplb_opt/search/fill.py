@@ -18,7 +18,7 @@ def fill_plan(problem: Problem) -> np.ndarray:
     """A plan that obeys every rule, int64 [num_layers, num_slots]; -1 in the slots left empty.
 
     Each layer first gets its pinned replicas, then one of every other expert, the most loaded
-    first, then what is worth most in each slot that is left: the largest replica that may
+    first, with spread a second one on another GPU or node, then what is worth most in each slot that is left: the largest replica that may
     stand there.
 
     Parameters
@@ -54,6 +54,9 @@ class _Filling:
         problem = self.problem
         self.held = [[] for _ in range(problem.num_gpus)]
         self.room = problem.open_slots.tolist()
+        # What a plan is to survive the loss of; without spread it does not matter.
+        size = problem.gpus_per_node if problem.spread == "node" else 1
+        self.unit = [gpu_idx // size for gpu_idx in range(problem.num_gpus)]
         self.speed = [float(speed) for speed in problem.speed]
         self.load = problem.load[self.layer_idx].tolist()
         self.count = [0] * problem.num_experts
@@ -69,10 +72,31 @@ class _Filling:
         for expert, gpu_idx in np.argwhere(self.pinned).tolist():
             self._put(expert, gpu_idx)
         for expert in sorted(range(len(self.load)), key=lambda e: (-self.load[e], e)):
-            if not self.count[expert]:
+            while not self._is_placed(expert):
                 self._place_one(expert)
+        self._check_spread()
         for _ in range(sum(self.room)):
             self._fill_one()
+
+    def _homes(self, expert: int) -> list[int]:
+        """The unit of every replica."""
+        return [self.unit[g] for g, held in enumerate(self.held) for e in held if e == expert]
+
+    def _is_placed(self, expert: int) -> bool:
+        if self.problem.spread is None:
+            return self.count[expert] > 0
+        return len(set(self._homes(expert))) > 1
+
+    def _check_spread(self) -> None:
+        """Where an expert made way twice at once its replicas may have met."""
+        if self.problem.spread is None:
+            return
+        for expert in range(len(self.load)):
+            if not self._is_placed(expert):
+                raise ProblemError(
+                    f"layer {self.layer_idx}: no second {self.problem.spread} was found for expert "
+                    f"{expert}. Forbid or pin less, or take more slots."
+                )
 
     def _put(self, expert: int, gpu_idx: int) -> None:
         self.held[gpu_idx].append(expert)
@@ -84,9 +108,25 @@ class _Filling:
             return False
         return self.problem.colocation == "allow" or expert not in self.held[gpu_idx]
 
+    def _may_begin(self, gpu_idx: int, expert: int) -> bool:
+        """Whether one of the replicas that the expert needs may stand there."""
+        if not self._may_take(gpu_idx, expert):
+            return False
+        return self.problem.spread is None or self.unit[gpu_idx] not in self._homes(expert)
+
+    def _may_move(self, mover: int, source: int, target: int) -> bool:
+        """Whether a replica may change places, its expert's others staying where they are."""
+        if not self._may_take(target, mover):
+            return False
+        if self.problem.spread is None or self.unit[source] == self.unit[target]:
+            return True
+        homes = self._homes(mover)
+        homes.remove(self.unit[source])
+        return not homes or len({*homes, self.unit[target]}) > 1
+
     def _place_one(self, expert: int) -> None:
         """On the GPU that it loads least; where all that may take it are full, one makes way."""
-        fitting = [g for g in range(len(self.room)) if self.room[g] and self._may_take(g, expert)]
+        fitting = [g for g in range(len(self.room)) if self.room[g] and self._may_begin(g, expert)]
         if fitting:
             self._put(expert, min(fitting, key=lambda g: (self._filled(g, expert), g)))
             return
@@ -110,7 +150,7 @@ class _Filling:
         came: dict[int, tuple[int, int] | None] = {
             g: None
             for g in range(len(self.room))
-            if self._may_take(g, expert) and self.problem.open_slots[g]
+            if self._may_begin(g, expert) and self.problem.open_slots[g]
         }
         queue = deque(came)
         while queue:
@@ -124,7 +164,7 @@ class _Filling:
                     if (
                         target not in came
                         and self.problem.open_slots[target]
-                        and self._may_take(target, mover)
+                        and self._may_move(mover, gpu_idx, target)
                     ):
                         came[target] = (gpu_idx, mover)
                         queue.append(target)

@@ -14,6 +14,7 @@ from eplb_opt.checker import check
 from eplb_opt.errors import PlanError
 from eplb_opt.models.counts import fewest_replicas, most_on_a_gpu, most_replicas
 from eplb_opt.models.formulation import formulate, list_choices
+from eplb_opt.models.loads import loads_within
 from eplb_opt.models.scaling import Scale, ScaleLimits, choose_scale
 from eplb_opt.problem import Problem
 from tests.models.instances import random_tiny
@@ -32,9 +33,9 @@ def test_count_range_holds_every_plan_that_is_no_worse(seed: int) -> None:
     if not upper:
         return
     choices = list_choices(problem, upper)
-    most = most_on_a_gpu(problem, upper, choices.expert, choices.count).tolist()
+    most = most_on_a_gpu(problem, choices.loads, choices.expert, choices.count)
     pairs = zip(choices.expert.tolist(), choices.count.tolist(), strict=True)
-    allowed = dict(zip(pairs, most, strict=True))
+    allowed = dict(zip(pairs, most.max(axis=1).tolist(), strict=True))
     for plan, value in zip(plans, worth, strict=True):
         for expert, count in enumerate(np.bincount(plan, minlength=problem.num_experts).tolist()):
             if value <= upper:
@@ -59,7 +60,7 @@ def random_plans(problem: Problem, rng: np.random.Generator) -> np.ndarray:
 
 def test_count_range_is_the_one_of_the_mathematics() -> None:
     problem = Problem([[100, 30, 0]], 6, 2)
-    fewest = fewest_replicas(problem, Fraction(40))
+    fewest = fewest_replicas(problem, loads_within(problem, Fraction(40)))
     assert fewest.tolist() == [3, 1, 1]
     assert most_replicas(problem, fewest).tolist() == [4, 2, 2]
 
@@ -94,7 +95,7 @@ def test_bound_of_the_layer_is_one_of_the_model(value: Fraction) -> None:
     scale = Scale(value, Fraction(1, 12))
     for loads in product(range(1, 12), repeat=3):
         size = [Fraction(w, 4) for w in loads]
-        rounded = sum(scale.size(w, 4) for w in loads)
+        rounded = sum(scale.size(Fraction(w, 4)) for w in loads)
         assert scale.to_units(sum(size, Fraction(0)), 3) <= rounded
 
 
