@@ -77,6 +77,12 @@ def ruled_optimum(problem: Problem) -> list[Fraction | None]:
 
 def _ruled_layer(problem: Problem, layer_idx: int) -> Fraction | None:
     load = problem.load[layer_idx].tolist()
+    plans = ruled_plans(problem, layer_idx)
+    return min((ruled_worth(problem, load, plan) for plan in plans), default=None)
+
+
+def ruled_plans(problem: Problem, layer_idx: int = 0) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Every flat plan that obeys the rules of the GPUs, as what each of them holds, in order."""
     experts = range(problem.num_experts)
 
     def may_hold(gpu: int, fill: tuple[int, ...]) -> bool:
@@ -87,22 +93,34 @@ def _ruled_layer(problem: Problem, layer_idx: int) -> Fraction | None:
             return False
         return pinned is None or all(e in fill for e in experts if pinned[layer_idx, e, gpu])
 
+    size = problem.num_gpus // problem.num_nodes if problem.spread == "node" else 1
+
+    def is_spread(plan: tuple[tuple[int, ...], ...], expert: int) -> bool:
+        homes = {gpu // size for gpu, fill in enumerate(plan) if expert in fill}
+        return len(homes) >= (1 if problem.spread is None else 2)
+
     fills = [
         [fill for fill in combinations_with_replacement(experts, slots) if may_hold(gpu, fill)]
         for gpu, slots in enumerate(problem.open_slots.tolist())
     ]
-    best = None
-    for plan in product(*fills):
-        placed = [e for gpu in plan for e in gpu]
-        if set(placed) != set(experts):
-            continue
-        share = [Fraction(load[e], placed.count(e)) for e in experts]
-        worth = max(
-            sum((share[e] for e in gpu), Fraction(0)) / speed
-            for gpu, speed in zip(plan, problem.speed, strict=True)
-        )
-        best = worth if best is None else min(best, worth)
-    return best
+    return (plan for plan in product(*fills) if all(is_spread(plan, e) for e in experts))
+
+
+def ruled_worth(problem: Problem, load: list[int], plan: tuple[tuple[int, ...], ...]) -> Fraction:
+    """The largest GPU load over speed."""
+    placed = [e for gpu in plan for e in gpu]
+    share = [Fraction(w, max(placed.count(e), 1)) for e, w in enumerate(load)]
+    return max(
+        sum((share[e] for e in gpu), Fraction(0)) / speed
+        for gpu, speed in zip(plan, problem.speed, strict=True)
+    )
+
+
+def moves_of(problem: Problem, current: list[int], plan: tuple[tuple[int, ...], ...]) -> int:
+    """Slots whose expert the GPU did not hold."""
+    size = problem.num_slots // problem.num_gpus
+    held = [current[g * size : (g + 1) * size] for g in range(problem.num_gpus)]
+    return sum(e not in before for gpu, before in zip(plan, held, strict=True) for e in gpu)
 
 
 def _layer_optimum(problem: Problem, loads: list[int]) -> Fraction:

@@ -72,3 +72,34 @@ def scenario_problems(draw, max_scenarios=3, colocations=("allow",), loads=SMALL
         scenario_weights=weights if any(weights) else None,
         objective=draw(st.sampled_from(OBJECTIVES)),
     )
+
+
+@st.composite
+def ruled_problems(draw, spreads=(None,)):
+    """One layer on GPUs that differ, tiny enough to try every plan; some have no plan."""
+    num_gpus = draw(st.integers(2, 3))
+    slots = draw(st.lists(st.integers(0, 3), min_size=num_gpus, max_size=num_gpus))
+    spread = draw(st.sampled_from(spreads))
+    num_experts = draw(st.integers(1, 4))
+    slots[0] = max(slots[0], 1)
+    num_experts = min(num_experts, sum(slots))
+    if spread is not None:
+        num_experts = max(min(num_experts, sum(slots) // 2), 1)
+    pairs = st.tuples(st.integers(0, num_experts - 1), st.integers(0, num_gpus - 1))
+    speeds = st.lists(st.sampled_from([1, 1.5, 0.3]), min_size=num_gpus, max_size=num_gpus)
+    loads = draw(st.lists(st.integers(0, 40), min_size=num_experts, max_size=num_experts))
+    tied = draw(st.lists(pairs, max_size=3, unique=True))
+    num_pinned = draw(st.integers(0, 1))
+    apart = num_experts >= 3 and draw(st.booleans())
+    return {
+        "load": [loads],
+        "num_slots": 3 * num_gpus,
+        "num_gpus": num_gpus,
+        "num_nodes": num_gpus if spread != "node" else (2 if num_gpus % 2 == 0 else 1),
+        "colocation": "forbid" if apart else "allow",
+        "gpu_slots": slots,
+        "gpu_speed": draw(st.none() | speeds),
+        "pinned": tied[:num_pinned],
+        "forbidden": tied[num_pinned:],
+        "spread": spread,
+    }

@@ -5,7 +5,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import eplb_opt
 from eplb_opt import scoring
@@ -13,34 +12,9 @@ from eplb_opt.bounds import fast_bounds
 from eplb_opt.problem import Problem
 from eplb_opt.search.starts import first_plan
 from tests.oracle import ruled_optimum
+from tests.strategies import ruled_problems
 
 LOADS = [[600, 560, 120, 120, 20, 10, 10, 10]]
-
-
-@st.composite
-def ruled_problems(draw):
-    """One layer on GPUs that differ, tiny enough to try every plan; some have no plan."""
-    num_gpus = draw(st.integers(2, 3))
-    slots = draw(st.lists(st.integers(0, 3), min_size=num_gpus, max_size=num_gpus))
-    num_experts = draw(st.integers(1, 4))
-    slots[0] = max(slots[0], 1)
-    num_experts = min(num_experts, sum(slots))
-    pairs = st.tuples(st.integers(0, num_experts - 1), st.integers(0, num_gpus - 1))
-    speeds = st.lists(st.sampled_from([1, 1.5, 0.3]), min_size=num_gpus, max_size=num_gpus)
-    loads = draw(st.lists(st.integers(0, 40), min_size=num_experts, max_size=num_experts))
-    tied = draw(st.lists(pairs, max_size=3, unique=True))
-    num_pinned = draw(st.integers(0, 1))
-    apart = num_experts >= 3 and draw(st.booleans())
-    return {
-        "load": [loads],
-        "num_slots": 3 * num_gpus,
-        "num_gpus": num_gpus,
-        "colocation": "forbid" if apart else "allow",
-        "gpu_slots": slots,
-        "gpu_speed": draw(st.none() | speeds),
-        "pinned": tied[:num_pinned],
-        "forbidden": tied[num_pinned:],
-    }
 
 
 @settings(max_examples=300, deadline=None)

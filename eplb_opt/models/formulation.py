@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 #: The column of T, the largest GPU load in units of the scale; with a weighted mean the first one.
 LARGEST_LOAD = 0
 #: Shares of scenarios that are multiples of one over at most this count exactly, others a bit less.
-MAX_SHARE = 2**18
+#: Times a T of 31 bits it stays an exact float64, as which solvers report their bounds.
+MAX_SHARE = 2**21
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,14 @@ import pytest
 
 from eplb_opt import scoring
 from eplb_opt.models import rules
-from eplb_opt.models.formulation import LARGEST_LOAD, Formulation, formulate, list_choices
+from eplb_opt.models.formulation import (
+    LARGEST_LOAD,
+    Change,
+    Formulation,
+    formulate,
+    list_choices,
+)
+from eplb_opt.models.general import held_experts
 from eplb_opt.models.scaling import ScaleLimits
 from eplb_opt.models.values import to_plan, to_values
 from eplb_opt.problem import Problem
@@ -23,9 +30,25 @@ NODES = Problem([[8, 6, 4, 2]], 8, 4, num_nodes=2, num_groups=4)
 APART = Problem([[8, 6, 4, 2]], 6, 3, colocation="forbid")
 
 
-def model_of(problem: Problem, start: np.ndarray) -> Formulation:
+TIED = Problem([[8, 6, 4, 2]], 6, 3, pinned=[(3, 2)], forbidden=[(0, 2)])
+SPREAD = Problem([[8, 6, 4]], 8, 4, spread="gpu")
+PLANS = {TIED: [0, 1, 2, 3, 1, 3], SPREAD: [0, 1, 1, 2, 2, 0, 0, 1]}
+
+
+def model_of(problem: Problem, start: np.ndarray, change: Change | None = None) -> Formulation:
     upper = scoring.largest_gpu_loads(problem.load, start[None, :], problem.num_gpus)[0]
-    return formulate(list_choices(problem, upper), Fraction(0), LIMITS)
+    return formulate(list_choices(problem, upper), Fraction(0), LIMITS, change)
+
+
+def start_of(problem: Problem) -> np.ndarray:
+    return np.array(PLANS[problem]) if problem in PLANS else round_robin(problem)
+
+
+def holding(problem: Problem, start: np.ndarray) -> Change:
+    """Nothing may move, and no plan be worse than the start."""
+    held = held_experts(problem, start)
+    worth = scoring.largest_gpu_loads(problem.load, start[None, :], problem.num_gpus)[0]
+    return Change(held, max_moves=0, limit=worth)
 
 
 def column(f: Formulation, expert: int, count: int, gpu: int) -> int:
@@ -87,6 +110,24 @@ def nodes_reversed(f: Formulation, values: np.ndarray) -> np.ndarray:
     return values
 
 
+def without_the_pinned(f: Formulation, values: np.ndarray) -> np.ndarray:
+    return moved(f, values, {column(f, 3, 2, 2): -1, column(f, 3, 2, 1): 1})
+
+
+def with_the_forbidden(f: Formulation, values: np.ndarray) -> np.ndarray:
+    return moved(f, values, {column(f, 0, 1, 0): -1, column(f, 0, 1, 2): 1})
+
+
+def both_on_one_gpu(f: Formulation, values: np.ndarray) -> np.ndarray:
+    choice = np.flatnonzero(values[f.chosen] * (f.count == 2))[0]
+    here, there = np.flatnonzero(values[f.placed[choice]])[:2]
+    return moved(f, values, {int(f.placed[choice, here]): 1, int(f.placed[choice, there]): -1})
+
+
+def larger_t(f: Formulation, values: np.ndarray) -> np.ndarray:
+    return moved(f, values, {LARGEST_LOAD: 1})
+
+
 Breakage = Callable[[Formulation, np.ndarray], np.ndarray]
 BREAKAGES: dict[str, tuple[rules.Rule, Problem, Breakage]] = {
     "one count": (rules.one_count_per_expert, FLAT, two_counts),
@@ -98,6 +139,11 @@ BREAKAGES: dict[str, tuple[rules.Rule, Problem, Breakage]] = {
     "one node": (rules.groups_have_one_node, NODES, group_on_two_nodes),
     "equal nodes": (rules.nodes_take_equally_many_groups, NODES, group_on_two_nodes),
     "groups followed": (rules.replicas_follow_their_group, NODES, replica_on_another_node),
+    "pinned there": (rules.pinned_experts_stand_there, TIED, without_the_pinned),
+    "forbidden there": (rules.forbidden_experts_stand_elsewhere, TIED, with_the_forbidden),
+    "spread": (rules.replicas_are_spread, SPREAD, both_on_one_gpu),
+    "few moves": (rules.few_slots_change, FLAT, replica_on_another_gpu),
+    "worth within": (rules.worth_stays_within, FLAT, larger_t),
     "gpus in order": (rules.gpus_stand_in_order, FLAT, gpus_reversed),
     "nodes in order": (rules.nodes_stand_in_order, NODES, nodes_reversed),
 }
@@ -106,8 +152,9 @@ BREAKAGES: dict[str, tuple[rules.Rule, Problem, Breakage]] = {
 @pytest.mark.parametrize("name", BREAKAGES)
 def test_rule_permits_a_plan_and_forbids_its_breakage(name: str) -> None:
     rule, problem, breakage = BREAKAGES[name]
-    start = round_robin(problem)
-    f = model_of(problem, start)
+    start = start_of(problem)
+    compares = rule in (rules.few_slots_change, rules.worth_stays_within)
+    f = model_of(problem, start, holding(problem, start) if compares else None)
     values = to_values(f, start)
     assert rule(f).hold(values)
     assert not rule(f).hold(breakage(f, values))
