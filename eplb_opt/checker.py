@@ -125,13 +125,13 @@ def replicas_are_spread(problem: Problem, placed: np.ndarray) -> str | None:
     if problem.spread is None:
         return None
     stands = _stands(problem, placed)
-    if problem.spread == "node":
-        stands = stands.reshape(*stands.shape[:2], problem.num_nodes, -1).any(axis=3)
-    alone = stands.sum(axis=2) < 2
+    per_unit = problem.gpus_per_node if problem.spread == "node" else 1
+    units = np.asarray(stands.reshape(*stands.shape[:2], -1, per_unit).any(axis=3))
+    alone = units.sum(axis=2) < 2
     if not alone.any():
         return None
     layer_idx, expert_idx = np.argwhere(alone)[0]
-    where = int(stands[layer_idx, expert_idx].argmax())
+    where = int(units[layer_idx, expert_idx].argmax())
     return (
         f"layer {layer_idx}: expert {expert_idx} stands on {problem.spread} {where} alone, and "
         f'spread="{problem.spread}" asks for two.'

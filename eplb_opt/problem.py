@@ -168,7 +168,7 @@ class Problem:
 
     @property
     def is_plain(self) -> bool:
-        """One load, and GPUs that are all alike, without further rules: what most engines are made for."""
+        """One load, GPUs that are all alike, no further rules: what most engines are made for."""
         return not (self.has_scenarios or self.has_gpu_rules)
 
     @cached_property

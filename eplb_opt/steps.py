@@ -16,6 +16,7 @@ from eplb_opt.models import get_model, get_specialist
 from eplb_opt.models.formulation import list_choices
 from eplb_opt.partitions import can_enumerate
 from eplb_opt.solvers import load_solvers, solvers_are_loaded
+from eplb_opt.steps_general import general_steps
 from eplb_opt.steps_scenarios import scenario_steps
 from eplb_opt.turns import Outcome, Step, Task
 
@@ -70,9 +71,9 @@ def make_steps(problem: Problem, model: str) -> list[Step]:
     """
     last = model_step(model, get_model(model))
     if problem.has_gpu_rules:
-        return []
+        return general_steps(problem, model)
     if problem.has_scenarios:
-        return scenario_steps()
+        return [*scenario_steps(), *general_steps(problem, model)]
     if problem.is_hierarchical:
         middle = [nodes_step(), search_step()]
         if problem.slots_per_gpu > 2:

@@ -26,7 +26,7 @@ FLOORS = [
     {"evaluation", "dispatch_rules", "incumbents", "models", "search", "io", "portfolio"},
     {"hot"},
     {"steps_scenarios"},
-    {"steps", "warmup"},
+    {"steps", "steps_general", "warmup"},
     {"migration"},
     {"planner"},
     {"frontiers"},

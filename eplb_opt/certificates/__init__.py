@@ -27,6 +27,7 @@ VERIFIERS = {
     "config_lp_tree": "eplb_opt.certificates.config_lp_tree:verify",
     "nodes": "eplb_opt.certificates.nodes:verify",
     "enumeration": "eplb_opt.certificates.enumeration:verify",
+    "scenario_water": "eplb_opt.certificates.scenario_water:verify",
 }
 
 

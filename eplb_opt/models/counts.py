@@ -106,10 +106,12 @@ def _most_on_one(
 ) -> np.ndarray:
     if colocation == "forbid":
         return np.full(len(count), min(slots, 1), dtype=np.int64)
-    most = np.minimum(count, slots)
+    most: np.ndarray = np.minimum(count, slots)
     for one in loads.each:
         limit = one.most * one.unit * speed
         top, bottom = limit.numerator, limit.denominator
-        triples = zip(np.array(one.load)[expert].tolist(), count.tolist(), most.tolist(), strict=True)
+        triples = zip(
+            np.array(one.load)[expert].tolist(), count.tolist(), most.tolist(), strict=True
+        )
         most = np.array([min(m, top * c // (bottom * w)) if w else m for w, c, m in triples])
     return most

@@ -30,7 +30,9 @@ def worth_of_start(problem: Problem, start: np.ndarray) -> Fraction:
         For a start that breaks a rule.
     """
     if not problem.is_plain:
-        raise ProblemError("This engine takes one load and GPUs that are alike; take cpsat or milp.")
+        raise ProblemError(
+            "This engine takes one load and GPUs that are alike; take cpsat or milp."
+        )
     placed = _checked(problem, start)
     return scoring.largest_gpu_loads(problem.load, placed, problem.num_gpus)[0]
 

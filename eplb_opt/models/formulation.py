@@ -152,7 +152,8 @@ class Formulation:
     def placed(self) -> np.ndarray:
         """Columns of y, int64 [num_choices, num_gpus]."""
         shape = (len(self.count), self.problem.num_gpus)
-        return self.chosen[-1] + 1 + np.arange(shape[0] * shape[1]).reshape(shape)
+        first = self.choices.num_peaks + len(self.count)
+        return first + np.arange(shape[0] * shape[1]).reshape(shape)
 
     @cached_property
     def moving(self) -> np.ndarray:
@@ -198,7 +199,9 @@ class Formulation:
         upper[self.placed] = self.most
         most = [one.most for one in self.choices.loads.each]
         units = [2 * max(int(m * self.scale.value), 1) for m in most]
-        upper[: self.choices.num_peaks] = units if self.choices.loads.is_mean else max(units, default=1)
+        upper[: self.choices.num_peaks] = (
+            units if self.choices.loads.is_mean else max(units, default=1)
+        )
         return upper
 
     @cached_property

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.models.formulation import LARGEST_LOAD
 from eplb_opt.models.order import gpu_key_weights, group_ranks, like_gpus, nodes_are_alike
 from eplb_opt.models.rows import UNLIMITED, Rows, no_rows, rows_of
 
@@ -127,7 +126,7 @@ def replicas_are_spread(f: Formulation) -> Rows:
 
 
 def few_slots_change(f: Formulation) -> Rows:
-    """sum of y_ecg <= max_moves where e is new on g.
+    """Sum of y_ecg <= max_moves where e is new on g.
 
     A further replica of an expert that the GPU holds already moves nothing.
     """
@@ -204,7 +203,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def _of_pairs(f: Formulation, tied: np.ndarray, least: int, most: int) -> Rows:
-    """least <= sum_c y_ecg <= most for the pairs of a mask [num_experts, num_gpus]."""
+    """Least <= sum_c y_ecg <= most for the pairs of a mask [num_experts, num_gpus]."""
     number = np.cumsum(tied).reshape(tied.shape) - 1
     choice, gpu = np.nonzero(tied[f.expert])
     num_rows = int(tied.sum())

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.models.formulation import LARGEST_LOAD
 from eplb_opt.models.order import in_order
 
 if TYPE_CHECKING:
@@ -30,7 +29,10 @@ def to_values(f: Formulation, physical_to_logical: np.ndarray) -> np.ndarray:
     problem = f.problem
     held = None if f.change is None else f.change.held
     gpus = in_order(problem, physical_to_logical, held).ravel()
-    gpu, expert = (np.arange(problem.num_slots) // problem.slots_per_gpu)[gpus >= 0], gpus[gpus >= 0]
+    gpu, expert = (
+        (np.arange(problem.num_slots) // problem.slots_per_gpu)[gpus >= 0],
+        gpus[gpus >= 0],
+    )
     count = np.bincount(expert, minlength=problem.num_experts)
     choice = np.flatnonzero(f.count == count[f.expert])  # one an expert, in their order
     values = np.zeros(f.choices.num_columns, dtype=np.int64)

@@ -18,8 +18,8 @@ def fill_plan(problem: Problem) -> np.ndarray:
     """A plan that obeys every rule, int64 [num_layers, num_slots]; -1 in the slots left empty.
 
     Each layer first gets its pinned replicas, then one of every other expert, the most loaded
-    first, with spread a second one on another GPU or node, then what is worth most in each slot that is left: the largest replica that may
-    stand there.
+    first, with spread a second one on another GPU or node, then what is worth most in each slot
+    that is left: the largest replica that may stand there.
 
     Parameters
     ----------

@@ -96,9 +96,7 @@ def test_milp_agrees_on_scenarios_and_rules(seed):
     for problem in (scenarios, ruled):
         start = first_plan(problem)[0]
         answers = [get_model(n)(problem, start, Fraction(0), Deadline.after(30)) for n in MODELS]
-        values = [
-            scoring.objectives(problem, a.physical_to_logical[None, :])[0] for a in answers
-        ]
+        values = [scoring.objectives(problem, a.physical_to_logical[None, :])[0] for a in answers]
         assert values[0] == values[1]
         for answer in answers:
             assert values[0] * Fraction(999, 1000) <= answer.lower_bound <= values[0]

@@ -1,0 +1,121 @@
+"""Steps for layers with scenarios, or with GPUs that differ and experts tied to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from eplb_opt.bounds import Bound, fast_bounds, scenario_bounds
+from eplb_opt.deadline import Deadline
+from eplb_opt.models import get_model, get_specialist
+from eplb_opt.models.formulation import list_choices
+from eplb_opt.models.loads import worth
+from eplb_opt.partitions import can_enumerate
+from eplb_opt.turns import Outcome, Step, Task
+
+if TYPE_CHECKING:
+    from eplb_opt.problem import Problem
+
+#: What a bound's source is called where the model's own name differs.
+SOURCES = {"cpsat": "cp_sat"}
+#: Columns of the model from which a search of scenarios is far ahead of any solver.
+SEARCH_BEATS_MODEL = 10_000
+
+
+def general_steps(problem: Problem, model: str) -> list[Step]:
+    """The steps of a problem that is not plain, in the order of their first turns.
+
+    Parameters
+    ----------
+    problem
+        What is planned.
+    model
+        Name of the exact model; a key of `models.MODELS`.
+    """
+    if not problem.has_scenarios:
+        return [general_model_step(model)]
+    return [scenario_water_step(), general_model_step(model), own_bounds_step()]
+
+
+def general_model_step(name: str = "cpsat") -> Step:
+    """The exact model under all rules; it starts anew at each turn, so its turns double."""
+    solve = get_model(name)
+
+    def run(task: Task) -> Outcome:
+        if not task.problem.has_gpu_rules:
+            upper = worth(task.problem, task.start)
+            if list_choices(task.problem, upper).num_columns > SEARCH_BEATS_MODEL:
+                return Outcome(refused=True)
+        answer = solve(
+            task.problem,
+            task.start,
+            task.lower_bound,
+            task.deadline,
+            effort=task.effort,
+            seed=task.seed,
+        )
+        return Outcome(
+            answer.physical_to_logical,
+            Bound(answer.lower_bound, SOURCES.get(name, name)),
+            finished=answer.finished or answer.refused,
+            refused=answer.refused,
+            message=f"{name}: {answer.message}" if answer.refused else "",
+        )
+
+    return Step(name, run)
+
+
+def scenario_water_step() -> Step:
+    """What one count vector lets all scenarios be worth together; tenths of a second."""
+
+    def run(task: Task) -> Outcome:
+        from eplb_opt.models.scenario_water import scenario_water
+
+        certificate = scenario_water(task.problem, task.deadline)
+        if certificate is None:
+            return Outcome(finished=not task.deadline.expired, postponed=task.deadline.expired)
+        bound = Bound(certificate.bound, certificate.kind)
+        return Outcome(bound=bound, certificate=certificate, finished=True)
+
+    return Step("scenario_water", run, share=0.3, min_seconds=0.1)
+
+
+def own_bounds_step() -> Step:
+    """Every scenario at the strongest bound that an engine proves for it alone.
+
+    One plan serves all scenarios, and in each its largest GPU load is at least what is proven for
+    that one alone. It says nothing where means are within reach, and less than the joint
+    level where slots are few: so it comes last.
+    """
+
+    def run(task: Task) -> Outcome:
+        problem = task.problem
+        engine = _engine(problem)
+        if engine is None or problem.has_gpu_rules:
+            return Outcome(refused=True)
+        left = [number + 1 for number in range(problem.num_scenarios)]
+
+        def strongest(alone: Problem) -> list[Bound]:
+            known = fast_bounds(alone)[0]
+            part = Deadline.after(task.deadline.remaining / left.pop())
+            deadline = part if task.effort is None else task.deadline
+            answer = get_specialist(engine)(
+                alone, task.start, known.value, deadline, effort=task.effort, seed=task.seed
+            )
+            return [replace(known, value=max(known.value, answer.lower_bound))]
+
+        bound = scenario_bounds(problem, strongest)[0]
+        return Outcome(bound=bound, finished=task.effort is not None)
+
+    return Step("scenarios", run, share=0.5, min_seconds=0.5, max_attempts=3)
+
+
+def _engine(problem: Problem) -> str | None:
+    """The specialist for bounds of one load of that shape."""
+    if problem.is_hierarchical:
+        return "nodes" if can_enumerate(problem) else None
+    if problem.slots_per_gpu == 1:
+        return "enumeration"
+    if problem.slots_per_gpu == 2 and problem.colocation == "allow":
+        return "pairs"
+    return "config_lp"
