@@ -109,7 +109,7 @@ class _Space:
             return True
         needed = [self.fewest, *(self._needed(r, t) for r, t in enumerate(top))]
         total: int = sum(max(counts) for counts in zip(*needed, strict=True))
-        return total > self.num_slots
+        return bool(total > self.num_slots)
 
     def _needed(self, r: int, below: Fraction) -> list[int]:
         """Fewest replicas of each expert with t_r below a level, positive."""
