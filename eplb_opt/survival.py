@@ -132,7 +132,7 @@ class _Layer:
 
     @property
     def is_lost(self) -> np.ndarray:
-        """bool [num_experts, num_units]."""
+        """Experts that a unit's loss leaves without a replica, bool [num_experts, num_units]."""
         return np.asarray(self.left == 0)
 
     def tokens_lost(self) -> Fraction:

@@ -1,4 +1,4 @@
-"""After the loss of a GPU or a node: loads by hand and by removing it, and experts spread for it."""
+"""After the loss of a GPU or a node: loads by hand and by removing it; experts spread for it."""
 
 from fractions import Fraction
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.models import counts
-from eplb_opt.models.loads import LayerLoads, loads_within
+from eplb_opt.models.loads import LayerLoads, ModelLoad, loads_within
 from eplb_opt.models.scaling import Scale, ScaleLimits, choose_scale
 
 if TYPE_CHECKING:
@@ -274,9 +274,8 @@ def formulate(
         Where plans are compared with the one in force.
     """
     problem, loads = choices.problem, choices.loads
-    replicas = _replica_worths(choices)
     upper = max((one.most for one in loads.each), default=Fraction(1))
-    scale = choose_scale([size for sizes in replicas.values() for size in sizes], upper, limits)
+    scale = choose_scale(_replica_worths(choices), upper, limits)
     least = [max(one.least, _of_one(problem, lower_bound)) for one in loads.each]
     if loads.is_mean:
         least = [one.least for one in loads.each]
@@ -284,7 +283,7 @@ def formulate(
     return Formulation(
         choices=choices,
         scale=scale,
-        size=_sizes(choices, replicas, scale, 2 * int(upper * scale.value) + 3),
+        size=_sizes(choices, scale, 2 * int(upper * scale.value) + 3),
         most=counts.most_on_a_gpu(problem, loads, choices.expert, choices.count),
         least=tuple(units) if loads.is_mean else (max(units, default=0),),
         weight=_weights(loads),
@@ -297,32 +296,39 @@ def _of_one(problem: Problem, lower_bound: Fraction) -> Fraction:
     return Fraction(0) if problem.has_scenarios and problem.rounded.any() else lower_bound
 
 
-def _replica_worths(choices: Choices) -> dict[Fraction, list[Fraction]]:
-    """By GPU speed what a replica of every choice is worth under every load, one after another."""
+def _replica_worths(choices: Choices) -> list[Fraction]:
+    """What a replica of every choice is worth under every load and on GPUs of every speed."""
+    pairs = list(zip(choices.expert.tolist(), choices.count.tolist(), strict=True))
+    units = [
+        (one.load, one.unit * speed)
+        for one in choices.loads.each
+        for speed in dict.fromkeys(choices.problem.speed)
+    ]
+    return [
+        Fraction(load[e] * per.denominator, c * per.numerator)
+        for load, per in units
+        for e, c in pairs
+    ]
+
+
+def _sizes(choices: Choices, scale: Scale, cut: int) -> np.ndarray:
+    """Sizes as `Formulation` has them; those that no GPU can carry are cut, which only relaxes."""
     experts, counted = choices.expert.tolist(), choices.count.tolist()
     speeds = dict.fromkeys(choices.problem.speed)
-    return {
-        speed: [
-            one.load[e] / (c * one.unit * speed)
-            for one in choices.loads.each
-            for e, c in zip(experts, counted, strict=True)
-        ]
+
+    def of(one: ModelLoad, speed: Fraction) -> list[int]:
+        per = one.unit * speed
+        pairs = zip(experts, counted, strict=True)
+        return [min(scale.size(one.load[e], c, per), cut) for e, c in pairs]
+
+    shape = (len(choices.loads.each), len(experts))
+    of_speed = {
+        speed: np.array([of(one, speed) for one in choices.loads.each], dtype=np.int64)
         for speed in speeds
     }
-
-
-def _sizes(
-    choices: Choices, replicas: dict[Fraction, list[Fraction]], scale: Scale, cut: int
-) -> np.ndarray:
-    """Sizes as `Formulation` has them; those that no GPU can carry are cut, which only relaxes."""
-    shape = (len(choices.loads.each), len(choices.expert))
-    of_speed = {
-        speed: np.array([min(scale.size(worth), cut) for worth in worths]).reshape(shape)
-        for speed, worths in replicas.items()
-    }
     if len(of_speed) == 1:
-        return next(iter(of_speed.values()))[:, :, None]
-    return np.stack([of_speed[speed] for speed in choices.problem.speed], axis=2)
+        return next(iter(of_speed.values())).reshape(*shape, 1)
+    return np.stack([of_speed[s].reshape(shape) for s in choices.problem.speed], axis=2)
 
 
 def _weights(loads: LayerLoads) -> tuple[int, ...]:

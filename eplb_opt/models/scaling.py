@@ -8,6 +8,7 @@ from math import ceil, floor, gcd, lcm
 
 #: A grain with a larger denominator is of no use for rounding a bound up.
 MAX_GRAIN_DENOMINATOR = 2**62
+ONE = Fraction(1)
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,10 @@ class Scale:
     def is_exact(self) -> bool:
         return (self.grain * self.value).denominator == 1
 
-    def size(self, replica: Fraction) -> int:
-        """The size in the model of a replica of that load."""
-        return floor(replica * self.value)
+    def size(self, load: int, count: int, per: Fraction = ONE) -> int:
+        """The size in the model of a replica of `load / count`, counted `per` so much of it."""
+        top = load * self.value.numerator * per.denominator
+        return top // (self.value.denominator * per.numerator * count)
 
     def to_load(self, units: int) -> Fraction:
         """Units of the model as a load."""

@@ -95,7 +95,7 @@ def test_bound_of_the_layer_is_one_of_the_model(value: Fraction) -> None:
     scale = Scale(value, Fraction(1, 12))
     for loads in product(range(1, 12), repeat=3):
         size = [Fraction(w, 4) for w in loads]
-        rounded = sum(scale.size(Fraction(w, 4)) for w in loads)
+        rounded = sum(scale.size(w, 4) for w in loads)
         assert scale.to_units(sum(size, Fraction(0)), 3) <= rounded
 
 
