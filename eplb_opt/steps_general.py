@@ -107,7 +107,7 @@ def own_bounds_step() -> Step:
         bound = scenario_bounds(problem, strongest)[0]
         return Outcome(bound=bound, finished=task.effort is not None)
 
-    return Step("scenarios", run, share=0.5, min_seconds=0.5, max_attempts=3)
+    return Step("own_bounds", run, share=0.5, min_seconds=0.5, max_attempts=3)
 
 
 def _engine(problem: Problem) -> str | None:
