@@ -34,7 +34,8 @@ def general_steps(problem: Problem, model: str) -> list[Step]:
     """
     if not problem.has_scenarios:
         return [general_model_step(model)]
-    return [scenario_water_step(), general_model_step(model), own_bounds_step()]
+    bounds = [scenario_water_step(), general_model_step(model), own_bounds_step()]
+    return [*bounds, scenario_pairs_step()] if problem.open_slots.max() <= 2 else bounds
 
 
 def general_model_step(name: str = "cpsat") -> Step:
@@ -78,6 +79,22 @@ def scenario_water_step() -> Step:
         return Outcome(bound=bound, certificate=certificate, finished=True)
 
     return Step("scenario_water", run, share=0.3, min_seconds=0.1)
+
+
+def scenario_pairs_step() -> Step:
+    """Two slots a GPU: the pairs that fit in all scenarios at once; a bound for those who wait."""
+
+    def run(task: Task) -> Outcome:
+        from eplb_opt.models.scenario_pairs import scenario_pairs
+
+        if task.effort is not None:  # its work is not counted
+            return Outcome(refused=True)
+        found = scenario_pairs(task.problem, task.lower_bound, task.objective, task.deadline)
+        if found is None:
+            return Outcome()
+        return Outcome(bound=Bound(found.bound, found.kind), certificate=found)
+
+    return Step("scenario_pairs", run, share=0.5, min_seconds=5.0)
 
 
 def own_bounds_step() -> Step:

@@ -28,6 +28,7 @@ VERIFIERS = {
     "nodes": "eplb_opt.certificates.nodes:verify",
     "enumeration": "eplb_opt.certificates.enumeration:verify",
     "scenario_water": "eplb_opt.certificates.scenario_water:verify",
+    "scenario_pairs": "eplb_opt.certificates.scenario_water:verify",
 }
 
 

@@ -1,4 +1,4 @@
-"""Verification of kind "scenario_water": one count vector cannot serve all scenarios that well.
+"""Verification of kinds "scenario_water" and "scenario_pairs": no plan serves all loads that well.
 
 Let t_r be a plan's largest GPU load of scenario r over the scenario's mean m_r. Some GPU carries
 the mean, so t_r is at least 1; and some GPU carries the largest replica, so under t_r < h_r an
@@ -12,12 +12,20 @@ with objective "max" every t_r < B.
 The certificate divides the space of the t: in preorder each entry names a scenario r and a level v,
 for the parts t_r < v and t_r >= v, in this order; -1 is a part that is left whole. Each of those
 must be refuted: by the inequality above, or because its least weighted mean reaches B.
+
+With at most two slots a GPU a part can also be refuted by values v_e >= 0, one list of them for
+all experts; -2 - i names the i-th list. Let a replica of e weigh ceil(v_e / c) when e has c: then
+some GPU carries at least W = ceil(sum_e v_e / GPUs). Where no one or two replicas that stay below
+every h_r m_r together weigh W, no plan is in the part. Counts range from the fewest above to
+what the others' fewest leave of the slots.
 """
 
 from __future__ import annotations
 
 from fractions import Fraction
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from eplb_opt.certificates.certificate import CertificateError
 
@@ -29,6 +37,12 @@ if TYPE_CHECKING:
 LEVELS_PER_UNIT = 2**40
 #: Entries of a certificate; more are not worth the time.
 MAX_PARTS = 200_000
+#: Replicas to choose from (experts times counts) that are worth the memory.
+MAX_CHOICES = 100_000
+#: Sizes are multiples of one over it of what a GPU may carry, rounded down.
+SIZES_PER_LEVEL = 2**50
+#: Values of a list add up to less.
+MAX_VALUES = 2**60
 
 #: What every t of a part is at least, and what it is below.
 Part = tuple[tuple[Fraction, ...], tuple[Fraction, ...]]
@@ -46,15 +60,17 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     """
     if not problem.has_scenarios:
         raise CertificateError("scenario_water is of a problem with scenarios.")
-    scenario, level = _read(certificate)
+    scenario, level, lists = _read(certificate, problem.num_experts)
     space = _Space(problem, certificate.bound)
     parts = [space.whole()]
     for r, v in zip(scenario, level, strict=True):
         if not parts:
             raise CertificateError("entries follow the last part.")
         part = parts.pop()
-        if r == -1:
-            if not space.is_refuted(part):
+        if -len(lists) - 2 < r < 0:
+            if not (
+                space.is_refuted(part) or (r < -1 and space.pairs_weigh_less(part, lists[-2 - r]))
+            ):
                 raise CertificateError(f"a part does not prove {certificate.bound}.")
             continue
         if not 0 <= r < len(space.share):
@@ -87,6 +103,7 @@ class _Space:
         self.load = [problem.load[r, 0].tolist() for r in counted]
         self.num_slots = sum(slots)
         self.fewest = [1 if problem.spread is None else 2] * problem.num_experts
+        self.gpu_slots = slots
         self.known: dict[tuple[int, Fraction], list[int]] = {}
 
     def whole(self) -> Part:
@@ -95,21 +112,46 @@ class _Space:
 
     def is_refuted(self, part: Part) -> bool:
         """Whether no plan below the bound is in the part."""
+        top = self._top(part)
+        if any(t <= low for t, low in zip(top, part[0], strict=True)):
+            return True
+        return bool(sum(self._fewest(top)) > self.num_slots)
+
+    def pairs_weigh_less(self, part: Part, value: list[int]) -> bool:
+        """Whether no GPU of a plan in the part can weigh what some GPU of every plan weighs."""
+        if max(self.gpu_slots) > 2:
+            raise CertificateError("lists of values are for two slots a GPU.")
+        needed = -(-sum(value) // sum(1 for slots in self.gpu_slots if slots))
+        top = self._top(part)
+        fewest = np.array(self._fewest(top))
+        spare = self.num_slots - int(fewest.sum())
+        if len(fewest) * (spare + 1) > MAX_CHOICES:
+            raise CertificateError(f"{len(fewest)} experts with {spare} spare slots are too many.")
+        count = (fewest[:, None] + np.arange(spare + 1)).ravel()
+        weight = -(-np.repeat(np.array(value, dtype=np.int64), spare + 1) // count)
+        size = np.stack([self._sizes(r, t, spare) // count for r, t in enumerate(top)])
+        order = np.argsort(-weight)
+        return not _some_weigh(size[:, order], weight[order], needed)
+
+    def _sizes(self, r: int, below: Fraction, spare: int) -> np.ndarray:
+        """Loads in parts of what a GPU may carry, rounded down, once for every count."""
+        most = below * self.unit[r]
+        top, bottom = most.numerator, most.denominator
+        sizes = [w * bottom * SIZES_PER_LEVEL // top for w in self.load[r]]
+        return np.repeat(np.array(sizes, dtype=object), spare + 1)
+
+    def _top(self, part: Part) -> list[Fraction]:
+        """What every t of a plan in the part is below."""
         least, below = part
         if self.is_max:
-            top = [min(v, self.bound) for v in below]
-        else:
-            mean = sum((s * v for s, v in zip(self.share, least, strict=True)), Fraction(0))
-            spare = self.bound - mean
-            triples = zip(self.share, least, below, strict=True)
-            top = [min(v, low + spare / s) for s, low, v in triples]
-            if spare <= 0:
-                return True
-        if any(t <= low for t, low in zip(top, least, strict=True)):
-            return True
+            return [min(v, self.bound) for v in below]
+        mean = sum((s * v for s, v in zip(self.share, least, strict=True)), Fraction(0))
+        triples = zip(self.share, least, below, strict=True)
+        return [min(v, low + (self.bound - mean) / s) for s, low, v in triples]
+
+    def _fewest(self, top: list[Fraction]) -> list[int]:
         needed = [self.fewest, *(self._needed(r, t) for r, t in enumerate(top))]
-        total: int = sum(max(counts) for counts in zip(*needed, strict=True))
-        return bool(total > self.num_slots)
+        return [max(counts) for counts in zip(*needed, strict=True)]
 
     def _needed(self, r: int, below: Fraction) -> list[int]:
         """Fewest replicas of each expert with t_r below a level, positive."""
@@ -120,6 +162,29 @@ class _Space:
         return self.known[r, below]
 
 
+def _some_weigh(size: np.ndarray, weight: np.ndarray, needed: int) -> bool:
+    """Whether one replica, or two that fit together, weigh as much.
+
+    Parameters
+    ----------
+    size
+        [num_scenarios, num_choices], of what a GPU may carry under each.
+    weight
+        int64 [num_choices], descending.
+    """
+    if weight[0] >= needed:
+        return True
+    size = np.minimum(size, SIZES_PER_LEVEL).astype(np.int64)
+    for i in range(len(weight)):
+        # Partners that are heavy enough come first, and none is looked at twice.
+        last = int(np.searchsorted(-weight, weight[i] - needed, side="right"))
+        if last <= i:
+            return False
+        if ((size[:, i : i + 1] + size[:, i:last]) < SIZES_PER_LEVEL).all(axis=0).any():
+            return True
+    return False
+
+
 def _split(part: Part, r: int, level: Fraction) -> tuple[Part, Part]:
     """The parts below the level and from it on."""
     least, below = part
@@ -128,11 +193,21 @@ def _split(part: Part, r: int, level: Fraction) -> tuple[Part, Part]:
     return (least, smaller), (larger, below)
 
 
-def _read(certificate: Certificate) -> tuple[list[int], list[int]]:
-    scenario, level = certificate.data.get("scenario"), certificate.data.get("level")
-    is_pair = isinstance(scenario, list) and isinstance(level, list)
-    if len(certificate.data) != 2 or not is_pair or len(scenario) != len(level):  # type: ignore[arg-type]
-        raise CertificateError("scenario_water has two lists of one length, scenario and level.")
-    if len(scenario) > MAX_PARTS:  # type: ignore[arg-type]
-        raise CertificateError(f"more than {MAX_PARTS} entries are not looked at.")
-    return scenario, level  # type: ignore[return-value]
+def _read(
+    certificate: Certificate, num_experts: int
+) -> tuple[list[int], list[int], list[list[int]]]:
+    """Scenarios, levels and lists of values."""
+    data = {"value": [], **certificate.data}
+    if set(data) != {"scenario", "level", "value"}:
+        raise CertificateError("wanted are the lists scenario and level, perhaps value, alone.")
+    scenario, level, value = (data[name] for name in ("scenario", "level", "value"))
+    if not (isinstance(scenario, list) and isinstance(level, list) and isinstance(value, list)):
+        raise CertificateError("scenario, level and value are lists.")
+    if len(scenario) != len(level) or len(scenario) > MAX_PARTS:
+        raise CertificateError(f"scenario and level are of one length, at most {MAX_PARTS}.")
+    lists = [value[first : first + num_experts] for first in range(0, len(value), num_experts)]
+    if any(len(v) < num_experts or min(v) < 0 or sum(v) >= MAX_VALUES for v in lists):
+        raise CertificateError(
+            f"values are lists of {num_experts} integers from 0 on, not too large."
+        )
+    return scenario, level, lists

@@ -168,23 +168,23 @@ def scenario_water(
         Settings.
     """
     params = params or ScenarioWaterParams()
-    joint, constant = _joint_levels(problem)
+    joint, constant = joint_levels(problem)
     if joint is None:
         return None
     if problem.objective == "max":
         low, high = joint.common_level()
-        return _checked(problem, low, Fraction(0), [-1], [0]) if low < high else None
+        return checked(problem, low, Fraction(0), [-1], [0]) if low < high else None
     value = _least_worth(joint, deadline, params)
     claim = value * (1 - CLAIM_LOWERED)
     if claim <= joint.worth(joint.least):
         return None
-    tree = _Tree(joint, claim * (1 + LOWERED / 10), params.max_parts, deadline)
+    tree = Division(joint, claim * (1 + LOWERED / 10), params.max_parts, deadline)
     if not tree.refute(joint.least, np.full(len(joint.share), np.inf)):
         return None
-    return _checked(problem, claim, constant, tree.scenario, tree.level)
+    return checked(problem, claim, constant, tree.scenario, tree.level)
 
 
-def _joint_levels(problem: Problem) -> tuple[JointLevels | None, Fraction]:
+def joint_levels(problem: Problem) -> tuple[JointLevels | None, Fraction]:
     """The relaxation, None without load; and what scenarios without load are worth in a mean."""
     total = problem.load[:, 0].sum(axis=1)
     share = np.array([float(s) for s in problem.shares])
@@ -236,7 +236,7 @@ def _least_worth(joint: JointLevels, deadline: Deadline, params: ScenarioWaterPa
 
 
 @dataclass(eq=False)
-class _Tree:
+class Division:
     """The division of the space that refutes a claim, in preorder; see the verifier."""
 
     joint: JointLevels
@@ -255,6 +255,10 @@ class _Tree:
             top = self.joint.top(low, high, self.claim)
             if self._raise_one(low, high, top):
                 continue
+            leaf = self.refuted_otherwise(top)
+            if leaf is not None:
+                self._note(leaf, 0.0)
+                return True
             r, middle = self.joint.widest(low, top)
             level = _on_grid(middle)
             if not low[r] < level < top[r]:
@@ -267,6 +271,10 @@ class _Tree:
             low[r] = level
         self._note(-1, 0.0)
         return True
+
+    def refuted_otherwise(self, top: np.ndarray) -> int | None:
+        """An entry that refutes a part with these highest levels, where there are other means."""
+        return None
 
     def _is_refuted(self, low: np.ndarray, high: np.ndarray) -> bool:
         top = self.joint.top(low, high, self.claim)
@@ -299,13 +307,21 @@ def _on_grid(level: float) -> float:
     return floor(level * LEVELS_PER_UNIT) / LEVELS_PER_UNIT
 
 
-def _checked(
-    problem: Problem, value: float, constant: Fraction, scenario: list[int], level: list[int]
+def checked(
+    problem: Problem,
+    value: float,
+    constant: Fraction,
+    scenario: list[int],
+    level: list[int],
+    pairs: list[int] | None = None,
 ) -> Certificate | None:
     """The certificate of about that value, if it holds."""
     claim = constant + Fraction(floor(value * LEVELS_PER_UNIT), LEVELS_PER_UNIT)
     data: dict[str, int | list[int]] = {"scenario": scenario, "level": level}
-    certificate = Certificate("scenario_water", claim, data)
+    kind = "scenario_water"
+    if pairs is not None:
+        kind, data["value"] = "scenario_pairs", pairs
+    certificate = Certificate(kind, claim, data)
     try:
         verify(problem, certificate)
     except CertificateError:

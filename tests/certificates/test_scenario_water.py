@@ -9,11 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eplb_opt
-from eplb_opt import Problem
+from eplb_opt import Problem, scoring
 from eplb_opt.bounds import fast_bounds
 from eplb_opt.certificates import Certificate, CertificateError, verify
 from eplb_opt.deadline import Deadline
+from eplb_opt.models.scenario_pairs import scenario_pairs
 from eplb_opt.models.scenario_water import ScenarioWaterParams, scenario_water
+from eplb_opt.search.starts import first_plan
 from tests.oracle import scenario_optimum
 from tests.strategies import scenario_problems
 
@@ -131,3 +133,60 @@ def test_the_planner_proves_it_and_keeps_the_certificate():
     assert certificate.kind == "scenario_water"
     assert verify(problem, certificate) <= result.bounds[0].lower
     assert result.bounds[0].lower <= result.bounds[0].objective
+
+
+def pairs_proof(problem, seconds=20.0):
+    upper = scoring.objectives(problem, first_plan(problem))[0]
+    lower = fast_bounds(problem)[0].value
+    return scenario_pairs(problem, lower, upper, Deadline.after(seconds))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(["mean", "max"]), st.integers(1, 3))
+def test_no_certificate_of_pairs_exceeds_the_optimum(seed, objective, num_scenarios):
+    rng = np.random.default_rng(seed)
+    num_gpus = int(rng.integers(2, 4))
+    num_experts = int(rng.integers(4, 2 * num_gpus + 1)) if num_gpus > 2 else 4
+    loads = rng.integers(0, 40, (num_scenarios, 1, num_experts)) ** int(rng.integers(1, 3))
+    problem = Problem(loads, 2 * num_gpus, num_gpus, objective=objective)
+    if not loads.any():
+        return
+    certificate = pairs_proof(problem, 1.0)
+    if certificate is not None:
+        assert verify(problem, certificate) <= scenario_optimum(problem)[0]
+
+
+@pytest.fixture(scope="module")
+def pairs_case():
+    """Each scenario alone pairs up evenly; no pairing serves both."""
+    loads = [[[8, 7, 6, 5, 4, 3, 2, 1]], [[8, 1, 7, 2, 6, 3, 5, 4]]]
+    problem = Problem(loads, 8, 4)
+    return problem, pairs_proof(problem)
+
+
+def test_pairs_that_suit_one_scenario_only_raise_the_bound(pairs_case):
+    problem, certificate = pairs_case
+    assert certificate.kind == "scenario_pairs"
+    assert fast_bounds(problem)[0].value == 1
+    assert 1 < verify(problem, certificate) <= scenario_optimum(problem)[0]
+
+
+def test_values_that_prove_nothing_are_refused(pairs_case):
+    problem, certificate = pairs_case
+    data = certificate.data
+    values = data["value"]
+    for changed in (
+        {"value": [0] * len(values)},
+        {"value": values[:-1]},
+        {"value": [-v for v in values]},
+        {"value": [v**2 for v in values]},
+        {"value": []},
+        {"scenario": [-2 - len(values) if r < -1 else r for r in data["scenario"]]},
+    ):
+        with pytest.raises(CertificateError):
+            verify(problem, replace(certificate, data=data | changed))
+    with pytest.raises(CertificateError):
+        verify(problem, replace(certificate, bound=certificate.bound * Fraction(11, 10)))
+    wider = Problem(problem.load, 12, 4)
+    with pytest.raises(CertificateError):
+        verify(wider, certificate)
