@@ -31,6 +31,9 @@ VERIFIERS = {
     "scenario_pairs": "eplb_opt.certificates.scenario_water:verify",
 }
 
+#: Kinds that take scenarios and GPU rules into account; the others are of one load and like GPUs.
+GENERAL = {"scenario_water", "scenario_pairs"}
+
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
     """The bound of a certificate, proven anew for a problem of one layer.
@@ -57,7 +60,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         raise ProblemError(
             f"A certificate is of one layer, not {problem.num_layers}; use problem.layer()."
         )
-    if not problem.is_plain:
+    if not (problem.is_plain or certificate.kind in GENERAL):
         raise CertificateError("certificates are of one load on GPUs that are all alike.")
     if certificate.kind not in VERIFIERS:
         raise CertificateError(

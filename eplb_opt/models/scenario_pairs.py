@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from math import isinf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,7 @@ DOUBT = 1e-11
 SLACK = 1e-7
 #: Parts of the way from what is proven to what is known that are tried one after another.
 STEPS = 8
+PART_OF_TIME = 0.25
 #: A smaller part is not worth a try.
 LEAST_STEP = 1 / 128
 #: Entries of a division at most.
@@ -217,7 +219,8 @@ def scenario_pairs(
         if claim >= high:
             step /= 2
             continue
-        tree = replace(known, claim=claim * (1 + LOWERED), scenario=[], level=[])
+        part = _part(deadline)
+        tree = replace(known, claim=claim * (1 + LOWERED), deadline=part, scenario=[], level=[])
         certificate = None
         if worst:
             leaf = tree.refuted_otherwise(np.full(len(joint.share), claim))
@@ -231,6 +234,12 @@ def scenario_pairs(
         else:
             best, low = certificate, claim
     return best
+
+
+def _part(deadline: Deadline) -> Deadline:
+    """Some of the time left: a claim that takes longer is too high for it."""
+    left = deadline.remaining
+    return deadline if isinf(left) else deadline.earlier(left * (1 - PART_OF_TIME))
 
 
 def _certified(
