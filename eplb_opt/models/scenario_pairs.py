@@ -40,11 +40,11 @@ MAX_CHOICES = 6_000
 #: What a pair may exceed by and still count as fitting, and a sum as not violated.
 DOUBT = 1e-11
 SLACK = 1e-7
-#: Parts of the way from what is proven to what is known that are tried one after another.
-STEPS = 8
-PART_OF_TIME = 0.25
-#: A smaller part is not worth a try.
-LEAST_STEP = 1 / 128
+#: Part of the way from what is proven to what is known that the first claim goes, what the next
+#: ones do after success, and what is not worth a try. Values found for one claim serve the next.
+FIRST_STEP, GROWTH, LEAST_STEP = 1 / 16, 1.5, 1 / 256
+#: A claim gets this part of the time that is left.
+PART_OF_TIME = 0.4
 #: Entries of a division at most.
 MAX_PARTS = 20_000
 
@@ -211,7 +211,7 @@ def scenario_pairs(
     worst = problem.objective == "max"
     offset = Fraction(0) if worst else constant
     low, high = float(lower_bound - offset), float(upper - offset)
-    best, step, least_step = None, (high - low) / STEPS, (high - low) * LEAST_STEP
+    best, step, least_step = None, (high - low) * FIRST_STEP, (high - low) * LEAST_STEP
     num_gpus = int((problem.open_slots > 0).sum())
     known = PairsDivision(joint, 0.0, MAX_PARTS, deadline, num_gpus=num_gpus)
     while step > least_step and not deadline.expired:
@@ -230,9 +230,9 @@ def scenario_pairs(
         elif tree.refute(joint.least, np.full(len(joint.share), np.inf)):
             certificate = _certified(problem, claim, offset, tree)
         if certificate is None:
-            high, step = claim, step / 2
+            step /= 2
         else:
-            best, low = certificate, claim
+            best, low, step = certificate, claim, step * GROWTH
     return best
 
 

@@ -190,3 +190,16 @@ def test_values_that_prove_nothing_are_refused(pairs_case):
     wider = Problem(problem.load, 12, 4)
     with pytest.raises(CertificateError):
         verify(wider, certificate)
+
+
+def test_slow_gpus_and_lost_ones_are_taken_into_account():
+    # The same claim is false where a GPU is twice as fast, and where there are more slots.
+    rules = {"gpu_speed": [1.0] * 8, "active_gpus": [True] * 8}
+    problem = Problem(RIVALS.load, 8, 8, **rules)
+    certificate = proof(problem)
+    assert verify(problem, certificate) == verify(RIVALS, proof(RIVALS))
+    faster = Problem(RIVALS.load, 8, 8, gpu_speed=[2.0, *[1.0] * 7])
+    with pytest.raises(CertificateError):
+        verify(faster, certificate)
+    fewer = Problem(RIVALS.load, 8, 8, active_gpus=[True] * 7 + [False])
+    assert verify(fewer, proof(fewer)) > 0
