@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from eplb_opt.bounds import Bound, fast_bounds, scenario_bounds
+from eplb_opt.bounds import Bound, fast_bounds, mean_bound, scenario_bounds, waterfill_bound
 from eplb_opt.deadline import Deadline
 from eplb_opt.models import get_model, get_specialist
 from eplb_opt.models.formulation import list_choices
 from eplb_opt.models.loads import worth
 from eplb_opt.partitions import can_enumerate
+from eplb_opt.solvers import load_solvers, solvers_are_loaded
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 SOURCES = {"cpsat": "cp_sat"}
 #: Columns of the model from which a search of scenarios is far ahead of any solver.
 SEARCH_BEATS_MODEL = 10_000
+#: Below this share of the mean the water level leaves the configuration LP nothing to prove.
+HEAVY_REGIME = 0.7
+#: Loading SciPy and OR-Tools takes about so many seconds.
+SOLVER_IMPORT_SECONDS = 2.0
+#: Shorter turns on the pairs of a recorded layer prove nothing.
+PAIRS_SECONDS = 5.0
 
 
 def general_steps(problem: Problem, model: str) -> list[Step]:
@@ -89,12 +96,14 @@ def scenario_pairs_step() -> Step:
 
         if task.effort is not None:  # its work is not counted
             return Outcome(refused=True)
+        if task.deadline.remaining < PAIRS_SECONDS:
+            return Outcome(postponed=True)
         found = scenario_pairs(task.problem, task.lower_bound, task.objective, task.deadline)
         if found is None:
             return Outcome()
         return Outcome(bound=Bound(found.bound, found.kind), certificate=found)
 
-    return Step("scenario_pairs", run, share=0.5, min_seconds=5.0)
+    return Step("scenario_pairs", run, share=0.3, min_seconds=0.5)
 
 
 def own_bounds_step() -> Step:
@@ -110,6 +119,12 @@ def own_bounds_step() -> Step:
         engine = _engine(problem)
         if engine is None or problem.has_gpu_rules:
             return Outcome(refused=True)
+        if engine == "config_lp" and not _is_heavy(problem):
+            return Outcome(refused=True)
+        if not solvers_are_loaded():
+            if task.effort is None and task.call_deadline.remaining < SOLVER_IMPORT_SECONDS:
+                return Outcome(postponed=True)
+            load_solvers()
         left = [number + 1 for number in range(problem.num_scenarios)]
 
         def strongest(alone: Problem) -> list[Bound]:
@@ -124,7 +139,14 @@ def own_bounds_step() -> Step:
         bound = scenario_bounds(problem, strongest)[0]
         return Outcome(bound=bound, finished=task.effort is not None)
 
-    return Step("own_bounds", run, share=0.5, min_seconds=0.5, max_attempts=3)
+    return Step("own_bounds", run, share=0.2, min_seconds=0.1, max_attempts=4)
+
+
+def _is_heavy(problem: Problem) -> bool:
+    """Whether in some scenario the largest replicas keep mean and water level from the truth."""
+    alone = [problem.scenario(r) for r in range(problem.num_scenarios)]
+    pairs = [(waterfill_bound(p)[0], mean_bound(p)[0]) for p in alone]
+    return any(level > HEAVY_REGIME * mean for level, mean in pairs)
 
 
 def _engine(problem: Problem) -> str | None:

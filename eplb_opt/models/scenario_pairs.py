@@ -40,11 +40,11 @@ MAX_CHOICES = 6_000
 #: What a pair may exceed by and still count as fitting, and a sum as not violated.
 DOUBT = 1e-11
 SLACK = 1e-7
-#: Part of the way from what is proven to what is known that the first claim goes, what the next
-#: ones do after success, and what is not worth a try. Values found for one claim serve the next.
-FIRST_STEP, GROWTH, LEAST_STEP = 1 / 16, 1.5, 1 / 256
+#: Part of the way from what is proven to what is known that the first claim goes, and what is not
+#: worth a try. Values found for one claim serve the next.
+FIRST_STEP, LEAST_STEP = 1 / 8, 1 / 256
 #: A claim gets this part of the time that is left.
-PART_OF_TIME = 0.4
+PART_OF_TIME = 0.7
 #: Entries of a division at most.
 MAX_PARTS = 20_000
 
@@ -232,7 +232,7 @@ def scenario_pairs(
         if certificate is None:
             step /= 2
         else:
-            best, low, step = certificate, claim, step * GROWTH
+            best, low = certificate, claim
     return best
 
 
