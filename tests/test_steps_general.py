@@ -59,7 +59,7 @@ def test_a_small_call_with_gpu_rules_ends_in_a_proof():
 
 def test_one_scenario_is_bounded_by_the_engine_of_its_load():
     problem = Problem(PAIRS[None], 16, 8)
-    outcome = own_bounds_step().run(task_of(problem))
+    outcome = own_bounds_step().run(task_of(problem, seconds=None, effort=100))
     best = optimum_of_pairs()
     assert outcome.bound.source == "scenarios"
     assert fast_bounds(problem)[0].value < outcome.bound.value
