@@ -73,7 +73,7 @@ def make_steps(problem: Problem, model: str) -> list[Step]:
     if problem.has_gpu_rules:
         return general_steps(problem, model)
     if problem.has_scenarios:
-        return [*scenario_steps(), *general_steps(problem, model)]
+        return general_steps(problem, model, scenario_steps())
     if problem.is_hierarchical:
         middle = [nodes_step(), search_step()]
         if problem.slots_per_gpu > 2:

@@ -15,6 +15,8 @@ from eplb_opt.solvers import load_solvers, solvers_are_loaded
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eplb_opt.problem import Problem
 
 #: What a bound's source is called where the model's own name differs.
@@ -29,7 +31,7 @@ SOLVER_IMPORT_SECONDS = 2.0
 PAIRS_SECONDS = 5.0
 
 
-def general_steps(problem: Problem, model: str) -> list[Step]:
+def general_steps(problem: Problem, model: str, search: Sequence[Step] = ()) -> list[Step]:
     """The steps of a problem that is not plain, in the order of their first turns.
 
     Parameters
@@ -38,10 +40,12 @@ def general_steps(problem: Problem, model: str) -> list[Step]:
         What is planned.
     model
         Name of the exact model; a key of `models.MODELS`.
+    search
+        Steps that look for plans alone; they come after the model, which leaves large layers.
     """
     if not problem.has_scenarios:
-        return [general_model_step(model)]
-    bounds = [scenario_water_step(), general_model_step(model), own_bounds_step()]
+        return [general_model_step(model), *search]
+    bounds = [general_model_step(model), *search, scenario_water_step(), own_bounds_step()]
     return [*bounds, scenario_pairs_step()] if problem.open_slots.max() <= 2 else bounds
 
 
