@@ -22,7 +22,7 @@ FLOORS = [
     {"plan", "partitions", "certificates"},
     {"bounds"},
     {"result", "moves", "turns"},
-    {"lost"},
+    {"lost", "survival"},
     {"evaluation", "dispatch_rules", "incumbents", "models", "search", "io", "portfolio"},
     {"hot"},
     {"steps_scenarios"},
