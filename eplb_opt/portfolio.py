@@ -107,7 +107,8 @@ class Portfolio:
         """Keep the first message of each step: the other layers' would say the same."""
         if step.name not in self._heard:
             self._heard.add(step.name)
-            self.messages.append(message)
+            if message not in self.messages:  # two steps may lack the same package
+                self.messages.append(message)
 
     def _next_turn(self) -> tuple[int, Step] | None:
         busy = {layer_idx for layer_idx, _ in self._running.values()}

@@ -45,7 +45,7 @@ def test_with_numpy_alone_the_best_heuristic_comes_back_and_says_why():
 
 @pytest.mark.parametrize(("missing", "experts"), [("numba", 64), ("ortools", 32)])
 def test_one_missing_package_leaves_the_others_at_work(missing, experts):
-    _, said, _ = fresh([missing], limit=8, experts=experts)
+    _, said, _ = fresh([missing], limit=10, experts=experts)
     assert sum(missing in s for s in said) == 1
     assert said.count("heuristic") < 8
 

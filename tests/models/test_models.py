@@ -106,7 +106,7 @@ def test_first_solution_is_the_start(name: str, example: str) -> None:
     # incomplete hint would let the solver begin where the search ended.
     problem, _ = WORKED[example]
     start = simple_start(problem)
-    answer = get_model(name)(problem, start, Fraction(0), Deadline.after(15))
+    answer = get_model(name)(problem, start, Fraction(0), Deadline.after(60))
     assert answer.first_objective == value(problem, start)
 
 
