@@ -41,12 +41,14 @@ def general_steps(problem: Problem, model: str, search: Sequence[Step] = ()) -> 
     model
         Name of the exact model; a key of `models.MODELS`.
     search
-        Steps that look for plans alone; they come after the model, which leaves large layers.
+        Steps that look for plans alone, a short one first; they come after the model, which leaves
+        large layers, and the joint level comes between them, for the last may take all the time.
     """
     if not problem.has_scenarios:
         return [general_model_step(model), *search]
-    bounds = [general_model_step(model), *search, scenario_water_step(), own_bounds_step()]
-    return [*bounds, scenario_pairs_step()] if problem.open_slots.max() <= 2 else bounds
+    steps = [general_model_step(model), *search[:1], scenario_water_step()]
+    steps += [*search[1:], own_bounds_step()]
+    return [*steps, scenario_pairs_step()] if problem.open_slots.max() <= 2 else steps
 
 
 def general_model_step(name: str = "cpsat") -> Step:
