@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 SOURCES = {"cpsat": "cp_sat"}
 #: Columns of the model from which a search of scenarios is far ahead of any solver.
 SEARCH_BEATS_MODEL = 10_000
+#: Columns times scenarios up to which the model is done at once, and comes first.
+SMALL = 4000
+#: Of a layer's share of the time, where the model is to have some.
+SEARCH_SHARE = 0.7
 #: Below this share of the mean the water level leaves the configuration LP nothing to prove.
 HEAVY_REGIME = 0.7
 #: Loading SciPy and OR-Tools takes about so many seconds.
@@ -41,13 +45,19 @@ def general_steps(problem: Problem, model: str, search: Sequence[Step] = ()) -> 
     model
         Name of the exact model; a key of `models.MODELS`.
     search
-        Steps that look for plans alone, a short one first; they come after the model, which leaves
-        large layers, and the joint level comes between them, for the last may take all the time.
+        Steps that look for plans alone, a short one first. The last takes all the time that is
+        left, so the joint level comes before it; and where the model has a chance, it leaves some.
     """
     if not problem.has_scenarios:
         return [general_model_step(model), *search]
-    steps = [general_model_step(model), *search[:1], scenario_water_step()]
-    steps += [*search[1:], own_bounds_step()]
+    spare = int(problem.open_slots.sum()) - problem.num_experts
+    columns = problem.num_experts * (spare + 1) * (problem.num_gpus + 1)
+    short, long = list(search[:1]), list(search[1:])
+    if columns * problem.num_scenarios > SMALL and columns <= SEARCH_BEATS_MODEL:
+        long = [replace(step, share=SEARCH_SHARE) for step in long]
+    steps = [*short, scenario_water_step(), *long, own_bounds_step()]
+    at = 0 if columns * problem.num_scenarios <= SMALL else len(steps)
+    steps.insert(at, general_model_step(model))
     return [*steps, scenario_pairs_step()] if problem.open_slots.max() <= 2 else steps
 
 
