@@ -207,10 +207,10 @@ def find_fronts(
         # Layers not yet begun share the time left with this one.
         waiting = -(-(problem.num_layers - layer_idx) // budget.workers)
         rows = [row]
-        if slices != 0 and not (problem.has_gpu_rules or budget.deadline.expired):
+        if slices != 0 and not budget.deadline.expired:
             turn = _even_part(budget.deadline, waiting)
             rows = layer_front(layer, row, budget.seed, turn, slices)
-        if problem.has_gpu_rules:  # neither the search nor new names know of them
+        if problem.has_gpu_rules:  # those GPUs are not alike
             return _front(layer, row, [*rows, best[layer_idx]])
         rows.append(relabelled(row, best[layer_idx], problem.num_gpus, _num_nodes(problem)))
         return _front(layer, row, rows)

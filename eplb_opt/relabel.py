@@ -49,13 +49,15 @@ def slots_kept(current: np.ndarray, new: np.ndarray, num_gpus: int) -> np.ndarra
     size = len(new) // num_gpus
     for first in range(0, len(new), size):
         wanted = new[first : first + size].tolist()
+        left = []
         for p in range(first, first + size):
             if current[p] in wanted:
                 placed[p] = current[p]
                 wanted.remove(current[p])
-        for p in range(first, first + size):
-            if placed[p] < 0:
-                placed[p] = wanted.pop(0)
+            else:
+                left.append(p)
+        for p in left:
+            placed[p] = wanted.pop(0)
     return placed
 
 

@@ -17,7 +17,7 @@ from eplb_opt.models.formulation import list_choices
 from eplb_opt.partitions import can_enumerate
 from eplb_opt.solvers import load_solvers, solvers_are_loaded
 from eplb_opt.steps_general import general_steps
-from eplb_opt.steps_scenarios import scenario_steps
+from eplb_opt.steps_scenarios import annealing_steps
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
@@ -70,10 +70,8 @@ def make_steps(problem: Problem, model: str) -> list[Step]:
         When no model has that name.
     """
     last = model_step(model, get_model(model))
-    if problem.has_gpu_rules:
-        return general_steps(problem, model)
-    if problem.has_scenarios:
-        return general_steps(problem, model, scenario_steps())
+    if problem.has_gpu_rules or problem.has_scenarios:
+        return general_steps(problem, model, annealing_steps(problem))
     if problem.is_hierarchical:
         middle = [nodes_step(), search_step()]
         if problem.slots_per_gpu > 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from eplb_opt.bounds import Bound, fast_bounds, mean_bound, scenario_bounds, waterfill_bound
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
 #: What a bound's source is called where the model's own name differs.
 SOURCES = {"cpsat": "cp_sat"}
-#: Columns of the model from which a search of scenarios is far ahead of any solver.
+#: Columns of the model from which the search is far ahead of any solver.
 SEARCH_BEATS_MODEL = 10_000
 #: Columns times scenarios up to which the model is done at once, and comes first.
 SMALL = 4000
 #: Of a layer's share of the time, where the model is to have some.
 SEARCH_SHARE = 0.7
+#: The model's share of the time where GPUs differ and there is one load: it ends soon or never.
+RULES_SHARE = 0.5
 #: Below this share of the mean the water level leaves the configuration LP nothing to prove.
 HEAVY_REGIME = 0.7
 #: Loading SciPy and OR-Tools takes about so many seconds.
@@ -49,7 +52,7 @@ def general_steps(problem: Problem, model: str, search: Sequence[Step] = ()) -> 
         left, so the joint level comes before it; and where the model has a chance, it leaves some.
     """
     if not problem.has_scenarios:
-        return [general_model_step(model), *search]
+        return [*search[:1], general_model_step(model, RULES_SHARE), *search[1:]]
     spare = int(problem.open_slots.sum()) - problem.num_experts
     columns = problem.num_experts * (spare + 1) * (problem.num_gpus + 1)
     short, long = list(search[:1]), list(search[1:])
@@ -61,15 +64,15 @@ def general_steps(problem: Problem, model: str, search: Sequence[Step] = ()) -> 
     return [*steps, scenario_pairs_step()] if problem.open_slots.max() <= 2 else steps
 
 
-def general_model_step(name: str = "cpsat") -> Step:
+def general_model_step(name: str = "cpsat", share: float = 1.0) -> Step:
     """The exact model under all rules; it starts anew at each turn, so its turns double."""
     solve = get_model(name)
 
     def run(task: Task) -> Outcome:
-        if not task.problem.has_gpu_rules:
-            upper = worth(task.problem, task.start)
-            if list_choices(task.problem, upper).num_columns > SEARCH_BEATS_MODEL:
-                return Outcome(refused=True)
+        upper = worth(task.problem, task.start)
+        size = list_choices(task.problem, upper).num_columns
+        if size > SEARCH_BEATS_MODEL and find_spec("numba") is not None:
+            return Outcome(refused=True)
         answer = solve(
             task.problem,
             task.start,
@@ -86,7 +89,7 @@ def general_model_step(name: str = "cpsat") -> Step:
             message=f"{name}: {answer.message}" if answer.refused else "",
         )
 
-    return Step(name, run)
+    return Step(name, run, share)
 
 
 def scenario_water_step() -> Step:

@@ -1,4 +1,4 @@
-"""Steps for layers that serve several loads at once."""
+"""Steps for layers that serve several loads at once, or stand on GPUs that differ."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
+    from eplb_opt.problem import Problem
     from eplb_opt.search.anneal_layer import AnnealSearch
 
 #: Slices of proposals for one unit of effort.
@@ -18,11 +19,12 @@ SLICES_PER_EFFORT = 16
 IDLE_TURNS = 8
 
 
-def scenario_steps() -> list[Step]:
+def annealing_steps(problem: Problem) -> list[Step]:
     """A short run on every layer, then one that takes all the time there is.
 
     A run cools to the end of its turn, and a long one finds more than several short ones.
     """
+    name = "scenarios" if problem.has_scenarios else "rules"
     searches: dict[int, AnnealSearch] = {}
     idle: Counter[int] = Counter()
     lock = threading.Lock()
@@ -52,6 +54,6 @@ def scenario_steps() -> list[Step]:
         return Outcome(refused=True) if task.effort is not None else run(task)
 
     return [
-        Step("scenarios_first", first, 0.08, 0.002, max_attempts=1, in_rounds=True),
-        Step("scenarios", run, min_seconds=0.01, max_attempts=10**9, in_rounds=True),
+        Step(f"{name}_first", first, 0.08, 0.002, max_attempts=1, in_rounds=True),
+        Step(name, run, min_seconds=0.01, max_attempts=10**9, in_rounds=True),
     ]

@@ -18,6 +18,10 @@ share       float64 [num_experts, num_scenarios], load of one replica
 load        float64 [num_gpus, num_scenarios]
 slope       float64 [num_scenarios], what a p-th power is worth in the objective
 cost        float64 [num_gpus], the linearised norm's terms
+rate        float64 [num_gpus], what a GPU's load is multiplied by, 1 over its speed
+first       int64 [num_gpus + 1], the first slot of each GPU, and the end of the last
+ties        int8 [num_gpus, num_experts], see `anneal_rules`; [0, 0] where nothing is tied
+unit        int64 [num_slots], the GPU or node of which an expert needs two; [0] without spread
 held        bool [num_gpus, num_experts], what the plan in force has; [0, 0] without one
 buffer      float64 [num_slots + 2, at least num_scenarios and num_slots], scratch
 touched     int64 [num_slots], scratch
@@ -35,8 +39,9 @@ from eplb_opt.search.anneal_moves import (
     power,
     transfer,
 )
+from eplb_opt.search.anneal_rules import may_swap, may_turn, stands
 from eplb_opt.search.jit import jit
-from eplb_opt.search.kicks import draw, on_gpu
+from eplb_opt.search.kicks import draw
 
 #: Moves between two looks at the true objective; the norm's slopes are renewed with them.
 SLICE = 256
@@ -63,21 +68,21 @@ def refill(weight, slot, gpu, count, share, load):  # type: ignore[no-untyped-de
 
 
 @jit
-def objective(load, scenario_weight, worst):  # type: ignore[no-untyped-def]
+def objective(load, rate, scenario_weight, worst):  # type: ignore[no-untyped-def]
     """The true objective: the weighted sum of the largest GPU loads, or the worst of them."""
     num_gpus, num_scenarios = load.shape
     total, highest = 0.0, 0.0
     for r in range(num_scenarios):
         peak = 0.0
         for g in range(num_gpus):
-            peak = max(peak, load[g, r])
+            peak = max(peak, load[g, r] * rate[g])
         total += scenario_weight[r] * peak
         highest = max(highest, peak)
     return highest if worst else total
 
 
 @jit
-def renew_slopes(load, scenario_weight, worst, doublings, slope, cost):  # type: ignore[no-untyped-def]
+def renew_slopes(load, rate, scenario_weight, worst, doublings, slope, cost):  # type: ignore[no-untyped-def]
     """Linearise the norm at the current loads, and take the GPUs' costs anew.
 
     For the worst scenario the norm runs over GPUs and scenarios; else each scenario has its own.
@@ -87,7 +92,7 @@ def renew_slopes(load, scenario_weight, worst, doublings, slope, cost):  # type:
     for r in range(num_scenarios):
         slope[r] = 0.0
         for g in range(num_gpus):
-            slope[r] += power(load[g, r], doublings)
+            slope[r] += power(load[g, r] * rate[g], doublings)
         everything += slope[r]
     for r in range(num_scenarios):
         total = everything if worst else slope[r]
@@ -99,7 +104,7 @@ def renew_slopes(load, scenario_weight, worst, doublings, slope, cost):  # type:
     for g in range(num_gpus):
         cost[g] = 0.0
         for r in range(num_scenarios):
-            cost[g] += slope[r] * power(load[g, r], doublings)
+            cost[g] += slope[r] * power(load[g, r] * rate[g], doublings)
 
 
 @jit
@@ -109,9 +114,11 @@ def scaled(fraction, below):  # type: ignore[no-untyped-def]
 
 
 @jit
-def keep_best(slot, gpu, load, held, scenario_weight, worst, best_value, best_slot):  # type: ignore[no-untyped-def]
+def keep_best(  # type: ignore[no-untyped-def]
+    slot, gpu, load, rate, held, scenario_weight, worst, best_value, best_slot
+):
     """Note the plan where it is the best with so many moves; see `anneal`."""
-    value = objective(load, scenario_weight, worst)
+    value = objective(load, rate, scenario_weight, worst)
     kept = min(num_moves(slot, gpu, held), best_value.shape[0] - 1)
     if value < best_value[kept]:
         best_value[kept] = value
@@ -129,6 +136,10 @@ def sweep(  # type: ignore[no-untyped-def]
     load,
     slope,
     cost,
+    rate,
+    first,
+    ties,
+    unit,
     held,
     buffer,
     touched,
@@ -143,7 +154,7 @@ def sweep(  # type: ignore[no-untyped-def]
 ):
     """Propose SLICE moves; see `anneal`."""
     num_gpus = load.shape[0]
-    slots_per_gpu = slot.shape[0] // num_gpus
+    is_tied = ties.shape[0] + unit.shape[0] > 0
     for _ in range(SLICE):
         limit = temperature * thresholds[draw(state, FINE)]
         # One side on the costlier of two GPUs: what is light already needs no relief.
@@ -152,11 +163,18 @@ def sweep(  # type: ignore[no-untyped-def]
         if cost[h] > cost[g]:
             g = h
         coin = draw(state, 1 << 30)
-        p = g * slots_per_gpu + (((coin >> 15) * slots_per_gpu) >> 15)
+        p = first[g] + (((coin >> 15) * (first[g + 1] - first[g])) >> 15)
         q = p - p % node_size + scaled(draw(state, 1 << 30), node_size)
         if (coin & (FINE - 1)) < transfers:
             if coin & FINE:
                 p, q = q, p
+            h, a, b = gpu[q], slot[p], slot[q]
+            if a == b or count[b] < 2:
+                continue
+            if apart and stands(slot, first, h, a):
+                continue
+            if is_tied and not may_turn(slot, first, ties, unit, q, h, a):
+                continue
             transfer(
                 weight,
                 slot,
@@ -166,13 +184,13 @@ def sweep(  # type: ignore[no-untyped-def]
                 load,
                 slope,
                 cost,
+                rate,
                 held,
                 q,
-                slot[p],
+                a,
                 doublings,
                 limit,
                 price,
-                apart,
                 buffer,
                 touched,
             )
@@ -184,13 +202,15 @@ def sweep(  # type: ignore[no-untyped-def]
         if price > 0.0:
             limit -= price * fresh_by_swap(held, g, h, a, b)
         limit += cost[g] + cost[h]
-        cost_g = cost_after(load, share, slope, g, a, b, doublings)
+        cost_g = cost_after(load, share, slope, rate[g], g, a, b, doublings)
         if cost_g >= limit:
             continue
-        cost_h = cost_after(load, share, slope, h, b, a, doublings)
+        cost_h = cost_after(load, share, slope, rate[h], h, b, a, doublings)
         if not cost_g + cost_h < limit:
             continue
-        if apart and (on_gpu(slot, h, slots_per_gpu, a) or on_gpu(slot, g, slots_per_gpu, b)):
+        if apart and (stands(slot, first, h, a) or stands(slot, first, g, b)):
+            continue
+        if is_tied and not may_swap(slot, first, ties, unit, p, q, g, h):
             continue
         exchange(slot, share, load, p, q, g, h)
         cost[g], cost[h] = cost_g, cost_h
@@ -208,6 +228,10 @@ def anneal(  # type: ignore[no-untyped-def]
     load,
     slope,
     cost,
+    rate,
+    first,
+    ties,
+    unit,
     held,
     buffer,
     touched,
@@ -227,7 +251,8 @@ def anneal(  # type: ignore[no-untyped-def]
 
     Parameters
     ----------
-    weight, slot, gpu, count, share, load, slope, cost, held, buffer, touched
+    weight, slot, gpu, count, share, load, slope, cost, rate, first, ties, unit, held,
+    buffer, touched
         See the module.
     scenario_weight, worst
         float64 [num_scenarios]; whether the worst scenario counts instead of the weighted sum.
@@ -240,7 +265,8 @@ def anneal(  # type: ignore[no-untyped-def]
         float64 [FINE], samples of the exponential distribution: with a random one of them times
         the temperature as the limit, moves are accepted as Metropolis has it.
     node_size
-        Slots of a node, all of them where flat: no replica leaves its node.
+        Slots of a node, all of them where flat: no replica leaves its node; only there
+        GPUs must be alike.
     apart
         Whether no expert may stand twice on a GPU.
     doublings
@@ -256,9 +282,11 @@ def anneal(  # type: ignore[no-untyped-def]
         if state[1] % REFRESH == 0:
             refill(weight, slot, gpu, count, share, load)
             if state[1] == 0:
-                keep_best(slot, gpu, load, held, scenario_weight, worst, best_value, best_slot)
+                keep_best(
+                    slot, gpu, load, rate, held, scenario_weight, worst, best_value, best_slot
+                )
         state[1] += 1
-        renew_slopes(load, scenario_weight, worst, doublings, slope, cost)
+        renew_slopes(load, rate, scenario_weight, worst, doublings, slope, cost)
         sweep(
             weight,
             slot,
@@ -268,6 +296,10 @@ def anneal(  # type: ignore[no-untyped-def]
             load,
             slope,
             cost,
+            rate,
+            first,
+            ties,
+            unit,
             held,
             buffer,
             touched,
@@ -280,4 +312,4 @@ def anneal(  # type: ignore[no-untyped-def]
             price,
             transfers,
         )
-        keep_best(slot, gpu, load, held, scenario_weight, worst, best_value, best_slot)
+        keep_best(slot, gpu, load, rate, held, scenario_weight, worst, best_value, best_slot)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.search.anneal import FINE, anneal, refill
+from eplb_opt.search.anneal_rules import fastest, kernel_rules, speeds_fit
 from eplb_opt.search.node import SALT
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ class AnnealSearch:
     Parameters
     ----------
     problem
-        Of one layer, with or without scenarios.
+        Of one layer, with or without scenarios and rules of GPUs.
     start
-        int64 [num_slots], a plan that fits; groups of experts stay on its nodes.
+        int64 [num_slots], a plan that fits, -1 in closed slots; groups of experts stay on its
+        nodes.
     seed
         With it the plan after some number of slices is always the same.
     held
@@ -66,10 +68,12 @@ class AnnealSearch:
         self.problem = problem
         weight, scenario_weight = relative_loads(problem)
         num_experts, num_scenarios = weight.shape
-        num_gpus, num_slots = problem.num_gpus, problem.num_slots
+        # Only what can hold an expert takes part: the kernels know of no empty slots.
+        used = problem.open_slots > 0
+        num_gpus, num_slots = int(used.sum()), int(problem.is_open.sum())
         num_kept = 1 if held is None else num_slots + 1
-        self.is_trivial = num_scenarios == 0 or num_gpus == 1
-        self.slot = np.array(start, dtype=np.int64)
+        self.is_trivial = num_scenarios == 0 or num_gpus == 1 or not speeds_fit(problem)
+        self.slot = np.array(start[problem.is_open], dtype=np.int64)
         self.load = np.zeros((num_gpus, num_scenarios))
         self.best_value = np.full(num_kept, np.inf)
         self.best_slot = np.tile(self.slot, (num_kept, 1))
@@ -78,12 +82,13 @@ class AnnealSearch:
         self._plan = (
             weight,
             self.slot,
-            np.arange(num_slots) // problem.slots_per_gpu,
+            np.repeat(np.arange(num_gpus), problem.open_slots[used]),
             np.zeros(num_experts, dtype=np.int64),
             np.zeros_like(weight),
             self.load,
         )
         _, slot, gpu, count, share, load = self._plan
+        self._rules = kernel_rules(problem)
         self._arrays = (
             weight,
             scenario_weight,
@@ -95,14 +100,15 @@ class AnnealSearch:
             load,
             np.zeros(num_scenarios),
             np.zeros(num_gpus),
-            np.zeros((0, 0), dtype=bool) if held is None else held,
+            *self._rules,
+            np.zeros((0, 0), dtype=bool) if held is None else held[used],
             np.zeros((num_slots + 2, max(num_scenarios, num_slots))),
             np.zeros(num_slots, dtype=np.int64),
             self.best_value,
             self.best_slot,
             self.state,
             THRESHOLDS,
-            problem.slots_per_node if problem.is_hierarchical else num_slots,
+            num_slots // problem.num_nodes if problem.is_hierarchical else num_slots,
             problem.colocation == "forbid",
         )
         refill(*self._plan)
@@ -114,17 +120,23 @@ class AnnealSearch:
 
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]."""
-        return np.asarray(self.best_slot[int(self.best_value.argmin())])
+        return self.opened(int(self.best_value.argmin()))
+
+    def opened(self, kept: int) -> np.ndarray:
+        """The best plan with so many moved slots, int64 [num_slots]; -1 in closed slots."""
+        placed = np.full(self.problem.num_slots, -1, dtype=np.int64)
+        placed[self.problem.is_open] = self.best_slot[kept]
+        return placed
 
     def restart(self, start: np.ndarray) -> None:
         """Go on from another plan; the best ones are kept."""
-        self.slot[:] = start
+        self.slot[:] = start[self.problem.is_open]
         self.state[1] = 0
         refill(*self._plan)
 
     def settle(self, price: float = 0.0) -> None:
         """Descend from the current plan to where few moves help."""
-        self._advance(FIRST_DOUBLINGS, 0.0, price, max(self.problem.num_slots // 4, 8))
+        self._advance(FIRST_DOUBLINGS, 0.0, price, max(len(self.slot) // 4, 8))
 
     def look(self) -> None:
         """Note the current plan where it is the best with so many moves."""
@@ -195,7 +207,8 @@ class AnnealSearch:
 
     def _advance(self, doublings: int, temperature: float, price: float, slices: int) -> None:
         # A swap can double a GPU's load, and its power must stay a number.
-        digits = int(np.frexp(self.load.max())[1]) + 1 if self.load.size else 1
+        scaled = self.load * self._rules[0][:, None]
+        digits = int(np.frexp(scaled.max())[1]) + 1 if self.load.size else 1
         while digits << doublings > LARGEST_EXPONENT:
             doublings -= 1
         transfers = WIDE_TRANSFERS if self.best > WIDE else TRANSFERS
@@ -204,6 +217,8 @@ class AnnealSearch:
 
 def relative_loads(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     """Loads of one layer over the mean GPU load of their scenario, and the scenarios' weights.
+
+    Where GPUs differ, the mean is that of the fastest ones.
 
     Returns
     -------
@@ -214,5 +229,5 @@ def relative_loads(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     shares = np.array([float(share) for share in problem.shares])
     counts = (rows.sum(axis=1) > 0) & (shares > 0)
     totals = rows[counts].sum(axis=1, keepdims=True)
-    relative = rows[counts] / totals * problem.num_gpus
+    relative = rows[counts] / totals * float(problem.capacity / fastest(problem))
     return np.ascontiguousarray(relative.T), shares[counts]

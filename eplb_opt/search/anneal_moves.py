@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from eplb_opt.search.jit import jit
-from eplb_opt.search.kicks import on_gpu
 
 
 @jit
@@ -15,17 +14,17 @@ def power(value, doublings):  # type: ignore[no-untyped-def]
 
 
 @jit
-def cost_after(load, share, slope, g, old, new, doublings):  # type: ignore[no-untyped-def]
-    """The cost of GPU g with a replica of `old` replaced by one of `new`."""
+def cost_after(load, share, slope, rate, g, old, new, doublings):  # type: ignore[no-untyped-def]
+    """The cost of GPU g, of that rate, with a replica of `old` replaced by one of `new`."""
     num_scenarios = slope.shape[0]
     # Four sums side by side: one chain of operations would take several times as long.
     s0 = s1 = s2 = s3 = 0.0
     last = num_scenarios & ~3
     for r in range(0, last, 4):
-        y0 = load[g, r] - share[old, r] + share[new, r]
-        y1 = load[g, r + 1] - share[old, r + 1] + share[new, r + 1]
-        y2 = load[g, r + 2] - share[old, r + 2] + share[new, r + 2]
-        y3 = load[g, r + 3] - share[old, r + 3] + share[new, r + 3]
+        y0 = (load[g, r] - share[old, r] + share[new, r]) * rate
+        y1 = (load[g, r + 1] - share[old, r + 1] + share[new, r + 1]) * rate
+        y2 = (load[g, r + 2] - share[old, r + 2] + share[new, r + 2]) * rate
+        y3 = (load[g, r + 3] - share[old, r + 3] + share[new, r + 3]) * rate
         for _ in range(doublings):
             y0 *= y0
             y1 *= y1
@@ -36,7 +35,8 @@ def cost_after(load, share, slope, g, old, new, doublings):  # type: ignore[no-u
         s2 += slope[r + 2] * y2
         s3 += slope[r + 3] * y3
     for r in range(last, num_scenarios):
-        s0 += slope[r] * power(load[g, r] - share[old, r] + share[new, r], doublings)
+        y0 = (load[g, r] - share[old, r] + share[new, r]) * rate
+        s0 += slope[r] * power(y0, doublings)
     return (s0 + s1) + (s2 + s3)
 
 
@@ -109,22 +109,21 @@ def transfer(  # type: ignore[no-untyped-def]
     load,
     slope,
     cost,
+    rate,
     held,
     q,
     new,
     doublings,
     limit,
     price,
-    apart,
     buffer,
     touched,
 ):
-    """Give a slot to another expert where that raises the cost by less than the limit."""
+    """Give a slot to another expert where that raises the cost by less than the limit.
+
+    The caller has looked at the rules, and that the slot's expert has another replica.
+    """
     old = slot[q]
-    if new == old or count[old] < 2:
-        return
-    if apart and on_gpu(slot, gpu[q], slot.shape[0] // load.shape[0], new):
-        return
     if price > 0.0:
         limit -= price * (is_new(held, gpu[q], new) - is_new(held, gpu[q], old))
     num = loads_after_transfer(weight, slot, gpu, count, share, load, q, new, buffer, touched)
@@ -132,7 +131,7 @@ def transfer(  # type: ignore[no-untyped-def]
     for i in range(num):
         total = 0.0
         for r in range(slope.shape[0]):
-            total += slope[r] * power(buffer[i + 1, r], doublings)
+            total += slope[r] * power(buffer[i + 1, r] * rate[touched[i]], doublings)
         buffer[0, i] = total
         raised += total - cost[touched[i]]
     if not raised < limit:

@@ -28,6 +28,8 @@ def best_start(search: AnnealSearch) -> None:
     """
     search.settle()
     problem = search.problem
+    if problem.has_gpu_rules:  # those starts know of none
+        return
     partitions = [[[0]]]
     if problem.is_hierarchical:
         given = nodes_of(problem, search.placed())

@@ -52,7 +52,8 @@ def layer_front(
     int64 [num_slots] each; the first is the plan in force.
     """
     held = np.zeros((problem.num_gpus, problem.num_experts), dtype=bool)
-    held[np.arange(len(current)) // problem.slots_per_gpu, current] = True
+    slots = np.flatnonzero(problem.is_open)
+    held[slots // problem.slots_per_gpu, current[slots]] = True
     search = AnnealSearch(problem, current, seed, held)
     if search.is_trivial:
         return [current]
@@ -71,7 +72,7 @@ def layer_front(
             search.run_slices(max(slices // RUNS, 1), price, HEAT * price)
     best = np.minimum.accumulate(search.best_value)
     better = np.flatnonzero(np.append(True, best[1:] < best[:-1]))
-    rows = [slots_kept(current, search.best_slot[m], problem.num_gpus) for m in better[1:]]
+    rows = [slots_kept(current, search.opened(m), problem.num_gpus) for m in better[1:]]
     return [current, *rows]
 
 
