@@ -46,9 +46,6 @@ DEFAULT_TIME_LIMIT: Final = Default.TIME_LIMIT
 
 #: Published heuristics take tens of milliseconds a model; below this a start is not worth them.
 PUBLISHED_STARTS_SECONDS = 0.5
-#: Layers whose hierarchical bound is computed between two looks at the clock.
-BOUND_CHUNK = 4
-
 #: Giving GPUs their names takes no more than this part of what is left.
 MAX_NAMING_SHARE = 0.2
 

@@ -7,31 +7,23 @@ import threading
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from eplb_opt.bounds import Bound, waterfill_bound
-from eplb_opt.deadline import Deadline
+from eplb_opt.bounds import waterfill_bound
 from eplb_opt.models import get_model, get_specialist
-from eplb_opt.models.formulation import list_choices
 from eplb_opt.partitions import can_enumerate
-from eplb_opt.solvers import load_solvers, solvers_are_loaded
 from eplb_opt.steps_general import general_steps
+from eplb_opt.steps_model import ask, deadline_with_solvers, model_step, outcome_of
 from eplb_opt.steps_scenarios import annealing_steps
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
-    from eplb_opt.models.answer import LayerModel, ModelAnswer
     from eplb_opt.models.config_lp import NodeLp
     from eplb_opt.models.nodes import LayerNodes
     from eplb_opt.models.pairs import PairsLayer
     from eplb_opt.problem import Problem
     from eplb_opt.search.layer import LayerSearch
 
-#: What a bound's source is called where the model's own name differs.
-SOURCES = {"cpsat": "cp_sat"}
-#: Columns of the count-and-assignment model from which the search is far ahead of any solver.
-SEARCH_BEATS_MODEL = 10_000
 #: Turns of half a second without a better plan that end a layer's search in a call without limit.
 IDLE_TURNS = 20
 #: Search steps for one unit of effort.
@@ -48,8 +40,6 @@ LIGHT_GAPS = (1 + Fraction(1, 100), 1 + Fraction(1, 1000))
 NODES_GAPS = (Fraction(1, 1000), Fraction(5, 10_000), Fraction(2, 10_000))
 #: A first turn of the configuration LP, which a layer of 256 experts often needs.
 LP_SECONDS = 0.5
-#: Loading SciPy and OR-Tools takes about so many seconds.
-SOLVER_IMPORT_SECONDS = 2.0
 
 
 def make_steps(problem: Problem, model: str) -> list[Step]:
@@ -88,8 +78,8 @@ def enumeration_step() -> Step:
     def run(task: Task) -> Outcome:
         if task.problem.slots_per_gpu > 2:
             return Outcome(refused=True)
-        answer = _ask(get_specialist("enumeration"), task, task.deadline)
-        return _outcome("enumeration", answer)
+        answer = ask(get_specialist("enumeration"), task, task.deadline)
+        return outcome_of("enumeration", answer)
 
     return Step("enumeration", run, min_seconds=0.1, max_attempts=3)
 
@@ -106,14 +96,14 @@ def pairs_step() -> Step:
         with lock:  # the first turn of a process loads the kernels, and solvers, once
             from eplb_opt.models.pairs import PairsLayer, PairsParams
 
-            deadline = _deadline_with_solvers(task) or task.deadline
+            deadline = deadline_with_solvers(task) or task.deadline
         layer = layers.get(task.layer_idx)
         if layer is None:
             layer = layers[task.layer_idx] = PairsLayer(problem, PairsParams(), task.seed)
         answer = layer.run(task.start, task.lower_bound, deadline, task.effort)
         if answer.refused:  # for the time left alone; there may be more in a later turn
             return Outcome(postponed=True)
-        return _outcome("k2", answer)
+        return outcome_of("k2", answer)
 
     # Short turns: all layers get a first one before any gets many. Hardly anything is left to the
     # steps after it, so these wait for the end of its first turns.
@@ -127,16 +117,6 @@ def pairs_step() -> Step:
         turns=12,
         max_attempts=60,
     )
-
-
-def _deadline_with_solvers(task: Task) -> Deadline | None:
-    """The end of a turn that begins once the solvers are imported; None without time for that."""
-    turn = task.deadline.remaining
-    if not solvers_are_loaded():
-        if task.effort is None and task.call_deadline.remaining < SOLVER_IMPORT_SECONDS:
-            return None
-        load_solvers()
-    return min(Deadline.after(turn), task.call_deadline, key=lambda d: d.at)
 
 
 def search_step() -> Step:
@@ -196,7 +176,7 @@ def config_lp_step() -> Step:
         work.start = task.start
         found = work.run(task.lower_bound, task.objective, task.deadline, task.effort)
         # What it leaves open is a share of the gap: a better plan asks for more.
-        return replace(_outcome("config_lp", answer_of(problem, found)), finished=False)
+        return replace(outcome_of("config_lp", answer_of(problem, found)), finished=False)
 
     return Step("config_lp", run, share=0.5, min_seconds=LP_SECONDS, max_attempts=6)
 
@@ -221,7 +201,7 @@ def nodes_step() -> Step:
         # The configuration LP closes most heavy nodes; all layers get it before any gets CP-SAT.
         is_first = work is None and task.effort is None
         with_solver = is_small or (gap > NODES_GAPS[-2] and not is_first)
-        deadline = _deadline_with_solvers(task) if with_solver else task.deadline
+        deadline = deadline_with_solvers(task) if with_solver else task.deadline
         if deadline is None:
             return Outcome(postponed=True)
         if work is None:
@@ -229,39 +209,6 @@ def nodes_step() -> Step:
         else:
             work.offer(task.start)
         answer = work.run(task.lower_bound, deadline, task.effort, with_solver=with_solver)
-        return _outcome("nodes", answer)
+        return outcome_of("nodes", answer)
 
     return Step("nodes", run, min_seconds=0.5, max_attempts=8)
-
-
-def model_step(name: str, solve: LayerModel) -> Step:
-    """An exact model; it starts anew at each turn, so its turns double.
-
-    A large model gains nothing on the search in minutes, so it is left out where numba is there.
-    """
-
-    def run(task: Task) -> Outcome:
-        size = list_choices(task.problem, task.objective).num_columns
-        if size > SEARCH_BEATS_MODEL and find_spec("numba") is not None:
-            return Outcome(refused=True)
-        answer = _ask(solve, task, task.deadline)
-        message = f"{name}: {answer.message}" if answer.refused else ""
-        return replace(_outcome(SOURCES.get(name, name), answer), message=message)
-
-    return Step(name, run)
-
-
-def _ask(solve: LayerModel, task: Task, deadline: Deadline) -> ModelAnswer:
-    return solve(
-        task.problem, task.start, task.lower_bound, deadline, effort=task.effort, seed=task.seed
-    )
-
-
-def _outcome(name: str, answer: ModelAnswer) -> Outcome:
-    return Outcome(
-        answer.physical_to_logical,
-        Bound(answer.lower_bound, name),
-        certificate=answer.certificate,
-        finished=answer.finished or answer.refused,
-        refused=answer.refused,
-    )

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from eplb_opt.bounds import Bound, fast_bounds, mean_bound, scenario_bounds, waterfill_bound
 from eplb_opt.deadline import Deadline
 from eplb_opt.models import get_model, get_specialist
-from eplb_opt.models.formulation import list_choices
-from eplb_opt.models.loads import worth
 from eplb_opt.partitions import can_enumerate
-from eplb_opt.solvers import load_solvers, solvers_are_loaded
+from eplb_opt.steps_model import SEARCH_BEATS_MODEL, deadline_with_solvers, model_step
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
@@ -20,10 +17,6 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem import Problem
 
-#: What a bound's source is called where the model's own name differs.
-SOURCES = {"cpsat": "cp_sat"}
-#: Columns of the model from which the search is far ahead of any solver.
-SEARCH_BEATS_MODEL = 10_000
 #: Columns times scenarios up to which the model is done at once, and comes first.
 SMALL = 4000
 #: Of a layer's share of the time, where the model is to have some.
@@ -32,8 +25,6 @@ SEARCH_SHARE = 0.7
 RULES_SHARE = 0.5
 #: Below this share of the mean the water level leaves the configuration LP nothing to prove.
 HEAVY_REGIME = 0.7
-#: Loading SciPy and OR-Tools takes about so many seconds.
-SOLVER_IMPORT_SECONDS = 2.0
 #: Shorter turns on the pairs of a recorded layer prove nothing.
 PAIRS_SECONDS = 5.0
 
@@ -52,7 +43,7 @@ def general_steps(problem: Problem, model: str, search: Sequence[Step] = ()) -> 
         left, so the joint level comes before it; and where the model has a chance, it leaves some.
     """
     if not problem.has_scenarios:
-        return [*search[:1], general_model_step(model, RULES_SHARE), *search[1:]]
+        return [*search[:1], model_step(model, get_model(model), RULES_SHARE), *search[1:]]
     spare = int(problem.open_slots.sum()) - problem.num_experts
     columns = problem.num_experts * (spare + 1) * (problem.num_gpus + 1)
     short, long = list(search[:1]), list(search[1:])
@@ -60,36 +51,8 @@ def general_steps(problem: Problem, model: str, search: Sequence[Step] = ()) -> 
         long = [replace(step, share=SEARCH_SHARE) for step in long]
     steps = [*short, scenario_water_step(), *long, own_bounds_step()]
     at = 0 if columns * problem.num_scenarios <= SMALL else len(steps)
-    steps.insert(at, general_model_step(model))
+    steps.insert(at, model_step(model, get_model(model)))
     return [*steps, scenario_pairs_step()] if problem.open_slots.max() <= 2 else steps
-
-
-def general_model_step(name: str = "cpsat", share: float = 1.0) -> Step:
-    """The exact model under all rules; it starts anew at each turn, so its turns double."""
-    solve = get_model(name)
-
-    def run(task: Task) -> Outcome:
-        upper = worth(task.problem, task.start)
-        size = list_choices(task.problem, upper).num_columns
-        if size > SEARCH_BEATS_MODEL and find_spec("numba") is not None:
-            return Outcome(refused=True)
-        answer = solve(
-            task.problem,
-            task.start,
-            task.lower_bound,
-            task.deadline,
-            effort=task.effort,
-            seed=task.seed,
-        )
-        return Outcome(
-            answer.physical_to_logical,
-            Bound(answer.lower_bound, SOURCES.get(name, name)),
-            finished=answer.finished or answer.refused,
-            refused=answer.refused,
-            message=f"{name}: {answer.message}" if answer.refused else "",
-        )
-
-    return Step(name, run, share)
 
 
 def scenario_water_step() -> Step:
@@ -140,15 +103,14 @@ def own_bounds_step() -> Step:
             return Outcome(refused=True)
         if engine == "config_lp" and not _is_heavy(problem):
             return Outcome(refused=True)
-        if not solvers_are_loaded():
-            if task.effort is None and task.call_deadline.remaining < SOLVER_IMPORT_SECONDS:
-                return Outcome(postponed=True)
-            load_solvers()
+        turn = deadline_with_solvers(task)
+        if turn is None:
+            return Outcome(postponed=True)
         left = [number + 1 for number in range(problem.num_scenarios)]
 
         def strongest(alone: Problem) -> list[Bound]:
             known = fast_bounds(alone)[0]
-            part = Deadline.after(task.deadline.remaining / left.pop())
+            part = Deadline.after(turn.remaining / left.pop())
             deadline = part if task.effort is None else task.deadline
             answer = get_specialist(engine)(
                 alone, task.start, known.value, deadline, effort=task.effort, seed=task.seed

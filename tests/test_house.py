@@ -25,6 +25,7 @@ FLOORS = [
     {"lost", "survival"},
     {"evaluation", "dispatch_rules", "incumbents", "models", "search", "io", "portfolio"},
     {"hot"},
+    {"steps_model"},
     {"steps_scenarios"},
     {"steps", "steps_general", "warmup"},
     {"migration"},

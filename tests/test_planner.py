@@ -9,7 +9,7 @@ import eplb_opt
 from eplb_opt import MissingDependency, Plan, PlanError, Problem, ProblemError
 from eplb_opt.models import MODELS
 from eplb_opt.models.answer import ModelAnswer
-from eplb_opt.steps import model_step
+from eplb_opt.steps_model import model_step
 from tests.oracle import optimum
 from tests.strategies import SMALL_LOADS, tiny_problems
 

@@ -9,14 +9,15 @@ import eplb_opt
 from eplb_opt import Problem, ProblemError, scoring
 from eplb_opt.bounds import fast_bounds
 from eplb_opt.deadline import Deadline
+from eplb_opt.models import get_model
 from eplb_opt.search.starts import first_plan
 from eplb_opt.steps_general import (
-    general_model_step,
     general_steps,
     own_bounds_step,
     scenario_pairs_step,
     scenario_water_step,
 )
+from eplb_opt.steps_model import model_step
 from eplb_opt.turns import Task
 from tests.oracle import optimum, ruled_optimum, scenario_optimum
 
@@ -91,7 +92,7 @@ def test_counted_work_knows_no_clock():
 
 def test_a_model_too_large_for_a_solver_is_left_to_the_search():
     load = np.random.default_rng(0).lognormal(5, 1, (2, 1, 128)).astype(np.int64)
-    assert general_model_step().run(task_of(Problem(load, 160, 32))).refused
+    assert model_step("cpsat", get_model("cpsat")).run(task_of(Problem(load, 160, 32))).refused
 
 
 def test_an_unknown_model_is_refused_before_anything_runs():
