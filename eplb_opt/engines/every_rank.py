@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 #: Counted work a layer, where a call does not name it; must be equal on all ranks.
 EFFORT_VARIABLE = "EPLB_OPT_EFFORT"
-#: For 58 layers of 256 experts 3 to 11 ms; with four slots a GPU or more it leaves a twentieth of the
-#: greedy's gap or less.
+#: For 58 layers of 256 experts 3 to 11 ms; with four slots a GPU or more it leaves a twentieth of
+#: the greedy's gap or less.
 DEFAULT_EFFORT = 100
 #: What a call with effort needs. With one of them absent on some rank its plan would differ.
 ENGINES = ("numba",)
