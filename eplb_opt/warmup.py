@@ -13,7 +13,7 @@ def warmup(everything: bool = False) -> float:
     ----------
     everything
         Also the kernels and solvers of `plan`; without it those that a serving process calls, in
-        `rebalance_experts` with a short limit or counted effort. The former take some ten seconds
+        `rebalance_experts` with a short limit or counted effort, and `dispatch`. The former take some ten seconds
         more on a machine's first call, and about two in later processes.
 
     Returns
@@ -28,7 +28,10 @@ def warmup(everything: bool = False) -> float:
     began = time.monotonic()
     from eplb_opt.hot.kernels import warm_kernels
 
+    from eplb_opt.flows.split import warm_split
+
     warm_kernels()
+    warm_split()
     if everything:
         _warm_planner()
     return time.monotonic() - began
