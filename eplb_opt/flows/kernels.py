@@ -4,9 +4,9 @@ A sweep takes the experts with several hosts in turn, takes the load of each off
 it back to one water level: block coordinate descent on the sum of squared GPU loads over speeds.
 Its fixed point is the least-squares split, whose largest level is the least one. But a sweep moves
 load over one expert only, and along chains of experts hundreds of sweeps are not enough. So after a
-few of them the heaviest GPUs push their excess over the target along shortest paths of experts to GPUs
-below it; where none is reached, the GPUs that were are a set that its own experts fill beyond the
-target, and their mean level is the next one (Newton's method, as in `min_max_flow`).
+few of them the heaviest GPUs push their excess over the target along shortest paths of experts to
+GPUs below it; where none is reached, the GPUs that were are a set that its own experts fill beyond
+the target, and their mean level is the next one (Newton's method, as in `min_max_flow`).
 
 Fixed order, no reassociation: the same bytes everywhere. Without numba the same functions run in
 the interpreter, some hundred times slower. Arrays with no other word are those of `Routes`.
@@ -78,7 +78,7 @@ def pour(level, speed, flow, gpu, begin, end, tokens):
                 wet += 1
                 volume += level[g]
                 wet_width += speed[g]
-        if wet == num_wet or wet == 0:
+        if wet >= num_wet or wet == 0:  # rounding may wet a dry one again
             break
         num_wet, water, width = wet, volume, wet_width
     total = 0.0

@@ -57,7 +57,7 @@ def split(
     proven = np.empty(load.shape[:2])
     num_gpus = len(speed)
     # Numba compiles once more for arrays that may not be written.
-    load, speed = (np.require(array, np.float64, "CW") for array in (load, speed))
+    load, speed = (np.require(array, np.float64, ["C", "W"]) for array in (load, speed))
     load_kernels().split_layers(
         load, speed, num_sweeps, routes.alone, routes.alone_gpu, routes.alone_begin, routes.many,
         routes.first, routes.many_begin, routes.gpu, routes.copies, routes.owner,

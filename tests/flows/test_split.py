@@ -274,3 +274,13 @@ def test_arrays_that_may_not_be_written_are_not_compiled_for_anew():
     load.flags.writeable = False
     eplb_opt.dispatch(rows, load, num_gpus=8, gpu_speed=np.arange(1, 9))
     assert len(kernels.split_layers.signatures) == before == 1
+
+
+def test_pouring_onto_gpus_that_are_level_but_for_rounding_ends():
+    pour = split.load_kernels().pour
+    gpu, rng = np.arange(3, dtype=np.int32), np.random.default_rng(0)
+    for _ in range(20_000):
+        level = rng.choice([1.0, 3.0, 1 / 3], 3) * (1 + rng.integers(-2, 3, 3) * 2.0**-52)
+        flow, before = np.zeros(3), level.sum()
+        pour(level, np.ones(3), flow, gpu, 0, 3, rng.choice([1e-16, 2 / 3, 0.1, 8 / 3]))
+        assert level.sum() - before == pytest.approx(flow.sum(), abs=1e-14)
