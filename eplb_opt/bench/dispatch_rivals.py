@@ -148,11 +148,11 @@ class _SGLang(_ByLayer):
         full = np.c_[matrix, right - matrix.sum(1)]
         cost = np.zeros(full.shape[1], dtype=np.float32)
         cost[-2:] = 1, START_COST
-        x: np.ndarray = np.asarray(
-            self.step(cpu_tensor(full), cpu_tensor(right), cpu_tensor(cost)), dtype=np.float64
-        )
+        found = self.step(cpu_tensor(full), cpu_tensor(right), cpu_tensor(cost))
+        x = np.array(found.tolist())
         self.unsolved[layer_idx, load.tobytes()] = bool((x == 0.5).all())
-        return np.asarray(x[: len(program.free)])
+        free: np.ndarray = x[: len(program.free)]
+        return free
 
 
 def linear_program(case: Case) -> Split:
