@@ -139,7 +139,7 @@ class _SGLang(_ByLayer):
         several, gpus = len(program.several), program.num_gpus
         above = np.c_[program.by_expert, np.zeros((several, gpus + 1))]
         below = np.c_[program.by_gpu, np.eye(gpus), -np.ones(gpus)]
-        return np.r_[above, below].astype(np.float32)
+        return np.concatenate([above, below]).astype(np.float32)
 
     def solve(self, layer_idx: int, load: np.ndarray) -> np.ndarray:
         program, matrix = self.programs[layer_idx], self.matrices[layer_idx]
@@ -151,8 +151,7 @@ class _SGLang(_ByLayer):
         found = self.step(cpu_tensor(full), cpu_tensor(right), cpu_tensor(cost))
         x = np.array(found.tolist())
         self.unsolved[layer_idx, load.tobytes()] = bool((x == 0.5).all())
-        free: np.ndarray = x[: len(program.free)]
-        return free
+        return np.array(x[: len(program.free)])
 
 
 def linear_program(case: Case) -> Split:

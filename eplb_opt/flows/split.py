@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from eplb_opt.flows.routes import Routes
 
 #: Sweeps before the paths; by measurement.
-NUM_SWEEPS = 3
+NUM_SWEEPS = 2
 
 
 @functools.cache
