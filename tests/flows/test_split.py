@@ -122,11 +122,12 @@ def without_paths(kernels):
 
 
 def chain(num_gpus):
-    """All load on the first GPU's expert; copies link each GPU with the next one."""
-    row = np.array([[e for g in range(num_gpus) for e in (max(g - 1, 0), min(g, num_gpus - 2))]])
-    load = np.ones((1, num_gpus - 1))
-    load[0, 0] = 1000
-    return row, load
+    """Expert g links GPU g with the next one; the last GPU has as much load again of its own."""
+    links, last = num_gpus - 1, num_gpus - 2
+    row = [[e for g in range(num_gpus) for e in (max(g - 1, 0), min(g, last), links + g)]]
+    load = np.zeros((1, links + num_gpus))
+    load[0, :links] = load[0, -1] = 1000
+    return np.array(row), load
 
 
 @pytest.mark.parametrize("num_gpus", [3, 32, 144])
