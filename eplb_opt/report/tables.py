@@ -12,7 +12,6 @@ from eplb_opt.report.gap import model_balancedness
 if TYPE_CHECKING:
     from eplb_opt.bench.plans import PlanRow
     from eplb_opt.evaluation import Evaluation
-    from eplb_opt.report.gap import GapReport, GapRow
     from eplb_opt.result import Result
 
 #: Layers that a summary shows one by one.
@@ -24,6 +23,8 @@ def percent(fraction: float) -> str:
 
     >>> percent(0.0), percent(0.0123), percent(2.3e-06), percent(1e-12)
     ('0', '1.23 %', '0.00023 %', '< 0.00001 %')
+    >>> percent(-0.02)
+    '-2 %'
     """
     if np.isnan(fraction):
         return "-"
@@ -31,6 +32,8 @@ def percent(fraction: float) -> str:
         return "0"
     if np.isinf(fraction):
         return "no bound"
+    if fraction < 0:
+        return "-" + percent(-fraction).removeprefix("< ")
     value = 100 * fraction
     if value < 1e-5:
         return "< 0.00001 %"
@@ -107,44 +110,6 @@ def describe(result: Result) -> str:
     if problem.is_hierarchical:
         shape += f", {problem.num_groups} groups on {problem.num_nodes} nodes"
     return f"{shape}; {result.elapsed:.2f} s, stopped by {result.stop_reason}"
-
-
-def gap_table(report: GapReport) -> Table:
-    """Every plan against the proven bound, best first."""
-    table = titled("Gap to the proven bound (whole model; bound = 0)")
-    headings = ("plan", "gap", "median", "worst layer", "optimal", "balancedness")
-    for heading in (*headings, "nearest copy", "time"):
-        table.add_column(heading, justify="left" if heading == "plan" else "right")
-    for row in report.rows:
-        style = "bold green" if row.name == "eplb-opt" else ""
-        table.add_row(*_cells(row, len(report.status)), style=style)
-    return table
-
-
-def _cells(row: GapRow, num_layers: int) -> tuple[str, ...]:
-    if row.problem:
-        return (row.name, f"[red]{row.problem}[/red]")
-    return (
-        row.name,
-        percent(row.model_gap),
-        percent(row.median_gap),
-        f"{percent(row.worst_gap)} (layer {row.worst_layer})",
-        f"{row.layers_optimal} of {num_layers}",
-        f"{row.balancedness:.4f}",
-        f"{row.nearest_copy:.4f}",
-        duration(row.seconds),
-    )
-
-
-def price_table(report: GapReport) -> Table:
-    """What each constraint costs."""
-    table = titled("What each constraint costs on the largest GPU load")
-    table.add_column("constraint")
-    table.add_column("proven price", justify="right")
-    for price in report.prices:
-        least, most = percent(price.at_least), percent(price.at_most)
-        table.add_row(price.constraint, least if least == most else f"{least} to {most}")
-    return table
 
 
 def evaluation_table(score: Evaluation) -> Table:
