@@ -96,7 +96,7 @@ class GapReport:
     def worst_first(self) -> list[int]:
         """Layers from our plan's largest gap to its least, the heavier of two alike first."""
         gap = np.asarray(self.ours.layer_gap)
-        return np.lexsort((-self.objective, -gap)).tolist()
+        return [int(i) for i in np.lexsort((-self.objective, -gap))]
 
 
 def gap_report(

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 NO_PRICE = 1e-12
 #: Given plans with a column of their own in the table of layers; what fits most screens.
 MAX_PLANS = 2
+#: Of a plan's name in the table of plans; longer ones lose their folders.
+NAME_WIDTH = 28
 
 
 def gap_table(report: GapReport) -> Table:
@@ -67,12 +69,12 @@ def layer_table(report: GapReport, num_shown: int | None = WORST_LAYERS) -> Tabl
     which = "All layers" if len(order) == len(report.status) else f"The {len(order)} worst layers"
     table = titled(f"{which}, by our gap; gaps of plans and prices of constraints")
     plans = [row for row in report.rows if row.kind == "given" and not row.problem][:MAX_PLANS]
-    headings = ["layer", "largest GPU load", "proven bound", "bound by", "eplb-opt"]
+    headings = ["layer", "largest GPU load", "proven bound", "eplb-opt"]
     headings += [_short(row.name) for row in plans]
     best = [row for row in report.rows if row.kind == "heuristic" and not row.problem]
     headings += ["best heuristic"] if best else []
     for heading in (*headings, *(price.name for price in report.prices)):
-        table.add_column(escape(heading), justify="left" if heading == "bound by" else "right")
+        table.add_column(escape(heading), justify="right")
     for layer_idx in order:
         cells = [str(layer_idx), *_bound_cells(report, layer_idx)]
         cells += [percent(row.layer_gap[layer_idx]) for row in plans if row.layer_gap is not None]
@@ -80,7 +82,7 @@ def layer_table(report: GapReport, num_shown: int | None = WORST_LAYERS) -> Tabl
         table.add_row(*cells, *(_price_cell(price, layer_idx) for price in report.prices))
     table.add_section()
     sums = amount(float(report.objective.sum())), amount(float(report.lower_bound.sum()))
-    whole = [f"all {len(report.status)}", *sums, "", percent(report.ours.model_gap)]
+    whole = [f"all {len(report.status)}", *sums, percent(report.ours.model_gap)]
     whole += [percent(row.model_gap) for row in plans]
     whole += [percent(min(row.model_gap for row in best))] if best else []
     prices = [price_text(price.at_least, price.at_most) for price in report.prices]
@@ -94,13 +96,16 @@ def price_text(at_least: float, at_most: float) -> str:
     >>> price_text(0.16, 0.16), price_text(0.0, 0.0), price_text(0.0, 0.01)
     ('16 %', '0', '≤ 1 %')
     >>> price_text(0.02, 0.03), price_text(-0.001, 0.03), price_text(-0.03, -0.02)
-    ('2 to 3 %', '≤ 3 %', '-3 to -2 %')
+    ('2-3 %', '≤ 3 %', '-3 to -2 %')
     """
     at_least, at_most = (0.0 if abs(v) < NO_PRICE else v for v in (at_least, at_most))
     least, most = percent(at_least), percent(at_most)
     if least == most:
         return least
-    return f"≤ {most}" if at_least <= 0 < at_most else f"{least.removesuffix(' %')} to {most}"
+    if at_least <= 0 < at_most:
+        return f"≤ {most}"
+    between = "-" if at_least > 0 else " to "
+    return f"{least.removesuffix(' %')}{between}{most}"
 
 
 def _price_cell(price: ConstraintPrice, layer_idx: int) -> str:
@@ -110,21 +115,29 @@ def _price_cell(price: ConstraintPrice, layer_idx: int) -> str:
 def _bound_cells(report: GapReport, layer_idx: int) -> list[str]:
     objective, lower = report.objective[layer_idx], report.lower_bound[layer_idx]
     gap = np.asarray(report.ours.layer_gap)[layer_idx]
-    return [amount(objective), amount(lower), report.bound_source[layer_idx], percent(gap)]
+    return [amount(objective), amount(lower), percent(gap)]
 
 
 def _best(rows: list[GapRow], layer_idx: int) -> str:
     return percent(min(r.layer_gap[layer_idx] for r in rows if r.layer_gap is not None))
 
 
-def _short(name: str) -> str:
-    """A file's name without its folder: a column has little room."""
-    return PurePath(name).name or name
+def _short(name: str, room: int = 0) -> str:
+    """The end of a file's name, as many folders as there is room for: columns are narrow.
+
+    >>> _short("plans/of/may/old.json"), _short("plans/of/may/old.json", 16), _short("greedy")
+    ('old.json', '…/may/old.json', 'greedy')
+    """
+    parts = PurePath(name).parts
+    if len(name) <= room or len(parts) < 2:
+        return name
+    tails = ["/".join(("…", *parts[at:])) for at in range(1, len(parts))]
+    return next((tail for tail in tails if len(tail) <= room), parts[-1])
 
 
 def _cells(row: GapRow, num_layers: int) -> tuple[str, ...]:
     return (
-        escape(row.name),
+        escape(_short(row.name, NAME_WIDTH)),
         percent(row.model_gap),
         percent(row.median_gap),
         percent(row.worst_gap),
