@@ -9,6 +9,7 @@ import typer
 
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import read_plan
 from eplb_opt.io.files import write_atomically
@@ -24,6 +25,7 @@ from eplb_opt.search.starts import heuristic_calls
 
 
 def gap_command(
+    context: typer.Context,
     loads: opt.LoadsFile,
     gpus: opt.Gpus,
     slots: opt.Slots,
@@ -46,6 +48,8 @@ def gap_command(
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Where to write every layer's figures.")
     ] = None,
+    report_file: ReportFile = None,
+    held_out: HeldOut = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -54,12 +58,16 @@ def gap_command(
     The time limit holds for our own plan. The prices of the constraints, each a planning run
     without one of them, share as much again.
 
+    The report's plan before is the first given one, else the greedy that engines ship.
+
     Example: eplb-opt gap loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --plan current.json
     """
     num_shown = _number_of_layers(layers)
     recorded = opt.read(loads, load_format)
     problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
     given = {str(path): read_plan(path, layer_ids=recorded.layer_ids) for path in plan_files or []}
+
+    unseen = read_held_out(held_out)
 
     def planned(part: Problem, heading: str, seconds: float) -> Result:
         with output.progress_bar(seconds, heading) as progress:
@@ -78,6 +86,11 @@ def gap_command(
     )
     if csv_file is not None:
         write_atomically(csv_file, gap_csv(report, recorded.layer_ids).encode())
+    if report_file is not None:
+        before = next(iter(given.items()), None)
+        save_report(
+            context, report_file, result, recorded, current=before, held_out=unseen, gap=report
+        )
     if as_json:
         output.print_json(report)
     else:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.markup import escape
 
-from eplb_opt.report.tables import WORST_LAYERS, amount, duration, percent, titled
+from eplb_opt.report.tables import WORST_LAYERS, titled
+from eplb_opt.report.words import amount, duration, percent, price_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from eplb_opt.report.gap import GapReport, GapRow
     from eplb_opt.report.prices import ConstraintPrice
 
-#: A price below this is what rounding makes of nothing.
-NO_PRICE = 1e-12
 #: Given plans with a column of their own in the table of layers; what fits most screens.
 MAX_PLANS = 2
 #: Of a plan's name in the table of plans; longer ones lose their folders.
@@ -88,24 +87,6 @@ def layer_table(report: GapReport, num_shown: int | None = WORST_LAYERS) -> Tabl
     prices = [price_text(price.at_least, price.at_most) for price in report.prices]
     table.add_row(*whole, *prices, style="bold")
     return table
-
-
-def price_text(at_least: float, at_most: float) -> str:
-    """An interval as a person reads it.
-
-    >>> price_text(0.16, 0.16), price_text(0.0, 0.0), price_text(0.0, 0.01)
-    ('16 %', '0', '≤ 1 %')
-    >>> price_text(0.02, 0.03), price_text(-0.001, 0.03), price_text(-0.03, -0.02)
-    ('2-3 %', '≤ 3 %', '-3 to -2 %')
-    """
-    at_least, at_most = (0.0 if abs(v) < NO_PRICE else v for v in (at_least, at_most))
-    least, most = percent(at_least), percent(at_most)
-    if least == most:
-        return least
-    if at_least <= 0 < at_most:
-        return f"≤ {most}"
-    between = "-" if at_least > 0 else " to "
-    return f"{least.removesuffix(' %')}{between}{most}"
 
 
 def _price_cell(price: ConstraintPrice, layer_idx: int) -> str:

@@ -9,6 +9,12 @@ from rich.table import Table
 
 from eplb_opt.report.gap import model_balancedness
 
+# Where they are looked for: a table needs both.
+from eplb_opt.report.words import amount as amount
+from eplb_opt.report.words import describe as describe
+from eplb_opt.report.words import duration as duration
+from eplb_opt.report.words import percent as percent
+
 if TYPE_CHECKING:
     from eplb_opt.bench.plans import PlanRow
     from eplb_opt.evaluation import Evaluation
@@ -16,42 +22,6 @@ if TYPE_CHECKING:
 
 #: Layers that a summary shows one by one.
 WORST_LAYERS = 5
-
-
-def percent(fraction: float) -> str:
-    """A gap as a person reads it: 0 when it is proven to be, else the digits that matter.
-
-    >>> percent(0.0), percent(0.0123), percent(2.3e-06), percent(1e-12)
-    ('0', '1.23 %', '0.00023 %', '< 0.00001 %')
-    >>> percent(-0.02)
-    '-2 %'
-    """
-    if np.isnan(fraction):
-        return "-"
-    if fraction == 0:
-        return "0"
-    if np.isinf(fraction):
-        return "no bound"
-    if fraction < 0:
-        return "-" + percent(-fraction).removeprefix("< ")
-    value = 100 * fraction
-    if value < 1e-5:
-        return "< 0.00001 %"
-    return f"{value:.3g} %" if value >= 1e-3 else f"{value:.5f}".rstrip("0") + " %"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds, or milliseconds below one."""
-    if seconds is None:
-        return "given"
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.1f} ms"
-
-
-def amount(load: float) -> str:
-    """A load with thousands apart; with decimals below a million, where a gap shows in them."""
-    if load >= 1e6:
-        return f"{load:,.0f}"
-    return f"{load:,.3f}".rstrip("0").rstrip(".")
 
 
 def titled(title: str) -> Table:
@@ -98,18 +68,6 @@ def result_table(result: Result) -> Table:
         style="bold",
     )
     return table
-
-
-def describe(result: Result) -> str:
-    """The shape of the problem and how the call ended, in one line."""
-    problem = result.problem
-    shape = (
-        f"{problem.num_layers} layers x {problem.num_experts} experts, {problem.num_slots} slots "
-        f"on {problem.num_gpus} GPUs"
-    )
-    if problem.is_hierarchical:
-        shape += f", {problem.num_groups} groups on {problem.num_nodes} nodes"
-    return f"{shape}; {result.elapsed:.2f} s, stopped by {result.stop_reason}"
 
 
 def evaluation_table(score: Evaluation) -> Table:
