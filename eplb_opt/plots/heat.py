@@ -76,7 +76,8 @@ def replica_counts(result: Result, ax: Axes | None = None, *, num_experts: int =
     experts = hottest_experts(result.problem, num_experts)
     placed = result.plan.physical_to_logical
     counts = np.take_along_axis(counts_of(placed, result.problem.num_experts), experts, axis=1)
-    image = ax.imshow(counts, SHADES, aspect="auto", interpolation="none")
+    ends = (0.5, counts.shape[1] + 0.5, len(counts) - 0.5, -0.5)  # ranks count from 1
+    image = ax.imshow(counts, SHADES, aspect="auto", interpolation="none", extent=ends)
     ax.set_xlabel("expert, by falling load")
     ax.set_ylabel("layer")
     ax.set_title(f"Replicas of the {experts.shape[1]} hottest experts of each layer")

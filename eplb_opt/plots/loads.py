@@ -49,10 +49,11 @@ def scenarios(
     ):
         if part.any():
             at = np.flatnonzero(part)
-            bars = ax.bar(at, values[part], color=colour, hatch=hatch, label=label)
+            style = {"color": colour, "hatch": hatch, "edgecolor": "white"}
+            bars = ax.bar(at, values[part], label=label, **style)
             ax.bar_label(bars, fmt="%.3f", fontsize="small")
     ax.set_xticks(range(len(values)), table.loads, rotation=20, ha="right")
     ax.set_ylabel("balancedness, whole model")
     ax.set_ylim(0, 1.08)
-    ax.legend(frameon=False, loc="lower right")
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax

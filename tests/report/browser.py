@@ -110,6 +110,10 @@ class Browser:
         deadline = time.monotonic() + SECONDS
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive(deadline))
+        self.settle()
+
+    def settle(self):
+        """Wait until what has been asked for is drawn and its events have been told."""
         self.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def value(self, expression):
