@@ -82,7 +82,7 @@ def plan_command(
     recorded = opt.read(loads, load_format)
     problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
     limit = None if effort is not None else time_limit
-    unseen = read_held_out(held_out)
+    unseen = read_held_out(held_out, recorded)
     in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
     with output.progress_bar(limit, "planning") as progress:
         result = plan(

@@ -67,7 +67,7 @@ def gap_command(
     problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
     given = {str(path): read_plan(path, layer_ids=recorded.layer_ids) for path in plan_files or []}
 
-    unseen = read_held_out(held_out)
+    unseen = read_held_out(held_out, recorded)
 
     def planned(part: Problem, heading: str, seconds: float) -> Result:
         with output.progress_bar(seconds, heading) as progress:

@@ -10,6 +10,7 @@ import typer
 
 from eplb_opt.io import read_loads
 from eplb_opt.report.html import write_report
+from eplb_opt.report.scenarios import check_held_out
 
 if TYPE_CHECKING:
     from eplb_opt.io import Loads
@@ -28,9 +29,18 @@ HeldOut = Annotated[
 ]
 
 
-def read_held_out(paths: list[Path] | None) -> dict[str, Any]:
-    """Total loads by the file's name."""
-    return {str(path): read_loads(path).total for path in paths or []}
+def read_held_out(paths: list[Path] | None, recorded: Loads) -> dict[str, Any]:
+    """Total loads by the file's name, of the shape that is planned for.
+
+    Raises
+    ------
+    ProblemError
+        When one has another shape; better now than when the plan is done.
+    """
+    held_out = {str(path): read_loads(path).total for path in paths or []}
+    for name, load in held_out.items():
+        check_held_out(name, load, (recorded.num_layers, recorded.num_experts))
+    return held_out
 
 
 def save_report(

@@ -49,8 +49,9 @@ def scenarios(
     ):
         if part.any():
             at = np.flatnonzero(part)
-            style = {"color": colour, "hatch": hatch, "edgecolor": "white"}
-            bars = ax.bar(at, values[part], label=label, **style)
+            bars = ax.bar(at, values[part], label=label, facecolor=colour, edgecolor="white")
+            for bar in bars:
+                bar.set_hatch(hatch)
             ax.bar_label(bars, fmt="%.3f", fontsize="small")
     ax.set_xticks(range(len(values)), table.loads, rotation=20, ha="right")
     ax.set_ylabel("balancedness, whole model")

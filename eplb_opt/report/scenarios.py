@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from eplb_opt.arrays import as_numpy
 from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.evaluation import evaluate
@@ -15,6 +13,8 @@ from eplb_opt.report.gap import model_balancedness
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
+
+    import numpy as np
 
     from eplb_opt.problem import Problem
 
@@ -73,13 +73,17 @@ def scenario_table(
 
 def _with_load(problem: Problem, name: str, load: Any) -> Problem:
     values = as_numpy(load, name)
-    wanted = (problem.num_layers, problem.num_experts)
-    if values.shape != wanted:
+    check_held_out(name, values, (problem.num_layers, problem.num_experts))
+    return problem.with_load(values)
+
+
+def check_held_out(name: str, load: np.ndarray, wanted: tuple[int, int]) -> None:
+    """Raise ProblemError where a load is not of that shape, [num_layers, num_experts]."""
+    if load.shape != wanted:
         raise ProblemError(
-            f"The held-out load {name} has shape {list(np.shape(values))}; the plan is for "
+            f"The held-out load {name} has shape {list(load.shape)}; the plan is for "
             f"{list(wanted)}, layers x experts."
         )
-    return problem.with_load(values)
 
 
 def _balancedness(problem: Problem, plan: Any) -> float:
