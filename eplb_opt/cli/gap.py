@@ -108,7 +108,7 @@ def _number_of_layers(layers: str) -> int | None:
 def _print(report: GapReport, result: Result, num_shown: int | None) -> None:
     console = output.stdout()
     console.print(describe(result), highlight=False)
-    console.print(gap_table(report))
+    console.print(gap_table(report, console.width))
     if report.prices:
         console.print(price_table(report))
-    console.print(layer_table(report, num_shown))
+    console.print(layer_table(report, num_shown, console.width))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.markup import escape
 
+from eplb_opt.report.columns import Column, fill
 from eplb_opt.report.tables import WORST_LAYERS, titled
 from eplb_opt.report.words import amount, duration, percent, price_text
 
@@ -17,29 +18,36 @@ if TYPE_CHECKING:
     from eplb_opt.report.gap import GapReport, GapRow
     from eplb_opt.report.prices import ConstraintPrice
 
+#: Characters of a line where the screen does not tell.
+WIDTH = 120
 #: Given plans with a column of their own in the table of layers; what fits most screens.
 MAX_PLANS = 2
 #: Of a plan's name in the table of plans; longer ones lose their folders.
 NAME_WIDTH = 28
 
 
-def gap_table(report: GapReport) -> Table:
-    """Every plan against the proven bound, best first."""
+def gap_table(report: GapReport, width: int = WIDTH) -> Table:
+    """Every plan against the proven bound, best first; in `width` characters."""
     table = titled("Gap to the proven bound (whole model; bound = 0)")
-    headings = ("plan", "gap", "median", "worst", "layer", "optimal", "balancedness")
-    for heading in (*headings, "nearest copy", "time"):
-        table.add_column(heading, justify="left" if heading == "plan" else "right")
-    failed = [row for row in report.rows if row.problem]
-    for row in report.rows:
-        if not row.problem:
-            style = "bold green" if row.kind == "ours" else ""
-            table.add_row(*_cells(row, len(report.status)), style=style)
+    good = [row for row in report.rows if not row.problem]
+    columns = [
+        Column("plan", [_short(row.name, NAME_WIDTH) for row in good], is_text=True),
+        Column("gap", [percent(row.model_gap) for row in good]),
+        Column("median", [percent(row.median_gap) for row in good], rank=4),
+        Column("worst", [percent(row.worst_gap) for row in good]),
+        Column("layer", [str(row.worst_layer) for row in good]),
+        Column("optimal", [f"{row.layers_optimal} of {len(report.status)}" for row in good], 2),
+        Column("balancedness", [f"{row.balancedness:.4f}" for row in good]),
+        Column("nearest copy", [f"{row.nearest_copy:.4f}" for row in good], rank=3),
+        Column("time", [duration(row.seconds) for row in good], rank=1),
+    ]
+    styles = ["bold green" if row.kind == "ours" else "" for row in good]
+    fill(table, columns, width, styles)
+    # Below the table: a sentence in a narrow column is no reading.
+    failed = [f"{row.name}: no figures. {row.problem}" for row in report.rows if row.problem]
     if failed:
-        # Below the table: a sentence in a narrow column is no reading.
-        words = "\n".join(
-            f"{escape(row.name)}: no figures. {escape(row.problem)}" for row in failed
-        )
-        table.caption, table.caption_justify, table.caption_style = words, "left", "red"
+        table.caption, table.caption_justify = escape("\n".join(failed)), "left"
+        table.caption_style = "red"
     return table
 
 
@@ -54,7 +62,9 @@ def price_table(report: GapReport) -> Table:
     return table
 
 
-def layer_table(report: GapReport, num_shown: int | None = WORST_LAYERS) -> Table:
+def layer_table(
+    report: GapReport, num_shown: int | None = WORST_LAYERS, width: int = WIDTH
+) -> Table:
     """The layers with our largest gaps, and the whole model.
 
     Parameters
@@ -63,44 +73,40 @@ def layer_table(report: GapReport, num_shown: int | None = WORST_LAYERS) -> Tabl
         With a column for each constraint and for the first given plans.
     num_shown
         Layers; None for all.
+    width
+        Characters of a line.
     """
     order = report.worst_first[:num_shown]
     which = "All layers" if len(order) == len(report.status) else f"The {len(order)} worst layers"
     table = titled(f"{which}, by our gap; gaps of plans and prices of constraints")
     plans = [row for row in report.rows if row.kind == "given" and not row.problem][:MAX_PLANS]
-    headings = ["layer", "largest GPU load", "proven bound", "eplb-opt"]
-    headings += [_short(row.name) for row in plans]
     best = [row for row in report.rows if row.kind == "heuristic" and not row.problem]
-    headings += ["best heuristic"] if best else []
-    for heading in (*headings, *(price.name for price in report.prices)):
-        table.add_column(escape(heading), justify="right")
-    for layer_idx in order:
-        cells = [str(layer_idx), *_bound_cells(report, layer_idx)]
-        cells += [percent(row.layer_gap[layer_idx]) for row in plans if row.layer_gap is not None]
-        cells += [_best(best, layer_idx)] if best else []
-        table.add_row(*cells, *(_price_cell(price, layer_idx) for price in report.prices))
-    table.add_section()
-    sums = amount(float(report.objective.sum())), amount(float(report.lower_bound.sum()))
-    whole = [f"all {len(report.status)}", *sums, percent(report.ours.model_gap)]
-    whole += [percent(row.model_gap) for row in plans]
-    whole += [percent(min(row.model_gap for row in best))] if best else []
-    prices = [price_text(price.at_least, price.at_most) for price in report.prices]
-    table.add_row(*whole, *prices, style="bold")
+    columns = [
+        Column("layer", [*map(str, order), f"all {len(report.status)}"]),
+        Column("largest GPU load", _amounts(report.objective, order), rank=2),
+        Column("proven bound", _amounts(report.lower_bound, order), rank=3),
+        Column("eplb-opt", _gaps([report.ours], order)),
+        *(Column(_short(row.name), _gaps([row], order), rank=1) for row in plans),
+        *([Column("best heuristic", _gaps(best, order), rank=4)] if best else []),
+        *(Column(price.name, _prices(price, order)) for price in report.prices),
+    ]
+    fill(table, columns, width, [*[""] * len(order), "bold"])
     return table
 
 
-def _price_cell(price: ConstraintPrice, layer_idx: int) -> str:
-    return price_text(price.layers_at_least[layer_idx], price.layers_at_most[layer_idx])
+def _amounts(values: np.ndarray, order: list[int]) -> list[str]:
+    return [*(amount(values[i]) for i in order), amount(float(values.sum()))]
 
 
-def _bound_cells(report: GapReport, layer_idx: int) -> list[str]:
-    objective, lower = report.objective[layer_idx], report.lower_bound[layer_idx]
-    gap = np.asarray(report.ours.layer_gap)[layer_idx]
-    return [amount(objective), amount(lower), percent(gap)]
+def _gaps(rows: list[GapRow], order: list[int]) -> list[str]:
+    """The least gap of these plans, layer by layer and of the whole model."""
+    layers = np.min([row.layer_gap for row in rows if row.layer_gap is not None], axis=0)
+    return [*(percent(layers[i]) for i in order), percent(min(row.model_gap for row in rows))]
 
 
-def _best(rows: list[GapRow], layer_idx: int) -> str:
-    return percent(min(r.layer_gap[layer_idx] for r in rows if r.layer_gap is not None))
+def _prices(price: ConstraintPrice, order: list[int]) -> list[str]:
+    layers = [price_text(price.layers_at_least[i], price.layers_at_most[i]) for i in order]
+    return [*layers, price_text(price.at_least, price.at_most)]
 
 
 def _short(name: str, room: int = 0) -> str:
@@ -114,17 +120,3 @@ def _short(name: str, room: int = 0) -> str:
         return name
     tails = ["/".join(("…", *parts[at:])) for at in range(1, len(parts))]
     return next((tail for tail in tails if len(tail) <= room), parts[-1])
-
-
-def _cells(row: GapRow, num_layers: int) -> tuple[str, ...]:
-    return (
-        escape(_short(row.name, NAME_WIDTH)),
-        percent(row.model_gap),
-        percent(row.median_gap),
-        percent(row.worst_gap),
-        str(row.worst_layer),
-        f"{row.layers_optimal} of {num_layers}",
-        f"{row.balancedness:.4f}",
-        f"{row.nearest_copy:.4f}",
-        duration(row.seconds),
-    )

@@ -56,12 +56,14 @@ def price_text(at_least: float, at_most: float) -> str:
     ('16 %', '0', '≤ 1 %')
     >>> price_text(0.02, 0.03), price_text(-0.001, 0.03), price_text(-0.03, -0.02)
     ('2-3 %', '≤ 3 %', '-3 to -2 %')
+    >>> price_text(-0.001, 0.0)
+    '≤ 0'
     """
     at_least, at_most = (0.0 if abs(v) < NO_PRICE else v for v in (at_least, at_most))
     least, most = percent(at_least), percent(at_most)
     if least == most:
         return least
-    if at_least <= 0 < at_most:
+    if at_least <= 0 <= at_most:
         return f"≤ {most}"
     between = "-" if at_least > 0 else " to "
     return f"{least.removesuffix(' %')}{between}{most}"

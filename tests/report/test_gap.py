@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,20 @@ def test_layers_come_worst_first_with_every_given_plans_gap(report):
     assert "All layers" in text_of(gap_tables.layer_table(report, None))
 
 
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_names_and_figures_are_whole_on_any_screen(report, width):
+    long = [
+        replace(row, name="replica_refine_guarded", model_gap=4.44e-6, seconds=0.98)
+        for row in report.rows
+    ]
+    named = replace(report, rows=[*report.rows, *(row for row in long if not row.problem)])
+    for table in (gap_tables.gap_table(named, width), gap_tables.layer_table(named, 3, width)):
+        lines = text_of(table, width).splitlines()
+        assert max(map(len, lines)) <= width
+        assert not [line for line in lines if "…" in line]
+        assert sum(line.startswith("│") for line in lines) in (4, 5, 6)  # no cell is broken
+
+
 def test_the_csv_holds_every_layer_worst_first_and_the_whole_model(report):
     rows = list(csv.DictReader(io.StringIO(gap_csv(report, layer_ids=[3, 4, 5]))))
     assert [row["layer"] for row in rows] == [*map(str, report.worst_first), "all"]
@@ -70,8 +85,6 @@ def test_the_csv_holds_every_layer_worst_first_and_the_whole_model(report):
 
 
 def test_plans_of_one_name_keep_their_own_columns(report):
-    from dataclasses import replace
-
     twice = replace(report, rows=[*report.rows, replace(report.rows[0], name="old.json")])
     lines = list(csv.reader(io.StringIO(gap_csv(twice))))
     assert {len(line) for line in lines} == {len(lines[0])}
