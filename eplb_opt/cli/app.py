@@ -15,6 +15,8 @@ from eplb_opt.cli.replay import replay_command
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.io import Loads, read_plan, write_certificates, write_plan
 from eplb_opt.planner import plan
+from eplb_opt.report.gap_tables import scenario_table_text
+from eplb_opt.report.scenarios import scenario_table
 from eplb_opt.report.tables import result_table
 from eplb_opt.result import Result
 from eplb_opt.warmup import warmup
@@ -105,10 +107,15 @@ def plan_command(
     if report is not None:
         before = None if current is None else (str(current), in_force)
         save_report(context, report, result, recorded, current=before, held_out=unseen)
+    plans = {"eplb-opt": result.plan} | ({} if current is None else {str(current): in_force})
+    scored = scenario_table(problem, plans, unseen) if unseen else None
     if as_json:
-        output.print_json(output.result_json(result))
-    else:
-        output.stdout().print(result_table(result))
+        output.print_json(output.result_json(result) | ({"loads": scored} if scored else {}))
+        return
+    console = output.stdout()
+    console.print(result_table(result))
+    if scored:
+        console.print(scenario_table_text(scored, console.width))
 
 
 @app.command("warmup")

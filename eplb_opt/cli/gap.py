@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +18,14 @@ from eplb_opt.planner import plan
 from eplb_opt.problem import Problem
 from eplb_opt.report.gap import GapReport, gap_report
 from eplb_opt.report.gap_csv import gap_csv
-from eplb_opt.report.gap_tables import gap_table, layer_table, price_table
+from eplb_opt.report.gap_tables import (
+    gap_table,
+    layer_table,
+    price_table,
+    scenario_table_text,
+)
 from eplb_opt.report.prices import constraint_prices
+from eplb_opt.report.scenarios import ScenarioTable, scenario_table
 from eplb_opt.report.tables import describe
 from eplb_opt.result import Result
 from eplb_opt.search.starts import heuristic_calls
@@ -91,10 +98,12 @@ def gap_command(
         save_report(
             context, report_file, result, recorded, current=before, held_out=unseen, gap=report
         )
+    plans = {"eplb-opt": result.plan, **given}
+    scored = scenario_table(problem, plans, unseen) if unseen else None
     if as_json:
-        output.print_json(report)
+        output.print_json(asdict(report) | ({"loads": scored} if scored else {}))
     else:
-        _print(report, result, num_shown)
+        _print(report, result, num_shown, scored)
 
 
 def _number_of_layers(layers: str) -> int | None:
@@ -105,10 +114,14 @@ def _number_of_layers(layers: str) -> int | None:
     return int(layers)
 
 
-def _print(report: GapReport, result: Result, num_shown: int | None) -> None:
+def _print(
+    report: GapReport, result: Result, num_shown: int | None, scored: ScenarioTable | None
+) -> None:
     console = output.stdout()
     console.print(describe(result), highlight=False)
     console.print(gap_table(report, console.width))
     if report.prices:
         console.print(price_table(report))
     console.print(layer_table(report, num_shown, console.width))
+    if scored is not None:
+        console.print(scenario_table_text(scored, console.width))

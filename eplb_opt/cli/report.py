@@ -24,7 +24,7 @@ ReportFile = Annotated[
 HeldOut = Annotated[
     list[Path] | None,
     typer.Option(
-        "--held-out", help="For the report: loads the plan has not seen; may be given again."
+        "--held-out", help="Loads the plan is scored on without having seen them; repeatable."
     ),
 ]
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.bounds import Bound
-from eplb_opt.dispatch_rules import dispatch_score
+from eplb_opt.dispatch_rules import nearest_copy_objectives
 from eplb_opt.errors import PlanError
 from eplb_opt.evaluation import Evaluation, evaluate
+from eplb_opt.result import balancedness, objective_in_caller_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -163,10 +164,11 @@ def _row(
 ) -> GapRow:
     try:
         score = evaluate(problem, plan, bounds)
-        near = dispatch_score(problem, plan)
+        near = nearest_copy_objectives(problem, plan)
     except PlanError as error:
         return GapRow(name, seconds=seconds, problem=str(error), kind=kind)
-    nearest_copy = model_balancedness(near.nearest_balancedness, near.nearest)
+    nearest = objective_in_caller_units(problem, near)
+    nearest_copy = model_balancedness(balancedness(problem, near), nearest)
     scored = replace(_scored(score), nearest_copy=nearest_copy)
     return replace(scored, name=name, seconds=seconds, kind=kind)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.report.gap import GapReport, GapRow
     from eplb_opt.report.prices import ConstraintPrice
+    from eplb_opt.report.scenarios import ScenarioTable
 
 #: Characters of a line where the screen does not tell.
 WIDTH = 120
@@ -91,6 +92,18 @@ def layer_table(
         *(Column(price.name, _prices(price, order)) for price in report.prices),
     ]
     fill(table, columns, width, [*[""] * len(order), "bold"])
+    return table
+
+
+def scenario_table_text(scored: ScenarioTable, width: int = WIDTH) -> Table:
+    """Balancedness of every plan under every load, those not seen marked; in `width` characters."""
+    table = titled("Balancedness of the whole model by load; 1 is perfect")
+    columns = [Column("plan", [_short(name, NAME_WIDTH) for name in scored.rows], is_text=True)]
+    for i, load in enumerate(scored.loads):
+        heading = load if i < scored.num_seen else f"{_short(load)} (held out)"
+        columns.append(Column(heading, [f"{row[i]:.4f}" for row in scored.rows.values()], rank=i))
+    styles = ["bold green" if name == "eplb-opt" else "" for name in scored.rows]
+    fill(table, columns, width, styles)
     return table
 
 

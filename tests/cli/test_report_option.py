@@ -6,6 +6,7 @@ import os
 import numpy as np
 import pytest
 
+import eplb_opt
 from eplb_opt.cli import main
 from tests.report.pages import data_of
 
@@ -53,6 +54,24 @@ def test_gap_reports_every_plan_and_every_price(folder, capsys):
     assert told == {row["name"] for row in rows if not row["problem"]}
     assert data_of(page)["before"]["name"] == "old.json"
     assert "What each constraint costs" in page
+
+
+def test_held_out_loads_are_scored_in_the_terminal_too(folder, capsys):
+    command = ["plan", "loads.npy", *MACHINE, "--effort", "2", "--current", "old.json"]
+    command += ["--held-out", "later.npy"]
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "later.npy (held out)" in out
+    assert "old.json" in out
+    assert main([*command, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    problem = eplb_opt.Problem(np.load("later.npy"), 8, 4)
+    worth = eplb_opt.evaluate(problem, [[0, 1, 2, 3, 4, 5, 0, 1]] * 3).objective
+    mean = problem.load.sum() / 4
+    assert answer["loads"]["rows"]["old.json"][1] == pytest.approx(mean / worth.sum())
+    gap = ["gap", "loads.npy", *MACHINE, "--time-limit", "0.2", "--no-prices"]
+    assert main([*gap, "--held-out", "later.npy"]) == 0
+    assert "later.npy (held out)" in capsys.readouterr().out
 
 
 def test_a_held_out_load_of_another_shape_is_bad_input_before_planning(folder, capsys):

@@ -62,6 +62,15 @@ def test_loads_of_fast_gpus_count_less():
     assert np.asarray(image.get_array()).max() * mean == pytest.approx(result.objective[0])
 
 
+def test_under_optimal_dispatch_the_heat_map_shows_what_that_makes():
+    # Replicas of experts 0 and 1 share a GPU with 2 and 3: the tokens of 0 go where 3 is light.
+    problem = eplb_opt.Problem([[6, 6, 5, 1]], 6, 2, dispatch="optimal")
+    placed = np.array([[0, 1, 2, 0, 1, 3]])
+    result = eplb_opt.plan(problem, effort=1)
+    ratios = np.asarray(plots.heat_map(result, plan=placed).get_images()[0].get_array())
+    assert ratios[0] * 9 == pytest.approx([9, 9])
+
+
 def test_replicas_are_those_of_the_hottest_experts(problem, result):
     (image,) = plots.replica_counts(result, num_experts=5).get_images()
     shown = np.asarray(image.get_array())
