@@ -6,7 +6,7 @@ import pytest
 import eplb_opt
 from eplb_opt.report.html import write_report
 from tests.report.browser import Browser, find_browser
-from tests.report.pages import data_of, write_full_page
+from tests.report.pages import data_of, planned, write_full_page
 
 pytest.importorskip("jinja2")
 PROGRAM = find_browser()
@@ -147,3 +147,12 @@ def test_small_and_empty_models_draw_too(browser, tmp_path, shape):
     browser.open(tmp_path / "a.html")
     assert browser.complaints() == []
     assert browser.value("document.querySelectorAll('#gaps svg').length") > 0
+
+
+def test_scenarios_have_ratios_and_no_loads_to_show(browser, tmp_path):
+    write_report(tmp_path / "a.html", planned((3, 4, 12))[0])
+    browser.open(tmp_path / "a.html")
+    browser.move_mouse(*middle(browser, "#heat-after image"))
+    assert browser.complaints() == []
+    assert "of the mean" in tip(browser)
+    assert "load " not in tip(browser)
