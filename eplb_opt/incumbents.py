@@ -83,8 +83,11 @@ class Incumbents:
         placed: np.ndarray | None = None,
         bound: Bound | None = None,
         certificate: Certificate | None = None,
+        preferred: bool = False,
     ) -> None:
         """Take a plan ([num_slots]), a bound or a certificate of one layer where it is better.
+
+        A preferred plan is taken in any case.
 
         Raises
         ------
@@ -99,7 +102,7 @@ class Incumbents:
             checker.check(layer, rows)
             value = scoring.objectives(layer, rows)[0]
             with self._lock:
-                self._take_plan(layer_idx, rows[0], value)
+                self._take_plan(layer_idx, rows[0], value, preferred)
         if bound is not None:
             with self._lock:
                 self._take_bound(layer_idx, bound)
@@ -126,9 +129,11 @@ class Incumbents:
         self.history.append(point)
         return point
 
-    def _take_plan(self, layer_idx: int, placed: np.ndarray, value: Fraction) -> None:
+    def _take_plan(
+        self, layer_idx: int, placed: np.ndarray, value: Fraction, preferred: bool = False
+    ) -> None:
         known = self._pairs[layer_idx]
-        if value >= known.objective:
+        if value >= known.objective and not preferred:
             return
         # Raises where the plan is below the bound, which is false then.
         self._pairs[layer_idx] = ObjectiveBounds(value, known.lower)

@@ -247,6 +247,18 @@ class Problem:
         at = np.s_[scenario_idx] if self.has_scenarios else np.s_[...]
         return self._with(at, scenario_weights=None)
 
+    def without_scenario(self, scenario_idx: int) -> Problem:
+        """The problem of all other scenarios; there must be others, some with a weight.
+
+        Raises
+        ------
+        ProblemError
+            When the others have no weight.
+        """
+        others = [i for i in range(self.num_scenarios) if i != scenario_idx]
+        weights = None if self.scenario_weights is None else self.scenario_weights[others]
+        return self._with(np.s_[others, :], scenario_weights=weights)
+
     def flat(self) -> Problem:
         """The same loads with nothing to keep on a node."""
         return self._with(np.s_[...], num_nodes=1, num_groups=1)

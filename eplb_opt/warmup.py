@@ -41,6 +41,7 @@ def _warm_planner() -> None:
     from eplb_opt.models import get_specialist
     from eplb_opt.problem import Problem
     from eplb_opt.search.anneal_layer import AnnealSearch
+    from eplb_opt.search.design_layer import DesignSearch
     from eplb_opt.search.layer import LayerSearch
     from eplb_opt.search.starts import first_plan
     from eplb_opt.solvers import load_solvers
@@ -51,6 +52,8 @@ def _warm_planner() -> None:
     search = LayerSearch(problem, first_plan(problem)[0], Fraction(1), seed=0)
     search.run_steps(100)
     AnnealSearch(problem, first_plan(problem)[0], seed=0).run_slices(1)
+    free = problem.with_dispatch("optimal")
+    DesignSearch(free, first_plan(problem)[0], seed=0).run_slices(1)
     # A heavy head makes the configuration LP climb.
     heavy = Problem((10**6 / np.arange(1, 65) ** 1.2).astype(np.int64)[None, :], 72, 18)
     start = first_plan(heavy)[0]
