@@ -11,6 +11,7 @@ import numpy as np
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io.loads import Loads
+from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.shapes import id_array
 
 if TYPE_CHECKING:
@@ -90,6 +91,23 @@ def loads_from_array(array: np.ndarray) -> Loads:
     return Loads(array)
 
 
-def plan_from_array(array: np.ndarray) -> np.ndarray:
+def plan_from_array(array: np.ndarray) -> StoredPlan:
     """Expert ids of a bare array."""
-    return id_array(array, "the array")
+    return StoredPlan(id_array(array, "the array"))
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """The bytes of a .npy file."""
+    content = BytesIO()
+    np.lib.format.write_array(content, np.asarray(array), version=(1, 0), allow_pickle=False)
+    return content.getvalue()
+
+
+def header_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """What stands before the values of a .npy file."""
+    content = BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    np.lib.format.write_array_header_1_0(
+        content, {"shape": shape, "fortran_order": False, "descr": descr}
+    )
+    return content.getvalue()

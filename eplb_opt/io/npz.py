@@ -12,8 +12,9 @@ import numpy as np
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io.files import MAX_UNPACKED_BYTES, naming
-from eplb_opt.io.loads import Loads
-from eplb_opt.io.npy import parse_npy
+from eplb_opt.io.loads import Loads, checked_layer_ids
+from eplb_opt.io.npy import npy_bytes, parse_npy
+from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.shapes import id_array, keys_found
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ Arrays = dict[str, np.ndarray]
 #: Tried in this order, before the only array of two or three dimensions.
 LOAD_KEYS = ("load", "logical_count", "weight")
 PLAN_KEY = "physical_to_logical"
+SCALARS = ("num_gpus", "num_experts", "num_hidden_layers")
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_MEMBERS = 10_000
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -99,9 +101,7 @@ def npz_bytes(arrays: Arrays, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy")  # its date is 1980: no clock in the bytes
             member.create_system, member.compress_type = 3, compression
-            body = BytesIO()
-            np.lib.format.write_array(body, np.asarray(array), version=(1, 0), allow_pickle=False)
-            archive.writestr(member, body.getvalue())
+            archive.writestr(member, npy_bytes(array))
     return content.getvalue()
 
 
@@ -118,13 +118,30 @@ def loads_from_npz(arrays: Arrays) -> Loads:
     )
 
 
-def plan_from_npz(arrays: Arrays) -> np.ndarray:
+def has_loads(arrays: Arrays) -> bool:
+    """Whether an archive names its loads."""
+    return PLAN_KEY not in arrays and any(key in arrays for key in LOAD_KEYS)
+
+
+def has_plan(arrays: Arrays) -> bool:
+    """Whether an archive names its placement."""
+    return PLAN_KEY in arrays
+
+
+def plan_from_npz(arrays: Arrays) -> StoredPlan:
     """The placement of our own archive, or the only two-dimensional array."""
     if PLAN_KEY in arrays:
-        return id_array(arrays[PLAN_KEY], PLAN_KEY)
+        placed = id_array(arrays[PLAN_KEY], PLAN_KEY)
+        ids = arrays.get("layer_ids")
+        return StoredPlan(
+            placed,
+            None if ids is None else checked_layer_ids(ids, len(placed)),
+            *(_scalar(arrays, key) or None for key in SCALARS),
+        )
     if "load" in arrays:
         raise FormatError("this is a recording of loads, not a placement; give it as the loads.")
-    return id_array(arrays[_only(arrays, (2,), f"a key {PLAN_KEY} or phy2log")], "the array")
+    key = _only(arrays, (2,), f"a key {PLAN_KEY} or phy2log")
+    return StoredPlan(id_array(arrays[key], "the array"))
 
 
 def placement_to_npz(placement: Placement) -> bytes:

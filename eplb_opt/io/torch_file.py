@@ -13,6 +13,7 @@ from eplb_opt.errors import FormatError, MissingDependency
 from eplb_opt.io.files import MAX_UNPACKED_BYTES
 from eplb_opt.io.loads import Loads
 from eplb_opt.io.npz import ZIP_ERRORS, ZIP_MAGIC, check_members
+from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.shapes import id_array, keys_found
 
 if TYPE_CHECKING:
@@ -100,10 +101,10 @@ def loads_from_pt(document: Any) -> Loads:
     return Loads(tensor_values(document, "the tensor"))
 
 
-def plan_from_pt(document: Any) -> np.ndarray:
+def plan_from_pt(document: Any) -> StoredPlan:
     """Expert ids of a single tensor."""
     _check_single(document, "phy2log or physical_to_logical_map")
-    return id_array(tensor_values(document, "the tensor"), "the tensor")
+    return StoredPlan(id_array(tensor_values(document, "the tensor"), "the tensor"))
 
 
 def _check_single(document: Any, keys: str) -> None:
