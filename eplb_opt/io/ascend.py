@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import FormatError
+from eplb_opt.errors import EngineRefusal, FormatError
 from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.runtime import check_layer_count, check_map
 from eplb_opt.io.shapes import id_array
@@ -67,14 +67,14 @@ def check_ascend(document: Any, runtime: Runtime) -> StoredPlan:
 
     Raises
     ------
-    FormatError
+    EngineRefusal
         For an expert that is missing, stands twice on a device, or stays on its device in another
         slot than in the map in force; for empty slots, and for other layers or devices.
     """
     stored = plan_from_ascend(document)
     placed, num_gpus = stored.physical_to_logical, stored.num_gpus or 1
     if runtime.num_gpus not in (None, num_gpus):
-        raise FormatError(f"there are {num_gpus} devices; {ENGINE} runs on {runtime.num_gpus}.")
+        raise EngineRefusal(f"there are {num_gpus} devices; {ENGINE} runs on {runtime.num_gpus}.")
     check_layer_count(len(placed), runtime, ENGINE)
     check_map(placed, runtime, ENGINE)
     rows = placed.reshape(len(placed), num_gpus, -1)
@@ -89,7 +89,7 @@ def _refuse_twice(rows: np.ndarray) -> None:
     twice = np.argwhere(ordered[..., 1:] == ordered[..., :-1])
     if len(twice):
         layer_idx, gpu, k = twice[0]
-        raise FormatError(
+        raise EngineRefusal(
             f"layer {layer_idx}: expert {ordered[layer_idx, gpu, k]} stands twice on device {gpu}, "
             f"which {ENGINE} refuses; plan with colocation='forbid'."
         )
@@ -97,7 +97,7 @@ def _refuse_twice(rows: np.ndarray) -> None:
 
 def _refuse_moved(rows: np.ndarray, current: np.ndarray) -> None:
     if current.shape != (len(rows), rows[0].size):
-        raise FormatError(
+        raise EngineRefusal(
             f"the map in force has shape {list(current.shape)}, the new one "
             f"{[len(rows), rows[0].size]}; {ENGINE} changes neither."
         )
@@ -106,7 +106,7 @@ def _refuse_moved(rows: np.ndarray, current: np.ndarray) -> None:
     moved = np.argwhere(stays & (rows != before))
     if len(moved):
         layer_idx, gpu, k = moved[0]
-        raise FormatError(
+        raise EngineRefusal(
             f"layer {layer_idx}: expert {rows[layer_idx, gpu, k]} stays on device {gpu} but "
             f"changes its slot, which {ENGINE} refuses; order it with engines.survivors.keep_slots."
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import FormatError
+from eplb_opt.errors import EngineRefusal, FormatError
 from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.runtime import check_map
 from eplb_opt.io.shapes import id_array
@@ -57,7 +57,7 @@ def check_deepseek(document: Any, runtime: Runtime) -> StoredPlan:
 
     Raises
     ------
-    FormatError
+    EngineRefusal
         When they do not; the padding of log2phy may be of any width.
     """
     stored = plan_from_deepseek(document)
@@ -72,7 +72,7 @@ def check_deepseek(document: Any, runtime: Runtime) -> StoredPlan:
     )
     for key, values in zip(keys, given, strict=False):
         if not _same(np.asarray(tensor_values(values, key)), plan, key):
-            raise FormatError(f"{key} tells of another placement than {PLAN_KEY}.")
+            raise EngineRefusal(f"{key} tells of another placement than {PLAN_KEY}.")
     return stored
 
 

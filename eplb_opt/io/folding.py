@@ -52,7 +52,10 @@ class Fold:
         FormatError
             When they are no numbers or of another shape than the map.
         """
-        load = np.asarray(slot_load)
+        try:
+            load = np.asarray(slot_load)
+        except (ValueError, OverflowError) as error:
+            raise FormatError(f"{name} are no rectangular table: {error}.") from error
         if load.shape != self.placed.shape or load.dtype.kind not in "iuf":
             raise FormatError(
                 f"{name} have type {load.dtype} and shape {list(load.shape)}; numbers like the "

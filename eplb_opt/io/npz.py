@@ -27,7 +27,6 @@ Arrays = dict[str, np.ndarray]
 #: Tried in this order, before the only array of two or three dimensions.
 LOAD_KEYS = ("load", "logical_count", "weight")
 PLAN_KEY = "physical_to_logical"
-SCALARS = ("num_gpus", "num_experts", "num_hidden_layers")
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_MEMBERS = 10_000
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -136,7 +135,9 @@ def plan_from_npz(arrays: Arrays) -> StoredPlan:
         return StoredPlan(
             placed,
             None if ids is None else checked_layer_ids(ids, len(placed)),
-            *(_scalar(arrays, key) or None for key in SCALARS),
+            _scalar(arrays, "num_gpus") or None,
+            _scalar(arrays, "num_experts") or None,
+            _scalar(arrays, "num_hidden_layers") or None,
         )
     if "load" in arrays:
         raise FormatError("this is a recording of loads, not a placement; give it as the loads.")

@@ -152,7 +152,9 @@ def _column(table: Any, name: str) -> np.ndarray:
 def _whole(columns: Columns, name: str) -> np.ndarray:
     values = columns[name]
     if values.dtype.kind not in "iu" or not len(values) or values.min() < 0:
-        raise FormatError(f"the column {name} must hold integers from 0 up, of type {values.dtype}.")
+        raise FormatError(
+            f"the column {name} must hold integers from 0 up, of type {values.dtype}."
+        )
     if values.max() >= len(values) and name != "layer":
         raise FormatError(f"the column {name} holds {values.max()} in {len(values)} rows.")
     return values.astype(np.int64)

@@ -70,7 +70,9 @@ class Format(Generic[Parsed]):
 LOAD_FORMATS: tuple[Format[Loads | Recording], ...] = (
     Format("sglang", "json", sglang_recorder.loads_from_sglang, sglang_recorder.has_loads),
     Format("sglang", "pt", sglang_recorder.loads_from_sglang, sglang_recorder.has_loads),
-    Format("trtllm", "folder", trtllm_statistics.loads_from_trtllm, trtllm_statistics.is_statistics),
+    Format(
+        "trtllm", "folder", trtllm_statistics.loads_from_trtllm, trtllm_statistics.is_statistics
+    ),
     Format("sglang", "folder", sglang_recorder.loads_from_sglang_folder, sglang_recorder.has_dumps),
     Format("vllm", "jsonl", vllm_stats.loads_from_vllm),
     Format("npy", "npy", loads_from_array),
@@ -174,8 +176,8 @@ def kind_of(path: PathLike, format: str | None = None) -> str | None:
     """
     with naming(path):
         file = open_checked(path, folders=True)
-        tables = {"loads": LOAD_FORMATS, "plan": PLAN_FORMATS}
-        rows = {kind: [r for r in t if format in (None, r.name)] for kind, t in tables.items()}  # type: ignore[attr-defined]
+        tables: dict[str, tuple[Format[Any], ...]] = {"loads": LOAD_FORMATS, "plan": PLAN_FORMATS}
+        rows = {kind: [r for r in t if format in (None, r.name)] for kind, t in tables.items()}
         container = _container(file, [*rows["loads"], *rows["plan"]], forced=format is not None)
         able = [kind for kind in rows if any(r.container == container for r in rows[kind])]
         if len(able) == 1:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.errors import FormatError
+from eplb_opt.errors import EngineRefusal
 from eplb_opt.scoring import replica_counts
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def check_map(
 
     Raises
     ------
-    FormatError
+    EngineRefusal
         With the layer, the slot or expert, and the engine.
     """
     num_layers, num_slots = placed.shape
@@ -66,7 +66,7 @@ def check_map(
     _refuse(placed < 0, layers, "slot {} is empty", engine)
     _refuse(placed >= num_experts, layers, f"slot {{}} has none of {num_experts} experts", engine)
     if num_experts > num_slots:
-        raise FormatError(
+        raise EngineRefusal(
             f"{num_experts} experts do not fit {num_slots} slots, which {engine} cannot take; "
             "mend the plan."
         )
@@ -79,11 +79,11 @@ def check_layer_count(num_found: int, runtime: Runtime, engine: str) -> None:
 
     Raises
     ------
-    FormatError
+    EngineRefusal
         With both numbers.
     """
     if runtime.layer_ids is not None and num_found != len(runtime.layer_ids):
-        raise FormatError(
+        raise EngineRefusal(
             f"there are {num_found} layers; {engine} wants one for each of the "
             f"{len(runtime.layer_ids)} that have experts."
         )
@@ -91,11 +91,11 @@ def check_layer_count(num_found: int, runtime: Runtime, engine: str) -> None:
 
 def _check_slots(num_slots: int, runtime: Runtime, engine: str) -> None:
     if runtime.num_slots is not None and num_slots != runtime.num_slots:
-        raise FormatError(
+        raise EngineRefusal(
             f"a layer has {num_slots} slots; {engine} is started with {runtime.num_slots}."
         )
     if runtime.num_gpus is not None and num_slots % runtime.num_gpus:
-        raise FormatError(
+        raise EngineRefusal(
             f"{num_slots} slots are no multiple of {runtime.num_gpus} GPUs, which {engine} needs."
         )
 
@@ -103,7 +103,7 @@ def _check_slots(num_slots: int, runtime: Runtime, engine: str) -> None:
 def _refuse(bad: np.ndarray, layers: Sequence[int], what: str, engine: str) -> None:
     if bad.any():
         layer_idx, idx = np.argwhere(bad)[0]
-        raise FormatError(
+        raise EngineRefusal(
             f"layer {layers[layer_idx]}: {what.format(idx)}, which {engine} cannot take; "
             "mend the plan."
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import FormatError
+from eplb_opt.errors import EngineRefusal, FormatError
 from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.runtime import check_map
 from eplb_opt.io.shapes import id_array, keys_found
@@ -46,15 +46,15 @@ def check_sglang(document: Any, runtime: Runtime) -> StoredPlan:
 
     Raises
     ------
-    FormatError
+    EngineRefusal
         For other keys, too few layers, empty slots, unknown ids and experts without a slot.
     """
     stored = plan_from_sglang(document)
     if set(document) != {PLAN_KEY}:
-        raise FormatError(f"{keys_found(document)}; SGLang takes {PLAN_KEY} alone.")
+        raise EngineRefusal(f"{keys_found(document)}; SGLang takes {PLAN_KEY} alone.")
     num_rows = len(stored.physical_to_logical)
     if runtime.num_hidden_layers is not None and num_rows < runtime.num_hidden_layers:
-        raise FormatError(
+        raise EngineRefusal(
             f"there are {num_rows} rows; SGLang wants one for each of "
             f"{runtime.num_hidden_layers} hidden layers, dense ones included."
         )

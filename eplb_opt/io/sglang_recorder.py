@@ -13,8 +13,8 @@ from eplb_opt.errors import FormatError
 from eplb_opt.io.files import naming
 from eplb_opt.io.folding import Fold
 from eplb_opt.io.recording import Recording
-from eplb_opt.io.shapes import id_array, keys_found, load_array
-from eplb_opt.io.torch_file import read_pt, tensor_values
+from eplb_opt.io.shapes import check_load_shape, id_array, keys_found, load_array
+from eplb_opt.io.torch_file import Claims, is_tensor, read_pt, tensor_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,13 +95,12 @@ def _kind(document: Any) -> str:
 def _steps(document: Any, first: int) -> Iterator[tuple[float, Part]]:
     """The steps of mode stat; a tensor on the disk stays there."""
     values = document[LOAD_KEY]
-    steps = values if hasattr(values, "detach") else load_array(values, LOAD_KEY)
-    if steps.ndim == 2:
-        steps = steps[None]
-    if steps.ndim != 3 or 0 in steps.shape:
-        load_array(tensor_values(steps[:0], LOAD_KEY), LOAD_KEY)  # says what is due
-        raise FormatError(f"{LOAD_KEY} has shape {list(steps.shape)}: there is nothing in it.")
-    _check_claim(steps)
+    if is_tensor(values):
+        Claims().add(values, LOAD_KEY)
+    else:
+        values = load_array(values, LOAD_KEY)
+    check_load_shape(values, LOAD_KEY)
+    steps = values if values.ndim == 3 else values[None]
     for i in range(len(steps)):
         yield (i + 1) / len(steps), (first + i, np.asarray(tensor_values(steps[i], LOAD_KEY)))
 
@@ -125,10 +124,11 @@ class Passes:
             raise FormatError(f"{RECORDS_KEY} is no list, or there is no {MAP_KEY}.")
         fold = Fold(id_array(tensor_values(document[MAP_KEY], MAP_KEY), MAP_KEY))
         self._meet(records)
+        claims = Claims()
         for i, record in enumerate(records):
             values = record.get(COUNT_KEY)
-            if hasattr(values, "detach"):
-                _check_claim(values)
+            if is_tensor(values):
+                claims.add(values, COUNT_KEY)
             load = fold(tensor_values(values, COUNT_KEY), COUNT_KEY)
             yield (i + 1) / len(records), (record["forward_pass_id"], load)
 
@@ -172,20 +172,6 @@ def _whole(record: dict[Any, Any], key: str) -> int:
     return value
 
 
-def _check_claim(tensor: Any) -> None:
-    """Refuse a tensor that claims more values than are stored: repeated ones take no room."""
-    stored = getattr(tensor, "untyped_storage", None)
-    if stored is None:
-        return
-    try:
-        there = stored().nbytes()
-    except (NotImplementedError, RuntimeError):  # sparse ones have no such storage
-        return
-    if tensor.numel() * tensor.element_size() > there:
-        raise FormatError(f"a tensor claims {tensor.numel()} values, {there} bytes are stored.")
-
-
 def _time(name: str) -> float:
     found = TIME.search(name)
     return float(found[1]) if found else 0.0
-

@@ -57,7 +57,7 @@ class Spool:
         if step in self._place:
             load = added(self._row(self._place[step]), load)
         row = self._place.setdefault(step, len(self._place))
-        content = memoryview(np.ascontiguousarray(load)).cast("B")
+        content = np.ascontiguousarray(load).tobytes()
         done = 0
         while done < len(content):
             done += os.pwrite(self._file.fileno(), content[done:], row * len(content) + done)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import FormatError, MissingDependency
+from eplb_opt.errors import EngineRefusal, FormatError, MissingDependency
 from eplb_opt.io.files import read_text
 from eplb_opt.io.loads import checked_layer_ids
 from eplb_opt.io.placement import StoredPlan
@@ -31,6 +31,7 @@ KEYS = (SLOTS_KEY, PLAN_KEY, UPDATES_KEY)
 MAX_DEPTH = 3
 #: A thousand layers of a thousand slots; YAML takes some hundred times its size while it is read.
 MAX_YAML_BYTES = 8 * 2**20
+OPENING = ("ScalarEvent", "SequenceStartEvent", "MappingStartEvent", "AliasEvent")
 WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 
 
@@ -115,33 +116,32 @@ def check_trtllm(document: Any, runtime: Runtime) -> StoredPlan:
 
     Raises
     ------
-    FormatError
+    EngineRefusal
         For unknown keys, missing layers, lists of another length than num_slots, empty slots,
         unknown ids and experts without a slot.
     """
     stored = plan_from_trtllm(document)
     unknown = [str(key) for key in document if key not in KEYS]
     if unknown:
-        raise FormatError(f"the key {unknown[0][:40]} is unknown to {ENGINE}; known: {KEYS}.")
+        raise EngineRefusal(f"the key {unknown[0][:40]} is unknown to {ENGINE}; known: {KEYS}.")
     num_slots, updates = document.get(SLOTS_KEY), document.get(UPDATES_KEY, 0)
     if type(num_slots) is not int or num_slots != stored.physical_to_logical.shape[1]:
-        raise FormatError(
+        raise EngineRefusal(
             f"{SLOTS_KEY} is {str(num_slots)[:40]}, the layers have "
             f"{stored.physical_to_logical.shape[1]} slots; {ENGINE} wants them equal."
         )
     if type(updates) is not int or updates < 0:
-        raise FormatError(f"{UPDATES_KEY} is {str(updates)[:40]}; a number from 0 up is due.")
+        raise EngineRefusal(f"{UPDATES_KEY} is {str(updates)[:40]}; a number from 0 up is due.")
     missing = sorted(set(runtime.layer_ids or ()) - set(stored.layer_ids or ()))
     if missing:
-        raise FormatError(f"layer {missing[0]} is missing in {PLAN_KEY}; {ENGINE} wants each.")
+        raise EngineRefusal(f"layer {missing[0]} is missing in {PLAN_KEY}; {ENGINE} wants each.")
     check_map(np.asarray(stored.physical_to_logical), runtime, ENGINE, stored.layer_ids)
     return stored
 
 
 def _opens(event: Any) -> bool:
     """Whether an event begins a value; those of the stream and its documents do not."""
-    return type(event).__name__ in ("ScalarEvent", "SequenceStartEvent", "MappingStartEvent",
-                                    "AliasEvent")  # fmt: skip
+    return type(event).__name__ in OPENING
 
 
 def _node(event: Any, events: Iterator[Any], depth: int) -> Any:
@@ -149,15 +149,12 @@ def _node(event: Any, events: Iterator[Any], depth: int) -> Any:
     if kind == "AliasEvent" or event.anchor is not None or event.tag is not None:
         raise FormatError("the YAML has anchors, aliases or tags; write plain lists.")
     if kind == "ScalarEvent":
-        return int(event.value) if WHOLE.fullmatch(event.value) and event.implicit[0] else str(
-            event.value
-        )  # fmt: skip
+        is_number = event.implicit[0] and WHOLE.fullmatch(event.value)
+        return int(event.value) if is_number else str(event.value)
     if depth >= MAX_DEPTH:
         raise FormatError(f"the YAML is nested more than {MAX_DEPTH} deep.")
     items = _items(events, depth + 1)
-    if kind == "SequenceStartEvent":
-        return list(items)
-    return _mapping(items)
+    return list(items) if kind == "SequenceStartEvent" else _mapping(items)
 
 
 def _items(events: Iterator[Any], depth: int) -> Iterator[Any]:

@@ -54,12 +54,11 @@ def loads_from_trtllm(folder: Folder) -> Recording:
             "rank0.safetensors and those of all other ranks are due."
         )
     files = [ranks[rank] for rank in sorted(ranks)]
-    found: set[int] = set()
+    layers: set[int] = set()
     for name in files:
         with _opened(folder.path, name) as tensors:
-            for layers in _index(tensors).values():
-                found.update(layers)
-    layer_ids = checked_layer_ids(sorted(found), len(found)) if found else ()
+            layers.update(*_index(tensors).values())
+    layer_ids = checked_layer_ids(sorted(layers), len(layers)) if layers else ()
     return Recording(partial(_parts, folder, files, layer_ids, num_experts), layer_ids)
 
 
@@ -113,6 +112,8 @@ def _index(tensors: Any) -> Index:
         if not found or f"{int(found[1])}_{int(found[2])}" != key:
             raise FormatError(f"a tensor is called {key[:40]!r}; iteration_layer is due.")
         index.setdefault(int(found[1]), []).append(int(found[2]))
+    if len({tuple(sorted(layers)) for layers in index.values()}) > 1:
+        raise FormatError("the iterations have different layers; each has all layers of the rank.")
     return index
 
 

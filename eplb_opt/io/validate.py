@@ -87,7 +87,9 @@ class Validator:
             raise FormatError(f"this is {container}; {' or '.join(self.extensions)} is due.")
         extensions = self.extensions[container]
         if extensions and path.suffix not in extensions:
-            raise FormatError(f"this is {container}; rename it to end in {' or '.join(extensions)}.")
+            raise FormatError(
+                f"this is {container}; rename it to end in {' or '.join(extensions)}."
+            )
         return CONTAINERS[container].read(path)
 
 
@@ -96,8 +98,6 @@ VALIDATORS: dict[str, Validator] = {
     "sglang": Validator(sglang.check_sglang, {"json": (".json",), "pt": (".pt",)}),
     "vllm": Validator(vllm.check_vllm, {"json": (), "pt": (), "npz": ()}),
     "trtllm": Validator(trtllm.check_trtllm, {"yaml": ()}),
-    "vllm-ascend": Validator(
-        ascend.check_ascend, {"json": ()}, keeps_apart=True, keeps_slots=True
-    ),
+    "vllm-ascend": Validator(ascend.check_ascend, {"json": ()}, keeps_apart=True, keeps_slots=True),
     "deepseek": Validator(deepseek.check_deepseek, {"pt": (), "npz": ()}),
 }

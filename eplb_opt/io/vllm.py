@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import FormatError
+from eplb_opt.errors import EngineRefusal, FormatError
 from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.runtime import check_layer_count, check_map
 from eplb_opt.io.shapes import id_array
@@ -72,23 +72,23 @@ def check_vllm(document: Any, runtime: Runtime) -> StoredPlan:
 
     Raises
     ------
-    FormatError
+    EngineRefusal
         For a tensor other than int64, other layers or slots, empty slots, unknown ids, experts
         without a slot, and more redundant experts than vLLM has room for.
     """
     stored = plan_from_vllm(document)
     if is_tensor(document) and str(document.dtype) != "torch.int64":
-        raise FormatError(f"the tensor is {document.dtype}; {ENGINE} indexes with int64.")
+        raise EngineRefusal(f"the tensor is {document.dtype}; {ENGINE} indexes with int64.")
     placed = stored.physical_to_logical
     if not stored.is_every_layer:
         check_layer_count(len(placed), runtime, ENGINE)
     if runtime.current is not None and placed.shape[1] != np.asarray(runtime.current).shape[1]:
-        raise FormatError(
+        raise EngineRefusal(
             f"there are {placed.shape[1]} slots, in force are "
             f"{np.asarray(runtime.current).shape[1]}; {ENGINE} does not change them."
         )
     check_map(placed, runtime, ENGINE)
     redundant = placed.shape[1] - (runtime.num_experts or int(placed.max()) + 1)
     if redundant > MAX_REDUNDANT:
-        raise FormatError(f"{redundant} redundant experts; {ENGINE} takes {MAX_REDUNDANT}.")
+        raise EngineRefusal(f"{redundant} redundant experts; {ENGINE} takes {MAX_REDUNDANT}.")
     return stored

@@ -48,18 +48,9 @@ def _parts(path: Path, progress: Progress) -> Iterator[Part]:
                     raise FormatError(f"line {line_idx}: {len(placed)} layers, not {num_layers}.")
                 if fold is None or not np.array_equal(fold.placed, placed):
                     fold = Fold(placed)
-                yield num_steps, _folded(fold, record, line_idx)
+                yield num_steps, fold(record.get("expert_load"), f"line {line_idx}: expert_load")
                 num_steps += 1
                 progress(done, size)
-
-
-def _folded(fold: Fold, record: dict[str, Any], line_idx: int) -> np.ndarray:
-    try:
-        return fold(record.get("expert_load"), f"line {line_idx}: expert_load")
-    except (ValueError, OverflowError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"line {line_idx}: expert_load is no table ({error}).") from error
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:

@@ -41,7 +41,7 @@ def _npz_chunks(trace: Trace) -> Iterator[bytes]:
     sink = Drain()
     beside = {
         "layer_ids": np.array(trace.layer_ids, dtype=np.int64),
-        "num_hidden_layers": np.int64(trace.num_hidden_layers),
+        "num_hidden_layers": np.array(trace.num_hidden_layers, dtype=np.int64),
     }
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in beside.items():
