@@ -17,7 +17,7 @@ from eplb_opt.io.stream import Trace, open_trace
 from eplb_opt.io.totals import read_total
 from eplb_opt.io.validate import VALIDATORS
 from eplb_opt.io.write import WRITERS, write_plan
-from eplb_opt.io.write_loads import LOAD_WRITERS, write_loads
+from eplb_opt.io.write_recording import LOAD_WRITERS, write_loads
 
 __all__ = [
     "LOAD_FORMATS",

@@ -28,7 +28,7 @@ def naming(path: PathLike) -> Iterator[None]:
     try:
         yield
     except FormatError as error:
-        raise FormatError(f"{os.fspath(path)}: {error}") from error
+        raise type(error)(f"{os.fspath(path)}: {error}") from error
 
 
 def open_checked(path: PathLike, *, folders: bool = False) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ class Spool:
 
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the object
+        weakref.finalize(self, self._file.close)
         self._place: dict[int, int] = {}
         self._outline: np.ndarray | None = None
         self.busy: np.ndarray | None = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.io.containers import container_of
 from eplb_opt.io.files import PathLike, naming
 from eplb_opt.io.loads import Loads
 from eplb_opt.io.read import parse_loads
@@ -42,7 +44,7 @@ def read_total(
         trace = streamed_array(path, format)
         if trace is not None:
             total = _trace_total(trace, progress or no_progress)
-            name = format or "npz"
+            name = format or container_of(Path(path))
         else:
             row, parsed = parse_loads(path, format)
             name, total = row.name, _total(parsed, progress)

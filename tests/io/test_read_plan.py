@@ -62,6 +62,6 @@ def test_bad_placements_say_what_is_wrong(tmp_path, name, content, message):
 def test_an_unknown_format_lists_the_known_ones(tmp_path):
     with pytest.raises(
         FormatError,
-        match="known: sglang, trtllm, vllm-ascend, vllm, deepseek, npy, npz, csv, parquet, json, pt",
+        match="known: sglang, trtllm, vllm-ascend, vllm, deepseek, npy, npz, csv, parquet",
     ):
         read_plan(tmp_path, format="nope")
