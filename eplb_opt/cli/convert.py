@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -56,6 +57,7 @@ BY_EXTENSION = {
         ".jsonl": "vllm",
     },
 }
+LAYERS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 KNOWN = {"plan": list(WRITERS), "loads": list(LOAD_WRITERS)}
 
 
@@ -190,8 +192,8 @@ def _layers(text: str | None) -> tuple[int, ...] | None:
         return None
     ids: list[int] = []
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal() and len(first + last) < 12):
+        found = LAYERS.fullmatch(part)
+        if found is None:
             raise FormatError(f"--layers {text}: give them as 3-60 or 1,3,5.")
-        ids += range(int(first), int(last or first) + 1)
+        ids += range(int(found[1]), int(found[2] or found[1]) + 1)
     return tuple(ids)

@@ -179,11 +179,12 @@ def kind_of(path: PathLike, format: str | None = None) -> str | None:
         tables: dict[str, tuple[Format[Any], ...]] = {"loads": LOAD_FORMATS, "plan": PLAN_FORMATS}
         rows = {kind: [r for r in t if format in (None, r.name)] for kind, t in tables.items()}
         container = _container(file, [*rows["loads"], *rows["plan"]], forced=format is not None)
-        able = [kind for kind in rows if any(r.container == container for r in rows[kind])]
+        able = {kind: [r for r in rows[kind] if r.container == container] for kind in rows}
+        able = {kind: there for kind, there in able.items() if there}
         if len(able) == 1:
-            return able[0]
+            return next(iter(able))
         document = CONTAINERS[container].read(file)
-        sure = [kind for kind in able if any(r.recognises(document) for r in rows[kind])]
+        sure = [kind for kind in able if any(r.recognises(document) for r in able[kind])]
         if len(sure) == 1:
             return sure[0]
         # A bare array of three dimensions has snapshots.
