@@ -78,7 +78,7 @@ def check_vllm(document: Any, runtime: Runtime) -> StoredPlan:
     """
     stored = plan_from_vllm(document)
     if is_tensor(document) and str(document.dtype) != "torch.int64":
-        raise EngineRefusal(f"the tensor is {document.dtype}; {ENGINE} indexes with int64.")
+        raise EngineRefusal(f"the tensor is {document.dtype}; a policy of {ENGINE} returns int64.")
     placed = stored.physical_to_logical
     if not stored.is_every_layer:
         check_layer_count(len(placed), runtime, ENGINE)

@@ -165,7 +165,7 @@ def test_vllm_takes_int64_tensors_in_the_slots_in_force(tmp_path):
     torch = pytest.importorskip("torch")
     check = VALIDATORS["vllm"]
     narrow = written(tmp_path, "a.pt", pt_bytes(torch.tensor(GOOD, dtype=torch.int32)))
-    with pytest.raises(EngineRefusal, match=r"torch.int32; vLLM indexes with int64"):
+    with pytest.raises(EngineRefusal, match=r"torch.int32; a policy of vLLM returns int64"):
         check(narrow)
     with pytest.raises(EngineRefusal, match="6 slots, in force are 8"):
         check(GOOD.tolist(), current=np.zeros((3, 8)))
