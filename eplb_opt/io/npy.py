@@ -86,6 +86,21 @@ def parse_header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], 
     return shape, fortran_order, dtype, stream.tell()
 
 
+def outline(content: bytes) -> np.ndarray:
+    """An array of the shape and type that a file's beginning tells, without its memory."""
+    shape, _, dtype, _ = parse_header(content)
+    try:
+        return np.broadcast_to(np.zeros((), dtype=dtype), shape)
+    except (ValueError, MemoryError) as error:
+        raise FormatError(f"the header claims the shape {shape} of {dtype}.") from error
+
+
+def read_outline(path: Path) -> np.ndarray:
+    """As `outline`, of a file."""
+    with path.open("rb") as file:
+        return outline(file.read(MAX_HEADER_BYTES))
+
+
 def loads_from_array(array: np.ndarray) -> Loads:
     """Loads of a bare array; a layer of zeros stays what it is."""
     return Loads(array)

@@ -13,7 +13,7 @@ import numpy as np
 from eplb_opt.errors import FormatError
 from eplb_opt.io.files import MAX_UNPACKED_BYTES, naming
 from eplb_opt.io.loads import Loads, checked_layer_ids
-from eplb_opt.io.npy import npy_bytes, parse_npy
+from eplb_opt.io.npy import MAX_HEADER_BYTES, npy_bytes, outline, parse_npy
 from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.shapes import id_array, keys_found
 
@@ -64,6 +64,37 @@ def read_npz(path: Path) -> Arrays:
         raise FormatError(
             f"the archive is truncated or damaged ({error}); copy or save it again."
         ) from error
+
+
+def read_outlines(path: Path) -> Arrays:
+    """Arrays of the right shapes and no memory, to choose among.
+
+    Raises
+    ------
+    FormatError
+        When the archive is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive_outlines(archive)
+    except FormatError:
+        raise
+    except ZIP_ERRORS as error:
+        raise FormatError(f"the archive is damaged ({error}); copy or save it again.") from error
+
+
+def archive_outlines(archive: zipfile.ZipFile) -> Arrays:
+    """As `read_outlines`, of an archive that is open."""
+    return {
+        member.filename.removesuffix(".npy"): _outline(archive, member)
+        for member in archive.infolist()
+        if member.filename.endswith(".npy")
+    }
+
+
+def _outline(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with naming(member.filename), archive.open(member) as stream:
+        return outline(stream.read(MAX_HEADER_BYTES))
 
 
 def check_members(archive: zipfile.ZipFile) -> None:

@@ -24,7 +24,7 @@ from eplb_opt.io import (
 from eplb_opt.io.containers import CONTAINERS, container_of
 from eplb_opt.io.files import PathLike, naming, open_checked
 from eplb_opt.io.folder import Folder, no_recording
-from eplb_opt.io.npy import loads_from_array, plan_from_array
+from eplb_opt.io.npy import loads_from_array, plan_from_array, read_outline
 from eplb_opt.io.recording import Recording, whole_of
 from eplb_opt.io.torch_file import loads_from_pt, plan_from_pt
 
@@ -100,6 +100,10 @@ PLAN_FORMATS: tuple[Format[StoredPlan], ...] = (
     Format("json", "json", plain_json.plan_from_json),
     Format("pt", "pt", plan_from_pt),
 )
+
+
+#: What is enough of a file to tell its kind, where reading it all takes memory.
+GLANCES: dict[str, Callable[[Path], Any]] = {"npy": read_outline, "npz": npz.read_outlines}
 
 
 def read_loads(path: PathLike, format: str | None = None) -> Loads:
@@ -183,7 +187,7 @@ def kind_of(path: PathLike, format: str | None = None) -> str | None:
         able = {kind: there for kind, there in able.items() if there}
         if len(able) == 1:
             return next(iter(able))
-        document = CONTAINERS[container].read(file)
+        document = GLANCES.get(container, CONTAINERS[container].read)(file)
         sure = [kind for kind in able if any(r.recognises(document) for r in able[kind])]
         if len(sure) == 1:
             return sure[0]

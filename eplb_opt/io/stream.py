@@ -17,7 +17,7 @@ from eplb_opt.io.containers import container_of
 from eplb_opt.io.files import PathLike, naming, open_checked
 from eplb_opt.io.loads import MAX_LAYER_ID, checked_layer_ids, checked_num_hidden_layers
 from eplb_opt.io.npy import MAX_HEADER_BYTES, parse_header, parse_npy
-from eplb_opt.io.npz import PACKINGS, ZIP_ERRORS, load_key
+from eplb_opt.io.npz import PACKINGS, ZIP_ERRORS, archive_outlines, load_key
 from eplb_opt.io.read import parse_loads
 from eplb_opt.io.recording import Recording
 from eplb_opt.io.shapes import load_array
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Steps read at a time take about so much memory.
 CHUNK_BYTES = 16 * 2**20
+#: A larger step is left to the reader of whole files, which compares it with what there is.
+MAX_STEP_BYTES = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +167,11 @@ def _npy_trace(path: Path) -> Trace | None:
 def _npz_trace(path: Path) -> Trace | None:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
-            if not members or any(m.compress_type not in PACKINGS for m in members):
+            if any(member.compress_type not in PACKINGS for member in archive.infolist()):
                 return None  # the reader of whole files says what is wrong
-            # Arrays of the right shape and no memory, to choose among.
-            outlines = {m.filename.removesuffix(".npy"): _outline(archive, m) for m in members}
+            outlines = archive_outlines(archive)
+            if not outlines:
+                return None
             name = f"{load_key(outlines)}.npy"
             with archive.open(name) as member:
                 header = _header(member, archive.getinfo(name).file_size)
@@ -208,7 +210,7 @@ def _header(stream: IO[bytes], size: int) -> _Header | None:
         When the header is damaged or claims another size than there is.
     """
     shape, fortran_order, dtype, start = parse_header(stream.read(MAX_HEADER_BYTES))
-    if len(shape) != 3 or fortran_order or 0 in shape:
+    if len(shape) != 3 or fortran_order or 0 in shape or 8 * prod(shape[1:]) > MAX_STEP_BYTES:
         return None
     claimed = prod(shape) * dtype.itemsize
     if claimed != size - start:
@@ -224,12 +226,6 @@ def _small(archive: zipfile.ZipFile, outlines: dict[str, np.ndarray], name: str)
     if name not in outlines or outlines[name].size > MAX_LAYER_ID:
         return np.zeros(0, dtype=np.int64)
     return parse_npy(archive.read(f"{name}.npy"))
-
-
-def _outline(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    with naming(member.filename), archive.open(member) as stream:
-        shape, _, dtype, _ = parse_header(stream.read(MAX_HEADER_BYTES))
-    return np.broadcast_to(np.zeros((), dtype=dtype), shape)
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eplb_opt.errors import FormatError
-from eplb_opt.io import LOAD_WRITERS, Loads, open_trace, read_loads, stream, write_loads
+from eplb_opt.io import LOAD_WRITERS, Loads, open_trace, read_loads, read_total, stream, write_loads
 from tests.io.samples import LOAD
+from tests.io.test_read_loads import TRACES
 
 PACKINGS = [(name, ext) for name, chunks in LOAD_WRITERS.items() for ext in chunks]
 #: They keep no layer ids, or count the layers from the first that has experts.
@@ -58,6 +59,17 @@ def test_a_recording_is_written_as_it_is_read(tmp_path, monkeypatch):
     write_loads(tmp_path / "b.npz", open_trace(tmp_path / "a.npz"))
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     assert read_loads(tmp_path / "b.npz").num_hidden_layers == 9
+
+
+@pytest.mark.skipif(not TRACES.is_dir(), reason="the recorded traces are not beside the project")
+@pytest.mark.parametrize(("name", "extension"), PACKINGS)
+def test_a_recorded_trace_goes_through_every_format(tmp_path, name, extension):
+    recorded = read_loads(TRACES / "mixtral_8x7b_olmoe_domains.npz")
+    path = tmp_path / f"a{extension}"
+    write_loads(path, recorded, format=name)
+    found = read_total(path, name)
+    assert (found.total == recorded.total).all()
+    assert name in WITHOUT_IDS or found.layer_ids == recorded.layer_ids
 
 
 def test_lmdeploy_gets_lists_of_whole_numbers(tmp_path):
