@@ -1,6 +1,9 @@
 """`convert`, `plan --engine` and `check --engine`: from a dump to a file the engine takes."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -146,3 +149,19 @@ def test_vllm_ascend_keeps_the_slots_of_the_map_in_force(capsys, tmp_path):
     plain = written(tmp_path, "p.npy", npy_bytes(PLAN))
     assert run(capsys, "convert", plain, target, *keep, "--gpus", 2)[0] == 0
     assert run(capsys, "check", target, loads, *MACHINE, *keep)[0] == 0
+
+
+def test_a_terminal_sees_a_bar_while_files_are_read(tmp_path):
+    pty = pytest.importorskip("pty")
+    primary, secondary = pty.openpty()
+    source = folder(tmp_path, "passes")
+    command = [sys.executable, "-m", "eplb_opt", "convert", str(source), str(tmp_path / "a.npz")]
+    environment = {**os.environ, "TERM": "xterm"}
+    done = subprocess.run(command, stderr=secondary, stdout=subprocess.PIPE, env=environment)
+    os.close(secondary)
+    seen = os.read(primary, 10_000).decode(errors="replace")
+    os.close(primary)
+    assert done.returncode == 0
+    assert done.stdout == b""
+    assert "reading passes" in seen
+    assert "100" in seen or "bytes" in seen or "kB" in seen
