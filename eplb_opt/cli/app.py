@@ -91,7 +91,6 @@ def plan_command(
     problem = opt.Topology(gpus, slots, nodes, groups, colocation_rule).problem(recorded)
     limit = None if effort is not None else time_limit
     unseen = read_held_out(held_out, recorded)
-    in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
     with output.progress_bar(limit, "planning") as progress:
         result = plan(
             problem,
