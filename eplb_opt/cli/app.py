@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from eplb_opt.cli import bench, instances, output
 from eplb_opt.cli import options as opt
+from eplb_opt.cli.convert import convert_command
+from eplb_opt.cli.deploy import in_kept_slots
 from eplb_opt.cli.gap import gap_command
 from eplb_opt.cli.inspect import bound_command, check_command
 from eplb_opt.cli.replay import replay_command
@@ -31,6 +34,7 @@ app.command("gap")(gap_command)
 app.command("check")(check_command)
 app.command("bound")(bound_command)
 app.command("replay")(replay_command)
+app.command("convert")(convert_command)
 app.add_typer(instances.app, name="instances")
 app.add_typer(bench.app, name="bench")
 
@@ -81,11 +85,12 @@ def plan_command(
 
     Example: eplb-opt plan loads.npz --gpus 32 --slots 288 --engine sglang --output plan.json
     """
-    recorded = opt.read(loads, load_format)
-    problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
+    colocation_rule = opt.colocation_for(str(engine), str(colocation))
+    recorded = opt.total(loads, load_format)
+    in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
+    problem = opt.Topology(gpus, slots, nodes, groups, colocation_rule).problem(recorded)
     limit = None if effort is not None else time_limit
     unseen = read_held_out(held_out, recorded)
-    in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
     with output.progress_bar(limit, "planning") as progress:
         result = plan(
             problem,
@@ -101,7 +106,7 @@ def plan_command(
         )
     output.warn(result.messages)
     if output_file is not None:
-        _write(output_file, str(engine), result, recorded)
+        _write(output_file, str(engine), result, recorded, in_force)
     if certificate is not None:
         write_certificates(certificate, result.certificates)
     if report is not None:
@@ -132,11 +137,14 @@ def warmup_command(
     print(f"kernels are ready after {seconds:.1f} s")
 
 
-def _write(path: Path, engine: str, result: Result, recorded: Loads) -> None:
+def _write(
+    path: Path, engine: str, result: Result, recorded: Loads, in_force: np.ndarray | None
+) -> None:
     write_plan(
         path,
-        result.plan,
+        in_kept_slots(result.plan, engine, in_force),
         engine=engine,
+        current=in_force,
         layer_ids=recorded.layer_ids,
         num_hidden_layers=recorded.num_hidden_layers,
         objective=result.objective,

@@ -70,7 +70,7 @@ def gap_command(
     Example: eplb-opt gap loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --plan current.json
     """
     num_shown = _number_of_layers(layers)
-    recorded = opt.read(loads, load_format)
+    recorded = opt.total(loads, load_format)
     problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
     given = {str(path): read_plan(path, layer_ids=recorded.layer_ids) for path in plan_files or []}
 

@@ -12,7 +12,7 @@ from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.dispatch_rules import dispatch_score
 from eplb_opt.evaluation import evaluate, verified_bounds
-from eplb_opt.io import read_certificates, read_plan
+from eplb_opt.io import VALIDATORS, read_certificates, read_plan
 from eplb_opt.planner import plan
 from eplb_opt.report.dispatch import dispatch_table
 from eplb_opt.report.tables import bound_table, evaluation_table
@@ -32,6 +32,14 @@ def check_command(
         Path | None,
         typer.Option("--certificate", help="Proofs of the bounds, to be verified anew."),
     ] = None,
+    engine: Annotated[
+        opt.Runtime | None,
+        typer.Option("--engine", help="Whose runtime must take the file as it is."),
+    ] = None,
+    current: Annotated[
+        Path | None,
+        typer.Option("--current", help="The plan in force, for runtimes that restrict moves."),
+    ] = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -43,11 +51,24 @@ def check_command(
     With --certificate the saved bounds are proven again in integers, without any solver; a
     certificate that proves less than it claims is refused, with exit code 3 too.
 
+    With --engine the file is also checked as that runtime reads it: unknown keys, missing layers,
+    an expert twice on a device, changed slots, empty slots.
+
     Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """
-    recorded = opt.read(loads, load_format)
+    recorded = opt.total(loads, load_format)
     problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
     placed = read_plan(plan_file, layer_ids=recorded.layer_ids)
+    if engine is not None:
+        VALIDATORS[str(engine)](
+            plan_file,
+            current=None if current is None else read_plan(current, layer_ids=recorded.layer_ids),
+            num_gpus=gpus,
+            num_experts=recorded.num_experts,
+            num_slots=slots,
+            layer_ids=recorded.layer_ids,
+            num_hidden_layers=recorded.num_hidden_layers,
+        )
     saved = [None] * problem.num_layers if certificate is None else read_certificates(certificate)
     score = evaluate(problem, placed, verified_bounds(problem, saved))
     reached = dispatch_score(problem, placed)
@@ -76,7 +97,7 @@ def bound_command(
 
     Example: eplb-opt bound loads.npz --gpus 32 --slots 288 --time-limit 60
     """
-    recorded = opt.read(loads, load_format)
+    recorded = opt.total(loads, load_format)
     problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
     with output.progress_bar(time_limit, "proving") as progress:
         result = plan(problem, time_limit=time_limit, model=str(model), progress=progress)

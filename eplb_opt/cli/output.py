@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from eplb_opt.report.tables import percent
 
@@ -102,6 +102,23 @@ def progress_bar(
             bar.update(task, completed=point.seconds, state=state)
 
         yield show
+
+
+@contextmanager
+def reading_bar(heading: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar of the bytes read; silent where stderr is no terminal.
+
+    Yields
+    ------
+    A callable that takes the bytes done and the bytes there are, or None where no bar is wanted.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(heading, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextmanager

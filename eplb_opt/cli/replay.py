@@ -89,7 +89,9 @@ def replay_command(
 
     Example: eplb-opt replay trace.npy --gpus 32 --slots 288 --every 100 --plot replay.png
     """
-    trace = open_trace(trace_file, None if load_format is None else str(load_format))
+    with output.reading_bar(f"reading {trace_file.name}") as reading:
+        name = None if load_format is None else str(load_format)
+        trace = open_trace(trace_file, name, reading)
     machine = Machine(slots, gpus, nodes, groups, str(colocation))
     budget = Budget(time_limit, effort, workers, max_moves)
     wanted = {str(name): POLICIES[str(name)] for name in policies}
