@@ -12,6 +12,7 @@ from eplb_opt.cli import options as opt
 from eplb_opt.cli.gap import gap_command
 from eplb_opt.cli.inspect import bound_command, check_command
 from eplb_opt.cli.replay import replay_command
+from eplb_opt.cli.size import size_command
 from eplb_opt.io import Loads, read_plan, write_certificates, write_plan
 from eplb_opt.planner import plan
 from eplb_opt.report.tables import result_table
@@ -28,6 +29,7 @@ app.command("gap")(gap_command)
 app.command("check")(check_command)
 app.command("bound")(bound_command)
 app.command("replay")(replay_command)
+app.command("size")(size_command)
 app.add_typer(instances.app, name="instances")
 app.add_typer(bench.app, name="bench")
 

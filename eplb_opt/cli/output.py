@@ -13,10 +13,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from eplb_opt.io.files import write_atomically
 from eplb_opt.report.tables import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from eplb_opt.result import HistoryPoint, Result
 
@@ -40,6 +42,12 @@ def warn(messages: tuple[str, ...]) -> None:
 def print_json(data: Any) -> None:
     """Print strict JSON; what is not finite becomes null."""
     print(json.dumps(_plain(data), indent=2, allow_nan=False))
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write strict JSON whole or not at all."""
+    text = json.dumps(_plain(data), allow_nan=False) + "\n"
+    write_atomically(path, text.encode())
 
 
 def _plain(data: Any) -> Any:
@@ -116,3 +124,19 @@ def counting_bar(total: int, heading: str) -> Iterator[Callable[[int], None]]:
     with Progress(console=Console(stderr=True), transient=True, disable=hidden) as bar:
         task = bar.add_task(heading, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def turns_bar(heading: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar of turns that names the one at hand; silent where stderr is no terminal.
+
+    Yields
+    ------
+    A callable that takes the turns done, those in all, and the next one's name.
+    """
+    hidden = not sys.stderr.isatty()
+    with Progress(console=Console(stderr=True), transient=True, disable=hidden) as bar:
+        task = bar.add_task(heading, total=None)
+        yield lambda done, total, name: bar.update(
+            task, completed=done, total=total, description=f"{heading}: {name}"
+        )
