@@ -13,7 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from eplb_opt.io.files import write_atomically
+from eplb_opt.io.files import check_folder, write_atomically
 from eplb_opt.report.tables import percent
 
 if TYPE_CHECKING:
@@ -42,6 +42,13 @@ def warn(messages: tuple[str, ...]) -> None:
 def print_json(data: Any) -> None:
     """Print strict JSON; what is not finite becomes null."""
     print(json.dumps(_plain(data), indent=2, allow_nan=False))
+
+
+def check_folders(*paths: Path | None) -> None:
+    """Raise FormatError before the work where a result could not be written after it."""
+    for path in paths:
+        if path is not None:
+            check_folder(path)
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -127,6 +134,13 @@ def counting_bar(total: int, heading: str) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
+def spinner(heading: str) -> Iterator[None]:
+    """Something that moves while work of unknown length goes on; silent in pipes."""
+    with turns_bar(heading):
+        yield
+
+
+@contextmanager
 def turns_bar(heading: str) -> Iterator[Callable[[int, int, str], None]]:
     """A bar of turns that names the one at hand; silent where stderr is no terminal.
 
@@ -138,5 +152,5 @@ def turns_bar(heading: str) -> Iterator[Callable[[int, int, str], None]]:
     with Progress(console=Console(stderr=True), transient=True, disable=hidden) as bar:
         task = bar.add_task(heading, total=None)
         yield lambda done, total, name: bar.update(
-            task, completed=done, total=total, description=f"{heading}: {name}"
+            task, completed=done, total=total, description=f"{heading} {name}"
         )

@@ -26,22 +26,25 @@ def size_command(
     files: Annotated[
         list[Path],
         typer.Argument(
-            metavar="LOADS...",
+            metavar="LOADS",
             help="Recorded loads, as for `plan`; with several files one plan serves them all.",
             show_default=False,
         ),
     ],
     gpus: Annotated[
-        list[str], typer.Option("--gpus", help=f"Numbers of GPUs: {SEVERAL}.", show_default=False)
+        list[str], typer.Option("--gpus", metavar="<numbers>", help=f"Numbers of GPUs: {SEVERAL}.")
     ],
     slots: Annotated[
         list[str] | None,
-        typer.Option("--slots", help="Physical experts a layer, over all GPUs; as --gpus."),
+        typer.Option(
+            "--slots", metavar="<numbers>", help="Physical experts a layer, over all GPUs."
+        ),
     ] = None,
     slots_per_gpu: Annotated[
         list[str] | None,
         typer.Option(
             "--slots-per-gpu",
+            metavar="<numbers>",
             help="Instead: on each GPU. Default: the fewest that hold all experts, to 4 more.",
         ),
     ] = None,
@@ -55,7 +58,8 @@ def size_command(
     held_out: Annotated[
         list[Path] | None,
         typer.Option(
-            "--held-out", help="Loads to score plans on, not to plan for; may be given again."
+            "--held-out",
+            help="Loads to score plans on, not to plan for; may be given again.",
         ),
     ] = None,
     with_scenarios: Annotated[
@@ -104,6 +108,7 @@ def size_command(
     Example: eplb-opt size loads.npz --gpus 32,64 --target-balancedness 0.98 --plot size.png
     """
     _check_outputs(as_json, as_csv, budget, output_file)
+    output.check_folders(output_file, plot_file)
     recorded = [opt.read(path, load_format) for path in files]
     sizes = make_sizes(
         recorded[0].num_experts,
@@ -111,9 +116,9 @@ def size_command(
         num_slots=None if not slots else numbers(slots, "--slots"),
         slots_per_gpu=None if not slots_per_gpu else numbers(slots_per_gpu, "--slots-per-gpu"),
     )
-    with suppress(MissingDependency):
+    with output.spinner("loading kernels"), suppress(MissingDependency):
         warmup(everything=True)  # else the first size's time would be the compiler's
-    with output.turns_bar("sizing") as show:
+    with output.turns_bar("planning") as show:
         report = sweep(
             planned_for(recorded, with_scenarios),
             sizes,

@@ -80,6 +80,23 @@ def read_text(path: Path) -> str:
     return text
 
 
+def check_folder(path: PathLike) -> None:
+    """Raise before the work, not after it, where a file cannot be written for want of a folder.
+
+    Raises
+    ------
+    FormatError
+        When the folder is absent or the path is one itself.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise FormatError(f"{target}: this is a directory; name a file in it.")
+    if not target.parent.is_dir():
+        raise FormatError(
+            f"{target}: there is no folder {target.parent}; make it first: mkdir -p {target.parent}"
+        )
+
+
 def write_atomically(path: PathLike, content: bytes) -> None:
     """Write a file whole or not at all: the old one stays until the new one is on the disk.
 
