@@ -10,6 +10,7 @@ from math import lcm
 
 import numpy as np
 
+from eplb_opt.min_max_flow import least_level
 from eplb_opt.problem import Problem
 
 #: Far above the rounding of a float64 sum of some thousand terms (1e-12), far below any real gap.
@@ -65,7 +66,35 @@ def ratios_to_mean(problem: Problem, peaks: Sequence[Fraction]) -> list[Fraction
 
 def _peaks(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
     speed = None if problem.gpu_speed is None else problem.speed
+    if problem.is_split_freely:
+        return least_levels(problem.load, physical_to_logical, problem.num_gpus, speed)
     return largest_gpu_loads(problem.load, physical_to_logical, problem.num_gpus, speed)
+
+
+def least_levels(
+    load: np.ndarray,
+    physical_to_logical: np.ndarray,
+    num_gpus: int,
+    speed: tuple[Fraction, ...] | None = None,
+) -> list[Fraction]:
+    """The largest GPU load of each layer under optimal dispatch, exactly; as `largest_gpu_loads`.
+
+    See `min_max_flow` for why nothing lower can be.
+    """
+    return [
+        least_level(weights, expert_hosts(row, load.shape[1], num_gpus), num_gpus, speed).level
+        for weights, row in zip(load.tolist(), physical_to_logical, strict=True)
+    ]
+
+
+def expert_hosts(placed: np.ndarray, num_experts: int, num_gpus: int) -> list[list[int]]:
+    """The GPUs that hold each expert of one layer ([num_slots] ids), ascending."""
+    gpu_idx = np.arange(len(placed)) // (len(placed) // num_gpus)
+    pairs = np.unique(placed[placed >= 0] * num_gpus + gpu_idx[placed >= 0])
+    hosts: list[list[int]] = [[] for _ in range(num_experts)]
+    for expert, gpu in zip((pairs // num_gpus).tolist(), (pairs % num_gpus).tolist(), strict=True):
+        hosts[expert].append(gpu)
+    return hosts
 
 
 def replica_counts(physical_to_logical: np.ndarray, num_experts: int) -> np.ndarray:
