@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,10 +15,12 @@ from eplb_opt.cli import output
 from eplb_opt.cli.numbers import numbers
 from eplb_opt.errors import FormatError, MissingDependency
 from eplb_opt.io import Loads
+from eplb_opt.problem import DISPATCHES
 from eplb_opt.report import size as tables
 from eplb_opt.sizing import SizeReport, Spread, make_sizes, spread_budgets, sweep
 from eplb_opt.warmup import warmup
 
+DispatchName = StrEnum("DispatchName", list(DISPATCHES))  # type: ignore[misc]
 #: How several numbers are given.
 SEVERAL = "one, several (32,64) or a range (8:12)"
 
@@ -69,6 +72,13 @@ def size_command(
     nodes: opt.Nodes = 1,
     groups: opt.Groups = 1,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
+    dispatches: Annotated[
+        list[DispatchName],
+        typer.Option(
+            "--dispatch",
+            help="How tokens are split over an expert's replicas; give both to compare.",
+        ),
+    ] = [DispatchName("uniform")],  # noqa: B006
     uneven: Annotated[
         bool,
         typer.Option("--uneven", help="Also spread each size's memory over the layers unevenly."),
@@ -122,6 +132,7 @@ def size_command(
         report = sweep(
             planned_for(recorded, with_scenarios),
             sizes,
+            dispatches=list(dict.fromkeys(map(str, dispatches))),
             held_out=_held_out(held_out or []),
             rules={"num_nodes": nodes, "num_groups": groups, "colocation": str(colocation)},
             time_limit=None if effort is not None else time_limit,

@@ -144,9 +144,9 @@ def _row(
     name = f"{size.num_slots} slots on {size.num_gpus} GPUs"
     turns.next(name)
     if dispatch != UNIFORM:
-        rules, name = rules | {"dispatch": dispatch}, f"{name}, {dispatch} dispatch"
+        name = f"{name}, {dispatch} dispatch"
     try:
-        problem = Problem(load, size.num_slots, size.num_gpus, **rules)
+        problem = Problem(load, size.num_slots, size.num_gpus, dispatch=dispatch, **rules)
     except ProblemError as error:
         turns.done += len(others)
         return SizeRow(size, dispatch, None, problem=str(error))
