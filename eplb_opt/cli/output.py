@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from eplb_opt.cli.screen import Screen
 from eplb_opt.io.files import check_folder, write_atomically
 from eplb_opt.report.tables import percent
 
@@ -30,7 +31,7 @@ PROGRESS_SECONDS = 2.0
 
 def stdout() -> Console:
     """The console for results; made at each call, so that redirection is honoured."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    return Screen(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def warn(messages: tuple[str, ...]) -> None:

@@ -223,9 +223,11 @@ def _print(
         return
     console = output.stdout()
     console.print(tables.size_table(report))
+    for sentence in tables.conclusions(report):
+        console.print(sentence, style="bold", highlight=False)
     if report.held_out_names:
         console.print(tables.held_out_table(report))
     if uneven:
         console.print(tables.uneven_table(report))
     if spread is not None:
-        console.print(tables.spread_text(spread))
+        console.print(tables.spread_text(spread), highlight=False)

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 GIB = 2**30
 STYLES = {Verdict.MEETS: "green", Verdict.CANNOT: "red", Verdict.OPEN: "yellow"}
 SMALLEST = "bold green"
+HELD_OUT = (
+    "static: under the size's plan, which was not made for them. re-planned: under one made for "
+    "each. Mean and worst of them."
+)
 #: Budgets between two sizes are looked at in such parts.
 BETWEEN = 2
 UNEVEN = (
@@ -34,7 +38,7 @@ UNEVEN = (
 def size_table(report: SizeReport) -> Table:
     """Every size with its plan and its bound; the smallest that meets the target stands out."""
     table = titled(f"Sizes for {report.num_layers} layers x {report.num_experts} experts")
-    table.caption, table.caption_justify = conclusion(report), "left"
+    table.caption, table.caption_justify = definitions(report), "left"
     load = "largest load / mean" if report.has_scenarios else "largest GPU load"
     columns = ["GPUs", "slots", "a GPU", "redundant", "a GPU holds", load, "proven bound"]
     columns += ["balancedness", "best possible"]
@@ -77,17 +81,20 @@ def memory_text(row: SizeRow, report: SizeReport) -> str:
     return f"{held / GIB:,.1f} GiB" if report.expert_bytes else f"{held:,}"
 
 
-def conclusion(report: SizeReport) -> str:
-    """What the columns mean, and what was found, in sentences."""
+def definitions(report: SizeReport) -> str:
+    """What the columns mean."""
     held = "weights of" if report.expert_bytes else "experts of"
-    lines = [
+    return (
         f"redundant: slots beyond one for each expert. a GPU holds: {held} all layers. "
         "balancedness: summed mean GPU loads over summed largest; no plan has more than the best "
         "possible, proven."
-    ]
-    if report.target is not None:
-        lines += [_conclusion(report, dispatch) for dispatch in report.dispatches]
-    return "\n".join(lines)
+    )
+
+
+def conclusions(report: SizeReport) -> list[str]:
+    """Which size meets the target, one sentence a dispatch; none without a target."""
+    wanted = [] if report.target is None else report.dispatches
+    return [_conclusion(report, dispatch) for dispatch in wanted]
 
 
 def _conclusion(report: SizeReport, dispatch: str) -> str:
@@ -112,9 +119,12 @@ def _conclusion(report: SizeReport, dispatch: str) -> str:
 
 def held_out_table(report: SizeReport) -> Table:
     """Every size on the workloads that its plan was not made for: mean and worst of them."""
-    table = titled(f"Balancedness on {len(report.held_out_names)} held-out workloads")
-    columns = ["dispatch", "GPUs", "slots", "redundant a GPU", "planned-for", "static", "worst"]
-    for name in [*columns, "re-planned", "worst", "best possible"]:
+    names = ", ".join(report.held_out_names)
+    table = titled(f"Balancedness on what is held out: {names}")
+    table.caption, table.caption_justify = HELD_OUT, "left"
+    several = len(report.dispatches) > 1
+    columns = ["GPUs", "slots", "redundant a GPU", "planned-for", "static", "worst"]
+    for name in [*(["dispatch"] * several), *columns, "re-planned", "worst", "best possible"]:
         table.add_column(name, justify="left" if name == "dispatch" else "right")
     before = None
     for row in report.rows:
@@ -128,7 +138,7 @@ def held_out_table(report: SizeReport) -> Table:
         figures = [row.balancedness, np.mean(static), min(static), np.mean(replanned)]
         figures += [min(replanned), np.mean([score.best_possible for score in row.held_out])]
         table.add_row(
-            row.dispatch,
+            *([row.dispatch] * several),
             str(row.size.num_gpus),
             str(row.size.num_slots),
             f"{row.size.redundant_per_gpu(report.num_experts):.2f}",
@@ -141,13 +151,15 @@ def uneven_table(report: SizeReport) -> Table:
     """What uneven layers make of the memory of every size, and of memory between two sizes."""
     table = titled("Memory spread over the layers unevenly")
     table.caption, table.caption_justify = UNEVEN, "left"
-    columns = ["dispatch", "GPUs", "slots, all layers", "layers x slots a GPU", "even", "uneven"]
-    for name in [*columns, "at least", "balancedness"]:
-        table.add_column(name, justify="left" if name == "dispatch" else "right")
+    several = len(report.dispatches) > 1
+    columns = ["GPUs", "slots, all layers", "layers x slots a GPU", "even", "uneven"]
+    for name in [*(["dispatch"] * several), *columns, "at least", "balancedness"]:
+        left = name in ("dispatch", "layers x slots a GPU")
+        table.add_column(name, justify="left" if left else "right")
     for dispatch in report.dispatches:
         for num_gpus in report.gpu_counts:
             for cells in _uneven_rows(report, dispatch, num_gpus):
-                table.add_row(dispatch, str(num_gpus), *cells)
+                table.add_row(*([dispatch] * several), str(num_gpus), *cells)
             table.add_section()
     return table
 
@@ -181,10 +193,10 @@ def _balancedness(spread: Spread, row: SizeRow) -> float:
 def layers_text(spread: Spread) -> str:
     """How many layers get how many slots a GPU.
 
-    "26 x 8, 32 x 9": 26 layers with 8 slots on each GPU, 32 with 9.
+    "26x8, 32x9": 26 layers with 8 slots on each GPU, 32 with 9.
     """
     each, layers = np.unique([row.size.slots_per_gpu for row in spread.rows], return_counts=True)
-    return ", ".join(f"{n} x {k}" for k, n in zip(each.tolist(), layers.tolist(), strict=True))
+    return ", ".join(f"{n}x{k}" for k, n in zip(each.tolist(), layers.tolist(), strict=True))
 
 
 def spread_text(spread: Spread) -> str:

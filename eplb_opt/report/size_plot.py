@@ -81,6 +81,8 @@ def frontier(report: SizeReport, ax: Axes | None = None) -> Axes:
             fontsize="small",
         )
     ax.set_xlabel(f"memory of a GPU, {_unit(report)}")
+    if report.expert_bytes is None:
+        _whole_ticks(ax)
     ax.set_ylabel("largest over mean GPU load")
     ax.set_title("Each size between its proven bound and its plan", loc="left")
     ax.legend(frameon=False)
@@ -138,6 +140,7 @@ def held_out(report: SizeReport, ax: Axes | None = None) -> Axes:
                 low, high = values.min(axis=1), values.max(axis=1)
                 ax.fill_between(extra, low, high, color=colour, alpha=0.15, linewidth=0)
     ax.set_xlabel("redundant slots a GPU")
+    _whole_ticks(ax)
     ax.set_ylabel("balancedness on held-out workloads")
     ax.set_title("What one more slot buys; band: worst to best workload", loc="left")
     ax.legend(frameon=False)
@@ -169,6 +172,12 @@ def _memory(row: SizeRow, report: SizeReport) -> float:
 
 def _unit(report: SizeReport) -> str:
     return "GiB of experts" if report.expert_bytes else "slots a layer"
+
+
+def _whole_ticks(ax: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _figure(columns: int) -> Figure:
