@@ -92,9 +92,23 @@ def definitions(report: SizeReport) -> str:
 
 
 def conclusions(report: SizeReport) -> list[str]:
-    """Which size meets the target, one sentence a dispatch; none without a target."""
+    """Which sizes meet the target, seen and unseen, a sentence each; none without a target."""
     wanted = [] if report.target is None else report.dispatches
-    return [_conclusion(report, dispatch) for dispatch in wanted]
+    found = [_conclusion(report, dispatch) for dispatch in wanted]
+    if report.held_out_names:
+        found += [_unseen(report, dispatch) for dispatch in wanted]
+    return found
+
+
+def _unseen(report: SizeReport, dispatch: str) -> str:
+    named = f"{dispatch}: " if len(report.dispatches) > 1 else ""
+    row = report.smallest_held_out(dispatch)
+    if row is None:
+        return f"{named}no static plan keeps {report.target:g} on all that is held out."
+    return (
+        f"{named}a static plan keeps {report.target:g} on all that is held out from "
+        f"{row.size.num_slots} slots on {row.size.num_gpus} GPUs."
+    )
 
 
 def _conclusion(report: SizeReport, dispatch: str) -> str:
@@ -119,8 +133,9 @@ def _conclusion(report: SizeReport, dispatch: str) -> str:
 
 def held_out_table(report: SizeReport) -> Table:
     """Every size on the workloads that its plan was not made for: mean and worst of them."""
-    names = ", ".join(report.held_out_names)
-    table = titled(f"Balancedness on what is held out: {names}")
+    names = report.held_out_names
+    what = names[0] if len(names) == 1 else f"{len(names)} workloads"
+    table = titled(f"Balancedness on {what}, held out")
     table.caption, table.caption_justify = HELD_OUT, "left"
     several = len(report.dispatches) > 1
     columns = ["GPUs", "slots", "redundant a GPU", "planned-for", "static", "worst"]

@@ -164,6 +164,17 @@ class SizeReport:
         ]
         return min(meeting, key=lambda row: row.size, default=None)
 
+    def smallest_held_out(self, dispatch: str) -> SizeRow | None:
+        """The like, whose plan meets the target on every held-out workload, unseen."""
+        wanted = [row for row in self.rows if row.dispatch == dispatch and row.held_out]
+        meeting = [
+            row
+            for row in wanted
+            if self.target is not None
+            and min(score.static for score in row.held_out) >= self.target
+        ]
+        return min(meeting, key=lambda row: row.size, default=None)
+
     def is_proven_smallest(self, row: SizeRow) -> bool:
         """Whether every smaller size of the sweep provably misses the target."""
         smaller = [

@@ -76,6 +76,17 @@ def test_a_held_out_workload_is_scored_under_the_static_plan_and_under_its_own()
     assert report.held_out_names == ["other"]
 
 
+def test_unseen_workloads_may_need_more_slots_than_seen_ones():
+    held_out = {"other": LOAD[:, ::-1], "same": LOAD}
+    report = sweep(LOAD, make_sizes(12, [4]), held_out=held_out, target_balancedness=0.9, **QUICK)
+    row = report.smallest_held_out("uniform")
+    worst = {each.size: min(score.static for score in each.held_out) for each in report.rows}
+    assert row is None or worst[row.size] >= 0.9
+    larger = [size for size, figure in worst.items() if figure >= 0.9]
+    assert (row.size if row else None) == min(larger, default=None)
+    assert row is None or row.size >= report.smallest("uniform").size
+
+
 def test_scenarios_make_one_plan_and_average_its_layers():
     report = sweep(np.stack([LOAD, LOAD[:, ::-1]]), [Size(16, 4)], **QUICK)
     (row,) = report.rows
