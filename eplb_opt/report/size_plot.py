@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,25 +67,14 @@ def frontier(report: SizeReport, ax: Axes | None = None) -> Axes:
     if report.target is not None:
         for marker, face, words in LEGEND:
             ax.plot([], [], marker, color="0.4", markerfacecolor=face, label=words)
-        ax.axhline(1 / report.target, color="0.4", linewidth=0.9, linestyle=":", zorder=0)
-        label = f"balancedness {report.target:g}"
-        at = ax.get_yaxis_transform()
-        ax.text(
-            0.99,
-            1 / report.target,
-            label,
-            transform=at,
-            ha="right",
-            va="bottom",
-            color="0.4",
-            fontsize="small",
-        )
+        words = f"balancedness {report.target:g}"
+        ax.axhline(1 / report.target, color="0.4", linewidth=0.9, linestyle=":", label=words)
     ax.set_xlabel(f"memory of a GPU, {_unit(report)}")
     if report.expert_bytes is None:
         _whole_ticks(ax)
     ax.set_ylabel("largest over mean GPU load")
     ax.set_title("Each size between its proven bound and its plan", loc="left")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, fontsize="small")
     return ax
 
 
@@ -143,7 +132,7 @@ def held_out(report: SizeReport, ax: Axes | None = None) -> Axes:
     _whole_ticks(ax)
     ax.set_ylabel("balancedness on held-out workloads")
     ax.set_title("What one more slot buys; band: worst to best workload", loc="left")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, fontsize="small")
     return ax
 
 
@@ -158,11 +147,19 @@ def _mark(ax: Axes, report: SizeReport, row: SizeRow, x: float, colour: str) -> 
     is_smallest = row is report.smallest(row.dispatch)
     marker = "*" if is_smallest else MARKERS[verdict]
     face = "white" if verdict == Verdict.OPEN else colour
-    size = 14 if is_smallest else 6
-    ax.plot([x], [y], marker, color=colour, markerfacecolor=face, markersize=size, zorder=3)
+    look: dict[str, Any] = {
+        "color": colour,
+        "markerfacecolor": face,
+        "markersize": 6.0,
+        "zorder": 3.0,
+    }
     if is_smallest:
-        text = f"{row.size.num_slots} slots on {row.size.num_gpus} GPUs"
-        ax.annotate(text, (x, y), (8, 10), textcoords="offset points", fontsize="small")
+        size = row.size
+        look |= {"markersize": 15.0, "zorder": 4.0, "markeredgecolor": "white", "linestyle": "none"}
+        several = len(report.dispatches) > 1
+        name = f"smallest, {row.dispatch}" if several else "smallest"
+        look["label"] = f"{name}: {size.num_slots} slots on {size.num_gpus} GPUs"
+    ax.plot([x], [y], marker, **look)
 
 
 def _memory(row: SizeRow, report: SizeReport) -> float:

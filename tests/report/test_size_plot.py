@@ -49,7 +49,7 @@ def test_the_smallest_size_that_meets_is_a_star(report):
     (star,) = [line for line in ax.get_lines() if line.get_marker() == "*"]
     smallest = report.smallest("uniform")
     assert star.get_xdata().tolist() == [smallest.size.slots_per_gpu]
-    assert any(f"{smallest.size.num_slots} slots" in text.get_text() for text in ax.texts)
+    assert f"{smallest.size.num_slots} slots" in star.get_label()
 
 
 def test_held_out_means_are_drawn_against_redundant_slots(report):
