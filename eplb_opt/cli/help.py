@@ -12,6 +12,8 @@ from typer.core import TyperCommand, TyperGroup
 
 Made = TypeVar("Made", bound=Callable[..., Any])
 
+#: Wider lines are hard to read.
+MAX_WIDTH = 110
 EXAMPLE = "Example:"
 #: Headings of a command's options, in this order; what stands nowhere comes under the last.
 PANELS: dict[str, tuple[str, ...]] = {
@@ -46,7 +48,7 @@ class Command(TyperCommand):
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             if record is not None:
-                left = re.sub(r"<list\[(.*)\]>", r"<\1>", record[0])
+                left = re.sub(r"<list\[(.*)\]>", r"<\1>", record[0]).replace("<Path>", "<path>")
                 sections[panel_of(param)].append((left, record[1]))
         for heading, records in sections.items():
             if records:
@@ -76,7 +78,11 @@ class App(typer.Typer):
     """A Typer whose commands explain themselves as `Command` does."""
 
     def __init__(self, **keywords: Any) -> None:
-        options: dict[str, Any] = {"cls": Group, "no_args_is_help": True}
+        options: dict[str, Any] = {
+            "cls": Group,
+            "no_args_is_help": True,
+            "context_settings": {"max_content_width": MAX_WIDTH},
+        }
         super().__init__(**options, rich_markup_mode=None, **keywords)
 
     def command(self, name: str | None = None, **keywords: Any) -> Callable[[Made], Made]:

@@ -18,7 +18,7 @@ from eplb_opt.io.files import check_folder, write_atomically
 from eplb_opt.report.tables import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from eplb_opt.result import HistoryPoint, Result
@@ -139,6 +139,26 @@ def spinner(heading: str) -> Iterator[None]:
     """Something that moves while work of unknown length goes on; silent in pipes."""
     with turns_bar(heading):
         yield
+
+
+def announced(calls: Mapping[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
+    """Calls that are named on a terminal while they run for the first time.
+
+    The first loads packages and compiles; later ones are timed, and a bar would cost them time.
+    """
+    return {name: _announced(name, call) for name, call in calls.items()}
+
+
+def _announced(name: str, call: Callable[[], Any]) -> Callable[[], Any]:
+    is_new = iter([True])
+
+    def announce() -> Any:
+        if not next(is_new, False):
+            return call()
+        with spinner(f"scoring {name}"):
+            return call()
+
+    return announce
 
 
 @contextmanager

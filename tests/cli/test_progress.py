@@ -40,3 +40,13 @@ def test_a_soak_tells_how_many_calls_are_done(monkeypatch):
     seen = []
     soak.soak(3, 0, seen.append)
     assert seen == [0, 2]
+
+
+def test_only_the_first_call_of_a_heuristic_is_announced(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    calls = output.announced({"greedy": lambda: 7})
+    for words in ("scoring greedy", ""):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        assert calls["greedy"]() == 7
+        assert words in sys.stderr.getvalue()
+        assert bool(sys.stderr.getvalue()) == bool(words)
