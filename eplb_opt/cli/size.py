@@ -15,6 +15,7 @@ from eplb_opt.cli import output
 from eplb_opt.cli.numbers import numbers
 from eplb_opt.errors import FormatError, MissingDependency
 from eplb_opt.io import Loads
+from eplb_opt.io.files import write_atomically
 from eplb_opt.problem import DISPATCHES
 from eplb_opt.report import size as tables
 from eplb_opt.sizing import SizeReport, Spread, make_sizes, spread_budgets, sweep
@@ -23,6 +24,10 @@ from eplb_opt.warmup import warmup
 DispatchName = StrEnum("DispatchName", list(DISPATCHES))  # type: ignore[misc]
 #: How several numbers are given.
 SEVERAL = "one, several (32,64) or a range (8:12)"
+NO_BUDGET = (
+    "--output writes the plan that --budget makes; give --budget, the slots over all layers. For a "
+    "plan with the same slots in every layer use `eplb-opt plan`."
+)
 
 
 def size_command(
@@ -106,9 +111,11 @@ def size_command(
     plot_file: Annotated[
         Path | None, typer.Option("--plot", help="Where to draw it: .png, .svg, .pdf.")
     ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Where to write a line for every size.")
+    ] = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
 ) -> None:
     """How many redundant slots, on how many GPUs: sweep sizes, with plans and proofs.
 
@@ -117,8 +124,9 @@ def size_command(
 
     Example: eplb-opt size loads.npz --gpus 32,64 --target-balancedness 0.98 --plot size.png
     """
-    _check_outputs(as_json, as_csv, budget, output_file)
-    output.check_folders(output_file, plot_file)
+    if output_file is not None and budget is None:
+        raise typer.BadParameter(NO_BUDGET)
+    output.check_folders(output_file, plot_file, csv_file)
     recorded = [opt.read(path, load_format) for path in files]
     sizes = make_sizes(
         recorded[0].num_experts,
@@ -147,7 +155,9 @@ def size_command(
         _draw(report, plot_file)
     if spread is not None and output_file is not None:
         output.write_json(output_file, tables.spread_json(spread, recorded[0].layer_ids))
-    _print(report, spread, recorded[0], uneven=uneven, as_json=as_json, as_csv=as_csv)
+    if csv_file is not None:
+        write_atomically(csv_file, tables.size_csv(report).encode())
+    _print(report, spread, recorded[0], uneven=uneven, as_json=as_json)
 
 
 def planned_for(recorded: list[Loads], with_scenarios: bool) -> np.ndarray:
@@ -177,18 +187,6 @@ def _held_out(paths: list[Path]) -> dict[str, np.ndarray]:
     return {name: opt.read(path, None).total for name, path in zip(names, paths, strict=True)}
 
 
-def _check_outputs(
-    as_json: bool, as_csv: bool, budget: int | None, output_file: Path | None
-) -> None:
-    if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other; take one.")
-    if output_file is not None and budget is None:
-        raise typer.BadParameter(
-            "--output writes the plan that --budget makes; give --budget, the slots over all "
-            "layers. For a plan with the same slots in every layer use `eplb-opt plan`."
-        )
-
-
 def _spread(report: SizeReport, budget: int) -> Spread:
     if len(report.gpu_counts) > 1 or len(report.dispatches) > 1:
         raise typer.BadParameter("--budget goes with one number of --gpus and one --dispatch.")
@@ -210,11 +208,7 @@ def _print(
     *,
     uneven: bool,
     as_json: bool,
-    as_csv: bool,
 ) -> None:
-    if as_csv:
-        print(tables.size_csv(report), end="")
-        return
     if as_json:
         answer: dict[str, Any] = tables.size_json(report)
         if spread is not None:

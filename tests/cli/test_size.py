@@ -70,9 +70,10 @@ def test_json_names_the_smallest_and_every_size(capsys, loads, other):
     assert 0 < answer["sizes"][0]["held_out"][0]["static"] <= 1
 
 
-def test_csv_holds_one_line_a_size_and_columns_for_what_is_held_out(capsys, loads, other):
-    code, out, _ = run(capsys, loads, "--gpus", "4", "--held-out", other, "--csv")
-    rows = list(csv.DictReader(io.StringIO(out)))
+def test_csv_holds_one_line_a_size_and_columns_for_what_is_held_out(capsys, loads, other, tmp_path):
+    target = tmp_path / "sizes.csv"
+    code, _, _ = run(capsys, loads, "--gpus", "4", "--held-out", other, "--csv", str(target))
+    rows = list(csv.DictReader(io.StringIO(target.read_text())))
     assert code == 0
     assert [row["num_slots"] for row in rows] == ["12", "16", "20", "24", "28"]
     assert all(0 < float(row["static on other"]) <= 1 for row in rows)
@@ -125,7 +126,7 @@ def test_the_plot_is_written(capsys, loads, other, tmp_path):
         (["--gpus", "4", "--slots", "13"], "take 12 or 16"),
         (["--gpus", "4", "--slots-per-gpu", "9:8"], "8:12 for"),
         (["--gpus", "4", "--target-balancedness", "99"], "at most 1"),
-        (["--gpus", "4", "--json", "--csv"], "take one"),
+        (["--gpus", "4", "--csv", "no/where.csv"], "mkdir -p"),
         (["--gpus", "4", "--output", "x.json"], "give --budget"),
         (["--gpus", "4,6", "--slots-per-gpu", "4", "--budget", "99"], "one number of --gpus"),
         (["--gpus", "4", "--slots", "12", "--budget", "9"], "take 24 or more"),
