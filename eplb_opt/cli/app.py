@@ -30,9 +30,9 @@ EPILOG = (
 app = App(help="Plan expert-parallel replicas and placements, with a proven bound.", epilog=EPILOG)
 app.command("gap")(gap_command)
 app.command("check")(check_command)
+app.command("size")(size_command)
 app.command("bound")(bound_command)
 app.command("replay")(replay_command)
-app.command("size")(size_command)
 app.add_typer(instances.app, name="instances")
 app.add_typer(bench.app, name="bench")
 

@@ -51,13 +51,13 @@ def check_command(
 ) -> None:
     """Check a plan against every rule and score it exactly; exit code 3 when it breaks one.
 
+    --max-gap and --min-balancedness make it a gate for a deployment script.
+
     It is scored under the uniform split and under nearest copy, where every GPU sends to the copy
     on itself, else on its node (--nodes), else to a fair one.
 
     With --certificate the saved bounds are proven again in integers, without any solver; a
     certificate that proves less than it claims is refused, with exit code 3 too.
-
-    --max-gap and --min-balancedness make it a gate for a deployment script.
 
     Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """

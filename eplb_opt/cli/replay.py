@@ -104,7 +104,6 @@ def replay_command(
 
     Example: eplb-opt replay trace.npy --gpus 32 --slots 288 --every 100 --plot replay.png
     """
-    output.check_folders(plot_file)
     trace = open_trace(trace_file, None if load_format is None else str(load_format))
     machine = Machine(slots, gpus, nodes, groups, str(colocation))
     budget = Budget(time_limit, effort, workers, max_moves)
@@ -116,6 +115,7 @@ def replay_command(
     wanted |= _heuristics(heuristic_names, [str(view) for view in views])
     for path in plan_files or []:
         wanted[str(path)] = given(read_plan(path, layer_ids=trace.layer_ids))
+    output.check_folders(plot_file)
     with output.spinner("loading kernels"), suppress(MissingDependency):
         warmup()  # else the first plan's time would be the compiler's
     walk: dict[str, Any] = {"every": every, "memory": memory, "budget": budget}

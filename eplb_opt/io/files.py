@@ -56,6 +56,23 @@ def open_checked(path: PathLike) -> Path:
     return Path(path)
 
 
+def check_folder(path: PathLike) -> None:
+    """Raise before the work, not after it, where a file cannot be written for want of a folder.
+
+    Raises
+    ------
+    FormatError
+        When the folder is absent or the path is one itself.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise FormatError(f"{target}: this is a directory; name a file in it.")
+    if not target.parent.is_dir():
+        raise FormatError(
+            f"{target}: there is no folder {target.parent}; make it first: mkdir -p {target.parent}"
+        )
+
+
 def read_text(path: Path) -> str:
     """The UTF-8 text of a file, without a byte order mark.
 
@@ -78,23 +95,6 @@ def read_text(path: Path) -> str:
     if "\0" in text:
         raise FormatError("the text holds NUL characters; the file is binary or in UTF-16.")
     return text
-
-
-def check_folder(path: PathLike) -> None:
-    """Raise before the work, not after it, where a file cannot be written for want of a folder.
-
-    Raises
-    ------
-    FormatError
-        When the folder is absent or the path is one itself.
-    """
-    target = Path(path)
-    if target.is_dir():
-        raise FormatError(f"{target}: this is a directory; name a file in it.")
-    if not target.parent.is_dir():
-        raise FormatError(
-            f"{target}: there is no folder {target.parent}; make it first: mkdir -p {target.parent}"
-        )
 
 
 def write_atomically(path: PathLike, content: bytes) -> None:
