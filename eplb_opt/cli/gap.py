@@ -63,7 +63,7 @@ def gap_command(
         problem,
         result,
         plans=given,
-        heuristics=heuristic_calls(problem),
+        heuristics=output.announced(heuristic_calls(problem)),
         relaxed_results=relaxed,
     )
     if as_json:
