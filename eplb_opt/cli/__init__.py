@@ -30,8 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         from eplb_opt.cli.run import UsageError, run
     except ImportError as error:
         return _fail(FAULT, str(MissingDependency(error.name or "typer", "cli")))
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = run(list(sys.argv[1:] if argv is None else argv))
+        code = run(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
     except UsageError as error:

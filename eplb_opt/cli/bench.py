@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from eplb_opt.bench import dispatch
 from eplb_opt.bench.families import FAMILIES, family_loads
+from eplb_opt.bench.generator import generate_loads
 from eplb_opt.bench.hot import (
     CONFIGURATIONS,
     HEADLINE,
@@ -33,11 +35,14 @@ from eplb_opt.cli.complete import (
 from eplb_opt.cli.help import App
 from eplb_opt.io import read_loads
 from eplb_opt.models import MODELS
+from eplb_opt.report.dispatch_bench import splits_table
 from eplb_opt.report.hot import means_table, overshoot_table, policies_table
 from eplb_opt.report.tables import plan_rows_table
 from eplb_opt.warmup import warmup
 
 app = App(help="Measurements.")
+
+DISPATCH_MACHINES = ["288x32", "320x32", "384x64", "432x144"]
 
 
 @app.command("plans")
@@ -86,13 +91,7 @@ def plans_command(
     loads = {path.stem: read_loads(path).total for path in files or []}
     chosen = families if families is not None else ([] if loads else list(FAMILIES))
     loads |= {name: family_loads(name, layers, experts, seed) for name in chosen}
-    try:
-        parsed = [Machine.parse(text) for text in machines]
-    except (ValueError, TypeError) as error:
-        raise typer.BadParameter(
-            f"{', '.join(machines)}: a machine is SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS, such as "
-            "288x32 or 288x32/4/8."
-        ) from error
+    parsed = _parse(machines)
     with output.spinner("loading kernels"):
         warmup(everything=True)
     each = 1 + len(models) + len(heuristics)
@@ -106,6 +105,53 @@ def plans_command(
         output.print_json(rows)
     else:
         output.stdout().print(plan_rows_table(rows))
+
+
+def _parse(machines: list[str]) -> list[Machine]:
+    try:
+        return [Machine.parse(text) for text in machines]
+    except (ValueError, TypeError) as error:
+        raise typer.BadParameter(
+            f"{', '.join(machines)}: a machine is SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS, such as "
+            "288x32 or 288x32/4/8."
+        ) from error
+
+
+@app.command("dispatch")
+def dispatch_command(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="LOADS", help="Recorded loads; by default DeepSeek-V3-like ones."),
+    ] = None,
+    machines: Annotated[
+        list[str], typer.Option("--machine", help="SLOTSxGPUS.")
+    ] = DISPATCH_MACHINES,
+    placements: Annotated[
+        list[str], typer.Option("--placement", help=f"Of {', '.join(dispatch.PLACEMENTS)}.")
+    ] = list(dispatch.PLACEMENTS),  # noqa: B006
+    batches: Annotated[int, typer.Option(help="Batches a call, each with loads of its own.")] = 4,
+    layers: Annotated[int, typer.Option(help="At most so many layers.")] = 58,
+    rounds: Annotated[int, typer.Option(help="Turns of every program.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of batches and placements.")] = 0,
+    as_json: opt.Json = False,
+) -> None:
+    """Split loads over the copies of a placement: our solver beside others, by turns.
+
+    Example: eplb-opt bench dispatch --machine 320x32 --rounds 9
+    """
+    load = generate_loads("deepseek-v3", 58, 256, 0) if file is None else read_loads(file).total
+    warmup()
+    shown: list[dispatch.DispatchRow] = []
+    for name, machine in zip(machines, _parse(machines), strict=True):
+        for placement in placements:
+            case = dispatch.make_case(load[:layers], machine, placement, batches, seed)
+            with output.spinner(f"measuring {name}, {placement}"):
+                rows = list(dispatch.measure(case, name, placement, rounds))
+            shown += rows
+            if not as_json:
+                output.stdout().print(splits_table(rows))
+    if as_json:
+        output.print_json(shown)
 
 
 @app.command("hot")
