@@ -88,7 +88,7 @@ def gap_command(
         problem,
         result,
         plans=given,
-        heuristics=heuristic_calls(problem),
+        heuristics=output.announced(heuristic_calls(problem)),
         prices=constraint_prices(problem, result, planned, time_limit) if prices else (),
     )
     if csv_file is not None:

@@ -58,6 +58,23 @@ def open_checked(path: PathLike, *, folders: bool = False) -> Path:
     return Path(path)
 
 
+def check_folder(path: PathLike) -> None:
+    """Raise before the work, not after it, where a file cannot be written for want of a folder.
+
+    Raises
+    ------
+    FormatError
+        When the folder is absent or the path is one itself.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise FormatError(f"{target}: this is a directory; name a file in it.")
+    if not target.parent.is_dir():
+        raise FormatError(
+            f"{target}: there is no folder {target.parent}; make it first: mkdir -p {target.parent}"
+        )
+
+
 def read_text(path: Path) -> str:
     """The UTF-8 text of a file, without a byte order mark.
 
