@@ -15,6 +15,7 @@ from eplb_opt.errors import (
 )
 from eplb_opt.evaluation import Evaluation, evaluate, lower_bound
 from eplb_opt.frontiers import frontier
+from eplb_opt.losses import LossPlan, plan_for_loss
 from eplb_opt.moves import Transfer, transfers
 from eplb_opt.plan import Plan
 from eplb_opt.planner import plan
@@ -28,6 +29,7 @@ __all__ = [
     "EngineError",
     "Evaluation",
     "FormatError",
+    "LossPlan",
     "MissingDependency",
     "Plan",
     "PlanError",
@@ -42,6 +44,7 @@ __all__ = [
     "frontier",
     "lower_bound",
     "plan",
+    "plan_for_loss",
     "rebalance_experts",
     "transfers",
     "warmup",

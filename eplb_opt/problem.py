@@ -274,6 +274,16 @@ class Problem:
         """The same loads under another rule for replicas of one expert."""
         return self._with(np.s_[...], colocation=colocation)
 
+    def with_spread(self, spread: str | None) -> Problem:
+        """The same loads with every expert on two GPUs or nodes, or under no such rule.
+
+        Raises
+        ------
+        ProblemError
+            When the slots do not allow it.
+        """
+        return self._with(np.s_[...], spread=spread)
+
     def with_objective(self, objective: str) -> Problem:
         """The same loads with the scenarios put together in another way.
 

@@ -30,7 +30,7 @@ FLOORS = [
     {"steps", "steps_general", "warmup"},
     {"migration"},
     {"planner"},
-    {"frontiers"},
+    {"frontiers", "losses"},
     {"engines"},
     {"replay", "report", "bench", "plots"},
     {"__init__", "cli", "__main__"},
