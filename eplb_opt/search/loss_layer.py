@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.scoring import FLOAT_DOUBT
 from eplb_opt.search.anneal_layer import LARGEST_EXPONENT, THRESHOLDS
 from eplb_opt.search.anneal_rules import fastest, kernel_rules, speeds_fit
 from eplb_opt.search.loss import anneal_losses
@@ -25,8 +26,8 @@ DOUBLINGS = (4, 5, 6)
 #: than so many calls for each slot.
 CALL_PROPOSALS, RUN_CALLS, CALLS_PER_SLOT = 500, 12, 4
 
-#: Where the kernel's largest loads stand in its arrays.
-PEAK = 11
+#: Where these stand among the kernel's arrays.
+HOME, PEAK, ALONE = 5, 11, 12
 
 
 def least_load_after_loss(
@@ -39,6 +40,8 @@ def least_load_after_loss(
     calls: int | None = None,
 ) -> np.ndarray:
     """A plan whose largest load after any single loss is at most the start's, by floats.
+
+    No loss takes more tokens for good than the worst one does at the start.
 
     Parameters
     ----------
@@ -64,7 +67,8 @@ def least_load_after_loss(
     arrays, slot, best_value, best_slot, fill = _arrays(problem, start, guarded, per_unit, seed)
     node = problem.slots_per_node if problem.is_hierarchical else len(slot)
     apart = problem.colocation == "forbid"
-    anneal_losses(*arrays, node, apart, DOUBLINGS[0], 0.0, 0)
+    anneal_losses(*arrays, node, apart, np.inf, DOUBLINGS[0], 0.0, 0)
+    most = float(np.bincount(arrays[HOME], arrays[ALONE]).max()) * (1 + FLOAT_DOUBT)
     peak = arrays[PEAK]
     best_value[0] = float(peak.max())
     run = done = 0
@@ -79,7 +83,7 @@ def least_load_after_loss(
                 passed = at / length
             left = max(1 - passed, 0.0)
             doublings = _fitting(DOUBLINGS[min(int(3 * passed), 2)], float(peak.max()))
-            anneal_losses(*arrays, node, apart, doublings, heat * left * left, CALL_PROPOSALS)
+            anneal_losses(*arrays, node, apart, most, doublings, heat * left * left, CALL_PROPOSALS)
             at, done = at + 1, done + 1
         run += 1
         slot[:] = best_slot
@@ -109,12 +113,12 @@ def _arrays(
         count[:] = taken.sum(axis=1)
 
     fill()
-    column, peak = np.zeros((2, len(rate)))
+    column, peak, alone = np.zeros((3, len(rate)))
     best_value, best_slot = np.full(1, np.inf), slot.copy()
     state = np.array([SALT + 1 + seed], dtype=np.int64)
     rules = (rate, first, ties, guarded)
     best = (best_value, best_slot, state, THRESHOLDS)
-    arrays = (weight, slot, gpu, count, taken, home, *rules, column, peak, *best)
+    arrays = (weight, slot, gpu, count, taken, home, *rules, column, peak, alone, *best)
     return arrays, slot, best_value, best_slot, fill
 
 
