@@ -51,8 +51,8 @@ def waterfill_bound(problem: Problem) -> list[Fraction]:
     """The least T with sum_e max(1, ceil(w_e / T)) <= num_slots.
 
     Some GPU carries the largest replica, and with every replica at most T an expert needs
-    ceil(w_e / T) of them; when they exceed the slots, some replica is larger than T. At best the
-    fastest GPU carries it.
+    ceil(w_e / T) of them, however its tokens are split; when they exceed the slots, some
+    replica is larger than T. At best the fastest GPU carries it.
     """
     levels = water_levels(problem.load, int(problem.open_slots.sum()))
     return [level / max(problem.speed) for level in levels]
@@ -143,7 +143,7 @@ def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
     others leave; so it is a multiple of gcd(w) over the least common multiple of all counts.
     """
     num_nodes = problem.num_nodes if problem.is_hierarchical else 1
-    if problem.has_scenarios or problem.gpu_speed is not None:
+    if problem.has_scenarios or problem.gpu_speed is not None or problem.is_split_freely:
         return bound
     most = (problem.num_slots - problem.num_experts) // num_nodes + 1
     if most > MAX_COUNT_IN_GRAIN:

@@ -1,9 +1,10 @@
 """How an expert's tokens reach its copies, and what a plan is worth under each way.
 
-A plan is made for the uniform split, where every copy gets the same share. Engines with an
+Most plans are made for the uniform split, where every copy gets the same share. Engines with an
 all-to-all backend send each GPU's tokens to the nearest copy instead, which saves traffic and
-fills copies unevenly. Both are scored exactly, taking every GPU as the source of an equal part of
-every expert's tokens.
+fills copies unevenly. Optimal dispatch splits every batch so that the largest GPU load is least.
+All three are scored exactly; for nearest copy every GPU is the source of an equal part of every
+expert's tokens.
 """
 
 from __future__ import annotations
@@ -86,30 +87,38 @@ def nearest_copy(
 
 @dataclass(frozen=True, eq=False)
 class DispatchScore:
-    """One plan under two ways of reaching its copies.
+    """One plan under three ways of reaching its copies.
 
     Parameters
     ----------
-    uniform, nearest
-        float64 [num_layers], the objective when every copy gets the same share, and when every
-        GPU sends to its nearest copy; caller's unit, rounded up.
-    uniform_balancedness, nearest_balancedness
+    uniform, nearest, optimal
+        float64 [num_layers], the objective when every copy gets the same share, when every
+        GPU sends to its nearest copy, and when the split makes the largest GPU load least;
+        caller's unit, rounded up.
+    uniform_balancedness, nearest_balancedness, optimal_balancedness
         float64 [num_layers], see `Result.balancedness`.
     """
 
     uniform: np.ndarray
     nearest: np.ndarray
+    optimal: np.ndarray
     uniform_balancedness: np.ndarray
     nearest_balancedness: np.ndarray
+    optimal_balancedness: np.ndarray
 
     @property
     def apart(self) -> float:
         """What nearest copy adds to the largest GPU loads, summed layers: 0.1 is 10 %."""
         return float(self.nearest.sum() / self.uniform.sum() - 1) if self.uniform.any() else 0.0
 
+    @property
+    def needs_dispatch(self) -> float:
+        """What the uniform split adds to the largest GPU loads of optimal dispatch."""
+        return float(self.uniform.sum() / self.optimal.sum() - 1) if self.optimal.any() else 0.0
+
 
 def dispatch_score(problem: Problem, plan: Any, *, seed: int = SGLANG_SEED) -> DispatchScore:
-    """Score a plan under the uniform split and under nearest copy.
+    """Score a plan under the uniform split, nearest copy and optimal dispatch.
 
     Parameters
     ----------
@@ -122,9 +131,15 @@ def dispatch_score(problem: Problem, plan: Any, *, seed: int = SGLANG_SEED) -> D
         When the plan breaks a rule of the problem.
     """
     plan = as_plan(plan, problem)
-    both = plan.objectives(problem), nearest_copy_objectives(problem, plan, seed=seed)
-    uniform, nearest = (result.objective_in_caller_units(problem, each) for each in both)
-    return DispatchScore(uniform, nearest, *(result.balancedness(problem, each) for each in both))
+    ways = (
+        plan.objectives(problem.with_dispatch("uniform")),
+        nearest_copy_objectives(problem, plan, seed=seed),
+        plan.objectives(problem.with_dispatch("optimal")),
+    )
+    return DispatchScore(
+        *(result.objective_in_caller_units(problem, each) for each in ways),
+        *(result.balancedness(problem, each) for each in ways),
+    )
 
 
 def nearest_copy_objectives(

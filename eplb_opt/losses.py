@@ -92,6 +92,8 @@ def plan_for_loss(
         be used.
     """
     began = time.monotonic()
+    if problem.is_split_freely:
+        raise ProblemError('A loss is planned for under dispatch="uniform" alone.')
     if problem.is_hierarchical and of == "node":
         raise ProblemError(
             "Groups that stay on one node are lost with it. Take num_groups=1, which lets experts "

@@ -13,6 +13,7 @@ from eplb_opt import gpus
 from eplb_opt.arrays import as_int, as_numpy
 from eplb_opt.problem_checks import (
     COLOCATIONS,
+    DISPATCHES,
     OBJECTIVES,
     check_gpu_rules,
     check_spread,
@@ -21,7 +22,7 @@ from eplb_opt.problem_checks import (
 )
 from eplb_opt.units import check_loads, to_units
 
-__all__ = ["COLOCATIONS", "OBJECTIVES", "Problem"]
+__all__ = ["COLOCATIONS", "DISPATCHES", "OBJECTIVES", "Problem"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,8 @@ class Problem:
 
     The layers are independent. Every slot holds one replica of a logical expert,
     every expert has at least one, and a replica of an expert with `count` of them
-    carries `load / count`. The objective of a layer is its largest GPU load.
+    carries `load / count`; or, under optimal dispatch, the part that makes the largest GPU load
+    least. The objective of a layer is its largest GPU load.
 
     With scenarios one plan serves several loads. Each scenario then counts with its largest GPU
     load over its own mean GPU load (1 is perfect; a scenario without load counts as 1), and the
@@ -73,6 +75,10 @@ class Problem:
     spread
         "gpu" or "node": every expert has replicas on at least two of them, so that the loss of any
         one leaves it a replica. None for no such rule.
+    dispatch
+        "uniform" or "optimal": every replica gets the same part of its expert's tokens, or the
+        engine splits them anew for every load (every scenario) so that the largest GPU load is
+        least.
 
     Attributes
     ----------
@@ -109,6 +115,7 @@ class Problem:
     pinned: np.ndarray | None = None
     forbidden: np.ndarray | None = None
     spread: str | None = None
+    dispatch: str = "uniform"
     unit_exponent: np.ndarray = field(init=False)
     rounded: np.ndarray = field(init=False)
 
@@ -158,7 +165,8 @@ class Problem:
         if self.scenario_weights is None:
             return (Fraction(1),)
         weights = [Fraction(weight) for weight in self.scenario_weights.tolist()]
-        return tuple(weight / sum(weights) for weight in weights)
+        total = sum(weights)
+        return tuple(weight / total for weight in weights)
 
     @property
     def has_gpu_rules(self) -> bool:
@@ -168,8 +176,13 @@ class Problem:
 
     @property
     def is_plain(self) -> bool:
-        """One load, GPUs that are all alike, no further rules: what most engines are made for."""
-        return not (self.has_scenarios or self.has_gpu_rules)
+        """One load, uniform, GPUs that are all alike, no further rules: what most engines want."""
+        return not (self.has_scenarios or self.has_gpu_rules or self.is_split_freely)
+
+    @property
+    def is_split_freely(self) -> bool:
+        """Whether tokens may be split over replicas in any way: dispatch="optimal"."""
+        return self.dispatch == "optimal"
 
     @cached_property
     def open_slots(self) -> np.ndarray:
@@ -283,6 +296,10 @@ class Problem:
             When the slots do not allow it.
         """
         return self._with(np.s_[...], spread=spread)
+
+    def with_dispatch(self, dispatch: str) -> Problem:
+        """The same loads with tokens reaching their replicas in another way."""
+        return self._with(np.s_[...], dispatch=dispatch)
 
     def with_objective(self, objective: str) -> Problem:
         """The same loads with the scenarios put together in another way.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: How the scenarios' figures become one: their weighted mean, or the worst of them.
 OBJECTIVES = ("mean", "max")
 COLOCATIONS = ("allow", "forbid")
+#: How an expert's tokens reach its replicas: an equal part each, or as levels the GPUs best.
+DISPATCHES = ("uniform", "optimal")
 #: What every expert's replicas can be asked to stand on two of.
 SPREADS = ("gpu", "node")
 
@@ -50,6 +52,10 @@ def check_topology(problem: Problem) -> None:
     if problem.colocation not in COLOCATIONS:
         raise ProblemError(
             f"colocation={problem.colocation!r} is unknown; known: {', '.join(COLOCATIONS)}."
+        )
+    if problem.dispatch not in DISPATCHES:
+        raise ProblemError(
+            f"dispatch={problem.dispatch!r} is unknown; known: {', '.join(DISPATCHES)}."
         )
     _check_divides("num_slots", num_slots, "num_gpus", num_gpus)
     if num_slots < num_experts:

@@ -60,6 +60,8 @@ def make_steps(problem: Problem, model: str) -> list[Step]:
         When no model has that name.
     """
     last = model_step(model, get_model(model))
+    if problem.is_split_freely:
+        return []
     if problem.has_gpu_rules or problem.has_scenarios:
         return general_steps(problem, model, annealing_steps(problem))
     if problem.is_hierarchical:

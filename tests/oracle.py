@@ -213,3 +213,38 @@ def _best_placement(
 
     place(0, ((),) * num_gpus)
     return None if best[0] == limit else int(best[0])  # type: ignore[arg-type]
+
+
+def free_optimum(problem: Problem) -> Fraction | None:
+    """The least objective of one layer over all plans, tokens split freely; None without a plan.
+
+    A plan's largest GPU load is what its densest set of GPUs makes of it.
+    """
+    rows = problem.load.reshape(-1, problem.num_experts).tolist()
+    plans = ruled_plans(problem) if problem.has_gpu_rules else _all_plans(problem)
+    worths = (_free_worth(problem, rows, plan) for plan in plans)
+    return min(worths, default=None)
+
+
+def _free_worth(
+    problem: Problem, rows: list[list[int]], plan: tuple[tuple[int, ...], ...]
+) -> Fraction:
+    hosts = [{g for g, gpu in enumerate(plan) if e in gpu} for e in range(problem.num_experts)]
+    gpus = range(problem.num_gpus)
+    sets = [set(part) for size in gpus for part in combinations(gpus, size + 1)]
+
+    def peak(load: list[int]) -> Fraction:
+        return max(
+            sum(w for w, on in zip(load, hosts, strict=True) if on <= part)
+            / sum((problem.speed[g] for g in part), Fraction(0))
+            for part in sets
+        )
+
+    if not problem.has_scenarios:
+        return peak(rows[0])
+    ratios = [
+        peak(load) * problem.num_gpus / sum(load) if sum(load) else Fraction(1) for load in rows
+    ]
+    if problem.objective == "max":
+        return max(r for r, s in zip(ratios, problem.shares, strict=True) if s)
+    return sum((r * s for r, s in zip(ratios, problem.shares, strict=True)), Fraction(0))

@@ -31,8 +31,11 @@ VERIFIERS = {
     "scenario_pairs": "eplb_opt.certificates.scenario_water:verify",
 }
 
-#: Kinds that take scenarios and GPU rules into account; the others are of one load and like GPUs.
+#: Kinds that take scenarios and GPU rules into account; the others are of one load, split
+#: uniformly, and like GPUs.
 GENERAL = {"scenario_water", "scenario_pairs"}
+#: Of these, the kinds that ask nothing of how tokens are split over replicas.
+ANY_SPLIT = {"scenario_water"}
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
@@ -62,6 +65,8 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         )
     if not (problem.is_plain or certificate.kind in GENERAL):
         raise CertificateError("certificates are of one load on GPUs that are all alike.")
+    if problem.is_split_freely and certificate.kind not in ANY_SPLIT:
+        raise CertificateError(f"{certificate.kind} holds for the uniform split alone.")
     if certificate.kind not in VERIFIERS:
         raise CertificateError(
             f"kind {certificate.kind!r} is unknown; known: {', '.join(VERIFIERS)}."

@@ -51,7 +51,9 @@ Part = tuple[tuple[Fraction, ...], tuple[Fraction, ...]]
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
     """The bound, re-proved in integers; see the module.
 
-    Nodes, co-location and tied experts only forbid plans, so the bound holds for them too.
+    Nodes, co-location and tied experts only forbid plans, so the bound holds for them too. And
+    however tokens are split, some replica carries w / c or more: without lists of values
+    it holds under optimal dispatch.
 
     Raises
     ------
@@ -61,6 +63,8 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     if not problem.has_scenarios:
         raise CertificateError("scenario_water is of a problem with scenarios.")
     scenario, level, lists = _read(certificate, problem.num_experts)
+    if lists and problem.is_split_freely:
+        raise CertificateError("lists of values hold for the uniform split alone.")
     space = _Space(problem, certificate.bound)
     parts = [space.whole()]
     for r, v in zip(scenario, level, strict=True):

@@ -16,31 +16,37 @@ if TYPE_CHECKING:
 
 
 def dispatch_table(score: DispatchScore) -> Table:
-    """The layers where the two ways differ most, and the whole model."""
-    table = titled("How tokens reach the copies: largest GPU load and balancedness")
-    for heading in ("layer", "uniform split", "nearest copy", "apart", "uniform", "nearest"):
+    """The layers where uniform split and nearest copy differ most, and the whole model."""
+    table = titled("How tokens reach the copies: largest GPU load (balancedness)")
+    for heading in ("layer", "uniform split", "nearest copy", "apart", "optimal dispatch"):
         table.add_column(heading, justify="right")
     apart = score.nearest / np.maximum(score.uniform, np.finfo(float).tiny) - 1
     for layer_idx in np.argsort(-np.abs(apart), kind="stable")[:WORST_LAYERS].tolist():
         table.add_row(
             str(layer_idx),
-            amount(score.uniform[layer_idx]),
-            amount(score.nearest[layer_idx]),
+            _cell(score.uniform[layer_idx], score.uniform_balancedness[layer_idx]),
+            _cell(score.nearest[layer_idx], score.nearest_balancedness[layer_idx]),
             signed(apart[layer_idx]),
-            f"{score.uniform_balancedness[layer_idx]:.4f}",
-            f"{score.nearest_balancedness[layer_idx]:.4f}",
+            _cell(score.optimal[layer_idx], score.optimal_balancedness[layer_idx]),
         )
     table.add_section()
     table.add_row(
         f"all {len(apart)}",
-        amount(float(score.uniform.sum())),
-        amount(float(score.nearest.sum())),
+        _model_cell(score.uniform, score.uniform_balancedness),
+        _model_cell(score.nearest, score.nearest_balancedness),
         signed(score.apart),
-        f"{model_balancedness(score.uniform_balancedness, score.uniform):.4f}",
-        f"{model_balancedness(score.nearest_balancedness, score.nearest):.4f}",
+        _model_cell(score.optimal, score.optimal_balancedness),
         style="bold",
     )
     return table
+
+
+def _cell(objective: float, balancedness: float) -> str:
+    return f"{amount(objective)} ({balancedness:.4f})"
+
+
+def _model_cell(objective: np.ndarray, balancedness: np.ndarray) -> str:
+    return _cell(float(objective.sum()), model_balancedness(balancedness, objective))
 
 
 def signed(fraction: float) -> str:
