@@ -14,6 +14,7 @@ from eplb_opt.errors import (
     RebalanceError,
 )
 from eplb_opt.evaluation import Evaluation, evaluate, lower_bound
+from eplb_opt.flows.door import dispatch
 from eplb_opt.frontiers import frontier
 from eplb_opt.losses import LossPlan, plan_for_loss
 from eplb_opt.moves import Transfer, transfers
@@ -40,6 +41,7 @@ __all__ = [
     "Status",
     "StopReason",
     "Transfer",
+    "dispatch",
     "evaluate",
     "frontier",
     "lower_bound",

@@ -283,6 +283,14 @@ class Problem:
             **flat,
         )
 
+    def with_slots(self, num_slots: int) -> Problem:
+        """The same loads with other slots; every GPU that has some gains or loses as many."""
+        more = num_slots // self.num_gpus - self.slots_per_gpu
+        slots = self.gpu_slots
+        if slots is not None:
+            slots = np.where(slots > 0, slots + more, 0)
+        return self._with(np.s_[...], num_slots=num_slots, gpu_slots=slots)
+
     def with_colocation(self, colocation: str) -> Problem:
         """The same loads under another rule for replicas of one expert."""
         return self._with(np.s_[...], colocation=colocation)

@@ -13,8 +13,8 @@ def warmup(everything: bool = False) -> float:
     ----------
     everything
         Also the kernels and solvers of `plan`; without it those that a serving process calls, in
-        `rebalance_experts` with a short limit or counted effort. The former take some ten seconds
-        more on a machine's first call, and about two in later processes.
+        `rebalance_experts` with a short limit or counted effort, and in `dispatch`. The former take
+        some ten seconds more on a machine's first call, and about two in later processes.
 
     Returns
     -------
@@ -26,9 +26,11 @@ def warmup(everything: bool = False) -> float:
         Without numba.
     """
     began = time.monotonic()
+    from eplb_opt.flows.split import warm_split
     from eplb_opt.hot.kernels import warm_kernels
 
     warm_kernels()
+    warm_split()
     if everything:
         _warm_planner()
     return time.monotonic() - began

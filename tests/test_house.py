@@ -24,7 +24,7 @@ FLOORS = [
     {"result", "moves", "turns"},
     {"lost", "survival"},
     {"evaluation", "dispatch_rules", "incumbents", "models", "search", "io", "portfolio"},
-    {"hot"},
+    {"hot", "flows"},
     {"steps_model"},
     {"steps_scenarios"},
     {"steps", "steps_general", "warmup"},

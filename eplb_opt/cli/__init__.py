@@ -30,8 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from eplb_opt.cli.app import app
     except ImportError as error:
         return _fail(FAULT, str(MissingDependency(error.name or "typer", "cli")))
+    arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        app(args=list(sys.argv[1:] if argv is None else argv), prog_name="eplb-opt")
+        # Commands find what was typed in their context: a report says what made it.
+        app(args=arguments, prog_name="eplb-opt", obj=list(arguments))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
     except (PlanError, CertificateError) as error:

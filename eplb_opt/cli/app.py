@@ -12,8 +12,11 @@ from eplb_opt.cli import options as opt
 from eplb_opt.cli.gap import gap_command
 from eplb_opt.cli.inspect import bound_command, check_command
 from eplb_opt.cli.replay import replay_command
+from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.io import Loads, read_plan, write_certificates, write_plan
 from eplb_opt.planner import plan
+from eplb_opt.report.gap_tables import scenario_table_text
+from eplb_opt.report.scenarios import scenario_table
 from eplb_opt.report.tables import result_table
 from eplb_opt.result import Result
 from eplb_opt.warmup import warmup
@@ -34,6 +37,7 @@ app.add_typer(bench.app, name="bench")
 
 @app.command("plan")
 def plan_command(
+    context: typer.Context,
     loads: opt.LoadsFile,
     gpus: opt.Gpus,
     slots: opt.Slots,
@@ -68,6 +72,8 @@ def plan_command(
     engine: Annotated[
         opt.Engine, typer.Option("--engine", help="In whose format to write it.")
     ] = opt.Engine("npz"),
+    report: ReportFile = None,
+    held_out: HeldOut = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -78,13 +84,15 @@ def plan_command(
     recorded = opt.read(loads, load_format)
     problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
     limit = None if effort is not None else time_limit
+    unseen = read_held_out(held_out, recorded)
+    in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
     with output.progress_bar(limit, "planning") as progress:
         result = plan(
             problem,
             time_limit=limit,
             effort=effort,
             target_gap=target_gap,
-            current=None if current is None else read_plan(current, layer_ids=recorded.layer_ids),
+            current=in_force,
             max_moves=max_moves,
             move_tolerance=move_tolerance,
             model=str(model),
@@ -96,10 +104,18 @@ def plan_command(
         _write(output_file, str(engine), result, recorded)
     if certificate is not None:
         write_certificates(certificate, result.certificates)
+    if report is not None:
+        before = None if current is None else (str(current), in_force)
+        save_report(context, report, result, recorded, current=before, held_out=unseen)
+    plans = {"eplb-opt": result.plan} | ({} if current is None else {str(current): in_force})
+    scored = scenario_table(problem, plans, unseen) if unseen else None
     if as_json:
-        output.print_json(output.result_json(result))
-    else:
-        output.stdout().print(result_table(result))
+        output.print_json(output.result_json(result) | ({"loads": scored} if scored else {}))
+        return
+    console = output.stdout()
+    console.print(result_table(result))
+    if scored:
+        console.print(scenario_table_text(scored, console.width))
 
 
 @app.command("warmup")

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from eplb_opt.bench import dispatch
 from eplb_opt.bench.families import FAMILIES, family_loads
+from eplb_opt.bench.generator import generate_loads
 from eplb_opt.bench.hot import (
     CONFIGURATIONS,
     HEADLINE,
@@ -25,6 +27,7 @@ from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.io import read_loads
 from eplb_opt.models import MODELS
+from eplb_opt.report.dispatch_bench import splits_table
 from eplb_opt.report.hot import means_table, overshoot_table, policies_table
 from eplb_opt.report.tables import plan_rows_table
 from eplb_opt.warmup import warmup
@@ -32,6 +35,7 @@ from eplb_opt.warmup import warmup
 app = typer.Typer(help="Measurements.", no_args_is_help=True)
 
 MACHINES = ["288x32", "320x64", "288x72", "288x144"]
+DISPATCH_MACHINES = ["288x32", "320x32", "384x64", "432x144"]
 
 
 @app.command("plans")
@@ -64,16 +68,56 @@ def plans_command(
     loads = {path.stem: read_loads(path).total for path in files or []}
     chosen = families if families is not None else ([] if loads else list(FAMILIES))
     loads |= {name: family_loads(name, layers, experts, seed) for name in chosen}
-    try:
-        parsed = [Machine.parse(text) for text in machines]
-    except (ValueError, TypeError) as error:
-        raise typer.BadParameter(f"a machine is SLOTSxGPUS[/NODES/GROUPS]: {error}") from error
+    parsed = _parse(machines)
     warmup(everything=True)
     rows = list(plan_rows(loads, parsed, limits, models=models, heuristics=heuristics))
     if as_json:
         output.print_json(rows)
     else:
         output.stdout().print(plan_rows_table(rows))
+
+
+def _parse(machines: list[str]) -> list[Machine]:
+    try:
+        return [Machine.parse(text) for text in machines]
+    except (ValueError, TypeError) as error:
+        raise typer.BadParameter(f"a machine is SLOTSxGPUS[/NODES/GROUPS]: {error}") from error
+
+
+@app.command("dispatch")
+def dispatch_command(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[LOADS]", help="Recorded loads; by default DeepSeek-V3-like ones."),
+    ] = None,
+    machines: Annotated[
+        list[str], typer.Option("--machine", help="SLOTSxGPUS.")
+    ] = DISPATCH_MACHINES,
+    placements: Annotated[
+        list[str], typer.Option("--placement", help=f"Of {', '.join(dispatch.PLACEMENTS)}.")
+    ] = list(dispatch.PLACEMENTS),  # noqa: B006
+    batches: Annotated[int, typer.Option(help="Batches a call, each with loads of its own.")] = 4,
+    layers: Annotated[int, typer.Option(help="At most so many layers.")] = 58,
+    rounds: Annotated[int, typer.Option(help="Turns of every program.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of batches and placements.")] = 0,
+    as_json: opt.Json = False,
+) -> None:
+    """Split loads over the copies of a placement: our solver beside others, by turns.
+
+    Example: eplb-opt bench dispatch --machine 320x32 --rounds 9
+    """
+    load = generate_loads("deepseek-v3", 58, 256, 0) if file is None else read_loads(file).total
+    warmup()
+    shown: list[dispatch.DispatchRow] = []
+    for name, machine in zip(machines, _parse(machines), strict=True):
+        for placement in placements:
+            case = dispatch.make_case(load[:layers], machine, placement, batches, seed)
+            rows = list(dispatch.measure(case, name, placement, rounds))
+            shown += rows
+            if not as_json:
+                output.stdout().print(splits_table(rows))
+    if as_json:
+        output.print_json(shown)
 
 
 @app.command("hot")

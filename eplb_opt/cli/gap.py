@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
+from eplb_opt.errors import ProblemError
 from eplb_opt.io import read_plan
+from eplb_opt.io.files import write_atomically
 from eplb_opt.planner import plan
 from eplb_opt.problem import Problem
-from eplb_opt.report.gap import gap_report, relaxations
-from eplb_opt.report.tables import gap_table, price_table, result_table
+from eplb_opt.report.gap import GapReport, gap_report
+from eplb_opt.report.gap_csv import gap_csv
+from eplb_opt.report.gap_tables import (
+    gap_table,
+    layer_table,
+    price_table,
+    scenario_table_text,
+)
+from eplb_opt.report.prices import constraint_prices
+from eplb_opt.report.scenarios import ScenarioTable, scenario_table
+from eplb_opt.report.tables import describe
+from eplb_opt.result import Result
 from eplb_opt.search.starts import heuristic_calls
 
 
 def gap_command(
+    context: typer.Context,
     loads: opt.LoadsFile,
     gpus: opt.Gpus,
     slots: opt.Slots,
@@ -31,46 +46,82 @@ def gap_command(
     time_limit: opt.TimeLimit = 10.0,
     model: opt.Model = opt.ModelName("cpsat"),
     workers: opt.Workers = None,
+    prices: Annotated[
+        bool, typer.Option("--prices/--no-prices", help="What each constraint costs.")
+    ] = True,
+    layers: Annotated[
+        str, typer.Option("--layers", help="Layers to list, worst first: a number, or 'all'.")
+    ] = "5",
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Where to write every layer's figures.")
+    ] = None,
+    report_file: ReportFile = None,
+    held_out: HeldOut = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
 ) -> None:
     """Show how far every heuristic and every given plan is from the proven optimum.
 
-    The time limit holds for our own plan, and again for planning without each constraint.
+    The time limit holds for our own plan. The prices of the constraints, each a planning run
+    without one of them, share as much again.
+
+    The report's plan before is the first given one, else the greedy that engines ship.
 
     Example: eplb-opt gap loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --plan current.json
     """
+    num_shown = _number_of_layers(layers)
     recorded = opt.read(loads, load_format)
     problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
     given = {str(path): read_plan(path, layer_ids=recorded.layer_ids) for path in plan_files or []}
 
-    def planned(part: Problem, heading: str) -> Any:
-        with output.progress_bar(time_limit, heading) as progress:
+    unseen = read_held_out(held_out, recorded)
+
+    def planned(part: Problem, heading: str, seconds: float) -> Result:
+        with output.progress_bar(seconds, heading) as progress:
             return plan(
-                part,
-                time_limit=time_limit,
-                model=str(model),
-                workers=workers,
-                progress=progress,
+                part, time_limit=seconds, model=str(model), workers=workers, progress=progress
             )
 
-    result = planned(problem, "planning")
-    relaxed = {
-        name: planned(part, f"without '{name}'") for name, part in relaxations(problem).items()
-    }
+    result = planned(problem, "planning", time_limit)
     output.warn(result.messages)
     report = gap_report(
         problem,
         result,
         plans=given,
         heuristics=heuristic_calls(problem),
-        relaxed_results=relaxed,
+        prices=constraint_prices(problem, result, planned, time_limit) if prices else (),
     )
+    if csv_file is not None:
+        write_atomically(csv_file, gap_csv(report, recorded.layer_ids).encode())
+    if report_file is not None:
+        before = next(iter(given.items()), None)
+        save_report(
+            context, report_file, result, recorded, current=before, held_out=unseen, gap=report
+        )
+    plans = {"eplb-opt": result.plan, **given}
+    scored = scenario_table(problem, plans, unseen) if unseen else None
     if as_json:
-        output.print_json(report)
-        return
+        output.print_json(asdict(report) | ({"loads": scored} if scored else {}))
+    else:
+        _print(report, result, num_shown, scored)
+
+
+def _number_of_layers(layers: str) -> int | None:
+    if layers == "all":
+        return None
+    if not layers.isdecimal():
+        raise ProblemError(f"--layers {layers} is neither a number nor 'all'.")
+    return int(layers)
+
+
+def _print(
+    report: GapReport, result: Result, num_shown: int | None, scored: ScenarioTable | None
+) -> None:
     console = output.stdout()
-    console.print(result_table(result))
-    console.print(gap_table(report))
+    console.print(describe(result), highlight=False)
+    console.print(gap_table(report, console.width))
     if report.prices:
         console.print(price_table(report))
+    console.print(layer_table(report, num_shown, console.width))
+    if scored is not None:
+        console.print(scenario_table_text(scored, console.width))

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.bounds import Bound
-from eplb_opt.dispatch_rules import dispatch_score
+from eplb_opt.dispatch_rules import nearest_copy_objectives
 from eplb_opt.errors import PlanError
 from eplb_opt.evaluation import Evaluation, evaluate
+from eplb_opt.result import balancedness, objective_in_caller_units
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from eplb_opt.problem import Problem
+    from eplb_opt.report.prices import ConstraintPrice
     from eplb_opt.result import Result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GapRow:
     """One plan against the proven bound.
 
@@ -43,6 +45,10 @@ class GapRow:
         The time the plan took to make; None where it was given.
     problem
         Why there are no figures, where the plan breaks a rule; "" otherwise.
+    kind
+        "ours", "given" or "heuristic".
+    layer_objective, layer_gap
+        float64 [num_layers], see `Evaluation`; None where there are no figures.
     """
 
     name: str
@@ -55,31 +61,26 @@ class GapRow:
     layers_optimal: int = 0
     seconds: float | None = None
     problem: str = ""
-
-
-@dataclass(frozen=True)
-class ConstraintPrice:
-    """What one constraint costs: largest GPU loads summed over layers, with it over without it.
-
-    The optimum without it is only known to lie between a bound and a plan, so the price is an
-    interval.
-
-    Parameters
-    ----------
-    constraint
-        Its name.
-    at_least, at_most
-        Proven price: 0.16 is 16 % on the largest GPU load.
-    """
-
-    constraint: str
-    at_least: float
-    at_most: float
+    kind: str = "given"
+    layer_objective: np.ndarray | None = None
+    layer_gap: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class GapReport:
-    """Rows from the best plan to the worst, and the prices of the constraints."""
+    """Every plan against the proven bound, and what each constraint costs.
+
+    Parameters
+    ----------
+    rows
+        From the best plan to the worst, failures last.
+    prices
+        One a constraint.
+    lower_bound, objective
+        float64 [num_layers], the proven bounds and what our plan is worth.
+    status, bound_source
+        One a layer, see `Result`.
+    """
 
     rows: list[GapRow]
     prices: list[ConstraintPrice]
@@ -88,6 +89,16 @@ class GapReport:
     status: list[str]
     bound_source: list[str]
 
+    @property
+    def ours(self) -> GapRow:
+        return next(row for row in self.rows if row.kind == "ours")
+
+    @property
+    def worst_first(self) -> list[int]:
+        """Layers from our plan's largest gap to its least, the heavier of two alike first."""
+        gap = np.asarray(self.ours.layer_gap)
+        return [int(i) for i in np.lexsort((-self.objective, -gap))]
+
 
 def gap_report(
     problem: Problem,
@@ -95,7 +106,7 @@ def gap_report(
     *,
     plans: Mapping[str, Any],
     heuristics: Mapping[str, Callable[..., Any]],
-    relaxed_results: Mapping[str, Result],
+    prices: Sequence[ConstraintPrice] = (),
 ) -> GapReport:
     """Score every plan and heuristic against the bounds of a result.
 
@@ -109,31 +120,30 @@ def gap_report(
         Name -> a Plan or [num_layers, num_slots] ids; one that breaks a rule gets a row saying so.
     heuristics
         Name -> a call without arguments that returns such ids; each is timed after a first call.
-    relaxed_results
-        Constraint's name -> the result of planning without it.
+    prices
+        From `constraint_prices`.
     """
-    bounds = [
-        Bound(pair.lower, source)
-        for pair, source in zip(result.bounds, result.bound_source, strict=True)
-    ]
-    rows = [_row("eplb-opt", problem, result.plan, bounds, result.elapsed)]
-    rows += [_row(name, problem, plan, bounds, None) for name, plan in plans.items()]
+    bounds = proven_bounds(result)
+    rows = [_row("eplb-opt", problem, result.plan, bounds, result.elapsed, "ours")]
+    rows += [_row(name, problem, plan, bounds, None, "given") for name, plan in plans.items()]
     rows += [_heuristic_row(name, problem, make, bounds) for name, make in heuristics.items()]
     rows.sort(key=lambda row: (np.isnan(row.model_gap), row.model_gap))
-    prices = [_price(name, result, relaxed) for name, relaxed in relaxed_results.items()]
     return GapReport(
-        rows, prices, result.lower_bound, result.objective, result.status, result.bound_source
+        rows,
+        list(prices),
+        result.lower_bound,
+        result.objective,
+        result.status,
+        result.bound_source,
     )
 
 
-def relaxations(problem: Problem) -> dict[str, Problem]:
-    """The problem without each of its constraints, by the constraint's name."""
-    without: dict[str, Problem] = {}
-    if problem.is_hierarchical:
-        without["groups stay on one node"] = problem.flat()
-    if problem.colocation == "forbid":
-        without["replicas stand apart"] = problem.with_colocation("allow")
-    return without
+def proven_bounds(result: Result) -> list[Bound]:
+    """What a result has proven, as `evaluate` takes it, one a layer."""
+    return [
+        Bound(pair.lower, source)
+        for pair, source in zip(result.bounds, result.bound_source, strict=True)
+    ]
 
 
 def _heuristic_row(
@@ -145,20 +155,22 @@ def _heuristic_row(
         plan = make()
         seconds = time.perf_counter() - began
     except (ImportError, ValueError) as error:
-        return GapRow(name, problem=str(error))
-    return _row(name, problem, plan, bounds, seconds)
+        return GapRow(name, problem=str(error), kind="heuristic")
+    return _row(name, problem, plan, bounds, seconds, "heuristic")
 
 
 def _row(
-    name: str, problem: Problem, plan: Any, bounds: list[Bound], seconds: float | None
+    name: str, problem: Problem, plan: Any, bounds: list[Bound], seconds: float | None, kind: str
 ) -> GapRow:
     try:
         score = evaluate(problem, plan, bounds)
-        near = dispatch_score(problem, plan)
+        near = nearest_copy_objectives(problem, plan)
     except PlanError as error:
-        return GapRow(name, seconds=seconds, problem=str(error))
-    nearest_copy = model_balancedness(near.nearest_balancedness, near.nearest)
-    return replace(_scored(score), name=name, seconds=seconds, nearest_copy=nearest_copy)
+        return GapRow(name, seconds=seconds, problem=str(error), kind=kind)
+    nearest = objective_in_caller_units(problem, near)
+    nearest_copy = model_balancedness(balancedness(problem, near), nearest)
+    scored = replace(_scored(score), nearest_copy=nearest_copy)
+    return replace(scored, name=name, seconds=seconds, kind=kind)
 
 
 def _scored(score: Evaluation) -> GapRow:
@@ -170,18 +182,11 @@ def _scored(score: Evaluation) -> GapRow:
         worst_layer=int(score.gap.argmax()),
         balancedness=model_balancedness(score.balancedness, score.objective),
         layers_optimal=int((score.gap == 0).sum()),
+        layer_objective=score.objective,
+        layer_gap=score.gap,
     )
 
 
 def model_balancedness(balancedness: np.ndarray, objective: np.ndarray) -> float:
     """Summed mean GPU loads over summed largest ones, from those of the layers, [num_layers]."""
     return float((balancedness * objective).sum() / objective.sum()) if objective.any() else 1.0
-
-
-def _price(constraint: str, result: Result, relaxed: Result) -> ConstraintPrice:
-    def ratio(dividend: np.ndarray, divisor: np.ndarray) -> float:
-        return float(dividend.sum() / divisor.sum() - 1) if divisor.sum() else 0.0
-
-    least = ratio(result.lower_bound, relaxed.objective)
-    most = ratio(result.objective, relaxed.lower_bound)
-    return ConstraintPrice(constraint, max(least, 0.0), max(most, 0.0))

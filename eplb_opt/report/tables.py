@@ -9,46 +9,19 @@ from rich.table import Table
 
 from eplb_opt.report.gap import model_balancedness
 
+# Where they are looked for: a table needs both.
+from eplb_opt.report.words import amount as amount
+from eplb_opt.report.words import describe as describe
+from eplb_opt.report.words import duration as duration
+from eplb_opt.report.words import percent as percent
+
 if TYPE_CHECKING:
     from eplb_opt.bench.plans import PlanRow
     from eplb_opt.evaluation import Evaluation
-    from eplb_opt.report.gap import GapReport, GapRow
     from eplb_opt.result import Result
 
 #: Layers that a summary shows one by one.
 WORST_LAYERS = 5
-
-
-def percent(fraction: float) -> str:
-    """A gap as a person reads it: 0 when it is proven to be, else the digits that matter.
-
-    >>> percent(0.0), percent(0.0123), percent(2.3e-06), percent(1e-12)
-    ('0', '1.23 %', '0.00023 %', '< 0.00001 %')
-    """
-    if np.isnan(fraction):
-        return "-"
-    if fraction == 0:
-        return "0"
-    if np.isinf(fraction):
-        return "no bound"
-    value = 100 * fraction
-    if value < 1e-5:
-        return "< 0.00001 %"
-    return f"{value:.3g} %" if value >= 1e-3 else f"{value:.5f}".rstrip("0") + " %"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds, or milliseconds below one."""
-    if seconds is None:
-        return "given"
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.1f} ms"
-
-
-def amount(load: float) -> str:
-    """A load with thousands apart; with decimals below a million, where a gap shows in them."""
-    if load >= 1e6:
-        return f"{load:,.0f}"
-    return f"{load:,.3f}".rstrip("0").rstrip(".")
 
 
 def titled(title: str) -> Table:
@@ -94,56 +67,6 @@ def result_table(result: Result) -> Table:
         "",
         style="bold",
     )
-    return table
-
-
-def describe(result: Result) -> str:
-    """The shape of the problem and how the call ended, in one line."""
-    problem = result.problem
-    shape = (
-        f"{problem.num_layers} layers x {problem.num_experts} experts, {problem.num_slots} slots "
-        f"on {problem.num_gpus} GPUs"
-    )
-    if problem.is_hierarchical:
-        shape += f", {problem.num_groups} groups on {problem.num_nodes} nodes"
-    return f"{shape}; {result.elapsed:.2f} s, stopped by {result.stop_reason}"
-
-
-def gap_table(report: GapReport) -> Table:
-    """Every plan against the proven bound, best first."""
-    table = titled("Gap to the proven bound (whole model; bound = 0)")
-    headings = ("plan", "gap", "median", "worst layer", "optimal", "balancedness")
-    for heading in (*headings, "nearest copy", "time"):
-        table.add_column(heading, justify="left" if heading == "plan" else "right")
-    for row in report.rows:
-        style = "bold green" if row.name == "eplb-opt" else ""
-        table.add_row(*_cells(row, len(report.status)), style=style)
-    return table
-
-
-def _cells(row: GapRow, num_layers: int) -> tuple[str, ...]:
-    if row.problem:
-        return (row.name, f"[red]{row.problem}[/red]")
-    return (
-        row.name,
-        percent(row.model_gap),
-        percent(row.median_gap),
-        f"{percent(row.worst_gap)} (layer {row.worst_layer})",
-        f"{row.layers_optimal} of {num_layers}",
-        f"{row.balancedness:.4f}",
-        f"{row.nearest_copy:.4f}",
-        duration(row.seconds),
-    )
-
-
-def price_table(report: GapReport) -> Table:
-    """What each constraint costs."""
-    table = titled("What each constraint costs on the largest GPU load")
-    table.add_column("constraint")
-    table.add_column("proven price", justify="right")
-    for price in report.prices:
-        least, most = percent(price.at_least), percent(price.at_most)
-        table.add_row(price.constraint, least if least == most else f"{least} to {most}")
     return table
 
 

@@ -81,7 +81,7 @@ def test_gap_shows_every_heuristic_every_plan_and_the_price_of_the_nodes(capsys,
 
     pytest.importorskip("torch")
     code, out, _ = run(
-        capsys, "gap", loads, *NODES, "--plan", greedy, "--time-limit", "10", "--json"
+        capsys, "gap", loads, *NODES, "--plan", greedy, "--time-limit", "3", "--json"
     )
     report = json.loads(out)
     rows = {row["name"]: row for row in report["rows"]}
@@ -91,13 +91,28 @@ def test_gap_shows_every_heuristic_every_plan_and_the_price_of_the_nodes(capsys,
     assert rows[greedy]["model_gap"] == pytest.approx(156 / 151 - 1)
     assert report["rows"][0]["model_gap"] == 0
     assert all(0 < row["nearest_copy"] <= 1 for row in report["rows"])
-    (price,) = report["prices"]
+    price = next(price for price in report["prices"] if price["name"] == "hierarchy")
     assert price["at_least"] == pytest.approx(151 / 136 - 1)
     assert price["at_most"] == pytest.approx(151 / 136 - 1)
-    code, out, _ = run(capsys, "gap", loads, *NODES, "--plan", greedy, "--time-limit", "2")
+    code, out, _ = run(capsys, "gap", loads, *NODES, "--plan", greedy, "--time-limit", "1")
     assert code == 0
     assert "swap_refine" in out
     assert "groups stay on one node" in out
+    assert "greedy.json" in out
+
+
+def test_gap_writes_a_row_a_layer_and_lists_as_many_as_asked(capsys, tmp_path):
+    path, table = tmp_path / "loads.npy", tmp_path / "gap.csv"
+    np.save(path, np.random.default_rng(0).integers(1, 99, (3, 6)))
+    command = ["gap", str(path), "--gpus", "4", "--slots", "8", "--time-limit", "0.2"]
+    code, out, _ = run(capsys, *command, "--csv", str(table), "--layers", "all", "--no-prices")
+    assert code == 0
+    assert len(table.read_text().splitlines()) == 5
+    assert "All layers" in out
+    assert "equal counts" not in out
+    code, _, err = run(capsys, *command, "--layers", "many")
+    assert code == 2
+    assert "--layers many" in err
 
 
 def test_gap_says_which_given_plan_breaks_which_rule(capsys, loads, tmp_path):

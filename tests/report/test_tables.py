@@ -3,21 +3,15 @@ import doctest
 import numpy as np
 
 import eplb_opt
-from eplb_opt.report import tables
-from eplb_opt.report.gap import gap_report, relaxations
-
-
-def text_of(table):
-    from rich.console import Console
-
-    console = Console(width=200)
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get()
+from eplb_opt.report import gap_tables, tables, words
+from tests.report.texts import text_of
 
 
 def test_examples_in_docstrings_hold():
-    assert doctest.testmod(tables).failed == 0
+    for module in (words, gap_tables):
+        found = doctest.testmod(module)
+        assert found.attempted > 0
+        assert found.failed == 0
 
 
 def test_durations_and_amounts_read_well():
@@ -38,30 +32,3 @@ def test_the_result_table_shows_the_worst_layers_and_the_sum():
     assert f" {worst} " in text
     assert "all 9" in text
     assert tables.percent(result.model_gap) in text
-
-
-def test_rows_come_best_first_and_broken_plans_last():
-    problem = eplb_opt.Problem([[9, 5, 4, 1, 1, 1]], 8, 4)
-    result = eplb_opt.plan(problem, time_limit=10)
-    worse = np.sort(result.plan.physical_to_logical, axis=1)
-    report = gap_report(
-        problem,
-        result,
-        plans={"bad": [[0] * 8], "sorted": worse},
-        heuristics={"fails": lambda: (_ for _ in ()).throw(ImportError("no torch"))},
-        relaxed_results={},
-    )
-    assert report.rows[0].name == "eplb-opt"
-    assert {row.name for row in report.rows[-2:]} == {"bad", "fails"}
-    text = text_of(tables.gap_table(report))
-    assert "no torch" in text
-    assert "expert 1 is on no GPU" in text
-
-
-def test_each_constraint_has_a_relaxation():
-    flat = eplb_opt.Problem([[1, 2, 3, 4]], 8, 4)
-    nodes = eplb_opt.Problem([[1, 2, 3, 4]], 8, 4, 2, 2, "forbid")
-    assert relaxations(flat) == {}
-    without = relaxations(nodes)
-    assert not without["groups stay on one node"].is_hierarchical
-    assert without["replicas stand apart"].colocation == "allow"

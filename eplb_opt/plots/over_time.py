@@ -1,32 +1,21 @@
-"""Figures of a result; each takes an optional axes and returns it, and none is shown or saved."""
+"""What changes with time: a call that closes its gap, and a recording replayed."""
 
 from __future__ import annotations
 
 import itertools
-from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.errors import FormatError, MissingDependency
-from eplb_opt.io.files import write_atomically
+from eplb_opt.plots.axes import BOUND, DOTTED, HEURISTIC, INCUMBENT, PALETTE, new_axes
 from eplb_opt.replay.report import block_means
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from eplb_opt.io.files import PathLike
-    from eplb_opt.migration import Frontier
     from eplb_opt.replay import PolicyRun, ReplayReport
     from eplb_opt.result import Result
 
-#: Colours that stay apart for every kind of colour vision, and in print by their lightness.
-INCUMBENT, BOUND = "#0072b2", "#d55e00"
-#: Dotted, so that a line of another colour shows under it.
-DOTTED = "#000000"
-PALETTE = (INCUMBENT, BOUND, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", DOTTED)
-HEURISTIC = "0.6"
 #: Stretches that a line over time is thinned to; more are thinner than a pixel.
 MAX_POINTS = 400
 
@@ -52,7 +41,7 @@ def history(result: Result, ax: Axes | None = None) -> Axes:
     """
     if not result.history or result.history[-1].lower_bound <= 0:
         raise ValueError("There is no history of bounds to draw: the plan has none, or no load.")
-    ax = _axes(ax)
+    ax = new_axes(ax)
     seconds = np.array([point.seconds for point in result.history])
     objective = np.array([point.objective for point in result.history])
     lower = np.array([point.lower_bound for point in result.history])
@@ -91,7 +80,7 @@ def replay(report: ReplayReport, ax: Axes | None = None) -> Axes:
     runs = [run for run in report.ranked() if not run.problem]
     if not runs:
         raise ValueError("There is nothing to draw: no policy has figures.")
-    ax = _axes(ax)
+    ax = new_axes(ax)
     blocks = -(-report.num_steps // report.every) - 1
     size = report.every * -(-blocks // MAX_POINTS)
     means = {run.name: block_means(run.held_out, size) for run in runs}
@@ -115,25 +104,6 @@ def replay(report: ReplayReport, ax: Axes | None = None) -> Axes:
     # Beside the lines, never over them.
     ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
-
-
-def save(ax: Axes, path: PathLike) -> None:
-    """Write the figure of some axes to a file, in the format that its name tells.
-
-    Raises
-    ------
-    FormatError
-        When the format is unknown or the system refuses.
-    """
-    content, kind = BytesIO(), Path(path).suffix.removeprefix(".") or "png"
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        raise ValueError("These axes belong to no figure.")
-    try:
-        figure.savefig(content, format=kind, dpi=150)
-    except ValueError as error:
-        raise FormatError(f"{path}: {error}") from error
-    write_atomically(path, content.getvalue())
 
 
 def _draw_heuristics(
@@ -161,45 +131,3 @@ def _draw_heuristics(
         ax.autoscale_view()
     label = f"{best.name} ({best.mean:.3f})"
     ax.stairs(means[best.name], edges, baseline=None, color="0.35", linestyle="--", label=label)
-
-
-def pareto(frontier: Frontier, ax: Axes | None = None) -> Axes:
-    """What moving slots buys: the least sum of the layers' objectives by slots moved.
-
-    Drawn as the distance from the best plan found, in percent of it.
-
-    Parameters
-    ----------
-    frontier
-        From `frontier`.
-    ax
-        To draw on; a new figure's by default.
-
-    Raises
-    ------
-    MissingDependency
-        Without matplotlib.
-    ValueError
-        For a problem without load.
-    """
-    best = frontier.objective[-1]
-    if best <= 0:
-        raise ValueError("There is nothing to draw: the layers have no load.")
-    ax = _axes(ax)
-    above = 100 * (frontier.objective / best - 1)
-    ax.step(frontier.moves, above, where="post", color=INCUMBENT, label="least found")
-    ax.set_xlabel("slots moved, all layers")
-    ax.set_ylabel("% above the best plan found")
-    ax.set_title(f"{len(frontier.layers)} layers, {frontier.current.num_slots} slots each")
-    return ax
-
-
-def _axes(ax: Axes | None) -> Axes:
-    if ax is not None:
-        return ax
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependency("matplotlib", "plots") from error
-    # A figure of its own, not pyplot's: nothing global is touched, no display is asked for.
-    return Figure(figsize=(8, 4), layout="constrained").add_subplot()

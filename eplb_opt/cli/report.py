@@ -1,0 +1,83 @@
+"""The options of the HTML report, and its writing."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from eplb_opt.io import read_loads
+from eplb_opt.report.html import write_report
+from eplb_opt.report.scenarios import check_held_out
+
+if TYPE_CHECKING:
+    from eplb_opt.io import Loads
+    from eplb_opt.report.gap import GapReport
+    from eplb_opt.result import Result
+
+ReportFile = Annotated[
+    Path | None,
+    typer.Option("--report", help="Where to write an HTML report that opens offline."),
+]
+HeldOut = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--held-out", help="Loads the plan is scored on without having seen them; repeatable."
+    ),
+]
+
+
+def read_held_out(paths: list[Path] | None, recorded: Loads) -> dict[str, Any]:
+    """Total loads by the file's name, of the shape that is planned for.
+
+    Raises
+    ------
+    ProblemError
+        When one has another shape; better now than when the plan is done.
+    """
+    held_out = {str(path): read_loads(path).total for path in paths or []}
+    for name, load in held_out.items():
+        check_held_out(name, load, (recorded.num_layers, recorded.num_experts))
+    return held_out
+
+
+def save_report(
+    context: typer.Context,
+    path: Path,
+    result: Result,
+    recorded: Loads,
+    *,
+    current: tuple[str, Any] | None,
+    held_out: dict[str, Any],
+    gap: GapReport | None = None,
+) -> None:
+    """Write the report of one command.
+
+    Parameters
+    ----------
+    context
+        Of the command; its object holds the arguments as they were typed.
+    path
+        Where to.
+    result, recorded
+        What was planned, and the file it was planned for.
+    current
+        Name and map of the plan in force, or None.
+    held_out
+        From `read_held_out`.
+    gap
+        From `gap_report`, where there is one.
+    """
+    name, placed = current or ("", None)
+    write_report(
+        path,
+        result,
+        current=placed,
+        current_name=name,
+        gap=gap,
+        held_out=held_out,
+        layer_ids=recorded.layer_ids,
+        command=shlex.join(["eplb-opt", *(context.obj or [])]),
+    )

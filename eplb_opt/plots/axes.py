@@ -1,0 +1,63 @@
+"""What all figures share: colours, axes of their own, and the way to a file."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eplb_opt.errors import FormatError, MissingDependency
+from eplb_opt.io.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from eplb_opt.io.files import PathLike
+
+#: Colours that stay apart for every kind of colour vision, and in print by their lightness.
+INCUMBENT, BOUND = "#0072b2", "#d55e00"
+#: Dotted, so that a line of another colour shows under it.
+DOTTED = "#000000"
+PALETTE = (INCUMBENT, BOUND, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", DOTTED)
+HEURISTIC = "0.6"
+#: One scale of lightness, even for every kind of colour vision and in grey.
+SHADES = "cividis"
+#: Gaps below this many percent are drawn linearly, down to 0; above, each power of ten is as high.
+LINEAR_PERCENT = 1e-4
+
+
+def save(ax: Axes, path: PathLike) -> None:
+    """Write the figure of some axes to a file, in the format that its name tells.
+
+    Raises
+    ------
+    FormatError
+        When the format is unknown or the system refuses.
+    """
+    content, kind = BytesIO(), Path(path).suffix.removeprefix(".") or "png"
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("These axes belong to no figure.")
+    try:
+        figure.savefig(content, format=kind, dpi=150)
+    except ValueError as error:
+        raise FormatError(f"{path}: {error}") from error
+    write_atomically(path, content.getvalue())
+
+
+def new_axes(ax: Axes | None) -> Axes:
+    """The axes given, or those of a new figure.
+
+    Raises
+    ------
+    MissingDependency
+        Without matplotlib.
+    """
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependency("matplotlib", "plots") from error
+    # A figure of its own, not pyplot's: nothing global is touched, no display is asked for.
+    return Figure(figsize=(8, 4), layout="constrained").add_subplot()

@@ -1,0 +1,287 @@
+"""Splits of loads over the copies: as level as the exact optimum, and the same bytes twice."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import eplb_opt
+from eplb_opt import Plan, PlanError, ProblemError
+from eplb_opt.flows import split
+from eplb_opt.flows.door import Dispatcher
+from eplb_opt.min_max_flow import least_level
+
+SPEEDS = st.sampled_from([1, 1, 1.5, 0.25])
+LOADS = st.one_of(st.integers(0, 5), st.integers(0, 1000), st.just(0), st.integers(0, 2**40))
+
+
+@st.composite
+def cases(draw, max_gpus=6, room=3):
+    """Ids with empty slots and copies side by side, loads, and speeds or none."""
+    num_gpus, room = draw(st.integers(1, max_gpus)), draw(st.integers(1, room))
+    num_experts = draw(st.integers(1, num_gpus * room))
+    ids = st.integers(-1, num_experts - 1)
+    row = draw(st.lists(ids, min_size=num_gpus * room, max_size=num_gpus * room))
+    load = [draw(LOADS) if e in row else 0 for e in range(num_experts)]
+    speed = draw(st.none() | st.lists(SPEEDS, min_size=num_gpus, max_size=num_gpus))
+    if max(row) < 0:
+        row[0] = 0
+    return np.array([row]), np.array([load]), num_gpus, speed
+
+
+def hosts_of(row, num_experts, num_gpus):
+    room = len(row) // num_gpus
+    return [sorted({p // room for p, e in enumerate(row) if e == i}) for i in range(num_experts)]
+
+
+def optimum(row, load, num_gpus, speed=None):
+    """The exact least level."""
+    speed = None if speed is None else [Fraction(s) for s in speed]
+    hosts = hosts_of(row.tolist(), len(load), num_gpus)
+    return float(least_level([int(w) for w in load], hosts, num_gpus, speed).level)
+
+
+def level(weights, row, load, num_gpus, speed=None):
+    tokens = np.where(row >= 0, weights * load[row], 0.0)
+    return (tokens.reshape(num_gpus, -1).sum(1) / (1 if speed is None else speed)).max()
+
+
+def assert_shares(weights, row, num_gpus):
+    """Each expert's sum to 1, none is negative, none is empty's, and a GPU's copies are equal."""
+    assert weights.min() >= 0
+    assert not weights[row < 0].any()
+    room = len(row) // num_gpus
+    for expert in np.unique(row[row >= 0]):
+        assert weights[row == expert].sum() == pytest.approx(1, abs=1e-14)
+    for gpu in range(num_gpus):
+        here = slice(gpu * room, (gpu + 1) * room)
+        for expert in np.unique(row[here]):
+            assert np.unique(weights[here][row[here] == expert]).size == 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(case=cases())
+def test_no_split_is_more_level(case):
+    placed, load, num_gpus, speed = case
+    plan = Plan(placed, num_gpus, load.shape[1])
+    weights = eplb_opt.dispatch(plan, load, gpu_speed=speed)
+    assert_shares(weights[0], placed[0], num_gpus)
+    best = optimum(placed[0], load[0], num_gpus, speed)
+    assert level(weights[0], placed[0], load[0], num_gpus, speed) == pytest.approx(best, rel=1e-8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=cases())
+def test_the_exact_split_meets_the_exact_level(case):
+    placed, load, num_gpus, speed = case
+    plan = Plan(placed, num_gpus, load.shape[1])
+    weights = eplb_opt.dispatch(plan, load, gpu_speed=speed, exact=True)
+    assert_shares(weights[0], placed[0], num_gpus)
+    best = optimum(placed[0], load[0], num_gpus, speed)
+    assert level(weights[0], placed[0], load[0], num_gpus, speed) == pytest.approx(best, rel=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(case=cases(max_gpus=4, room=2))
+def test_sweeps_alone_have_the_optimum_as_their_fixed_point(case):
+    placed, load, num_gpus, speed = case
+    held = Dispatcher.of(Plan(placed, num_gpus, load.shape[1]), gpu_speed=speed)
+    rows, kernels = load[None].astype(float), split.load_kernels()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(split, "load_kernels", lambda: without_paths(kernels))
+        weights, _ = split.split(held.routes, rows, held.gpu_speed, 4000)
+    best = optimum(placed[0], load[0], num_gpus, speed)
+    found = level(weights[0, 0], placed[0], load[0], num_gpus, speed)
+    assert found == pytest.approx(best, rel=1e-6)
+
+
+def without_paths(kernels):
+    """The kernels in the interpreter's hands, with sweeps until nothing changes and no paths."""
+
+    class Sweeps:
+        @staticmethod
+        def split_layers(load, speed, most, *rest):
+            alone, alone_gpu, _, many, first, many_begin, gpu, copies = rest[:8]
+            slot, slot_pair, slot_begin, level, flow = rest[11:16]
+            row, weights = load[0, 0], rest[17]
+            level[:], flow[:] = 0, 0
+            np.add.at(level, alone_gpu, row[alone])
+            even, end = bool(speed.min() == speed.max()), many_begin[1]
+            for _ in range(most):
+                before = level.copy()
+                kernels.sweep(row, speed, even, many, first, gpu, 0, end, level, flow)
+                if np.abs(level - before).max() <= 1e-12 * row.sum():
+                    break
+            kernels.write_weights(
+                row, many, first, copies, slot, slot_pair, 0, end, slot_begin, flow, weights[0, 0]
+            )
+
+    return Sweeps
+
+
+def chain(num_gpus):
+    """Expert g links GPU g with the next one; the last GPU has as much load again of its own."""
+    links, last = num_gpus - 1, num_gpus - 2
+    row = [[e for g in range(num_gpus) for e in (max(g - 1, 0), min(g, last), links + g)]]
+    load = np.zeros((1, links + num_gpus))
+    load[0, :links] = load[0, -1] = 1000
+    return np.array(row), load
+
+
+@pytest.mark.parametrize("num_gpus", [3, 32, 144])
+def test_long_chains_are_levelled_to_the_end(num_gpus):
+    row, load = chain(num_gpus)
+    weights = eplb_opt.dispatch(row, load, num_gpus=num_gpus)
+    best = optimum(row[0], load[0], num_gpus)
+    assert level(weights[0], row[0], load[0], num_gpus) == pytest.approx(best, rel=1e-9)
+
+
+def random_rows(seed, num_layers, num_experts, num_slots):
+    rng = np.random.default_rng(seed)
+    spare = [rng.choice(num_experts, num_slots - num_experts) for _ in range(num_layers)]
+    rows = [rng.permutation([*range(num_experts), *more]) for more in spare]
+    return np.array(rows), rng.lognormal(0, 1, (3, num_layers, num_experts)) * 1000
+
+
+@pytest.mark.parametrize(("num_slots", "num_gpus"), [(80, 16), (96, 32), (160, 16)])
+def test_linear_programming_finds_nothing_better(num_slots, num_gpus):
+    optimize = pytest.importorskip("scipy.optimize")
+    rows, load = random_rows(num_slots, 2, 64, num_slots)
+    weights = eplb_opt.dispatch(rows, load, num_gpus=num_gpus)
+    for layer_idx, row in enumerate(rows):
+        pairs = sorted({(e, p // (num_slots // num_gpus)) for p, e in enumerate(row)})
+        expert, gpu = np.array(pairs).T
+        cost = np.zeros(len(pairs) + 1)
+        cost[-1] = 1
+        sums = (expert == np.arange(64)[:, None]).astype(float)
+        tops = (gpu == np.arange(num_gpus)[:, None]).astype(float)
+        best = optimize.linprog(
+            cost, np.c_[tops, -np.ones(num_gpus)], np.zeros(num_gpus),
+            np.c_[sums, np.zeros(64)], load[1, layer_idx],
+        ).fun  # fmt: skip
+        found = level(weights[1, layer_idx], row, load[1, layer_idx], num_gpus)
+        assert found == pytest.approx(best, rel=1e-8)
+
+
+def test_what_is_called_proven_is_the_optimum():
+    rows, load = random_rows(1, 3, 64, 96)
+    held = Dispatcher.of(rows, num_gpus=16)
+    _, proven = split.split(held.routes, load, held.gpu_speed)
+    for layer_idx, row in enumerate(rows):
+        tokens, unit = split.in_integers(load[2, layer_idx])
+        best = optimum(row, tokens, 16) / unit
+        assert proven[2, layer_idx] == pytest.approx(best, rel=1e-9)
+
+
+def test_scenarios_and_layers_do_not_touch_each_other():
+    rows, load = random_rows(2, 4, 64, 96)
+    together = eplb_opt.dispatch(rows, load, num_gpus=16)
+    assert together.shape == (3, 4, 96)
+    for scenario in range(3):
+        alone = eplb_opt.dispatch(rows[2:3], load[scenario, 2:3], num_gpus=16)
+        assert alone.tobytes() == together[scenario, 2:3].tobytes()
+
+
+def test_the_same_call_gives_the_same_bytes():
+    rows, load = random_rows(3, 4, 64, 96)
+    plan = Plan(rows, 16)
+    assert eplb_opt.dispatch(plan, load).tobytes() == eplb_opt.dispatch(plan, load).tobytes()
+    assert eplb_opt.dispatch(plan, load).tobytes() == (
+        eplb_opt.dispatch(rows, load, num_gpus=16).tobytes()
+    )
+
+
+def test_experts_under_other_numbers_are_split_as_level():
+    rows, load = random_rows(4, 3, 64, 96)
+    new = np.random.default_rng(0).permutation(64)
+    old = np.argsort(new)
+    first = eplb_opt.dispatch(rows, load[0], num_gpus=16)
+    second = eplb_opt.dispatch(new[rows], load[0][:, old], num_gpus=16)
+    for i, row in enumerate(rows):
+        assert level(first[i], row, load[0, i], 16) == pytest.approx(
+            level(second[i], new[row], load[0, i, old], 16), rel=1e-9
+        )
+
+
+@pytest.mark.parametrize("scale", [1e-290, 2.0**-60, 2.0**60, 1e300])
+def test_the_unit_of_the_loads_does_not_matter(scale):
+    rows, load = random_rows(5, 2, 64, 96)
+    plain = eplb_opt.dispatch(rows, load[0], num_gpus=16)
+    scaled = eplb_opt.dispatch(rows, load[0] * scale, num_gpus=16)
+    np.testing.assert_allclose(scaled, plain, atol=1e-9)
+
+
+def test_an_expert_without_load_is_split_evenly():
+    weights = eplb_opt.dispatch([[0, 1, 1, -1, 1, 0]], [[9, 0]], num_gpus=3)
+    np.testing.assert_allclose(weights, [[0.5, 1 / 3, 1 / 3, 0, 1 / 3, 0.5]])
+
+
+def test_interpreted_kernels_give_the_bytes_of_compiled_ones(monkeypatch):
+    kernels = split.load_kernels()
+    if not kernels.COMPILED:
+        pytest.skip("numba is not installed")
+    rows, load = random_rows(6, 1, 12, 20)
+    compiled = eplb_opt.dispatch(rows, load, num_gpus=5)
+    functions = [name for name in vars(kernels) if hasattr(getattr(kernels, name), "py_func")]
+    assert "split_layers" in functions
+    for name in functions:
+        monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
+    assert eplb_opt.dispatch(rows, load, num_gpus=5).tobytes() == compiled.tobytes()
+
+
+def test_tensors_come_back_as_tensors():
+    torch = pytest.importorskip("torch")
+    rows, load = random_rows(7, 2, 64, 96)
+    arrays = eplb_opt.dispatch(rows, load, num_gpus=16)
+    tensors = eplb_opt.dispatch(torch.tensor(rows), torch.tensor(load), num_gpus=16)
+    assert tensors.dtype == torch.float64
+    np.testing.assert_array_equal(tensors.numpy(), arrays)
+    half = eplb_opt.dispatch(rows, torch.tensor(load).bfloat16(), num_gpus=16)
+    assert half.shape == tensors.shape
+
+
+BAD = {
+    "num_gpus=": (PlanError, [[0, 1]], [[1, 1]], {}),
+    "2 slots": (PlanError, [[0, 1]], [[1, 1]], {"num_gpus": 3}),
+    "for 2 GPUs": (PlanError, Plan([[0, 1]], 2), [[1, 1]], {"num_gpus": 1}),
+    "expert 1 has load 3 and no slot": (PlanError, [[0, 2]], [[1, 3, 1]], {"num_gpus": 2}),
+    "expert 2 has load": (PlanError, [[0, 1]], [[1, 1, 1]], {"num_gpus": 2}),
+    "need 3": (ProblemError, [[0, 2]], [[1, 1]], {"num_gpus": 2}),
+    "from -1": (ProblemError, [[0, 1]], [[1, -1]], {"num_gpus": 2}),
+    "sums to nan": (ProblemError, [[0, 1]], [[1, float("nan")]], {"num_gpus": 2}),
+    "sums to inf": (ProblemError, [[0, 1]], [[1e308, 1e308]], {"num_gpus": 2}),
+    "1 layers": (ProblemError, [[0, 1]], [[1, 1], [1, 1]], {"num_gpus": 2}),
+    "must hold something": (ProblemError, [[0, 1]], np.ones((0, 1, 2)), {"num_gpus": 2}),
+    "gpu_speed": (ProblemError, [[0, 1]], [[1, 1]], {"num_gpus": 2, "gpu_speed": [1, 0]}),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_what_cannot_be_split_is_refused_with_the_numbers(message):
+    error, plan, load, options = BAD[message]
+    with pytest.raises(error, match=message), np.errstate(all="ignore"):
+        eplb_opt.dispatch(plan, load, **options)
+
+
+def test_arrays_that_may_not_be_written_are_not_compiled_for_anew():
+    kernels = split.load_kernels()
+    if not kernels.COMPILED:
+        pytest.skip("numba is not installed")
+    split.warm_split()
+    before = len(kernels.split_layers.signatures)
+    rows, load = random_rows(8, 1, 16, 24)
+    load.flags.writeable = False
+    eplb_opt.dispatch(rows, load, num_gpus=8, gpu_speed=np.arange(1, 9))
+    assert len(kernels.split_layers.signatures) == before == 1
+
+
+def test_pouring_onto_gpus_that_are_level_but_for_rounding_ends():
+    pour = split.load_kernels().pour
+    gpu, rng = np.arange(3, dtype=np.int32), np.random.default_rng(0)
+    for _ in range(20_000):
+        level = rng.choice([1.0, 3.0, 1 / 3], 3) * (1 + rng.integers(-2, 3, 3) * 2.0**-52)
+        flow, before = np.zeros(3), level.sum()
+        pour(level, np.ones(3), flow, gpu, 0, 3, rng.choice([1e-16, 2 / 3, 0.1, 8 / 3]))
+        assert level.sum() - before == pytest.approx(flow.sum(), abs=1e-14)
