@@ -63,8 +63,12 @@ class Incumbents:
         self._objective = objective_in_caller_units(self.problem, objective)
         self._lower = bound_in_caller_units(self.problem, lower)
 
-    def offer_plans(self, placed: np.ndarray) -> None:
+    def offer_plans(self, placed: np.ndarray) -> list[Fraction]:
         """Take the layers of a whole-model plan that are better than what is there.
+
+        Returns
+        -------
+        What each of its layers is worth, exactly.
 
         Raises
         ------
@@ -76,6 +80,7 @@ class Incumbents:
         with self._lock:
             for layer_idx, value in enumerate(objective):
                 self._take_plan(layer_idx, placed[layer_idx], value)
+        return objective
 
     def offer_layer(
         self,

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -37,6 +38,9 @@ from eplb_opt.result import HistoryPoint, Result, Status, objective_bounds
 from eplb_opt.search import starts
 from eplb_opt.steps import make_steps
 from eplb_opt.turns import Budget, Step
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 
 class Default(Enum):
@@ -158,6 +162,7 @@ class _Call:
     def __post_init__(self) -> None:
         self.messages: list[str] = []
         self.current: Plan | None = None
+        self.current_objective: list[Fraction] | None = None
         self.naming_seconds = 0.0
         self.noise: float | None = None
         first = starts.first_plan(self.problem)
@@ -194,7 +199,7 @@ class _Call:
         except ValueError as error:
             self.messages.append(f"current is no start: {error}")
         else:
-            self.incumbents.offer_plans(valid.physical_to_logical)
+            self.current_objective = self.incumbents.offer_plans(valid.physical_to_logical)
             self.note("current")
 
     def add_published_starts(self) -> None:
@@ -289,12 +294,18 @@ class _Call:
             return best
         if not self.limits.is_given:
             return renamed(self.problem, self.current, best, self.budget.deadline)
+        worth = None
+        if self.current_objective is not None:
+            known = [pair.objective for pair in self.incumbents.pairs()]
+            worth = list(zip(self.current_objective, known, strict=True))
+        find = partial(
+            find_fronts, self.problem, self.current, best, worth=worth, naming=self.naming_seconds
+        )
         try:
-            fronts = find_fronts(self.problem, self.current, best, self.budget)
+            fronts = find(self.budget)
         except MissingDependency as error:
             self.messages.append(str(error))
-            none = replace(self.budget, effort=0)
-            fronts = find_fronts(self.problem, self.current, best, none)
+            fronts = find(replace(self.budget, effort=0))
         return np.array([point.placed for point in self.limits.choose(self.problem, fronts)])
 
 

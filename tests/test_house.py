@@ -30,7 +30,7 @@ FLOORS = [
     {"steps", "steps_general", "warmup", "noise_choice"},
     {"migration"},
     {"planner"},
-    {"frontiers", "sizing"},
+    {"frontiers", "sizing", "losses"},
     {"engines"},
     {"replay", "report", "bench", "plots"},
     {"__init__", "cli", "__main__"},
