@@ -58,10 +58,11 @@ def choose_noise(problem: Problem, placed: np.ndarray, budget: Budget) -> NoiseC
     """
     if not problem.has_scenarios:
         return NoiseChoice(0.0, {})
-    if problem.num_scenarios < MIN_SCENARIOS:
+    counted = [i for i, share in enumerate(problem.shares) if share]
+    if len(counted) < MIN_SCENARIOS:
         return NoiseChoice(DEFAULT_SIZE, {})
     layers = _spread(problem.num_layers, MAX_LAYERS)
-    folds = _spread(problem.num_scenarios, MAX_FOLDS)
+    folds = [counted[i] for i in _spread(len(counted), MAX_FOLDS)]
     trials = list(product(SIZES, layers, folds))
     seconds = budget.deadline.remaining * SHARE * budget.workers / len(trials)
     if isinf(seconds):
@@ -91,6 +92,7 @@ def _held_out(
     search = DesignSearch(problem.without_scenario(fold), start, budget.seed, size)
     if search.is_trivial:
         return 1.0
+    search.settle()
     if budget.effort is None:
         search.run_until(Deadline.after(seconds))
     else:

@@ -251,6 +251,8 @@ class _Call:
                 self.noise = choice.size
             except MissingDependency as error:
                 self.messages.append(str(error))
+            except Exception as error:  # a choice that fails costs nothing but itself
+                self.messages.append(f"choosing noise failed: {type(error).__name__}: {error}")
             self.note("noise")
         else:
             self.noise = noise

@@ -45,6 +45,7 @@ def design_steps(problem: Problem, noise: float) -> list[Step]:
         search = DesignSearch(task.problem, task.start, task.seed, noise)
         if search.is_trivial:
             return Outcome(finished=True)
+        search.settle()
         if task.effort is not None:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         elif math.isinf(task.deadline.at):

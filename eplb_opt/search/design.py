@@ -23,15 +23,7 @@ from eplb_opt.search.anneal import FINE, scaled
 from eplb_opt.search.anneal_moves import fresh_by_swap, is_new, num_moves, power
 from eplb_opt.search.anneal_rules import may_swap, may_turn, stands
 from eplb_opt.search.design_flow import add_up, sweep
-from eplb_opt.search.design_moves import (
-    exchange,
-    note,
-    replace_copy,
-    restore,
-    settle,
-    turn,
-    turn_back,
-)
+from eplb_opt.search.design_moves import replace_copy, restore, try_move, turn_back
 from eplb_opt.search.jit import jit
 from eplb_opt.search.kicks import draw
 
@@ -127,12 +119,64 @@ def look(  # type: ignore[no-untyped-def]
 
 
 @jit
+def drawn(slot, gpu, count, cost, first, ties, unit, state, node_size, transfers):  # type: ignore[no-untyped-def]
+    """A proposal: whether slot q turns to the expert of slot p or they exchange theirs, p and q.
+
+    p is -1 where the one drawn makes no sense or breaks a rule.
+    """
+    none = (False, -1, -1)
+    # One side on the costlier of two GPUs: what is light already needs no relief.
+    g = scaled(draw(state, 1 << 30), cost.shape[0])
+    other = scaled(draw(state, 1 << 30), cost.shape[0])
+    if cost[other] > cost[g]:
+        g = other
+    coin = draw(state, 1 << 30)
+    p = first[g] + (((coin >> 15) * (first[g + 1] - first[g])) >> 15)
+    q = p - p % node_size + scaled(draw(state, 1 << 30), node_size)
+    turns = (coin & (FINE - 1)) < transfers
+    if turns and coin & FINE:
+        p, q = q, p
+    # A second replica on the same GPU has nowhere else to send tokens to.
+    if slot[p] == slot[q] or gpu[p] == gpu[q] or stands(slot, first, gpu[q], slot[p]):
+        return none
+    if turns and count[slot[q]] < 2:
+        return none
+    if not turns and stands(slot, first, gpu[p], slot[q]):
+        return none
+    if ties.shape[0] + unit.shape[0] > 0:
+        if turns and not may_turn(slot, first, ties, unit, q, gpu[q], slot[p]):
+            return none
+        if not (turns or may_swap(slot, first, ties, unit, p, q, gpu[p], gpu[q])):
+            return none
+    return turns, p, q
+
+
+@jit
+def moved_more(slot, gpu, held, turns, p, q):  # type: ignore[no-untyped-def]
+    """Moved slots that a proposal adds."""
+    if turns:
+        return is_new(held, gpu[q], slot[p]) - is_new(held, gpu[q], slot[q])
+    return fresh_by_swap(held, gpu[p], gpu[q], slot[p], slot[q])
+
+
+@jit
+def take_back(slot, count, copies, several, turns, p, q, a, b):  # type: ignore[no-untyped-def]
+    """Undo a move of experts a and b of slots p and q, less the flows and loads."""
+    if turns:
+        turn_back(slot, count, copies, several, q, b)
+        return
+    slot[p], slot[q] = a, b
+    replace_copy(copies, count, a, q, p)
+    replace_copy(copies, count, b, p, q)
+
+
+@jit
 def design(  # type: ignore[no-untyped-def]
     slot, gpu, count, copies, flow, load, rate, several, first, ties, unit, held,
     powers, sums, cost, omega, worst, best_value, best_slot,
     slot_mark, slot_log, slot_kept, gpu_mark, gpu_log, gpu_kept, near, near_mark,
     power_kept, sum_kept, state, thresholds,
-    node_size, reach, doublings, temperature, price, transfers, proposals,
+    node_size, doublings, temperature, price, transfers, proposals,
 ):  # fmt: skip
     """Propose moves, and look at the plan before and after them.
 
@@ -151,70 +195,32 @@ def design(  # type: ignore[no-untyped-def]
         int64 [2], of the random numbers, and moves so far; written.
     worst
         Whether the worst load counts instead of their weighted mean.
-    reach
-        How far around a move tokens flow at once; see `settle`.
     proposals
         How many.
     """
-    num_gpus = load.shape[0]
     look(
         slot, gpu, count, copies, flow, load, rate, several, held, omega, worst,
         best_value, best_slot,
     )  # fmt: skip
     renew(load, powers, sums, omega, cost, doublings)
-    value = norm(sums, omega, num_gpus, doublings, worst)
-    is_tied = ties.shape[0] + unit.shape[0] > 0
+    value = norm(sums, omega, load.shape[0], doublings, worst)
     for _ in range(proposals):
-        # One side on the costlier of two GPUs: what is light already needs no relief.
-        g = scaled(draw(state, 1 << 30), num_gpus)
-        h = scaled(draw(state, 1 << 30), num_gpus)
-        if cost[h] > cost[g]:
-            g = h
-        coin = draw(state, 1 << 30)
-        p = first[g] + (((coin >> 15) * (first[g + 1] - first[g])) >> 15)
-        q = p - p % node_size + scaled(draw(state, 1 << 30), node_size)
-        turns = (coin & (FINE - 1)) < transfers
-        if turns and coin & FINE:
-            p, q = q, p
-        g, h, a, b = gpu[p], gpu[q], slot[p], slot[q]
-        # A second replica on the same GPU has nowhere else to send tokens to.
-        if a == b or g == h or stands(slot, first, h, a):
+        turns, p, q = drawn(
+            slot, gpu, count, cost, first, ties, unit, state, node_size, transfers
+        )  # fmt: skip
+        if p < 0:
             continue
-        fresh = 0
-        if turns:
-            if count[b] < 2 or (is_tied and not may_turn(slot, first, ties, unit, q, h, a)):
-                continue
-            if price > 0.0:
-                fresh = is_new(held, h, a) - is_new(held, h, b)
-        else:
-            if stands(slot, first, g, b):
-                continue
-            if is_tied and not may_swap(slot, first, ties, unit, p, q, g, h):
-                continue
-            if price > 0.0:
-                fresh = fresh_by_swap(held, g, h, a, b)
+        a, b = slot[p], slot[q]
+        limit = value + temperature * thresholds[draw(state, FINE)]
+        if price > 0.0:
+            limit -= price * moved_more(slot, gpu, held, turns, p, q)
         state[1] += 1
-        move = state[1]
-        slot_log[-1] = gpu_log[-1] = 0
-        note(h, load, gpu_mark, gpu_log, gpu_kept, move)
-        note(q, flow, slot_mark, slot_log, slot_kept, move)
-        if turns:
-            for i in range(count[b]):
-                other = copies[b, i]
-                note(other, flow, slot_mark, slot_log, slot_kept, move)
-                note(gpu[other], load, gpu_mark, gpu_log, gpu_kept, move)
-            turn(slot, gpu, count, copies, flow, load, rate, several, q, a)
-        else:
-            note(g, load, gpu_mark, gpu_log, gpu_kept, move)
-            note(p, flow, slot_mark, slot_log, slot_kept, move)
-            exchange(slot, gpu, count, copies, flow, load, rate, p, q)
-        settle(
-            slot, gpu, count, copies, flow, load, rate, first, slot_mark, slot_log, slot_kept,
-            gpu_mark, gpu_log, gpu_kept, near, near_mark, move, reach, a if turns else -1,
+        try_move(
+            slot, gpu, count, copies, flow, load, rate, several, first, slot_mark, slot_log,
+            slot_kept, gpu_mark, gpu_log, gpu_kept, near, near_mark, state[1], turns, p, q,
         )  # fmt: skip
         update(load, powers, sums, doublings, gpu_log, power_kept, sum_kept)
-        reached = norm(sums, omega, num_gpus, doublings, worst)
-        limit = value + temperature * thresholds[draw(state, FINE)] - price * fresh
+        reached = norm(sums, omega, load.shape[0], doublings, worst)
         if reached <= limit:
             value = reached
             for i in range(gpu_log[-1]):
@@ -223,15 +229,8 @@ def design(  # type: ignore[no-untyped-def]
         restore(load, gpu_log, gpu_kept)
         restore(powers, gpu_log, power_kept)
         restore(flow, slot_log, slot_kept)
-        for r in range(sums.shape[0]):
-            sums[r] = sum_kept[r]
-        if turns:
-            turn_back(slot, count, copies, several, q, b)
-        else:
-            # `exchange` less the tokens, which are back already.
-            slot[p], slot[q] = a, b
-            replace_copy(copies, count, a, q, p)
-            replace_copy(copies, count, b, p, q)
+        sums[:] = sum_kept
+        take_back(slot, count, copies, several, turns, p, q, a, b)
     look(
         slot, gpu, count, copies, flow, load, rate, several, held, omega, worst,
         best_value, best_slot,

@@ -11,6 +11,7 @@ import numpy as np
 
 from eplb_opt.search.anneal_layer import THRESHOLDS, relative_loads
 from eplb_opt.search.anneal_rules import kernel_rules, speeds_fit
+from eplb_opt.search.anneal_starts import level_nodes, nodes_of, start_on_nodes
 from eplb_opt.search.design import SLICE, design
 from eplb_opt.search.design_flow import change_loads, refill
 from eplb_opt.search.node import SALT
@@ -61,8 +62,6 @@ class DesignParams:
 
 #: A call of the compiled search takes about so long before the clock is looked at.
 CALL_SECONDS = 0.01
-#: Far around a move tokens flow at once where GPUs have few slots; elsewhere there are many links.
-FEW_SLOTS, FAR, NEAR = 0, 2, 1
 
 
 class DesignSearch:
@@ -153,8 +152,8 @@ class DesignSearch:
             self.state,
             THRESHOLDS,
             num_slots // problem.num_nodes if problem.is_hierarchical else num_slots,
-            FAR if problem.slots_per_gpu <= FEW_SLOTS else NEAR,
         )
+        self._weigh(0.0)
         self.draw_loads()
         refill(self.weight, *self._placed)
 
@@ -170,6 +169,26 @@ class DesignSearch:
         fresh = np.ascontiguousarray(np.concatenate([known, copies], axis=1))
         _, _, count, places, flow, *_ = self._placed
         change_loads(self.weight, fresh, count, places, flow)
+
+    def settle(self) -> None:
+        """Go on from the best of the starts that there are: the one given, and groups levelled."""
+        self.look()
+        if self.problem.is_hierarchical and not self.problem.has_gpu_rules:
+            nodes = level_nodes(self.problem, nodes_of(self.problem, self.placed()))
+            start = start_on_nodes(self.problem, nodes)
+            if start is not None:
+                self.restart(start)
+                self.look()
+        self.restart(self.placed())
+        self.best_value[:] = math.inf
+
+    def _weigh(self, noisy_share: float) -> None:
+        """Share the weights out among known loads and noisy copies."""
+        num = self.num_known
+        known = self.share if len(self.share) == num else np.full(num, 1.0 / num)
+        noisy = len(self.omega) - num
+        self.omega[:num] = known * (1.0 - noisy_share if noisy else 1.0)
+        self.omega[num:] = noisy_share / max(noisy, 1)
 
     def restart(self, start: np.ndarray) -> None:
         """Go on from another plan; the best ones are kept."""
@@ -217,11 +236,7 @@ class DesignSearch:
         self, doublings: int, temperature: float, price: float, slices: int, noisy_share: float
     ) -> None:
         """Slices at a norm, a temperature and a weight of the noisy copies."""
-        num = self.num_known
-        known = self.share if len(self.share) == num else np.full(num, 1.0 / num)
-        noisy = len(self.omega) - num
-        self.omega[:num] = known * (1.0 - noisy_share if noisy else 1.0)
-        self.omega[num:] = noisy_share / max(noisy, 1)
+        self._weigh(noisy_share)
         transfers = self.params.transfers
         design(*self._arrays, doublings, temperature, price, transfers, slices * SLICE)
 

@@ -120,65 +120,65 @@ def note_hosts(  # type: ignore[no-untyped-def]
 
 @jit
 def settle(  # type: ignore[no-untyped-def]
-    slot,
-    gpu,
-    count,
-    copies,
-    flow,
-    load,
-    rate,
-    first,
-    slot_mark,
-    slot_log,
-    slot_kept,
-    gpu_mark,
-    gpu_log,
-    gpu_kept,
-    near,
-    near_mark,
-    move,
-    reach,
-    expert,
-):
-    """Let the tokens around a move flow: of experts on the GPUs it touched, and on theirs, ...
+    slot, gpu, count, copies, flow, load, rate, first, slot_mark, slot_log, slot_kept,
+    gpu_mark, gpu_log, gpu_kept, near, near_mark, move, expert,
+):  # fmt: skip
+    """Let the tokens around a move flow: of the experts on the GPUs that it touched.
+
+    Farther ones wait for the next look at the whole placement.
 
     Parameters
     ----------
     near, near_mark
         int64 [E], scratch.
-    reach
-        How many times the experts on all GPUs touched so far join.
     expert
         The one with a fresh replica, or -1.
     """
-    last = gpu_log.shape[0] - 1
-    num, done = 0, 0
-    upto = gpu_log[last]
+    touched = gpu_log[gpu_log.shape[0] - 1]
+    num = 0
     if expert >= 0:
         near_mark[expert] = move
         near[num] = expert
         num += 1
+    for i in range(touched):
+        for p in range(first[gpu_log[i]], first[gpu_log[i] + 1]):
+            if count[slot[p]] > 1 and near_mark[slot[p]] != move:
+                near_mark[slot[p]] = move
+                near[num] = slot[p]
+                num += 1
+    for i in range(num):
         note_hosts(
-            gpu, count, copies, flow, load, expert,
+            gpu, count, copies, flow, load, near[i],
             slot_mark, slot_log, slot_kept, gpu_mark, gpu_log, gpu_kept, move,
         )  # fmt: skip
-    for _ in range(reach):
-        while done < upto:
-            g = gpu_log[done]
-            done += 1
-            for p in range(first[g], first[g + 1]):
-                e = slot[p]
-                if count[e] < 2 or near_mark[e] == move:
-                    continue
-                near_mark[e] = move
-                near[num] = e
-                num += 1
-                note_hosts(
-                    gpu, count, copies, flow, load, e,
-                    slot_mark, slot_log, slot_kept, gpu_mark, gpu_log, gpu_kept, move,
-                )  # fmt: skip
-        upto = gpu_log[last]
     for i in range(num):
         pour(copies, count, gpu, flow, load, rate, near[i])
     for i in range(num - 1, -1, -1):
         pour(copies, count, gpu, flow, load, rate, near[i])
+
+
+@jit
+def try_move(  # type: ignore[no-untyped-def]
+    slot, gpu, count, copies, flow, load, rate, several, first, slot_mark, slot_log,
+    slot_kept, gpu_mark, gpu_log, gpu_kept, near, near_mark, move, turns, p, q,
+):  # fmt: skip
+    """Slot q turns to the expert of slot p, or they exchange theirs; the logs can undo it."""
+    slot_log[-1] = gpu_log[-1] = 0
+    note(gpu[q], load, gpu_mark, gpu_log, gpu_kept, move)
+    note(q, flow, slot_mark, slot_log, slot_kept, move)
+    fresh = -1
+    if turns:
+        fresh = slot[p]
+        note_hosts(
+            gpu, count, copies, flow, load, slot[q],
+            slot_mark, slot_log, slot_kept, gpu_mark, gpu_log, gpu_kept, move,
+        )  # fmt: skip
+        turn(slot, gpu, count, copies, flow, load, rate, several, q, fresh)
+    else:
+        note(gpu[p], load, gpu_mark, gpu_log, gpu_kept, move)
+        note(p, flow, slot_mark, slot_log, slot_kept, move)
+        exchange(slot, gpu, count, copies, flow, load, rate, p, q)
+    settle(
+        slot, gpu, count, copies, flow, load, rate, first, slot_mark, slot_log, slot_kept,
+        gpu_mark, gpu_log, gpu_kept, near, near_mark, move, fresh,
+    )  # fmt: skip
