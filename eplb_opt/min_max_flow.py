@@ -76,6 +76,31 @@ def least_level(
     return LevelFlow(level * scaled, flow.split(), frozenset(tight))
 
 
+def whole_split(
+    load: Sequence[int], hosts: Hosts, capacity: Sequence[int]
+) -> list[list[int]] | None:
+    """Split loads into whole numbers of tokens that fit whole capacities, if they do.
+
+    Parameters
+    ----------
+    load, hosts
+        As `least_level` has them.
+    capacity
+        [num_gpus], tokens that each GPU can take.
+
+    Returns
+    -------
+    By expert, what each of its hosts gets, in the order of the hosts; None where tokens are left.
+    """
+    network = _Network(load, hosts, list(capacity))
+    if any(fixed > most for fixed, most in zip(network.fixed, capacity, strict=True)):
+        return None
+    flow = network.flow_at(Fraction(1))
+    if any(flow.left.values()):
+        return None
+    return [[int(tokens) for tokens in row] for row in flow.split()]
+
+
 class _Network:
     """Experts with several hosts as nodes; those with one only fill their GPU."""
 

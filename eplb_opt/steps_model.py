@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.bounds import Bound
 from eplb_opt.deadline import Deadline
-from eplb_opt.models.formulation import list_choices
+from eplb_opt.models.forms import FORMS
 from eplb_opt.models.loads import worth
 from eplb_opt.solvers import load_solvers, solvers_are_loaded
 from eplb_opt.turns import Outcome, Step, Task
@@ -31,6 +31,7 @@ def model_step(name: str, solve: LayerModel, share: float = 1.0) -> Step:
     """
 
     def run(task: Task) -> Outcome:
+        list_choices = FORMS[task.problem.dispatch].list_choices
         size = list_choices(task.problem, worth(task.problem, task.start)).num_columns
         if size > SEARCH_BEATS_MODEL and find_spec("numba") is not None:
             return Outcome(refused=True)
