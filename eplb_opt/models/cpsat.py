@@ -230,7 +230,9 @@ def _solve(cp_model: Any, solver: Any, model: Any, f: AnyFormulation) -> ModelAn
     units = max(ceil(solver.best_objective_bound - BOUND_NOISE), f.lower_bound)
     found = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
     return ModelAnswer(
-        physical_to_logical=FORMS[f.problem.dispatch].to_plan(f, _values(solver)) if found else None,
+        physical_to_logical=FORMS[f.problem.dispatch].to_plan(f, _values(solver))
+        if found
+        else None,
         lower_bound=Fraction(units) if f.minimises_moves else f.to_bound(units),
         first_objective=None if first.units is None else _first(f, first.units),
         message=message,

@@ -136,20 +136,20 @@ class FlowFormulation:
     @cached_property
     def flows(self) -> np.ndarray:
         """Columns of f, int64 [num_loads, num_experts, num_gpus]."""
-        return self._columns(int(self.hosts[-1, -1]) + 1, len(self.size), *self.hosts.shape)
+        first = self.choices.num_peaks + self.hosts.size
+        return self._columns(first, len(self.size), *self.hosts.shape)
 
     @cached_property
     def hosted(self) -> np.ndarray:
         """Columns of x, group h on node n, int64 [num_groups, num_nodes]; none in a flat problem."""
         problem = self.problem
         shape = (problem.num_groups, problem.num_nodes) if problem.is_hierarchical else (0, 0)
-        return self._columns(int(self.flows[-1, -1, -1]) + 1, *shape)
+        return self._columns(self._after_flows, *shape)
 
     @cached_property
     def filling(self) -> np.ndarray:
         """Columns of moved slots beside the moved hosts, int64 [num_gpus]."""
-        first = int(self.flows[-1, -1, -1]) + 1 + self.hosted.size
-        return self._columns(first, self.problem.num_gpus)
+        return self._columns(self._after_flows + self.hosted.size, self.problem.num_gpus)
 
     @cached_property
     def moving(self) -> np.ndarray:
@@ -165,8 +165,9 @@ class FlowFormulation:
         Its tokens, and what the GPU carries in a plan no worse than the start.
         """
         tops = [ceil(one.most * self.scale.value) for one in self.choices.loads.each]
-        room = np.array([[rate.most(top) for rate in self.rate] for top in tops])
-        return np.asarray(np.minimum(self.size[:, :, None], room[:, None, :]))
+        room = np.array([[rate.most(top) for rate in self.rate] for top in tops], dtype=np.int64)
+        room = room.reshape(len(tops), 1, len(self.rate))
+        return np.asarray(np.minimum(self.size[:, :, None], room))
 
     @property
     def minimises_moves(self) -> bool:
@@ -194,7 +195,9 @@ class FlowFormulation:
         upper[self.flows] = self.takes
         upper[self.filling] = 0 if self.change is None else self.problem.open_slots
         units = units_above(self.choices.loads, self.scale)
-        upper[: self.choices.num_peaks] = units if self.choices.loads.is_mean else max(units)
+        upper[: self.choices.num_peaks] = (
+            units if self.choices.loads.is_mean else max(units, default=1)
+        )
         return upper
 
     @cached_property
@@ -230,9 +233,13 @@ class FlowFormulation:
     def _next_level(self, bound: Fraction) -> Fraction:
         """The least worth that a plan can have and that is at least the bound."""
         sums = subset_speeds(self.problem)
-        if sums is None:
+        if sums is None or not self.choices.loads.each:
             return bound
         return min(level_above(one, sums, bound) for one in self.choices.loads.each)
+
+    @property
+    def _after_flows(self) -> int:
+        return self.choices.num_peaks + self.hosts.size + self.flows.size
 
     def _columns(self, first: int, *shape: int) -> np.ndarray:
         size = int(np.prod(shape))
@@ -275,10 +282,9 @@ def formulate_flows(
     return FlowFormulation(
         choices=choices,
         scale=scale,
-        size=np.array(sizes, dtype=np.int64),
+        size=np.array(sizes, dtype=np.int64).reshape(len(sizes), problem.num_experts),
         rate=tuple(GpuRate.above(min(speed / top_speed, ONE), finest) for speed in problem.speed),
         least=tuple(ceil(worth * scale.value) for worth in least),
         weight=weights_of(loads),
         change=change,
     )
-

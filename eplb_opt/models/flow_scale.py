@@ -58,6 +58,8 @@ def flow_scale(problem: Problem, loads: LayerLoads, limits: ScaleLimits) -> Scal
     In floats a host that is 1e-6 off its integer lets a millionth of its expert's tokens
     flow, so `limits.total` holds for the tokens of all pairs of expert and GPU together.
     """
+    if not loads.each:
+        return Scale(Fraction(1), Fraction(1))
     largest = limits.load / max(one.most for one in loads.each)
     if limits.total is not None:
         pairs = [problem.num_gpus * sum(one.load) / one.unit for one in loads.each]

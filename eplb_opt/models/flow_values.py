@@ -80,7 +80,8 @@ def _send(f: FlowFormulation, values: np.ndarray, load_idx: int, hosts: np.ndarr
     speed = [Fraction(*rate) for rate in f.rate]
     level = ceil(least_level(size, on, len(speed), speed).level)
     split = whole_split(size, on, [rate.most(level) for rate in f.rate])
-    assert split is not None, "whole rooms above the level's take whole loads"
+    if split is None:
+        raise ArithmeticError(f"{sum(size)} units do not flow at their own level {level}.")
     for expert, tokens in enumerate(split):
         values[f.flows[load_idx, expert, on[expert]]] = tokens
     return level

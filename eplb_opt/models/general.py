@@ -13,8 +13,8 @@ from eplb_opt import checker, scoring
 from eplb_opt.bounds import fast_bounds
 from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.models.cpsat import CpSatModel
-from eplb_opt.models.formulation import Change
 from eplb_opt.models.forms import FORMS
+from eplb_opt.models.formulation import Change
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
