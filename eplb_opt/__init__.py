@@ -16,6 +16,7 @@ from eplb_opt.errors import (
 from eplb_opt.evaluation import Evaluation, evaluate, lower_bound
 from eplb_opt.flows.door import dispatch
 from eplb_opt.frontiers import frontier
+from eplb_opt.losses import LossPlan, plan_for_loss
 from eplb_opt.moves import Transfer, transfers
 from eplb_opt.plan import Plan
 from eplb_opt.planner import plan
@@ -29,6 +30,7 @@ __all__ = [
     "EngineError",
     "Evaluation",
     "FormatError",
+    "LossPlan",
     "MissingDependency",
     "Plan",
     "PlanError",
@@ -44,6 +46,7 @@ __all__ = [
     "frontier",
     "lower_bound",
     "plan",
+    "plan_for_loss",
     "rebalance_experts",
     "transfers",
     "warmup",

@@ -13,6 +13,10 @@ class FormatError(ValueError):
     """A file does not hold what it should."""
 
 
+class EngineRefusal(FormatError, PlanError):
+    """A placement is well-formed, but the serving process would refuse or misread it."""
+
+
 class EngineError(RuntimeError):
     """The serving engine at hand lacks what a drop-in replaces."""
 

@@ -12,7 +12,7 @@ from eplb_opt.errors import ProblemError
 from eplb_opt.plan import as_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
@@ -76,7 +76,11 @@ def evaluate(problem: Problem, plan: Any, bounds: list[Bound] | None = None) -> 
     )
 
 
-def verified_bounds(problem: Problem, certificates: Sequence[Certificate | None]) -> list[Bound]:
+def verified_bounds(
+    problem: Problem,
+    certificates: Sequence[Certificate | None],
+    progress: Callable[[int], object] | None = None,
+) -> list[Bound]:
     """The best of the bounds that need no solver and those that the certificates prove, anew.
 
     Parameters
@@ -85,6 +89,8 @@ def verified_bounds(problem: Problem, certificates: Sequence[Certificate | None]
         Loads and topology.
     certificates
         One a layer, of any origin: nothing in them is trusted.
+    progress
+        Called with the number of layers that are done.
 
     Raises
     ------
@@ -100,6 +106,8 @@ def verified_bounds(problem: Problem, certificates: Sequence[Certificate | None]
     bounds = fast_bounds(problem)
     problem = problem.without_lost_gpus() or problem
     for layer_idx, certificate in enumerate(certificates):
+        if progress is not None:
+            progress(layer_idx)
         if certificate is None:
             continue
         try:

@@ -63,8 +63,12 @@ class Incumbents:
         self._objective = objective_in_caller_units(self.problem, objective)
         self._lower = bound_in_caller_units(self.problem, lower)
 
-    def offer_plans(self, placed: np.ndarray) -> None:
+    def offer_plans(self, placed: np.ndarray) -> list[Fraction]:
         """Take the layers of a whole-model plan that are better than what is there.
+
+        Returns
+        -------
+        What each of its layers is worth, exactly.
 
         Raises
         ------
@@ -76,6 +80,7 @@ class Incumbents:
         with self._lock:
             for layer_idx, value in enumerate(objective):
                 self._take_plan(layer_idx, placed[layer_idx], value)
+        return objective
 
     def offer_layer(
         self,
@@ -83,8 +88,11 @@ class Incumbents:
         placed: np.ndarray | None = None,
         bound: Bound | None = None,
         certificate: Certificate | None = None,
+        preferred: bool = False,
     ) -> None:
         """Take a plan ([num_slots]), a bound or a certificate of one layer where it is better.
+
+        A preferred plan is taken in any case.
 
         Raises
         ------
@@ -99,7 +107,7 @@ class Incumbents:
             checker.check(layer, rows)
             value = scoring.objectives(layer, rows)[0]
             with self._lock:
-                self._take_plan(layer_idx, rows[0], value)
+                self._take_plan(layer_idx, rows[0], value, preferred)
         if bound is not None:
             with self._lock:
                 self._take_bound(layer_idx, bound)
@@ -126,9 +134,11 @@ class Incumbents:
         self.history.append(point)
         return point
 
-    def _take_plan(self, layer_idx: int, placed: np.ndarray, value: Fraction) -> None:
+    def _take_plan(
+        self, layer_idx: int, placed: np.ndarray, value: Fraction, preferred: bool = False
+    ) -> None:
         known = self._pairs[layer_idx]
-        if value >= known.objective:
+        if value >= known.objective and not preferred:
             return
         # Raises where the plan is below the bound, which is false then.
         self._pairs[layer_idx] = ObjectiveBounds(value, known.lower)

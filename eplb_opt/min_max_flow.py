@@ -162,19 +162,32 @@ class _Flow:
                 self.held[gpu].append(expert)
 
     def filled(self) -> _Flow:
-        """Send what goes directly, then along shortest augmenting paths until none is left."""
+        """Send what goes directly, then all that shortest augmenting paths carry, until none is.
+
+        In rounds of one breadth-first search each, as Dinic's method has it.
+        """
         for expert in self.left:
             for gpu in sorted(self.sent[expert], key=lambda g: -self.room[g]):
-                self._send(expert, gpu, min(self.left[expert], self.room[gpu]))
-        for expert in self.left:
-            while self.left[expert] and (path := self._path(expert)):
-                self._augment(expert, path)
-        return self
+                tokens = min(self.left[expert], self.room[gpu])
+                self._send(expert, gpu, tokens)
+                self.left[expert] -= tokens
+        while True:
+            stuck = [expert for expert, left in self.left.items() if left]
+            gpus, experts, has_room = self._distances(stuck)
+            if not has_room:
+                return self
+            # Each expert may send one step further only, and what is found full is not asked twice.
+            untried = {
+                expert: [g for g in self.sent[expert] if gpus.get(g) == depth]
+                for expert, depth in experts.items()
+            }
+            for expert in stuck:
+                self.left[expert] -= self._push(expert, self.left[expert], gpus, experts, untried)
 
     def unreached(self) -> set[int] | None:
         """The full GPUs behind a minimum cut; None where everything flows."""
         stuck = [expert for expert, left in self.left.items() if left]
-        return self._reached(stuck)[0] if stuck else None
+        return set(self._distances(stuck)[0]) if stuck else None
 
     def split(self) -> tuple[tuple[Fraction, ...], ...]:
         """By expert, the tokens of each host."""
@@ -187,53 +200,56 @@ class _Flow:
         )
 
     def _send(self, expert: int, gpu: int, tokens: int) -> None:
-        self.left[expert] -= tokens
         self.sent[expert][gpu] += tokens
         self.room[gpu] -= tokens
 
-    def _path(self, expert: int) -> list[tuple[int, int]]:
-        """(expert, GPU) pairs: each sends to its GPU, and the next of them leaves that GPU."""
-        _, came, end = self._reached([expert])
-        if end is None:
-            return []
-        path = []
-        while end is not None:
-            sender, previous = came[end]
-            path.append((sender, end))
-            end = previous
-        return path[::-1]
+    def _distances(self, stuck: list[int]) -> tuple[dict[int, int], dict[int, int], bool]:
+        """GPUs that tokens of these experts reach, experts between, and whether a GPU has room.
 
-    def _reached(
-        self, experts: list[int]
-    ) -> tuple[set[int], dict[int, tuple[int, int | None]], int | None]:
-        """GPUs that tokens of these experts can be pushed to, breadth first.
-
-        Ends at the first one with room; then that GPU comes last.
+        Each with its distance. Ends with the one at which the first GPU has room.
         """
-        came: dict[int, tuple[int, int | None]] = {}
-        seen = set(experts)
-        queue: list[tuple[int, int | None]] = [(expert, None) for expert in experts]
-        for expert, source in queue:
-            for gpu in self.sent[expert]:
-                if gpu in came:
-                    continue
-                came[gpu] = (expert, source)
-                if self.room[gpu]:
-                    return set(came), came, gpu
-                for other in self.held[gpu]:
-                    if other not in seen and self.sent[other][gpu]:
-                        seen.add(other)
-                        queue.append((other, gpu))
-        return set(came), came, None
+        gpus: dict[int, int] = {}
+        experts = dict.fromkeys(stuck, 0)
+        layer, depth, has_room = list(stuck), 0, False
+        while layer and not has_room:
+            reached = {g: depth for e in layer for g in self.sent[e] if g not in gpus}
+            gpus.update(reached)
+            has_room = any(self.room[gpu] for gpu in reached)
+            depth += 1
+            found = {
+                e: depth
+                for gpu in reached
+                for e in self.held[gpu]
+                if e not in experts and self.sent[e][gpu]
+            }
+            experts.update(found)
+            layer = list(found)
+        return gpus, experts, has_room
 
-    def _augment(self, expert: int, path: list[tuple[int, int]]) -> None:
-        """Push as much as fits along a path that ends at a GPU with room."""
-        leaving = [(path[i + 1][0], path[i][1]) for i in range(len(path) - 1)]
-        tokens = min(self.left[expert], self.room[path[-1][1]])
-        tokens = min([tokens, *(self.sent[other][gpu] for other, gpu in leaving)])
-        for other, gpu in leaving:
-            self.sent[other][gpu] -= tokens
-        for sender, gpu in path:
-            self.sent[sender][gpu] += tokens
-        self.left[expert] -= tokens
-        self.room[path[-1][1]] -= tokens
+    def _push(
+        self,
+        expert: int,
+        tokens: int,
+        gpus: dict[int, int],
+        experts: dict[int, int],
+        untried: dict[int, list[int]],
+    ) -> int:
+        """Push tokens of an expert to GPUs one step further, and theirs on; how many found room."""
+        pushed = 0
+        while untried[expert] and pushed < tokens:
+            gpu = untried[expert][-1]
+            sent = min(tokens - pushed, self.room[gpu])
+            self._send(expert, gpu, sent)
+            pushed += sent
+            for other in self.held[gpu]:
+                if pushed == tokens:
+                    break
+                movable = min(self.sent[other][gpu], tokens - pushed)
+                if movable and experts.get(other) == gpus[gpu] + 1:
+                    moved = self._push(other, movable, gpus, experts, untried)
+                    self.sent[other][gpu] -= moved
+                    self.sent[expert][gpu] += moved
+                    pushed += moved
+            if pushed < tokens:
+                untried[expert].pop()  # nothing more goes that way in this round
+        return pushed

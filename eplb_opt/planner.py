@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -29,6 +30,7 @@ from eplb_opt.migration import (
     renamed,
 )
 from eplb_opt.moves import moved_slots
+from eplb_opt.noise_choice import DEFAULT_SIZE, choose_noise
 from eplb_opt.plan import Plan, as_plan
 from eplb_opt.portfolio import Portfolio
 from eplb_opt.problem import Problem
@@ -36,6 +38,9 @@ from eplb_opt.result import HistoryPoint, Result, Status, objective_bounds
 from eplb_opt.search import starts
 from eplb_opt.steps import make_steps
 from eplb_opt.turns import Budget, Step
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 
 class Default(Enum):
@@ -62,6 +67,7 @@ def plan(
     max_moves: Any = None,
     move_tolerance: float | None = None,
     objective: str | None = None,
+    noise: float | None = None,
     model: str = "cpsat",
     seed: int = 0,
     workers: int | None = None,
@@ -95,6 +101,12 @@ def plan(
         it. Needs a valid `current` and excludes `max_moves`.
     objective
         "mean" or "max" over the scenarios; by default the problem's own.
+    noise
+        Under optimal dispatch: the plan is to hold, too, for loads whose experts each have another
+        lognormal factor of this size (the standard deviation of its logarithm). 0 plans for the
+        known loads alone. By default 0 without scenarios; with three or more the size is
+        chosen by what holds on scenarios left out, with two it is 0.3. The
+        objective reported is always that of the known loads.
     model
         The exact model for the layers with the largest gaps; a name in `models.MODELS`.
     seed
@@ -125,12 +137,14 @@ def plan(
         current = current if isinstance(current, Plan) else Plan(current, whole.num_gpus)
         current = on_gpus_left(whole, current)
     limits = move_limits(problem, current, max_moves, move_tolerance)
-    steps = make_steps(problem, model)
+    make_steps(problem, model)  # raises where the model is unknown
+    if noise is not None:
+        noise = _number(noise, "noise")
     call = _Call(problem, started, limit, budget, progress, limits)
     call.add_current(current)
     call.add_published_starts()
     call.add_hierarchical_bounds()
-    result = call.finish(steps)
+    result = call.finish(make_steps(problem, model, call.add_noise(noise)))
     return result if problem is whole else with_lost_gpus(whole, result)
 
 
@@ -148,7 +162,9 @@ class _Call:
     def __post_init__(self) -> None:
         self.messages: list[str] = []
         self.current: Plan | None = None
+        self.current_objective: list[Fraction] | None = None
         self.naming_seconds = 0.0
+        self.noise: float | None = None
         first = starts.first_plan(self.problem)
         scoring_began = time.monotonic()
         self.incumbents = Incumbents(self.problem, first, flat_bounds(self.problem), self.started)
@@ -183,7 +199,7 @@ class _Call:
         except ValueError as error:
             self.messages.append(f"current is no start: {error}")
         else:
-            self.incumbents.offer_plans(valid.physical_to_logical)
+            self.current_objective = self.incumbents.offer_plans(valid.physical_to_logical)
             self.note("current")
 
     def add_published_starts(self) -> None:
@@ -223,6 +239,22 @@ class _Call:
             self.incumbents.offer_layer(layer_idx, bound=bound)
         self.note("hierarchy")
 
+    def add_noise(self, noise: float | None) -> float:
+        """The noise that the plan is to withstand: as asked for, or chosen; 0 for uniform split."""
+        if not self.problem.is_split_freely:
+            return 0.0
+        if noise is None:
+            self.noise = DEFAULT_SIZE if self.problem.has_scenarios else 0.0
+            try:
+                choice = choose_noise(self.problem, self.incumbents.placed, self.budget)
+                self.noise = choice.size
+            except MissingDependency as error:
+                self.messages.append(str(error))
+            self.note("noise")
+        else:
+            self.noise = noise
+        return self.noise
+
     def finish(self, steps: list[Step]) -> Result:
         """Spend what is left on the steps, check, and answer."""
         left, budget = self.budget.deadline.remaining, self.budget
@@ -253,6 +285,7 @@ class _Call:
             moves=moved_slots(self.current, answer) if self.current is not None else None,
             history=tuple(self.incumbents.history),
             certificates=tuple(self.incumbents.certificates),
+            noise=self.noise,
         )
 
     def _near_current(self, best: np.ndarray) -> np.ndarray:
@@ -261,12 +294,18 @@ class _Call:
             return best
         if not self.limits.is_given:
             return renamed(self.problem, self.current, best, self.budget.deadline)
+        worth = None
+        if self.current_objective is not None:
+            known = [pair.objective for pair in self.incumbents.pairs()]
+            worth = list(zip(self.current_objective, known, strict=True))
+        find = partial(
+            find_fronts, self.problem, self.current, best, worth=worth, naming=self.naming_seconds
+        )
         try:
-            fronts = find_fronts(self.problem, self.current, best, self.budget)
+            fronts = find(self.budget)
         except MissingDependency as error:
             self.messages.append(str(error))
-            none = replace(self.budget, effort=0)
-            fronts = find_fronts(self.problem, self.current, best, none)
+            fronts = find(replace(self.budget, effort=0))
         return np.array([point.placed for point in self.limits.choose(self.problem, fronts)])
 
 

@@ -90,7 +90,7 @@ class Portfolio:
             self.on_event(step.name)
 
     def _take(self, layer_idx: int, step: Step, outcome: Outcome) -> None:
-        self.incumbents.offer_layer(layer_idx, outcome.placed)
+        self.incumbents.offer_layer(layer_idx, outcome.placed, preferred=outcome.preferred)
         self.incumbents.offer_layer(layer_idx, bound=outcome.bound, certificate=outcome.certificate)
         if not (outcome.refused or outcome.postponed):
             self._answered.add(layer_idx)

@@ -165,7 +165,8 @@ class Problem:
         if self.scenario_weights is None:
             return (Fraction(1),)
         weights = [Fraction(weight) for weight in self.scenario_weights.tolist()]
-        return tuple(weight / sum(weights) for weight in weights)
+        total = sum(weights)
+        return tuple(weight / total for weight in weights)
 
     @property
     def has_gpu_rules(self) -> bool:
@@ -247,6 +248,18 @@ class Problem:
         at = np.s_[scenario_idx] if self.has_scenarios else np.s_[...]
         return self._with(at, scenario_weights=None)
 
+    def without_scenario(self, scenario_idx: int) -> Problem:
+        """The problem of all other scenarios; there must be others, some with a weight.
+
+        Raises
+        ------
+        ProblemError
+            When the others have no weight.
+        """
+        others = [i for i in range(self.num_scenarios) if i != scenario_idx]
+        weights = None if self.scenario_weights is None else self.scenario_weights[others]
+        return self._with(np.s_[others, :], scenario_weights=weights)
+
     def flat(self) -> Problem:
         """The same loads with nothing to keep on a node."""
         return self._with(np.s_[...], num_nodes=1, num_groups=1)
@@ -293,6 +306,16 @@ class Problem:
     def with_colocation(self, colocation: str) -> Problem:
         """The same loads under another rule for replicas of one expert."""
         return self._with(np.s_[...], colocation=colocation)
+
+    def with_spread(self, spread: str | None) -> Problem:
+        """The same loads with every expert on two GPUs or nodes, or under no such rule.
+
+        Raises
+        ------
+        ProblemError
+            When the slots do not allow it.
+        """
+        return self._with(np.s_[...], spread=spread)
 
     def with_dispatch(self, dispatch: str) -> Problem:
         """The same loads with tokens reaching their replicas in another way."""

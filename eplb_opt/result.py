@@ -124,6 +124,9 @@ class Result:
     certificates
         What re-proves a layer's bound without a solver, or None: mean, water level and hierarchy
         need none, and an exact solver's last word has none.
+    noise
+        Size of the noise that the plan was made to withstand under optimal dispatch; see `plan`.
+        None for the uniform split.
     """
 
     plan: Plan
@@ -137,6 +140,7 @@ class Result:
     moves: np.ndarray | None = None
     history: tuple[HistoryPoint, ...] = field(default=(), repr=False)
     certificates: tuple[Certificate | None, ...] = field(default=(), repr=False)
+    noise: float | None = None
 
     @property
     def objective(self) -> np.ndarray:

@@ -32,7 +32,7 @@ def objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fracti
     The largest GPU load in units of the loads, or what the scenarios make together.
     """
     if not problem.has_scenarios:
-        return _peaks(problem, physical_to_logical)
+        return _peaks(problem, problem.load, physical_to_logical)
     ratios = scenario_ratios(problem, physical_to_logical)
     return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
 
@@ -41,7 +41,20 @@ def combined(problem: Problem, ratio: Sequence[Fraction]) -> Fraction:
     """The scenarios' figures of one layer, [num_scenarios], as one."""
     if problem.objective == "max":
         return max(r for r, share in zip(ratio, problem.shares, strict=True) if share)
-    return sum((r * s for r, s in zip(ratio, problem.shares, strict=True)), Fraction(0))
+    return exact_sum([r * s for r, s in zip(ratio, problem.shares, strict=True)])
+
+
+def exact_sum(values: Sequence[Fraction]) -> Fraction:
+    """The sum of rationals, halves first: one by one, hundreds of them take the square of the time.
+
+    Their denominators have little in common, so what is added up so far grows with each.
+    """
+    parts = [(value.numerator, value.denominator) for value in values] or [(0, 1)]
+    while len(parts) > 1:
+        pairs = zip(parts[::2], parts[1::2], strict=False)
+        odd = parts[-1:] if len(parts) % 2 else []
+        parts = [(a * d + c * b, b * d) for (a, b), (c, d) in pairs] + odd
+    return Fraction(*parts[0])
 
 
 def scenario_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[list[Fraction]]:
@@ -49,26 +62,38 @@ def scenario_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[l
 
     Loads that were rounded down at the door count with all that they may lack.
     """
-    scenarios = [problem.scenario(scenario_idx) for scenario_idx in range(problem.num_scenarios)]
-    return [ratios_to_mean(part, _peaks(part, physical_to_logical)) for part in scenarios]
+    num_layers, each = problem.num_layers, range(problem.num_scenarios)
+    # All scenarios at once: a problem of its own for each would take longer than the work.
+    loads = problem.load.reshape(-1, problem.num_experts)
+    peaks = _peaks(problem, loads, np.tile(physical_to_logical, (len(each), 1)))
+    rows = [slice(r * num_layers, (r + 1) * num_layers) for r in each]
+    return [_ratios(problem, peaks[rows[r]], loads[rows[r]], problem.rounded[r]) for r in each]
 
 
 def ratios_to_mean(problem: Problem, peaks: Sequence[Fraction]) -> list[Fraction]:
     """One scenario's largest GPU loads, [num_layers], over its means."""
-    lacking = (problem.rounded * problem.slots_per_gpu).tolist()
-    totals = problem.load.sum(axis=1).tolist()
-    slowest = min(problem.speed)
+    return _ratios(problem, peaks, problem.load, problem.rounded)
+
+
+def _ratios(
+    problem: Problem, peaks: Sequence[Fraction], load: np.ndarray, rounded: np.ndarray
+) -> list[Fraction]:
+    """As `ratios_to_mean`, with the scenario's loads and which of them were rounded."""
+    lacking = (rounded * problem.slots_per_gpu).tolist()
+    totals = load.sum(axis=1).tolist()
+    slowest = min(problem.speed) if rounded.any() else Fraction(1)  # it takes a while
     return [
-        (peak + less / slowest) * problem.capacity / total if total else Fraction(1)
+        (peak + less / slowest if less else peak) * problem.capacity / total
+        if total
+        else Fraction(1)
         for peak, less, total in zip(peaks, lacking, totals, strict=True)
     ]
 
 
-def _peaks(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
+def _peaks(problem: Problem, load: np.ndarray, physical_to_logical: np.ndarray) -> list[Fraction]:
     speed = None if problem.gpu_speed is None else problem.speed
-    if problem.is_split_freely:
-        return least_levels(problem.load, physical_to_logical, problem.num_gpus, speed)
-    return largest_gpu_loads(problem.load, physical_to_logical, problem.num_gpus, speed)
+    method = least_levels if problem.is_split_freely else largest_gpu_loads
+    return method(load, physical_to_logical, problem.num_gpus, speed)
 
 
 def least_levels(
@@ -166,9 +191,9 @@ def _exact_loads(
         (tuple(sorted(Counter(gpu).items())), by)
         for gpu, by in zip(gpus.tolist(), rate, strict=True)
     }
-    experts = np.unique(gpus[gpus >= 0])
-    denominator = lcm(*{int(c) for c in count[experts]})
-    weight = {int(e): int(load[e]) * (denominator // int(count[e])) for e in experts}
+    counts = {e: int(count[e]) for gpu, _ in held for e, _ in gpu if e >= 0}
+    denominator = lcm(*set(counts.values()))
+    weight = {e: int(load[e]) * (denominator // c) for e, c in counts.items()}
     weight[-1] = 0
     return {
         Fraction(sum(weight[e] * times for e, times in gpu), denominator) / by for gpu, by in held

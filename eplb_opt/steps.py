@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from eplb_opt.bounds import waterfill_bound
 from eplb_opt.models import get_model, get_specialist
 from eplb_opt.partitions import can_enumerate
-from eplb_opt.steps_general import general_steps
+from eplb_opt.steps_design import design_steps
+from eplb_opt.steps_general import general_steps, scenario_water_step
 from eplb_opt.steps_model import ask, deadline_with_solvers, model_step, outcome_of
 from eplb_opt.steps_scenarios import annealing_steps
 from eplb_opt.turns import Outcome, Step, Task
@@ -42,7 +43,7 @@ NODES_GAPS = (Fraction(1, 1000), Fraction(5, 10_000), Fraction(2, 10_000))
 LP_SECONDS = 0.5
 
 
-def make_steps(problem: Problem, model: str) -> list[Step]:
+def make_steps(problem: Problem, model: str, noise: float = 0.0) -> list[Step]:
     """The steps of one call, in the order in which they get their first turn.
 
     With two slots a GPU the exact engine comes before the search, which has little to do there.
@@ -53,6 +54,8 @@ def make_steps(problem: Problem, model: str) -> list[Step]:
         What is planned.
     model
         Name of the exact model for what no other engine fits.
+    noise
+        Under optimal dispatch, what the plan is to withstand; see `design_steps`.
 
     Raises
     ------
@@ -61,7 +64,9 @@ def make_steps(problem: Problem, model: str) -> list[Step]:
     """
     last = model_step(model, get_model(model))
     if problem.is_split_freely:
-        return []
+        long, more = design_steps(problem, noise)
+        joint = [scenario_water_step()] if problem.has_scenarios else []
+        return [long, *joint, more]
     if problem.has_gpu_rules or problem.has_scenarios:
         return general_steps(problem, model, annealing_steps(problem))
     if problem.is_hierarchical:

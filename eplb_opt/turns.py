@@ -58,7 +58,8 @@ class Outcome:
 
     `finished` says that another turn of this step on this layer cannot help, `refused` that
     the step is none for this layer, for the reason in `message`, and `postponed` that there
-    was no time, or no need, to begin yet.
+    was no time, or no need, to begin yet. A `preferred` plan takes the place of another even
+    where its objective is larger: it was made to hold for more than the known loads.
     """
 
     placed: np.ndarray | None = None
@@ -67,6 +68,7 @@ class Outcome:
     finished: bool = False
     refused: bool = False
     postponed: bool = False
+    preferred: bool = False
     message: str = ""
 
 

@@ -41,7 +41,9 @@ def _warm_planner() -> None:
     from eplb_opt.models import get_specialist
     from eplb_opt.problem import Problem
     from eplb_opt.search.anneal_layer import AnnealSearch
+    from eplb_opt.search.design_layer import DesignSearch
     from eplb_opt.search.layer import LayerSearch
+    from eplb_opt.search.loss_layer import least_load_after_loss
     from eplb_opt.search.starts import first_plan
     from eplb_opt.solvers import load_solvers
 
@@ -51,6 +53,13 @@ def _warm_planner() -> None:
     search = LayerSearch(problem, first_plan(problem)[0], Fraction(1), seed=0)
     search.run_steps(100)
     AnnealSearch(problem, first_plan(problem)[0], seed=0).run_slices(1)
+    free = problem.with_dispatch("optimal")
+    DesignSearch(free, first_plan(problem)[0], seed=0).run_slices(1)
+    # Counts that are to blame: transfers with their mends.
+    wide = Problem(np.array([[[9, 1, 1]], [[1, 9, 1]]]), 4, 2)
+    AnnealSearch(wide, first_plan(wide)[0], seed=0).run_slices(1)
+    guarded = np.zeros(16, dtype=bool)
+    least_load_after_loss(problem, first_plan(problem)[0], guarded, 1, Deadline(), calls=1)
     # A heavy head makes the configuration LP climb.
     heavy = Problem((10**6 / np.arange(1, 65) ** 1.2).astype(np.int64)[None, :], 72, 18)
     start = first_plan(heavy)[0]

@@ -44,7 +44,10 @@ def _all_plans(problem: Problem) -> Iterator[tuple[tuple[int, ...], ...]]:
         if {e for gpu in plan for e in gpu} != set(experts):
             return False
         homes = {(e // per_group, g // node) for g, gpu in enumerate(plan) for e in gpu}
-        return not problem.is_hierarchical or len(homes) == problem.num_groups
+        if not problem.is_hierarchical:
+            return True
+        held = [sum(n == node_idx for _, n in homes) for node_idx in range(problem.num_nodes)]
+        return len(homes) == problem.num_groups and len(set(held)) == 1
 
     flat = not problem.is_hierarchical
     # Without nodes the GPUs are alike, so one order of them stands for all.

@@ -6,7 +6,10 @@ from hypothesis import given, settings
 
 import eplb_opt
 from eplb_opt import Plan, Problem, ProblemError, plots
+from eplb_opt.deadline import Deadline
+from eplb_opt.migration import fronts
 from eplb_opt.moves import moved_slots
+from eplb_opt.turns import Budget
 from tests.strategies import SMALL_LOADS, tiny_problems
 
 
@@ -168,3 +171,21 @@ def test_gpus_that_are_not_alike_keep_their_names_and_the_limits_hold():
     free.plan.check(problem)
     held = eplb_opt.plan(problem, effort=2, current=current, max_moves=0)
     assert (held.plan.physical_to_logical == current.physical_to_logical).all()
+
+
+def test_layers_without_time_cost_neither_a_search_nor_names(monkeypatch):
+    problem, current = drifted()
+    best = eplb_opt.plan(problem, effort=5).plan.physical_to_logical
+    forbidden = "nothing may be searched or named when the time is up"
+
+    def refuse(*_args):
+        raise AssertionError(forbidden)
+
+    monkeypatch.setattr(fronts, "relabelled", refuse)
+    monkeypatch.setattr(fronts, "_searched", refuse)
+    found = fronts.find_fronts(problem, current, best, Budget(Deadline.after(0)), naming=1.0)
+    for layer_idx, front in enumerate(found):
+        assert len(front) == 2
+        assert (front[0].placed == current.physical_to_logical[layer_idx]).all()
+        assert (front[1].placed == best[layer_idx]).all()
+        assert front[1].objective == Plan(best, 8).objectives(problem)[layer_idx]

@@ -152,7 +152,7 @@ class Hanging:
 def use_model(monkeypatch, model):
     """Let the portfolio have this model and nothing else."""
     monkeypatch.setattr(
-        "eplb_opt.planner.make_steps", lambda problem, name: [model_step(name, model)]
+        "eplb_opt.planner.make_steps", lambda problem, name, noise=0.0: [model_step(name, model)]
     )
 
 

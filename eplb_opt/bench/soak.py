@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Largest of a random shape.
 MOST_EXPERTS, MOST_GPUS, MOST_SLOTS, MOST_LAYERS, MOST_EFFORT = 512, 1024, 2048, 4, 40
+#: Calls between two reports of progress.
+TOLD_EVERY = 100
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class SoakReport:
     grown_bytes: int
 
 
-def soak(calls: int, seed: int = 0) -> SoakReport:
-    """Make random calls with counted effort and check every answer.
+def soak(calls: int, seed: int = 0, progress: Callable[[int], object] | None = None) -> SoakReport:
+    """Make random calls with counted effort and check every answer; tell how many are done.
 
     Raises
     ------
@@ -57,6 +59,8 @@ def soak(calls: int, seed: int = 0) -> SoakReport:
             check_maps(weight, sizes, maps)
         except PlanError as error:
             raise PlanError(f"soak seed {seed}, call {index}: {error}") from error
+        if progress is not None and index % TOLD_EVERY == 0:
+            progress(index)
         layers += len(weight)
         slots += maps[0].size
         if index == calls // 10:

@@ -27,15 +27,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         Arguments without the program's name; by default those of the process.
     """
     try:
-        from eplb_opt.cli.app import app
+        from eplb_opt.cli.run import UsageError, run
     except ImportError as error:
         return _fail(FAULT, str(MissingDependency(error.name or "typer", "cli")))
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        # Commands find what was typed in their context: a report says what made it.
-        app(args=arguments, prog_name="eplb-opt", obj=list(arguments))
+        code = run(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
+    except UsageError as error:
+        return _fail(BAD_INPUT, str(error))
     except (PlanError, CertificateError) as error:
         return _fail(BROKEN_RULE, str(error))
     except (ProblemError, FormatError) as error:
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception:
         traceback.print_exc()
         return _fail(FAULT, ADVICE)
-    return 0
+    return _fail(INTERRUPTED, "interrupted") if code == INTERRUPTED else code
 
 
 def _fail(code: int, message: str) -> int:

@@ -5,14 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
-from eplb_opt.cli import bench, instances, output
+import eplb_opt
+from eplb_opt.cli import bench, config, instances, output
 from eplb_opt.cli import options as opt
+from eplb_opt.cli.convert import convert_command
+from eplb_opt.cli.deploy import in_kept_slots
 from eplb_opt.cli.gap import gap_command
+from eplb_opt.cli.help import App
 from eplb_opt.cli.inspect import bound_command, check_command
 from eplb_opt.cli.replay import replay_command
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
+from eplb_opt.cli.size import size_command
 from eplb_opt.io import Loads, read_plan, write_certificates, write_plan
 from eplb_opt.planner import plan
 from eplb_opt.report.gap_tables import scenario_table_text
@@ -21,18 +27,43 @@ from eplb_opt.report.tables import result_table
 from eplb_opt.result import Result
 from eplb_opt.warmup import warmup
 
-app = typer.Typer(
-    help="Plan expert-parallel replicas and placements, with a proven bound.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+EPILOG = (
+    f"Options typed again and again go into {config.FILE} in the current folder, or the file that "
+    f"${config.VARIABLE} or {config.OPTION} names: gpus = 32 at the top for every command, under "
+    "[plan] for one. Exit codes: 0 done, 2 bad input or usage, 3 a plan breaks a rule, 1 our fault."
 )
+
+app = App(help="Plan expert-parallel replicas and placements, with a proven bound.", epilog=EPILOG)
 app.command("gap")(gap_command)
 app.command("check")(check_command)
+app.command("size")(size_command)
 app.command("bound")(bound_command)
 app.command("replay")(replay_command)
+app.command("convert")(convert_command)
 app.add_typer(instances.app, name="instances")
 app.add_typer(bench.app, name="bench")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"eplb-opt {eplb_opt.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    config_file: Annotated[
+        Path | None,
+        typer.Option(config.OPTION, help="Defaults of options, in TOML; anywhere on the line."),
+    ] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Plan expert-parallel replicas and placements, with a proven bound."""
 
 
 @app.command("plan")
@@ -81,11 +112,13 @@ def plan_command(
 
     Example: eplb-opt plan loads.npz --gpus 32 --slots 288 --engine sglang --output plan.json
     """
-    recorded = opt.read(loads, load_format)
-    problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
+    output.check_folders(output_file, certificate)
+    colocation_rule = opt.colocation_for(str(engine), str(colocation))
+    recorded = opt.total(loads, load_format)
+    in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
+    problem = opt.Topology(gpus, slots, nodes, groups, colocation_rule).problem(recorded)
     limit = None if effort is not None else time_limit
     unseen = read_held_out(held_out, recorded)
-    in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
     with output.progress_bar(limit, "planning") as progress:
         result = plan(
             problem,
@@ -101,7 +134,7 @@ def plan_command(
         )
     output.warn(result.messages)
     if output_file is not None:
-        _write(output_file, str(engine), result, recorded)
+        _write(output_file, str(engine), result, recorded, in_force)
     if certificate is not None:
         write_certificates(certificate, result.certificates)
     if report is not None:
@@ -128,15 +161,19 @@ def warmup_command(
 
     Example: eplb-opt warmup --all
     """
-    seconds = warmup(everything)
+    with output.spinner("compiling kernels"):
+        seconds = warmup(everything)
     print(f"kernels are ready after {seconds:.1f} s")
 
 
-def _write(path: Path, engine: str, result: Result, recorded: Loads) -> None:
+def _write(
+    path: Path, engine: str, result: Result, recorded: Loads, in_force: np.ndarray | None
+) -> None:
     write_plan(
         path,
-        result.plan,
+        in_kept_slots(result.plan, engine, in_force),
         engine=engine,
+        current=in_force,
         layer_ids=recorded.layer_ids,
         num_hidden_layers=recorded.num_hidden_layers,
         objective=result.objective,

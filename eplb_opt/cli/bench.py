@@ -25,6 +25,14 @@ from eplb_opt.bench.plans import Machine, plan_rows
 from eplb_opt.bench.soak import soak
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.cli.complete import (
+    MACHINES,
+    family_names,
+    heuristic_names,
+    machine_names,
+    model_names,
+)
+from eplb_opt.cli.help import App
 from eplb_opt.io import read_loads
 from eplb_opt.models import MODELS
 from eplb_opt.report.dispatch_bench import splits_table
@@ -32,32 +40,47 @@ from eplb_opt.report.hot import means_table, overshoot_table, policies_table
 from eplb_opt.report.tables import plan_rows_table
 from eplb_opt.warmup import warmup
 
-app = typer.Typer(help="Measurements.", no_args_is_help=True)
+app = App(help="Measurements.")
 
-MACHINES = ["288x32", "320x64", "288x72", "288x144"]
 DISPATCH_MACHINES = ["288x32", "320x32", "384x64", "432x144"]
 
 
 @app.command("plans")
 def plans_command(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[LOADS]...", help="Recorded loads.")
+        list[Path] | None, typer.Argument(metavar="LOADS", help="Recorded loads.")
     ] = None,
     families: Annotated[
-        list[str] | None, typer.Option("--family", help=f"Of {', '.join(FAMILIES)}.")
+        list[str] | None,
+        typer.Option("--family", help=f"Of {', '.join(FAMILIES)}.", autocompletion=family_names),
     ] = None,
     machines: Annotated[
-        list[str], typer.Option("--machine", help="SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS.")
+        list[str],
+        typer.Option(
+            "--machine",
+            help="SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS.",
+            autocompletion=machine_names,
+        ),
     ] = MACHINES,
     limits: Annotated[list[float], typer.Option("--time-limit", help="Seconds a model.")] = [1.0],  # noqa: B006
     layers: Annotated[int, typer.Option(help="Layers of a synthetic model.")] = 58,
     experts: Annotated[int, typer.Option(help="Experts of a synthetic model.")] = 256,
     seed: Annotated[int, typer.Option(help="Of the synthetic loads.")] = 0,
     models: Annotated[
-        list[str], typer.Option("--model", help=f"Alone in the same time: {', '.join(MODELS)}.")
+        list[str],
+        typer.Option(
+            "--model",
+            help=f"Alone in the same time: {', '.join(MODELS)}.",
+            autocompletion=model_names,
+        ),
     ] = [],  # noqa: B006
     heuristics: Annotated[
-        list[str], typer.Option("--heuristic", help="Beside it; any of `heuristics.HEURISTICS`.")
+        list[str],
+        typer.Option(
+            "--heuristic",
+            help="Beside it; any of `heuristics.HEURISTICS`.",
+            autocompletion=heuristic_names,
+        ),
     ] = ["greedy"],  # noqa: B006
     as_json: opt.Json = False,
 ) -> None:
@@ -69,8 +92,15 @@ def plans_command(
     chosen = families if families is not None else ([] if loads else list(FAMILIES))
     loads |= {name: family_loads(name, layers, experts, seed) for name in chosen}
     parsed = _parse(machines)
-    warmup(everything=True)
-    rows = list(plan_rows(loads, parsed, limits, models=models, heuristics=heuristics))
+    with output.spinner("loading kernels"):
+        warmup(everything=True)
+    each = 1 + len(models) + len(heuristics)
+    total = len(loads) * len(parsed) * len(limits) * each
+    rows = []
+    with output.counting_bar(total, "planning") as show:
+        for row in plan_rows(loads, parsed, limits, models=models, heuristics=heuristics):
+            rows.append(row)
+            show(len(rows))
     if as_json:
         output.print_json(rows)
     else:
@@ -81,14 +111,17 @@ def _parse(machines: list[str]) -> list[Machine]:
     try:
         return [Machine.parse(text) for text in machines]
     except (ValueError, TypeError) as error:
-        raise typer.BadParameter(f"a machine is SLOTSxGPUS[/NODES/GROUPS]: {error}") from error
+        raise typer.BadParameter(
+            f"{', '.join(machines)}: a machine is SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS, such as "
+            "288x32 or 288x32/4/8."
+        ) from error
 
 
 @app.command("dispatch")
 def dispatch_command(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="[LOADS]", help="Recorded loads; by default DeepSeek-V3-like ones."),
+        typer.Argument(metavar="LOADS", help="Recorded loads; by default DeepSeek-V3-like ones."),
     ] = None,
     machines: Annotated[
         list[str], typer.Option("--machine", help="SLOTSxGPUS.")
@@ -112,7 +145,8 @@ def dispatch_command(
     for name, machine in zip(machines, _parse(machines), strict=True):
         for placement in placements:
             case = dispatch.make_case(load[:layers], machine, placement, batches, seed)
-            rows = list(dispatch.measure(case, name, placement, rounds))
+            with output.spinner(f"measuring {name}, {placement}"):
+                rows = list(dispatch.measure(case, name, placement, rounds))
             shown += rows
             if not as_json:
                 output.stdout().print(splits_table(rows))
@@ -133,16 +167,20 @@ def hot_command(
 
     Example: eplb-opt bench hot --quick
     """
-    warmup()
+    with output.spinner("loading kernels"):
+        warmup()
     chosen = policies()
     rows: list[PolicyRow] = []
     configurations = (HEADLINE,) if quick else (HEADLINE, *CONFIGURATIONS, *PAIRS)
-    for model, machine in dict.fromkeys(configurations):
-        measured = list(measure(model, machine, chosen, rounds))
+    wanted = list(dict.fromkeys(configurations))
+    for place, (model, machine) in enumerate(wanted):
+        with output.spinner(f"measuring {machine} ({place + 1} of {len(wanted)})"):
+            measured = list(measure(model, machine, chosen, rounds))
         rows += measured
         if not as_json:
             output.stdout().print(policies_table(measured))
-    late = list(overshoot_rows(calls)) if calls else []
+    with output.spinner("measuring lateness"):
+        late = list(overshoot_rows(calls)) if calls else []
     if as_json:
         means = {name: geometric_mean(list(gap_ratios(rows, name).values())) for name in chosen}
         output.print_json({"policies": rows, "geometric_means": means, "overshoot": late})
@@ -162,7 +200,8 @@ def soak_command(
 
     Example: eplb-opt bench soak --calls 1000000
     """
-    report = soak(calls, seed)
+    with output.counting_bar(calls, "calling") as show:
+        report = soak(calls, seed, show)
     if as_json:
         output.print_json(report)
     else:

@@ -70,7 +70,7 @@ def gap_command(
     Example: eplb-opt gap loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --plan current.json
     """
     num_shown = _number_of_layers(layers)
-    recorded = opt.read(loads, load_format)
+    recorded = opt.total(loads, load_format)
     problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
     given = {str(path): read_plan(path, layer_ids=recorded.layer_ids) for path in plan_files or []}
 
@@ -88,7 +88,7 @@ def gap_command(
         problem,
         result,
         plans=given,
-        heuristics=heuristic_calls(problem),
+        heuristics=output.announced(heuristic_calls(problem)),
         prices=constraint_prices(problem, result, planned, time_limit) if prices else (),
     )
     if csv_file is not None:

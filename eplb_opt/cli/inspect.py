@@ -11,10 +11,12 @@ import typer
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.dispatch_rules import dispatch_score
-from eplb_opt.evaluation import evaluate, verified_bounds
-from eplb_opt.io import read_certificates, read_plan
+from eplb_opt.errors import PlanError
+from eplb_opt.evaluation import Evaluation, evaluate, verified_bounds
+from eplb_opt.io import VALIDATORS, read_certificates, read_plan, write_certificates
 from eplb_opt.planner import plan
 from eplb_opt.report.dispatch import dispatch_table
+from eplb_opt.report.gap import model_balancedness
 from eplb_opt.report.tables import bound_table, evaluation_table
 
 
@@ -30,12 +32,34 @@ def check_command(
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     certificate: Annotated[
         Path | None,
-        typer.Option("--certificate", help="Proofs of the bounds, to be verified anew."),
+        typer.Option(
+            "--certificate",
+            help="Proofs of the bounds, to be verified anew.",
+            rich_help_panel="Options",
+        ),
+    ] = None,
+    max_gap: Annotated[
+        float | None,
+        typer.Option("--max-gap", help="Exit code 3 above it too: to the bound, 0.01 is 1 %."),
+    ] = None,
+    min_balancedness: Annotated[
+        float | None,
+        typer.Option("--min-balancedness", help="Exit code 3 below it too; of the whole model."),
+    ] = None,
+    engine: Annotated[
+        opt.Runtime | None,
+        typer.Option("--engine", help="Whose runtime must take the file as it is."),
+    ] = None,
+    current: Annotated[
+        Path | None,
+        typer.Option("--current", help="The plan in force, for runtimes that restrict moves."),
     ] = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
 ) -> None:
     """Check a plan against every rule and score it exactly; exit code 3 when it breaks one.
+
+    --max-gap and --min-balancedness make it a gate for a deployment script.
 
     It is scored under the uniform split and under nearest copy, where every GPU sends to the copy
     on itself, else on its node (--nodes), else to a fair one.
@@ -43,13 +67,28 @@ def check_command(
     With --certificate the saved bounds are proven again in integers, without any solver; a
     certificate that proves less than it claims is refused, with exit code 3 too.
 
+    With --engine the file is also checked as that runtime reads it: unknown keys, missing layers,
+    an expert twice on a device, changed slots, empty slots.
+
     Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """
-    recorded = opt.read(loads, load_format)
+    recorded = opt.total(loads, load_format)
     problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
     placed = read_plan(plan_file, layer_ids=recorded.layer_ids)
+    if engine is not None:
+        VALIDATORS[str(engine)](
+            plan_file,
+            current=None if current is None else read_plan(current, layer_ids=recorded.layer_ids),
+            num_gpus=gpus,
+            num_experts=recorded.num_experts,
+            num_slots=slots,
+            layer_ids=recorded.layer_ids,
+            num_hidden_layers=recorded.num_hidden_layers,
+        )
     saved = [None] * problem.num_layers if certificate is None else read_certificates(certificate)
-    score = evaluate(problem, placed, verified_bounds(problem, saved))
+    with output.counting_bar(problem.num_layers, "proving anew") as show:
+        bounds = verified_bounds(problem, saved, show)
+    score = evaluate(problem, placed, bounds)
     reached = dispatch_score(problem, placed)
     if as_json:
         output.print_json(
@@ -58,6 +97,22 @@ def check_command(
     else:
         output.stdout().print(evaluation_table(score))
         output.stdout().print(dispatch_table(reached))
+    _check_limits(score, max_gap, min_balancedness)
+
+
+def _check_limits(score: Evaluation, max_gap: float | None, min_balancedness: float | None) -> None:
+    """Raise PlanError where a plan is worse than was asked for."""
+    if max_gap is not None and score.model_gap > max_gap:
+        raise PlanError(
+            f"the model gap is {score.model_gap:.6g}, above --max-gap {max_gap:g}; plan for "
+            "longer, or prove a higher bound with `eplb-opt plan --certificate`."
+        )
+    reached = model_balancedness(score.balancedness, score.objective)
+    if min_balancedness is not None and reached < min_balancedness:
+        raise PlanError(
+            f"the balancedness is {reached:.6g}, below --min-balancedness {min_balancedness:g}; "
+            "plan for longer, or ask `eplb-opt size` how many slots it takes."
+        )
 
 
 def bound_command(
@@ -68,20 +123,49 @@ def bound_command(
     groups: opt.Groups = 1,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     time_limit: opt.TimeLimit = 10.0,
+    effort: opt.Effort = None,
+    target_gap: opt.TargetGap = 0.0,
     model: opt.Model = opt.ModelName("cpsat"),
+    workers: opt.Workers = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", help="Where to write the proofs of the bounds.")
+    ] = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
 ) -> None:
     """Prove how low the largest GPU load of each layer can possibly be.
 
+    Plans are searched for beside it, which shows how far a bound may still rise. `check` proves
+    the certificates anew.
+
     Example: eplb-opt bound loads.npz --gpus 32 --slots 288 --time-limit 60
     """
-    recorded = opt.read(loads, load_format)
+    recorded = opt.total(loads, load_format)
     problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
-    with output.progress_bar(time_limit, "proving") as progress:
-        result = plan(problem, time_limit=time_limit, model=str(model), progress=progress)
+    output.check_folders(certificate)
+    limit = None if effort is not None else time_limit
+    with output.progress_bar(limit, "proving") as progress:
+        result = plan(
+            problem,
+            time_limit=limit,
+            effort=effort,
+            target_gap=target_gap,
+            model=str(model),
+            workers=workers,
+            progress=progress,
+        )
     output.warn(result.messages)
+    if certificate is not None:
+        write_certificates(certificate, result.certificates)
     if as_json:
-        output.print_json({"lower_bound": result.lower_bound, "bound_source": result.bound_source})
+        output.print_json(
+            {
+                "lower_bound": result.lower_bound,
+                "bound_source": result.bound_source,
+                "objective": result.objective,
+                "gap": result.gap,
+                "model_gap": result.model_gap,
+            }
+        )
     else:
         output.stdout().print(bound_table(result))

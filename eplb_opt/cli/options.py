@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eplb_opt.io import LOAD_FORMATS, WRITERS, read_loads
+from eplb_opt.cli import output
+from eplb_opt.io import LOAD_FORMATS, VALIDATORS, WRITERS, read_loads, read_total
 from eplb_opt.models import MODELS
 from eplb_opt.problem import COLOCATIONS, Problem
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Colocation = StrEnum("Colocation", list(COLOCATIONS))  # type: ignore[misc]
 ModelName = StrEnum("ModelName", list(MODELS))  # type: ignore[misc]
 Engine = StrEnum("Engine", list(WRITERS))  # type: ignore[misc]
+Runtime = StrEnum("Runtime", list(VALIDATORS))  # type: ignore[misc]
 LoadFormat = StrEnum("LoadFormat", list(dict.fromkeys(row.name for row in LOAD_FORMATS)))  # type: ignore[misc]
 
 LoadsFile = Annotated[
@@ -27,7 +29,8 @@ LoadsFile = Annotated[
     typer.Argument(
         metavar="LOADS",
         help="Recorded loads [layers, experts] or [snapshots, layers, experts]: .npy .npz .csv "
-        ".json .pt, or an SGLang recorder dump.",
+        ".json .pt .parquet, SGLang dumps, TensorRT-LLM statistics, vLLM's .jsonl; or the folder "
+        "that holds the files of all ranks.",
         show_default=False,
     ),
 ]
@@ -79,6 +82,21 @@ class Topology:
         return Problem(
             loads.total, self.slots, self.gpus, self.nodes, self.groups, str(self.colocation)
         )
+
+
+def total(path: Path, load_format: LoadFormat | None) -> Loads:
+    """The sum of a recording, with a bar while a long one is read."""
+    with output.reading_bar(f"reading {path.name}") as progress:
+        return read_total(path, None if load_format is None else str(load_format), progress)
+
+
+def colocation_for(engine: str | None, colocation: str) -> str:
+    """What the engine lets two replicas of an expert on a GPU do; said where it is not asked."""
+    rules = VALIDATORS.get(engine or "")
+    if rules is None or not rules.keeps_apart or colocation == "forbid":
+        return colocation
+    output.warn((f"{engine} refuses two replicas of an expert on a GPU: --colocation forbid.",))
+    return "forbid"
 
 
 def read(path: Path, load_format: LoadFormat | None) -> Loads:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
+from eplb_opt.cli.screen import Screen
+from eplb_opt.io.files import check_folder, write_atomically
 from eplb_opt.report.tables import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from eplb_opt.result import HistoryPoint, Result
 
@@ -28,7 +31,7 @@ PROGRESS_SECONDS = 2.0
 
 def stdout() -> Console:
     """The console for results; made at each call, so that redirection is honoured."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+    return Screen(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def warn(messages: tuple[str, ...]) -> None:
@@ -40,6 +43,19 @@ def warn(messages: tuple[str, ...]) -> None:
 def print_json(data: Any) -> None:
     """Print strict JSON; what is not finite becomes null."""
     print(json.dumps(_plain(data), indent=2, allow_nan=False))
+
+
+def check_folders(*paths: Path | None) -> None:
+    """Raise FormatError before the work where a result could not be written after it."""
+    for path in paths:
+        if path is not None:
+            check_folder(path)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write strict JSON whole or not at all."""
+    text = json.dumps(_plain(data), allow_nan=False) + "\n"
+    write_atomically(path, text.encode())
 
 
 def _plain(data: Any) -> Any:
@@ -105,6 +121,23 @@ def progress_bar(
 
 
 @contextmanager
+def reading_bar(heading: str) -> Iterator[Callable[[int, int], None] | None]:
+    """A bar of the bytes read; silent where stderr is no terminal.
+
+    Yields
+    ------
+    A callable that takes the bytes done and the bytes there are, or None where no bar is wanted.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(heading, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
 def counting_bar(total: int, heading: str) -> Iterator[Callable[[int], None]]:
     """A bar of what is done out of a known number; silent where stderr is no terminal.
 
@@ -116,3 +149,46 @@ def counting_bar(total: int, heading: str) -> Iterator[Callable[[int], None]]:
     with Progress(console=Console(stderr=True), transient=True, disable=hidden) as bar:
         task = bar.add_task(heading, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+@contextmanager
+def spinner(heading: str) -> Iterator[None]:
+    """Something that moves while work of unknown length goes on; silent in pipes."""
+    with turns_bar(heading):
+        yield
+
+
+def announced(calls: Mapping[str, Callable[[], Any]]) -> dict[str, Callable[[], Any]]:
+    """Calls that are named on a terminal while they run for the first time.
+
+    The first loads packages and compiles; later ones are timed, and a bar would cost them time.
+    """
+    return {name: _announced(name, call) for name, call in calls.items()}
+
+
+def _announced(name: str, call: Callable[[], Any]) -> Callable[[], Any]:
+    is_new = iter([True])
+
+    def announce() -> Any:
+        if not next(is_new, False):
+            return call()
+        with spinner(f"scoring {name}"):
+            return call()
+
+    return announce
+
+
+@contextmanager
+def turns_bar(heading: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar of turns that names the one at hand; silent where stderr is no terminal.
+
+    Yields
+    ------
+    A callable that takes the turns done, those in all, and the next one's name.
+    """
+    hidden = not sys.stderr.isatty()
+    with Progress(console=Console(stderr=True), transient=True, disable=hidden) as bar:
+        task = bar.add_task(heading, total=None)
+        yield lambda done, total, name: bar.update(
+            task, completed=done, total=total, description=f"{heading} {name}"
+        )

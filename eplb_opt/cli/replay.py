@@ -12,6 +12,7 @@ import typer
 from eplb_opt import plots
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.cli.complete import heuristic_names
 from eplb_opt.errors import MissingDependency, ProblemError
 from eplb_opt.io import open_trace, read_plan
 from eplb_opt.replay import (
@@ -51,14 +52,28 @@ def replay_command(
     groups: opt.Groups = 1,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     policies: Annotated[
-        list[PolicyName], typer.Option("--policy", help="What our plans are made from.")
+        list[PolicyName],
+        typer.Option(
+            "--policy",
+            metavar="<name>",
+            help=f"What our plans are made from: {', '.join(POLICIES)}; may be given again.",
+        ),
     ] = DEFAULT_POLICIES,
     heuristic_names: Annotated[
         list[str] | None,
-        typer.Option("--heuristic", help="Beside ours; all by default, 'none' for none."),
+        typer.Option(
+            "--heuristic",
+            help="Beside ours; all by default, 'none' for none.",
+            autocompletion=heuristic_names,
+        ),
     ] = None,
     views: Annotated[
-        list[MethodName], typer.Option("--heuristic-on", help="What heuristics plan from.")
+        list[MethodName],
+        typer.Option(
+            "--heuristic-on",
+            metavar="<name>",
+            help=f"What heuristics plan from: {', '.join(METHODS)}; may be given again.",
+        ),
     ] = [MethodName("last")],  # noqa: B006
     plan_files: Annotated[
         list[Path] | None, typer.Option("--plan", help="A plan that stays; may be given again.")
@@ -89,7 +104,9 @@ def replay_command(
 
     Example: eplb-opt replay trace.npy --gpus 32 --slots 288 --every 100 --plot replay.png
     """
-    trace = open_trace(trace_file, None if load_format is None else str(load_format))
+    with output.reading_bar(f"reading {trace_file.name}") as reading:
+        name = None if load_format is None else str(load_format)
+        trace = open_trace(trace_file, name, reading)
     machine = Machine(slots, gpus, nodes, groups, str(colocation))
     budget = Budget(time_limit, effort, workers, max_moves)
     wanted = {str(name): POLICIES[str(name)] for name in policies}
@@ -100,7 +117,8 @@ def replay_command(
     wanted |= _heuristics(heuristic_names, [str(view) for view in views])
     for path in plan_files or []:
         wanted[str(path)] = given(read_plan(path, layer_ids=trace.layer_ids))
-    with suppress(MissingDependency):
+    output.check_folders(plot_file)
+    with output.spinner("loading kernels"), suppress(MissingDependency):
         warmup()  # else the first plan's time would be the compiler's
     walk: dict[str, Any] = {"every": every, "memory": memory, "budget": budget}
     with output.counting_bar(trace.num_steps, "replaying") as show:

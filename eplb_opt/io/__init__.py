@@ -5,20 +5,36 @@ Importing this room loads numpy alone; torch loads with the first .pt file.
 
 from eplb_opt.io.certificate_file import read_certificates, write_certificates
 from eplb_opt.io.loads import Loads
-from eplb_opt.io.read import LOAD_FORMATS, PLAN_FORMATS, read_loads, read_plan
+from eplb_opt.io.read import (
+    LOAD_FORMATS,
+    PLAN_FORMATS,
+    kind_of,
+    read_loads,
+    read_plan,
+    read_stored_plan,
+)
 from eplb_opt.io.stream import Trace, open_trace
+from eplb_opt.io.totals import read_total
+from eplb_opt.io.validate import VALIDATORS
 from eplb_opt.io.write import WRITERS, write_plan
+from eplb_opt.io.write_recording import LOAD_WRITERS, write_loads
 
 __all__ = [
     "LOAD_FORMATS",
+    "LOAD_WRITERS",
     "PLAN_FORMATS",
+    "VALIDATORS",
     "WRITERS",
     "Loads",
     "Trace",
+    "kind_of",
     "open_trace",
     "read_certificates",
     "read_loads",
     "read_plan",
+    "read_stored_plan",
+    "read_total",
     "write_certificates",
+    "write_loads",
     "write_plan",
 ]

@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io import npy
 from eplb_opt.io.csv_table import read_csv
+from eplb_opt.io.folder import read_folder
 from eplb_opt.io.npy import read_npy
 from eplb_opt.io.npz import ZIP_ERRORS, ZIP_MAGIC, read_npz
+from eplb_opt.io.parquet_table import MAGIC as PARQUET_MAGIC
+from eplb_opt.io.parquet_table import read_parquet
 from eplb_opt.io.plain_json import read_json
 from eplb_opt.io.torch_file import read_pt
+from eplb_opt.io.trtllm import PLAN_KEY as YAML_MARK
+from eplb_opt.io.trtllm import SLOTS_KEY, read_yaml
+from eplb_opt.io.vllm_stats import MARK as LINES_MARK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-NUM_HEAD_BYTES = 64
+NUM_HEAD_BYTES = 512
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,10 @@ CONTAINERS: dict[str, Container] = {
     "csv": Container((".csv", ".tsv"), read_csv),
     "json": Container((".json",), read_json),
     "pt": Container((".pt", ".pth"), read_pt),
+    "parquet": Container((".parquet", ".pq"), read_parquet),
+    "yaml": Container((".yaml", ".yml"), read_yaml),
+    "jsonl": Container((".jsonl", ".ndjson"), Path),  # read line by line, not as a whole
+    "folder": Container((), read_folder),
 }
 
 
@@ -54,6 +64,8 @@ def container_of(path: Path) -> str:
     FormatError
         When neither content nor extension is known.
     """
+    if path.is_dir():
+        return "folder"
     with path.open("rb") as file:
         head = file.read(NUM_HEAD_BYTES)
     by_name = [name for name, c in CONTAINERS.items() if path.suffix.lower() in c.extensions]
@@ -65,8 +77,11 @@ def container_of(path: Path) -> str:
 
 
 def _by_magic(path: Path, head: bytes) -> str | None:
-    if head.startswith(npy.MAGIC):
-        return "npy"
+    for magic, name in ((npy.MAGIC, "npy"), (PARQUET_MAGIC, "parquet")):
+        if head.startswith(magic):
+            return name
+    if head.lstrip()[:1] == b"{" and LINES_MARK in head:
+        return "jsonl"
     if not head.startswith(ZIP_MAGIC):
         return None
     try:
@@ -80,4 +95,7 @@ def _by_magic(path: Path, head: bytes) -> str | None:
 
 
 def _by_text(head: bytes) -> str | None:
-    return "json" if head.lstrip()[:1] in (b"[", b"{") else None
+    if head.lstrip()[:1] in (b"[", b"{"):
+        return "json"
+    keys = tuple(key.encode() for key in (SLOTS_KEY, YAML_MARK))
+    return "yaml" if head.lstrip().startswith(keys) else None

@@ -10,9 +10,15 @@ import numpy as np
 from eplb_opt.errors import FormatError
 from eplb_opt.io.files import read_text
 from eplb_opt.io.loads import Loads
+from eplb_opt.io.placement import StoredPlan
+from eplb_opt.io.shapes import id_array
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from eplb_opt.io.placement import Placement
+    from eplb_opt.io.stream import Trace
 
 Rows = list[list[str]]
 
@@ -59,6 +65,47 @@ def loads_from_csv(rows: Rows) -> Loads:
     if layer_at is None:
         return Loads(_equal_parts(values, snapshot))
     return _by_layer(values, snapshot, _layer_ids([row[layer_at] for row in body]))
+
+
+def has_plan(rows: Rows) -> bool:
+    """Whether a header calls its columns slots."""
+    return rows[0][-1].lower().startswith("slot")
+
+
+def has_loads(rows: Rows) -> bool:
+    """Whether a header names the columns, and not slots."""
+    return not has_plan(rows) and not all(_is_number(cell) for cell in rows[0])
+
+
+def plan_from_csv(rows: Rows) -> StoredPlan:
+    """Expert ids of a table: a row a layer, a column a slot; a column may name the layers."""
+    loads = loads_from_csv(rows)
+    if loads.num_snapshots != 1:
+        raise FormatError(f"there are {loads.num_snapshots} snapshots; a placement has one.")
+    is_named = rows[0][0].lower() in LAYER_COLUMNS
+    return StoredPlan(id_array(loads.load[0], "the table"), loads.layer_ids if is_named else None)
+
+
+def placement_to_csv(placement: Placement) -> bytes:
+    """A table with a column layer and one for each slot."""
+    placed = placement.plan.physical_to_logical
+    lines = [",".join(["layer", *(f"slot{slot}" for slot in range(placed.shape[1]))])]
+    for layer_id, row in zip(placement.layer_ids, placed.tolist(), strict=True):
+        lines.append(",".join(map(str, [layer_id, *row])))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def csv_chunks(trace: Trace) -> Iterator[bytes]:
+    """A table with the columns snapshot, layer and one for each expert."""
+    names = (f"expert{expert}" for expert in range(trace.shape[2]))
+    yield (",".join(["snapshot", "layer", *names]) + "\n").encode()
+    step = 0
+    for chunk in trace.chunks():
+        for load in chunk.tolist():
+            rows = zip(trace.layer_ids, load, strict=True)
+            lines = [",".join(map(str, [step, layer_id, *row])) for layer_id, row in rows]
+            yield ("\n".join(lines) + "\n").encode()
+            step += 1
 
 
 def _by_layer(values: np.ndarray, snapshot: list[str], layer: list[int]) -> Loads:

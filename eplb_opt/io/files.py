@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from eplb_opt.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PathLike = str | os.PathLike[str]
 
@@ -28,11 +28,11 @@ def naming(path: PathLike) -> Iterator[None]:
     try:
         yield
     except FormatError as error:
-        raise FormatError(f"{os.fspath(path)}: {error}") from error
+        raise type(error)(f"{os.fspath(path)}: {error}") from error
 
 
-def open_checked(path: PathLike) -> Path:
-    """The path of a regular file with something in it.
+def open_checked(path: PathLike, *, folders: bool = False) -> Path:
+    """The path of a regular file with something in it, or of a folder where those are taken.
 
     Raises
     ------
@@ -48,12 +48,31 @@ def open_checked(path: PathLike) -> Path:
     except (OSError, ValueError) as error:
         raise FormatError(f"the file cannot be opened: {error}.") from error
     if stat.S_ISDIR(status.st_mode):
+        if folders:
+            return Path(path)
         raise FormatError("this is a directory; name a file in it.")
     if not stat.S_ISREG(status.st_mode):
         raise FormatError("this is a pipe or a device; save it to a file first.")
     if status.st_size == 0:
         raise FormatError("the file is empty; was its writer interrupted?")
     return Path(path)
+
+
+def check_folder(path: PathLike) -> None:
+    """Raise before the work, not after it, where a file cannot be written for want of a folder.
+
+    Raises
+    ------
+    FormatError
+        When the folder is absent or the path is one itself.
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise FormatError(f"{target}: this is a directory; name a file in it.")
+    if not target.parent.is_dir():
+        raise FormatError(
+            f"{target}: there is no folder {target.parent}; make it first: mkdir -p {target.parent}"
+        )
 
 
 def read_text(path: Path) -> str:
@@ -80,10 +99,11 @@ def read_text(path: Path) -> str:
     return text
 
 
-def write_atomically(path: PathLike, content: bytes) -> None:
+def write_atomically(path: PathLike, content: bytes | Iterable[bytes]) -> None:
     """Write a file whole or not at all: the old one stays until the new one is on the disk.
 
-    A symbolic link is followed; a device such as /dev/stdout is written to directly.
+    A symbolic link is followed; a device such as /dev/stdout is written to directly. Content that
+    comes in pieces is never in memory as a whole.
 
     Raises
     ------
@@ -95,7 +115,8 @@ def write_atomically(path: PathLike, content: bytes) -> None:
         if target.is_dir():
             raise FormatError(f"{target}: this is a directory; name a file in it.")
         if target.exists() and not target.is_file():
-            target.write_bytes(content)
+            with target.open("wb") as file:
+                file.writelines(_pieces(content))
         else:
             _replace(target, content)
     except (OSError, ValueError) as error:
@@ -104,12 +125,16 @@ def write_atomically(path: PathLike, content: bytes) -> None:
         raise FormatError(f"{os.fspath(path)}: cannot be written: {error}.") from error
 
 
-def _replace(target: Path, content: bytes) -> None:
+def _pieces(content: bytes | Iterable[bytes]) -> Iterable[bytes]:
+    return [content] if isinstance(content, bytes) else content
+
+
+def _replace(target: Path, content: bytes | Iterable[bytes]) -> None:
     # In the same folder: a rename is atomic within one file system only.
     temporary = target.with_name(f".eplb-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("xb") as file:
-            file.write(content)
+            file.writelines(_pieces(content))
             file.flush()
             os.fsync(file.fileno())
         if target.exists():

@@ -92,7 +92,10 @@ def checked_layer_ids(layer_ids: Any, num_layers: int) -> tuple[int, ...]:
     FormatError
         When they are not.
     """
-    ids = np.asarray([] if layer_ids is None else layer_ids)
+    try:
+        ids = np.asarray([] if layer_ids is None else layer_ids)
+    except (ValueError, OverflowError) as error:
+        raise FormatError(f"layer_ids are no list of integers: {error}.") from error
     if ids.size == 0:
         return tuple(range(num_layers))
     if ids.dtype.kind not in "iu" or ids.shape != (num_layers,):

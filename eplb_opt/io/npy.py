@@ -11,6 +11,7 @@ import numpy as np
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io.loads import Loads
+from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.shapes import id_array
 
 if TYPE_CHECKING:
@@ -85,11 +86,43 @@ def parse_header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], 
     return shape, fortran_order, dtype, stream.tell()
 
 
+def outline(content: bytes) -> np.ndarray:
+    """An array of the shape and type that a file's beginning tells, without its memory."""
+    shape, _, dtype, _ = parse_header(content)
+    try:
+        return np.broadcast_to(np.zeros((), dtype=dtype), shape)
+    except (ValueError, MemoryError) as error:
+        raise FormatError(f"the header claims the shape {shape} of {dtype}.") from error
+
+
+def read_outline(path: Path) -> np.ndarray:
+    """As `outline`, of a file."""
+    with path.open("rb") as file:
+        return outline(file.read(MAX_HEADER_BYTES))
+
+
 def loads_from_array(array: np.ndarray) -> Loads:
     """Loads of a bare array; a layer of zeros stays what it is."""
     return Loads(array)
 
 
-def plan_from_array(array: np.ndarray) -> np.ndarray:
+def plan_from_array(array: np.ndarray) -> StoredPlan:
     """Expert ids of a bare array."""
-    return id_array(array, "the array")
+    return StoredPlan(id_array(array, "the array"))
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    """The bytes of a .npy file."""
+    content = BytesIO()
+    np.lib.format.write_array(content, np.asarray(array), version=(1, 0), allow_pickle=False)
+    return content.getvalue()
+
+
+def header_bytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """What stands before the values of a .npy file."""
+    content = BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    np.lib.format.write_array_header_1_0(
+        content, {"shape": shape, "fortran_order": False, "descr": descr}
+    )
+    return content.getvalue()

@@ -12,8 +12,9 @@ import numpy as np
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io.files import MAX_UNPACKED_BYTES, naming
-from eplb_opt.io.loads import Loads
-from eplb_opt.io.npy import parse_npy
+from eplb_opt.io.loads import Loads, checked_layer_ids
+from eplb_opt.io.npy import MAX_HEADER_BYTES, npy_bytes, outline, parse_npy
+from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.shapes import id_array, keys_found
 
 if TYPE_CHECKING:
@@ -65,6 +66,37 @@ def read_npz(path: Path) -> Arrays:
         ) from error
 
 
+def read_outlines(path: Path) -> Arrays:
+    """Arrays of the right shapes and no memory, to choose among.
+
+    Raises
+    ------
+    FormatError
+        When the archive is damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive_outlines(archive)
+    except FormatError:
+        raise
+    except ZIP_ERRORS as error:
+        raise FormatError(f"the archive is damaged ({error}); copy or save it again.") from error
+
+
+def archive_outlines(archive: zipfile.ZipFile) -> Arrays:
+    """As `read_outlines`, of an archive that is open."""
+    return {
+        member.filename.removesuffix(".npy"): _outline(archive, member)
+        for member in archive.infolist()
+        if member.filename.endswith(".npy")
+    }
+
+
+def _outline(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with naming(member.filename), archive.open(member) as stream:
+        return outline(stream.read(MAX_HEADER_BYTES))
+
+
 def check_members(archive: zipfile.ZipFile) -> None:
     """Refuse an archive whose members claim more than fits; nothing is unpacked yet.
 
@@ -99,9 +131,7 @@ def npz_bytes(arrays: Arrays, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy")  # its date is 1980: no clock in the bytes
             member.create_system, member.compress_type = 3, compression
-            body = BytesIO()
-            np.lib.format.write_array(body, np.asarray(array), version=(1, 0), allow_pickle=False)
-            archive.writestr(member, body.getvalue())
+            archive.writestr(member, npy_bytes(array))
     return content.getvalue()
 
 
@@ -118,13 +148,32 @@ def loads_from_npz(arrays: Arrays) -> Loads:
     )
 
 
-def plan_from_npz(arrays: Arrays) -> np.ndarray:
+def has_loads(arrays: Arrays) -> bool:
+    """Whether an archive names its loads."""
+    return PLAN_KEY not in arrays and any(key in arrays for key in LOAD_KEYS)
+
+
+def has_plan(arrays: Arrays) -> bool:
+    """Whether an archive names its placement."""
+    return PLAN_KEY in arrays
+
+
+def plan_from_npz(arrays: Arrays) -> StoredPlan:
     """The placement of our own archive, or the only two-dimensional array."""
     if PLAN_KEY in arrays:
-        return id_array(arrays[PLAN_KEY], PLAN_KEY)
+        placed = id_array(arrays[PLAN_KEY], PLAN_KEY)
+        ids = arrays.get("layer_ids")
+        return StoredPlan(
+            placed,
+            None if ids is None else checked_layer_ids(ids, len(placed)),
+            _scalar(arrays, "num_gpus") or None,
+            _scalar(arrays, "num_experts") or None,
+            _scalar(arrays, "num_hidden_layers") or None,
+        )
     if "load" in arrays:
         raise FormatError("this is a recording of loads, not a placement; give it as the loads.")
-    return id_array(arrays[_only(arrays, (2,), f"a key {PLAN_KEY} or phy2log")], "the array")
+    key = _only(arrays, (2,), f"a key {PLAN_KEY} or phy2log")
+    return StoredPlan(id_array(arrays[key], "the array"))
 
 
 def placement_to_npz(placement: Placement) -> bytes:

@@ -10,6 +10,8 @@ import numpy as np
 from eplb_opt.errors import FormatError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eplb_opt.plan import Plan
 
 
@@ -45,21 +47,57 @@ class Placement:
                 object.__setattr__(self, name, _a_layer(value, name, kind, self.plan.num_layers))
 
 
-def every_expert_placed(placement: Placement, engine: str) -> None:
-    """Refuse a plan that the engine would crash on.
+@dataclass(frozen=True, eq=False)
+class StoredPlan:
+    """A placement as a file holds it; what the file does not tell is None.
 
-    Raises
-    ------
-    FormatError
-        When a slot is empty or an expert is on no GPU.
+    Parameters
+    ----------
+    physical_to_logical
+        int64 [num_layers, num_slots]; -1 is an empty slot.
+    layer_ids
+        Hidden layers of the rows.
+    num_gpus, num_experts, num_hidden_layers
+        Of the model and its machine.
+    is_every_layer
+        Whether the one row stands for each layer.
     """
-    placed, count = placement.plan.physical_to_logical, placement.plan.logical_count
-    for bad, what in ((placed < 0, "slot {} is empty"), (count == 0, "expert {} is on no GPU")):
-        if bad.any():
-            layer_idx, idx = np.argwhere(bad)[0]
+
+    physical_to_logical: np.ndarray
+    layer_ids: tuple[int, ...] | None = None
+    num_gpus: int | None = None
+    num_experts: int | None = None
+    num_hidden_layers: int | None = None
+    is_every_layer: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("num_gpus", "num_experts", "num_hidden_layers"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise FormatError(f"{name} is {count}; it counts from 1.")
+
+    def rows(self, layer_ids: Sequence[int]) -> np.ndarray:
+        """The rows of some hidden layers, int64 [len(layer_ids), num_slots].
+
+        As many rows as ids are those rows. Else they are found by their ids, or, where the file
+        has none, each is taken to be the row of the hidden layer in its place.
+
+        Raises
+        ------
+        FormatError
+            When a layer has no row.
+        """
+        placed, wanted = self.physical_to_logical, [int(layer_id) for layer_id in layer_ids]
+        if self.is_every_layer:
+            return np.tile(placed, (len(wanted), 1))
+        if len(placed) == len(wanted):
+            return placed
+        place = {layer_id: i for i, layer_id in enumerate(self.layer_ids or range(len(placed)))}
+        if not wanted or not set(wanted) <= set(place):
             raise FormatError(
-                f"layer {layer_idx}: {what.format(idx)}, which {engine} cannot take; mend the plan."
+                f"there are {len(placed)} rows; they do not hold the layers {wanted[:8]}..."
             )
+        return placed[[place[layer_id] for layer_id in wanted]]
 
 
 def _a_layer(value: Any, name: str, kind: type, num_layers: int) -> np.ndarray:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from eplb_opt.errors import FormatError
 from eplb_opt.io.files import read_text
 from eplb_opt.io.loads import Loads
+from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.shapes import id_array, keys_found
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import numpy as np
 
 
 def read_json(path: Path) -> Any:
@@ -45,16 +44,29 @@ def loads_from_json(document: Any) -> Loads:
         return Loads(document)  # type: ignore[arg-type]  # checked by Loads
     if not isinstance(document, dict) or "load" not in document:
         raise FormatError(f"{_found(document)}; loads are lists, or under load or logical_count.")
-    return Loads(document["load"], layer_ids=document.get("layer_ids") or ())
+    count = document.get("num_hidden_layers", 0)
+    if type(count) is not int:
+        raise FormatError(f"num_hidden_layers is {str(count)[:40]}; a whole number is due.")
+    return Loads(document["load"], document.get("layer_ids") or (), count)
 
 
-def plan_from_json(document: Any) -> np.ndarray:
+def has_loads(document: Any) -> bool:
+    """Whether an object names its loads."""
+    return isinstance(document, dict) and "load" in document
+
+
+def json_bytes(document: Any) -> bytes:
+    """A line of JSON; arrays become lists."""
+    return (json.dumps(document, default=lambda array: array.tolist()) + "\n").encode()
+
+
+def plan_from_json(document: Any) -> StoredPlan:
     """Expert ids of nested lists."""
     if not isinstance(document, list):
         raise FormatError(
             f"{_found(document)}; a placement is a list of rows, or under physical_to_logical_map."
         )
-    return id_array(document, "the list")
+    return StoredPlan(id_array(document, "the list"))
 
 
 def _found(document: Any) -> str:

@@ -7,13 +7,25 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from eplb_opt.errors import FormatError
-from eplb_opt.io import deepseek, sglang
+from eplb_opt.io import (
+    ascend,
+    csv_table,
+    deepseek,
+    npz,
+    parquet_table,
+    plain_json,
+    sglang,
+    sglang_recorder,
+    trtllm,
+    trtllm_statistics,
+    vllm,
+    vllm_stats,
+)
 from eplb_opt.io.containers import CONTAINERS, container_of
-from eplb_opt.io.csv_table import loads_from_csv
 from eplb_opt.io.files import PathLike, naming, open_checked
-from eplb_opt.io.npy import loads_from_array, plan_from_array
-from eplb_opt.io.npz import loads_from_npz, plan_from_npz
-from eplb_opt.io.plain_json import loads_from_json, plan_from_json
+from eplb_opt.io.folder import Folder, no_recording
+from eplb_opt.io.npy import loads_from_array, plan_from_array, read_outline
+from eplb_opt.io.recording import Recording, whole_of
 from eplb_opt.io.torch_file import loads_from_pt, plan_from_pt
 
 if TYPE_CHECKING:
@@ -23,12 +35,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from eplb_opt.io.loads import Loads
+    from eplb_opt.io.placement import StoredPlan
 
 Parsed = TypeVar("Parsed")
 
 
-def _anything(document: Any) -> bool:
-    return True
+def _nothing(document: Any) -> bool:
+    return False
 
 
 @dataclass(frozen=True)
@@ -44,44 +57,62 @@ class Format(Generic[Parsed]):
     parse
         The container's document to the normal form; FormatError where it does not fit.
     recognises
-        Whether a document is of this format.
+        Whether a document is of this format for sure; the last row of a container takes the rest.
     """
 
     name: str
     container: str
     parse: Callable[[Any], Parsed]
-    recognises: Callable[[Any], bool] = _anything
+    recognises: Callable[[Any], bool] = _nothing
 
 
-# The first row that recognises a document wins, so the general ones come last.
-LOAD_FORMATS: tuple[Format[Loads], ...] = (
-    Format("sglang", "json", sglang.loads_from_sglang, sglang.has_loads),
-    Format("sglang", "pt", sglang.loads_from_sglang, sglang.has_loads),
+# The first row that recognises a document wins, else the last one of its container.
+LOAD_FORMATS: tuple[Format[Loads | Recording], ...] = (
+    Format("sglang", "json", sglang_recorder.loads_from_sglang, sglang_recorder.has_loads),
+    Format("sglang", "pt", sglang_recorder.loads_from_sglang, sglang_recorder.has_loads),
+    Format(
+        "trtllm", "folder", trtllm_statistics.loads_from_trtllm, trtllm_statistics.is_statistics
+    ),
+    Format("sglang", "folder", sglang_recorder.loads_from_sglang_folder, sglang_recorder.has_dumps),
+    Format("vllm", "jsonl", vllm_stats.loads_from_vllm),
     Format("npy", "npy", loads_from_array),
-    Format("npz", "npz", loads_from_npz),
-    Format("csv", "csv", loads_from_csv),
-    Format("json", "json", loads_from_json),
+    Format("npz", "npz", npz.loads_from_npz, npz.has_loads),
+    Format("csv", "csv", csv_table.loads_from_csv, csv_table.has_loads),
+    Format("parquet", "parquet", parquet_table.loads_from_parquet, parquet_table.has_loads),
+    Format("lmdeploy", "json", plain_json.loads_from_json),
+    Format("json", "json", plain_json.loads_from_json, plain_json.has_loads),
     Format("pt", "pt", loads_from_pt),
 )
-PLAN_FORMATS: tuple[Format[np.ndarray], ...] = (
+PLAN_FORMATS: tuple[Format[StoredPlan], ...] = (
     Format("sglang", "json", sglang.plan_from_sglang, sglang.has_plan),
     Format("sglang", "pt", sglang.plan_from_sglang, sglang.has_plan),
+    Format("trtllm", "yaml", trtllm.plan_from_trtllm, trtllm.has_plan),
+    Format("vllm-ascend", "json", ascend.plan_from_ascend, ascend.has_plan),
+    Format("vllm", "json", vllm.plan_from_vllm, vllm.has_plan),
+    Format("vllm", "npz", vllm.plan_from_vllm, vllm.has_plan),
+    Format("vllm", "pt", vllm.plan_from_vllm),
     Format("deepseek", "pt", deepseek.plan_from_deepseek, deepseek.has_plan),
     Format("deepseek", "npz", deepseek.plan_from_deepseek, deepseek.has_plan),
     Format("npy", "npy", plan_from_array),
-    Format("npz", "npz", plan_from_npz),
-    Format("json", "json", plan_from_json),
+    Format("npz", "npz", npz.plan_from_npz, npz.has_plan),
+    Format("csv", "csv", csv_table.plan_from_csv, csv_table.has_plan),
+    Format("parquet", "parquet", parquet_table.plan_from_parquet, parquet_table.has_plan),
+    Format("json", "json", plain_json.plan_from_json),
     Format("pt", "pt", plan_from_pt),
 )
 
 
+#: What is enough of a file to tell its kind, where reading it all takes memory.
+GLANCES: dict[str, Callable[[Path], Any]] = {"npy": read_outline, "npz": npz.read_outlines}
+
+
 def read_loads(path: PathLike, format: str | None = None) -> Loads:
-    """Loads of a file.
+    """Loads of a file, or of a folder with the files of all ranks.
 
     Parameters
     ----------
     path
-        The file.
+        The file or folder.
     format
         A name of `LOAD_FORMATS`; by default from the content, then the extension.
 
@@ -90,11 +121,19 @@ def read_loads(path: PathLike, format: str | None = None) -> Loads:
     FormatError
         With the file, what was found and the mend.
     MissingDependency
-        When a .pt file needs torch.
+        When a .pt file needs torch, or another one its package.
     """
     with naming(path):
-        row, loads = _read(path, format, LOAD_FORMATS)
+        row, parsed = parse_loads(path, format)
+        loads = whole_of(parsed) if isinstance(parsed, Recording) else parsed
     return replace(loads, format=row.name, source=loads.source or os.fspath(path))
+
+
+def parse_loads(
+    path: PathLike, format: str | None
+) -> tuple[Format[Loads | Recording], Loads | Recording]:
+    """Loads in memory, or a recording that is not; see `read_loads`."""
+    return _read(path, format, LOAD_FORMATS)
 
 
 def read_plan(
@@ -118,11 +157,42 @@ def read_plan(
     FormatError
         With the file, what was found and the mend.
     MissingDependency
-        When a .pt file needs torch.
+        When a .pt file needs torch, or another one its package.
     """
     with naming(path):
-        _, plan = _read(path, format, PLAN_FORMATS)
-        return plan if layer_ids is None else _rows(plan, layer_ids)
+        _, stored = _read(path, format, PLAN_FORMATS)
+        return stored.physical_to_logical if layer_ids is None else stored.rows(layer_ids)
+
+
+def read_stored_plan(path: PathLike, format: str | None = None) -> StoredPlan:
+    """A placement with whatever else its file tells; see `read_plan`."""
+    with naming(path):
+        return _read(path, format, PLAN_FORMATS)[1]
+
+
+def kind_of(path: PathLike, format: str | None = None) -> str | None:
+    """What a file holds: "loads" or "plan"; None where it may be either.
+
+    Raises
+    ------
+    FormatError
+        When it cannot be read.
+    """
+    with naming(path):
+        file = open_checked(path, folders=True)
+        tables: dict[str, tuple[Format[Any], ...]] = {"loads": LOAD_FORMATS, "plan": PLAN_FORMATS}
+        rows = {kind: [r for r in t if format in (None, r.name)] for kind, t in tables.items()}
+        container = _container(file, [*rows["loads"], *rows["plan"]], forced=format is not None)
+        able = {kind: [r for r in rows[kind] if r.container == container] for kind in rows}
+        able = {kind: there for kind, there in able.items() if there}
+        if len(able) == 1:
+            return next(iter(able))
+        document = GLANCES.get(container, CONTAINERS[container].read)(file)
+        sure = [kind for kind in able if any(r.recognises(document) for r in able[kind])]
+        if len(sure) == 1:
+            return sure[0]
+        # A bare array of three dimensions has snapshots.
+        return "loads" if getattr(document, "ndim", 2) == 3 else None
 
 
 def _read(
@@ -132,7 +202,7 @@ def _read(
     if not named:
         known = ", ".join(dict.fromkeys(row.name for row in table))
         raise FormatError(f"format {name!r} is unknown; known: {known}.")
-    file = open_checked(path)
+    file = open_checked(path, folders=any(row.container == "folder" for row in named))
     container = _container(file, named, forced=name is not None)
     rows = [row for row in named if row.container == container]
     if not rows:
@@ -142,10 +212,12 @@ def _read(
         )
     document = CONTAINERS[container].read(file)
     row = next((row for row in rows if row.recognises(document)), rows[-1])
+    if isinstance(document, Folder) and not row.recognises(document):
+        raise no_recording(document)
     return row, row.parse(document)
 
 
-def _container(file: Path, named: list[Format[Parsed]], forced: bool) -> str:
+def _container(file: Path, named: Sequence[Format[Any]], forced: bool) -> str:
     """The file's container; a name that comes packed in one way only settles it without."""
     containers = {row.container for row in named}
     try:
@@ -154,14 +226,3 @@ def _container(file: Path, named: list[Format[Parsed]], forced: bool) -> str:
         if forced and len(containers) == 1:
             return containers.pop()
         raise
-
-
-def _rows(plan: np.ndarray, layer_ids: Sequence[int]) -> np.ndarray:
-    wanted = [int(layer_id) for layer_id in layer_ids]
-    if len(plan) == len(wanted):
-        return plan
-    if not wanted or min(wanted) < 0 or max(wanted) >= len(plan):
-        raise FormatError(
-            f"there are {len(plan)} rows; they do not hold the layers {wanted[:8]}..."
-        )
-    return plan[wanted]

@@ -21,9 +21,20 @@ def load_array(values: Any, name: str = "load") -> np.ndarray:
         When they are no numbers, ragged, empty or of other dimensions.
     """
     array = _numbers(values, name)
-    _check_dimensions(array, name, (2, 3), "[layers, experts] or [snapshots, layers, experts]")
+    check_load_shape(array, name)
     kept = array.astype(np.float64) if array.dtype.kind == "f" else _int64(array, name)
     return kept if kept.ndim == 3 else kept[None]
+
+
+def check_load_shape(array: Any, name: str) -> None:
+    """Refuse what cannot be loads by its `shape` alone, of numpy or of torch.
+
+    Raises
+    ------
+    FormatError
+        When it is empty or of other dimensions.
+    """
+    _check_dimensions(array, name, (2, 3), "[layers, experts] or [snapshots, layers, experts]")
 
 
 def id_array(values: Any, name: str = "physical_to_logical") -> np.ndarray:
@@ -65,7 +76,7 @@ def _numbers(values: Any, name: str) -> np.ndarray:
     return array
 
 
-def _check_dimensions(array: np.ndarray, name: str, allowed: tuple[int, ...], wanted: str) -> None:
+def _check_dimensions(array: Any, name: str, allowed: tuple[int, ...], wanted: str) -> None:
     if array.ndim not in allowed:
         raise FormatError(
             f"{name} has shape {list(array.shape)}; it must be {wanted} (a single row in a list)."

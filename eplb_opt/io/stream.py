@@ -15,22 +15,28 @@ import numpy as np
 from eplb_opt.errors import FormatError
 from eplb_opt.io.containers import container_of
 from eplb_opt.io.files import PathLike, naming, open_checked
-from eplb_opt.io.loads import MAX_LAYER_ID, checked_layer_ids
+from eplb_opt.io.loads import MAX_LAYER_ID, checked_layer_ids, checked_num_hidden_layers
 from eplb_opt.io.npy import MAX_HEADER_BYTES, parse_header, parse_npy
-from eplb_opt.io.npz import PACKINGS, ZIP_ERRORS, load_key
-from eplb_opt.io.read import read_loads
+from eplb_opt.io.npz import PACKINGS, ZIP_ERRORS, archive_outlines, load_key
+from eplb_opt.io.read import parse_loads
+from eplb_opt.io.recording import Recording
 from eplb_opt.io.shapes import load_array
+from eplb_opt.io.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from eplb_opt.io.recording import Progress
+
     # Yields a call that reads the next so many steps, [num, num_layers, num_experts].
     Opener = Callable[[], AbstractContextManager[Callable[[int], np.ndarray]]]
 
 #: Steps read at a time take about so much memory.
 CHUNK_BYTES = 16 * 2**20
+#: A larger step is left to the reader of whole files, which compares it with what there is.
+MAX_STEP_BYTES = 2**30
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +51,21 @@ class Trace:
         A context in which steps can be read one after the other.
     layer_ids
         Place of each MoE layer among the model's hidden layers.
+    num_hidden_layers
+        Layers of the model, dense ones included; by default up to the last MoE layer.
     """
 
     shape: tuple[int, int, int]
     opener: Opener
     layer_ids: tuple[int, ...]
+    num_hidden_layers: int = 0
+
+    def __post_init__(self) -> None:
+        count = checked_num_hidden_layers(self.num_hidden_layers, self.layer_ids)
+        object.__setattr__(self, "num_hidden_layers", count)
 
     @classmethod
-    def of(cls, load: Any, layer_ids: Any = ()) -> Trace:
+    def of(cls, load: Any, layer_ids: Any = (), num_hidden_layers: int = 0) -> Trace:
         """A recording that is in memory already.
 
         Raises
@@ -62,7 +75,7 @@ class Trace:
         """
         steps = load_array(load)
         ids = checked_layer_ids(layer_ids, steps.shape[1])
-        return cls(steps.shape, partial(_in_memory, steps), ids)
+        return cls(steps.shape, partial(_in_memory, steps), ids, num_hidden_layers)
 
     @property
     def num_steps(self) -> int:
@@ -92,18 +105,23 @@ class Trace:
                 done += len(chunk)
 
 
-def open_trace(path: PathLike, format: str | None = None) -> Trace:
+def open_trace(
+    path: PathLike, format: str | None = None, progress: Progress | None = None
+) -> Trace:
     """A recording of [num_steps, num_layers, num_experts] loads.
 
-    A .npy file or a member of an .npz archive is read as it is walked through, whatever its size;
-    other formats are read whole.
+    A .npy file or a member of an .npz archive is read as it is walked through, whatever its size.
+    The engines' recordings are first put in order in a temporary file, a step at a time; other
+    formats are read whole.
 
     Parameters
     ----------
     path
-        The file.
+        The file, or the folder with the files of all ranks.
     format
         A name of `LOAD_FORMATS`; by default from the content, then the extension.
+    progress
+        Called with the bytes read and the bytes there are, while a recording is put in order.
 
     Raises
     ------
@@ -111,13 +129,30 @@ def open_trace(path: PathLike, format: str | None = None) -> Trace:
         With the file, what was found and the mend.
     """
     with naming(path):
-        file = open_checked(path)
-        container = container_of(file) if format is None else format
-        trace = STREAMED[container](file) if container in STREAMED else None
-    if trace is None:
-        loads = read_loads(path, format)
-        return Trace.of(loads.load, loads.layer_ids)
-    return trace
+        trace = streamed_array(path, format)
+        if trace is not None:
+            return trace
+        _, parsed = parse_loads(path, format)
+        if isinstance(parsed, Recording):
+            return _spooled(parsed, progress)
+        return Trace.of(parsed.load, parsed.layer_ids, parsed.num_hidden_layers)
+
+
+def streamed_array(path: PathLike, format: str | None = None) -> Trace | None:
+    """A .npy or .npz whose steps lie one after the other; None for all others."""
+    file = open_checked(path, folders=True)
+    container = container_of(file) if format is None else format
+    return STREAMED[container](file) if container in STREAMED else None
+
+
+def _spooled(recording: Recording, progress: Progress | None) -> Trace:
+    spool = Spool.of(recording, progress)
+    num_steps, num_rows, num_experts = spool.shape
+    if recording.layer_ids is not None:
+        return Trace(spool.shape, spool.taking, recording.layer_ids)
+    first = spool.first_moe_layer()
+    shape = (num_steps, num_rows - first, num_experts)
+    return Trace(shape, partial(spool.taking, first), tuple(range(first, num_rows)), num_rows)
 
 
 def _npy_trace(path: Path) -> Trace | None:
@@ -132,15 +167,16 @@ def _npy_trace(path: Path) -> Trace | None:
 def _npz_trace(path: Path) -> Trace | None:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if m.filename.endswith(".npy")]
-            if not members or any(m.compress_type not in PACKINGS for m in members):
+            if any(member.compress_type not in PACKINGS for member in archive.infolist()):
                 return None  # the reader of whole files says what is wrong
-            # Arrays of the right shape and no memory, to choose among.
-            outlines = {m.filename.removesuffix(".npy"): _outline(archive, m) for m in members}
+            outlines = archive_outlines(archive)
+            if not outlines:
+                return None
             name = f"{load_key(outlines)}.npy"
             with archive.open(name) as member:
                 header = _header(member, archive.getinfo(name).file_size)
-            ids = _layer_ids(archive, outlines)
+            ids = _small(archive, outlines, "layer_ids")
+            count = _small(archive, outlines, "num_hidden_layers")
     except ZIP_ERRORS as error:
         if isinstance(error, FormatError):
             raise
@@ -151,6 +187,7 @@ def _npz_trace(path: Path) -> Trace | None:
         header.shape,
         partial(_streamed, path, name, header),
         checked_layer_ids(ids, header.shape[1]),
+        int(count) if np.ndim(count) == 0 and count.dtype.kind in "iu" else 0,
     )
 
 
@@ -173,7 +210,7 @@ def _header(stream: IO[bytes], size: int) -> _Header | None:
         When the header is damaged or claims another size than there is.
     """
     shape, fortran_order, dtype, start = parse_header(stream.read(MAX_HEADER_BYTES))
-    if len(shape) != 3 or fortran_order or 0 in shape:
+    if len(shape) != 3 or fortran_order or 0 in shape or 8 * prod(shape[1:]) > MAX_STEP_BYTES:
         return None
     claimed = prod(shape) * dtype.itemsize
     if claimed != size - start:
@@ -184,16 +221,11 @@ def _header(stream: IO[bytes], size: int) -> _Header | None:
     return _Header((shape[0], shape[1], shape[2]), dtype, start)
 
 
-def _layer_ids(archive: zipfile.ZipFile, outlines: dict[str, np.ndarray]) -> Any:
-    if "layer_ids" not in outlines or outlines["layer_ids"].size > MAX_LAYER_ID:
-        return ()
-    return parse_npy(archive.read("layer_ids.npy"))
-
-
-def _outline(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    with naming(member.filename), archive.open(member) as stream:
-        shape, _, dtype, _ = parse_header(stream.read(MAX_HEADER_BYTES))
-    return np.broadcast_to(np.zeros((), dtype=dtype), shape)
+def _small(archive: zipfile.ZipFile, outlines: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """A member that is no longer than layer ids can be; else nothing."""
+    if name not in outlines or outlines[name].size > MAX_LAYER_ID:
+        return np.zeros(0, dtype=np.int64)
+    return parse_npy(archive.read(f"{name}.npy"))
 
 
 @contextmanager

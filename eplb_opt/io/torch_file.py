@@ -13,6 +13,7 @@ from eplb_opt.errors import FormatError, MissingDependency
 from eplb_opt.io.files import MAX_UNPACKED_BYTES
 from eplb_opt.io.loads import Loads
 from eplb_opt.io.npz import ZIP_ERRORS, ZIP_MAGIC, check_members
+from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.shapes import id_array, keys_found
 
 if TYPE_CHECKING:
@@ -77,8 +78,7 @@ def tensor_values(tensor: Any, name: str) -> Any:
     if not hasattr(tensor, "detach"):
         return tensor
     torch = import_torch()
-    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
-        raise FormatError(f"{name} is no dense tensor; save tensor.to_dense().cpu().")
+    check_dense(tensor, name)
     if tensor.numel() * 8 > MAX_UNPACKED_BYTES:
         raise FormatError(f"{name} claims {tensor.numel()} values; sum or split the recording.")
     if tensor.dtype == torch.bfloat16:  # numpy has no such type
@@ -87,6 +87,50 @@ def tensor_values(tensor: Any, name: str) -> Any:
         return np.array(tensor.detach().numpy())
     except (TypeError, RuntimeError) as error:
         raise FormatError(f"{name} has type {tensor.dtype}, which is no plain number.") from error
+
+
+def check_dense(tensor: Any, name: str) -> None:
+    """Refuse tensors that do not hold plain values in this machine's memory.
+
+    Raises
+    ------
+    FormatError
+        When it is sparse, quantized or elsewhere.
+    """
+    torch = import_torch()
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        raise FormatError(f"{name} is no dense tensor; save tensor.to_dense().cpu().")
+
+
+class Claims:
+    """What tensors claim to hold, against what is stored: a value repeated takes no room.
+
+    Few bytes could otherwise ask for any amount of memory or disk.
+    """
+
+    def __init__(self) -> None:
+        self._stored: dict[int, int] = {}
+        self._num_claimed = self._num_stored = 0
+
+    def add(self, tensor: Any, name: str) -> None:
+        """Count a tensor.
+
+        Raises
+        ------
+        FormatError
+            When all of them claim more bytes than there are.
+        """
+        check_dense(tensor, name)
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._stored:
+            self._stored[storage.data_ptr()] = storage.nbytes()
+            self._num_stored += storage.nbytes()
+        self._num_claimed += tensor.numel() * tensor.element_size()
+        if self._num_claimed > self._num_stored:
+            raise FormatError(
+                f"{name} claims {tensor.numel()} values: {self._num_claimed} bytes so far, "
+                f"{self._num_stored} are stored; save tensor.contiguous()."
+            )
 
 
 def is_tensor(document: Any) -> bool:
@@ -100,10 +144,10 @@ def loads_from_pt(document: Any) -> Loads:
     return Loads(tensor_values(document, "the tensor"))
 
 
-def plan_from_pt(document: Any) -> np.ndarray:
+def plan_from_pt(document: Any) -> StoredPlan:
     """Expert ids of a single tensor."""
     _check_single(document, "phy2log or physical_to_logical_map")
-    return id_array(tensor_values(document, "the tensor"), "the tensor")
+    return StoredPlan(id_array(tensor_values(document, "the tensor"), "the tensor"))
 
 
 def _check_single(document: Any, keys: str) -> None:

@@ -2,27 +2,96 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from eplb_opt.errors import FormatError
-from eplb_opt.io.deepseek import placement_to_deepseek
+from eplb_opt.io import (
+    ascend,
+    csv_table,
+    deepseek,
+    npz,
+    parquet_table,
+    plain_json,
+    sglang,
+    trtllm,
+    vllm,
+)
 from eplb_opt.io.files import PathLike, naming, write_atomically
 from eplb_opt.io.loads import checked_layer_ids, checked_num_hidden_layers
-from eplb_opt.io.npz import placement_to_npz
+from eplb_opt.io.npy import npy_bytes
+from eplb_opt.io.npz import npz_bytes
 from eplb_opt.io.placement import Placement
-from eplb_opt.io.sglang import placement_to_sglang
+from eplb_opt.io.runtime import Runtime, check_map
+from eplb_opt.io.torch_file import import_torch, torch_bytes
+from eplb_opt.io.validate import VALIDATORS
 from eplb_opt.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
+
+@dataclass(frozen=True)
+class Writer:
+    """How a placement becomes the bytes of a file.
+
+    Parameters
+    ----------
+    document
+        What the engine will find in the file; it is validated before it is packed.
+    packings
+        Extension to packing; the first one is for all other names.
+    needs_gpus
+        Whether the file says which GPU a slot is on.
+    """
+
+    document: Callable[[Placement], Any]
+    packings: dict[str, Callable[[Any], bytes]] = field(default_factory=dict)
+    needs_gpus: bool = False
+
+    def pack(self, path: PathLike, document: Any) -> bytes:
+        """The bytes, in the packing that the file's name asks for."""
+        by_name = self.packings.get(Path(path).suffix.lower())
+        return (by_name or next(iter(self.packings.values())))(document)
+
+
+def _itself(placement: Placement) -> Placement:
+    return placement
+
+
+def _rows(placement: Placement) -> np.ndarray:
+    return placement.plan.physical_to_logical
+
+
+def _tensor_bytes(array: np.ndarray) -> bytes:
+    return torch_bytes(import_torch().from_numpy(array.copy()))
+
 
 #: A new engine is one file and one line here.
-WRITERS: dict[str, Callable[[Placement], bytes]] = {
-    "npz": placement_to_npz,
-    "deepseek": placement_to_deepseek,
-    "sglang": placement_to_sglang,
+WRITERS: dict[str, Writer] = {
+    "npz": Writer(_itself, {".npz": npz.placement_to_npz}),
+    "deepseek": Writer(
+        deepseek.document_for_deepseek, {".pt": deepseek.tensors_bytes, ".npz": npz_bytes}
+    ),
+    "sglang": Writer(
+        sglang.document_for_sglang, {".json": plain_json.json_bytes, ".pt": deepseek.tensors_bytes}
+    ),
+    "vllm": Writer(
+        vllm.document_for_vllm,
+        {".json": vllm.rows_bytes, ".pt": vllm.policy_bytes, ".npz": npz_bytes},
+    ),
+    "trtllm": Writer(trtllm.document_for_trtllm, {".yaml": trtllm.yaml_bytes}),
+    "vllm-ascend": Writer(
+        ascend.document_for_ascend, {".json": plain_json.json_bytes}, needs_gpus=True
+    ),
+    "npy": Writer(_rows, {".npy": npy_bytes}),
+    "json": Writer(_rows, {".json": plain_json.json_bytes}),
+    "pt": Writer(_rows, {".pt": _tensor_bytes}),
+    "csv": Writer(_itself, {".csv": csv_table.placement_to_csv}),
+    "parquet": Writer(_itself, {".parquet": parquet_table.placement_to_parquet}),
 }
 
 
@@ -35,16 +104,18 @@ def write_plan(
     num_experts: int | None = None,
     layer_ids: Sequence[int] | None = None,
     num_hidden_layers: int | None = None,
+    current: np.ndarray | None = None,
     objective: np.ndarray | None = None,
     lower_bound: np.ndarray | None = None,
     status: Sequence[str] | None = None,
 ) -> None:
-    """Write a placement whole or not at all.
+    """Write a placement whole or not at all, once the engine's validator has passed it.
 
     Parameters
     ----------
     path
-        The file; an old one stays until the new one is complete on the disk.
+        The file; an old one stays until the new one is complete on the disk. Where an engine takes
+        several kinds of files, the extension chooses.
     plan
         A Plan, or a [num_layers, num_slots] map.
     engine
@@ -55,6 +126,8 @@ def write_plan(
         Place of each planned layer among the hidden layers, ascending; by default 0, 1, 2, ...
     num_hidden_layers
         Of the model; by default up to the last planned layer.
+    current
+        The map in force, [num_layers, num_slots], for the engines that restrict what may change.
     objective, lower_bound
         Of a result, one a layer; kept in our own npz only.
     status
@@ -67,15 +140,40 @@ def write_plan(
     PlanError
         When the map is none.
     MissingDependency
-        When a .pt file needs torch.
+        When a file needs torch, PyYAML or pyarrow.
     """
     if engine not in WRITERS:
         raise FormatError(f"engine {engine!r} is unknown; known: {', '.join(WRITERS)}.")
+    writer = WRITERS[engine]
+    if writer.needs_gpus and num_gpus is None and not isinstance(plan, Plan):
+        raise FormatError(f"a file for {engine} names the GPUs; give num_gpus with a bare map.")
     if not isinstance(plan, Plan):
         plan = Plan(plan, num_gpus or 1, num_experts or 0)
     with naming(path):
         ids = checked_layer_ids(layer_ids, plan.num_layers)
         count = checked_num_hidden_layers(num_hidden_layers, ids)
         placement = Placement(plan, ids, count, objective, lower_bound, status)  # type: ignore[arg-type]
-        content = WRITERS[engine](placement)
+        content = writer.pack(path, _validated(engine, writer, placement, current))
     write_atomically(path, content)
+
+
+def _validated(
+    engine: str, writer: Writer, placement: Placement, current: np.ndarray | None
+) -> Any:
+    """The document for an engine, which its validator has passed."""
+    plan = placement.plan
+    if engine not in VALIDATORS:
+        return writer.document(placement)
+    runtime = Runtime(
+        plan.num_gpus,
+        plan.num_experts,
+        plan.num_slots,
+        placement.layer_ids,
+        placement.num_hidden_layers,
+        None if current is None else np.asarray(current),
+    )
+    # The rows first: what follows from a map is only known of a whole one.
+    check_map(plan.physical_to_logical, runtime, engine)
+    document = writer.document(placement)
+    VALIDATORS[engine].check(document, runtime)
+    return document

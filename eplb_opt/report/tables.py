@@ -103,6 +103,15 @@ def bound_table(result: Result) -> Table:
     rows = zip(result.lower_bound, result.objective, result.gap, result.bound_source, strict=True)
     for layer_idx, (lower, objective, gap, source) in enumerate(rows):
         table.add_row(str(layer_idx), amount(lower), amount(objective), percent(gap), source)
+    table.add_section()
+    table.add_row(
+        f"all {len(result.gap)}",
+        amount(float(result.lower_bound.sum())),
+        amount(float(result.objective.sum())),
+        percent(result.model_gap),
+        f"{result.status.count('optimal')} optimal",
+        style="bold",
+    )
     return table
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.search.anneal import FINE, anneal, refill
+from eplb_opt.search.anneal_mend import anneal_mended
 from eplb_opt.search.anneal_rules import fastest, kernel_rules, speeds_fit
 from eplb_opt.search.node import SALT
 
@@ -31,6 +32,10 @@ FIRST_DOUBLINGS, DOUBLINGS = 5, (6, 7, 8)
 TRANSFERS = 100
 #: So far from balance the counts are to blame: more transfers, and a norm that forgives them more.
 WIDE, WIDE_DOUBLINGS, WIDE_TRANSFERS = 1.1, (5, 6, 7), 300
+#: There a slice is a transfer that is mended, and one in so many a slice of proposals too.
+MENDED_PER_SLICE = 8
+#: Runs are shorter then, and cooler: the slices for each slot, and the heat beside HEAT.
+WIDE_RUN_SLICES, WIDE_COOLER = 4, 0.03
 #: A call of the compiled search takes about so long before the clock is looked at.
 CALL_SECONDS = 0.001
 MAX_CALL_SLICES = 64
@@ -175,10 +180,17 @@ class AnnealSearch:
             yield None, hottest
         if self.best == np.inf:
             self.settle()
-        longest = max(len(self.slot) ** 2 * RUN_SLICES, MIN_RUN_SLICES)
         for factor in cycle(HEAT_FACTORS):
+            longest = max(len(self.slot) ** 2 * RUN_SLICES, MIN_RUN_SLICES)
+            if self._is_wide:
+                longest, factor = len(self.slot) * WIDE_RUN_SLICES, WIDE_COOLER
             yield longest, factor * HEAT * max(self.best - 1.0, 0.0)
             self.restart(self.placed())
+
+    @property
+    def _is_wide(self) -> bool:
+        """Whether counts are to blame; where moves have a price it is not known."""
+        return self.best > WIDE and len(self.best_value) == 1
 
     def _run_until(
         self, deadline: Deadline, longest: int | None, hottest: float, price: float
@@ -212,6 +224,9 @@ class AnnealSearch:
         while digits << doublings > LARGEST_EXPONENT:
             doublings -= 1
         transfers = WIDE_TRANSFERS if self.best > WIDE else TRANSFERS
+        if self._is_wide:
+            anneal_mended(*self._arrays, doublings, temperature, slices)
+            slices = -(-slices // MENDED_PER_SLICE)
         anneal(*self._arrays, doublings, temperature, price, transfers, slices)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from eplb_opt.deadline import Deadline
 from eplb_opt.relabel import slots_kept
 from eplb_opt.search.anneal_layer import AnnealSearch
+from eplb_opt.search.design_layer import DesignSearch
 
 if TYPE_CHECKING:
     from eplb_opt.problem import Problem
@@ -54,7 +55,7 @@ def layer_front(
     held = np.zeros((problem.num_gpus, problem.num_experts), dtype=bool)
     slots = np.flatnonzero(problem.is_open)
     held[slots // problem.slots_per_gpu, current[slots]] = True
-    search = AnnealSearch(problem, current, seed, held)
+    search = _search(problem, current, seed, held)
     if search.is_trivial:
         return [current]
     search.look()
@@ -74,6 +75,14 @@ def layer_front(
     better = np.flatnonzero(np.append(True, best[1:] < best[:-1]))
     rows = [slots_kept(current, search.opened(m), problem.num_gpus) for m in better[1:]]
     return [current, *rows]
+
+
+def _search(
+    problem: Problem, current: np.ndarray, seed: int, held: np.ndarray
+) -> AnnealSearch | DesignSearch:
+    if problem.is_split_freely:
+        return DesignSearch(problem, current, seed, held=held)
+    return AnnealSearch(problem, current, seed, held)
 
 
 def _part(deadline: Deadline, runs_left: int) -> Deadline:

@@ -141,6 +141,42 @@ def test_check_scores_a_good_plan_and_refuses_a_bad_one(capsys, loads, greedy):
     assert out == ""
 
 
+def test_check_is_a_gate_where_a_gap_or_a_balancedness_is_asked_for(capsys, loads, greedy):
+    check = ["check", greedy, loads, *NODES]
+    assert run(capsys, *check, "--max-gap", "0.2", "--min-balancedness", "0.8")[0] == 0
+    for gate in (["--max-gap", "0.01"], ["--min-balancedness", "0.9"]):
+        code, out, err = run(capsys, *check, *gate)
+        assert code == 3
+        assert gate[0] in err
+        assert "156" in out
+
+
+def test_bound_writes_proofs_that_check_accepts(capsys, loads, greedy, tmp_path):
+    proof = tmp_path / "proof.json"
+    work = ["--effort", "20", "--workers", "1", "--certificate", str(proof)]
+    code, out, _ = run(capsys, "bound", loads, *MACHINE, *work)
+    assert code == 0
+    assert "all 1" in out
+    score = ["check", greedy, loads, *MACHINE, "--certificate", str(proof), "--json"]
+    code, out, _ = run(capsys, *score)
+    assert code == 0
+    assert json.loads(out)["lower_bound"][0] > sum(LOADS[0]) / 8
+
+
+def test_instances_are_generated_verified_and_solved(capsys, tmp_path, monkeypatch):
+    folder = tmp_path / "instances"
+    assert run(capsys, "instances", "generate", str(folder))[0] == 0
+    code, _, err = run(capsys, "instances", "verify", str(folder))
+    assert code == 2  # a new folder has no ledger: the worked optima are not in it
+    assert len(err.splitlines()) > 2
+    monkeypatch.setattr("eplb_opt.cli.instances.best_known.update_best_known", lambda *a, **k: ())
+    code, out, _ = run(
+        capsys, "instances", "solve", "readme", "hot-pair", "--time-limit", "1", "--json"
+    )
+    assert code == 0
+    assert [row["name"] for row in json.loads(out)] == ["readme", "hot-pair"]
+
+
 def test_bound_prints_every_layer(capsys, loads):
     code, out, _ = run(capsys, "bound", loads, *MACHINE, "--time-limit", "20", "--json")
     assert code == 0

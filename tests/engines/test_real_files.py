@@ -10,7 +10,7 @@ import os
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Literal
 
 import numpy as np
@@ -29,25 +29,6 @@ pytestmark = pytest.mark.skipif(
 
 LOAD = np.random.default_rng(11).zipf(1.5, (6, 64)).clip(max=10**5) * 100 + 7
 FLAT, NODES = Problem(LOAD, 80, 16), Problem(LOAD, 80, 16, 2, 8)
-
-
-@pytest.fixture
-def engines(monkeypatch):
-    """The files on the path and clean modules; a function that puts a stand-in in place."""
-    if not FILES.is_dir():
-        pytest.fail(f"{FOLDER_VARIABLE}={FILES} is no folder")
-    monkeypatch.syspath_prepend(str(FILES))
-    for name in [m for m in sys.modules if m.split(".")[0] in ("vllm", "sglang")]:
-        monkeypatch.delitem(sys.modules, name)
-
-    def stand_in(name, **contents):
-        module = ModuleType(name)
-        vars(module).update(contents)
-        monkeypatch.setitem(sys.modules, name, module)
-
-    yield stand_in
-    for name in [m for m in sys.modules if m.split(".")[0] in ("vllm", "sglang")]:
-        del sys.modules[name]
 
 
 @pytest.fixture

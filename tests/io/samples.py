@@ -61,6 +61,9 @@ def load_files() -> dict[str, bytes]:
         "tensor.pt": pt_bytes(torch.tensor(LOAD)),
         "legacy.pt": pt_bytes(torch.tensor(LOAD), _use_new_zipfile_serialization=False),
         "sglang.pt": pt_bytes(sglang_dump()),
+        "passes.pt": pt_bytes(passes(0)),
+        "vllm.jsonl": jsonl_bytes(),
+        "a.parquet": load_table(),
     }
 
 
@@ -79,4 +82,132 @@ def plan_files() -> dict[str, bytes]:
         "deepseek.pt": pt_bytes({"phy2log": tensor, "logcnt": tensor}),
         "triple.pt": pt_bytes((tensor, tensor[:, :, None], tensor)),
         "tensor.pt": pt_bytes(tensor),
+        "p.csv": f"layer,{','.join(f'slot{i}' for i in range(6))}\n".encode()
+        + "".join(f"{i},{','.join(map(str, row))}\n" for i, row in enumerate(PLAN)).encode(),
+        "p.parquet": plan_table(),
+        "trtllm.yaml": yaml_text(PLAN).encode(),
+        "vllm-ascend.json": json.dumps(expert_map(PLAN, 2)).encode(),
+        "vllm.npz": npz_file(physical_to_logical_map=PLAN, logical_replica_count=PLAN),
     }
+
+
+#: Rank 1 saw a part of the tokens, rank 0 the rest; the first hidden layer is dense.
+DENSE_MAP = np.concatenate([[[0, 1, 2, 3, 0, 1]], PLAN])
+
+
+def slot_loads(load: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Loads of the slots of PLAN that add up to loads [..., 3, 4] of experts."""
+    rng = np.random.default_rng(seed)
+    slots = np.zeros((*load.shape[:-1], PLAN.shape[1]), dtype=np.int64)
+    for layer, expert in np.ndindex(PLAN.shape[0], load.shape[-1]):
+        at = np.flatnonzero(PLAN[layer] == expert)
+        for index in np.ndindex(load.shape[:-2]):
+            parts = rng.multinomial(load[(*index, layer, expert)], np.full(len(at), 1 / len(at)))
+            slots[(*index, layer)][at] = parts
+    return slots
+
+
+def passes(rank: int, num_ranks: int = 1, first: int = 100) -> dict[str, object]:
+    """SGLang's dump of single passes: what one rank saw of LOAD."""
+    import torch
+
+    share = [LOAD // num_ranks] * (num_ranks - 1)
+    share.append(LOAD - sum(share))
+    counts = np.pad(slot_loads(share[rank], rank), ((0, 0), (1, 0), (0, 0)))
+    records = [
+        {
+            "forward_pass_id": first + i,
+            "rank": rank,
+            "gatherer_key": "primary",
+            "global_physical_count": torch.tensor(count, dtype=torch.int32),
+        }
+        for i, count in enumerate(counts)
+    ]
+    return {"records": records, "last_physical_to_logical_map": torch.tensor(DENSE_MAP)}
+
+
+def jsonl_bytes() -> bytes:
+    meta = {"record_type": "eplb_load_meta", "version": 1, "model": "m", "num_ranks": 2}
+    meta |= {"num_groups": 1, "num_nodes": 1, "num_layers": 3, "num_redundant_experts": 2}
+    lines = [meta, {"record_type": "a_mark", "label": "run 1"}]
+    for step, slots in enumerate(slot_loads(LOAD).tolist()):
+        record = {"record_type": "eplb_load_stats", "version": 1, "step": step}
+        lines.append(record | {"expert_load": slots, "p2l_map": PLAN.tolist()})
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
+def parquet_bytes(**columns: object) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    content = io.BytesIO()
+    pyarrow.parquet.write_table(pyarrow.table(columns), content)
+    return content.getvalue()
+
+
+def load_table() -> bytes:
+    order = np.random.default_rng(0).permutation(LOAD.size)
+    at = [index.ravel()[order] for index in np.indices(LOAD.shape)]
+    names = ("snapshot", "layer", "expert")
+    return parquet_bytes(**dict(zip(names, at, strict=True)), load=LOAD.ravel()[order])
+
+
+def plan_table() -> bytes:
+    layer, slot = np.indices(PLAN.shape)
+    return parquet_bytes(layer=layer.ravel() + 3, slot=slot.ravel(), expert=PLAN.ravel())
+
+
+def safetensors_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    from safetensors.numpy import save
+
+    return save(arrays)
+
+
+def statistics(num_ranks: int = 2) -> dict[str, bytes]:
+    """TensorRT-LLM's folder: LOAD over some ranks, layers 3 to 5, iterations 10 and 11."""
+    files = {"meta_info.json": b'{"num_experts": 4, "num_experts_per_token": 2}'}
+    share = [LOAD // num_ranks] * (num_ranks - 1)
+    share.append(LOAD - sum(share))
+    for rank, load in enumerate(share):
+        rows = {f"{10 + t}_{3 + i}": load[t, i] for t, i in np.ndindex(LOAD.shape[:2])}
+        files[f"rank{rank}.safetensors"] = safetensors_bytes(rows)
+        files[f"rank{rank}_raw.safetensors"] = b"not to be read"
+    return files
+
+
+#: Folder name, its files: each reads as LOAD.
+def load_folders() -> dict[str, dict[str, bytes]]:
+    half = sglang_dump()
+    dumps = [half | {"logical_count": half["logical_count"][i : i + 1]} for i in range(2)]  # type: ignore[index]
+    return {
+        "statistics": statistics(),
+        "passes": {
+            f"expert_distribution_recorder_17000.{5 - rank}_{rank}.pt": pt_bytes(passes(rank, 3))
+            for rank in range(3)
+        },
+        "dumps": {
+            f"expert_distribution_recorder_{9999 + i}.5.pt": pt_bytes(dump)
+            for i, dump in enumerate(dumps)
+        },
+    }
+
+
+def expert_map(placed: np.ndarray, num_gpus: int) -> dict[str, object]:
+    layers = [
+        {
+            "layer_id": i,
+            "device_count": num_gpus,
+            "device_list": [
+                {"device_id": g, "device_expert": slots.tolist()}
+                for g, slots in enumerate(np.split(row, num_gpus))
+            ],
+        }
+        for i, row in enumerate(placed)
+    ]
+    return {"moe_layer_count": len(placed), "layer_list": layers}
+
+
+def yaml_text(placed: np.ndarray, first: int = 3) -> str:
+    rows = [f"  {first + i}: {row.tolist()}" for i, row in enumerate(placed)]
+    head = [f"num_slots: {placed.shape[1]}", "initial_global_assignments:"]
+    return "\n".join([*head, *rows, "layer_updates_per_iter: 0", ""])

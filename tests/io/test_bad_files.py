@@ -191,9 +191,14 @@ def test_half_precision_and_gradients_are_read(tmp_path):
 
 
 def test_records_of_every_pass_are_told_apart(tmp_path):
-    content = pt_bytes({"records": [], "last_physical_to_logical_map": None})
-    with pytest.raises(FormatError, match="keys records, last_physical_to_logical_map"):
-        read_loads(written(tmp_path, "a.pt", content))
+    for document, message in (
+        ({"records": [], "last_physical_to_logical_map": None}, "map has type object"),
+        ({"records": []}, "there is no last_physical_to_logical_map"),
+        ({"records": [], "last_physical_to_logical_map": [[0, 1]]}, "no steps in it"),
+        ({"steps": 3}, "keys steps"),
+    ):
+        with pytest.raises(FormatError, match=message):
+            read_loads(written(tmp_path, "a.pt", pt_bytes(document)))
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:

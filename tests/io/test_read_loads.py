@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from eplb_opt.errors import FormatError, MissingDependency
 from eplb_opt.io import LOAD_FORMATS, Loads, read_loads
-from tests.io.samples import LOAD, load_files, npy_bytes, npz_file, pt_bytes, sglang_dump
+from tests.io.samples import (
+    LOAD,
+    load_files,
+    load_folders,
+    npy_bytes,
+    npz_file,
+    pt_bytes,
+    sglang_dump,
+)
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
 
@@ -18,6 +26,14 @@ TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
 def written(folder: Path, name: str, content: bytes | str) -> Path:
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def folder(parent: Path, name: str, files: dict[str, bytes] | None = None) -> Path:
+    path = parent / name
+    path.mkdir(exist_ok=True)
+    for file, content in (load_folders()[name] if files is None else files).items():
+        written(path, file, content)
     return path
 
 
@@ -32,7 +48,18 @@ def test_every_format_reads_the_same_loads(tmp_path, name):
 
 def test_every_format_of_the_table_has_a_sample(tmp_path):
     seen = {read_loads(written(tmp_path, n, c)).format for n, c in load_files().items()}
-    assert seen == {row.name for row in LOAD_FORMATS}
+    seen |= {read_loads(folder(tmp_path, n)).format for n in load_folders()}
+    lists = written(tmp_path, "a.json", load_files()["a.json"])
+    assert (read_loads(lists, "lmdeploy").load == LOAD).all()
+    assert seen | {"lmdeploy"} == {row.name for row in LOAD_FORMATS}
+
+
+@pytest.mark.parametrize("name", list(load_folders()))
+def test_folders_of_all_ranks_read_as_one_recording(tmp_path, name):
+    loads = read_loads(folder(tmp_path, name))
+    assert (loads.load == LOAD).all()
+    ids = (3, 4, 5) if name == "statistics" else (1, 2, 3)
+    assert (loads.layer_ids, loads.num_hidden_layers) == (ids, ids[-1] + 1)
 
 
 @pytest.mark.parametrize("name", list(load_files()))
@@ -186,7 +213,9 @@ def test_values_that_are_not_finite_are_left_to_the_problem(tmp_path):
 
 def test_unknown_formats_and_extensions_list_the_known_ones(tmp_path):
     path = written(tmp_path, "a.xlsx", "x")
-    with pytest.raises(FormatError, match=r"'nope' is unknown; known: sglang, npy, npz, csv, json"):
+    with pytest.raises(
+        FormatError, match=r"'nope' is unknown; known: sglang, trtllm, vllm, npy, npz, csv"
+    ):
         read_loads(path, format="nope")
     with pytest.raises(FormatError, match=r"'.xlsx' is unknown; known: .npy, .npz, .csv"):
         read_loads(path)
@@ -235,7 +264,8 @@ def test_without_torch_only_pt_files_are_out_of_reach(tmp_path, monkeypatch):
 def test_importing_the_room_loads_numpy_alone():
     code = (
         "import sys, eplb_opt.io;"
-        "print([m for m in ('torch', 'ortools', 'numba', 'yaml', 'scipy') if m in sys.modules])"
+        "heavy = 'torch', 'ortools', 'numba', 'yaml', 'scipy', 'pyarrow', 'safetensors';"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

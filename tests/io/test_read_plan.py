@@ -16,9 +16,8 @@ def test_every_format_reads_the_same_placement(tmp_path, name):
 
 @pytest.mark.parametrize("name", sorted({row.name for row in PLAN_FORMATS}))
 def test_every_format_of_the_table_can_be_forced(tmp_path, name):
-    suitable = [n for n in plan_files() if n.startswith((name, "p.")) and name in n] or [
-        "tensor.pt"
-    ]
+    suitable = [n for n in plan_files() if n.partition(".")[0] == name or n == f"p.{name}"]
+    suitable = suitable or ["tensor.pt"]
     for file_name in suitable:
         path = written(tmp_path, file_name, plan_files()[file_name])
         assert (read_plan(path, format=name) == PLAN).all()
@@ -48,7 +47,9 @@ def test_an_empty_slot_and_whole_floats_are_read(tmp_path):
         ("a.npz", npz_file(a=PLAN, b=PLAN), "2 arrays of 2"),
         ("a.json", b'{"logical_to_physical": []}', "keys logical_to_physical"),
         ("a.json", b'{"physical_to_logical_map": [[0], [0, 1]]}', "row 1 has 2"),
-        ("a.csv", b"1,2", "this is csv"),
+        ("a.csv", b"snapshot,slot0\n0,1\n1,1", "2 snapshots"),
+        ("a.jsonl", b"{}", "this is jsonl"),
+        ("a.json", b'{"layer_list": []}', "no list layer_list"),
         ("a.pt", pt_bytes({"map": 3}), "keys map"),
         ("a.pt", pt_bytes({"phy2log": "x"}), "phy2log has type"),
     ],
@@ -59,5 +60,8 @@ def test_bad_placements_say_what_is_wrong(tmp_path, name, content, message):
 
 
 def test_an_unknown_format_lists_the_known_ones(tmp_path):
-    with pytest.raises(FormatError, match="known: sglang, deepseek, npy, npz, json, pt"):
+    with pytest.raises(
+        FormatError,
+        match="known: sglang, trtllm, vllm-ascend, vllm, deepseek, npy, npz, csv, parquet",
+    ):
         read_plan(tmp_path, format="nope")

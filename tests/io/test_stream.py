@@ -94,6 +94,13 @@ def test_bytes_that_turn_bad_on_the_way_are_noticed(tmp_path):
         list(open_trace(path).chunks())
 
 
+def test_a_step_too_large_for_memory_is_not_streamed(tmp_path, monkeypatch):
+    monkeypatch.setattr(stream, "MAX_STEP_BYTES", 8 * LOAD[0].size - 1)
+    path = written(tmp_path, "npz packed")
+    assert stream.streamed_array(path) is None
+    assert (np.concatenate(list(open_trace(path).chunks())) == LOAD).all()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
 def test_what_cannot_be_a_load_is_refused_with_its_place(value):
     load = LOAD.astype(float)

@@ -6,19 +6,24 @@ import numpy as np
 import pytest
 
 from eplb_opt.errors import FormatError
-from eplb_opt.io import WRITERS, read_loads, read_plan, write_plan
+from eplb_opt.io import VALIDATORS, WRITERS, read_loads, read_plan, write_plan
 from eplb_opt.plan import Plan
 from tests.io.samples import PLAN, pt_bytes, sglang_dump
 
-EXTENSION = {"npz": "npz", "deepseek": "pt", "sglang": "json"}
+APART = np.array([[0, 1, 2, 3, 0, 1], [3, 2, 1, 0, 3, 1], [1, 0, 2, 3, 0, 2]])
+PACKINGS = [(engine, ext) for engine, writer in WRITERS.items() for ext in writer.packings]
 
 
-@pytest.mark.parametrize("engine", list(WRITERS))
-def test_every_writer_has_a_reader(tmp_path, engine):
-    path = tmp_path / f"p.{EXTENSION[engine]}"
-    write_plan(path, Plan(PLAN, 2, 4), engine=engine)
-    assert (read_plan(path) == PLAN).all()
+@pytest.mark.parametrize(("engine", "extension"), PACKINGS)
+def test_every_writer_has_a_reader(tmp_path, engine, extension):
+    path = tmp_path / f"p{extension}"
+    write_plan(path, Plan(APART, 2, 4), engine=engine)
+    assert (read_plan(path) == APART).all()
+    assert (read_plan(path, format=engine) == APART).all()
     assert os.listdir(tmp_path) == [path.name]
+    if engine in VALIDATORS:
+        stored = VALIDATORS[engine](path, num_gpus=2, num_experts=4, num_slots=6)
+        assert (stored.physical_to_logical == APART).all()
 
 
 def test_our_archive_holds_the_plan_and_its_proof(tmp_path):
@@ -90,19 +95,19 @@ def test_a_recorder_dump_gives_the_map_of_the_whole_model(tmp_path):
     assert (read_plan(path, layer_ids=loads.layer_ids) == PLAN).all()
 
 
-@pytest.mark.parametrize("engine", ["sglang", "deepseek"])
+@pytest.mark.parametrize("engine", list(VALIDATORS))
 def test_an_engine_is_not_given_empty_slots_or_lost_experts(tmp_path, engine):
     with pytest.raises(FormatError, match="layer 0: slot 1 is empty"):
-        write_plan(tmp_path / "p", np.array([[0, -1, 1]]), engine=engine)
+        write_plan(tmp_path / "p", np.array([[0, -1, 1]]), engine=engine, num_gpus=1)
     with pytest.raises(FormatError, match="layer 0: expert 1 is on no GPU"):
-        write_plan(tmp_path / "p", np.array([[0, 2, 2]]), engine=engine)
+        write_plan(tmp_path / "p", np.array([[0, 2, 2]]), engine=engine, num_gpus=1)
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"engine": "nope"}, "known: npz, deepseek, sglang"),
+        ({"engine": "nope"}, "known: npz, deepseek, sglang, vllm, trtllm, vllm-ascend"),
         ({"layer_ids": [0, 1]}, "layer_ids"),
         ({"layer_ids": [2, 1, 0]}, "ascend"),
         ({"layer_ids": [-1, 1, 2]}, "ascend"),

@@ -1,0 +1,18 @@
+"""What an engine asks of a plan beyond the problem's rules, done before it is written."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from eplb_opt.engines.survivors import keep_slots
+from eplb_opt.io import VALIDATORS
+from eplb_opt.plan import Plan
+
+
+def in_kept_slots(plan: Plan, engine: str, current: np.ndarray | None) -> Plan:
+    """The plan with survivors in the slots they have, where the engine insists on it."""
+    rules = VALIDATORS.get(engine)
+    if rules is None or not rules.keeps_slots or current is None:
+        return plan
+    placed = keep_slots(plan.physical_to_logical, current, plan.num_gpus)
+    return Plan(placed, plan.num_gpus, plan.num_experts)

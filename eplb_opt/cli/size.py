@@ -1,0 +1,227 @@
+"""`eplb-opt size`."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from eplb_opt.cli import options as opt
+from eplb_opt.cli import output
+from eplb_opt.cli.numbers import numbers
+from eplb_opt.errors import FormatError, MissingDependency
+from eplb_opt.io import Loads
+from eplb_opt.io.files import write_atomically
+from eplb_opt.problem import DISPATCHES
+from eplb_opt.report import size as tables
+from eplb_opt.sizing import SizeReport, Spread, make_sizes, spread_budgets, sweep
+from eplb_opt.warmup import warmup
+
+DispatchName = StrEnum("DispatchName", list(DISPATCHES))  # type: ignore[misc]
+#: How several numbers are given.
+SEVERAL = "one, several (32,64) or a range (8:12)"
+NO_BUDGET = (
+    "--output writes the plan that --budget makes; give --budget, the slots over all layers. For a "
+    "plan with the same slots in every layer use `eplb-opt plan`."
+)
+
+
+def size_command(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="LOADS",
+            help="Recorded loads, as for `plan`; with several files one plan serves them all.",
+            show_default=False,
+        ),
+    ],
+    gpus: Annotated[
+        list[str], typer.Option("--gpus", metavar="<numbers>", help=f"Numbers of GPUs: {SEVERAL}.")
+    ],
+    slots: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slots", metavar="<numbers>", help="Physical experts a layer, over all GPUs."
+        ),
+    ] = None,
+    slots_per_gpu: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slots-per-gpu",
+            metavar="<numbers>",
+            help="Instead: on each GPU. Default: the fewest that hold all experts, to 4 more.",
+        ),
+    ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            "--target-balancedness",
+            help="Mark the smallest size that reaches it: mean over largest GPU load, 0.95 say.",
+        ),
+    ] = None,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--held-out",
+            help="Loads to score plans on, not to plan for; may be given again.",
+        ),
+    ] = None,
+    with_scenarios: Annotated[
+        bool,
+        typer.Option("--scenarios", help="Serve every snapshot of LOADS, instead of their sum."),
+    ] = False,
+    nodes: opt.Nodes = 1,
+    groups: opt.Groups = 1,
+    colocation: opt.ColocationOption = opt.Colocation("allow"),
+    dispatches: Annotated[
+        list[DispatchName],
+        typer.Option(
+            "--dispatch",
+            help="How tokens are split over an expert's replicas; give both to compare.",
+        ),
+    ] = [DispatchName("uniform")],  # noqa: B006
+    uneven: Annotated[
+        bool,
+        typer.Option("--uneven", help="Also spread each size's memory over the layers unevenly."),
+    ] = False,
+    budget: Annotated[
+        int | None,
+        typer.Option("--budget", help="Slots over all layers, to be spread unevenly."),
+    ] = None,
+    output_file: Annotated[
+        Path | None,
+        typer.Option("--output", help="Where to write the plan that --budget makes: JSON."),
+    ] = None,
+    expert_bytes: Annotated[
+        int | None,
+        typer.Option("--expert-bytes", help="Weights of an expert in a layer: memory in GiB."),
+    ] = None,
+    time_limit: Annotated[
+        float,
+        typer.Option(
+            "--time-limit", help="Seconds for each plan: one a size, and one a held-out file more."
+        ),
+    ] = 10.0,
+    effort: opt.Effort = None,
+    workers: opt.Workers = None,
+    plot_file: Annotated[
+        Path | None, typer.Option("--plot", help="Where to draw it: .png, .svg, .pdf.")
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Where to write a line for every size.")
+    ] = None,
+    load_format: opt.FormatOption = None,
+    as_json: opt.Json = False,
+) -> None:
+    """How many redundant slots, on how many GPUs: sweep sizes, with plans and proofs.
+
+    Each size is planned, and a bound proven that no plan of that size is below. So a size either
+    meets a target, provably cannot, or is open: more time may tell.
+
+    Example: eplb-opt size loads.npz --gpus 32,64 --target-balancedness 0.98 --plot size.png
+    """
+    if output_file is not None and budget is None:
+        raise typer.BadParameter(NO_BUDGET)
+    output.check_folders(output_file, plot_file, csv_file)
+    recorded = [opt.read(path, load_format) for path in files]
+    sizes = make_sizes(
+        recorded[0].num_experts,
+        numbers(gpus, "--gpus"),
+        num_slots=None if not slots else numbers(slots, "--slots"),
+        slots_per_gpu=None if not slots_per_gpu else numbers(slots_per_gpu, "--slots-per-gpu"),
+    )
+    with output.spinner("loading kernels"), suppress(MissingDependency):
+        warmup(everything=True)  # else the first size's time would be the compiler's
+    with output.turns_bar("planning") as show:
+        report = sweep(
+            planned_for(recorded, with_scenarios),
+            sizes,
+            dispatches=list(dict.fromkeys(map(str, dispatches))),
+            held_out=_held_out(held_out or []),
+            rules={"num_nodes": nodes, "num_groups": groups, "colocation": str(colocation)},
+            time_limit=None if effort is not None else time_limit,
+            effort=effort,
+            workers=workers,
+            target_balancedness=target,
+            expert_bytes=expert_bytes,
+            progress=show,
+        )
+    spread = None if budget is None else _spread(report, budget)
+    if plot_file is not None:
+        _draw(report, plot_file)
+    if spread is not None and output_file is not None:
+        output.write_json(output_file, tables.spread_json(spread, recorded[0].layer_ids))
+    if csv_file is not None:
+        write_atomically(csv_file, tables.size_csv(report).encode())
+    _print(report, spread, recorded[0], uneven=uneven, as_json=as_json)
+
+
+def planned_for(recorded: list[Loads], with_scenarios: bool) -> np.ndarray:
+    """The loads of all files: their sum where there is one file, else scenarios.
+
+    Raises
+    ------
+    FormatError
+        When the files are of different models.
+    """
+    shape = recorded[0].load.shape[1:]
+    for loads in recorded[1:]:
+        if loads.load.shape[1:] != shape:
+            raise FormatError(
+                f"{loads.source} has {loads.num_layers} layers x {loads.num_experts} experts, but "
+                f"{recorded[0].source} has {shape[0]} x {shape[1]}; one plan cannot serve both."
+            )
+    if with_scenarios:
+        return np.concatenate([loads.load for loads in recorded])
+    totals = [loads.total for loads in recorded]
+    return totals[0] if len(totals) == 1 else np.stack(totals)
+
+
+def _held_out(paths: list[Path]) -> dict[str, np.ndarray]:
+    stems = [path.stem for path in paths]
+    names = stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
+    return {name: opt.read(path, None).total for name, path in zip(names, paths, strict=True)}
+
+
+def _spread(report: SizeReport, budget: int) -> Spread:
+    if len(report.gpu_counts) > 1 or len(report.dispatches) > 1:
+        raise typer.BadParameter("--budget goes with one number of --gpus and one --dispatch.")
+    rows = report.of(report.dispatches[0], report.gpu_counts[0])
+    return spread_budgets(rows, [budget])[0]
+
+
+def _draw(report: SizeReport, path: Path) -> None:
+    from eplb_opt import plots
+    from eplb_opt.report import size_plot
+
+    plots.save(size_plot.sizes(report), path)
+
+
+def _print(
+    report: SizeReport,
+    spread: Spread | None,
+    loads: Loads,
+    *,
+    uneven: bool,
+    as_json: bool,
+) -> None:
+    if as_json:
+        answer: dict[str, Any] = tables.size_json(report)
+        if spread is not None:
+            answer["spread"] = tables.spread_json(spread, loads.layer_ids)
+        output.print_json(answer)
+        return
+    console = output.stdout()
+    console.print(tables.size_table(report))
+    for sentence in tables.conclusions(report):
+        console.print(sentence, style="bold", highlight=False)
+    if report.held_out_names:
+        console.print(tables.held_out_table(report))
+    if uneven:
+        console.print(tables.uneven_table(report))
+    if spread is not None:
+        console.print(tables.spread_text(spread), highlight=False)

@@ -1,0 +1,68 @@
+"""What was recorded in sum, in the memory of a step or two."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.io.containers import container_of
+from eplb_opt.io.files import PathLike, naming
+from eplb_opt.io.loads import Loads
+from eplb_opt.io.read import parse_loads
+from eplb_opt.io.recording import Recording, added, no_progress, total_of
+from eplb_opt.io.stream import streamed_array
+
+if TYPE_CHECKING:
+    from eplb_opt.io.recording import Progress
+    from eplb_opt.io.stream import Trace
+
+
+def read_total(
+    path: PathLike, format: str | None = None, progress: Progress | None = None
+) -> Loads:
+    """The sum of a recording over its snapshots, as one snapshot.
+
+    Parameters
+    ----------
+    path
+        The file, or the folder with the files of all ranks.
+    format
+        A name of `LOAD_FORMATS`; by default from the content, then the extension.
+    progress
+        Called with the bytes read and the bytes there are.
+
+    Raises
+    ------
+    FormatError
+        With the file, what was found and the mend.
+    """
+    with naming(path):
+        trace = streamed_array(path, format)
+        if trace is not None:
+            total = _trace_total(trace, progress or no_progress)
+            name = format or container_of(Path(path))
+        else:
+            row, parsed = parse_loads(path, format)
+            name, total = row.name, _total(parsed, progress)
+    return replace(total, format=name, source=total.source or os.fspath(path))
+
+
+def _total(parsed: Loads | Recording, progress: Progress | None) -> Loads:
+    if isinstance(parsed, Recording):
+        return total_of(parsed, progress)
+    return replace(parsed, load=parsed.total[None])
+
+
+def _trace_total(trace: Trace, progress: Progress) -> Loads:
+    total: np.ndarray | None = None
+    done = 0
+    for chunk in trace.chunks():
+        for load in chunk:
+            total = load if total is None else added(total, load)
+        done += chunk.nbytes
+        progress(done, chunk.nbytes // len(chunk) * trace.num_steps)
+    return Loads(np.asarray(total)[None], trace.layer_ids, trace.num_hidden_layers)

@@ -1,0 +1,86 @@
+"""What moving slots buys, for the whole model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.arrays import as_int
+from eplb_opt.migration.sharing import shared_out
+from eplb_opt.plan import Plan
+from eplb_opt.result import objective_in_caller_units
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eplb_opt.migration.fronts import FrontPoint
+    from eplb_opt.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """What moving slots buys: from the plan in force to the best one found.
+
+    Attributes
+    ----------
+    problem, current
+        What was asked.
+    layers
+        The points of each layer, fewest moves first.
+    moves, objective
+        int64 and float64 [num_points], for the whole model: moved slots, and the least sum of the
+        layers' objectives with them; the former rise and the latter fall. See `make_frontier`.
+    """
+
+    problem: Problem
+    current: Plan
+    layers: tuple[list[FrontPoint], ...]
+    moves: np.ndarray
+    objective: np.ndarray
+
+    def plan(self, max_moves: int) -> Plan:
+        """The best plan with at most so many moved slots in the whole model."""
+        chosen = shared_out(self.problem, self.layers, as_int(max_moves, "max_moves", least=0))
+        placed = np.array([point.placed for point in chosen])
+        return Plan(placed, self.problem.num_gpus, self.problem.num_experts)
+
+
+def make_frontier(problem: Problem, current: Plan, fronts: Sequence[list[FrontPoint]]) -> Frontier:
+    """The model's frontier from its layers': each move goes to the layer where it gains most.
+
+    Only the corners of each layer's convex hull are used, so every point of the frontier is
+    the best for its number of moves; between them `Frontier.plan` may find others.
+    """
+    steps, start = [], 0.0
+    for layer_idx, front in enumerate(fronts):
+        layer = problem.layer(layer_idx)
+        copies = layer.repeated(0, len(front))
+        worth = objective_in_caller_units(copies, [p.objective for p in front]).tolist()
+        moves = [point.moves for point in front]
+        corners = _hull(moves, worth)
+        start += worth[0]
+        for a, b in pairwise(corners):
+            more = moves[b] - moves[a]
+            steps.append(((worth[b] - worth[a]) / more, more))
+    steps.sort()
+    total = np.cumsum([0] + [more for _, more in steps])
+    objective = np.cumsum([start] + [slope * more for slope, more in steps])
+    return Frontier(problem, current, tuple(fronts), total, objective)
+
+
+def _hull(moves: list[int], worth: list[float]) -> list[int]:
+    """Corners of the lower convex hull of points whose moves rise and whose worth falls."""
+    corners: list[int] = []
+    for c in range(len(moves)):
+        while len(corners) > 1:
+            a, b = corners[-2:]
+            if (worth[b] - worth[a]) * (moves[c] - moves[a]) < (worth[c] - worth[a]) * (
+                moves[b] - moves[a]
+            ):
+                break
+            corners.pop()
+        corners.append(c)
+    return corners

@@ -1,0 +1,121 @@
+"""How much a call may move, and the points of the layers' fronts that this calls for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb_opt.arrays import as_int, as_numpy
+from eplb_opt.errors import ProblemError
+from eplb_opt.migration.sharing import shared_out
+from eplb_opt.plan import Plan, as_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from eplb_opt.migration.fronts import FrontPoint
+    from eplb_opt.problem import Problem
+
+#: The search for the best plan leaves a layer alone at this gap, or this part of the tolerance: the
+#: rest of the time is for near plans.
+UNLIMITED_GAP, TOLERANCE_PART = 1e-4, 0.02
+
+
+@dataclass(frozen=True)
+class MoveLimits:
+    """How much a call may move; see `plan`.
+
+    Raises
+    ------
+    ProblemError
+        When both limits are given, or one that is none.
+    """
+
+    max_moves: Any = None
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_moves is not None and self.tolerance is not None:
+            raise ProblemError(
+                f"max_moves={self.max_moves} and move_tolerance={self.tolerance} exclude each "
+                "other: one limits the moves, the other the objective."
+            )
+        tolerance = self.tolerance
+        if tolerance is not None and not (_is_number(tolerance) and 0 <= tolerance < math.inf):
+            raise ProblemError(f"move_tolerance={tolerance} must be finite and at least 0.")
+
+    @property
+    def is_given(self) -> bool:
+        return self.max_moves is not None or self.tolerance is not None
+
+    @property
+    def good_enough(self) -> float:
+        """The gap at which the search for the best plan of all leaves a layer alone."""
+        return max(UNLIMITED_GAP, TOLERANCE_PART * (self.tolerance or 0.0))
+
+    def per_layer(self, num_layers: int) -> int | list[int]:
+        """The limit of the whole model, or one a layer."""
+        if np.ndim(self.max_moves) == 0:
+            return as_int(self.max_moves, "max_moves", least=0)
+        limits = as_numpy(self.max_moves, "max_moves")
+        if limits.shape != (num_layers,) or limits.dtype.kind not in "iu" or limits.min() < 0:
+            raise ProblemError(
+                f"max_moves={self.max_moves} must be one number, or {num_layers} integers from 0 "
+                "on, one a layer."
+            )
+        return [int(limit) for limit in limits]
+
+    def choose(self, problem: Problem, fronts: Sequence[list[FrontPoint]]) -> list[FrontPoint]:
+        """The point of each layer that the limits call for."""
+        if self.tolerance is not None:
+            return [_fewest_moves(front, Fraction(self.tolerance)) for front in fronts]
+        limit = self.per_layer(problem.num_layers)
+        if isinstance(limit, int):
+            return shared_out(problem, fronts, limit)
+        return [
+            [point for point in front if point.moves <= most][-1]
+            for front, most in zip(fronts, limit, strict=True)
+        ]
+
+
+def valid_current(problem: Problem, current: Any) -> Plan:
+    """The plan in force, where moves are limited.
+
+    Raises
+    ------
+    ProblemError
+        When there is none, or one that breaks a rule: no limit could be kept then.
+    """
+    if current is None:
+        raise ProblemError("max_moves and move_tolerance need current=, the plan in force.")
+    try:
+        return as_plan(current, problem)
+    except ValueError as error:
+        raise ProblemError(
+            f"max_moves and move_tolerance need a current plan that is valid: {error}"
+        ) from error
+
+
+def move_limits(
+    problem: Problem, current: Any, max_moves: Any, move_tolerance: float | None
+) -> MoveLimits:
+    """The limits of a call; raises ProblemError where they cannot be kept or make no sense."""
+    limits = MoveLimits(max_moves, move_tolerance)
+    if limits.is_given:
+        valid_current(problem, current)
+        if max_moves is not None:
+            limits.per_layer(problem.num_layers)
+    return limits
+
+
+def _fewest_moves(front: list[FrontPoint], tolerance: Fraction) -> FrontPoint:
+    allowed = front[-1].objective * (1 + tolerance)
+    return next(point for point in front if point.objective <= allowed)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -1,0 +1,71 @@
+"""A new plan's GPUs under the names of the plan in force."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt import checker, scoring
+from eplb_opt.errors import PlanError
+from eplb_opt.relabel import relabelled
+
+if TYPE_CHECKING:
+    from eplb_opt.deadline import Deadline
+    from eplb_opt.plan import Plan
+    from eplb_opt.problem import Problem
+
+
+def naming_seconds(problem: Problem, current: Plan, placed: np.ndarray) -> float:
+    """About how long `renamed` takes, from one of the layers."""
+    if problem.has_gpu_rules:
+        return 0.0
+    began = time.monotonic()
+    relabelled(current.physical_to_logical[0], placed[0], problem.num_gpus, num_name_nodes(problem))
+    return (time.monotonic() - began) * problem.num_layers
+
+
+def renamed(problem: Problem, current: Plan, best: np.ndarray, deadline: Deadline) -> np.ndarray:
+    """The plan with its GPUs named as the one in force has them, int64 [num_layers, num_slots].
+
+    A layer that is no better than in force stays as it is, slot by slot. Names alone are worth no
+    delay: layers for which there is no time keep theirs.
+    """
+    placed = best.copy()
+    for layer_idx, stays in enumerate(_is_as_good(problem, current.physical_to_logical, best)):
+        row = current.physical_to_logical[layer_idx]
+        if stays:
+            placed[layer_idx] = row
+        elif not (deadline.expired or problem.has_gpu_rules):  # those GPUs are not alike
+            nodes = num_name_nodes(problem)
+            placed[layer_idx] = relabelled(row, best[layer_idx], problem.num_gpus, nodes)
+    return placed
+
+
+def _is_as_good(problem: Problem, rows: np.ndarray, best: np.ndarray) -> list[bool]:
+    """Which rows are plans for their layers and worth as much as the best ones, [num_layers]."""
+    fits = _fits(problem, rows)
+    tried = np.where(fits[:, None], rows, best)
+    pairs = zip(scoring.objectives(problem, tried), scoring.objectives(problem, best), strict=True)
+    return [bool(fit) and mine <= least for fit, (mine, least) in zip(fits, pairs, strict=True)]
+
+
+def _fits(problem: Problem, rows: np.ndarray) -> np.ndarray:
+    """Which rows obey the rules, bool [num_layers]; all are looked at together first."""
+    if _obeys(problem, rows):
+        return np.ones(len(rows), dtype=bool)
+    return np.array([_obeys(problem.layer(i), row[None]) for i, row in enumerate(rows)])
+
+
+def _obeys(problem: Problem, rows: np.ndarray) -> bool:
+    try:
+        checker.check(problem, rows)
+    except PlanError:
+        return False
+    return True
+
+
+def num_name_nodes(problem: Problem) -> int:
+    """Nodes that a GPU's name may not leave."""
+    return problem.num_nodes if problem.is_hierarchical else 1

@@ -1,0 +1,130 @@
+"""The search for the least load after a loss, on one layer."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb_opt.scoring import FLOAT_DOUBT
+from eplb_opt.search.anneal_layer import LARGEST_EXPONENT, THRESHOLDS
+from eplb_opt.search.anneal_rules import fastest, kernel_rules, speeds_fit
+from eplb_opt.search.loss import anneal_losses
+from eplb_opt.search.node import SALT
+
+if TYPE_CHECKING:
+    from eplb_opt.deadline import Deadline
+    from eplb_opt.problem import Problem
+
+#: A run begins at this share of the best load, and cools to nothing.
+HEATS = (0.003, 0.0003, 0.001)
+#: The norm's p is 2**doublings.
+DOUBLINGS = (4, 5, 6)
+#: Proposals of one call and calls of a run where work is counted; a run under a clock is no longer
+#: than so many calls for each slot.
+CALL_PROPOSALS, RUN_CALLS, CALLS_PER_SLOT = 500, 12, 4
+
+#: Where these stand among the kernel's arrays.
+HOME, PEAK, ALONE = 5, 11, 12
+
+
+def least_load_after_loss(
+    problem: Problem,
+    start: np.ndarray,
+    guarded: np.ndarray,
+    per_unit: int,
+    deadline: Deadline,
+    seed: int = 0,
+    calls: int | None = None,
+) -> np.ndarray:
+    """A plan whose largest load after any single loss is at most the start's, by floats.
+
+    No loss takes more tokens for good than the worst one does at the start.
+
+    Parameters
+    ----------
+    problem
+        Of one layer, without scenarios.
+    start
+        int64 [num_slots], valid; -1 in closed slots.
+    guarded
+        bool [num_experts], what stands in two units and is to stay so.
+    per_unit
+        GPUs that are lost together.
+    deadline, calls
+        The end of the search; counted work instead.
+    seed
+        Of its randomness.
+
+    Returns
+    -------
+    int64 [num_slots].
+    """
+    if not problem.load.any() or not speeds_fit(problem):
+        return start
+    arrays, slot, best_value, best_slot, fill = _arrays(problem, start, guarded, per_unit, seed)
+    node = problem.slots_per_node if problem.is_hierarchical else len(slot)
+    apart = problem.colocation == "forbid"
+    anneal_losses(*arrays, node, apart, np.inf, DOUBLINGS[0], 0.0, 0)
+    most = float(np.bincount(arrays[HOME], arrays[ALONE]).max()) * (1 + FLOAT_DOUBT)
+    peak = arrays[PEAK]
+    best_value[0] = float(peak.max())
+    run = done = 0
+    while not deadline.expired and (calls is None or done < calls):
+        length = RUN_CALLS if calls is not None else CALLS_PER_SLOT * len(slot)
+        began, heat = time.monotonic(), HEATS[run % len(HEATS)] * float(best_value[0])
+        spare = math.inf if calls is not None else max(deadline.at - began, 1e-9)
+        at = 0
+        while at < length and not deadline.expired and (calls is None or done < calls):
+            passed = max(at / length, (time.monotonic() - began) / spare)
+            if calls is not None:
+                passed = at / length
+            left = max(1 - passed, 0.0)
+            doublings = _fitting(DOUBLINGS[min(int(3 * passed), 2)], float(peak.max()))
+            anneal_losses(*arrays, node, apart, most, doublings, heat * left * left, CALL_PROPOSALS)
+            at, done = at + 1, done + 1
+        run += 1
+        slot[:] = best_slot
+        fill()
+    placed = np.full(problem.num_slots, -1, dtype=np.int64)
+    placed[problem.is_open] = best_slot
+    return placed
+
+
+def _arrays(
+    problem: Problem, start: np.ndarray, guarded: np.ndarray, per_unit: int, seed: int
+) -> tuple[Any, ...]:
+    """The kernel's arrays, some of them again by themselves, and what counts the slots anew."""
+    used = problem.open_slots > 0
+    rate, first, ties, _ = kernel_rules(problem)
+    load = problem.load[0]
+    weight = load / load.sum() * float(problem.capacity / fastest(problem))
+    slot = np.array(start[problem.is_open], dtype=np.int64)
+    gpu = np.repeat(np.arange(len(rate)), problem.open_slots[used])
+    home = np.unique(np.flatnonzero(used) // per_unit, return_inverse=True)[1].astype(np.int64)
+    count = np.zeros(problem.num_experts, dtype=np.int64)
+    taken = np.zeros((problem.num_experts, int(home.max()) + 1), dtype=np.int64)
+
+    def fill() -> None:
+        taken[:] = 0
+        np.add.at(taken, (slot, home[gpu]), 1)
+        count[:] = taken.sum(axis=1)
+
+    fill()
+    column, peak, alone = np.zeros((3, len(rate)))
+    best_value, best_slot = np.full(1, np.inf), slot.copy()
+    state = np.array([SALT + 1 + seed], dtype=np.int64)
+    rules = (rate, first, ties, guarded)
+    best = (best_value, best_slot, state, THRESHOLDS)
+    arrays = (weight, slot, gpu, count, taken, home, *rules, column, peak, alone, *best)
+    return arrays, slot, best_value, best_slot, fill
+
+
+def _fitting(doublings: int, largest: float) -> int:
+    """As many doublings as float64 bears, with room for a load to become four times as large."""
+    digits = max(int(np.frexp(largest)[1]), 0) + 2
+    while digits << doublings > LARGEST_EXPONENT:
+        doublings -= 1
+    return doublings
