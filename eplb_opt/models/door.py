@@ -38,7 +38,7 @@ def worth_of_start(problem: Problem, start: np.ndarray) -> Fraction:
 
 
 def worth_of_any_start(problem: Problem, start: np.ndarray) -> Fraction:
-    """The same for models that know scenarios, all rules and optimal dispatch; see `loads.worth`."""
+    """The same for models that know scenarios, all rules and dispatch; see `loads.worth`."""
     return worth(problem, _checked(problem, start)[0])
 
 

@@ -26,7 +26,6 @@ what is proven is rounded up to the next such value, which makes it exact for al
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from math import ceil
 from typing import TYPE_CHECKING
@@ -40,6 +39,8 @@ from eplb_opt.models.scaling import ONE
 from eplb_opt.models.worths import Worths, units_above, weights_of
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from eplb_opt.models.formulation import Change
     from eplb_opt.models.scaling import Scale, ScaleLimits
     from eplb_opt.problem import Problem
@@ -141,7 +142,7 @@ class FlowFormulation:
 
     @cached_property
     def hosted(self) -> np.ndarray:
-        """Columns of x, group h on node n, int64 [num_groups, num_nodes]; none in a flat problem."""
+        """Columns of x, group h on node n, int64 [num_groups, num_nodes]; none where flat."""
         problem = self.problem
         shape = (problem.num_groups, problem.num_nodes) if problem.is_hierarchical else (0, 0)
         return self._columns(self._after_flows, *shape)
@@ -160,9 +161,10 @@ class FlowFormulation:
 
     @cached_property
     def takes(self) -> np.ndarray:
-        """The most units of an expert that a GPU can take, int64 [num_loads, num_experts, num_gpus].
+        """The most units of an expert that a GPU can take.
 
-        Its tokens, and what the GPU carries in a plan no worse than the start.
+        int64 [num_loads, num_experts, num_gpus]: its tokens, and what the GPU carries in a plan
+        no worse than the start.
         """
         tops = [ceil(one.most * self.scale.value) for one in self.choices.loads.each]
         room = np.array([[rate.most(top) for rate in self.rate] for top in tops], dtype=np.int64)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from eplb_opt.models.flow_formulation import FlowFormulation, formulate_flows, list_hosts
 from eplb_opt.models.flow_rules import FLOW_RULES
@@ -16,6 +13,10 @@ from eplb_opt.models.rules import RULES
 from eplb_opt.models.values import to_plan, to_values
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
     from eplb_opt.models.rows import Rows
 
 #: The columns of a model: of counts and replicas, or of hosts and flows.
