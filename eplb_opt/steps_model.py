@@ -14,6 +14,8 @@ from eplb_opt.solvers import load_solvers, solvers_are_loaded
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eplb_opt.models.answer import LayerModel, ModelAnswer
 
 #: What a bound's source is called where the model's own name differs.
@@ -40,6 +42,11 @@ def model_step(name: str, solve: LayerModel, share: float = 1.0) -> Step:
         return replace(outcome_of(SOURCES.get(name, name), answer), message=message)
 
     return Step(name, run, share)
+
+
+def bound_alone(run: Callable[[Task], Outcome]) -> Callable[[Task], Outcome]:
+    """The same work with its plan left out: what it proves holds all the same."""
+    return lambda task: replace(run(task), placed=None)
 
 
 def deadline_with_solvers(task: Task) -> Deadline | None:
