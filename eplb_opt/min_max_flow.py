@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from math import lcm
 
 Hosts = Sequence[Sequence[int]]
@@ -33,15 +34,21 @@ class LevelFlow:
     ----------
     level
         The largest GPU load over speed, exact.
-    flow
-        By expert, what each of its hosts gets, in the order of the hosts; adds up to its load.
     tight
         GPUs that are full: the experts that live on them alone fill them to the level.
     """
 
     level: Fraction
-    flow: tuple[tuple[Fraction, ...], ...]
     tight: frozenset[int]
+    _found: _Flow
+
+    @cached_property
+    def flow(self) -> tuple[tuple[Fraction, ...], ...]:
+        """By expert, what each of its hosts gets, in the order of the hosts; adds up to its load.
+
+        Only where it is asked for: as rationals it takes longer than finding the level.
+        """
+        return self._found.split()
 
 
 def least_level(
@@ -73,7 +80,36 @@ def least_level(
             break
         level, tight = network.ratio(over), over
     scaled = Fraction(1) if speed is None else Fraction(unit)
-    return LevelFlow(level * scaled, flow.split(), frozenset(tight))
+    return LevelFlow(level * scaled, frozenset(tight), flow)
+
+
+def whole_split(
+    load: Sequence[int], hosts: Hosts, capacity: Sequence[int]
+) -> list[list[int]] | None:
+    """Split loads into whole numbers of tokens that fit whole capacities, if they do.
+
+    Parameters
+    ----------
+    load, hosts
+        As `least_level` has them.
+    capacity
+        [num_gpus], tokens that each GPU can take.
+
+    Returns
+    -------
+    By expert, what each of its hosts gets, in the order of the hosts; None where tokens are left.
+    """
+    network = _Network(load, hosts, list(capacity))
+    if any(fixed > most for fixed, most in zip(network.fixed, capacity, strict=True)):
+        return None
+    flow = network.flow_at(Fraction(1))
+    if any(flow.left.values()):
+        return None
+    sent = flow.sent
+    return [
+        list(sent[e].values()) if e in sent else [load[e] if i == 0 else 0 for i in range(len(on))]
+        for e, on in enumerate(hosts)
+    ]
 
 
 class _Network:

@@ -14,7 +14,7 @@ from eplb_opt.models import get_model, get_specialist
 from eplb_opt.partitions import can_enumerate
 from eplb_opt.steps_design import design_steps
 from eplb_opt.steps_general import general_steps, scenario_water_step
-from eplb_opt.steps_model import ask, deadline_with_solvers, model_step, outcome_of
+from eplb_opt.steps_model import ask, bound_alone, deadline_with_solvers, model_step, outcome_of
 from eplb_opt.steps_scenarios import annealing_steps
 from eplb_opt.turns import Outcome, Step, Task
 
@@ -39,6 +39,9 @@ LIGHT_GAPS = (1 + Fraction(1, 100), 1 + Fraction(1, 1000))
 #: With three slots a GPU or more nodes are worked on where the plan is further from the bound; turn
 #: by turn. Below the last but one CP-SAT brings nothing in seconds.
 NODES_GAPS = (Fraction(1, 1000), Fraction(5, 10_000), Fraction(2, 10_000))
+#: Flows, one for every expert, GPU and scenario, up to which the exact model of optimal dispatch
+#: proves something in seconds; and what the search gets of a layer's time there.
+SMALL_FLOW, FLOW_SEARCH_SHARE = 500, 0.3
 #: A first turn of the configuration LP, which a layer of 256 experts often needs.
 LP_SECONDS = 0.5
 
@@ -66,7 +69,11 @@ def make_steps(problem: Problem, model: str, noise: float = 0.0) -> list[Step]:
     if problem.is_split_freely:
         long, more = design_steps(problem, noise)
         joint = [scenario_water_step()] if problem.has_scenarios else []
-        return [long, *joint, more]
+        if problem.num_experts * problem.num_gpus * problem.num_scenarios > SMALL_FLOW:
+            return [long, *joint, more]
+        # Where noise has a say the model's plan, best on the known loads alone, does not.
+        exact = replace(last, run=bound_alone(last.run)) if noise else last
+        return [replace(long, share=FLOW_SEARCH_SHARE), *joint, replace(exact, share=0.8), more]
     if problem.has_gpu_rules or problem.has_scenarios:
         return general_steps(problem, model, annealing_steps(problem))
     if problem.is_hierarchical:

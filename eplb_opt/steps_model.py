@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.bounds import Bound
 from eplb_opt.deadline import Deadline
-from eplb_opt.models.formulation import list_choices
+from eplb_opt.models.forms import FORMS
 from eplb_opt.models.loads import worth
 from eplb_opt.solvers import load_solvers, solvers_are_loaded
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eplb_opt.models.answer import LayerModel, ModelAnswer
 
 #: What a bound's source is called where the model's own name differs.
@@ -31,6 +33,7 @@ def model_step(name: str, solve: LayerModel, share: float = 1.0) -> Step:
     """
 
     def run(task: Task) -> Outcome:
+        list_choices = FORMS[task.problem.dispatch].list_choices
         size = list_choices(task.problem, worth(task.problem, task.start)).num_columns
         if size > SEARCH_BEATS_MODEL and find_spec("numba") is not None:
             return Outcome(refused=True)
@@ -39,6 +42,11 @@ def model_step(name: str, solve: LayerModel, share: float = 1.0) -> Step:
         return replace(outcome_of(SOURCES.get(name, name), answer), message=message)
 
     return Step(name, run, share)
+
+
+def bound_alone(run: Callable[[Task], Outcome]) -> Callable[[Task], Outcome]:
+    """The same work with its plan left out: what it proves holds all the same."""
+    return lambda task: replace(run(task), placed=None)
 
 
 def deadline_with_solvers(task: Task) -> Deadline | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from eplb_opt.errors import ProblemError
+from eplb_opt.min_max_flow import least_level
 from eplb_opt.plan import as_plan
 from eplb_opt.problem_checks import SPREADS
 from eplb_opt.result import objective_in_caller_units
@@ -60,8 +61,9 @@ class AfterLoss:
 def loads_after_loss(problem: Problem, plan: Any, of: str = "gpu") -> AfterLoss:
     """The worst GPU load after any single loss, while nothing is planned anew.
 
-    The tokens of a lost replica go evenly to its expert's replicas that are left. An expert
-    without one is lost itself: it is counted, and its tokens load nobody.
+    The tokens of a lost replica go evenly to its expert's replicas that are left; or, under optimal
+    dispatch, all tokens are split anew over what is left, so that the largest GPU load is least. An
+    expert without a replica is lost itself: it is counted, and its tokens load nobody.
 
     Parameters
     ----------
@@ -89,7 +91,8 @@ def loads_after_loss(problem: Problem, plan: Any, of: str = "gpu") -> AfterLoss:
     used = problem.open_slots.reshape(-1, per_unit).sum(axis=1) > 0
     if used.sum() < 2:
         raise ProblemError(f"There is one {of} with slots; its loss leaves no GPU.")
-    layers = [_Layer.of(problem, row, placed[row], per_unit) for row in range(problem.num_layers)]
+    kind = LAYERS[problem.dispatch]
+    layers = [kind.of(problem, row, placed[row], per_unit) for row in range(problem.num_layers)]
     worst = [layer.worst(np.flatnonzero(used)) for layer in layers]
     return AfterLoss(
         problem,
@@ -122,7 +125,7 @@ class _Layer:
     speed: tuple[Fraction, ...]
 
     @classmethod
-    def of(cls, problem: Problem, layer_idx: int, placed: np.ndarray, per_unit: int) -> _Layer:
+    def of(cls, problem: Problem, layer_idx: int, placed: np.ndarray, per_unit: int) -> Self:
         replicas = np.zeros((problem.num_experts, problem.num_gpus), dtype=np.int64)
         slot = np.flatnonzero(placed >= 0)
         np.add.at(replicas, (placed[slot], slot // problem.slots_per_gpu), 1)
@@ -143,13 +146,7 @@ class _Layer:
 
     def worst(self, unit_idx: np.ndarray) -> tuple[Fraction, int]:
         """The largest GPU load after the loss of one of these units, and the first such unit."""
-        speed = np.array([float(s) for s in self.speed])
-        share = np.array(self.load)[:, None] / np.maximum(self.left, 1)
-        rough = (share.T @ self.replicas) / speed
-        per_unit = len(speed) // self.left.shape[1]
-        is_gone = np.arange(self.left.shape[1])[:, None] == np.arange(len(speed)) // per_unit
-        rough[is_gone] = -1
-        rough = rough[unit_idx]
+        rough = self._rough()[unit_idx]
         # Floats only choose which can be the largest; each of those is then added up exactly.
         doubtful = np.argwhere(rough >= rough.max() * (1 - FLOAT_DOUBT))
         known: dict[tuple[tuple[int, ...], Fraction], Fraction] = {}
@@ -159,6 +156,21 @@ class _Layer:
         ]
         value, unit = max(values)
         return value, -unit
+
+    def _rough(self) -> np.ndarray:
+        """Loads after each loss, tokens going evenly, float64 [num_units, num_gpus]; -1 lost."""
+        speed = np.array([float(s) for s in self.speed])
+        share = np.array(self.load)[:, None] / np.maximum(self.left, 1)
+        rough = (share.T @ self.replicas) / speed
+        rough[self._is_gone] = -1
+        return np.asarray(rough)
+
+    @property
+    def _is_gone(self) -> np.ndarray:
+        """GPUs of each unit, bool [num_units, num_gpus]."""
+        num_units, num_gpus = self.left.shape[1], len(self.speed)
+        unit = np.arange(num_gpus) // (num_gpus // num_units)
+        return np.asarray(np.arange(num_units)[:, None] == unit)
 
     def _exact(
         self, unit: int, gpu: int, known: dict[tuple[tuple[int, ...], Fraction], Fraction]
@@ -171,3 +183,30 @@ class _Layer:
             loads = (Fraction(w * copies, c) for w, c, copies in parts)
             known[key] = sum(loads, Fraction(0)) / self.speed[gpu]
         return known[key]
+
+
+class _FreeLayer(_Layer):
+    """The same where tokens are split anew after a loss: each is a flow of its own."""
+
+    def worst(self, unit_idx: np.ndarray) -> tuple[Fraction, int]:
+        """As `_Layer.worst`; what is level enough when tokens go evenly need not be asked."""
+        at_most = self._rough().max(axis=1) * (1 + FLOAT_DOUBT)
+        value, worst = Fraction(-1), -1
+        for unit in sorted(unit_idx.tolist(), key=lambda unit: -at_most[unit]):
+            if at_most[unit] < value:
+                break
+            level = self._level(unit)
+            if level > value or (level == value and unit < worst):
+                value, worst = level, unit
+        return value, worst
+
+    def _level(self, unit: int) -> Fraction:
+        left = np.flatnonzero(~self._is_gone[unit])
+        hosts = [np.flatnonzero(row).tolist() for row in self.replicas[:, left]]
+        load = [w if on else 0 for w, on in zip(self.load, hosts, strict=True)]
+        speed = [self.speed[gpu] for gpu in left.tolist()]
+        return least_level(load, hosts, len(left), None if set(speed) == {1} else speed).level
+
+
+#: By a problem's dispatch.
+LAYERS: dict[str, type[_Layer]] = {"uniform": _Layer, "optimal": _FreeLayer}

@@ -1,6 +1,7 @@
 """After the loss of a GPU or a node: loads by hand and by removing it; experts spread for it."""
 
 from fractions import Fraction
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -25,6 +26,15 @@ def test_a_lost_gpus_tokens_go_evenly_to_the_replicas_left():
     assert after.tokens_lost == (Fraction(4, 22),)
     assert not after.survives
     assert after.largest_load.tolist() == [12.0]
+
+
+def test_tokens_are_split_anew_after_a_loss_where_they_are_free():
+    # As above; without GPU 0: 12 and 6 over both, 4 on GPU 2, level at 11.
+    problem = Problem([[12, 6, 4]], 6, 3, dispatch="optimal")
+    after = loads_after_loss(problem, [[0, 1, 0, 2, 0, 1]])
+    assert after.objective == (11,)
+    assert after.worst.tolist() == [0]
+    assert after.experts_lost.tolist() == [1]
 
 
 def test_a_lost_node_takes_all_its_gpus():
@@ -55,6 +65,39 @@ def planned(draw):
         [load], num_gpus * slots, num_gpus, num_nodes, gpu_speed=draw(st.none() | speeds)
     )
     return problem, placed, draw(st.sampled_from(["gpu", "node"]))
+
+
+@settings(max_examples=200, deadline=None)
+@given(planned())
+def test_free_losses_agree_with_the_densest_set_of_gpus_left(case):
+    problem, placed, of = case
+    per_unit = problem.gpus_per_node if of == "node" else 1
+    after = loads_after_loss(problem.with_dispatch("optimal"), [placed], of)
+    levels = []
+    for first in range(0, problem.num_gpus, per_unit):
+        left = {g for g in range(problem.num_gpus) if not first <= g < first + per_unit}
+        levels.append(densest(problem, placed, left))
+    assert after.objective == (max(levels),)
+    assert after.worst[0] == levels.index(max(levels))
+    uniform = loads_after_loss(problem, [placed], of)
+    assert after.objective <= uniform.objective
+    assert after.tokens_lost == uniform.tokens_lost
+
+
+def densest(problem, placed, left):
+    """The most that experts with hosts in a set of the GPUs left alone make of its speed."""
+    gpu = (np.arange(problem.num_slots) // problem.slots_per_gpu).tolist()
+    hosts = [
+        {g for e, g in zip(placed, gpu, strict=True) if e == expert} & left
+        for expert in range(problem.num_experts)
+    ]
+    loads = problem.load[0].tolist()
+    return max(
+        sum(w for w, on in zip(loads, hosts, strict=True) if on and on <= set(part))
+        / sum(problem.speed[g] for g in part)
+        for size in range(1, len(left) + 1)
+        for part in combinations(sorted(left), size)
+    )
 
 
 @settings(max_examples=300, deadline=None)

@@ -63,14 +63,14 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         raise ProblemError(
             f"A certificate is of one layer, not {problem.num_layers}; use problem.layer()."
         )
-    if not (problem.is_plain or certificate.kind in GENERAL):
-        raise CertificateError("certificates are of one load on GPUs that are all alike.")
-    if problem.is_split_freely and certificate.kind not in ANY_SPLIT:
-        raise CertificateError(f"{certificate.kind} holds for the uniform split alone.")
     if certificate.kind not in VERIFIERS:
         raise CertificateError(
             f"kind {certificate.kind!r} is unknown; known: {', '.join(VERIFIERS)}."
         )
+    if problem.is_split_freely and certificate.kind not in ANY_SPLIT:
+        raise CertificateError(f"{certificate.kind} holds for the uniform split alone.")
+    if not (problem.is_plain or certificate.kind in GENERAL):
+        raise CertificateError("certificates are of one load on GPUs that are all alike.")
     module, function = VERIFIERS[certificate.kind].split(":")
     verifier: Callable[[Problem, Certificate], Fraction] = getattr(import_module(module), function)
     return verifier(problem, certificate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -102,7 +103,7 @@ def in_integers(row: np.ndarray) -> tuple[list[int], int]:
 def _level(row: np.ndarray, hosts: list[list[int]], rates: list[Fraction]) -> LevelFlow:
     tokens, unit = in_integers(row)
     found = least_level(tokens, hosts, len(rates), rates)
-    return LevelFlow(found.level / unit, found.flow, found.tight)
+    return replace(found, level=found.level / unit)
 
 
 def _pair_shares(routes: Routes, layer_idx: int, level: LevelFlow) -> dict[int, float]:

@@ -1,4 +1,4 @@
-"""The count-and-assignment model solved by CP-SAT, the solver of OR-Tools."""
+"""The exact model of one layer, of counts or of flows, solved by CP-SAT, OR-Tools' solver."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ import numpy as np
 from eplb_opt.errors import MissingDependency
 from eplb_opt.models.answer import ModelAnswer
 from eplb_opt.models.door import worth_of_any_start
-from eplb_opt.models.formulation import Formulation, formulate, list_choices
-from eplb_opt.models.rules import RULES
+from eplb_opt.models.forms import FORMS, AnyFormulation
 from eplb_opt.models.scaling import ScaleLimits
-from eplb_opt.models.values import to_plan, to_values
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
+    from eplb_opt.models.flow_formulation import HostChoices
     from eplb_opt.models.formulation import Change, Choices
     from eplb_opt.models.rows import Rows
     from eplb_opt.problem import Problem
@@ -75,7 +74,7 @@ class CpSatModel:
 
     The bound it returns is proven: an optimal plan is among the model's solutions, its load in the
     model is at most the scale times its true one (see `scaling.Scale`), and CP-SAT computes in
-    integers.
+    integers. Under optimal dispatch `flow_formulation` says why what is read from it holds.
 
     Parameters
     ----------
@@ -103,7 +102,7 @@ class CpSatModel:
         upper = worth_of_any_start(problem, start)
         if upper <= lower_bound:
             return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
-        choices = list_choices(problem, upper)
+        choices = FORMS[problem.dispatch].list_choices(problem, upper)
         if not choices.loads.each:
             return ModelAnswer(start.copy(), upper, message="there is no load", finished=True)
         return self.solve(
@@ -112,7 +111,7 @@ class CpSatModel:
 
     def solve(
         self,
-        choices: Choices,
+        choices: Choices | HostChoices,
         start: np.ndarray | None,
         lower_bound: Fraction,
         deadline: Deadline,
@@ -127,19 +126,20 @@ class CpSatModel:
         Without any plan it is finished: none is among the choices and within the limits.
         """
         cp_model = _import_cp_model()
-        if len(np.unique(choices.expert)) < choices.problem.num_experts:
+        if choices.is_empty:
             return ModelAnswer(None, Fraction(0), message="the slots are too few", finished=True)
         refusal = self._refusal(choices, None if effort is not None else deadline)
         if refusal:
             return ModelAnswer(None, Fraction(0), message=refusal, refused=True)
-        f = formulate(choices, lower_bound, self.params.limits, change)
-        model = build(cp_model, f, None if start is None else to_values(f, start))
+        form = FORMS[choices.problem.dispatch]
+        f = form.formulate(choices, lower_bound, self.params.limits, change)
+        model = build(cp_model, f, None if start is None else form.to_values(f, start))
         solver = cp_model.CpSolver()
         self._set_search(solver.parameters, choices.num_columns)
         self._set_limits(solver.parameters, choices.num_columns, deadline, effort, seed)
         return _solve(cp_model, solver, model, f)
 
-    def _refusal(self, choices: Choices, deadline: Deadline | None) -> str:
+    def _refusal(self, choices: Choices | HostChoices, deadline: Deadline | None) -> str:
         """Why the model is not built, or nothing."""
         size = choices.num_columns
         if size > self.params.max_columns:
@@ -168,7 +168,7 @@ class CpSatModel:
             parameters.max_time_in_seconds = max(deadline.remaining - kept, 0.0)
 
 
-def build(cp_model: Any, f: Formulation, hint: np.ndarray | None) -> Any:
+def build(cp_model: Any, f: AnyFormulation, hint: np.ndarray | None) -> Any:
     """The model as a `CpModel`.
 
     Parameters
@@ -183,7 +183,7 @@ def build(cp_model: Any, f: Formulation, hint: np.ndarray | None) -> Any:
     model = cp_model.CpModel()
     proto = model.proto
     _add_columns(proto, f)
-    for rule in RULES:
+    for rule in FORMS[f.problem.dispatch].rules:
         _add_rows(proto, rule(f))
     columns, coefficients = f.objective
     proto.objective.vars.extend(columns)
@@ -194,7 +194,7 @@ def build(cp_model: Any, f: Formulation, hint: np.ndarray | None) -> Any:
     return model
 
 
-def _add_columns(proto: Any, f: Formulation) -> None:
+def _add_columns(proto: Any, f: AnyFormulation) -> None:
     # Column by column takes five times as long; equal neighbours are added at once.
     domains = zip(f.column_lower.tolist(), f.column_upper.tolist(), strict=True)
     for domain, run in groupby(domains):
@@ -211,7 +211,7 @@ def _add_rows(proto: Any, rows: Rows) -> None:
         linear.domain.extend((lower, upper))
 
 
-def _solve(cp_model: Any, solver: Any, model: Any, f: Formulation) -> ModelAnswer:
+def _solve(cp_model: Any, solver: Any, model: Any, f: AnyFormulation) -> ModelAnswer:
     class FirstObjective(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
         units: int | None = None
 
@@ -230,7 +230,9 @@ def _solve(cp_model: Any, solver: Any, model: Any, f: Formulation) -> ModelAnswe
     units = max(ceil(solver.best_objective_bound - BOUND_NOISE), f.lower_bound)
     found = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
     return ModelAnswer(
-        physical_to_logical=to_plan(f, _values(solver)) if found else None,
+        physical_to_logical=FORMS[f.problem.dispatch].to_plan(f, _values(solver))
+        if found
+        else None,
         lower_bound=Fraction(units) if f.minimises_moves else f.to_bound(units),
         first_objective=None if first.units is None else _first(f, first.units),
         message=message,
@@ -238,7 +240,7 @@ def _solve(cp_model: Any, solver: Any, model: Any, f: Formulation) -> ModelAnswe
     )
 
 
-def _first(f: Formulation, units: int) -> Fraction:
+def _first(f: AnyFormulation, units: int) -> Fraction:
     return Fraction(units) if f.minimises_moves else f.to_load(units)
 
 

@@ -38,15 +38,7 @@ def worth_of_start(problem: Problem, start: np.ndarray) -> Fraction:
 
 
 def worth_of_any_start(problem: Problem, start: np.ndarray) -> Fraction:
-    """The same for models that know scenarios and all rules; see `loads.worth`.
-
-    Raises
-    ------
-    ProblemError
-        Under optimal dispatch, too: replicas have no size of their own there.
-    """
-    if problem.is_split_freely:
-        raise ProblemError("This model takes the uniform split; dispatch is optimal here.")
+    """The same for models that know scenarios, all rules and dispatch; see `loads.worth`."""
     return worth(problem, _checked(problem, start)[0])
 
 

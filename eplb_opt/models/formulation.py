@@ -21,7 +21,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import floor, lcm
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,15 +28,13 @@ import numpy as np
 from eplb_opt.models import counts
 from eplb_opt.models.loads import LayerLoads, ModelLoad, loads_within
 from eplb_opt.models.scaling import Scale, ScaleLimits, choose_scale
+from eplb_opt.models.worths import Worths, units_above, weights_of
 
 if TYPE_CHECKING:
     from eplb_opt.problem import Problem
 
 #: The column of T, the largest GPU load in units of the scale; with a weighted mean the first one.
 LARGEST_LOAD = 0
-#: Shares of scenarios that are multiples of one over at most this count exactly, others a bit less.
-#: Times a T of 31 bits it stays an exact float64, as which solvers report their bounds.
-MAX_SHARE = 2**21
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +58,11 @@ class Choices:
     loads: LayerLoads
     expert: np.ndarray
     count: np.ndarray
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the slots are too few: some expert has no count left."""
+        return len(np.unique(self.expert)) < self.problem.num_experts
 
     @property
     def num_peaks(self) -> int:
@@ -191,14 +193,10 @@ class Formulation:
 
     @cached_property
     def column_upper(self) -> np.ndarray:
-        """Largest value of every column, int64 [num_columns]; the smallest is 0, but for T.
-
-        T may exceed the start's: cut off there, a solver tends to lose the start.
-        """
+        """Largest value of every column, int64 [num_columns]; the smallest is 0, but for T."""
         upper = np.ones(self.choices.num_columns, dtype=np.int64)
         upper[self.placed] = self.most
-        most = [one.most for one in self.choices.loads.each]
-        units = [2 * max(int(m * self.scale.value), 1) for m in most]
+        units = units_above(self.choices.loads, self.scale)
         upper[: self.choices.num_peaks] = (
             units if self.choices.loads.is_mean else max(units, default=1)
         )
@@ -211,36 +209,21 @@ class Formulation:
         lower[: self.choices.num_peaks] = self.least
         return lower
 
+    @property
+    def worths(self) -> Worths:
+        return Worths(self.choices.loads, self.scale, self.weight)
+
     def to_units(self, worth: Fraction) -> int:
         """The most units of the objective that a plan of at most this worth can have."""
-        loads = self.choices.loads
-        if not loads.is_mean:
-            return floor(worth * self.scale.value)
-        parts = zip(self.weight, loads.each, strict=True)
-        rest = sum(((one.share - self.share(w)) * one.least for w, one in parts), Fraction(0))
-        return floor((worth - loads.constant - rest) * self.scale.value / self.share(1))
+        return self.worths.to_units(worth)
 
     def to_bound(self, units: int) -> Fraction:
-        """A lower bound of the layer's worth from one of the model's objective.
-
-        What the weights of scenarios lost to rounding counts with each one's own least worth.
-        """
-        loads = self.choices.loads
-        if not loads.is_mean:
-            return self.scale.to_bound(units)
-        parts = zip(self.weight, loads.each, strict=True)
-        rest = sum(((one.share - self.share(w)) * one.least for w, one in parts), Fraction(0))
-        return loads.constant + rest + self.share(1) * units / self.scale.value
+        """A lower bound of the layer's worth from one of the model's objective."""
+        return self.worths.to_bound(units)
 
     def to_load(self, units: int) -> Fraction:
         """The worth that so many units of the objective stand for, up to the scale's rounding."""
-        if not self.choices.loads.is_mean:
-            return self.scale.to_load(units)
-        return self.to_bound(units)
-
-    def share(self, weight: int) -> Fraction:
-        """The share of a scenario of that weight."""
-        return weight * _share_unit(self.choices.loads)
+        return self.worths.to_load(units)
 
 
 def list_choices(problem: Problem, upper: Fraction) -> Choices:
@@ -276,7 +259,7 @@ def formulate(
     problem, loads = choices.problem, choices.loads
     upper = max((one.most for one in loads.each), default=Fraction(1))
     scale = choose_scale(_replica_worths(choices), upper, limits)
-    least = [max(one.least, _of_one(problem, lower_bound)) for one in loads.each]
+    least = [max(one.least, of_one(problem, lower_bound)) for one in loads.each]
     if loads.is_mean:
         least = [one.least for one in loads.each]
     units = [scale.to_units(worth, problem.slots_per_gpu) for worth in least]
@@ -286,12 +269,12 @@ def formulate(
         size=_sizes(choices, scale, 2 * int(upper * scale.value) + 3),
         most=counts.most_on_a_gpu(problem, loads, choices.expert, choices.count),
         least=tuple(units) if loads.is_mean else (max(units, default=0),),
-        weight=_weights(loads),
+        weight=weights_of(loads),
         change=change,
     )
 
 
-def _of_one(problem: Problem, lower_bound: Fraction) -> Fraction:
+def of_one(problem: Problem, lower_bound: Fraction) -> Fraction:
     """The layer's bound as one of the model's worth, which is less where scenarios are rounded."""
     return Fraction(0) if problem.has_scenarios and problem.rounded.any() else lower_bound
 
@@ -329,16 +312,3 @@ def _sizes(choices: Choices, scale: Scale, cut: int) -> np.ndarray:
     if len(of_speed) == 1:
         return next(iter(of_speed.values())).reshape(*shape, 1)
     return np.stack([of_speed[s].reshape(shape) for s in choices.problem.speed], axis=2)
-
-
-def _weights(loads: LayerLoads) -> tuple[int, ...]:
-    """Whole multiples of `_share_unit`, rounded down."""
-    if not loads.is_mean:
-        return (1,)
-    unit = _share_unit(loads)
-    return tuple(floor(one.share / unit) for one in loads.each)
-
-
-def _share_unit(loads: LayerLoads) -> Fraction:
-    exact = lcm(*(one.share.denominator for one in loads.each))
-    return Fraction(1, min(exact, MAX_SHARE))

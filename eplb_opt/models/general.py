@@ -13,7 +13,8 @@ from eplb_opt import checker, scoring
 from eplb_opt.bounds import fast_bounds
 from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.models.cpsat import CpSatModel
-from eplb_opt.models.formulation import Change, list_choices
+from eplb_opt.models.forms import FORMS
+from eplb_opt.models.formulation import Change
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
@@ -185,7 +186,7 @@ class _Asked:
     def __call__(
         self, start: np.ndarray | None, limit: Fraction, deadline: Deadline
     ) -> ModelAnswer:
-        choices = list_choices(self.problem, limit)
+        choices = FORMS[self.problem.dispatch].list_choices(self.problem, limit)
         change = Change(self.held, limit=limit)
         return CpSatModel().solve(
             choices,

@@ -81,10 +81,11 @@ def worth(problem: Problem, placed: np.ndarray) -> Fraction:
     if not problem.has_scenarios:
         return scoring.objectives(problem, rows)[0]
     speed = None if problem.gpu_speed is None else problem.speed
+    peaks = scoring.least_levels if problem.is_split_freely else scoring.largest_gpu_loads
     ratios = []
     for scenario_idx in range(problem.num_scenarios):
         load, unit = problem.load[scenario_idx], _mean(problem, scenario_idx)
-        peak = scoring.largest_gpu_loads(load, rows, problem.num_gpus, speed)[0]
+        peak = peaks(load, rows, problem.num_gpus, speed)[0]
         ratios.append(peak / unit if unit else Fraction(1))
     return scoring.combined(problem, ratios)
 

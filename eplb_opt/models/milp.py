@@ -1,4 +1,4 @@
-"""The count-and-assignment model solved through PuLP, by any solver that its user has."""
+"""The exact model, of counts or of flows, solved through PuLP, by any solver that its user has."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import MissingDependency, ProblemError
+from eplb_opt.checker import check
+from eplb_opt.errors import MissingDependency, PlanError, ProblemError
 from eplb_opt.models.answer import ModelAnswer
 from eplb_opt.models.apart import run_apart
 from eplb_opt.models.door import worth_of_any_start
-from eplb_opt.models.formulation import Formulation, formulate, list_choices
+from eplb_opt.models.flow_formulation import FlowFormulation
+from eplb_opt.models.flow_values import flow_plan
+from eplb_opt.models.forms import FORMS, AnyFormulation
 from eplb_opt.models.logs import LogFacts, read_log
 from eplb_opt.models.rows import UNLIMITED, Rows
-from eplb_opt.models.rules import RULES
 from eplb_opt.models.scaling import ScaleLimits
-from eplb_opt.models.values import to_plan, to_values, with_peaks
+from eplb_opt.models.values import to_plan, with_peaks
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
@@ -75,7 +77,8 @@ class MilpModel:
     times its true load (see `scaling.Scale`). So a solver without rounding errors proves only
     true bounds. Those of a real one come from its tolerances: with values within 1e-6 of integers
     and the sizes that `MilpParams.limits` allows they stay below `bound_margin`, which is
-    taken off before rounding up, as T is an integer. That is an argument about the solver's
+    taken off before rounding up, as T is an integer (flows need not be, and the bound that
+    `flow_formulation` argues for holds all the more). That is an argument about the solver's
     stated tolerances and not a certificate: unlike CP-SAT's, this bound trusts float arithmetic.
 
     Parameters
@@ -102,16 +105,17 @@ class MilpModel:
         upper = worth_of_any_start(problem, start)
         if upper <= lower_bound:
             return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
-        choices = list_choices(problem, upper)
+        form = FORMS[problem.dispatch]
+        choices = form.list_choices(problem, upper)
         if not choices.loads.each:
             return ModelAnswer(start.copy(), upper, message="there is no load", finished=True)
         left = deadline.remaining if effort is None else float("inf")
         refusal = self._refusal(choices.num_columns, left)
         if refusal:
             return ModelAnswer(None, Fraction(0), message=refusal, refused=True)
-        f = formulate(choices, lower_bound, self.params.limits)
-        rules = [rule(f) for rule in RULES]
-        task = self._task(f, rules, to_values(f, start), effort, seed)
+        f = form.formulate(choices, lower_bound, self.params.limits)
+        rules = [rule(f) for rule in form.rules]
+        task = self._task(f, rules, form.to_values(f, start), effort, seed)
         left = deadline.remaining if effort is None else float("inf")
         result, log = run_apart(task, left, self.params.seconds_to_return)
         return self._answer(f, rules, result, log)
@@ -126,13 +130,14 @@ class MilpModel:
         return ""
 
     def _task(
-        self, f: Formulation, rules: list[Rows], hint: np.ndarray, effort: int | None, seed: int
+        self, f: AnyFormulation, rules: list[Rows], hint: np.ndarray, effort: int | None, seed: int
     ) -> dict[str, Any]:
         return {
             "solver": self.params.solver,
             "objective": f.objective,
             "lower": f.column_lower.tolist(),
             "upper": f.column_upper.tolist(),
+            "continuous": f.flows.ravel().tolist() if isinstance(f, FlowFormulation) else [],
             "rows": [row for rows in rules for row in _signed(rows)],
             "hint": hint.tolist(),
             "max_nodes": None if effort is None else max(effort * self.params.effort_to_nodes, 1),
@@ -140,7 +145,7 @@ class MilpModel:
         }
 
     def _answer(
-        self, f: Formulation, rules: list[Rows], result: dict[str, Any] | None, log: str
+        self, f: AnyFormulation, rules: list[Rows], result: dict[str, Any] | None, log: str
     ) -> ModelAnswer:
         if result is None:
             return ModelAnswer(None, Fraction(0), message="the solver was ended at the deadline")
@@ -155,7 +160,7 @@ class MilpModel:
             message=facts.message,
         )
 
-    def _proven(self, f: Formulation, facts: LogFacts) -> Fraction:
+    def _proven(self, f: AnyFormulation, facts: LogFacts) -> Fraction:
         """The bound of the log, less each T's margin, rounded up: T is an integer in every plan."""
         if facts.bound is None or not isfinite(facts.bound):
             return Fraction(0)
@@ -177,10 +182,22 @@ def _signed(rows: Rows) -> list[tuple[list[int], list[int], list[tuple[int, int]
 
 
 def _checked_plan(
-    f: Formulation, rules: list[Rows], found: list[float] | None
+    f: AnyFormulation, rules: list[Rows], found: list[float] | None
 ) -> np.ndarray | None:
     """The solver's plan, if its values, rounded, obey every rule with the T that they need."""
     if found is None:
         return None
+    if isinstance(f, FlowFormulation):
+        return _plan_of_hosts(f, np.array(found, dtype=np.float64))
     values = with_peaks(f, np.round(np.array(found, dtype=np.float64)).astype(np.int64))
     return to_plan(f, values) if all(rows.hold(values) for rows in rules) else None
+
+
+def _plan_of_hosts(f: FlowFormulation, found: np.ndarray) -> np.ndarray | None:
+    """The same of the flow model: its hosts alone are read, and the checker asked."""
+    placed = flow_plan(f, found)
+    try:
+        check(f.problem, placed[None, :])
+    except PlanError:
+        return None
+    return placed

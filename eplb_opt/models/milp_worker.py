@@ -62,8 +62,11 @@ def _solve(pulp: Any, task: dict[str, Any]) -> dict[str, Any]:
 
 def _build(pulp: Any, task: dict[str, Any]) -> tuple[Any, list[Any]]:
     problem = pulp.LpProblem("layer", pulp.LpMinimize)
+    continuous = set(task["continuous"])
     columns = [
-        pulp.LpVariable(f"v{idx}", lower, upper, cat="Integer")
+        pulp.LpVariable(
+            f"v{idx}", lower, upper, cat="Continuous" if idx in continuous else "Integer"
+        )
         for idx, (lower, upper) in enumerate(zip(task["lower"], task["upper"], strict=True))
     ]
     costs = zip(*task["objective"], strict=True)

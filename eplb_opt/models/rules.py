@@ -11,6 +11,7 @@ from eplb_opt.models.order import gpu_key_weights, group_ranks, like_gpus, nodes
 from eplb_opt.models.rows import UNLIMITED, Rows, no_rows, rows_of
 
 if TYPE_CHECKING:
+    from eplb_opt.models.forms import AnyFormulation
     from eplb_opt.models.formulation import Formulation
 
 
@@ -59,14 +60,14 @@ def replicas_stand_apart(f: Formulation) -> Rows:
     return rows_of([(pair, f.placed, 1)], _constant(num_pairs, 0), _constant(num_pairs, 1))
 
 
-def groups_have_one_node(f: Formulation) -> Rows:
+def groups_have_one_node(f: AnyFormulation) -> Rows:
     """sum_n x_hn = 1."""
     group = np.arange(len(f.hosted))[:, None]
     one = _constant(len(f.hosted), 1)
     return rows_of([(group, f.hosted, 1)], one, one)
 
 
-def nodes_take_equally_many_groups(f: Formulation) -> Rows:
+def nodes_take_equally_many_groups(f: AnyFormulation) -> Rows:
     """sum_h x_hn = groups_per_node."""
     num_nodes = f.hosted.shape[1]
     equal = _constant(num_nodes, f.problem.groups_per_node)
@@ -135,7 +136,7 @@ def few_slots_change(f: Formulation) -> Rows:
     return rows_of([(0, f.moving, 1)], _constant(1, 0), _constant(1, f.change.max_moves))
 
 
-def worth_stays_within(f: Formulation) -> Rows:
+def worth_stays_within(f: AnyFormulation) -> Rows:
     """sum_r weight_r T_r <= limit, where the moves are minimised.
 
     The limit is rounded so that every plan within it obeys this rule.
@@ -164,7 +165,7 @@ def gpus_stand_in_order(f: Formulation) -> Rows:
     return rows_of(terms, _constant(len(left), 0), _constant(len(left), UNLIMITED))
 
 
-def nodes_stand_in_order(f: Formulation) -> Rows:
+def nodes_stand_in_order(f: AnyFormulation) -> Rows:
     """x_hn <= sum of x_h',n-1 over the groups h' that rank before h.
 
     The nodes are alike, so they may be numbered by the first group that each takes.
