@@ -12,7 +12,7 @@ from eplb_opt.representatives import METHODS, Method, Scenarios
 from eplb_opt.search.starts import heuristic_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
@@ -36,17 +36,25 @@ class Budget:
         Layers worked on at a time.
     max_moves
         Slots a layer that a migration-limited policy may change.
+    noise
+        That plans for optimal dispatch are to withstand; by default as `plan` chooses.
     """
 
     time_limit: float | None = 1.0
     effort: int | None = None
     workers: int | None = None
     max_moves: int | None = None
+    noise: float | None = None
 
     def arguments(self) -> dict[str, Any]:
         """As `plan` takes them."""
         limit = None if self.effort is not None else self.time_limit
-        return {"time_limit": limit, "effort": self.effort, "workers": self.workers}
+        return {
+            "time_limit": limit,
+            "effort": self.effort,
+            "workers": self.workers,
+            "noise": self.noise,
+        }
 
 
 def ours(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
@@ -79,6 +87,8 @@ class Policy:
         so far.
     is_heuristic
         Whether it stands for what engines ship, in tables and plots.
+    dispatch
+        How tokens are split under its plans; as the machine says by default.
     """
 
     method: Method = representatives.last
@@ -86,6 +96,7 @@ class Policy:
     once: bool = False
     follows: bool = field(default=False, kw_only=True)
     is_heuristic: bool = field(default=False, kw_only=True)
+    dispatch: str | None = field(default=None, kw_only=True)
 
     def scenarios(self, past: np.ndarray) -> Scenarios:
         """The loads it plans for."""
@@ -135,6 +146,19 @@ def heuristics(methods: Sequence[str] = ("last",)) -> dict[str, Policy]:
         name if method == "last" else f"{name} on {method}": heuristic(name, method)
         for method in methods
         for name in HEURISTICS
+    }
+
+
+def under(dispatches: Sequence[str], policies: Mapping[str, Policy]) -> dict[str, Policy]:
+    """Every policy under every dispatch, which is in its name where there are several.
+
+    >>> list(under(["uniform", "optimal"], {"last": Policy()}))
+    ['last, uniform', 'last, optimal']
+    """
+    return {
+        name if len(dispatches) == 1 else f"{name}, {dispatch}": replace(policy, dispatch=dispatch)
+        for name, policy in policies.items()
+        for dispatch in dispatches
     }
 
 
