@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eplb_opt.dispatch_rules import dispatch_score
-from eplb_opt.io import VALIDATORS
 from eplb_opt.report.gap import model_balancedness
 from eplb_opt.report.words import DISPATCH_WORDS
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Engine -> the option with which it splits every batch so that the largest GPU load is least.
 SPLITS_OPTIMALLY = {"sglang": "--ep-dispatch-algorithm lp"}
+#: Engines that cannot; other names of formats may be anybody's.
+SPLITS_OTHERWISE = ("vllm", "vllm-ascend", "trtllm")
 #: A plan that gains more by optimal dispatch, and is farther from the bound without it, is hardly
 #: one for the uniform split.
 LOOKS_DESIGNED = 0.05
@@ -97,7 +98,7 @@ def _who(engine: str) -> str:
             f"start the engine with {SPLITS_OPTIMALLY[engine]}, or it is worth only the latter "
             "figures."
         )
-    if engine in VALIDATORS:
+    if engine in SPLITS_OTHERWISE:
         return (
             f"{engine} has no optimal dispatch, so there the plan is worth only the latter "
             "figures; plan for it with --dispatch uniform."

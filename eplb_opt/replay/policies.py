@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from eplb_opt import representatives
+from eplb_opt.noise_choice import DEFAULT_SIZE
 from eplb_opt.plan import as_plan
 from eplb_opt.planner import plan
 from eplb_opt.representatives import METHODS, Method, Scenarios
@@ -37,7 +38,8 @@ class Budget:
     max_moves
         Slots a layer that a migration-limited policy may change.
     noise
-        That plans for optimal dispatch are to withstand; by default as `plan` chooses.
+        That plans for optimal dispatch are to withstand. By default `plan` chooses where there are
+        scenarios; a single load is planned for with some noise too, for other loads follow.
     """
 
     time_limit: float | None = 1.0
@@ -46,27 +48,30 @@ class Budget:
     max_moves: int | None = None
     noise: float | None = None
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, problem: Problem) -> dict[str, Any]:
         """As `plan` takes them."""
         limit = None if self.effort is not None else self.time_limit
+        noise = self.noise
+        if noise is None and not problem.has_scenarios:
+            noise = DEFAULT_SIZE
         return {
             "time_limit": limit,
             "effort": self.effort,
             "workers": self.workers,
-            "noise": self.noise,
+            "noise": noise,
         }
 
 
 def ours(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
     """The planner, from scratch or from the plan in force, whichever it finds better."""
-    result = plan(problem, current=current, **budget.arguments())
+    result = plan(problem, current=current, **budget.arguments(problem))
     return result.plan.physical_to_logical
 
 
 def limited(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
     """The planner with at most so many moves from the plan in force."""
     allowed: dict[str, Any] = {} if current is None else {"max_moves": budget.max_moves}
-    result = plan(problem, current=current, **budget.arguments(), **allowed)
+    result = plan(problem, current=current, **budget.arguments(problem), **allowed)
     return result.plan.physical_to_logical
 
 
