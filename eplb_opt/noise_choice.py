@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eplb_opt.turns import Budget
 
 #: Sizes to choose from, the standard deviation of a factor's logarithm.
-SIZES = (0.15, 0.3, 0.5)
+SIZES = (0.2, 0.3, 0.5)
 #: Taken where there are too few scenarios, or is too little time, to choose.
 DEFAULT_SIZE = 0.3
 #: Of the time, or of the effort, that choosing takes in all and in each run.
@@ -33,7 +33,7 @@ SHARE, EFFORT_SHARE = 0.12, 0.25
 MIN_SECONDS = 0.04
 MAX_LAYERS, MAX_FOLDS, MIN_SCENARIOS = 4, 3, 3
 #: Balancedness that is as good as the best.
-TOLERANCE = 0.002
+TOLERANCE = 0.005
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from fractions import Fraction
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
@@ -269,8 +270,7 @@ class _Call:
         stop_reason = portfolio.run()
         worked_on = portfolio.worked_on()
         placed = self._near_current(self.incumbents.placed.copy())
-        objective = scoring.objectives(self.problem, placed)
-        pairs = objective_bounds(objective, self.incumbents.bounds)
+        pairs = objective_bounds(self._worth(placed), self.incumbents.bounds)
         answer = Plan(placed, self.problem.num_gpus, self.problem.num_experts)
         answer.check(self.problem)
         return Result(
@@ -287,6 +287,15 @@ class _Call:
             certificates=tuple(self.incumbents.certificates),
             noise=self.noise,
         )
+
+    def _worth(self, placed: np.ndarray) -> list[Fraction]:
+        """Exact objectives; a layer that stands as it was scored when it came in is not again."""
+        known = self.incumbents.pairs()
+        changed = np.flatnonzero((placed != self.incumbents.placed).any(axis=1)).tolist()
+        fresh = {
+            i: scoring.objectives(self.problem.layer(i), placed[i : i + 1])[0] for i in changed
+        }
+        return [fresh.get(i, pair.objective) for i, pair in enumerate(known)]
 
     def _near_current(self, best: np.ndarray) -> np.ndarray:
         """The plan to answer with: near the one in force as the limits ask, or under its names."""

@@ -37,8 +37,9 @@ class DesignParams:
         Known loads that are looked at side by side; of more a sample, drawn anew now and then.
     noisy
         Noisy copies beside them.
-    noisy_share
-        What the copies count at the beginning and at the end of a run, of all loads together.
+    first_share, most_share, last_share
+        What the copies count of all loads together: the size of the noise and the first of these
+        at the beginning of a run, no more than the second; the third times the size at its end.
     frozen
         Part of a run after which loads are drawn no more: the last part settles.
     redraw
@@ -47,19 +48,21 @@ class DesignParams:
 
     heat: float = 1e-3
     first_doublings: int = 4
-    last_doublings: int = 5
+    last_doublings: int = 6
     transfers: int = 200
     max_loads: int = 24
-    noisy: int = 11
-    noisy_share: tuple[float, float] = (0.5, 0.2)
-    frozen: float = 0.6
-    redraw: int = 2
+    noisy: int = 19
+    first_share: float = 0.2
+    most_share: float = 0.7
+    last_share: float = 0.6
+    frozen: float = 0.75
+    redraw: int = 1
 
 
 #: A call of the compiled search takes about so long before the clock is looked at.
 CALL_SECONDS = 0.01
 #: Far around a move tokens flow at once where GPUs have few slots; elsewhere there are many links.
-FEW_SLOTS, FAR, NEAR = 3, 2, 1
+FEW_SLOTS, FAR, NEAR = 0, 2, 1
 
 
 class DesignSearch:
@@ -245,7 +248,8 @@ class _Run:
                 search.best_value[:] = math.inf
         steps = params.last_doublings - params.first_doublings + 1
         doublings = params.first_doublings + min(int(passed * steps), steps - 1)
-        begin, end = params.noisy_share
+        begin = min(params.first_share + search.noise, params.most_share)
+        end = min(params.last_share * search.noise, begin)
         # In parts that are the same on every machine, and the weight stays once frozen.
         noisy_share = end if self.is_frozen else begin + (end - begin) * passed / params.frozen
         left = 1.0 - passed
