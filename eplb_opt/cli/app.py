@@ -13,11 +13,13 @@ from eplb_opt.cli import bench, config, instances, output
 from eplb_opt.cli import options as opt
 from eplb_opt.cli.convert import convert_command
 from eplb_opt.cli.deploy import in_kept_slots
+from eplb_opt.cli.dispatch import deploy_notes, noise_note
 from eplb_opt.cli.gap import gap_command
 from eplb_opt.cli.help import App
 from eplb_opt.cli.inspect import bound_command, check_command
 from eplb_opt.cli.replay import replay_command
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
+from eplb_opt.cli.scenarios import planned_for, recordings
 from eplb_opt.cli.size import size_command
 from eplb_opt.io import Loads, read_plan, write_certificates, write_plan
 from eplb_opt.planner import plan
@@ -69,15 +71,25 @@ def root(
 @app.command("plan")
 def plan_command(
     context: typer.Context,
-    loads: opt.LoadsFile,
+    loads: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="LOADS",
+            help=f"{opt.LOADS_HELP} With several files one plan serves them all.",
+            show_default=False,
+        ),
+    ],
     gpus: opt.Gpus,
     slots: opt.Slots,
     nodes: opt.Nodes = 1,
     groups: opt.Groups = 1,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
+    dispatch: opt.DispatchOption = opt.UNIFORM,
+    with_scenarios: opt.Scenarios = False,
     time_limit: opt.TimeLimit = 10.0,
     effort: opt.Effort = None,
     target_gap: opt.TargetGap = 0.0,
+    noise: opt.Noise = None,
     model: opt.Model = opt.ModelName("cpsat"),
     workers: opt.Workers = None,
     current: Annotated[
@@ -113,10 +125,12 @@ def plan_command(
     Example: eplb-opt plan loads.npz --gpus 32 --slots 288 --engine sglang --output plan.json
     """
     output.check_folders(output_file, certificate)
+    opt.check_noise(noise, [dispatch])
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
-    recorded = opt.total(loads, load_format)
+    recorded, *others = recordings(loads, load_format, with_scenarios)
     in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
-    problem = opt.Topology(gpus, slots, nodes, groups, colocation_rule).problem(recorded)
+    topology = opt.Topology(gpus, slots, nodes, groups, colocation_rule, dispatch)
+    problem = topology.problem_of(planned_for([recorded, *others], with_scenarios))
     limit = None if effort is not None else time_limit
     unseen = read_held_out(held_out, recorded)
     with output.progress_bar(limit, "planning") as progress:
@@ -125,6 +139,7 @@ def plan_command(
             time_limit=limit,
             effort=effort,
             target_gap=target_gap,
+            noise=noise,
             current=in_force,
             max_moves=max_moves,
             move_tolerance=move_tolerance,
@@ -132,8 +147,9 @@ def plan_command(
             workers=workers,
             progress=progress,
         )
-    output.warn(result.messages)
+    output.warn((*result.messages, *noise_note(result, noise)))
     if output_file is not None:
+        output.warn(deploy_notes(result, str(engine)))
         _write(output_file, str(engine), result, recorded, in_force)
     if certificate is not None:
         write_certificates(certificate, result.certificates)

@@ -39,6 +39,7 @@ def gap_command(
     nodes: opt.Nodes = 1,
     groups: opt.Groups = 1,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
+    dispatch: opt.DispatchOption = opt.UNIFORM,
     plan_files: Annotated[
         list[Path] | None,
         typer.Option("--plan", help="A plan to score; may be given several times."),
@@ -71,7 +72,8 @@ def gap_command(
     """
     num_shown = _number_of_layers(layers)
     recorded = opt.total(loads, load_format)
-    problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
+    topology = opt.Topology(gpus, slots, nodes, groups, colocation, dispatch)
+    problem = topology.problem(recorded)
     given = {str(path): read_plan(path, layer_ids=recorded.layer_ids) for path in plan_files or []}
 
     unseen = read_held_out(held_out, recorded)

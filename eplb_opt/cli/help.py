@@ -20,7 +20,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Machine": ("gpus", "slots", "slots-per-gpu", "nodes", "groups", "colocation", "dispatch"),
     "Loads": ("format", "held-out", "scenarios", "every"),
     "Target and memory": ("target-balancedness", "uneven", "budget", "expert-bytes"),
-    "Planning": ("time-limit", "effort", "target-gap", "model", "workers"),
+    "Planning": ("time-limit", "effort", "target-gap", "noise", "model", "workers"),
     "Near the plan in force": ("current", "max-moves", "move-tolerance"),
     "Output": ("output", "engine", "certificate", "report", "plot", "json", "csv"),
     "Options": (),

@@ -10,7 +10,8 @@ import typer
 
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.dispatch_rules import dispatch_score
+from eplb_opt.cli.dispatch import check_notes
+from eplb_opt.dispatch_rules import DispatchScore, dispatch_score
 from eplb_opt.errors import PlanError
 from eplb_opt.evaluation import Evaluation, evaluate, verified_bounds
 from eplb_opt.io import VALIDATORS, read_certificates, read_plan, write_certificates
@@ -30,6 +31,7 @@ def check_command(
     nodes: opt.Nodes = 1,
     groups: opt.Groups = 1,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
+    dispatch: opt.DispatchOption = opt.UNIFORM,
     certificate: Annotated[
         Path | None,
         typer.Option(
@@ -61,8 +63,9 @@ def check_command(
 
     --max-gap and --min-balancedness make it a gate for a deployment script.
 
-    It is scored under the uniform split and under nearest copy, where every GPU sends to the copy
-    on itself, else on its node (--nodes), else to a fair one.
+    It is scored as --dispatch says; beside it stand the uniform split, optimal dispatch, and
+    nearest copy, where every GPU sends to the copy on itself, else on its node (--nodes), else to a
+    fair one.
 
     With --certificate the saved bounds are proven again in integers, without any solver; a
     certificate that proves less than it claims is refused, with exit code 3 too.
@@ -73,7 +76,8 @@ def check_command(
     Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """
     recorded = opt.total(loads, load_format)
-    problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
+    topology = opt.Topology(gpus, slots, nodes, groups, colocation, dispatch)
+    problem = topology.problem(recorded)
     placed = read_plan(plan_file, layer_ids=recorded.layer_ids)
     if engine is not None:
         VALIDATORS[str(engine)](
@@ -90,14 +94,23 @@ def check_command(
         bounds = verified_bounds(problem, saved, show)
     score = evaluate(problem, placed, bounds)
     reached = dispatch_score(problem, placed)
+    output.warn(check_notes(problem, reached, score.model_gap))
     if as_json:
         output.print_json(
-            {**asdict(score), "nearest_copy": {**asdict(reached), "apart": reached.apart}}
+            {
+                "dispatch": problem.dispatch,
+                **asdict(score),
+                "nearest_copy": {**asdict(reached), **_shares(reached)},
+            }
         )
     else:
-        output.stdout().print(evaluation_table(score))
+        output.stdout().print(evaluation_table(score, problem.dispatch))
         output.stdout().print(dispatch_table(reached))
     _check_limits(score, max_gap, min_balancedness)
+
+
+def _shares(reached: DispatchScore) -> dict[str, float]:
+    return {"apart": reached.apart, "needs_dispatch": reached.needs_dispatch}
 
 
 def _check_limits(score: Evaluation, max_gap: float | None, min_balancedness: float | None) -> None:
@@ -122,6 +135,7 @@ def bound_command(
     nodes: opt.Nodes = 1,
     groups: opt.Groups = 1,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
+    dispatch: opt.DispatchOption = opt.UNIFORM,
     time_limit: opt.TimeLimit = 10.0,
     effort: opt.Effort = None,
     target_gap: opt.TargetGap = 0.0,
@@ -141,7 +155,8 @@ def bound_command(
     Example: eplb-opt bound loads.npz --gpus 32 --slots 288 --time-limit 60
     """
     recorded = opt.total(loads, load_format)
-    problem = opt.Topology(gpus, slots, nodes, groups, colocation).problem(recorded)
+    topology = opt.Topology(gpus, slots, nodes, groups, colocation, dispatch)
+    problem = topology.problem(recorded)
     output.check_folders(certificate)
     limit = None if effort is not None else time_limit
     with output.progress_bar(limit, "proving") as progress:

@@ -12,28 +12,29 @@ import typer
 from eplb_opt.cli import output
 from eplb_opt.io import LOAD_FORMATS, VALIDATORS, WRITERS, read_loads, read_total
 from eplb_opt.models import MODELS
-from eplb_opt.problem import COLOCATIONS, Problem
+from eplb_opt.problem import COLOCATIONS, DISPATCHES, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+
     from eplb_opt.io import Loads
 
 # Choices come from the tables, so that a new entry there is a new choice here.
 Colocation = StrEnum("Colocation", list(COLOCATIONS))  # type: ignore[misc]
+DispatchName = StrEnum("DispatchName", list(DISPATCHES))  # type: ignore[misc]
 ModelName = StrEnum("ModelName", list(MODELS))  # type: ignore[misc]
 Engine = StrEnum("Engine", list(WRITERS))  # type: ignore[misc]
 Runtime = StrEnum("Runtime", list(VALIDATORS))  # type: ignore[misc]
 LoadFormat = StrEnum("LoadFormat", list(dict.fromkeys(row.name for row in LOAD_FORMATS)))  # type: ignore[misc]
 
-LoadsFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="LOADS",
-        help="Recorded loads [layers, experts] or [snapshots, layers, experts]: .npy .npz .csv "
-        ".json .pt .parquet, SGLang dumps, TensorRT-LLM statistics, vLLM's .jsonl; or the folder "
-        "that holds the files of all ranks.",
-        show_default=False,
-    ),
-]
+LOADS_HELP = (
+    "Recorded loads [layers, experts] or [snapshots, layers, experts]: .npy .npz .csv .json .pt "
+    ".parquet, SGLang dumps, TensorRT-LLM statistics, vLLM's .jsonl; or the folder that holds the "
+    "files of all ranks."
+)
+LoadsFile = Annotated[Path, typer.Argument(metavar="LOADS", help=LOADS_HELP, show_default=False)]
 Gpus = Annotated[int, typer.Option("--gpus", help="Number of GPUs.", show_default=False)]
 Slots = Annotated[
     int,
@@ -45,6 +46,29 @@ Groups = Annotated[
 ]
 ColocationOption = Annotated[
     Colocation, typer.Option("--colocation", help="Two replicas of an expert on one GPU.")
+]
+DispatchOption = Annotated[
+    DispatchName,
+    typer.Option("--dispatch", help="How tokens are split over an expert's replicas."),
+]
+Dispatches = Annotated[
+    list[DispatchName],
+    typer.Option(
+        "--dispatch", help="How tokens are split over an expert's replicas; give both to compare."
+    ),
+]
+UNIFORM = DispatchName("uniform")
+Noise = Annotated[
+    float | None,
+    typer.Option(
+        "--noise",
+        help="Under optimal dispatch: hold for loads that differ by such a factor (0.3 is about "
+        "30 %); 0 plans for the known loads alone. Default: chosen.",
+    ),
+]
+Scenarios = Annotated[
+    bool,
+    typer.Option("--scenarios", help="Serve every snapshot of LOADS, instead of their sum."),
 ]
 FormatOption = Annotated[
     LoadFormat | None,
@@ -76,11 +100,22 @@ class Topology:
     nodes: int = 1
     groups: int = 1
     colocation: str = "allow"
+    dispatch: str = "uniform"
 
     def problem(self, loads: Loads) -> Problem:
         """The total load of a recording on this machine."""
+        return self.problem_of(loads.total)
+
+    def problem_of(self, load: np.ndarray) -> Problem:
+        """Loads on this machine; see `Problem`."""
         return Problem(
-            loads.total, self.slots, self.gpus, self.nodes, self.groups, str(self.colocation)
+            load,
+            self.slots,
+            self.gpus,
+            self.nodes,
+            self.groups,
+            str(self.colocation),
+            dispatch=str(self.dispatch),
         )
 
 
@@ -97,6 +132,12 @@ def colocation_for(engine: str | None, colocation: str) -> str:
         return colocation
     output.warn((f"{engine} refuses two replicas of an expert on a GPU: --colocation forbid.",))
     return "forbid"
+
+
+def check_noise(noise: float | None, dispatches: Iterable[str]) -> None:
+    """Refuse a noise that nothing would be planned with."""
+    if noise is not None and "optimal" not in map(str, dispatches):
+        raise typer.BadParameter("--noise is for plans under --dispatch optimal; give both.")
 
 
 def read(path: Path, load_format: LoadFormat | None) -> Loads:

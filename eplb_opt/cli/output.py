@@ -75,6 +75,8 @@ def _plain(data: Any) -> Any:
 def result_json(result: Result) -> dict[str, Any]:
     """A result as a script wants it."""
     return {
+        "dispatch": result.problem.dispatch,
+        "noise": result.noise,
         "model_gap": result.model_gap,
         "stop_reason": result.stop_reason,
         "elapsed_seconds": result.elapsed,

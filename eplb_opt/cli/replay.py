@@ -24,6 +24,7 @@ from eplb_opt.replay import (
     given,
     heuristics,
     replay,
+    under,
 )
 from eplb_opt.report.replay import choice_table, replay_table
 from eplb_opt.representatives import METHODS
@@ -51,6 +52,7 @@ def replay_command(
     nodes: opt.Nodes = 1,
     groups: opt.Groups = 1,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
+    dispatches: opt.Dispatches = [opt.UNIFORM],  # noqa: B006
     policies: Annotated[
         list[PolicyName],
         typer.Option(
@@ -86,6 +88,7 @@ def replay_command(
         float, typer.Option("--time-limit", help="Seconds for one re-plan of ours.")
     ] = 1.0,
     effort: opt.Effort = None,
+    noise: opt.Noise = None,
     workers: opt.Workers = None,
     expert_bytes: Annotated[
         int | None,
@@ -102,13 +105,20 @@ def replay_command(
 ) -> None:
     """Walk through a recording: plan from the past alone, score on the steps that follow.
 
+    Every row, heuristics and given plans too, is scored as --dispatch says. Under optimal dispatch
+    each step's tokens are split anew; with both there is a row for each.
+
     Example: eplb-opt replay trace.npy --gpus 32 --slots 288 --every 100 --plot replay.png
     """
+    opt.check_noise(noise, dispatches)
+    if with_choice and len(set(dispatches)) > 1:
+        raise typer.BadParameter("--choose goes with one --dispatch.")
     with output.reading_bar(f"reading {trace_file.name}") as reading:
         name = None if load_format is None else str(load_format)
         trace = open_trace(trace_file, name, reading)
-    machine = Machine(slots, gpus, nodes, groups, str(colocation))
-    budget = Budget(time_limit, effort, workers, max_moves)
+    split = list(dict.fromkeys(map(str, dispatches)))
+    machine = Machine(slots, gpus, nodes, groups, str(colocation), split[0])
+    budget = Budget(time_limit, effort, workers, max_moves, noise)
     wanted = {str(name): POLICIES[str(name)] for name in policies}
     if max_moves is not None:
         wanted["limited"] = POLICIES["limited"]
@@ -117,9 +127,10 @@ def replay_command(
     wanted |= _heuristics(heuristic_names, [str(view) for view in views])
     for path in plan_files or []:
         wanted[str(path)] = given(read_plan(path, layer_ids=trace.layer_ids))
+    wanted = under(split, wanted)
     output.check_folders(plot_file)
     with output.spinner("loading kernels"), suppress(MissingDependency):
-        warmup()  # else the first plan's time would be the compiler's
+        warmup(everything="optimal" in split)  # else the first plan's time would be the compiler's
     walk: dict[str, Any] = {"every": every, "memory": memory, "budget": budget}
     with output.counting_bar(trace.num_steps, "replaying") as show:
         walk["on_plan"] = lambda name, step, ids: show(step)

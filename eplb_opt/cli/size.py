@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.numbers import numbers
-from eplb_opt.errors import FormatError, MissingDependency
+from eplb_opt.cli.scenarios import planned_for, recordings
+from eplb_opt.errors import MissingDependency
 from eplb_opt.io import Loads
 from eplb_opt.io.files import write_atomically
-from eplb_opt.problem import DISPATCHES
 from eplb_opt.report import size as tables
 from eplb_opt.sizing import SizeReport, Spread, make_sizes, spread_budgets, sweep
 from eplb_opt.warmup import warmup
 
-DispatchName = StrEnum("DispatchName", list(DISPATCHES))  # type: ignore[misc]
 #: How several numbers are given.
 SEVERAL = "one, several (32,64) or a range (8:12)"
 NO_BUDGET = (
@@ -70,20 +67,12 @@ def size_command(
             help="Loads to score plans on, not to plan for; may be given again.",
         ),
     ] = None,
-    with_scenarios: Annotated[
-        bool,
-        typer.Option("--scenarios", help="Serve every snapshot of LOADS, instead of their sum."),
-    ] = False,
+    with_scenarios: opt.Scenarios = False,
     nodes: opt.Nodes = 1,
     groups: opt.Groups = 1,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
-    dispatches: Annotated[
-        list[DispatchName],
-        typer.Option(
-            "--dispatch",
-            help="How tokens are split over an expert's replicas; give both to compare.",
-        ),
-    ] = [DispatchName("uniform")],  # noqa: B006
+    dispatches: opt.Dispatches = [opt.UNIFORM],  # noqa: B006
+    noise: opt.Noise = None,
     uneven: Annotated[
         bool,
         typer.Option("--uneven", help="Also spread each size's memory over the layers unevenly."),
@@ -127,7 +116,8 @@ def size_command(
     if output_file is not None and budget is None:
         raise typer.BadParameter(NO_BUDGET)
     output.check_folders(output_file, plot_file, csv_file)
-    recorded = [opt.read(path, load_format) for path in files]
+    opt.check_noise(noise, dispatches)
+    recorded = recordings(files, load_format, with_scenarios)
     sizes = make_sizes(
         recorded[0].num_experts,
         numbers(gpus, "--gpus"),
@@ -145,6 +135,7 @@ def size_command(
             rules={"num_nodes": nodes, "num_groups": groups, "colocation": str(colocation)},
             time_limit=None if effort is not None else time_limit,
             effort=effort,
+            noise=noise,
             workers=workers,
             target_balancedness=target,
             expert_bytes=expert_bytes,
@@ -160,28 +151,7 @@ def size_command(
     _print(report, spread, recorded[0], uneven=uneven, as_json=as_json)
 
 
-def planned_for(recorded: list[Loads], with_scenarios: bool) -> np.ndarray:
-    """The loads of all files: their sum where there is one file, else scenarios.
-
-    Raises
-    ------
-    FormatError
-        When the files are of different models.
-    """
-    shape = recorded[0].load.shape[1:]
-    for loads in recorded[1:]:
-        if loads.load.shape[1:] != shape:
-            raise FormatError(
-                f"{loads.source} has {loads.num_layers} layers x {loads.num_experts} experts, but "
-                f"{recorded[0].source} has {shape[0]} x {shape[1]}; one plan cannot serve both."
-            )
-    if with_scenarios:
-        return np.concatenate([loads.load for loads in recorded])
-    totals = [loads.total for loads in recorded]
-    return totals[0] if len(totals) == 1 else np.stack(totals)
-
-
-def _held_out(paths: list[Path]) -> dict[str, np.ndarray]:
+def _held_out(paths: list[Path]) -> dict[str, Any]:
     stems = [path.stem for path in paths]
     names = stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
     return {name: opt.read(path, None).total for name, path in zip(names, paths, strict=True)}

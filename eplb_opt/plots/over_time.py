@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Stretches that a line over time is thinned to; more are thinner than a pixel.
 MAX_POINTS = 400
+#: What a title adds.
+DISPATCH_TITLES = {"optimal": ", optimal dispatch"}
 
 
 def history(result: Result, ax: Axes | None = None) -> Axes:
@@ -100,6 +102,7 @@ def replay(report: ReplayReport, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("step")
     ax.set_ylabel("held-out balancedness")
     often = f"re-planned every {report.every} steps" if report.every > 1 else "re-planned each step"
+    often += DISPATCH_TITLES.get(report.dispatch, "")
     ax.set_title(f"{report.num_slots} slots on {report.num_gpus} GPUs, {often}")
     # Beside the lines, never over them.
     ax.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))

@@ -2,7 +2,7 @@
 
 from eplb_opt.replay.choice import Choice, choose
 from eplb_opt.replay.machine import Machine
-from eplb_opt.replay.policies import POLICIES, Budget, Policy, given, heuristic, heuristics
+from eplb_opt.replay.policies import POLICIES, Budget, Policy, given, heuristic, heuristics, under
 from eplb_opt.replay.report import PolicyRun, ReplayReport
 from eplb_opt.replay.walk import replay
 
@@ -19,4 +19,5 @@ __all__ = [
     "heuristic",
     "heuristics",
     "replay",
+    "under",
 ]

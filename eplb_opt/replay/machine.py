@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Machine:
-    """Slots and topology; see `Problem`."""
+    """Slots, topology and the way tokens are split; see `Problem`."""
 
     num_slots: int
     num_gpus: int
     num_nodes: int = 1
     num_groups: int = 1
     colocation: str = "allow"
+    dispatch: str = "uniform"
 
     def problem(self, scenarios: Scenarios) -> Problem:
         """The scenarios on this machine; one alone is a plain load, which has exact engines.
@@ -38,4 +39,5 @@ class Machine:
             self.num_groups,
             self.colocation,
             scenario_weights=None if alone else scenarios.weights,
+            dispatch=self.dispatch,
         )

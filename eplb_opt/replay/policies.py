@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from eplb_opt import representatives
+from eplb_opt.noise_choice import DEFAULT_SIZE
 from eplb_opt.plan import as_plan
 from eplb_opt.planner import plan
 from eplb_opt.representatives import METHODS, Method, Scenarios
 from eplb_opt.search.starts import heuristic_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
@@ -36,29 +37,41 @@ class Budget:
         Layers worked on at a time.
     max_moves
         Slots a layer that a migration-limited policy may change.
+    noise
+        That plans for optimal dispatch are to withstand. By default `plan` chooses where there are
+        scenarios; a single load is planned for with some noise too, for other loads follow.
     """
 
     time_limit: float | None = 1.0
     effort: int | None = None
     workers: int | None = None
     max_moves: int | None = None
+    noise: float | None = None
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, problem: Problem) -> dict[str, Any]:
         """As `plan` takes them."""
         limit = None if self.effort is not None else self.time_limit
-        return {"time_limit": limit, "effort": self.effort, "workers": self.workers}
+        noise = self.noise
+        if noise is None and not problem.has_scenarios:
+            noise = DEFAULT_SIZE
+        return {
+            "time_limit": limit,
+            "effort": self.effort,
+            "workers": self.workers,
+            "noise": noise,
+        }
 
 
 def ours(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
     """The planner, from scratch or from the plan in force, whichever it finds better."""
-    result = plan(problem, current=current, **budget.arguments())
+    result = plan(problem, current=current, **budget.arguments(problem))
     return result.plan.physical_to_logical
 
 
 def limited(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
     """The planner with at most so many moves from the plan in force."""
     allowed: dict[str, Any] = {} if current is None else {"max_moves": budget.max_moves}
-    result = plan(problem, current=current, **budget.arguments(), **allowed)
+    result = plan(problem, current=current, **budget.arguments(problem), **allowed)
     return result.plan.physical_to_logical
 
 
@@ -79,6 +92,8 @@ class Policy:
         so far.
     is_heuristic
         Whether it stands for what engines ship, in tables and plots.
+    dispatch
+        How tokens are split under its plans; as the machine says by default.
     """
 
     method: Method = representatives.last
@@ -86,6 +101,7 @@ class Policy:
     once: bool = False
     follows: bool = field(default=False, kw_only=True)
     is_heuristic: bool = field(default=False, kw_only=True)
+    dispatch: str | None = field(default=None, kw_only=True)
 
     def scenarios(self, past: np.ndarray) -> Scenarios:
         """The loads it plans for."""
@@ -135,6 +151,19 @@ def heuristics(methods: Sequence[str] = ("last",)) -> dict[str, Policy]:
         name if method == "last" else f"{name} on {method}": heuristic(name, method)
         for method in methods
         for name in HEURISTICS
+    }
+
+
+def under(dispatches: Sequence[str], policies: Mapping[str, Policy]) -> dict[str, Policy]:
+    """Every policy under every dispatch, which is in its name where there are several.
+
+    >>> list(under(["uniform", "optimal"], {"last": Policy()}))
+    ['last, uniform', 'last, optimal']
+    """
+    return {
+        name if len(dispatches) == 1 else f"{name}, {dispatch}": replace(policy, dispatch=dispatch)
+        for name, policy in policies.items()
+        for dispatch in dispatches
     }
 
 

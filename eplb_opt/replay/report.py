@@ -31,6 +31,8 @@ class PolicyRun:
         float64 [num_plans], of planning.
     problem
         Why there are no figures; "" otherwise.
+    dispatch
+        How tokens were split; see `Problem`.
     """
 
     name: str
@@ -41,6 +43,7 @@ class PolicyRun:
     moves: np.ndarray
     seconds: np.ndarray
     problem: str = ""
+    dispatch: str = "uniform"
 
     @property
     def mean(self) -> float:
@@ -53,6 +56,7 @@ class PolicyRun:
         return {
             "name": self.name,
             "is_heuristic": self.is_heuristic,
+            "dispatch": self.dispatch,
             "held_out": self.mean,
             "held_out_worst": lowest(self.held_out),
             "held_out_slots": mean_of(self.held_out_slots),
@@ -92,6 +96,12 @@ class ReplayReport:
     num_slots: int
     num_gpus: int
     expert_bytes: int | None = None
+
+    @property
+    def dispatch(self) -> str:
+        """Of all rows; "" where they differ, and say so in their names."""
+        found = {run.dispatch for run in self.runs}
+        return found.pop() if len(found) == 1 else ""
 
     def ranked(self) -> list[PolicyRun]:
         """From the best held-out mean to the worst, failures last."""

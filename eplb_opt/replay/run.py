@@ -77,7 +77,8 @@ class Run:
             self.problem, self.placed = str(error), None
             return False
         self.seconds.append(time.perf_counter() - began)
-        placed = Placed(plan.physical_to_logical, plan.num_gpus, plan.num_experts)
+        shape = (plan.num_gpus, plan.num_experts)
+        placed = Placed(plan.physical_to_logical, *shape, self.machine.dispatch)
         self._change_to(placed)
         # Weights aside: a figure to set beside the held-out one, not an objective.
         self.seen.append(mean_of(placed.balancedness(Steps.of(scenarios.load))[0]))
@@ -115,4 +116,5 @@ class Run:
             np.array(self.moves, dtype=np.int64),
             np.array(self.seconds),
             self.problem,
+            self.machine.dispatch,
         )

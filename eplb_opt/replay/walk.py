@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,7 +78,10 @@ def replay(
             f"The recording has {trace.num_steps} steps, --every is {every}: nothing follows the "
             "first window. Re-plan more often or record for longer."
         )
-    runs = [Run(name, policy, machine, budget or Budget()) for name, policy in policies.items()]
+    runs = [
+        Run(name, policy, _machine(machine, policy), budget or Budget())
+        for name, policy in policies.items()
+    ]
     past, done = _Past(as_int(memory, "memory"), trace.shape[1:]), 0
     for chunk in trace.chunks(every):
         steps = Steps.of(chunk)
@@ -98,11 +102,16 @@ def replay(
     )
 
 
+def _machine(machine: Machine, policy: Policy) -> Machine:
+    return machine if policy.dispatch is None else replace(machine, dispatch=policy.dispatch)
+
+
 def _replan(runs: list[Run], past: np.ndarray, done: int, on_plan: OnPlan | None) -> None:
     others = [run for run in runs if not (run.policy.is_heuristic or run.policy.follows)]
     # Who follows needs the others' plans first.
     for run in sorted(runs, key=lambda run: run.policy.follows):
-        is_new = run.follow(others) if run.policy.follows else run.replan(past)
+        alike = [other for other in others if other.machine == run.machine]
+        is_new = run.follow(alike) if run.policy.follows else run.replan(past)
         if is_new and on_plan is not None and run.placed is not None:
             on_plan(run.name, done, run.placed.physical_to_logical)
 

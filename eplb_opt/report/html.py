@@ -23,7 +23,7 @@ from eplb_opt.report.page_tables import (
     scenarios_table,
 )
 from eplb_opt.report.scenarios import scenario_table
-from eplb_opt.report.words import describe, percent
+from eplb_opt.report.words import DISPATCH_WORDS, describe, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,6 +110,7 @@ def render(
     with_loads = problem.has_scenarios or held_out
     return environment.from_string(_part("report.html")).render(
         title=describe(result),
+        dispatch=DISPATCH_WORDS[problem.dispatch],
         facts=facts(result, before, after),
         before=before,
         plans=plans_table(gap),

@@ -87,10 +87,15 @@ def _one_more_slot(problem: Problem) -> Problem | None:
         return None
 
 
+def _split_freely(problem: Problem) -> Problem | None:
+    return None if problem.is_split_freely else problem.with_dispatch("optimal")
+
+
 #: Every constraint that planning another problem prices.
 CONSTRAINTS: dict[str, Constraint] = {
     "hierarchy": Constraint("groups stay on one node", _flat),
     "co-location": Constraint("replicas stand apart", _together),
+    "uniform split": Constraint("replicas get equal parts", _split_freely),
     "slots": Constraint("{slots} slots a GPU, not {more}", _one_more_slot, admits_all=False),
 }
 EQUAL_COUNTS = "equal counts"

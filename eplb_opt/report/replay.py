@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.replay.report import lowest, mean_of
-from eplb_opt.report.tables import duration, titled
+from eplb_opt.report.tables import titled
+from eplb_opt.report.words import DISPATCH_WORDS, duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,10 +25,13 @@ DEFINITION = (
 
 def replay_table(report: ReplayReport) -> Table:
     """Every policy and heuristic, best held-out mean first."""
-    table = titled(
+    title = (
         f"Balancedness on the steps that follow: {report.num_steps - report.every} of "
         f"{report.num_steps} steps, re-planned every {report.every}"
     )
+    if report.dispatch:
+        title += f", {DISPATCH_WORDS[report.dispatch]}"
+    table = titled(title)
     table.caption, table.caption_justify = DEFINITION, "left"
     headings = ["policy", "held-out", "worst step", "slots", "planned-for", "plans", "moves a plan"]
     if report.expert_bytes is not None:

@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from eplb_opt.report.gap import model_balancedness
+from eplb_opt.report.words import DISPATCH_WORDS
 
 # Where they are looked for: a table needs both.
 from eplb_opt.report.words import amount as amount
@@ -34,7 +35,7 @@ def result_table(result: Result) -> Table:
     table = titled(f"Plan: {describe(result)}")
     columns = (
         "layer",
-        "largest GPU load",
+        "largest load / mean" if result.problem.has_scenarios else "largest GPU load",
         "proven bound",
         "gap",
         "balancedness",
@@ -70,9 +71,9 @@ def result_table(result: Result) -> Table:
     return table
 
 
-def evaluation_table(score: Evaluation) -> Table:
-    """A checked plan's figures: the whole model and its worst layers."""
-    table = titled("The plan obeys every rule")
+def evaluation_table(score: Evaluation, dispatch: str = "uniform") -> Table:
+    """A checked plan's figures under one dispatch: the whole model and its worst layers."""
+    table = titled(f"The plan obeys every rule; scored under {DISPATCH_WORDS[dispatch]}")
     for heading in ("layer", "largest GPU load", "proven bound", "gap at most", "balancedness"):
         table.add_column(heading, justify="right")
     for layer_idx in np.argsort(-score.gap, kind="stable")[:WORST_LAYERS].tolist():

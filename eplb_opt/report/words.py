@@ -69,6 +69,10 @@ def price_text(at_least: float, at_most: float) -> str:
     return f"{least.removesuffix(' %')}{between}{most}"
 
 
+#: A way of splitting tokens, as a person calls it.
+DISPATCH_WORDS = {"uniform": "uniform split", "optimal": "optimal dispatch"}
+
+
 def describe(result: Result) -> str:
     """The shape of the problem and how the call ended, in one line."""
     problem = result.problem
@@ -78,4 +82,6 @@ def describe(result: Result) -> str:
     )
     if problem.is_hierarchical:
         shape += f", {problem.num_groups} groups on {problem.num_nodes} nodes"
+    if problem.is_split_freely:
+        shape += f", {DISPATCH_WORDS[problem.dispatch]}"
     return f"{shape}; {result.elapsed:.2f} s, stopped by {result.stop_reason}"

@@ -35,6 +35,7 @@ def sweep(
     rules: Mapping[str, Any] | None = None,
     time_limit: float | Default | None = DEFAULT_TIME_LIMIT,
     effort: int | None = None,
+    noise: float | None = None,
     workers: int | None = None,
     target_balancedness: float | None = None,
     expert_bytes: int | None = None,
@@ -56,7 +57,7 @@ def sweep(
         scored on them, beside a plan made for the workload itself.
     rules
         Further keywords of `Problem`, the same for every size.
-    time_limit, effort, workers
+    time_limit, effort, noise, workers
         See `plan`; of every single plan, of which there are sizes x dispatches x (1 + held out).
     target_balancedness
         Above 0, at most 1; kept in the report.
@@ -73,7 +74,7 @@ def sweep(
     load = as_numpy(load, "load")
     others = {name: as_numpy(values, name) for name, values in (held_out or {}).items()}
     _check(load, others, target_balancedness, expert_bytes)
-    keywords = {"time_limit": time_limit, "effort": effort, "workers": workers}
+    keywords = {"time_limit": time_limit, "effort": effort, "noise": noise, "workers": workers}
     jobs = [(size, dispatch) for dispatch in dispatches for size in sizes]
     turns = _Turns(len(jobs) * (1 + len(others)), progress)
     rows = tuple(

@@ -79,6 +79,23 @@ def test_a_given_plan_and_the_choice_have_their_rows(capsys, trace, tmp_path):
     assert run(capsys, trace, *MACHINE, "--heuristic", "none", "--choose")[1].count("held-out") == 2
 
 
+def test_a_dispatch_is_in_the_title_and_two_are_in_the_names(capsys, trace, tmp_path):
+    few = ["--policy", "static", "--policy", "last", "--heuristic", "greedy"]
+    _, out, _ = run(capsys, trace, *MACHINE, *few, "--dispatch", "optimal")
+    assert "optimal dispatch" in out
+    assert "last, optimal" not in out
+    both = ["--dispatch", "uniform", "--dispatch", "optimal", "--noise", "0.2"]
+    _, out, _ = run(capsys, trace, *MACHINE, *few, *both, "--json")
+    rows = {row["name"]: row for row in json.loads(out)["replay"]["policies"]}
+    assert rows.keys() == {
+        f"{name}, {dispatch}"
+        for name in ("static", "last", "greedy")
+        for dispatch in ("uniform", "optimal")
+    }
+    assert rows["static, optimal"]["moves"] == 0
+    assert rows["greedy, optimal"]["held_out"] > rows["greedy, uniform"]["held_out"]
+
+
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_the_plot_is_written_in_the_format_of_its_name(capsys, trace, tmp_path, suffix):
     pytest.importorskip("matplotlib")
@@ -94,6 +111,8 @@ def test_the_plot_is_written_in_the_format_of_its_name(capsys, trace, tmp_path, 
         (["--every", "10"], "nothing follows"),
         (["--heuristic", "magic"], "'magic' is unknown; known: "),
         (["--policy", "limited"], "needs --max-moves"),
+        (["--noise", "0.3"], "--dispatch optimal"),
+        (["--dispatch", "optimal", "--dispatch", "uniform", "--choose"], "one --dispatch"),
         (["--policy", "magic"], "magic"),
         (["--plan", "absent.json"], "absent.json"),
         (["--slots", "4"], "num_slots=4"),

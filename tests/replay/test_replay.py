@@ -10,7 +10,7 @@ import eplb_opt
 from eplb_opt.io import Trace, open_trace, stream
 from eplb_opt.moves import moved_slots
 from eplb_opt.plan import Plan
-from eplb_opt.replay import POLICIES, Budget, Machine, Policy, given, heuristic, replay
+from eplb_opt.replay import POLICIES, Budget, Machine, Policy, given, heuristic, replay, under
 from eplb_opt.replay.scores import Placed, Steps
 
 MACHINE = Machine(num_slots=8, num_gpus=4)
@@ -212,3 +212,47 @@ def test_the_leader_takes_the_plan_that_was_best_on_the_steps_before():
 def test_a_leader_of_nobody_says_so():
     _, report = plans_of(recording(), {"leader": POLICIES["leader"], "greedy": heuristic("greedy")})
     assert "no other policy" in report.runs[0].problem
+
+
+def test_rows_of_both_dispatches_are_planned_and_scored_each_under_its_own():
+    seen = []
+
+    def planner(problem, current, budget):
+        seen.append(problem.dispatch)
+        return np.array([[0, 1, 0, 2, 1, 3, 4, 5]] * 2)
+
+    both = under(["uniform", "optimal"], {"mine": Policy(planner=planner)})
+    _, report = plans_of(recording(), both)
+    uniform, optimal = report.runs
+    assert (uniform.name, optimal.name) == ("mine, uniform", "mine, optimal")
+    assert seen[:2] == ["uniform", "optimal"]
+    assert (optimal.held_out >= uniform.held_out - 1e-9).all()
+    assert optimal.mean > uniform.mean + 0.01
+    assert report.dispatch == ""
+    assert [row["dispatch"] for row in report.json()["policies"]] == ["optimal", "uniform"]
+
+
+def test_a_leader_follows_those_of_its_own_dispatch():
+    policies = {"leader": POLICIES["leader"], "last": Policy()}
+    plans, report = plans_of(recording(), under(["uniform", "optimal"], policies))
+    of = {(name, step): ids for name, step, ids in plans}
+    for dispatch in ("uniform", "optimal"):
+        for step in (3, 6, 9, 12):
+            assert (of[f"leader, {dispatch}", step] == of[f"last, {dispatch}", step]).all()
+    assert not any(run.problem for run in report.runs)
+
+
+def test_a_single_load_is_planned_for_with_noise_for_others_follow(monkeypatch):
+    noises = []
+
+    def planned(problem, noise=None, **options):
+        noises.append(noise)
+        return eplb_opt.plan(problem, noise=noise, **options)
+
+    monkeypatch.setattr("eplb_opt.replay.policies.plan", planned)
+    machine = replace(MACHINE, dispatch="optimal")
+    chosen = {"last": POLICIES["last"], "scenarios": POLICIES["scenarios"]}
+    replay(Trace.of(recording(7)), machine, chosen, every=3, budget=EFFORT)
+    assert noises[2:] == [0.3, None]
+    replay(Trace.of(recording(4)), machine, chosen, every=3, budget=replace(EFFORT, noise=0.5))
+    assert noises[4:] == [0.5, 0.5]

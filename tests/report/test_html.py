@@ -143,6 +143,15 @@ def test_a_plan_in_force_that_cannot_be_shown_gives_way_to_the_greedy(tmp_path, 
     assert data_of(page)["before"]["name"] == "deepseek"
 
 
+@pytest.mark.parametrize(
+    ("dispatch", "words"), [("uniform", "uniform split"), ("optimal", "optimal dispatch")]
+)
+def test_the_heading_says_which_dispatch(tmp_path, dispatch, words):
+    problem = eplb_opt.Problem([[6, 4, 2]], 4, 2, dispatch=dispatch)
+    page = page_of(tmp_path / "report.html", eplb_opt.plan(problem, effort=1, workers=1))
+    assert f"under {words}</h1>" in page
+
+
 def test_scenarios_have_a_column_each(tmp_path):
     result, _ = planned((3, 4, 12))
     text = "".join(Elements(page_of(tmp_path / "a.html", result)).text)

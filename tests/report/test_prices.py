@@ -53,11 +53,13 @@ def priced(problem, seconds=2.0):
 def test_each_constraint_has_a_relaxation():
     flat = eplb_opt.Problem([[1, 2, 3, 4]], 8, 4)
     nodes = eplb_opt.Problem([[1, 2, 3, 4]], 8, 4, 2, 2, "forbid")
-    assert relaxations(flat).keys() == {"slots"}
+    assert relaxations(flat).keys() == {"uniform split", "slots"}
     assert relaxations(flat)["slots"].num_slots == 12
     without = relaxations(nodes)
     assert not without["hierarchy"].is_hierarchical
     assert without["co-location"].colocation == "allow"
+    assert without["uniform split"].is_split_freely
+    assert "uniform split" not in relaxations(flat.with_dispatch("optimal"))
     assert "slots" not in without  # two experts a node: a third slot could not be filled
 
 
@@ -76,6 +78,15 @@ def test_prices_of_solved_problems_are_exact():
     more = eplb_opt.plan(eplb_opt.Problem(LOADS, 24, 8, 2, 4), time_limit=1)
     assert prices["slots"].at_least <= 151 / more.lower_bound[0] - 1
     assert prices["slots"].at_most >= 151 / more.objective[0] - 1 - 1e-12
+
+
+def test_the_price_of_the_uniform_split_holds_what_is_known_by_hand():
+    # Tokens that flow freely reach the mean, 16 / 3; halves and thirds of 9, 4, 2 and 1 do not.
+    problem = eplb_opt.Problem([[9, 4, 2, 1]], 6, 3)
+    prices = {price.name: price for price in priced(problem)}
+    price = prices["uniform split"]
+    assert price.at_least == pytest.approx(5.5 / (16 / 3) - 1)
+    assert price.at_most == pytest.approx(5.5 / (16 / 3) - 1)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -111,10 +122,10 @@ def test_every_price_has_its_column_and_its_row():
     result = eplb_opt.plan(problem, time_limit=1)
     report = gap_report(problem, result, plans={}, heuristics={}, prices=priced(problem, 1.0))
     names = [price.name for price in report.prices]
-    assert names == ["hierarchy", "co-location", "slots", "equal counts"]
+    assert names == ["hierarchy", "co-location", "uniform split", "slots", "equal counts"]
     for table in (gap_tables.layer_table(report), gap_tables.price_table(report)):
         text = text_of(table)
-        assert all(name in text for name in names)
+        assert all(word in text for name in names for word in name.split())
 
 
 def test_prices_share_the_time():
@@ -127,4 +138,4 @@ def test_prices_share_the_time():
         return eplb_opt.plan(part, effort=1)
 
     constraint_prices(problem, result, planned, 6.0)
-    assert asked == [2.0, 2.0]
+    assert asked == [1.5, 1.5, 1.5]

@@ -1,0 +1,110 @@
+"""What is said of a plan that counts on one way of splitting tokens, or seems to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eplb_opt.dispatch_rules import dispatch_score
+from eplb_opt.report.gap import model_balancedness
+from eplb_opt.report.words import DISPATCH_WORDS
+
+if TYPE_CHECKING:
+    from eplb_opt.dispatch_rules import DispatchScore
+    from eplb_opt.problem import Problem
+    from eplb_opt.result import Result
+
+#: Engine -> the option with which it splits every batch so that the largest GPU load is least.
+SPLITS_OPTIMALLY = {"sglang": "--ep-dispatch-algorithm lp"}
+#: Engines that cannot; other names of formats may be anybody's.
+SPLITS_OTHERWISE = ("vllm", "vllm-ascend", "trtllm")
+#: A plan that gains more by optimal dispatch, and is farther from the bound without it, is hardly
+#: one for the uniform split.
+LOOKS_DESIGNED = 0.05
+
+
+def noise_note(result: Result, asked: float | None) -> tuple[str, ...]:
+    """Which noise was chosen, where it was not given."""
+    if result.noise is None or asked is not None:
+        return ()
+    why = (
+        "for loads that differ from the recorded ones; --noise sets it"
+        if result.noise
+        else "for the known loads alone; --noise 0.3 plans for others like them"
+    )
+    return (f"planned with noise {result.noise:g}, {why}.",)
+
+
+def deploy_notes(result: Result, engine: str) -> tuple[str, ...]:
+    """What a plan for optimal dispatch is worth without it, and who can give it.
+
+    Parameters
+    ----------
+    result
+        From `plan`; one for the uniform split needs no words.
+    engine
+        For which the plan is written.
+    """
+    if not result.problem.is_split_freely:
+        return ()
+    score = dispatch_score(result.problem, result.plan)
+    return (_worth(score), _who(engine))
+
+
+def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tuple[str, ...]:
+    """Which dispatch is scored, and whether the plan seems to be made for another.
+
+    Parameters
+    ----------
+    problem
+        What the plan is checked against.
+    score
+        Of the plan.
+    model_gap
+        Of the plan under the problem's dispatch.
+    """
+    if problem.is_split_freely:
+        return (
+            f"scored under {DISPATCH_WORDS[problem.dispatch]}, which only "
+            f"{_engines()} gives; the other columns show the plan without it.",
+        )
+    if min(score.needs_dispatch, model_gap) <= LOOKS_DESIGNED:
+        return ()
+    return (
+        f"scored under {DISPATCH_WORDS[problem.dispatch]}, which puts "
+        f"{100 * score.needs_dispatch:.3g} % more on the largest GPUs than optimal dispatch: the "
+        f"plan looks designed for the latter ({_engines()}). If it is, check it with "
+        "--dispatch optimal; if not, plan anew.",
+    )
+
+
+def _worth(score: DispatchScore) -> str:
+    optimal, uniform, nearest = (
+        model_balancedness(balance, objective)
+        for balance, objective in (
+            (score.optimal_balancedness, score.optimal),
+            (score.uniform_balancedness, score.uniform),
+            (score.nearest_balancedness, score.nearest),
+        )
+    )
+    return (
+        f"this plan is designed for optimal dispatch: balancedness {optimal:.4f} with it, "
+        f"{uniform:.4f} under the uniform split, {nearest:.4f} with nearest copy."
+    )
+
+
+def _who(engine: str) -> str:
+    if engine in SPLITS_OPTIMALLY:
+        return (
+            f"start the engine with {SPLITS_OPTIMALLY[engine]}, or it is worth only the latter "
+            "figures."
+        )
+    if engine in SPLITS_OTHERWISE:
+        return (
+            f"{engine} has no optimal dispatch, so there the plan is worth only the latter "
+            "figures; plan for it with --dispatch uniform."
+        )
+    return f"the engine must run it with optimal dispatch: {_engines()}."
+
+
+def _engines() -> str:
+    return ", ".join(f"{name} with {option}" for name, option in SPLITS_OPTIMALLY.items())

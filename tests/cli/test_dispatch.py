@@ -1,0 +1,144 @@
+"""What the command line does, and says, about how tokens are split."""
+
+import json
+
+import numpy as np
+import pytest
+
+import eplb_opt
+from eplb_opt.cli import main
+from eplb_opt.io import read_plan
+
+MACHINE = ["--gpus", "4", "--slots", "12"]
+WORK = ["--effort", "2", "--workers", "1"]
+OPTIMAL = ["--dispatch", "optimal"]
+
+
+@pytest.fixture(scope="module")
+def loads(tmp_path_factory):
+    path = tmp_path_factory.mktemp("loads") / "loads.npy"
+    np.save(path, np.random.default_rng(0).integers(1, 100, (4, 2, 8)) ** 2)
+    return str(path)
+
+
+def run(capsys, *arguments):
+    code = main(list(arguments))
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def planned(capsys, loads, path, *options):
+    code, _, err = run(capsys, "plan", loads, *MACHINE, *WORK, "--output", str(path), *options)
+    assert code == 0
+    return err
+
+
+def test_a_plan_for_optimal_dispatch_is_what_the_library_makes(capsys, loads):
+    _, out, _ = run(capsys, "plan", loads, *MACHINE, *WORK, *OPTIMAL, "--json")
+    found = json.loads(out)
+    total = np.load(loads).sum(axis=0)
+    problem = eplb_opt.Problem(total, 12, 4, dispatch="optimal")
+    wanted = eplb_opt.plan(problem, effort=2, workers=1)
+    assert found["objective"] == wanted.objective.tolist()
+    assert (found["dispatch"], found["noise"]) == ("optimal", 0)
+
+
+def test_what_it_is_worth_without_is_said_before_it_is_written(capsys, loads, tmp_path):
+    path = tmp_path / "plan.json"
+    err = planned(capsys, loads, path, *OPTIMAL, "--engine", "sglang")
+    problem = eplb_opt.Problem(np.load(loads).sum(axis=0), 12, 4)
+    score = eplb_opt.evaluate(problem, read_plan(path))
+    uniform = (score.balancedness * score.objective).sum() / score.objective.sum()
+    assert f"{uniform:.4f} under the uniform split" in err
+    assert "nearest copy" in err
+    assert "--ep-dispatch-algorithm lp" in err
+    assert "noise 0, for the known loads alone" in err
+
+
+@pytest.mark.parametrize(
+    ("engine", "words"),
+    [("vllm", "vllm has no optimal dispatch"), ("npz", "sglang with --ep-dispatch-algorithm lp")],
+)
+def test_nothing_is_refused_to_engines_without_it_but_they_are_told(
+    capsys, loads, tmp_path, engine, words
+):
+    path = tmp_path / "plan.npz"
+    assert words in planned(capsys, loads, path, *OPTIMAL, "--engine", engine)
+    assert path.exists()
+
+
+def test_a_plan_for_the_uniform_split_needs_no_words(capsys, loads, tmp_path):
+    assert planned(capsys, loads, tmp_path / "plan.npz") == ""
+
+
+def test_snapshots_and_files_become_scenarios_and_noise_is_chosen_or_given(capsys, loads, tmp_path):
+    problem = eplb_opt.Problem(np.load(loads), 12, 4)
+    plan = ["plan", loads, *MACHINE, *WORK, "--json"]
+    _, out, err = run(capsys, *plan, "--scenarios")
+    wanted = eplb_opt.plan(problem, effort=2, workers=1)
+    assert json.loads(out)["objective"] == wanted.objective.tolist()
+    assert err == ""
+    _, out, err = run(capsys, *plan, "--scenarios", *OPTIMAL)
+    assert f"planned with noise {json.loads(out)['noise']:g}" in err
+    assert json.loads(out)["noise"] > 0
+    _, out, err = run(capsys, *plan, "--scenarios", *OPTIMAL, "--noise", "0.2")
+    assert json.loads(out)["noise"] == 0.2
+    assert err == ""
+    other = tmp_path / "other.npy"
+    np.save(other, np.load(loads)[::-1, :, ::-1])
+    _, out, _ = run(capsys, "plan", loads, str(other), *MACHINE, *WORK)
+    assert "largest load / mean" in out
+    narrow = tmp_path / "narrow.npy"
+    np.save(narrow, np.ones((2, 7)))
+    code, _, err = run(capsys, "plan", loads, str(narrow), *MACHINE, *WORK)
+    assert code == 2
+    assert "one plan cannot serve both" in err
+
+
+@pytest.mark.parametrize("command", ["plan", "size"])
+def test_noise_without_optimal_dispatch_is_refused(capsys, loads, command):
+    code, _, err = run(capsys, command, loads, *MACHINE, "--noise", "0.3")
+    assert code == 2
+    assert "--dispatch optimal" in err
+
+
+def test_check_says_which_dispatch_it_scores(capsys, loads, tmp_path):
+    path = tmp_path / "plan.npy"
+    # Two copies of a hot expert beside a cold and a hot one: freely split they even out.
+    np.save(path, [[0, 1, 0, 2]])
+    hot = tmp_path / "hot.npy"
+    np.save(hot, [[60, 50, 10]])
+    check = ["check", str(path), str(hot), "--gpus", "2", "--slots", "4"]
+    code, out, err = run(capsys, *check)
+    assert code == 0
+    assert "scored under uniform split" in out
+    assert "looks designed" in err
+    assert "33.3 % more" in err
+    code, out, err = run(capsys, *check, *OPTIMAL, "--max-gap", "0")
+    assert code == 0
+    assert "scored under optimal dispatch" in out
+    assert "scored under optimal dispatch, which only sglang" in err
+    answer = json.loads(run(capsys, *check, *OPTIMAL, "--json")[1])
+    assert answer["dispatch"] == "optimal"
+    assert answer["objective"] == [60]
+    assert answer["nearest_copy"]["needs_dispatch"] == pytest.approx(80 / 60 - 1)
+
+
+def test_a_plan_that_is_good_for_the_uniform_split_is_not_suspected(capsys, loads, tmp_path):
+    path, even = tmp_path / "plan.npy", tmp_path / "even.npy"
+    np.save(path, [[0, 1, 0, 2]])
+    np.save(even, [[60, 30, 30]])
+    _, _, err = run(capsys, "check", str(path), str(even), "--gpus", "2", "--slots", "4")
+    assert err == ""
+
+
+def test_bound_and_gap_take_the_dispatch(capsys, loads):
+    bound = ["bound", loads, *MACHINE, *WORK, "--json"]
+    uniform, optimal = (json.loads(run(capsys, *bound, *more)[1]) for more in ([], OPTIMAL))
+    assert optimal["objective"] != uniform["objective"]
+    gap = ["gap", loads, *MACHINE, "--time-limit", "0.3"]
+    code, out, _ = run(capsys, *gap, *OPTIMAL)
+    assert code == 0
+    assert "optimal dispatch" in out
+    assert "uniform split" not in out
+    assert "uniform split" in run(capsys, *gap)[1]
