@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from itertools import cycle, repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,8 @@ from eplb_opt.search.node import SALT
 from eplb_opt.search.noise import noisy_copies
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from eplb_opt.deadline import Deadline
     from eplb_opt.problem import Problem
 
@@ -28,8 +31,11 @@ class DesignParams:
 
     Parameters
     ----------
-    heat
-        Temperature at the beginning of a run; loads count relative to their means.
+    heat, heat_factors
+        Temperature at the beginning of a run, loads relative to their means; and so many times that
+        in the first, second, ... run of a turn.
+    slots_per_slice, least_slices
+        A run has no more slices than pairs of slots over the former, or the latter.
     first_doublings, last_doublings
         The norm's p is 2 to these, at the beginning and at the end of a run.
     transfers
@@ -48,6 +54,9 @@ class DesignParams:
     """
 
     heat: float = 1e-3
+    heat_factors: tuple[float, ...] = (1.0, 10.0, 100.0, 3.0)
+    slots_per_slice: int = 16
+    least_slices: int = 32
     first_doublings: int = 4
     last_doublings: int = 6
     transfers: int = 200
@@ -62,6 +71,7 @@ class DesignParams:
 
 #: A call of the compiled search takes about so long before the clock is looked at.
 CALL_SECONDS = 0.01
+MOST_SLICES = 2**40
 
 
 class DesignSearch:
@@ -216,21 +226,47 @@ class DesignSearch:
         design(*self._arrays, self.params.first_doublings, 0.0, 0.0, self.params.transfers, 0)
 
     def run_until(self, deadline: Deadline, price: float = 0.0, heat: float | None = None) -> None:
-        """One run that cools to the deadline."""
-        began = last = time.monotonic()
-        length = max(deadline.at - began, 1e-9)
-        slices, run = 1, _Run(self, price, heat)
-        while last < deadline.at:
-            run.advance((last - began) / length, slices)
-            now = time.monotonic()
-            slices = max(slices * 2 if now - last < CALL_SECONDS else slices // 2, 1)
-            last = now
+        """One run that cools to the deadline, or of small layers several; see `_runs`."""
+        for run, longest in self._runs(price, heat):
+            began = last = time.monotonic()
+            length, slices = max(deadline.at - began, 1e-9), 1
+            while last < deadline.at and run.slices < longest:
+                run.advance(max((last - began) / length, run.slices / longest), slices)
+                now = time.monotonic()
+                slices = max(slices * 2 if now - last < CALL_SECONDS else slices // 2, 1)
+                slices, last = min(slices, longest), now
+            if last >= deadline.at:
+                return
 
     def run_slices(self, num: int, price: float = 0.0, heat: float | None = None) -> None:
-        """One run over so many slices of SLICE proposals each."""
-        run = _Run(self, price, heat)
-        for done in range(num):
-            run.advance(done / num, 1)
+        """The same over so many slices of SLICE proposals each."""
+        for run, longest in self._runs(price, heat):
+            length = min(longest, num)
+            for done in range(length):
+                run.advance(done / length, 1)
+            num -= length
+            if not num:
+                return
+
+    def _runs(self, price: float, heat: float | None) -> Iterator[tuple[_Run, int]]:
+        """The runs to come, each with its most slices.
+
+        A small layer is soon where a run ends; then runs from other temperatures find more: but
+        not where the caller sets one, for a single run. What
+        the runs before have found is looked at again under the loads of each.
+        """
+        params = self.params
+        longest = max(len(self.slot) ** 2 // params.slots_per_slice, params.least_slices)
+        factors = cycle(params.heat_factors) if heat is None else repeat(1.0)
+        if heat is not None:
+            longest = MOST_SLICES
+        for factor in factors:
+            champion = self.placed() if self.best < math.inf else None
+            yield _Run(self, price, factor * (params.heat if heat is None else heat)), longest
+            if champion is not None:
+                self.restart(champion)
+                self.look()
+            self.restart(self.placed())
 
     def advance(
         self, doublings: int, temperature: float, price: float, slices: int, noisy_share: float
@@ -244,9 +280,8 @@ class DesignSearch:
 class _Run:
     """One cooling: what changes from its beginning to its end."""
 
-    def __init__(self, search: DesignSearch, price: float, heat: float | None) -> None:
-        self.search, self.price = search, price
-        self.heat = search.params.heat if heat is None else heat
+    def __init__(self, search: DesignSearch, price: float, heat: float) -> None:
+        self.search, self.price, self.heat = search, price, heat
         self.is_frozen = False
         self.slices = self.drawn_at = 0
 
