@@ -80,11 +80,20 @@ def convert_command(
     ],
     source_format: Annotated[
         Source | None,
-        typer.Option("--from", help="Format of IN, where its content does not tell."),
+        typer.Option(
+            "--from",
+            metavar="<name>",
+            help=f"Format of IN, where its content does not tell: {', '.join(Source)}.",
+        ),
     ] = None,
     target_format: Annotated[
         Target | None,
-        typer.Option("--to", "--engine", help="Format of OUT; by default from its name."),
+        typer.Option(
+            "--to",
+            "--engine",
+            metavar="<name>",
+            help=f"Format of OUT; by default from its name: {', '.join(Target)}.",
+        ),
     ] = None,
     kind: Annotated[
         Kind | None, typer.Option("--kind", help="What IN is, where its content does not tell.")

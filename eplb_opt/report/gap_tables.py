@@ -101,7 +101,10 @@ def scenario_table_text(scored: ScenarioTable, width: int = WIDTH) -> Table:
     columns = [Column("plan", [_short(name, NAME_WIDTH) for name in scored.rows], is_text=True)]
     for i, load in enumerate(scored.loads):
         heading = load if i < scored.num_seen else f"{_short(load)} (held out)"
-        columns.append(Column(heading, [f"{row[i]:.4f}" for row in scored.rows.values()], rank=i))
+        # What was not seen says more, so it stays where there is no room for all.
+        rank = (i - scored.num_seen) % len(scored.loads)
+        cells = [f"{row[i]:.4f}" for row in scored.rows.values()]
+        columns.append(Column(heading, cells, rank=rank))
     styles = ["bold green" if name == "eplb-opt" else "" for name in scored.rows]
     fill(table, columns, width, styles)
     return table

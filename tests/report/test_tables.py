@@ -4,6 +4,7 @@ import numpy as np
 
 import eplb_opt
 from eplb_opt.report import gap_tables, tables, words
+from eplb_opt.report.scenarios import ScenarioTable
 from tests.report.texts import text_of
 
 
@@ -32,3 +33,11 @@ def test_the_result_table_shows_the_worst_layers_and_the_sum():
     assert f" {worst} " in text
     assert "all 9" in text
     assert tables.percent(result.model_gap) in text
+
+
+def test_where_there_is_no_room_held_out_loads_stay():
+    loads = [*(f"load {i + 1}" for i in range(20)), "unseen.npz"]
+    scored = ScenarioTable(loads, 20, {"eplb-opt": [0.9] * 20 + [0.8765]})
+    text = text_of(gap_tables.scenario_table_text(scored, 100), 100)
+    assert "0.8765" in text
+    assert "load 1 " in " ".join(text.split())
