@@ -54,6 +54,8 @@ DEFAULT_TIME_LIMIT: Final = Default.TIME_LIMIT
 PUBLISHED_STARTS_SECONDS = 0.5
 #: Giving GPUs their names takes no more than this part of what is left.
 MAX_NAMING_SHARE = 0.2
+#: Checking a plan takes about so much of the time that scoring it takes.
+CHECK_SHARE = 0.25
 
 Progress = Callable[[HistoryPoint], None]
 
@@ -141,7 +143,7 @@ def plan(
     make_steps(problem, model)  # raises where the model is unknown
     if noise is not None:
         noise = _number(noise, "noise")
-    call = _Call(problem, started, limit, budget, progress, limits)
+    call = _Call(problem, started, limit, budget, progress, limits, current is not None)
     call.add_current(current)
     call.add_published_starts()
     call.add_hierarchical_bounds()
@@ -159,6 +161,7 @@ class _Call:
     budget: Budget
     progress: Progress | None
     limits: MoveLimits
+    is_named: bool
 
     def __post_init__(self) -> None:
         self.messages: list[str] = []
@@ -169,8 +172,11 @@ class _Call:
         first = starts.first_plan(self.problem)
         scoring_began = time.monotonic()
         self.incumbents = Incumbents(self.problem, first, flat_bounds(self.problem), self.started)
-        # The output is scored and checked once more; that time belongs to the budget.
-        reserve = 2 * (time.monotonic() - scoring_began) + 0.002
+        # The output is checked once more, and what got new names or came in last is scored: that
+        # time belongs to the budget.
+        seconds = time.monotonic() - scoring_began
+        whole = 2.0 if self.is_named else CHECK_SHARE + 2.0 / self.problem.num_layers
+        reserve = whole * seconds + 0.002
         self.budget = replace(self.budget, deadline=self.budget.deadline.earlier(reserve))
         self.note("greedy")
 

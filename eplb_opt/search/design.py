@@ -119,7 +119,9 @@ def look(  # type: ignore[no-untyped-def]
 
 
 @jit
-def drawn(slot, gpu, count, cost, first, ties, unit, state, node_size, transfers):  # type: ignore[no-untyped-def]
+def drawn(  # type: ignore[no-untyped-def]
+    slot, gpu, count, cost, first, ties, unit, state, node_size, transfers, heaviest, slack
+):  # fmt: skip
     """A proposal: whether slot q turns to the expert of slot p or they exchange theirs, p and q.
 
     p is -1 where the one drawn makes no sense or breaks a rule.
@@ -140,6 +142,12 @@ def drawn(slot, gpu, count, cost, first, ties, unit, state, node_size, transfers
     if slot[p] == slot[q] or gpu[p] == gpu[q] or stands(slot, first, gpu[q], slot[p]):
         return none
     if turns and count[slot[q]] < 2:
+        return none
+    # A heavy expert keeps its copies: alone on a GPU it could overload that by itself.
+    if (
+        turns
+        and heaviest[slot[p]] * slack * (count[slot[q]] - 1) < heaviest[slot[q]] * count[slot[p]]
+    ):
         return none
     if not turns and stands(slot, first, gpu[p], slot[q]):
         return none
@@ -176,7 +184,7 @@ def design(  # type: ignore[no-untyped-def]
     powers, sums, cost, omega, worst, best_value, best_slot,
     slot_mark, slot_log, slot_kept, gpu_mark, gpu_log, gpu_kept, near, near_mark,
     power_kept, sum_kept, state, thresholds,
-    node_size, doublings, temperature, price, transfers, proposals,
+    node_size, heaviest, slack, doublings, temperature, price, transfers, proposals,
 ):  # fmt: skip
     """Propose moves, and look at the plan before and after them.
 
@@ -195,6 +203,9 @@ def design(  # type: ignore[no-untyped-def]
         int64 [2], of the random numbers, and moves so far; written.
     worst
         Whether the worst load counts instead of their weighted mean.
+    heaviest, slack
+        float64 [E], largest known load of each expert; a copy goes from one expert to another only
+        where the former's replicas are then at most so many times as heavy as the latter's are now.
     proposals
         How many.
     """
@@ -206,7 +217,7 @@ def design(  # type: ignore[no-untyped-def]
     value = norm(sums, omega, load.shape[0], doublings, worst)
     for _ in range(proposals):
         turns, p, q = drawn(
-            slot, gpu, count, cost, first, ties, unit, state, node_size, transfers
+            slot, gpu, count, cost, first, ties, unit, state, node_size, transfers, heaviest, slack
         )  # fmt: skip
         if p < 0:
             continue

@@ -51,6 +51,15 @@ class DesignParams:
         Part of a run after which loads are drawn no more: the last part settles.
     redraw
         Slices between two draws.
+    level, growth, most_noise
+        While the known loads are level up to the first of these, noise grows at every draw by the
+        second, up to the third, and else falls back towards the size asked for: layers with copies
+        to spare withstand more.
+    slack
+        Where there is noise: a copy goes from one expert to another only where the former's
+        replicas are then at most so many times as heavy as the latter's are now. Heavy
+        experts that lose their copies for a fit to the known loads are what other loads
+        punish most.
     """
 
     heat: float = 1e-3
@@ -67,6 +76,10 @@ class DesignParams:
     last_share: float = 0.6
     frozen: float = 0.75
     redraw: int = 1
+    level: float = 1.001
+    growth: float = 1.03
+    most_noise: float = 0.6
+    slack: float = 1.1
 
 
 #: A call of the compiled search takes about so long before the clock is looked at.
@@ -101,7 +114,7 @@ class DesignSearch:
         held: np.ndarray | None = None,
         params: DesignParams | None = None,
     ) -> None:
-        self.problem, self.noise = problem, noise
+        self.problem, self.noise, self.least_noise = problem, noise, noise
         self.params = params or DesignParams()
         self.known, self.share = relative_loads(problem)
         self.random = np.random.default_rng([SALT, seed])
@@ -162,10 +175,23 @@ class DesignSearch:
             self.state,
             THRESHOLDS,
             num_slots // problem.num_nodes if problem.is_hierarchical else num_slots,
+            self.known.max(axis=1),
+            self.params.slack if self.noise > 0 else math.inf,
         )
         self._weigh(0.0)
         self.draw_loads()
         refill(self.weight, *self._placed)
+
+    def adapt_noise(self) -> None:
+        """More noise where the known loads are level all the same; see `DesignParams`."""
+        params, least = self.params, self.least_noise
+        _, _, _, _, _, load, *_ = self._placed
+        peaks = load[:, : self.num_known].max(axis=0)
+        is_level = float(peaks @ self.omega[: self.num_known]) <= params.level * float(
+            self.omega[: self.num_known].sum()
+        )
+        factor = params.growth if is_level else 1.0 / params.growth
+        self.noise = min(max(self.noise * factor, least), max(params.most_noise, least))
 
     def draw_loads(self) -> None:
         """Other noisy copies, and where there are too many known loads another sample of them."""
@@ -290,6 +316,7 @@ class _Run:
         search, params = self.search, self.search.params
         changes = search.noise > 0 or search.known.shape[1] > search.num_known
         if changes and not self.is_frozen and self.slices - self.drawn_at >= params.redraw:
+            search.adapt_noise()
             search.draw_loads()
             self.drawn_at = self.slices
         if passed >= params.frozen and not self.is_frozen:

@@ -158,6 +158,23 @@ def test_noise_holds_better_on_loads_that_were_not_known():
     assert worth(later, robust) < worth(later, plain)
 
 
+def test_heavy_experts_keep_their_copies_where_there_is_noise():
+    problem = several(num_slots=64)
+    heaviest = searched(problem, 1).known.max(axis=1)
+    start = np.bincount(first_plan(problem)[0], minlength=32)
+    plain, robust = (
+        np.bincount(searched(problem, 60, noise=n).placed(), minlength=32) for n in (0.0, 0.3)
+    )
+    largest = [float((heaviest / count).max()) for count in (start, robust, plain)]
+    assert largest[1] <= 1.1 * largest[0] < largest[2]
+
+
+def test_layers_with_copies_to_spare_are_made_for_more_noise():
+    rich, lean = several(num_slots=96), several(num_slots=40)
+    assert searched(rich, 40, noise=0.2).noise > 0.3
+    assert searched(lean, 40, noise=0.2).noise < 0.3
+
+
 def test_more_loads_than_fit_side_by_side_are_sampled():
     problem = several(num_scenarios=40)
     params = DesignParams(max_loads=16)
