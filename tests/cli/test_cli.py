@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 
@@ -9,6 +8,7 @@ import pytest
 import eplb_opt
 from eplb_opt.cli import main
 from eplb_opt.io import read_plan
+from tests.cli.terminal import run_in_terminal
 
 LOADS = [[90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86]]
 MACHINE = ["--gpus", "8", "--slots", "16"]
@@ -260,29 +260,7 @@ def test_python_m_is_the_same_program_and_progress_stays_out_of_pipes(loads):
 
 
 def test_a_terminal_sees_progress_on_stderr_alone(loads):
-    pty = pytest.importorskip("pty")
-    primary, secondary = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "eplb_opt",
-        "plan",
-        loads,
-        *MACHINE,
-        "--time-limit",
-        "3",
-        "--json",
-    ]
-    done = subprocess.run(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=secondary,
-        env={**os.environ, "TERM": "xterm"},
-        check=True,
-    )
-    os.close(secondary)
-    seen = os.read(primary, 10_000).decode(errors="replace")
-    os.close(primary)
+    done, seen = run_in_terminal("plan", loads, *MACHINE, "--time-limit", "3", "--json")
     assert json.loads(done.stdout)["objective"] == [136]
     assert "planning" in seen
 

@@ -1,9 +1,6 @@
 """`convert`, `plan --engine` and `check --engine`: from a dump to a file the engine takes."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,6 +8,7 @@ import pytest
 from eplb_opt.cli import main
 from eplb_opt.io import VALIDATORS, read_loads, read_plan, write_plan
 from eplb_opt.plan import Plan
+from tests.cli.terminal import run_in_terminal
 from tests.io.samples import LOAD, expert_map, load_files, npy_bytes, plan_files
 from tests.io.test_read_loads import folder, written
 
@@ -152,15 +150,7 @@ def test_vllm_ascend_keeps_the_slots_of_the_map_in_force(capsys, tmp_path):
 
 
 def test_a_terminal_sees_a_bar_while_files_are_read(tmp_path):
-    pty = pytest.importorskip("pty")
-    primary, secondary = pty.openpty()
-    source = folder(tmp_path, "passes")
-    command = [sys.executable, "-m", "eplb_opt", "convert", str(source), str(tmp_path / "a.npz")]
-    environment = {**os.environ, "TERM": "xterm"}
-    done = subprocess.run(command, stderr=secondary, stdout=subprocess.PIPE, env=environment)
-    os.close(secondary)
-    seen = os.read(primary, 10_000).decode(errors="replace")
-    os.close(primary)
+    done, seen = run_in_terminal("convert", folder(tmp_path, "passes"), tmp_path / "a.npz")
     assert done.returncode == 0
     assert done.stdout == b""
     assert "reading passes" in seen
