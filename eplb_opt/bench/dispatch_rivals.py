@@ -15,6 +15,7 @@ References
 from __future__ import annotations
 
 import importlib
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,7 +68,7 @@ class SlotProgram:
         return weights
 
 
-class _ByLayer:
+class _ByLayer(ABC):
     """A solver of one layer's program, over all layers and batches."""
 
     note = ""
@@ -84,9 +85,9 @@ class _ByLayer:
             ]
         )
 
+    @abstractmethod
     def solve(self, layer_idx: int, load: np.ndarray) -> np.ndarray:
         """Tokens of the free slots."""
-        raise NotImplementedError
 
 
 class _LinearProgram(_ByLayer):
