@@ -1,0 +1,16 @@
+// What each chapter adds to the module; one function a file of this folder.
+#pragma once
+
+#include <nanobind/nanobind.h>
+
+namespace eplb::bind {
+
+void add_greedy(nanobind::module_& chapter);
+void add_local(nanobind::module_& chapter);
+void add_annealing(nanobind::module_& chapter);
+void add_dispatch(nanobind::module_& chapter);
+void add_pairs(nanobind::module_& chapter);
+void add_config_lp(nanobind::module_& chapter);
+void add_serving(nanobind::module_& chapter);
+
+}  // namespace eplb::bind

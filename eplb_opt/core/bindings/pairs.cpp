@@ -1,0 +1,7 @@
+#include "bindings/chapters.hpp"
+
+namespace eplb::bind {
+
+void add_pairs(nanobind::module_&) {}
+
+}  // namespace eplb::bind
