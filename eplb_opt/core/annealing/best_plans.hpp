@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "annealing/placement.hpp"
+#include "annealing/proposal.hpp"
 
 namespace eplb::annealing {
 
@@ -21,11 +22,12 @@ class PlanInForce {
   int is_new(Index gpu, Index expert) const { return held_[gpu * num_experts_ + expert] ? 0 : 1; }
 
   // Moved slots that a proposal adds.
-  int added_by(const Placement& placement, bool is_transfer, Index p, Index q) const {
-    const Index g = placement.machine().gpu(p), h = placement.machine().gpu(q);
-    const Index a = placement.expert(p), b = placement.expert(q);
+  int added_by(const Placement& placement, const Proposal& proposal) const {
+    const Machine& machine = placement.machine();
+    const Index g = machine.gpu(proposal.p), h = machine.gpu(proposal.q);
+    const Index a = placement.expert(proposal.p), b = placement.expert(proposal.q);
     const int added = is_new(h, a) - is_new(h, b);
-    return is_transfer ? added : added + is_new(g, b) - is_new(g, a);
+    return proposal.is_transfer ? added : added + is_new(g, b) - is_new(g, a);
   }
 
   // Slots whose expert is new on its GPU; 0 without a plan in force.

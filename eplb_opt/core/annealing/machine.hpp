@@ -45,6 +45,7 @@ class Machine {
 
   Index num_gpus() const { return std::ssize(rate_); }
   Index num_slots() const { return first_.back(); }
+  Index num_experts() const { return num_experts_; }
   Index node_size() const { return node_size_; }
   bool apart() const { return apart_; }
   bool has_ties() const { return !ties_.empty(); }

@@ -19,32 +19,39 @@ struct Proposal {
   Index p, q;
 };
 
-// Draws proposals. A caller draws from one state in one order, for the order decides the plan.
+// Where randomness comes from.
+struct Chance {
+  // kFine samples of the exponential distribution: with a random one of them times the temperature
+  // as what a move may cost, moves are accepted as Metropolis has it.
+  std::vector<double> thresholds;
+  Random random;
+};
+
+// Draws proposals. The order of the draws decides the plan.
 class Proposer {
  public:
-  // `thresholds` are kFine samples of the exponential distribution: with a random one of them times
-  // the temperature as what a move may cost, moves are accepted as Metropolis has it.
-  Proposer(const Machine& machine, std::span<const double> thresholds, Random random)
-      : machine_(&machine), thresholds_(thresholds.begin(), thresholds.end()), random_(random) {}
+  Proposer(const Machine& machine, Chance chance)
+      : machine_(&machine), chance_(std::move(chance)) {}
 
-  EPLB_INLINE double threshold() { return thresholds_[random_.bits() & (kFine - 1)]; }
+  EPLB_INLINE double threshold() { return chance_.thresholds[fine()]; }
 
-  EPLB_INLINE bool chance(Index parts) { return (random_.bits() & (kFine - 1)) < parts; }
+  // True in so many of kFine cases.
+  EPLB_INLINE bool happens(Index parts) { return fine() < parts; }
 
-  EPLB_INLINE Index slot() { return random_.scaled(machine_->num_slots()); }
+  EPLB_INLINE Index slot() { return chance_.random.scaled(machine_->num_slots()); }
 
   // A slot of the node of another.
   EPLB_INLINE Index neighbour(Index slot) {
-    return machine_->node_begin(slot) + random_.scaled(machine_->node_size());
+    return machine_->node_begin(slot) + chance_.random.scaled(machine_->node_size());
   }
 
   // One side on the costlier of two GPUs: what is light already needs no relief. `transfers` of
   // kFine proposals are transfers, either way round.
   EPLB_INLINE Proposal by_cost(std::span<const double> cost, Index transfers) {
-    Index gpu = random_.scaled(machine_->num_gpus());
-    const Index other = random_.scaled(machine_->num_gpus());
+    Index gpu = chance_.random.scaled(machine_->num_gpus());
+    const Index other = chance_.random.scaled(machine_->num_gpus());
     if (cost[other] > cost[gpu]) gpu = other;
-    const Index coin = random_.bits(), begin = machine_->begin(gpu);
+    const Index coin = chance_.random.bits(), begin = machine_->begin(gpu);
     const Index p = begin + (((coin >> 15) * (machine_->end(gpu) - begin)) >> 15);
     const Index q = neighbour(p);
     const bool is_transfer = (coin & (kFine - 1)) < transfers;
@@ -52,12 +59,11 @@ class Proposer {
     return {is_transfer, p, q};
   }
 
-  Random& random() { return random_; }
-
  private:
+  EPLB_INLINE Index fine() { return chance_.random.bits() & (kFine - 1); }
+
   const Machine* machine_;
-  std::vector<double> thresholds_;
-  Random random_;
+  Chance chance_;
 };
 
 // Whether the expert of slot p keeps two units when it leaves it for unit `to` (-1: for none).

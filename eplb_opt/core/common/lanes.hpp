@@ -19,7 +19,8 @@
 namespace eplb {
 
 inline constexpr Index kLanes = 4;
-using Lanes [[gnu::vector_size(kLanes * sizeof(double))]] = double;
+inline constexpr std::size_t kLanesSize = kLanes * sizeof(double);
+using Lanes [[gnu::vector_size(kLanesSize), gnu::aligned(kLanesSize)]] = double;
 
 EPLB_INLINE Lanes all_lanes(double value) { return Lanes{value, value, value, value}; }
 
@@ -30,27 +31,36 @@ class LaneTable {
       : rows_(rows),
         columns_(columns),
         width_((columns + kLanes - 1) / kLanes),
-        lanes_(rows * width_) {}
+        blocks_(rows * width_) {}
 
   Index rows() const { return rows_; }
   Index columns() const { return columns_; }
   Index width() const { return width_; }  // lanes of a row
 
-  Lanes* operator[](Index row) { return lanes_.data() + row * width_; }
-  const Lanes* operator[](Index row) const { return lanes_.data() + row * width_; }
+  Lanes* operator[](Index row) {
+    return reinterpret_cast<Lanes*>(blocks_.data() + row * width_);
+  }
+  const Lanes* operator[](Index row) const {
+    return reinterpret_cast<const Lanes*>(blocks_.data() + row * width_);
+  }
 
   double& operator()(Index row, Index column) {
-    return reinterpret_cast<double*>(lanes_.data())[row * width_ * kLanes + column];
+    return blocks_[row * width_ + column / kLanes].lane[column % kLanes];
   }
   double operator()(Index row, Index column) const {
-    return reinterpret_cast<const double*>(lanes_.data())[row * width_ * kLanes + column];
+    return blocks_[row * width_ + column / kLanes].lane[column % kLanes];
   }
 
-  void clear() { lanes_.assign(lanes_.size(), Lanes{}); }
+  void clear() { blocks_.assign(blocks_.size(), Block{}); }
 
  private:
+  // A container of `Lanes` would forget how they are to be aligned.
+  struct alignas(kLanesSize) Block {
+    double lane[kLanes] = {};
+  };
+
   Index rows_, columns_, width_;
-  std::vector<Lanes> lanes_;
+  std::vector<Block> blocks_;
 };
 
 #ifdef EPLB_HAS_AVX2_PATH
