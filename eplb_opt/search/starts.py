@@ -92,12 +92,17 @@ def spread_plan(problem: Problem) -> np.ndarray:
     for layer_idx in range(problem.num_layers):
         first = 0
         for experts in _experts_of_nodes(problem, layer_idx):
-            slots = np.empty(num_gpus * problem.slots_per_gpu, dtype=np.int64)
-            load = np.ascontiguousarray(problem.load[layer_idx, experts])
-            rules.place_apart(load, num_gpus, slots)
+            slots = spread(problem.load[layer_idx, experts], num_gpus, problem.slots_per_gpu)
             placed[layer_idx, first : first + len(slots)] = np.array(experts)[slots]
             first += len(slots)
     return placed
+
+
+def spread(load: Any, num_gpus: int, slots_per_gpu: int) -> np.ndarray:
+    """The greedy of `spread_plan` on one node: int64 [num_slots] for loads [num_experts]."""
+    slots = np.empty(num_gpus * slots_per_gpu, dtype=np.int64)
+    rules.place_apart(np.ascontiguousarray(load, dtype=np.int64), num_gpus, slots)
+    return slots
 
 
 def _experts_of_nodes(problem: Problem, layer_idx: int) -> list[list[int]]:
