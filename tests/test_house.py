@@ -13,7 +13,7 @@ MODULES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py
 
 #: Floors, bottom up; a room imports its own floor or lower ones, at the top of a module.
 FLOORS = [
-    {"errors", "rounding", "deadline", "solvers", "min_max_flow"},
+    {"errors", "rounding", "deadline", "solvers", "min_max_flow", "core"},
     {"arrays", "k_means"},
     {"units", "gpus", "problem_checks"},
     {"problem"},
