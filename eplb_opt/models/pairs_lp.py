@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.errors import MissingDependency
+from eplb_opt.solvers import load_module
 
 if TYPE_CHECKING:
     from eplb_opt.models.pairs_budget import Budget
@@ -180,9 +181,8 @@ def _solve_active(
 
 
 def import_scipy() -> tuple[Any, Any]:
+    """SciPy's `linprog` and its sparse matrices, or a message that names the extra."""
     try:
-        from scipy import sparse
-        from scipy.optimize import linprog
+        return load_module("scipy.optimize").linprog, load_module("scipy.sparse")
     except ImportError as error:
         raise MissingDependency("scipy", "pairs") from error
-    return linprog, sparse
