@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
-from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,17 +24,16 @@ from eplb_opt.lost import on_gpus_left, with_lost_gpus
 from eplb_opt.migration import (
     UNLIMITED_SHARE,
     MoveLimits,
-    find_fronts,
+    NearAnswer,
     move_limits,
     naming_seconds,
-    renamed,
 )
 from eplb_opt.moves import moved_slots
 from eplb_opt.noise_choice import DEFAULT_SIZE, choose_noise
 from eplb_opt.plan import Plan, as_plan
 from eplb_opt.portfolio import Portfolio
 from eplb_opt.problem import Problem
-from eplb_opt.result import HistoryPoint, Result, Status, objective_bounds
+from eplb_opt.result import HistoryPoint, Result, Status, StopReason, objective_bounds
 from eplb_opt.search import starts
 from eplb_opt.steps import make_steps
 from eplb_opt.turns import Budget, Step
@@ -275,7 +273,7 @@ class _Call:
             earlier = budget.deadline.earlier(min(self.naming_seconds, left * MAX_NAMING_SHARE))
             budget = replace(budget, deadline=earlier)
         portfolio = Portfolio(self.incumbents, steps, budget, self.note, self.messages)
-        stop_reason = portfolio.run()
+        stop_reason = self._run(portfolio)
         worked_on = portfolio.worked_on()
         placed = self._near_current(self.incumbents.placed.copy())
         pairs = objective_bounds(self._worth(placed), self.incumbents.bounds)
@@ -296,6 +294,14 @@ class _Call:
             noise=self.noise,
         )
 
+    def _run(self, portfolio: Portfolio) -> StopReason:
+        """Why the work ended; what fails here (no thread to be had, say) ends it alone."""
+        try:
+            return portfolio.run()
+        except Exception as error:
+            self.messages.append(f"the search ended early: {type(error).__name__}: {error}")
+            return StopReason.EXHAUSTED
+
     def _worth(self, placed: np.ndarray) -> list[Fraction]:
         """Exact objectives; a layer that stands as it was scored when it came in is not again."""
         known = self.incumbents.pairs()
@@ -309,21 +315,14 @@ class _Call:
         """The plan to answer with: near the one in force as the limits ask, or under its names."""
         if self.current is None:
             return best
-        if not self.limits.is_given:
-            return renamed(self.problem, self.current, best, self.budget.deadline)
         worth = None
         if self.current_objective is not None:
             known = [pair.objective for pair in self.incumbents.pairs()]
             worth = list(zip(self.current_objective, known, strict=True))
-        find = partial(
-            find_fronts, self.problem, self.current, best, worth=worth, naming=self.naming_seconds
-        )
-        try:
-            fronts = find(self.budget)
-        except MissingDependency as error:
-            self.messages.append(str(error))
-            fronts = find(replace(self.budget, effort=0))
-        return np.array([point.placed for point in self.limits.choose(self.problem, fronts)])
+        near = NearAnswer(self.problem, self.current, self.limits, best, worth, self.naming_seconds)
+        placed, messages = near.rows(self.budget)
+        self.messages += [text for text in messages if text not in self.messages]
+        return placed
 
 
 def _status(is_closed: bool, was_worked_on: bool) -> Status:

@@ -19,9 +19,9 @@ import numpy as np
 
 from eplb_opt.models.answer import ModelAnswer
 from eplb_opt.models.door import worth_of_start
+from eplb_opt.models.ortools_solver import import_cp_model
 from eplb_opt.models.pairs_budget import Budget
 from eplb_opt.models.pairs_counts import pair_up
-from eplb_opt.models.pairs_cpsat import import_cp_model
 from eplb_opt.models.pairs_lp import import_scipy
 from eplb_opt.models.pairs_params import PairsParams
 from eplb_opt.models.pairs_search import Search

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import MissingDependency
+from eplb_opt.models.ortools_solver import import_cp_model, make_solver
 from eplb_opt.models.pairs_options import chosen_counts
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def find_counts(
     int64 [num_experts]; False when the options allow none; None when the search was cut off.
     """
     cp_model = import_cp_model()
-    solver = cp_model.CpSolver()
+    solver = make_solver(cp_model)
     parameters = solver.parameters
     parameters.num_workers = 1
     parameters.random_seed = seed % 2**31
@@ -78,12 +78,3 @@ def _add_balance(
 def _weighted(cp_model: Any, columns: list[Any], factor: np.ndarray, at: np.ndarray) -> Any:
     chosen = [columns[i] for i in at]
     return cp_model.LinearExpr.weighted_sum(chosen, factor[at].tolist())
-
-
-def import_cp_model() -> Any:
-    """CP-SAT, or a message that names the extra."""
-    try:
-        from ortools.sat.python import cp_model
-    except ImportError as error:
-        raise MissingDependency("ortools", "cpsat") from error
-    return cp_model

@@ -1,0 +1,13 @@
+"""
+The compiled core of eplb_opt: loops over numbers, a chapter a submodule.
+"""
+
+from eplb_opt.core._core import (
+    annealing as annealing,
+    config_lp as config_lp,
+    dispatch as dispatch,
+    greedy as greedy,
+    local as local,
+    pairs as pairs,
+    serving as serving
+)

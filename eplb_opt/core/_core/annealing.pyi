@@ -1,0 +1,1 @@
+"""Annealing under several loads, designs and losses."""

@@ -1,0 +1,1 @@
+"""Bounds by configurations of a GPU."""

@@ -1,0 +1,1 @@
+"""Replicate and place by decreasing load."""
