@@ -12,8 +12,8 @@ namespace {
 
 inline __attribute__((always_inline)) void put_in_order(double& low, double& high) {
   const double a = low, b = high;
-  low = b < a ? b : a;
-  high = b < a ? a : b;
+  low = a < b ? a : b;  // in this form each is one instruction
+  high = a > b ? a : b;
 }
 
 // Batcher's odd-even merge sort of 8 keys, which has as few comparisons as any network can have.
@@ -54,10 +54,7 @@ EPLB_WIDE void sort_eights(KeyRow* rows, Index end) {
 EPLB_WIDE void fold(KeyRow* block, Index size, Index end) {
   // Past the end stand the highest keys: nothing would change there.
   for (Index i = std::max<Index>(size - end, 0); i < size / 2; ++i) {
-    double* const low = block[i].lane;
-    double* const high = block[size - 1 - i].lane;
-#pragma GCC ivdep
-    for (Index lane = 0; lane < kLanes; ++lane) put_in_order(low[lane], high[lane]);
+    compare<2>(block + i, size - 1 - 2 * i, kOneLevel);
   }
 }
 

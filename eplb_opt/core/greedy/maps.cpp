@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <vector>
 
+#include "common/wide.hpp"
+
 namespace eplb::greedy {
 
-void list_slots(Table<const std::int64_t> placed, Index width, Table<std::int64_t> slots) {
+EPLB_WIDE void list_slots(Table<const std::int64_t> placed, Index width, Table<std::int64_t> slots) {
   const Index num_experts = slots.columns() / width;
   std::vector<Index> next(num_experts);
   for (Index layer = 0; layer < placed.rows(); ++layer) {

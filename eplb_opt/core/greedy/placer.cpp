@@ -1,11 +1,13 @@
 #include "greedy/placer.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
+#include "common/wide.hpp"
 #include "greedy/columns.hpp"
+#include "greedy/contests.hpp"
 #include "greedy/keys.hpp"
-#include "greedy/tournament.hpp"
 
 namespace eplb::greedy {
 
@@ -13,18 +15,103 @@ namespace {
 
 // What is known of the row in one lane.
 struct Lane {
-  Lane(Index num_experts, Index num_slots, Index num_split, Index num_packs)
-      : experts(num_split), packs(num_packs), spot(num_experts), count(num_experts),
-        made(num_slots), next(num_packs) {}
+  Lane(Index num_experts, Index num_slots, Index num_packs)
+      : place(num_experts), count(num_experts), made(num_slots), next(num_packs) {
+    std::iota(made.begin(), made.begin() + num_experts, 0);
+  }
 
   const float* load = nullptr;
   std::int64_t* placed = nullptr;
-  Tournament experts, packs;
-  std::vector<std::int32_t> spot;   // leaf of an expert that may be split
+  std::vector<std::int32_t> place;  // of an expert in the contest for replicas
   std::vector<std::int32_t> count;  // replicas of every expert
   std::vector<std::int32_t> made;   // expert of every replica, as they were made
-  std::vector<std::int32_t> next;   // first free slot of every pack
+  std::vector<std::int32_t> next;   // free slot of every pack
 };
+
+EPLB_INLINE double share_key(const Lane& lane, Index expert, Index index) {
+  const float share = lane.load[expert] / static_cast<float>(lane.count[expert]);
+  return keys::sortable(keys::heaviest_first(bits_of(share), index));
+}
+
+EPLB_INLINE Index split(Lane& lane, Index expert, Index replica) {
+  lane.made[replica] = static_cast<std::int32_t>(expert);
+  ++lane.count[expert];
+  return lane.place[expert];
+}
+
+template <bool kOneBlock>
+EPLB_INLINE void split_experts(std::span<Lane> lanes, Contests& experts, Index num_experts) {
+  Quad heaviest;
+  for (Index replica = num_experts; replica < std::ssize(lanes[0].made); ++replica) {
+    for (Index first = 0; first < std::ssize(lanes); first += 4) {
+      experts.lowest<kOneBlock>(first, heaviest);
+      for (Index i = 0; i < std::min<Index>(4, std::ssize(lanes) - first); ++i) {
+        Lane& lane = lanes[first + i];
+        const Index expert = keys::index_of(keys::key_of(heaviest[i]));
+        const Index place = split(lane, expert, replica);
+        experts.replace<kOneBlock>(first + i, place, share_key(lane, expert, expert));
+      }
+    }
+  }
+}
+
+EPLB_WIDE void split_few(std::span<Lane> lanes, Contests& experts, Index num_experts) {
+  split_experts<true>(lanes, experts, num_experts);
+}
+EPLB_WIDE void split_many(std::span<Lane> lanes, Contests& experts, Index num_experts) {
+  split_experts<false>(lanes, experts, num_experts);
+}
+
+// The keys of four packs after each has taken a replica.
+EPLB_INLINE void add_loads(Quad& packs, const Quad& replicas) {
+  const QuadBits pack = reinterpret_cast<const QuadBits&>(packs) - keys::kOffset;
+  const QuadBits replica = reinterpret_cast<const QuadBits&>(replicas) - keys::kOffset;
+  const QuadBits lighter = pack >> keys::kIndexBits;
+  const QuadBits added = 0x7FFFFFFFU - (replica >> keys::kIndexBits);
+  const QuadFloats sum =
+      reinterpret_cast<const QuadFloats&>(lighter) + reinterpret_cast<const QuadFloats&>(added);
+  const QuadBits bits = reinterpret_cast<const QuadBits&>(sum);
+  const QuadBits key = (bits << keys::kIndexBits | (pack & keys::kIndexMask)) + keys::kOffset;
+  packs = reinterpret_cast<const Quad&>(key);
+}
+
+// The pack's key after it has taken a replica: full packs are above all others. An arithmetic
+// choice, for no branch predictor guesses it.
+EPLB_INLINE double put_down(Lane& lane, Index replica, Index pack, Index room, double loaded) {
+  const Index slot = lane.next[pack]++;
+  lane.placed[slot] = lane.made[replica];
+  const std::uint64_t is_full = slot + 1 == (pack + 1) * room, key = keys::key_of(loaded);
+  return keys::sortable(key ^ ((key ^ keys::kHighest) & (0 - is_full)));
+}
+
+template <bool kOneBlock>
+EPLB_INLINE void pack_replicas(std::span<Lane> lanes, Contests& packs,
+                               std::span<const KeyRow> heaviest, Index room) {
+  Quad lightest, taken, loaded;
+  for (const KeyRow& replicas : heaviest) {
+    for (Index first = 0; first < std::ssize(lanes); first += 4) {
+      packs.lowest<kOneBlock>(first, lightest);
+      load(taken, replicas.lane + first);
+      loaded = lightest;
+      add_loads(loaded, taken);
+      for (Index i = 0; i < std::min<Index>(4, std::ssize(lanes) - first); ++i) {
+        const Index replica = keys::index_of(keys::key_of(taken[i]));
+        const Index pack = keys::index_of(keys::key_of(lightest[i]));
+        const double key = put_down(lanes[first + i], replica, pack, room, loaded[i]);
+        packs.replace<kOneBlock>(first + i, pack, key);
+      }
+    }
+  }
+}
+
+EPLB_WIDE void pack_few(std::span<Lane> lanes, Contests& packs, std::span<const KeyRow> heaviest,
+                        Index room) {
+  pack_replicas<true>(lanes, packs, heaviest, room);
+}
+EPLB_WIDE void pack_many(std::span<Lane> lanes, Contests& packs, std::span<const KeyRow> heaviest,
+                         Index room) {
+  pack_replicas<false>(lanes, packs, heaviest, room);
+}
 
 // Places kLanes rows side by side: each waits for its own memory, so their waits overlap.
 class Placer {
@@ -41,16 +128,12 @@ class Placer {
         room_(rows.num_slots / rows.num_packs),
         half_(std::max(network_size(num_experts_ - num_split_),
                        network_size(num_split_ + extra_))),
-        experts_(num_experts_),
+        sorted_(num_experts_),
         replicas_(2 * half_),
+        experts_(std::max<Index>(num_split_, 1)),
+        packs_(rows.num_packs),
         lanes_(std::min(kLanes, rows.num_rows()),
-               Lane(num_experts_, rows.num_slots, std::max<Index>(num_split_, 1), rows.num_packs)) {
-    for (Lane& lane : lanes_) {
-      for (Index expert = 0; expert < num_experts_; ++expert) {
-        lane.made[expert] = static_cast<std::int32_t>(expert);
-      }
-    }
-  }
+               Lane(num_experts_, rows.num_slots, rows.num_packs)) {}
 
   void run() {
     for (Index first = 0; first < rows_.num_rows(); first += kLanes) {
@@ -82,47 +165,29 @@ class Placer {
       // Lanes without a row of their own do what the last one does.
       const float* const load = lanes_[std::min(i, active_ - 1)].load;
       for (Index expert = 0; expert < num_experts_; ++expert) {
-        experts_[expert].lane[i] =
+        sorted_[expert].lane[i] =
             keys::sortable(keys::heaviest_first(bits_of(load[expert]), expert));
       }
     }
-    experts_.sort(0, num_experts_);
+    sorted_.sort(0, num_experts_);
   }
 
   // Only the heaviest can come to have more than one replica: each new one splits an expert, and no
   // expert is split before a heavier one is.
   void replicate() {
     if (extra_ == 0) return;
-    for (Index i = 0; i < active_; ++i) seed_experts(i);
-    for (Index turn = 0; turn < extra_; ++turn) {
-      for (Index i = 0; i < active_; ++i) split_heaviest(lanes_[i], turn);
+    for (Index i = 0; i < active_; ++i) {
+      experts_.start(i, num_split_, [&](Index place) {
+        const double key = sorted_[place].lane[i];
+        lanes_[i].place[keys::index_of(keys::key_of(key))] = static_cast<std::int32_t>(place);
+        return key;
+      });
     }
+    const auto split_all = experts_.has_one_block() ? split_few : split_many;
+    split_all(active_lanes(), experts_, num_experts_);
   }
 
-  void seed_experts(Index i) {
-    Lane& lane = lanes_[i];
-    for (Index leaf = 0; leaf < lane.experts.leaves(); ++leaf) {
-      if (leaf >= num_split_) {
-        lane.experts.seed(leaf, keys::kHighest);
-        continue;
-      }
-      const std::uint64_t key = keys::key_of(experts_[leaf].lane[i]);
-      lane.spot[keys::index_of(key)] = static_cast<std::int32_t>(leaf);
-      lane.experts.seed(leaf, key);
-    }
-    lane.experts.start();
-  }
-
-  void split_heaviest(Lane& lane, Index turn) {
-    const Index expert = keys::index_of(lane.experts.lowest());
-    lane.made[num_experts_ + turn] = static_cast<std::int32_t>(expert);
-    ++lane.count[expert];
-    lane.experts.replace(lane.spot[expert], keys::heaviest_first(share_bits(lane, expert), expert));
-  }
-
-  static std::uint32_t share_bits(const Lane& lane, Index expert) {
-    return bits_of(lane.load[expert] / static_cast<float>(lane.count[expert]));
-  }
+  std::span<Lane> active_lanes() { return {lanes_.data(), static_cast<std::size_t>(active_)}; }
 
   // The experts that could not be split are sorted; the others' replicas are sorted apart and merged
   // with them. A replica's index is its place in `made`.
@@ -131,12 +196,12 @@ class Placer {
     for (Index row = 0; row < half_ - kept; ++row) {
       for (double& key : replicas_[row].lane) key = keys::sortable(keys::kLowest);
     }
-    for (Index row = 0; row < kept; ++row) replicas_[half_ - kept + row] = experts_[num_split_ + row];
+    for (Index row = 0; row < kept; ++row) replicas_[half_ - kept + row] = sorted_[num_split_ + row];
     if (extra_ == 0) return;
     for (Index i = 0; i < kLanes; ++i) {
       const Lane& lane = lanes_[std::min(i, active_ - 1)];
       for (Index row = 0; row < num_split_; ++row) {
-        const Index expert = keys::index_of(keys::key_of(experts_[row].lane[i]));
+        const Index expert = keys::index_of(keys::key_of(sorted_[row].lane[i]));
         put_replica(lane, half_ + row, i, expert);
       }
       for (Index turn = 0; turn < extra_; ++turn) {
@@ -148,37 +213,19 @@ class Placer {
   }
 
   void put_replica(const Lane& lane, Index row, Index i, Index replica) {
-    const Index expert = lane.made[replica];
-    replicas_[row].lane[i] =
-        keys::sortable(keys::heaviest_first(share_bits(lane, expert), replica));
+    replicas_[row].lane[i] = share_key(lane, lane.made[replica], replica);
   }
 
   void pack() {
-    for (Index i = 0; i < active_; ++i) seed_packs(lanes_[i]);
-    const KeyRow* const heaviest = &replicas_[half_ - (num_experts_ - num_split_)];
-    for (Index turn = 0; turn < rows_.num_slots; ++turn) {
-      for (Index i = 0; i < active_; ++i) put_down(lanes_[i], keys::key_of(heaviest[turn].lane[i]));
+    for (Index i = 0; i < active_; ++i) {
+      packs_.start(i, rows_.num_packs, [&](Index pack) {
+        lanes_[i].next[pack] = static_cast<std::int32_t>(pack * room_);
+        return keys::sortable(keys::lightest_first(0, pack));
+      });
     }
-  }
-
-  void seed_packs(Lane& lane) {
-    for (Index pack = 0; pack < lane.packs.leaves(); ++pack) {
-      const bool exists = pack < rows_.num_packs;
-      lane.packs.seed(pack, exists ? keys::lightest_first(0, pack) : keys::kHighest);
-      if (exists) lane.next[pack] = static_cast<std::int32_t>(pack * room_);
-    }
-    lane.packs.start();
-  }
-
-  void put_down(Lane& lane, std::uint64_t replica) {
-    const std::uint64_t lightest = lane.packs.lowest();
-    const Index pack = keys::index_of(lightest);
-    const Index slot = lane.next[pack]++;
-    lane.placed[slot] = lane.made[keys::index_of(replica)];
-    const float load = load_of(keys::heavy_bits(replica)) + load_of(keys::light_bits(lightest));
-    const bool is_full = slot + 1 == (pack + 1) * room_;
-    lane.packs.replace(
-        pack, is_full ? keys::kHighest : keys::lightest_first(bits_of(load), pack));
+    const Index kept = num_experts_ - num_split_;
+    const auto pack_all = packs_.has_one_block() ? pack_few : pack_many;
+    pack_all(active_lanes(), packs_, replicas_.rows().subspan(half_ - kept, rows_.num_slots), room_);
   }
 
   void keep_order() {
@@ -203,7 +250,8 @@ class Placer {
   Index rows_per_layer_;
   Table<std::int64_t> placed_, counts_;
   Index num_experts_, extra_, num_split_, room_, half_, active_ = 0;
-  Columns experts_, replicas_;
+  Columns sorted_, replicas_;
+  Contests experts_, packs_;
   std::vector<Lane> lanes_;
 };
 
