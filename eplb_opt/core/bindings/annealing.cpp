@@ -136,6 +136,7 @@ void add_scenario_search(nb::module_& chapter) {
 void add_annealing(nb::module_& chapter) {
   add_arguments(chapter);
   add_scenario_search(chapter);
+  add_design(chapter);
 }
 
 }  // namespace eplb::bind
