@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+
 LOGGER = logging.getLogger("heuristics")
 
 

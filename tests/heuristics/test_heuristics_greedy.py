@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from heuristic_cases import README, Case, cases, peaks, random_case
+from heuristic_cases import Case, cases, peaks, random_case
 from hypothesis import given, settings
 
 from heuristics import HEURISTICS, greedy, greedy_numpy

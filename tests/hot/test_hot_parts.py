@@ -155,5 +155,7 @@ def test_a_first_call_loads_neither_torch_nor_a_compiler():
         "eplb_opt.rebalance_experts(np.ones((2, 8)), 12, 1, 1, 4, time_limit=0.005);"
         "print([m for m in ('torch', 'numba', 'llvmlite', 'scipy', 'ortools') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True
+    )
     assert done.stdout.strip() == "[]", done.stderr
