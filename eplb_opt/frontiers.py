@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eplb_opt.migration import UNLIMITED_SHARE, Frontier, find_fronts, make_frontier, valid_current
+from eplb_opt.migration import (
+    UNLIMITED_SHARE,
+    Faults,
+    Frontier,
+    find_fronts,
+    make_frontier,
+    valid_current,
+)
 from eplb_opt.planner import DEFAULT_TIME_LIMIT, Default, make_budget, plan
 
 if TYPE_CHECKING:
@@ -39,7 +46,10 @@ def frontier(
     held = valid_current(problem, current)
     budget, limit = make_budget(time_limit, effort, 0.0, seed, workers)
     share = limit if limit is None else limit * UNLIMITED_SHARE
-    best = plan(
+    result = plan(
         problem, time_limit=share, effort=effort, current=held, seed=seed, workers=workers
-    ).plan.physical_to_logical
-    return make_frontier(problem, held, find_fronts(problem, held, best, budget))
+    )
+    best, faults = result.plan.physical_to_logical, Faults()
+    fronts = find_fronts(problem, held, best, budget, faults=faults)
+    messages = dict.fromkeys((*result.messages, *faults.messages))
+    return make_frontier(problem, held, fronts, tuple(messages))

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from fractions import Fraction
-from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,23 +23,23 @@ from eplb_opt.lost import on_gpus_left, with_lost_gpus
 from eplb_opt.migration import (
     UNLIMITED_SHARE,
     MoveLimits,
-    find_fronts,
+    NearAnswer,
     move_limits,
     naming_seconds,
-    renamed,
 )
 from eplb_opt.moves import moved_slots
 from eplb_opt.noise_choice import DEFAULT_SIZE, choose_noise
 from eplb_opt.plan import Plan, as_plan
 from eplb_opt.portfolio import Portfolio
 from eplb_opt.problem import Problem
-from eplb_opt.result import HistoryPoint, Result, Status, objective_bounds
+from eplb_opt.result import HistoryPoint, Result, Status, StopReason, objective_bounds
 from eplb_opt.search import starts
 from eplb_opt.steps import make_steps
 from eplb_opt.turns import Budget, Step
 
 if TYPE_CHECKING:
     from fractions import Fraction
+    from threading import Event
 
 
 class Default(Enum):
@@ -54,6 +52,8 @@ DEFAULT_TIME_LIMIT: Final = Default.TIME_LIMIT
 PUBLISHED_STARTS_SECONDS = 0.5
 #: Giving GPUs their names takes no more than this part of what is left.
 MAX_NAMING_SHARE = 0.2
+#: What giving names and limiting moves may still take once the caller asked for the end.
+OUTPUT_SECONDS = 0.5
 #: Checking a plan takes about so much of the time that scoring it takes.
 CHECK_SHARE = 0.25
 
@@ -75,6 +75,7 @@ def plan(
     seed: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
+    stop: Event | None = None,
 ) -> Result:
     """The best plan that the budget allows, with a proven bound.
 
@@ -118,6 +119,9 @@ def plan(
         Layers worked on at a time; by default the cores this process may use.
     progress
         Called with a `HistoryPoint` after each stage, in the caller's thread.
+    stop
+        A `threading.Event`. Once another thread or a signal handler sets it, the call ends with the
+        best so far, as if the time were up: turns under way and the output take about a second.
 
     Returns
     -------
@@ -135,6 +139,7 @@ def plan(
     if objective is not None:
         problem = problem.with_objective(objective)
     budget, limit = make_budget(time_limit, effort, target_gap, seed, workers)
+    budget = replace(budget, deadline=replace(budget.deadline, stop=stop))
     whole, problem = problem, problem.without_lost_gpus() or problem
     if problem is not whole and current is not None:
         current = current if isinstance(current, Plan) else Plan(current, whole.num_gpus)
@@ -269,13 +274,15 @@ class _Call:
         left, budget = self.budget.deadline.remaining, self.budget
         if self.limits.is_given and not math.isinf(left):
             gap = max(budget.target_gap, self.limits.good_enough)
-            part = Deadline.after(left * UNLIMITED_SHARE)
+            part = budget.deadline.sooner(left * UNLIMITED_SHARE)
             budget = replace(budget, deadline=part, target_gap=gap)
         elif self.current is not None:
             earlier = budget.deadline.earlier(min(self.naming_seconds, left * MAX_NAMING_SHARE))
             budget = replace(budget, deadline=earlier)
         portfolio = Portfolio(self.incumbents, steps, budget, self.note, self.messages)
-        stop_reason = portfolio.run()
+        stop_reason = self._run(portfolio)
+        if self.budget.deadline.is_stopped:
+            self.budget = replace(self.budget, deadline=Deadline.after(OUTPUT_SECONDS), effort=None)
         worked_on = portfolio.worked_on()
         placed = self._near_current(self.incumbents.placed.copy())
         pairs = objective_bounds(self._worth(placed), self.incumbents.bounds)
@@ -296,6 +303,14 @@ class _Call:
             noise=self.noise,
         )
 
+    def _run(self, portfolio: Portfolio) -> StopReason:
+        """Why the work ended; what fails here (no thread to be had, say) ends it alone."""
+        try:
+            return portfolio.run()
+        except Exception as error:
+            self.messages.append(f"the search ended early: {type(error).__name__}: {error}")
+            return StopReason.EXHAUSTED
+
     def _worth(self, placed: np.ndarray) -> list[Fraction]:
         """Exact objectives; a layer that stands as it was scored when it came in is not again."""
         known = self.incumbents.pairs()
@@ -309,21 +324,14 @@ class _Call:
         """The plan to answer with: near the one in force as the limits ask, or under its names."""
         if self.current is None:
             return best
-        if not self.limits.is_given:
-            return renamed(self.problem, self.current, best, self.budget.deadline)
         worth = None
         if self.current_objective is not None:
             known = [pair.objective for pair in self.incumbents.pairs()]
             worth = list(zip(self.current_objective, known, strict=True))
-        find = partial(
-            find_fronts, self.problem, self.current, best, worth=worth, naming=self.naming_seconds
-        )
-        try:
-            fronts = find(self.budget)
-        except MissingDependency as error:
-            self.messages.append(str(error))
-            fronts = find(replace(self.budget, effort=0))
-        return np.array([point.placed for point in self.limits.choose(self.problem, fronts)])
+        near = NearAnswer(self.problem, self.current, self.limits, best, worth, self.naming_seconds)
+        placed, messages = near.rows(self.budget)
+        self.messages += [text for text in messages if text not in self.messages]
+        return placed
 
 
 def _status(is_closed: bool, was_worked_on: bool) -> Status:

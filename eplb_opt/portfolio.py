@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eplb_opt.deadline import Deadline
 from eplb_opt.errors import MissingDependency
 from eplb_opt.result import ObjectiveBounds, StopReason
 from eplb_opt.turns import Budget, Outcome, Step, Task
@@ -16,12 +15,19 @@ from eplb_opt.turns import Budget, Outcome, Step, Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from eplb_opt.deadline import Deadline
     from eplb_opt.incumbents import Incumbents
 
 
 #: Below half a token and this gap a layer is left alone: nobody can measure the difference.
 NEGLIGIBLE_GAP = 5e-6
 EXACT_SLOTS = 2
+#: Layers that a message names.
+MOST_NAMED = 5
+#: How often the portfolio looks whether the caller asked for the end.
+LOOK_SECONDS = 0.05
+#: How long turns under way may take to hand in what they have once the caller asked for the end.
+HAND_IN_SECONDS = 0.5
 
 
 @dataclass(eq=False)
@@ -31,7 +37,8 @@ class Portfolio:
     After a first pass over all layers a layer's claim to the next turn is gap / (1 + 0.2 turns it
     had): the plain largest gap would starve the others where the bound is to blame. Under `effort`
     every open layer gets every step once, from its own state alone, so that the answer does not
-    depend on the clock.
+    depend on the clock. For the same reason a step that fails on a layer is left out for that layer
+    alone: which layers had it before would depend on who finished first.
     """
 
     incumbents: Incumbents
@@ -41,8 +48,8 @@ class Portfolio:
     messages: list[str] = field(default_factory=list)
     _turns: Counter[tuple[int, str]] = field(default_factory=Counter)
     _finished: set[tuple[int, str]] = field(default_factory=set)
-    _broken: set[str] = field(default_factory=set)
-    _heard: set[str] = field(default_factory=set)
+    _said: dict[str, dict[int, str]] = field(default_factory=dict)
+    _failed: dict[str, set[int]] = field(default_factory=dict)
     _answered: set[int] = field(default_factory=set)
     _running: dict[Future[Outcome], tuple[int, Step]] = field(default_factory=dict)
 
@@ -55,10 +62,13 @@ class Portfolio:
                 if not self._running:
                     return self._why_done()
                 self._collect()
-            return StopReason.TIME_LIMIT if self._open_layers() else self._why_done()
+            if self.budget.deadline.is_stopped and self._running:
+                self._take_done(HAND_IN_SECONDS, ALL_COMPLETED)
+            return self._why_cut_short() if self._open_layers() else self._why_done()
         finally:
             # Late threads are never waited for; each step ends by itself at its own deadline.
             pool.shutdown(wait=False, cancel_futures=True)
+            self._tell()
 
     def worked_on(self) -> set[int]:
         """Layers that any step has answered for."""
@@ -76,17 +86,23 @@ class Portfolio:
 
     def _collect(self) -> None:
         left = self.budget.deadline.remaining
-        done, _ = wait(
-            self._running, None if math.isinf(left) else left, return_when=FIRST_COMPLETED
-        )
+        if self.budget.deadline.stop is not None:
+            left = min(left, LOOK_SECONDS)
+        self._take_done(None if math.isinf(left) else left, FIRST_COMPLETED)
+
+    def _take_done(self, seconds: float | None, return_when: str) -> None:
+        """Wait at most so long, and take what the turns that have ended brought."""
+        done, _ = wait(self._running, seconds, return_when=return_when)
         for future in done:
             layer_idx, step = self._running.pop(future)
             try:
                 self._take(layer_idx, step, future.result())
             except MissingDependency as error:
-                self._give_up(step, str(error))
+                self._give_up(layer_idx, step, str(error))
             except Exception as error:  # a fault in a solver never costs the caller the answer
-                self._give_up(step, f"{step.name} failed: {type(error).__name__}: {error}")
+                self._failed.setdefault(step.name, set()).add(layer_idx)
+                message = f"{step.name} failed: {type(error).__name__}: {error}"
+                self._give_up(layer_idx, step, message)
             self.on_event(step.name)
 
     def _take(self, layer_idx: int, step: Step, outcome: Outcome) -> None:
@@ -97,16 +113,27 @@ class Portfolio:
         if outcome.finished or outcome.refused:
             self._finished.add((layer_idx, step.name))
         if outcome.message:
-            self._say(step, outcome.message)
+            self._say(layer_idx, step, outcome.message)
 
-    def _give_up(self, step: Step, message: str) -> None:
-        self._broken.add(step.name)
-        self._say(step, message)
+    def _give_up(self, layer_idx: int, step: Step, message: str) -> None:
+        self._finished.add((layer_idx, step.name))
+        self._say(layer_idx, step, message)
 
-    def _say(self, step: Step, message: str) -> None:
-        """Keep the first message of each step: the other layers' would say the same."""
-        if step.name not in self._heard:
-            self._heard.add(step.name)
+    def _say(self, layer_idx: int, step: Step, message: str) -> None:
+        self._said.setdefault(step.name, {}).setdefault(layer_idx, message)
+
+    def _tell(self) -> None:
+        """Add what the steps said to the messages, one a step: that of its first layer.
+
+        In the order of the table, not in that in which turns ended, which differs from run to run.
+        """
+        for step in self.steps:
+            by_layer = self._said.get(step.name)
+            if not by_layer:
+                continue
+            message = by_layer[min(by_layer)]
+            if step.name in self._failed and self.incumbents.problem.num_layers > 1:
+                message += f" ({_named(self._failed[step.name])})"
             if message not in self.messages:  # two steps may lack the same package
                 self.messages.append(message)
 
@@ -127,8 +154,7 @@ class Portfolio:
         left = [
             step
             for step in self.steps
-            if step.name not in self._broken
-            and (layer_idx, step.name) not in self._finished
+            if (layer_idx, step.name) not in self._finished
             and self._turns[layer_idx, step.name] < self._max_turns(step)
         ]
         return min(left, key=lambda s: self._turns[layer_idx, s.name] // s.turns, default=None)
@@ -186,8 +212,11 @@ class Portfolio:
             waiting = [i for i in waiting if self._turns[i, step.name] <= attempt]
         even = 0.0 if math.isinf(left) else left * self.budget.workers / max(len(waiting), 1)
         least = min(step.min_seconds * step.growth**attempt, step.max_seconds)
-        turn = Deadline.after(min(max(step.share * even, least), step.max_seconds))
-        return min(turn, self.budget.deadline, key=lambda d: d.at)
+        return self.budget.deadline.sooner(min(max(step.share * even, least), step.max_seconds))
+
+    def _why_cut_short(self) -> StopReason:
+        stopped = self.budget.deadline.is_stopped
+        return StopReason.REQUEST if stopped else StopReason.TIME_LIMIT
 
     def _why_done(self) -> StopReason:
         pairs = self.incumbents.pairs()
@@ -200,3 +229,11 @@ class Portfolio:
         if self.budget.effort is not None:
             return StopReason.EFFORT
         return StopReason.EXHAUSTED
+
+
+def _named(layers: set[int]) -> str:
+    """Layers for a message: all of them where they are few."""
+    first = sorted(layers)[:MOST_NAMED]
+    more = len(layers) - len(first)
+    names = ", ".join(map(str, first)) + (f" and {more} more" if more else "")
+    return f"layer {names}" if len(layers) == 1 else f"layers {names}"

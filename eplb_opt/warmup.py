@@ -26,9 +26,6 @@ def warmup(everything: bool = False) -> float:
         Without numba.
     """
     began = time.monotonic()
-    from eplb_opt.flows.split import warm_split
-
-    warm_split()
     if everything:
         _warm_planner()
     return time.monotonic() - began

@@ -33,6 +33,8 @@ class Frontier:
     moves, objective
         int64 and float64 [num_points], for the whole model: moved slots, and the least sum of the
         layers' objectives with them; the former rise and the latter fall. See `make_frontier`.
+    messages
+        What went wrong without costing the answer.
     """
 
     problem: Problem
@@ -40,6 +42,7 @@ class Frontier:
     layers: tuple[list[FrontPoint], ...]
     moves: np.ndarray
     objective: np.ndarray
+    messages: tuple[str, ...] = ()
 
     def plan(self, max_moves: int) -> Plan:
         """The best plan with at most so many moved slots in the whole model."""
@@ -48,7 +51,12 @@ class Frontier:
         return Plan(placed, self.problem.num_gpus, self.problem.num_experts)
 
 
-def make_frontier(problem: Problem, current: Plan, fronts: Sequence[list[FrontPoint]]) -> Frontier:
+def make_frontier(
+    problem: Problem,
+    current: Plan,
+    fronts: Sequence[list[FrontPoint]],
+    messages: tuple[str, ...] = (),
+) -> Frontier:
     """The model's frontier from its layers': each move goes to the layer where it gains most.
 
     Only the corners of each layer's convex hull are used, so every point of the frontier is
@@ -68,7 +76,7 @@ def make_frontier(problem: Problem, current: Plan, fronts: Sequence[list[FrontPo
     steps.sort()
     total = np.cumsum([0] + [more for _, more in steps])
     objective = np.cumsum([start] + [slope * more for slope, more in steps])
-    return Frontier(problem, current, tuple(fronts), total, objective)
+    return Frontier(problem, current, tuple(fronts), total, objective, messages)
 
 
 def _hull(moves: list[int], worth: list[float]) -> list[int]:

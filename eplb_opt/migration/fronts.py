@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eplb_opt import checker, scoring
 from eplb_opt.deadline import Deadline
+from eplb_opt.errors import MissingDependency
 from eplb_opt.migration.naming import naming_seconds, num_name_nodes
 from eplb_opt.moves import moved_slots
 from eplb_opt.plan import Plan
 from eplb_opt.relabel import relabelled
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from fractions import Fraction
 
     from eplb_opt.problem import Problem
@@ -53,6 +55,29 @@ class FrontPoint:
     placed: np.ndarray
 
 
+@dataclass(eq=False)
+class Faults:
+    """What failed on the way to an answer that is given all the same."""
+
+    by_layer: dict[int, str] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, layer_idx: int) -> Iterator[None]:
+        """Note what is raised inside, so that it costs nothing but itself."""
+        try:
+            yield
+        except MissingDependency as error:
+            self.by_layer.setdefault(layer_idx, str(error))
+        except Exception as error:  # a fault in the search never costs the caller the answer
+            what = f"near plans failed on layer {layer_idx}: {type(error).__name__}: {error}"
+            self.by_layer.setdefault(layer_idx, what)
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """The first layer's message, whichever failed first; none where nothing failed."""
+        return (self.by_layer[min(self.by_layer)],) if self.by_layer else ()
+
+
 def find_fronts(
     problem: Problem,
     current: Plan,
@@ -60,10 +85,11 @@ def find_fronts(
     budget: Budget,
     worth: Sequence[tuple[Fraction, Fraction]] | None = None,
     naming: float | None = None,
+    faults: Faults | None = None,
 ) -> list[list[FrontPoint]]:
     """What each number of moves buys, one front a layer; see `FrontPoint`.
 
-    A layer for which there is no time has the ends of its front alone.
+    A layer for which there is no time, or whose search fails, has the ends of its front alone.
 
     Parameters
     ----------
@@ -79,7 +105,10 @@ def find_fronts(
         [num_layers], the exact objectives of current and best, where they are known.
     naming
         Seconds that the names of all GPUs take, where that is known; see `naming_seconds`.
+    faults
+        What failed on which layer is added here.
     """
+    faults = Faults() if faults is None else faults
     slices = None if budget.effort is None else budget.effort * SLICES_PER_EFFORT
     ends = _ends(problem, current, best, worth)
     naming = naming_seconds(problem, current, best) if naming is None else naming
@@ -96,13 +125,25 @@ def find_fronts(
         is_named = not problem.has_gpu_rules and turn.remaining > NAMING_PARTS * naming
         until = turn.earlier(naming) if is_named else turn
         if slices != 0 and until.remaining > LEAST_SEARCH_SECONDS:
-            found = _searched(problem.layer(layer_idx), row, budget.seed, until, slices)
+            with faults.of(layer_idx):
+                found = _searched(problem.layer(layer_idx), row, budget.seed, until, slices)
         if is_named:
-            last = _named(problem, row, last)
+            with faults.of(layer_idx):
+                last = _named(problem, row, last)
         return _front([first, *found, last])
 
     with ThreadPoolExecutor(budget.workers, thread_name_prefix="eplb-opt") as pool:
         return list(pool.map(work, range(problem.num_layers)))
+
+
+def front_ends(
+    problem: Problem,
+    current: Plan,
+    best: np.ndarray,
+    worth: Sequence[tuple[Fraction, Fraction]] | None = None,
+) -> list[list[FrontPoint]]:
+    """The fronts without any search: the plan in force and the best one; see `find_fronts`."""
+    return [_front(list(ends)) for ends in _ends(problem, current, best, worth)]
 
 
 def _even_part(deadline: Deadline, parts: int) -> Deadline:
@@ -156,9 +197,13 @@ def _named(problem: Problem, current: np.ndarray, point: FrontPoint) -> FrontPoi
 
 
 def _front(points: list[FrontPoint]) -> list[FrontPoint]:
-    """The points that no other beats in both, fewest moves first; the first is always there."""
-    front = points[:1]  # the plan in force: nothing moves
-    for point in sorted(points[1:], key=lambda p: (p.moves, p.objective)):
-        if point.objective < front[-1].objective:
+    """The points that no other beats in both, fewest moves first.
+
+    The first is the plan in force, or a better one that moves nothing either: a GPU may trade a
+    second copy of one expert for a second copy of another that it holds.
+    """
+    front: list[FrontPoint] = []
+    for point in sorted(points, key=lambda p: (p.moves, p.objective)):
+        if not front or point.objective < front[-1].objective:
             front.append(point)
     return front

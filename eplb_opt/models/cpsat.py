@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import MissingDependency
 from eplb_opt.models.answer import ModelAnswer
 from eplb_opt.models.door import worth_of_any_start
 from eplb_opt.models.forms import FORMS, AnyFormulation
+from eplb_opt.models.ortools_solver import import_cp_model, make_solver
 from eplb_opt.models.scaling import ScaleLimits
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class CpSatModel:
         Where `change` has a limit the moves are minimised, and the answer's bound is one of them.
         Without any plan it is finished: none is among the choices and within the limits.
         """
-        cp_model = _import_cp_model()
+        cp_model = import_cp_model()
         if choices.is_empty:
             return ModelAnswer(None, Fraction(0), message="the slots are too few", finished=True)
         refusal = self._refusal(choices, None if effort is not None else deadline)
@@ -134,7 +134,7 @@ class CpSatModel:
         form = FORMS[choices.problem.dispatch]
         f = form.formulate(choices, lower_bound, self.params.limits, change)
         model = build(cp_model, f, None if start is None else form.to_values(f, start))
-        solver = cp_model.CpSolver()
+        solver = make_solver(cp_model)
         self._set_search(solver.parameters, choices.num_columns)
         self._set_limits(solver.parameters, choices.num_columns, deadline, effort, seed)
         return _solve(cp_model, solver, model, f)
@@ -246,11 +246,3 @@ def _first(f: AnyFormulation, units: int) -> Fraction:
 
 def _values(solver: Any) -> np.ndarray:
     return np.fromiter(solver.response_proto.solution, dtype=np.int64)
-
-
-def _import_cp_model() -> Any:
-    try:
-        from ortools.sat.python import cp_model
-    except ImportError as error:
-        raise MissingDependency("ortools", "cpsat") from error
-    return cp_model

@@ -12,5 +12,8 @@ void add_dispatch(nanobind::module_& chapter);
 void add_pairs(nanobind::module_& chapter);
 void add_config_lp(nanobind::module_& chapter);
 void add_serving(nanobind::module_& chapter);
+void add_rules(nanobind::module_& chapter);
+void add_scoring(nanobind::module_& chapter);
+void add_moves(nanobind::module_& chapter);
 
 }  // namespace eplb::bind

@@ -1,0 +1,77 @@
+"""The rows that a call with a plan in force answers with, whatever fails on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.migration.fronts import Faults, FrontPoint, find_fronts, front_ends
+from eplb_opt.migration.naming import renamed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from fractions import Fraction
+
+    from eplb_opt.migration.limits import MoveLimits
+    from eplb_opt.plan import Plan
+    from eplb_opt.problem import Problem
+    from eplb_opt.turns import Budget
+
+
+@dataclass(frozen=True, eq=False)
+class NearAnswer:
+    """Near plans as the limits ask, or the best plan under the names of the one in force.
+
+    Parameters
+    ----------
+    problem, current, limits
+        What is asked; the plan in force is valid where a limit is given.
+    best
+        int64 [num_layers, num_slots], the best plan found without limits.
+    worth
+        [num_layers], the exact objectives of the plan in force and of the best; where they are
+        known.
+    naming
+        See `find_fronts`.
+    """
+
+    problem: Problem
+    current: Plan
+    limits: MoveLimits
+    best: np.ndarray
+    worth: Sequence[tuple[Fraction, Fraction]] | None
+    naming: float
+
+    def rows(self, budget: Budget) -> tuple[np.ndarray, list[str]]:
+        """Rows that keep the limits, int64 [num_layers, num_slots], and what went wrong.
+
+        Where the search for near plans fails, each layer has the plan in force or the best one.
+        """
+        messages: list[str] = []
+        for find in self._near, self._ends_alone:
+            try:
+                return find(budget, messages), messages
+            except Exception as error:  # what fails here never costs the caller the answer
+                messages.append(f"near plans failed: {type(error).__name__}: {error}")
+        held = self.current.physical_to_logical
+        return (self.best if self.limits.max_moves is None else held).copy(), messages
+
+    def _near(self, budget: Budget, messages: list[str]) -> np.ndarray:
+        if not self.limits.is_given:
+            return renamed(self.problem, self.current, self.best, budget.deadline)
+        faults = Faults()
+        fronts = find_fronts(
+            self.problem, self.current, self.best, budget, self.worth, self.naming, faults
+        )
+        messages += faults.messages
+        return self._chosen(fronts)
+
+    def _ends_alone(self, budget: Budget, messages: list[str]) -> np.ndarray:
+        if not self.limits.is_given:
+            return self.best.copy()
+        return self._chosen(front_ends(self.problem, self.current, self.best, self.worth))
+
+    def _chosen(self, fronts: Sequence[list[FrontPoint]]) -> np.ndarray:
+        return np.array([point.placed for point in self.limits.choose(self.problem, fronts)])
