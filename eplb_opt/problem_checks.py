@@ -20,6 +20,11 @@ DISPATCHES = ("uniform", "optimal")
 #: What every expert's replicas can be asked to stand on two of.
 SPREADS = ("gpu", "node")
 
+#: Slots of a layer, and GPUs, nodes and groups: fifty times the largest machines there are.
+MAX_SLOTS = 2**20
+#: Slots of all layers; a plan of so many takes 256 MiB.
+MAX_PLACED = 2**25
+
 
 def scenario_weights(weights: Any, scenarios: tuple[int, ...], objective: str) -> Any:
     """Weights as float64 [num_scenarios], or None without scenarios."""
@@ -56,6 +61,11 @@ def check_topology(problem: Problem) -> None:
     if problem.dispatch not in DISPATCHES:
         raise ProblemError(
             f"dispatch={problem.dispatch!r} is unknown; known: {', '.join(DISPATCHES)}."
+        )
+    if problem.num_layers * num_slots > MAX_PLACED:
+        raise ProblemError(
+            f"{problem.num_layers} layers with num_slots={num_slots} are more than the "
+            f"{MAX_PLACED} slots that are planned at a time; take fewer slots, or plan the layers in parts."
         )
     _check_divides("num_slots", num_slots, "num_gpus", num_gpus)
     if num_slots < num_experts:
