@@ -5,18 +5,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := .ci/requirements.lock
 STAMP := $(VENV)/.filled
+CORE := $(shell find eplb_opt/core -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
+STUBS := eplb_opt/core/_core
 
-.PHONY: venv plan test lock clean
+.PHONY: venv plan test stubs lock clean
 
 venv: $(STAMP)
 
 # Everything at the locked versions; nothing happens while the stamp is newer than what it depends on.
-$(STAMP): pyproject.toml $(LOCK)
+$(STAMP): pyproject.toml $(LOCK) $(CORE)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo 'Installing packages and compiling the core: a minute or two; without a C++ compiler on the path, some minutes.'
 	$(BIN)/python -m pip install --quiet --requirement $(LOCK)
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
-	$(BIN)/eplb-opt warmup --all
 	touch $(STAMP)
 
 plan: $(STAMP)
@@ -24,6 +26,11 @@ plan: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2
+
+# Writes the core's type stubs anew; a test compares them with the core that is installed.
+stubs: $(STAMP)
+	rm -rf $(STUBS)
+	$(BIN)/python -m nanobind.stubgen --quiet --recursive --module eplb_opt.core._core --output-dir $(STUBS:/_core=)
 
 # Writes the lock file anew from what .venv holds.
 lock: $(STAMP)

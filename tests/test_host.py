@@ -16,7 +16,7 @@ import decimal, gc, locale, os, random, signal, sys, threading, warnings
 import numpy as np
 
 def handler(number, frame):
-    raise SystemExit(f"signal {{number}} reached the host")
+    raise SystemExit(f"signal {number} reached the host")
 
 for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"):
     signal.signal(getattr(signal, name), handler)
@@ -61,12 +61,12 @@ def host():
     return kept
 
 loads = np.random.default_rng(0).integers(1, 1000, (2, 12))
-{before}
+BEFORE
 state = host()
-{call}
+CALL
 after = host()
 changed = [name for name in state if state[name] != after[name]]
-assert not changed, {{name: (state[name], after[name]) for name in changed}}
+assert not changed, {name: (state[name], after[name]) for name in changed}
 os.kill(os.getpid(), signal.SIGINT)
 """
 
@@ -100,7 +100,7 @@ for call in HEURISTICS.values():
 
 
 def run_in_host(call, before=PLAIN, folder=None):
-    code = HOST.format(call=call, before=before)
+    code = HOST.replace("BEFORE", before).replace("CALL", call)
     return subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

@@ -4,6 +4,28 @@ Everything here takes and gives numpy arrays in row-major order, looks at their 
 releases the interpreter lock. CMakeLists.txt tells how the folder is laid out and built.
 """
 
-from eplb_opt.core._core import annealing, config_lp, dispatch, greedy, local, pairs, serving
+from eplb_opt.core._core import (
+    annealing,
+    config_lp,
+    dispatch,
+    greedy,
+    local,
+    moves,
+    pairs,
+    rules,
+    scoring,
+    serving,
+)
 
-__all__ = ["annealing", "config_lp", "dispatch", "greedy", "local", "pairs", "serving"]
+__all__ = [
+    "annealing",
+    "config_lp",
+    "dispatch",
+    "greedy",
+    "local",
+    "moves",
+    "pairs",
+    "rules",
+    "scoring",
+    "serving",
+]

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.search.anneal import FINE, anneal, refill
-from eplb_opt.search.anneal_mend import anneal_mended
-from eplb_opt.search.anneal_rules import fastest, kernel_rules, speeds_fit
+from eplb_opt.core import annealing
+from eplb_opt.search.anneal_rules import fastest, machine_of, speeds_fit
 from eplb_opt.search.node import SALT
 
 if TYPE_CHECKING:
@@ -28,6 +27,8 @@ HEAT_FACTORS = (1.0, 10.0, 100.0, 3.0)
 RUN_SLICES, MIN_RUN_SLICES = 1, 16
 #: The norm's p is 2**doublings: it follows the largest loads ever more closely as a run cools.
 FIRST_DOUBLINGS, DOUBLINGS = 5, (6, 7, 8)
+#: Thresholds of the core, and parts of a chance.
+FINE = 1024
 #: Transfers among FINE proposals; one costs as much as four swaps.
 TRANSFERS = 100
 #: So far from balance the counts are to blame: more transfers, and a norm that forgives them more.
@@ -71,52 +72,29 @@ class AnnealSearch:
         self, problem: Problem, start: np.ndarray, seed: int, held: np.ndarray | None = None
     ) -> None:
         self.problem = problem
-        weight, scenario_weight = relative_loads(problem)
-        num_experts, num_scenarios = weight.shape
-        # Only what can hold an expert takes part: the kernels know of no empty slots.
+        self.weight, self.share = relative_loads(problem)
+        # Only what can hold an expert takes part: the core knows of no empty slots.
         used = problem.open_slots > 0
-        num_gpus, num_slots = int(used.sum()), int(problem.is_open.sum())
-        num_kept = 1 if held is None else num_slots + 1
-        self.is_trivial = num_scenarios == 0 or num_gpus == 1 or not speeds_fit(problem)
-        self.slot = np.array(start[problem.is_open], dtype=np.int64)
-        self.load = np.zeros((num_gpus, num_scenarios))
-        self.best_value = np.full(num_kept, np.inf)
-        self.best_slot = np.tile(self.slot, (num_kept, 1))
-        self.state = np.array([SALT + 1 + seed, 0], dtype=np.int64)
+        self.is_trivial = (
+            self.weight.shape[1] == 0 or int(used.sum()) == 1 or not speeds_fit(problem)
+        )
+        self.num_slots = int(problem.is_open.sum())
         self.call_slices = COUNTED_SLICES
-        self._plan = (
-            weight,
-            self.slot,
-            np.repeat(np.arange(num_gpus), problem.open_slots[used]),
-            np.zeros(num_experts, dtype=np.int64),
-            np.zeros_like(weight),
-            self.load,
-        )
-        _, slot, gpu, count, share, load = self._plan
-        self._rules = kernel_rules(problem)
-        self._arrays = (
-            weight,
-            scenario_weight,
+        nothing = np.zeros((0, problem.num_experts), dtype=bool)
+        self._search = annealing.ScenarioSearch(
+            machine_of(problem, problem.colocation == "forbid"),
+            self.weight,
+            self.share,
             problem.has_scenarios and problem.objective == "max",
-            slot,
-            gpu,
-            count,
-            share,
-            load,
-            np.zeros(num_scenarios),
-            np.zeros(num_gpus),
-            *self._rules,
-            np.zeros((0, 0), dtype=bool) if held is None else held[used],
-            np.zeros((num_slots + 2, max(num_scenarios, num_slots))),
-            np.zeros(num_slots, dtype=np.int64),
-            self.best_value,
-            self.best_slot,
-            self.state,
-            THRESHOLDS,
-            num_slots // problem.num_nodes if problem.is_hierarchical else num_slots,
-            problem.colocation == "forbid",
+            np.array(start[problem.is_open], dtype=np.int64),
+            nothing if held is None else held[used],
+            annealing.Chance(THRESHOLDS, SALT + 1 + seed),
         )
-        refill(*self._plan)
+
+    @property
+    def best_value(self) -> np.ndarray:
+        """The best objective with each number of moved slots; one entry where moves do not count."""
+        return self._search.values()
 
     @property
     def best(self) -> float:
@@ -130,18 +108,16 @@ class AnnealSearch:
     def opened(self, kept: int) -> np.ndarray:
         """The best plan with so many moved slots, int64 [num_slots]; -1 in closed slots."""
         placed = np.full(self.problem.num_slots, -1, dtype=np.int64)
-        placed[self.problem.is_open] = self.best_slot[kept]
+        placed[self.problem.is_open] = self._search.plan(kept)
         return placed
 
     def restart(self, start: np.ndarray) -> None:
         """Go on from another plan; the best ones are kept."""
-        self.slot[:] = start[self.problem.is_open]
-        self.state[1] = 0
-        refill(*self._plan)
+        self._search.restart(np.asarray(start[self.problem.is_open], dtype=np.int64))
 
     def settle(self, price: float = 0.0) -> None:
         """Descend from the current plan to where few moves help."""
-        self._advance(FIRST_DOUBLINGS, 0.0, price, max(len(self.slot) // 4, 8))
+        self._advance(FIRST_DOUBLINGS, 0.0, price, max(self.num_slots // 4, 8))
 
     def look(self) -> None:
         """Note the current plan where it is the best with so many moves."""
@@ -181,9 +157,9 @@ class AnnealSearch:
         if self.best == np.inf:
             self.settle()
         for factor in cycle(HEAT_FACTORS):
-            longest = max(len(self.slot) ** 2 * RUN_SLICES, MIN_RUN_SLICES)
+            longest = max(self.num_slots**2 * RUN_SLICES, MIN_RUN_SLICES)
             if self._is_wide:
-                longest, factor = len(self.slot) * WIDE_RUN_SLICES, WIDE_COOLER
+                longest, factor = self.num_slots * WIDE_RUN_SLICES, WIDE_COOLER
             yield longest, factor * HEAT * max(self.best - 1.0, 0.0)
             self.restart(self.placed())
 
@@ -217,17 +193,23 @@ class AnnealSearch:
         left = 1.0 - passed
         self._advance(doublings, hottest * left * left, price, slices)
 
-    def _advance(self, doublings: int, temperature: float, price: float, slices: int) -> None:
+    def _advance(
+        self,
+        doublings: int,
+        temperature: float,
+        price: float,
+        slices: int,
+        seconds: float = math.inf,
+    ) -> None:
         # A swap can double a GPU's load, and its power must stay a number.
-        scaled = self.load * self._rules[0][:, None]
-        digits = int(np.frexp(scaled.max())[1]) + 1 if self.load.size else 1
+        digits = math.frexp(self._search.largest_load)[1] + 1
         while digits << doublings > LARGEST_EXPONENT:
             doublings -= 1
         transfers = WIDE_TRANSFERS if self.best > WIDE else TRANSFERS
         if self._is_wide:
-            anneal_mended(*self._arrays, doublings, temperature, slices)
+            self._search.anneal_mended(doublings, temperature, slices, seconds)
             slices = -(-slices // MENDED_PER_SLICE)
-        anneal(*self._arrays, doublings, temperature, price, transfers, slices)
+        self._search.anneal(doublings, temperature, price, transfers, slices, seconds)
 
 
 def relative_loads(problem: Problem) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.core import annealing
 from eplb_opt.search.jit import jit
 
 if TYPE_CHECKING:
@@ -34,6 +35,27 @@ def speeds_fit(problem: Problem) -> bool:
     return all(fastest(problem) < MAX_SPEEDS * speed for speed, slots in speeds if slots)
 
 
+def machine_of(problem: Problem, apart: bool, spread: bool = True) -> annealing.Machine:
+    """The GPUs of one layer for the core, and what may stand on them.
+
+    GPUs without a slot are left out, and so are slots that stay empty. Speeds are over the largest.
+
+    Parameters
+    ----------
+    problem
+        Of one layer.
+    apart
+        Whether no expert may stand twice on a GPU.
+    spread
+        Whether the problem's rule that experts stand on two GPUs or nodes is looked at.
+    """
+    rate, first, ties, unit = kernel_rules(problem)
+    num_slots = int(first[-1])
+    node_size = num_slots // problem.num_nodes if problem.is_hierarchical else num_slots
+    nowhere = np.zeros(0, dtype=np.int64)
+    return annealing.Machine(rate, first, ties, unit if spread else nowhere, node_size, apart)
+
+
 def kernel_rules(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The kernels' `rate`, `first`, `ties` and `unit` of one layer; see `anneal`.
 
@@ -43,7 +65,7 @@ def kernel_rules(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.ndarray, 
     quickest = fastest(problem)
     rate = np.array([float(min(quickest / speed, MAX_SPEEDS)) for speed in problem.speed])[used]
     first = np.concatenate(([0], np.cumsum(problem.open_slots[used])))
-    ties = np.zeros((0, 0), dtype=np.int8)
+    ties = np.zeros((0, problem.num_experts), dtype=np.int8)
     if problem.pinned is not None or problem.forbidden is not None:
         ties = np.zeros((int(used.sum()), problem.num_experts), dtype=np.int8)
         for mask, mark in ((problem.forbidden, FORBIDDEN), (problem.pinned, PINNED)):

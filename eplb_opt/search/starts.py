@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import heapq
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.core import rules
 from eplb_opt.partitions import greedy_partition
 from eplb_opt.scenarios import blended
 from eplb_opt.search.fill import fill_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from eplb_opt.problem import Problem
 
@@ -81,21 +81,27 @@ def spread_plan(problem: Problem) -> np.ndarray:
 
     Counts by greedy replication, at most one replica a GPU; then the heaviest replica to the
     lightest GPU with room and without its expert. Where all GPUs with room have the expert already,
-    another replica makes way; one always can (see `_make_way`).
+    another replica makes way.
 
     Returns
     -------
     int64 [num_layers, num_slots].
     """
     placed = np.empty((problem.num_layers, problem.num_slots), dtype=np.int64)
+    num_gpus = problem.num_gpus // (problem.num_nodes if problem.is_hierarchical else 1)
     for layer_idx in range(problem.num_layers):
         for node_idx, experts in enumerate(_experts_of_nodes(problem, layer_idx)):
-            load = problem.load[layer_idx, experts].tolist()
-            num_gpus = problem.num_gpus // (problem.num_nodes if problem.is_hierarchical else 1)
-            slots = spread(load, num_gpus, problem.slots_per_gpu)
+            slots = spread(problem.load[layer_idx, experts], num_gpus, problem.slots_per_gpu)
             first = node_idx * len(slots)
             placed[layer_idx, first : first + len(slots)] = np.array(experts)[slots]
     return placed
+
+
+def spread(load: Sequence[int] | np.ndarray, num_gpus: int, slots_per_gpu: int) -> np.ndarray:
+    """The greedy of `spread_plan` on one node, int64 [num_slots]."""
+    slots = np.empty(num_gpus * slots_per_gpu, dtype=np.int64)
+    rules.place_apart(np.ascontiguousarray(load, dtype=np.int64), num_gpus, slots)
+    return slots
 
 
 def _experts_of_nodes(problem: Problem, layer_idx: int) -> list[list[int]]:
@@ -105,59 +111,3 @@ def _experts_of_nodes(problem: Problem, layer_idx: int) -> list[list[int]]:
     size = problem.experts_per_group
     nodes = greedy_partition(problem.layer(layer_idx))
     return [[g * size + i for g in held for i in range(size)] for held in nodes]
-
-
-def spread(load: list[int], num_gpus: int, slots_per_gpu: int) -> np.ndarray:
-    """The greedy of `spread_plan` on one node, int64 [num_slots]."""
-    counts = _capped_counts(load, num_gpus * slots_per_gpu, num_gpus)
-    gpus: list[list[int]] = [[] for _ in range(num_gpus)]
-    filled = [0.0] * num_gpus
-    # Hottest first: a hot replica placed late finds no cool GPU left.
-    for expert in sorted(range(len(load)), key=lambda e: (-load[e] / counts[e], e)):
-        share = load[expert] / counts[expert]
-        for _ in range(counts[expert]):
-            room = [g for g in range(num_gpus) if len(gpus[g]) < slots_per_gpu]
-            fitting = [g for g in room if expert not in gpus[g]]
-            if not fitting:
-                fitting = [_make_way(gpus, filled, load, counts, room[0], expert)]
-            gpu = min(fitting, key=lambda g: (filled[g], g))
-            gpus[gpu].append(expert)
-            filled[gpu] += share
-    return np.array(gpus, dtype=np.int64).ravel()
-
-
-def _capped_counts(load: list[int], num_slots: int, cap: int) -> list[int]:
-    """Greedy replication with at most `cap` replicas an expert."""
-    counts = [1] * len(load)
-    heap = [(-float(weight), e) for e, weight in enumerate(load)]
-    heapq.heapify(heap)
-    for _ in range(num_slots - len(load)):
-        while counts[heap[0][1]] == cap:
-            heapq.heappop(heap)
-        expert = heap[0][1]
-        counts[expert] += 1
-        heapq.heapreplace(heap, (-load[expert] / counts[expert], expert))
-    return counts
-
-
-def _make_way(
-    gpus: list[list[int]],
-    filled: list[float],
-    load: list[int],
-    counts: list[int],
-    open_gpu: int,
-    expert: int,
-) -> int:
-    """Move a replica from a full GPU without the expert to the open one; returns the former.
-
-    Such a GPU exists, for the expert has fewer replicas placed than there are GPUs; and being
-    full, it holds more experts than the open one, so one of them is not there yet.
-    """
-    gpu = min((g for g in range(len(gpus)) if expert not in gpus[g]), key=lambda g: (filled[g], g))
-    moved = next(e for e in gpus[gpu] if e not in gpus[open_gpu])
-    gpus[gpu].remove(moved)
-    gpus[open_gpu].append(moved)
-    share = load[moved] / counts[moved]
-    filled[gpu] -= share
-    filled[open_gpu] += share
-    return gpu

@@ -24,7 +24,8 @@ class Deadline {
   }
   static Deadline never() { return Deadline(kNever); }
 
-  bool expired() const { return end_ != kNever && now_ns() >= end_; }
+  bool expired() const { return expires_within(0); }
+  bool expires_within(std::int64_t ns) const { return end_ != kNever && now_ns() >= end_ - ns; }
 
  private:
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
