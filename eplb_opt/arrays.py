@@ -34,6 +34,8 @@ def as_numpy(array: Any, name: str) -> np.ndarray:
 
 #: Whole numbers beyond it are slips of the keyboard: no shape, seed or count of work is so large.
 MAX_INT = 10**9
+#: A pebibyte: no expert's weights take as much.
+MAX_BYTES = 2**50
 
 
 def as_int(value: Any, name: str, least: int = 1, most: int = MAX_INT) -> int:
