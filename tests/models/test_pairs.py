@@ -7,14 +7,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from eplb_opt.models.pairs_lp import DIGITS
+from eplb_opt.models.pairs_options import Layer
 
 from eplb_opt import scoring
 from eplb_opt.certificates import Certificate, verify
 from eplb_opt.deadline import Deadline
 from eplb_opt.models.pairs import PairsModel, PairsParams
 from eplb_opt.models.pairs_budget import Budget
-from eplb_opt.models.pairs_lp import DIGITS
-from eplb_opt.models.pairs_options import Layer
 from eplb_opt.models.pairs_tree import Tree
 from eplb_opt.plan import Plan
 from eplb_opt.problem import Problem

@@ -9,15 +9,16 @@ import pytest
 
 pytest.importorskip("numba")
 
-from eplb_opt.certificates import Certificate, verify
-from eplb_opt.deadline import Deadline
-from eplb_opt.models.pairs import PairsLayer, PairsModel, PairsParams
-from eplb_opt.models.pairs_budget import Budget
 from eplb_opt.models.pairs_dual import ascend, cuts_of_rows, needs_of_rows, replicas_proven
 from eplb_opt.models.pairs_lp import DIGITS, prove, solve_lp, tightened
 from eplb_opt.models.pairs_moves import move_replicas, rate, refill
 from eplb_opt.models.pairs_options import Layer, list_options
 from eplb_opt.models.pairs_tree_compiled import CompiledTree
+
+from eplb_opt.certificates import Certificate, verify
+from eplb_opt.deadline import Deadline
+from eplb_opt.models.pairs import PairsLayer, PairsModel, PairsParams
+from eplb_opt.models.pairs_budget import Budget
 from tests.models.pairs_cases import best_value, lognormal, random_pairs
 from tests.models.starts import round_robin, water_filled
 from tests.models.test_pairs_parts import counts_of

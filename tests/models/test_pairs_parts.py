@@ -6,14 +6,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from eplb_opt.models.pairs_cpsat import find_counts
+from eplb_opt.models.pairs_lp import DIGITS, prove, solve_lp, tightened
+from eplb_opt.models.pairs_options import Layer, list_options
 
 from eplb_opt import bounds
 from eplb_opt.deadline import Deadline
 from eplb_opt.models.pairs_budget import Budget
 from eplb_opt.models.pairs_counts import exact_value, fill, pair_up
-from eplb_opt.models.pairs_cpsat import find_counts
-from eplb_opt.models.pairs_lp import DIGITS, prove, solve_lp, tightened
-from eplb_opt.models.pairs_options import Layer, list_options
 from tests.models.pairs_cases import lognormal, random_load
 
 
