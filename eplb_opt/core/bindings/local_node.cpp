@@ -59,11 +59,14 @@ Index exchange(NodeSearch& self, Index gpu) {
   return found.other;
 }
 
-bool redeal(NodeSearch& self, Index first, Index second, Index third) {
-  for (const Index gpu : {first, second, third}) require_gpu(self, gpu);
-  require(first != second && first != third && second != third, "the GPUs are three.");
-  return local::redeal(self.plan(), local::Deals::of(self.node().slots_per_gpu),
-                       {first, second, third});
+bool redeal(NodeSearch& self, Index heavy, Index second, Index third) {
+  for (const Index gpu : {heavy, second, third}) require_gpu(self, gpu);
+  require(heavy != second && heavy != third && second != third, "the GPUs are three.");
+  const local::Plan& plan = self.plan();
+  require(plan.load(heavy) >= std::max(plan.load(second), plan.load(third)),
+          "the first GPU is the heaviest of the three.");
+  const local::Deals& deals = local::Deals::of(self.node().slots_per_gpu);
+  return local::redeal(self.plan(), deals, heavy, second, third);
 }
 
 bool renew(NodeSearch& self, std::int64_t bound) {
@@ -159,7 +162,7 @@ void add_node_search(nb::module_& chapter) {
       .def("restart", &restart, nb::arg("slots"), "Go on from another plan; the best one is kept.")
       .def("exchange", &exchange, nb::arg("gpu"),
            "The best exchange that lowers a GPU's load; returns the other GPU, or -1.")
-      .def("redeal", &redeal, nb::arg("first"), nb::arg("second"), nb::arg("third"),
+      .def("redeal", &redeal, nb::arg("heavy"), nb::arg("second"), nb::arg("third"),
            "Deal three GPUs' replicas out anew; returns whether their largest load fell.")
       .def(
           "transfer",

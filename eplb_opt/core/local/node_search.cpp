@@ -63,7 +63,7 @@ bool NodeSearch::step(const Goal& goal) {
   const bool is_done = reached <= goal.target || best_ <= goal.target;
   const bool may_kick = !is_done && !goal.only_exchange;
   if (!is_done && exchange(heavy)) return true;
-  if (may_kick && deals_.num_of_three() > 0 && is_promising(reached, goal.target) &&
+  if (may_kick && !deals_.is_empty() && is_promising(reached, goal.target) &&
       redeal_any(plan_, deals_, heavy, random_)) {
     return true;
   }

@@ -6,6 +6,16 @@
 
 namespace eplb::local {
 
+namespace {
+
+std::int64_t least_of(std::span<const std::int64_t> values) {
+  std::int64_t least = values[0];
+  for (const std::int64_t value : values) least = std::min(least, value);
+  return least;
+}
+
+}  // namespace
+
 Index Counts::keep_below(std::int64_t target, const Node& node) {
   Index spare = node.num_slots();
   for (Index e = 0; e < node.num_experts(); ++e) {
@@ -17,16 +27,11 @@ Index Counts::keep_below(std::int64_t target, const Node& node) {
 }
 
 void Counts::give_spare(std::int64_t ceiling, const Node& node) {
-  Index chosen = -1, smallest = 0;
-  std::int64_t best = -1;
-  for (Index e = 0; e < node.num_experts(); ++e) {
-    if (piece[e] > best && piece[e] <= ceiling) {
-      chosen = e;
-      best = piece[e];
-    }
-    if (piece[e] < piece[smallest]) smallest = e;
-  }
-  if (chosen < 0) chosen = smallest;
+  // In two loops, of which the first has no branch.
+  std::int64_t wanted = -1;
+  for (const std::int64_t size : piece) wanted = std::max(wanted, size <= ceiling ? size : -1);
+  if (wanted < 0) wanted = least_of(piece);
+  const Index chosen = std::ranges::find(piece, wanted) - piece.begin();
   ++count[chosen];
   piece[chosen] = node.weight[chosen] / count[chosen];
 }
@@ -46,29 +51,30 @@ std::vector<Index> by_descending_piece(const Counts& counts) {
 
 bool Packing::pack(const Counts& counts, std::span<const Index> order) {
   std::ranges::fill(load, 0);
+  std::ranges::fill(open_load_, 0);
   std::ranges::fill(filled_, 0);
   for (const Index expert : order) {
-    for (std::int64_t i = 0; i < counts.count[expert]; ++i) {
-      const Index gpu = lightest_gpu(expert);
-      if (gpu < 0) return false;
-      slot[gpu * node_->slots_per_gpu + filled_[gpu]++] = expert;
-      load[gpu] += counts.piece[expert];
-    }
+    if (!place(expert, counts.count[expert], counts.piece[expert])) return false;
   }
   return true;
 }
 
-Index Packing::lightest_gpu(std::int64_t expert) const {
-  Index lightest = -1;
-  for (Index gpu = 0; gpu < node_->num_gpus; ++gpu) {
-    if (filled_[gpu] == node_->slots_per_gpu) continue;
-    if (lightest >= 0 && load[gpu] >= load[lightest]) continue;
-    // The replicas of an expert are placed in a row: a twin is the last on its GPU.
-    const Index next = gpu * node_->slots_per_gpu + filled_[gpu];
-    if (node_->apart && filled_[gpu] > 0 && slot[next - 1] == expert) continue;
-    lightest = gpu;
+bool Packing::place(std::int64_t expert, std::int64_t count, std::int64_t piece) {
+  taken_.clear();
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t lightest = least_of(open_load_);
+    if (lightest == kClosed) return false;
+    const Index gpu = std::ranges::find(open_load_, lightest) - open_load_.begin();
+    slot[gpu * node_->slots_per_gpu + filled_[gpu]++] = expert;
+    load[gpu] += piece;
+    open_load_[gpu] = node_->apart || is_full(gpu) ? kClosed : load[gpu];
+    if (node_->apart) taken_.push_back(gpu);
   }
-  return lightest;
+  // What was closed to the twins alone is open again.
+  for (const Index gpu : taken_) {
+    if (!is_full(gpu)) open_load_[gpu] = load[gpu];
+  }
+  return true;
 }
 
 std::int64_t Packing::peak() const { return *std::ranges::max_element(load); }

@@ -1,6 +1,7 @@
 // Greedy plans from chosen replica counts: longest processing time first.
 #pragma once
 
+#include <limits>
 #include <vector>
 
 #include "local/plan.hpp"
@@ -34,7 +35,11 @@ std::vector<Index> by_descending_piece(const Counts& counts);
 class Packing {
  public:
   explicit Packing(const Node& node)
-      : slot(node.num_slots()), load(node.num_gpus), filled_(node.num_gpus), node_(&node) {}
+      : slot(node.num_slots()),
+        load(node.num_gpus),
+        open_load_(node.num_gpus),
+        filled_(node.num_gpus),
+        node_(&node) {}
 
   // `order` holds the experts by descending replica size. Returns whether every replica found a
   // GPU; where none may take one, the plan is left unfinished.
@@ -46,9 +51,14 @@ class Packing {
   std::vector<std::int64_t> load;  // of each GPU
 
  private:
-  Index lightest_gpu(std::int64_t expert) const;
+  static constexpr std::int64_t kClosed = std::numeric_limits<std::int64_t>::max();
 
-  std::vector<Index> filled_;
+  // All replicas of an expert; false where no GPU may take one.
+  bool place(std::int64_t expert, std::int64_t count, std::int64_t piece);
+  bool is_full(Index gpu) const { return filled_[gpu] == node_->slots_per_gpu; }
+
+  std::vector<std::int64_t> open_load_;  // the load, or `kClosed` where nothing may be placed
+  std::vector<Index> filled_, taken_;    // slots in use; GPUs that the expert in hand stands on
   const Node* node_;
 };
 
