@@ -21,13 +21,12 @@ using Coarse = std::uint32_t;
 constexpr int kCoarseBits = 30;
 constexpr Index kCoarseLanes = 8;
 using CoarseLanes [[gnu::vector_size(kCoarseLanes * sizeof(Coarse))]] = Coarse;
-constexpr Coarse kNone = std::numeric_limits<Coarse>::max();
-constexpr CoarseLanes kNoneInAny = CoarseLanes{} + kNone;
+constexpr CoarseLanes kNoneInAny = CoarseLanes{} + std::numeric_limits<Coarse>::max();
 
-EPLB_INLINE Coarse least_of(const CoarseLanes& lanes) {
-  Coarse least = lanes[0];
-  for (Index i = 1; i < kCoarseLanes; ++i) least = std::min(least, lanes[i]);
-  return least;
+EPLB_INLINE CoarseLanes lanes_at(const Coarse* first) {
+  CoarseLanes lanes;
+  std::memcpy(&lanes, first, sizeof(lanes));
+  return lanes;
 }
 
 // Sums of replicas by how many they are of, with the hands that they belong to.
@@ -56,19 +55,19 @@ class SumsBySize {
     }
   }
 
-  EPLB_INLINE std::span<const Coarse> sums(Index size) const {
+  std::span<const Coarse> sums(Index size) const {
     return {sum_[size].data(), static_cast<std::size_t>(num_[size])};
   }
   Hand hand(Index size, Index i) const { return hand_[size][i]; }
 
   // The least of each lane, once something is added to all sums of a size and wraps around.
-  EPLB_INLINE void lower(CoarseLanes& least, Index size, Coarse added) const {
+  EPLB_INLINE CoarseLanes least(Index size, Coarse added) const {
+    CoarseLanes least = kNoneInAny;
     for (Index i = 0; i < num_[size]; i += kCoarseLanes) {
-      CoarseLanes sums;
-      std::memcpy(&sums, sum_[size].data() + i, sizeof(sums));
-      sums += added;
+      const CoarseLanes sums = lanes_at(sum_[size].data() + i) + added;
       least = sums < least ? sums : least;
     }
+    return least;
   }
 
  private:
@@ -111,18 +110,23 @@ class Dealer {
   }
 
   // Whether a third GPU may help, seen on coarse sums; hardly ever it may and does not.
-  EPLB_INLINE bool may_help(Index third) const {
+  EPLB_INLINE bool may_help(Index third) {
     if (total_with(third) >= 3 * heaviest()) return false;
     const Window window = window_of(third);
     const Coarse* part = part_.data() + (third << k_);
     CoarseLanes least = kNoneInAny;
     for (Hand hand = 0; hand < (Hand{1} << k_) - 1; ++hand) {
-      sums_.lower(least, k_ - std::popcount(hand), part[hand] - window.lowest);
+      const CoarseLanes sums = sums_.least(k_ - std::popcount(hand), part[hand] - window.lowest);
+      std::memcpy(least_[hand].data(), &sums, sizeof(sums));
+      least = sums < least ? sums : least;
     }
-    return least_of(least) <= window.width;
+    bool any = false;
+    for (Index lane = 0; lane < kCoarseLanes; ++lane) any |= least[lane] <= window.width;
+    return any;
   }
 
-  // Deal the replicas of the three out where that helps; returns whether it did.
+  // Deal the replicas of the three out where that helps; returns whether it did. To be called when
+  // the third GPU has just been found to be one that may help.
   bool deal_with(Index third) {
     for (Index i = 0; i < k_; ++i) slot_[2 * k_ + i] = plan_.first_slot(third) + i;
     total_ = total_with(third);
@@ -170,20 +174,21 @@ class Dealer {
     return {static_cast<Coarse>(lowest), static_cast<Coarse>((most >> shift_) - lowest)};
   }
 
-  // The ways to fill the first GPU that lie in the window, in the order of the deals.
+  // The ways to fill the first GPU that lie in the window, in the order of the deals. `may_help` has
+  // found where they are.
   void find_ways(Index third) {
     const Window window = window_of(third);
     const Coarse* part = part_.data() + (third << k_);
     ways_.clear();
     for (Hand hand = 0; hand < (Hand{1} << k_) - 1; ++hand) {
       const Index num = k_ - std::popcount(hand);
-      CoarseLanes least = kNoneInAny;
-      sums_.lower(least, num, part[hand] - window.lowest);
-      if (least_of(least) > window.width) continue;
       const std::span<const Coarse> sums = sums_.sums(num);
-      for (Index i = 0; i < std::ssize(sums); ++i) {
-        if (sums[i] + part[hand] - window.lowest > window.width) continue;
-        ways_.push_back(sums_.hand(num, i) | hand << (2 * k_));
+      for (Index lane = 0; lane < kCoarseLanes; ++lane) {
+        if (least_[hand][lane] > window.width) continue;
+        for (Index i = lane; i < std::ssize(sums); i += kCoarseLanes) {
+          if (sums[i] + part[hand] - window.lowest > window.width) continue;
+          ways_.push_back(sums_.hand(num, i) | hand << (2 * k_));
+        }
       }
     }
     std::ranges::sort(ways_, {}, [this](Hand way) { return deals_.rank(way); });
@@ -241,6 +246,8 @@ class Dealer {
   Index heavy_, second_ = 0, k_;
   int shift_;
   std::vector<Coarse> part_;
+  // The least of each lane of sums with the third GPU's hands.
+  std::array<std::array<Coarse, kCoarseLanes>, 1 << kMaxSlots> least_;
   SumsBySize sums_;  // of the heaviest and the second GPU, the first replica among them
   std::vector<Hand> ways_;
   Slots slot_, best_deal_;  // of the three GPUs, and which of them go there in the best deal
@@ -249,7 +256,7 @@ class Dealer {
 
 // The threes of GPUs in the order in which they are looked at.
 struct Threes {
-  const Dealer& dealer;
+  Dealer& dealer;
   Index heavy, num_gpus, offset;
   Index second = 0, third = 0;  // positions from the offset on
 
