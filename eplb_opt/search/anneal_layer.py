@@ -93,7 +93,7 @@ class AnnealSearch:
 
     @property
     def best_value(self) -> np.ndarray:
-        """The best objective with each number of moved slots; one entry where moves do not count."""
+        """The best objective with each number of moved slots; one where moves do not count."""
         return self._search.values()
 
     @property
