@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt import scoring
-from eplb_opt.deadline import Deadline
 from eplb_opt.steps_design import SLICES_PER_EFFORT
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def _held_out(
         return 1.0
     search.settle()
     if budget.effort is None:
-        search.run_until(Deadline.after(seconds))
+        search.run_until(budget.deadline.sooner(seconds))
     else:
         search.run_slices(max(int(budget.effort * SLICES_PER_EFFORT * EFFORT_SHARE), 1))
     ratio = scoring.scenario_ratios(problem, search.placed()[None])[fold][0]

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from fractions import Fraction
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +39,7 @@ from eplb_opt.turns import Budget, Step
 
 if TYPE_CHECKING:
     from fractions import Fraction
+    from threading import Event
 
 
 class Default(Enum):
@@ -52,6 +52,8 @@ DEFAULT_TIME_LIMIT: Final = Default.TIME_LIMIT
 PUBLISHED_STARTS_SECONDS = 0.5
 #: Giving GPUs their names takes no more than this part of what is left.
 MAX_NAMING_SHARE = 0.2
+#: What giving names and limiting moves may still take once the caller asked for the end.
+OUTPUT_SECONDS = 0.5
 #: Checking a plan takes about so much of the time that scoring it takes.
 CHECK_SHARE = 0.25
 
@@ -73,6 +75,7 @@ def plan(
     seed: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
+    stop: Event | None = None,
 ) -> Result:
     """The best plan that the budget allows, with a proven bound.
 
@@ -116,6 +119,9 @@ def plan(
         Layers worked on at a time; by default the cores this process may use.
     progress
         Called with a `HistoryPoint` after each stage, in the caller's thread.
+    stop
+        A `threading.Event`. Once another thread or a signal handler sets it, the call ends with the
+        best so far, as if the time were up: turns under way and the output take about a second.
 
     Returns
     -------
@@ -133,6 +139,7 @@ def plan(
     if objective is not None:
         problem = problem.with_objective(objective)
     budget, limit = make_budget(time_limit, effort, target_gap, seed, workers)
+    budget = replace(budget, deadline=replace(budget.deadline, stop=stop))
     whole, problem = problem, problem.without_lost_gpus() or problem
     if problem is not whole and current is not None:
         current = current if isinstance(current, Plan) else Plan(current, whole.num_gpus)
@@ -267,13 +274,15 @@ class _Call:
         left, budget = self.budget.deadline.remaining, self.budget
         if self.limits.is_given and not math.isinf(left):
             gap = max(budget.target_gap, self.limits.good_enough)
-            part = Deadline.after(left * UNLIMITED_SHARE)
+            part = budget.deadline.sooner(left * UNLIMITED_SHARE)
             budget = replace(budget, deadline=part, target_gap=gap)
         elif self.current is not None:
             earlier = budget.deadline.earlier(min(self.naming_seconds, left * MAX_NAMING_SHARE))
             budget = replace(budget, deadline=earlier)
         portfolio = Portfolio(self.incumbents, steps, budget, self.note, self.messages)
         stop_reason = self._run(portfolio)
+        if self.budget.deadline.is_stopped:
+            self.budget = replace(self.budget, deadline=Deadline.after(OUTPUT_SECONDS), effort=None)
         worked_on = portfolio.worked_on()
         placed = self._near_current(self.incumbents.placed.copy())
         pairs = objective_bounds(self._worth(placed), self.incumbents.bounds)

@@ -7,7 +7,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from eplb_opt.bounds import Bound
-from eplb_opt.deadline import Deadline
 from eplb_opt.models.forms import FORMS
 from eplb_opt.models.loads import worth
 from eplb_opt.solvers import load_solvers, solvers_are_loaded
@@ -16,6 +15,7 @@ from eplb_opt.turns import Outcome, Step, Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from eplb_opt.deadline import Deadline
     from eplb_opt.models.answer import LayerModel, ModelAnswer
 
 #: What a bound's source is called where the model's own name differs.
@@ -56,7 +56,7 @@ def deadline_with_solvers(task: Task) -> Deadline | None:
         if task.effort is None and task.call_deadline.remaining < SOLVER_IMPORT_SECONDS:
             return None
         load_solvers()
-    return min(Deadline.after(turn), task.call_deadline, key=lambda d: d.at)
+    return task.call_deadline.sooner(turn)
 
 
 def ask(solve: LayerModel, task: Task, deadline: Deadline) -> ModelAnswer:

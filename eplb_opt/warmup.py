@@ -26,11 +26,9 @@ def warmup(everything: bool = False) -> float:
         Without numba.
     """
     began = time.monotonic()
-    from eplb_opt.flows.split import warm_split
     from eplb_opt.hot.kernels import warm_kernels
 
     warm_kernels()
-    warm_split()
     if everything:
         _warm_planner()
     return time.monotonic() - began

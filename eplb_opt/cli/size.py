@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from eplb_opt import plots
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.numbers import numbers
+from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.scenarios import planned_for, recordings
 from eplb_opt.errors import MissingDependency
 from eplb_opt.io import Loads
@@ -115,7 +117,8 @@ def size_command(
     """
     if output_file is not None and budget is None:
         raise typer.BadParameter(NO_BUDGET)
-    output.check_folders(output_file, plot_file, csv_file)
+    if plot_file is not None:
+        plots.check_format(plot_file)
     opt.check_noise(noise, dispatches)
     recorded = recordings(files, load_format, with_scenarios)
     sizes = make_sizes(
@@ -142,13 +145,16 @@ def size_command(
             progress=show,
         )
     spread = None if budget is None else _spread(report, budget)
-    if plot_file is not None:
-        _draw(report, plot_file)
-    if spread is not None and output_file is not None:
-        output.write_json(output_file, tables.spread_json(spread, recorded[0].layer_ids))
-    if csv_file is not None:
-        write_atomically(csv_file, tables.size_csv(report).encode())
-    _print(report, spread, recorded[0], uneven=uneven, as_json=as_json)
+    saving = Saving()
+    saving.save(plot_file, lambda to: _draw(report, to))
+    if spread is not None:
+        document = tables.spread_json(spread, recorded[0].layer_ids)
+        saving.save(output_file, lambda to: output.write_json(to, document))
+    saving.save(csv_file, lambda to: write_atomically(to, tables.size_csv(report).encode()))
+    try:
+        _print(report, spread, recorded[0], uneven=uneven, as_json=as_json)
+    finally:
+        saving.finish()
 
 
 def _held_out(paths: list[Path]) -> dict[str, Any]:
@@ -165,7 +171,6 @@ def _spread(report: SizeReport, budget: int) -> Spread:
 
 
 def _draw(report: SizeReport, path: Path) -> None:
-    from eplb_opt import plots
     from eplb_opt.report import size_plot
 
     plots.save(size_plot.sizes(report), path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import stat
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,21 +59,74 @@ def open_checked(path: PathLike, *, folders: bool = False) -> Path:
     return Path(path)
 
 
-def check_folder(path: PathLike) -> None:
-    """Raise before the work, not after it, where a file cannot be written for want of a folder.
+def check_writable(path: PathLike) -> None:
+    """Raise before the work, not after it, where a file cannot be written.
+
+    An empty file is made beside it and removed again; the file itself is not touched.
 
     Raises
     ------
     FormatError
-        When the folder is absent or the path is one itself.
+        When the folder is absent or takes no files, the path is a folder itself, or the name is
+        too long.
     """
-    target = Path(path)
-    if target.is_dir():
+    with _writing(path):
+        target = Path(os.path.realpath(path))
+        if not os.path.isdir(target.parent):
+            raise FormatError(
+                f"{os.fspath(path)}: there is no folder {target.parent}; make it first: "
+                f"mkdir -p {shlex.quote(str(target.parent))}"
+            )
+        if _is_device(target):
+            return
+        temporary = _beside(target)
+        temporary.open("xb").close()
+        temporary.unlink()
+
+
+def is_same_file(one: PathLike, other: PathLike) -> bool:
+    """Whether two paths lead to one regular file, through whatever links, or would once made."""
+    try:
+        if os.path.samefile(one, other):
+            return os.path.isfile(one)
+    except (OSError, ValueError):  # one of them is not there yet
+        pass
+    real = os.path.realpath(one)
+    return real == os.path.realpath(other) and not os.path.exists(real)
+
+
+@contextmanager
+def _writing(path: PathLike) -> Iterator[None]:
+    """Say of an error of the system that this file cannot be written, and why."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FormatError(f"{os.fspath(path)}: cannot be written: {reason}.") from error
+
+
+def _is_device(target: Path) -> bool:
+    """Whether something is there that is no regular file, and no folder either.
+
+    Raises
+    ------
+    FormatError
+        When it is a folder.
+    """
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode):
         raise FormatError(f"{target}: this is a directory; name a file in it.")
-    if not target.parent.is_dir():
-        raise FormatError(
-            f"{target}: there is no folder {target.parent}; make it first: mkdir -p {target.parent}"
-        )
+    return not stat.S_ISREG(mode)
+
+
+def _beside(target: Path) -> Path:
+    """A name that nobody else takes, in the same folder: a rename is atomic in one alone."""
+    return target.with_name(f".eplb-{os.getpid()}-{secrets.token_hex(4)}.tmp")
 
 
 def read_text(path: Path) -> str:
@@ -110,19 +164,13 @@ def write_atomically(path: PathLike, content: bytes | Iterable[bytes]) -> None:
     FormatError
         When the system refuses; nothing is left behind.
     """
-    try:
+    with _writing(path):
         target = Path(os.path.realpath(path))
-        if target.is_dir():
-            raise FormatError(f"{target}: this is a directory; name a file in it.")
-        if target.exists() and not target.is_file():
+        if _is_device(target):
             with target.open("wb") as file:
                 file.writelines(_pieces(content))
         else:
             _replace(target, content)
-    except (OSError, ValueError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{os.fspath(path)}: cannot be written: {error}.") from error
 
 
 def _pieces(content: bytes | Iterable[bytes]) -> Iterable[bytes]:
@@ -130,8 +178,7 @@ def _pieces(content: bytes | Iterable[bytes]) -> Iterable[bytes]:
 
 
 def _replace(target: Path, content: bytes | Iterable[bytes]) -> None:
-    # In the same folder: a rename is atomic within one file system only.
-    temporary = target.with_name(f".eplb-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = _beside(target)
     try:
         with temporary.open("xb") as file:
             file.writelines(_pieces(content))

@@ -16,7 +16,6 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from fractions import Fraction
-from importlib.util import find_spec
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -40,8 +39,6 @@ if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.models.answer import LayerModel
 
-#: Compiling the search takes less.
-COMPILE_SECONDS = 30.0
 CP_SAT = "ortools.sat.python.cp_model"
 #: Turns of a node, each twice as long as the one before.
 MAX_TURNS = 20
@@ -278,13 +275,8 @@ class LayerNodes:
             node.offer(self._polished(mask, node, turn))
         return node
 
-    def _polished(self, mask: int, node: Node, turn: Turn) -> np.ndarray | None:
-        """The node's plan after a short search; none where that would first be compiled."""
-        is_ready = "eplb_opt.search.layer" in sys.modules or turn.effort is not None
-        if find_spec("numba") is None or not (
-            is_ready or turn.deadline.remaining > COMPILE_SECONDS
-        ):
-            return None
+    def _polished(self, mask: int, node: Node, turn: Turn) -> np.ndarray:
+        """The node's plan after a short search."""
         from eplb_opt.search.layer import LayerSearch
 
         search = LayerSearch(node.problem, node.slot, self.bound[mask], self.seed)

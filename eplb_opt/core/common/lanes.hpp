@@ -24,6 +24,12 @@ using Lanes [[gnu::vector_size(kLanesSize), gnu::aligned(kLanesSize)]] = double;
 
 EPLB_INLINE Lanes all_lanes(double value) { return Lanes{value, value, value, value}; }
 
+// Each to the power of 2**doublings.
+EPLB_INLINE Lanes power(Lanes value, int doublings) {
+  for (; doublings > 0; --doublings) value *= value;
+  return value;
+}
+
 // A float64 table whose rows are padded to whole lanes; what is in the padding stays zero.
 class LaneTable {
  public:

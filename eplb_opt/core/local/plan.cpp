@@ -1,0 +1,70 @@
+#include "local/plan.hpp"
+
+#include <algorithm>
+
+namespace eplb::local {
+
+Plan::Plan(const Node& node, Experts slots)
+    : node_(&node),
+      expert_(slots.size()),
+      size_(slots.size()),
+      load_(node.num_gpus),
+      count_(node.weight.size()) {
+  assign(slots);
+}
+
+void Plan::assign(Experts slots) {
+  std::ranges::copy(slots, expert_.begin());
+  std::ranges::fill(count_, 0);
+  for (const std::int64_t expert : expert_) ++count_[expert];
+  for (Index gpu = 0; gpu < node_->num_gpus; ++gpu) {
+    load_[gpu] = 0;
+    for (Index slot = first_slot(gpu); slot < first_slot(gpu + 1); ++slot) {
+      size_[slot] = node_->weight[expert_[slot]] / count_[expert_[slot]];
+      load_[gpu] += size_[slot];
+    }
+  }
+}
+
+bool Plan::holds(Index gpu, std::int64_t expert) const {
+  const Experts held = slots().subspan(first_slot(gpu), node_->slots_per_gpu);
+  return std::ranges::find(held, expert) != held.end();
+}
+
+Index Plan::heaviest() const { return std::ranges::max_element(load_) - load_.begin(); }
+
+void Plan::swap(Index slot, Index other) {
+  const std::int64_t moved = size_[slot] - size_[other];
+  std::swap(expert_[slot], expert_[other]);
+  std::swap(size_[slot], size_[other]);
+  load_[gpu_of(slot)] -= moved;
+  load_[gpu_of(other)] += moved;
+}
+
+void Plan::put(Index slot, std::int64_t expert, std::int64_t size) {
+  load_[gpu_of(slot)] += size - size_[slot];
+  expert_[slot] = expert;
+  size_[slot] = size;
+}
+
+void Plan::give(Index slot, std::int64_t expert) {
+  const std::int64_t old = expert_[slot];
+  expert_[slot] = expert;
+  --count_[old];
+  ++count_[expert];
+  for (Index other = 0; other < std::ssize(expert_); ++other) {
+    const std::int64_t held = expert_[other];
+    if (held == old || held == expert) put(other, held, node_->weight[held] / count_[held]);
+  }
+}
+
+void Plan::rearrange(std::span<const Index> from, std::span<const Index> to) {
+  std::vector<std::int64_t> experts(from.size()), sizes(from.size());
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    experts[i] = expert_[from[i]];
+    sizes[i] = size_[from[i]];
+  }
+  for (std::size_t i = 0; i < to.size(); ++i) put(to[i], experts[i], sizes[i]);
+}
+
+}  // namespace eplb::local
