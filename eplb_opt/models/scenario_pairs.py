@@ -16,12 +16,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import isinf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.models.pairs_lp import import_scipy
+from eplb_opt.errors import MissingDependency
 from eplb_opt.models.scenario_water import CLAIM_LOWERED, LOWERED, Division, checked, joint_levels
+from eplb_opt.solvers import load_module
 
 if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
@@ -160,7 +161,7 @@ class _Fitting:
 
     def _solve(self, pairs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Worth, the values and the shares u of the dual with these pairs alone."""
-        linprog, sparse = import_scipy()
+        linprog, sparse = _import_scipy()
         num_experts, num_choices = int(self.expert[-1]) + 1, len(self.expert)
         row = np.arange(num_choices)
         column = np.concatenate([self.expert, num_experts + row])
@@ -250,3 +251,11 @@ def _certified(
     scenario = [number[-2 - r] if r < -1 else r for r in tree.scenario]
     value = [int(v) for old in used for v in tree.lists[old].tolist()]
     return checked(problem, claim * (1 - CLAIM_LOWERED), constant, scenario, tree.level, value)
+
+
+def _import_scipy() -> tuple[Any, Any]:
+    """SciPy's `linprog` and its sparse matrices, or a message that names the extra."""
+    try:
+        return load_module("scipy.optimize").linprog, load_module("scipy.sparse")
+    except ImportError as error:
+        raise MissingDependency("scipy", "pairs") from error

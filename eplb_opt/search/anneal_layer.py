@@ -75,7 +75,9 @@ class AnnealSearch:
         self.weight, self.share = relative_loads(problem)
         # Only what can hold an expert takes part: the core knows of no empty slots.
         used = problem.open_slots > 0
-        self.is_trivial = self.weight.shape[1] == 0 or int(used.sum()) == 1 or not speeds_fit(problem)
+        self.is_trivial = (
+            self.weight.shape[1] == 0 or int(used.sum()) == 1 or not speeds_fit(problem)
+        )
         self.num_slots = int(problem.is_open.sum())
         self.call_slices = COUNTED_SLICES
         nothing = np.zeros((0, problem.num_experts), dtype=bool)
@@ -155,7 +157,7 @@ class AnnealSearch:
         if self.best == np.inf:
             self.settle()
         for factor in cycle(HEAT_FACTORS):
-            longest = max(self.num_slots ** 2 * RUN_SLICES, MIN_RUN_SLICES)
+            longest = max(self.num_slots**2 * RUN_SLICES, MIN_RUN_SLICES)
             if self._is_wide:
                 longest, factor = self.num_slots * WIDE_RUN_SLICES, WIDE_COOLER
             yield longest, factor * HEAT * max(self.best - 1.0, 0.0)
