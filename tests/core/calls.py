@@ -94,6 +94,7 @@ class Call:
     args: list[Any]
     kwargs: dict[str, Any]
     owner: Life | None = None
+    before: tuple[Call, ...] = ()  # what the object was asked by then, from the first on
 
 
 def frozen(value: Any, lives: dict[int, Life]) -> Any:
@@ -126,6 +127,16 @@ def attribute(name: str) -> Any:
 def make(life: Life) -> Any:
     """A new object, made as that one was."""
     return ask(life.made)
+
+
+def owner_of(call: Call) -> Any:
+    """An object like the one that was asked, asked before as that one was; None for functions."""
+    if call.owner is None:
+        return None
+    this = make(call.owner)
+    for earlier in call.before:
+        ask(earlier, this)
+    return this
 
 
 def ask(call: Call, this: Any = None) -> Any:
@@ -234,10 +245,10 @@ class Recorder:
     def _note(self, name: str, args: Any, kwargs: Any, owner: Life | None = None) -> Call:
         args = [frozen(a, self._lives) for a in args]
         kwargs = {k: frozen(v, self._lives) for k, v in kwargs.items()}
-        call = Call(name, args, kwargs, owner)
+        call = Call(name, args, kwargs, owner, () if owner is None else tuple(owner.asked))
         known = self.examples[name]
         small = numbers([*args, *kwargs.values()]) <= MOST_NUMBERS
-        if small and len(known) < MOST_EXAMPLES and (owner is None or len(owner.asked) < 2):
+        if small and len(known) < MOST_EXAMPLES:
             known.append(call)
         return call
 

@@ -61,9 +61,11 @@ def scenarios() -> None:
 
 def rules() -> None:
     speed = np.array([1.0, 1.0, 0.5, 1.0, 2.0, 1.0])
-    eplb_opt.plan(Problem(LOAD, 24, 6, gpu_speed=speed, spread="gpu"), effort=2, workers=1)
-    pinned = [(0, 1), (3, 2)]
-    eplb_opt.plan(Problem(LOAD, 24, 6, pinned=pinned), effort=2, workers=1)
+    few = LOAD[:, :10]
+    eplb_opt.plan(Problem(few, 24, 6, gpu_speed=speed, spread="gpu"), effort=2, workers=1)
+    pinned, forbidden = [(0, 1), (3, 2)], [(5, 0)]
+    ties = Problem(LOAD, 24, 6, pinned=pinned, forbidden=forbidden)
+    eplb_opt.plan(ties, effort=2, workers=1)
 
 
 def designs() -> None:
