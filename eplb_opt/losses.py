@@ -130,8 +130,14 @@ def _part(limit: float | None, share: float) -> float | None:
 
 
 def _better(best: Plan, after: AfterLoss, other: Plan, new: AfterLoss) -> tuple[Plan, AfterLoss]:
-    """Layer by layer the plan that loses fewer tokens; of equals, that with less load."""
-    pairs = [zip(one.tokens_lost, one.objective, strict=True) for one in (after, new)]
+    """Layer by layer the plan that loses fewer tokens, then fewer experts, then has less load.
+
+    An expert without load loses no tokens, and its turn may come with the next load.
+    """
+    pairs = [
+        zip(one.tokens_lost, one.experts_lost.tolist(), one.objective, strict=True)
+        for one in (after, new)
+    ]
     takes = np.array([mine > theirs for mine, theirs in zip(*pairs, strict=True)])
     placed = np.where(takes[:, None], other.physical_to_logical, best.physical_to_logical)
     chosen = [(after, new)[int(taken)] for taken in takes]

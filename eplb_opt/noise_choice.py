@@ -19,6 +19,9 @@ from eplb_opt import scoring
 from eplb_opt.steps_design import SLICES_PER_EFFORT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from fractions import Fraction
+
     from eplb_opt.problem import Problem
     from eplb_opt.turns import Budget
 
@@ -58,6 +61,8 @@ def choose_noise(problem: Problem, placed: np.ndarray, budget: Budget) -> NoiseC
     if not problem.has_scenarios:
         return NoiseChoice(0.0, {})
     counted = [i for i, share in enumerate(problem.shares) if share]
+    if len(counted) == 1:
+        return NoiseChoice(0.0, {})  # one load, as without scenarios
     if len(counted) < MIN_SCENARIOS:
         return NoiseChoice(DEFAULT_SIZE, {})
     layers = _spread(problem.num_layers, MAX_LAYERS)
@@ -80,6 +85,29 @@ def choose_noise(problem: Problem, placed: np.ndarray, budget: Budget) -> NoiseC
     held_out = dict(zip(SIZES, means.tolist(), strict=True))
     good = [size for size, mean in held_out.items() if mean >= means.max() - TOLERANCE]
     return NoiseChoice(max(good), held_out)
+
+
+def price_of_noise(
+    noise: float, before: Sequence[Fraction], after: Sequence[Fraction]
+) -> str | None:
+    """What is to be said where noise made layers worse on the known loads; None where it did not.
+
+    Parameters
+    ----------
+    noise
+        The size planned for.
+    before, after
+        [num_layers], exact objectives of the first plan and of the answer.
+    """
+    worse = [i for i, (old, new) in enumerate(zip(before, after, strict=True)) if new > old]
+    if not worse:
+        return None
+    most = max(float(after[i] / before[i]) - 1 if before[i] else 0.0 for i in worse)
+    return (
+        f"noise={noise:g}: {len(worse)} of {len(after)} layers hold for other loads too, and are "
+        f"up to {most:.2%} above the greedy's plan on the known ones. noise=0 plans for "
+        "these alone."
+    )
 
 
 def _held_out(

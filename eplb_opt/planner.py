@@ -28,7 +28,7 @@ from eplb_opt.migration import (
     naming_seconds,
 )
 from eplb_opt.moves import moved_slots
-from eplb_opt.noise_choice import DEFAULT_SIZE, choose_noise
+from eplb_opt.noise_choice import DEFAULT_SIZE, choose_noise, price_of_noise
 from eplb_opt.plan import Plan, as_plan
 from eplb_opt.portfolio import Portfolio
 from eplb_opt.problem import Problem
@@ -108,9 +108,9 @@ def plan(
     noise
         Under optimal dispatch: the plan is to hold, too, for loads whose experts each have another
         lognormal factor of this size (the standard deviation of its logarithm). 0 plans for the
-        known loads alone. By default 0 without scenarios; with three or more the size is
-        chosen by what holds on scenarios left out, with two it is 0.3. The
-        objective reported is always that of the known loads.
+        known loads alone. By default 0 for one load; with three scenarios or more the size is
+        chosen by what holds on scenarios left out, with two it is 0.3. The objective reported is
+        always that of the known loads; where it ends above the greedy's, `messages` says so.
     model
         The exact model for the layers with the largest gaps; a name in `models.MODELS`.
     seed
@@ -173,6 +173,7 @@ class _Call:
         self.current: Plan | None = None
         self.current_objective: list[Fraction] | None = None
         self.naming_seconds = 0.0
+        self.first_objective: list[Fraction] = []
         self.noise: float | None = None
         first = starts.first_plan(self.problem)
         scoring_began = time.monotonic()
@@ -183,6 +184,7 @@ class _Call:
         whole = 2.0 if self.is_named else CHECK_SHARE + 2.0 / self.problem.num_layers
         reserve = whole * seconds + 0.002
         self.budget = replace(self.budget, deadline=self.budget.deadline.earlier(reserve))
+        self.first_objective = [pair.objective for pair in self.incumbents.pairs()]
         self.note("greedy")
 
     def note(self, stage: str) -> None:
@@ -286,6 +288,7 @@ class _Call:
         worked_on = portfolio.worked_on()
         placed = self._near_current(self.incumbents.placed.copy())
         pairs = objective_bounds(self._worth(placed), self.incumbents.bounds)
+        self._tell_price_of_noise([pair.objective for pair in pairs])
         answer = Plan(placed, self.problem.num_gpus, self.problem.num_experts)
         answer.check(self.problem)
         return Result(
@@ -310,6 +313,11 @@ class _Call:
         except Exception as error:
             self.messages.append(f"the search ended early: {type(error).__name__}: {error}")
             return StopReason.EXHAUSTED
+
+    def _tell_price_of_noise(self, objective: list[Fraction]) -> None:
+        price = price_of_noise(self.noise, self.first_objective, objective) if self.noise else None
+        if price:
+            self.messages.append(price)
 
     def _worth(self, placed: np.ndarray) -> list[Fraction]:
         """Exact objectives; a layer that stands as it was scored when it came in is not again."""

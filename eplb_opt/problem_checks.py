@@ -67,12 +67,6 @@ def check_topology(problem: Problem) -> None:
     _check_divides("The number of experts", num_experts, "num_groups", problem.num_groups)
     if problem.is_hierarchical:
         _check_divides("num_groups", problem.num_groups, "num_nodes", problem.num_nodes)
-    distinct = num_experts // problem.num_nodes if problem.is_hierarchical else num_experts
-    if problem.colocation == "forbid" and problem.slots_per_gpu > distinct:
-        raise ProblemError(
-            f'colocation="forbid" cannot hold: a GPU has {problem.slots_per_gpu} slots, but only '
-            f"{distinct} different experts may stand on it. Take fewer slots or allow co-location."
-        )
 
 
 def check_gpu_rules(problem: Problem) -> None:
@@ -89,6 +83,7 @@ def check_gpu_rules(problem: Problem) -> None:
             "and with no other difference between GPUs. Take num_groups=1, which lets experts "
             "stand on any node."
         )
+    _check_apart(problem)
     if problem.pinned is None:
         return
     num_pinned = problem.pinned.sum(axis=1)
@@ -102,6 +97,17 @@ def check_gpu_rules(problem: Problem) -> None:
     if problem.forbidden is not None and (problem.pinned & problem.forbidden).any():
         at = np.argwhere(problem.pinned & problem.forbidden)[0].tolist()
         raise ProblemError(f"(layer, expert, GPU) {tuple(at)} is both pinned and forbidden.")
+
+
+def _check_apart(problem: Problem) -> None:
+    """Whether replicas of one expert can stand apart: each GPU fills its slots with others."""
+    distinct = problem.num_experts // (problem.num_nodes if problem.is_hierarchical else 1)
+    most = int(problem.open_slots.max())
+    if problem.colocation == "forbid" and most > distinct:
+        raise ProblemError(
+            f'colocation="forbid" cannot hold: a GPU has {most} slots to fill, but only {distinct} '
+            "different experts may stand on it. Take fewer slots or allow co-location."
+        )
 
 
 def check_spread(problem: Problem) -> None:

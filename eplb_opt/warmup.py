@@ -26,9 +26,6 @@ def warmup(everything: bool = False) -> float:
         Without numba.
     """
     began = time.monotonic()
-    from eplb_opt.hot.kernels import warm_kernels
-
-    warm_kernels()
     if everything:
         _warm_planner()
     return time.monotonic() - began

@@ -11,7 +11,6 @@ import numpy as np
 
 from eplb_opt.errors import PlanError
 from eplb_opt.hot.call import rebalance
-from eplb_opt.hot.kernels import warm_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +47,6 @@ def soak(calls: int, seed: int = 0, progress: Callable[[int], object] | None = N
     PlanError
         When a map breaks a law; the message names the call, which `random_call` makes anew.
     """
-    warm_kernels()
     began = time.monotonic()
     layers = slots = at_first = 0
     for index in range(calls):

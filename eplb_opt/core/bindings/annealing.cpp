@@ -188,6 +188,7 @@ void add_annealing(nb::module_& chapter) {
   add_arguments(chapter);
   add_scenario_search(chapter);
   add_loss_search(chapter);
+  add_design(chapter);
 }
 
 }  // namespace eplb::bind
