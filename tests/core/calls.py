@@ -53,7 +53,8 @@ def bindings() -> Iterator[tuple[str, Any]]:
             if is_binding(member):
                 yield f"{chapter}.{name}", member
             elif isinstance(member, type):
-                yield f"{chapter}.{name}", member
+                if signature(member):
+                    yield f"{chapter}.{name}", member
                 for own, method in vars(member).items():
                     if is_binding(method) and not own.startswith("__"):
                         yield f"{chapter}.{name}.{own}", method
@@ -126,7 +127,7 @@ def attribute(name: str) -> Any:
 
 def make(life: Life) -> Any:
     """A new object, made as that one was."""
-    return ask(life.made)
+    return ask(life.made, owner_of(life.made))
 
 
 def owner_of(call: Call) -> Any:
@@ -160,6 +161,8 @@ def digest(value: Any) -> bytes:
         return head + np.ascontiguousarray(value).tobytes()
     if isinstance(value, (list, tuple)):
         return b"(" + b",".join(map(digest, value)) + b")"
+    if isinstance(value, dict):
+        return digest(sorted(value)) + digest([value[key] for key in sorted(value)])
     if value is None or isinstance(value, (bool, int, float, str)):
         return repr(value).encode()
     return str(getattr(value, "name", type(value).__name__)).encode()
@@ -218,10 +221,13 @@ class Recorder:
     def make(self, name: str, kind: type, args: Any, kwargs: Any) -> Any:
         call = self._note(name, args, kwargs)
         made = kind(*args, **kwargs)
-        self._held.append(made)  # or another object would get its number
-        self._lives[id(made)] = Life(call)
+        self._bear(made, call)
         self._count(call, None)
         return made
+
+    def _bear(self, made: Any, call: Call) -> None:
+        self._held.append(made)  # or another object would get its number
+        self._lives[id(made)] = Life(call)
 
     def _around(self, name: str) -> Callable[[Any], Any]:
         is_method = name.count(".") == 2
@@ -232,6 +238,8 @@ class Recorder:
                 life = self._lives.get(id(this)) if is_method else None
                 call = self._note(name, rest, kwargs, life)
                 result = member(*args, **kwargs)
+                if type(result).__module__.startswith(_core.__name__) and not is_enum(type(result)):
+                    self._bear(result, call)
                 if life is not None and len(life.asked) < MOST_ASKED:
                     life.asked.append(call)
                 written = [a for a in rest if isinstance(a, np.ndarray)]

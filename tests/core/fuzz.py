@@ -30,7 +30,24 @@ WORK = {
     "slices", "proposals", "steps", "rounds", "nodes", "swaps", "sweeps", "num_sweeps",
     "most_searches", "transfers", "budget", "seconds", "deadline", "keep", "effort",
 }  # fmt: skip
-INTEGERS = [-(2**63), -(2**31), -7, -1, 0, 1, 2, 3, 5, 17, 255, 65536, 2**31, 2**40, 2**62, 2**63 - 1]
+INTEGERS = [
+    -(2**63),
+    -(2**31),
+    -7,
+    -1,
+    0,
+    1,
+    2,
+    3,
+    5,
+    17,
+    255,
+    65536,
+    2**31,
+    2**40,
+    2**62,
+    2**63 - 1,
+]
 FLOATS = [float("nan"), float("inf"), float("-inf"), -1.0, -0.0, 0.0, 5e-324, 0.5, 1.0, 1e9, 1e308]
 ODD = [None, True, 2**64, 1.5, "x", b"", [], (), {}, np.float64(2), np.int8(3), object()]
 DTYPES = ["bool", "int8", "int32", "int64", "uint64", "float16", "float32", "float64", "complex128",
@@ -64,7 +81,9 @@ def other_values(draw: Any, array: np.ndarray) -> np.ndarray:
 
 def other_shape(draw: Any, array: np.ndarray) -> np.ndarray:
     """Longer, shorter or empty along one axis, or with other axes."""
-    kind = draw(st.sampled_from(["shorter", "longer", "empty", "flat", "more", "scalar", "swapped"]))
+    kind = draw(
+        st.sampled_from(["shorter", "longer", "empty", "flat", "more", "scalar", "swapped"])
+    )
     if kind == "flat":
         return array.ravel()
     if kind == "more":
@@ -139,7 +158,9 @@ def changed(draw: Any, name: str, value: Any) -> Any:
         at = draw(st.integers(0, len(value) - 1))
         return (*value[:at], changed(draw, name, value[at]), *value[at + 1 :])
     if name in WORK:
-        return draw(st.sampled_from([-1, 0, 1, 3, -1.0, 0.01, float("nan"), float("-inf"), None, "x"]))
+        return draw(
+            st.sampled_from([-1, 0, 1, 3, -1.0, 0.01, float("nan"), float("-inf"), None, "x"])
+        )
     if isinstance(value, calls.Life):
         return draw(st.sampled_from(ODD))
     near = [value - 1, value + 1, value * 2] if type(value) in (int, float) else []
@@ -154,6 +175,8 @@ def from_type(draw: Any, name: str, kind: str) -> Any:
         dtype = kind.partition("dtype=")[2].partition(",")[0] or "float64"
         array = np.zeros(shape, dtype=dtype)
         return changed_array(draw, array) if draw(st.booleans()) else other_values(draw, array)
+    if kind.startswith("tuple"):
+        return tuple(changed(draw, name, 2) for _ in kind.split(","))
     if kind.startswith("float"):
         return changed(draw, name, 1.0)
     return changed(draw, name, 2 if kind.startswith("int") else False)
