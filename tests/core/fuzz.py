@@ -232,7 +232,10 @@ def attack(watch: Watch, draw: Any, name: str, examples: list[calls.Call]) -> No
     chosen = draw(st.sets(st.integers(0, len(values) - 1), max_size=3)) if values else set()
     values = [changed(draw, n, v) if i in chosen else calls.thawed(v, calls.make)
               for i, (n, v) in enumerate(zip(names, values, strict=True))]  # fmt: skip
-    args, kwargs = values[: len(call.args)], dict(zip(call.kwargs, values[len(call.args) :]))
+    args, kwargs = (
+        values[: len(call.args)],
+        dict(zip(call.kwargs, values[len(call.args) :], strict=False)),
+    )
     this = calls.owner_of(call)
     method = calls.attribute(name) if this is None else getattr(this, name.rpartition(".")[2])
     watch.ask(name, method, args, kwargs)

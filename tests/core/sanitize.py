@@ -3,7 +3,7 @@
     python -m tests.core.sanitize [address] [thread]
 
 "address" (AddressSanitizer, UndefinedBehaviorSanitizer and the standard library's own assertions)
-runs the kernels' tests and bad input to every binding; "thread" (ThreadSanitizer) asks every binding
+runs the kernels' tests and bad input to every binding; "thread" (ThreadSanitizer) asks all bindings
 from eight threads at once and from forks. The builds stay in build/sanitize.
 """
 
@@ -13,9 +13,12 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.core import builds
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FLAGS = {
     "address": "-fsanitize=address,undefined -fno-sanitize-recover=undefined -D_GLIBCXX_ASSERTIONS",

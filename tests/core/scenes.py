@@ -1,4 +1,4 @@
-"""Small problems that take the drivers through the whole core; effort is counted, no clock decides."""
+"""Small problems that lead the drivers through the whole core; effort is counted."""
 
 from __future__ import annotations
 
