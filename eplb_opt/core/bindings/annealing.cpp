@@ -68,8 +68,7 @@ void restart(ScenarioSearch& search, const Row<const Index>& slots) {
 void anneal(ScenarioSearch& search, int doublings, double temperature, double price,
             Index transfers, Index slices, double seconds) {
   require_doublings(doublings);
-  require(!(price > 0) || search.best().values().size() > 1,
-          "price counts moves from a plan in force, and held has no rows.");
+  require_price(price, search.best());
   nb::gil_scoped_release unlocked;
   search.anneal({doublings, temperature, price, transfers}, slices, Deadline::after(seconds));
 }

@@ -1,6 +1,7 @@
 // What several searches of this chapter take and give.
 #pragma once
 
+#include "annealing/best_plans.hpp"
 #include "bindings/arrays.hpp"
 
 namespace eplb::bind {
@@ -25,6 +26,12 @@ void require_per_gpu(const char* name, const Matrix<T>& table, Index num_gpus, I
 
 inline void require_doublings(int doublings) {
   require(0 <= doublings && doublings <= 60, "doublings is not in 0..60.");
+}
+
+// Where there is no plan in force one best plan is kept, and no slot counts as moved.
+inline void require_price(double price, const annealing::BestPlans& best) {
+  require(!(price > 0) || best.values().size() > 1,
+          "price counts moves from a plan in force, and held has no rows.");
 }
 
 inline NumpyRow<Index> copy_of(std::span<const Index> values) {
