@@ -12,7 +12,6 @@ import numpy as np
 from eplb_opt.bench.attack import MOST_TOLD, AttackReport, attack
 from eplb_opt.errors import PlanError
 from eplb_opt.hot.call import rebalance
-from eplb_opt.hot.kernels import warm_kernels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +67,6 @@ def soak(
     plans
         Random problems that are planned besides, judged by trying everything where they are small.
     """
-    warm_kernels()
     began = time.monotonic()
     layers = slots = at_first = 0
     faults: list[str] = []

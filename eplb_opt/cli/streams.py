@@ -96,7 +96,7 @@ def guarded() -> Iterator[None]:
     for stream in before:
         with suppress(AttributeError, ValueError, OSError):
             stream.reconfigure(errors="backslashreplace")
-    sys.stdout, sys.stderr = Guarded(before[0], True), Guarded(before[1], False)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = Guarded(before[0], True), Guarded(before[1], False)
     try:
         yield
     finally:

@@ -21,6 +21,13 @@ PathLike = str | os.PathLike[str]
 MAX_TEXT_BYTES = 256 * 2**20
 #: What an archive may claim to unpack to, and what a tensor may claim to hold.
 MAX_UNPACKED_BYTES = 8 * 2**30
+#: Bytes in memory for each byte of an array that is not packed: loads are widened to 64 bits.
+PLAIN_RATIO = 8
+#: What any file may claim, however small it is.
+FREE_BYTES = 256 * 2**20
+#: Beyond that, bytes in memory for each byte on the disk: ten times what recordings reach, and a
+#: fifth of what zeros do.
+MAX_RATIO = 200
 
 
 @contextmanager
@@ -127,6 +134,40 @@ def _is_device(target: Path) -> bool:
 def _beside(target: Path) -> Path:
     """A name that nobody else takes, in the same folder: a rename is atomic in one alone."""
     return target.with_name(f".eplb-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def check_claim(claimed: int, stored: int) -> None:
+    """Compare what a file claims to hold with its size and with sense; nothing is unpacked yet.
+
+    Parameters
+    ----------
+    claimed
+        Bytes in memory.
+    stored
+        Bytes on the disk.
+
+    Raises
+    ------
+    FormatError
+        When it is too much.
+    """
+    if claimed <= PLAIN_RATIO * stored:
+        return
+    if claimed > MAX_UNPACKED_BYTES:
+        raise FormatError(
+            f"it claims {claimed} bytes; at most {MAX_UNPACKED_BYTES} are unpacked. Split the "
+            "recording or sum its snapshots."
+        )
+    check_ratio(claimed, stored)
+
+
+def check_ratio(claimed: int, stored: int) -> None:
+    """As `check_claim`, of what need not be in memory as a whole."""
+    if claimed > max(FREE_BYTES, MAX_RATIO * stored):
+        raise FormatError(
+            f"{stored} bytes claim to be {claimed} unpacked, more than {MAX_RATIO} times as many; "
+            "no recording is so even. If yours is, save it unpacked, as .npy."
+        )
 
 
 def read_text(path: Path) -> str:

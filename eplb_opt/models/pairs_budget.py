@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 ASCENTS_PER_UNIT = 4
 #: Moves of replicas for a unit of effort.
 MOVES_PER_UNIT = 6
+#: Labels of the dynamic programme for a unit of effort.
+LABELS_PER_UNIT = 10_000
 
 
 @dataclass(eq=False)
@@ -40,6 +42,10 @@ class Budget:
     def spend_moves(self, moves: int) -> None:
         """Count moves of replicas."""
         self.spent += ceil(moves / MOVES_PER_UNIT)
+
+    def spend_labels(self, labels: int) -> None:
+        """Count labels looked at."""
+        self.spent += ceil(labels / LABELS_PER_UNIT)
 
     def renew(self, deadline: Deadline, effort: int | None) -> None:
         """Another turn begins."""

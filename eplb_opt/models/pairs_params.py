@@ -17,9 +17,10 @@ class PairsParams:
         this share of the way from the bound to the incumbent.
     first_moves
         Of each of those searches.
-    first_nodes, max_nodes
-        Of a level's tree: when the level is first asked about, and before it is left for others.
-        When these are done, the numbers are doubled.
+    first_nodes, max_nodes, certify_nodes
+        Of a level's tree: before labels are to decide; when they did not, before the level is left
+        for others, after which the numbers are doubled; and in the end, of the last level's tree
+        when labels decided it and a certificate would still be good to have.
     narrow
         Once the bounds are this close, relative to the upper one, every second question is
         whether anything is below the incumbent at all.
@@ -31,5 +32,6 @@ class PairsParams:
     first_moves: int = 20
     first_nodes: int = 60
     max_nodes: int = 1000
+    certify_nodes: int = 300
     narrow: float = 2e-3
     max_options: int = 20_000_000

@@ -20,8 +20,8 @@ from eplb_opt.water import water_levels
 if TYPE_CHECKING:
     from eplb_opt.models.pairs_budget import Budget
 
-#: A level is asked about three times, with more nodes each: its root, a few, many.
-LAST_TIME = 2
+#: A level is asked about four times: the tree's root, a few nodes, the labels, and many nodes.
+DECIDING, LAST_TIME = 2, 3
 
 
 @dataclass(eq=False)
@@ -57,6 +57,7 @@ class Search:
     upper: Fraction = field(init=False)
     low: int = field(init=False)
     _proof: Tree | None = None
+    _unproven: Tree | None = None
     _open_levels: list[int] = field(default_factory=list)
     _patience: int = 1
     _trees: dict[int, Tree] = field(default_factory=dict)
@@ -126,11 +127,18 @@ class Search:
                 return "the budget is spent"
             level, number = self._question or (self._next_level(), 0)
             self._question = (level, number)
-            answer = self._ask(level, self._most_nodes(number))
+            answer = self._put(level, number)
             self._note(level, number, answer)
             if answer and self.goal >= level:
                 return "stopped: counts that reach a level are worth more"  # a bug, not a loop
+        self._certify()
         return "the bounds meet"
+
+    def _certify(self) -> None:
+        """Spend some more work on a proof where labels alone closed the last level."""
+        tree = self._unproven
+        if tree is not None and tree.level >= self.goal and not self.budget.is_spent:
+            self._ask(tree.level, self.params.certify_nodes)
 
     def _first_pass(self) -> None:
         """A bound from the roots of some levels, and counts that come close to it, by turns."""
@@ -208,12 +216,16 @@ class Search:
             self._proof = tree
         return answer
 
-    def _most_nodes(self, number: int) -> int:
-        """Of a level's tree, when it is asked for the first time and so on."""
-        if number == 0:
-            return 1
-        nodes = self.params.first_nodes if number == 1 else self.params.max_nodes
-        return self._patience * nodes
+    def _put(self, level: int, number: int) -> bool | None:
+        """Ask about a level for the first time and so on, each time with more work."""
+        if number == DECIDING:
+            tree = self._tree_at(level)
+            answer = tree.decide()
+            if answer is False:
+                self._unproven = tree
+            return answer
+        nodes = (1, self.params.first_nodes, 0, self.params.max_nodes)[number]
+        return self._ask(level, nodes if number == 0 else self._patience * nodes)
 
     def _note(self, level: int, number: int, answer: bool | None) -> None:
         """Keep what a question brought, and whether it is put again, for more nodes."""

@@ -78,6 +78,19 @@ class Tree:
                 return True
         return None if tree.is_stuck else False
 
+    def decide(self) -> bool | None:
+        """The same by dynamic programming over what the root left; it leaves no proof."""
+        tree = self._tree
+        while not self._budget.is_spent:
+            before = tree.num_labels
+            answer = tree.decide(self._budget.seconds)
+            self._budget.spend_labels(tree.num_labels - before)
+            if answer:
+                return self._reaches(tree.best_counts) or None
+            if answer is False or tree.has_given_up or not tree.is_root_done:
+                return answer
+        return None
+
     def _grow(self, nodes: int) -> bool:
         """Some nodes, at first the root alone; whether counts were found."""
         tree = self._tree

@@ -23,7 +23,12 @@ struct Scenarios {
   bool worst;                     // whether the worst one counts instead of the weighted sum
 };
 
-// Of two GPUs.
+// A replica of expert a leaves GPU g for GPU h, and one of b comes back.
+struct Exchange {
+  Index g, h, a, b;
+};
+
+// Of its two GPUs.
 struct SwapCosts {
   double g, h;
 };
@@ -55,12 +60,12 @@ class LoadNorm {
     std::ranges::copy(cost, cost_.begin());
   }
 
-  // The costs of GPUs g and h when a replica of a leaves g for h, and one of b comes back.
-  EPLB_INLINE SwapCosts costs_after(Index g, Index h, Index a, Index b) const;
+  // The costs of two GPUs after a swap.
+  EPLB_INLINE SwapCosts costs_after(const Exchange& swap) const;
   // The cost of a GPU with these loads.
   EPLB_INLINE double cost_of(Index gpu, const Lanes* load) const;
   // The loads then.
-  EPLB_INLINE void exchange(Index g, Index h, Index a, Index b);
+  EPLB_INLINE void exchange(const Exchange& swap);
 
   // The replicas of an expert are as many as the placement has now.
   EPLB_INLINE void divide(Index expert) {
@@ -74,6 +79,12 @@ class LoadNorm {
 
  private:
   double rate(Index gpu) const { return placement_->machine().rate(gpu); }
+  // What becomes the costs of two GPUs: whole lanes added up, and the last one that is not full.
+  struct SwapTerms {
+    Lanes g{}, h{}, rest_g{}, rest_h{};
+  };
+  template <Index kWidth>
+  EPLB_INLINE void add_terms(const Exchange& swap, Index from, SwapTerms& terms) const;
   // Scenarios are added up in four sums side by side, what is left over to the first.
   EPLB_INLINE double added_up(Lanes sums, Lanes rest) const;
   double slope_of(Index scenario, double total) const;
@@ -141,24 +152,36 @@ EPLB_INLINE double LoadNorm::added_up(Lanes sums, Lanes rest) const {
   return (first + sums[1]) + (sums[2] + sums[3]);
 }
 
-EPLB_INLINE SwapCosts LoadNorm::costs_after(Index g, Index h, Index a, Index b) const {
-  const Lanes *on_g = load_[g], *on_h = load_[h], *slope = slope_[0];
-  const Lanes *of_a = replica_[a], *of_b = replica_[b];
-  const Lanes rate_g = all_lanes(rate(g)), rate_h = all_lanes(rate(h));
-  Lanes sums_g{}, sums_h{}, rest_g{}, rest_h{};
-  const Index whole = num_scenarios_ / kLanes;
-  for (Index i = 0; i < width_; ++i) {
-    Lanes power_g = (on_g[i] - of_a[i] + of_b[i]) * rate_g;
-    Lanes power_h = (on_h[i] - of_b[i] + of_a[i]) * rate_h;
-    // Both at once: each by itself is a chain that waits for every product.
-    for (int doubling = 0; doubling < doublings_; ++doubling) {
-      power_g *= power_g;
-      power_h *= power_h;
-    }
-    (i < whole ? sums_g : rest_g) += slope[i] * power_g;
-    (i < whole ? sums_h : rest_h) += slope[i] * power_h;
+template <Index kWidth>
+EPLB_INLINE void LoadNorm::add_terms(const Exchange& swap, Index from, SwapTerms& terms) const {
+  const Lanes *on_g = load_[swap.g] + from, *on_h = load_[swap.h] + from;
+  const Lanes *of_a = replica_[swap.a] + from, *of_b = replica_[swap.b] + from;
+  const Lanes rate_g = all_lanes(rate(swap.g)), rate_h = all_lanes(rate(swap.h));
+  Lanes power_g[kWidth], power_h[kWidth];
+  for (Index i = 0; i < kWidth; ++i) {
+    power_g[i] = (on_g[i] - of_a[i] + of_b[i]) * rate_g;
+    power_h[i] = (on_h[i] - of_b[i] + of_a[i]) * rate_h;
   }
-  return {added_up(sums_g, rest_g), added_up(sums_h, rest_h)};
+  // All side by side: one by itself is a chain in which every product waits for the one before.
+  for (int doubling = 0; doubling < doublings_; ++doubling) {
+    for (Index i = 0; i < kWidth; ++i) {
+      power_g[i] *= power_g[i];
+      power_h[i] *= power_h[i];
+    }
+  }
+  for (Index i = 0; i < kWidth; ++i) {
+    const bool is_whole = from + i < num_scenarios_ / kLanes;
+    (is_whole ? terms.g : terms.rest_g) += slope_[0][from + i] * power_g[i];
+    (is_whole ? terms.h : terms.rest_h) += slope_[0][from + i] * power_h[i];
+  }
+}
+
+EPLB_INLINE SwapCosts LoadNorm::costs_after(const Exchange& swap) const {
+  SwapTerms terms;
+  Index from = 0;
+  for (; from + 2 <= width_; from += 2) add_terms<2>(swap, from, terms);
+  if (from < width_) add_terms<1>(swap, from, terms);
+  return {added_up(terms.g, terms.rest_g), added_up(terms.h, terms.rest_h)};
 }
 
 EPLB_INLINE double LoadNorm::cost_of(Index gpu, const Lanes* load) const {
@@ -171,7 +194,8 @@ EPLB_INLINE double LoadNorm::cost_of(Index gpu, const Lanes* load) const {
   return total;
 }
 
-EPLB_INLINE void LoadNorm::exchange(Index g, Index h, Index a, Index b) {
+EPLB_INLINE void LoadNorm::exchange(const Exchange& swap) {
+  const auto [g, h, a, b] = swap;
   for (Index i = 0; i < width_; ++i) {
     const Lanes moved = replica_[a][i] - replica_[b][i];
     load_[g][i] -= moved;

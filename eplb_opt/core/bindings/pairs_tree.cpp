@@ -48,6 +48,19 @@ Index grow(GuardedTree& self, Index nodes, double seconds) {
   return self.use([&](Tree& tree) { return tree.grow(nodes, deadline); });
 }
 
+std::optional<bool> decide(GuardedTree& self, double seconds) {
+  const Deadline deadline = Deadline::after(seconds);
+  return self.use([&](Tree& tree) { return tree.decide(deadline); });
+}
+
+Index num_labels(GuardedTree& self) {
+  return self.use([](const Tree& tree) { return tree.num_labels(); });
+}
+
+bool has_given_up(GuardedTree& self) {
+  return self.use([](const Tree& tree) { return tree.has_given_up(); });
+}
+
 NumpyRow<std::int64_t> best_counts(GuardedTree& self) {
   return to_numpy(self.use([](const Tree& tree) {
     return std::vector(tree.best_counts().begin(), tree.best_counts().end());
@@ -110,6 +123,12 @@ void add_pairs_tree(nb::module_& chapter) {
       .def("grow", &grow, nb::arg("nodes"), nb::arg("seconds"),
            "Work on so many nodes, or until better counts come up; the rounds made.\n\n"
            "A call that the seconds end is taken up by the next one.")
+      .def("decide", &decide, nb::arg("seconds"),
+           "Dynamic programming over what the root left: True with counts that fit the level\n"
+           "in at most the slots, False when there are none, None where it does not tell.\n"
+           "It leaves no proof.")
+      .def_prop_ro("num_labels", &num_labels, "Labels that `decide` has looked at so far.")
+      .def_prop_ro("has_given_up", &has_given_up, "Whether `decide` will never tell.")
       .def_prop_ro("is_closed", &is_closed, "Whether the level is proven to be out of reach.")
       .def_prop_ro("is_stuck", &is_stuck,
                    "Whether counts of at most the level are worth no less than `best` to float64.")

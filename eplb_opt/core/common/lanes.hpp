@@ -8,7 +8,7 @@
 
 #include "common/views.hpp"
 
-#if defined(__x86_64__) && (defined(__linux__) || defined(__APPLE__))
+#if defined(__x86_64__) && !defined(EPLB_ONE_PATH)
 #include <cpuid.h>
 #define EPLB_HAS_AVX2_PATH 1
 #endif

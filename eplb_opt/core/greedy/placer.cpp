@@ -64,15 +64,13 @@ EPLB_WIDE void split_many(std::span<Lane> lanes, Contests& experts, Index num_ex
 
 // The keys of four packs after each has taken a replica.
 EPLB_INLINE void add_loads(Quad& packs, const Quad& replicas) {
-  const QuadBits pack = reinterpret_cast<const QuadBits&>(packs) - keys::kOffset;
-  const QuadBits replica = reinterpret_cast<const QuadBits&>(replicas) - keys::kOffset;
-  const QuadBits lighter = pack >> keys::kIndexBits;
+  // Casts between vectors of one size keep the bits.
+  const QuadBits pack = (QuadBits)packs - keys::kOffset;
+  const QuadBits replica = (QuadBits)replicas - keys::kOffset;
+  const QuadBits held = pack >> keys::kIndexBits;
   const QuadBits added = 0x7FFFFFFFU - (replica >> keys::kIndexBits);
-  const QuadFloats sum =
-      reinterpret_cast<const QuadFloats&>(lighter) + reinterpret_cast<const QuadFloats&>(added);
-  const QuadBits bits = reinterpret_cast<const QuadBits&>(sum);
-  const QuadBits key = (bits << keys::kIndexBits | (pack & keys::kIndexMask)) + keys::kOffset;
-  packs = reinterpret_cast<const Quad&>(key);
+  const QuadBits sum = (QuadBits)((QuadFloats)held + (QuadFloats)added);
+  packs = (Quad)((sum << keys::kIndexBits | (pack & keys::kIndexMask)) + keys::kOffset);
 }
 
 // The pack's key after it has taken a replica: full packs are above all others. An arithmetic

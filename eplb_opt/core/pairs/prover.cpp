@@ -1,8 +1,17 @@
 #include "pairs/prover.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace eplb::pairs {
+
+void round_prices(std::span<const double> running, std::span<const std::int64_t> need,
+                  std::span<std::int64_t> price) {
+  for (std::size_t row = 0; row < need.size(); ++row) {
+    const double exact = need[row] > 0 ? running[row + 1] - running[row] : 0.0;
+    price[row] = static_cast<std::int64_t>(std::nearbyint(exact * kDigits));
+  }
+}
 
 std::int64_t Prover::prove(const Options& options, const Rows& rows,
                            std::span<const std::int64_t> price, std::span<std::int64_t> excess) {

@@ -13,6 +13,10 @@ namespace eplb::pairs {
 // Prices and costs are integers of 1 / kDigits replicas.
 inline constexpr std::int64_t kDigits = std::int64_t{1} << 24;
 
+// From running sums [num_rows + 1] to integer prices [num_rows], 0 where a row needs nothing.
+void round_prices(std::span<const double> running, std::span<const std::int64_t> need,
+                  std::span<std::int64_t> price);
+
 // The Lagrangian bound sum_i y_i need_i + sum_e min_c (c - sum_i y_i gain_i) on the replicas of any
 // plan that takes one option an expert, where a gain is the term of `Rows`, cut.
 //

@@ -83,6 +83,20 @@ Index Tree::grow(Index nodes, const Deadline& deadline) {
   return std::ssize(trace_.entries) - before;
 }
 
+std::optional<bool> Tree::decide(const Deadline& deadline) {
+  has_found_ = false;
+  if (!decider_) {
+    if (root_running_.empty() || stack_.empty() || is_stuck_) return std::nullopt;
+    decider_.emplace(level_.options, root_running_, num_slots_);
+  }
+  const std::optional<bool> answer = decider_->decide(deadline);
+  if (answer.value_or(false)) {
+    best_counts_.assign(decider_->counts().begin(), decider_->counts().end());
+    has_found_ = true;
+  }
+  return answer;
+}
+
 Tree::Verdict Tree::work(Node& node, const Deadline& deadline) {
   left_.select(level_.options, node.kept);
   while (has_another_round(node)) {
@@ -133,11 +147,7 @@ void Tree::find_prices(Node& node) {
   }
   const double slots = static_cast<double>(num_slots_) + kMargin;
   ascent_.climb(slots, is_at_root() ? kRootSteps : kNodeSteps, node.running, weight_);
-  for (std::size_t row = 0; row < need.size(); ++row) {
-    if (need[row] <= 0) continue;
-    const double price = node.running[row + 1] - node.running[row];
-    price_[row] = static_cast<std::int64_t>(std::nearbyint(price * kDigits));
-  }
+  round_prices(node.running, need, price_);
 }
 
 void Tree::strike_off(Node& node, std::int64_t most_excess) {

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "common/clock.hpp"
 #include "pairs/ascent.hpp"
+#include "pairs/decider.hpp"
 #include "pairs/layer.hpp"
 #include "pairs/options.hpp"
 #include "pairs/prover.hpp"
@@ -46,6 +48,14 @@ class Tree {
   // Work on the nodes that wait until so many are done, better counts come up, or the deadline is
   // over, in which case the next call goes on where this one stopped. Returns the rounds made.
   Index grow(Index nodes, const Deadline& deadline);
+
+  // Dynamic programming over what the root left (`Decider`): true with counts that fit the level in
+  // at most as many slots as there are, false when there are none, nothing before the root is done, when labels grow too many, or at the
+  // deadline, after which the next call goes on. It leaves no proof.
+  std::optional<bool> decide(const Deadline& deadline);
+  // Labels that it has looked at so far, for counted work, and whether another call says the same.
+  Index num_labels() const { return decider_ ? decider_->num_tried() : 0; }
+  bool has_given_up() const { return decider_ && decider_->has_given_up(); }
 
   bool is_closed() const { return stack_.empty(); }
   // A node without choice is open: its counts fit the level, even where float64 sees no difference.
@@ -94,6 +104,8 @@ class Tree {
   double best_;
   std::vector<std::int64_t> best_counts_;
   bool is_stuck_ = false, has_found_ = false;
+
+  std::optional<Decider> decider_;
 
   // Of the node at work.
   Options left_;
