@@ -91,7 +91,8 @@ def plan(
         of the heuristics that are loaded and no search (milliseconds to tenths of a second).
     effort
         Counted work a layer instead of time, at least 0: the same answer on any machine and at
-        any number of workers. Excludes `time_limit`.
+        any number of workers, given the solvers in `Result.relied_on`: CP-SAT of another version
+        may find another plan. Excludes `time_limit`.
     target_gap
         Layers are left alone once objective / bound - 1 is at or below it.
     current
@@ -302,6 +303,7 @@ class _Call:
             history=tuple(self.incumbents.history),
             certificates=tuple(self.incumbents.certificates),
             noise=self.noise,
+            relied_on=portfolio.relied_on(),
         )
 
     def _run(self, portfolio: Portfolio) -> StopReason:
