@@ -55,7 +55,10 @@ def waterfill_bound(problem: Problem) -> list[Fraction]:
     replica is larger than T. At best the fastest GPU carries it.
     """
     levels = water_levels(problem.load, int(problem.open_slots.sum()))
-    return [level / max(problem.speed) for level in levels]
+    if problem.gpu_speed is None:
+        return levels
+    fastest = max(problem.speed)
+    return [level / fastest for level in levels]
 
 
 def hierarchical_bound(problem: Problem) -> list[Fraction]:

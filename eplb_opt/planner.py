@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from fractions import Fraction
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from eplb_opt import scoring
-from eplb_opt.arrays import as_int
+from eplb_opt.arrays import as_int, shown
 from eplb_opt.bounds import fast_bounds, flat_bounds
 from eplb_opt.deadline import Deadline
 from eplb_opt.errors import MissingDependency, ProblemError
@@ -29,7 +29,7 @@ from eplb_opt.migration import (
     naming_seconds,
 )
 from eplb_opt.moves import moved_slots
-from eplb_opt.noise_choice import DEFAULT_SIZE, choose_noise
+from eplb_opt.noise_choice import DEFAULT_SIZE, choose_noise, price_of_noise
 from eplb_opt.plan import Plan, as_plan
 from eplb_opt.portfolio import Portfolio
 from eplb_opt.problem import Problem
@@ -40,6 +40,7 @@ from eplb_opt.turns import Budget, Step
 
 if TYPE_CHECKING:
     from fractions import Fraction
+    from threading import Event
 
 
 class Default(Enum):
@@ -50,8 +51,14 @@ DEFAULT_TIME_LIMIT: Final = Default.TIME_LIMIT
 
 #: Published heuristics take tens of milliseconds a model; below this a start is not worth them.
 PUBLISHED_STARTS_SECONDS = 0.5
+#: Factors of e**10 between experts: no load differs so.
+MAX_NOISE = 10
+#: Thirty years; the system's clocks take no much longer waits.
+MAX_SECONDS = 1e9
 #: Giving GPUs their names takes no more than this part of what is left.
 MAX_NAMING_SHARE = 0.2
+#: What giving names and limiting moves may still take once the caller asked for the end.
+OUTPUT_SECONDS = 0.5
 #: Checking a plan takes about so much of the time that scoring it takes.
 CHECK_SHARE = 0.25
 
@@ -73,6 +80,7 @@ def plan(
     seed: int = 0,
     workers: int | None = None,
     progress: Progress | None = None,
+    stop: Event | None = None,
 ) -> Result:
     """The best plan that the budget allows, with a proven bound.
 
@@ -105,9 +113,9 @@ def plan(
     noise
         Under optimal dispatch: the plan is to hold, too, for loads whose experts each have another
         lognormal factor of this size (the standard deviation of its logarithm). 0 plans for the
-        known loads alone. By default 0 without scenarios; with three or more the size is
-        chosen by what holds on scenarios left out, with two it is 0.3. The
-        objective reported is always that of the known loads.
+        known loads alone. By default 0 for one load; with three scenarios or more the size is
+        chosen by what holds on scenarios left out, with two it is 0.3. The objective reported is
+        always that of the known loads; where it ends above the greedy's, `messages` says so.
     model
         The exact model for the layers with the largest gaps; a name in `models.MODELS`.
     seed
@@ -116,6 +124,9 @@ def plan(
         Layers worked on at a time; by default the cores this process may use.
     progress
         Called with a `HistoryPoint` after each stage, in the caller's thread.
+    stop
+        A `threading.Event`. Once another thread or a signal handler sets it, the call ends with the
+        best so far, as if the time were up: turns under way and the output take about a second.
 
     Returns
     -------
@@ -133,6 +144,7 @@ def plan(
     if objective is not None:
         problem = problem.with_objective(objective)
     budget, limit = make_budget(time_limit, effort, target_gap, seed, workers)
+    budget = replace(budget, deadline=replace(budget.deadline, stop=stop))
     whole, problem = problem, problem.without_lost_gpus() or problem
     if problem is not whole and current is not None:
         current = current if isinstance(current, Plan) else Plan(current, whole.num_gpus)
@@ -141,6 +153,8 @@ def plan(
     make_steps(problem, model)  # raises where the model is unknown
     if noise is not None:
         noise = _number(noise, "noise")
+        if noise > MAX_NOISE:
+            raise ProblemError(f"noise={noise:g} is above {MAX_NOISE}; 0.3 is about 30 %.")
     call = _Call(problem, started, limit, budget, progress, limits, current is not None)
     call.add_current(current)
     call.add_published_starts()
@@ -166,6 +180,7 @@ class _Call:
         self.current: Plan | None = None
         self.current_objective: list[Fraction] | None = None
         self.naming_seconds = 0.0
+        self.first_objective: list[Fraction] = []
         self.noise: float | None = None
         first = starts.first_plan(self.problem)
         scoring_began = time.monotonic()
@@ -176,6 +191,7 @@ class _Call:
         whole = 2.0 if self.is_named else CHECK_SHARE + 2.0 / self.problem.num_layers
         reserve = whole * seconds + 0.002
         self.budget = replace(self.budget, deadline=self.budget.deadline.earlier(reserve))
+        self.first_objective = [pair.objective for pair in self.incumbents.pairs()]
         self.note("greedy")
 
     def note(self, stage: str) -> None:
@@ -267,16 +283,19 @@ class _Call:
         left, budget = self.budget.deadline.remaining, self.budget
         if self.limits.is_given and not math.isinf(left):
             gap = max(budget.target_gap, self.limits.good_enough)
-            part = Deadline.after(left * UNLIMITED_SHARE)
+            part = budget.deadline.sooner(left * UNLIMITED_SHARE)
             budget = replace(budget, deadline=part, target_gap=gap)
         elif self.current is not None:
             earlier = budget.deadline.earlier(min(self.naming_seconds, left * MAX_NAMING_SHARE))
             budget = replace(budget, deadline=earlier)
         portfolio = Portfolio(self.incumbents, steps, budget, self.note, self.messages)
         stop_reason = self._run(portfolio)
+        if self.budget.deadline.is_stopped:
+            self.budget = replace(self.budget, deadline=Deadline.after(OUTPUT_SECONDS), effort=None)
         worked_on = portfolio.worked_on()
         placed = self._near_current(self.incumbents.placed.copy())
         pairs = objective_bounds(self._worth(placed), self.incumbents.bounds)
+        self._tell_price_of_noise([pair.objective for pair in pairs])
         answer = Plan(placed, self.problem.num_gpus, self.problem.num_experts)
         answer.check(self.problem)
         return Result(
@@ -301,6 +320,11 @@ class _Call:
         except Exception as error:
             self.messages.append(f"the search ended early: {type(error).__name__}: {error}")
             return StopReason.EXHAUSTED
+
+    def _tell_price_of_noise(self, objective: list[Fraction]) -> None:
+        price = price_of_noise(self.noise, self.first_objective, objective) if self.noise else None
+        if price:
+            self.messages.append(price)
 
     def _worth(self, placed: np.ndarray) -> list[Fraction]:
         """Exact objectives; a layer that stands as it was scored when it came in is not again."""
@@ -361,12 +385,17 @@ def _cores() -> int:
 def _seconds(limit: float | None) -> float | None:
     if limit is None or limit == math.inf:
         return None
-    return _number(limit, "time_limit")
+    seconds = _number(limit, "time_limit")
+    if seconds > MAX_SECONDS:
+        raise ProblemError(
+            f"time_limit={seconds:g} is above {MAX_SECONDS:g} seconds; None is for no limit."
+        )
+    return seconds
 
 
 def _number(value: float, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise ProblemError(f"{name}={value!r} is no number.")
-    if not 0 <= value < math.inf:
-        raise ProblemError(f"{name}={value} must be finite and at least 0.")
+    if not 0 <= value <= sys.float_info.max:
+        raise ProblemError(f"{name}={shown(value)} must be at least 0, and finite as a float.")
     return float(value)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from eplb_opt.deadline import Deadline
 from eplb_opt.errors import MissingDependency
 from eplb_opt.result import ObjectiveBounds, StopReason
 from eplb_opt.turns import Budget, Outcome, Step, Task
@@ -16,6 +15,7 @@ from eplb_opt.turns import Budget, Outcome, Step, Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from eplb_opt.deadline import Deadline
     from eplb_opt.incumbents import Incumbents
 
 
@@ -24,6 +24,10 @@ NEGLIGIBLE_GAP = 5e-6
 EXACT_SLOTS = 2
 #: Layers that a message names.
 MOST_NAMED = 5
+#: How often the portfolio looks whether the caller asked for the end.
+LOOK_SECONDS = 0.05
+#: How long turns under way may take to hand in what they have once the caller asked for the end.
+HAND_IN_SECONDS = 0.5
 
 
 @dataclass(eq=False)
@@ -58,7 +62,9 @@ class Portfolio:
                 if not self._running:
                     return self._why_done()
                 self._collect()
-            return StopReason.TIME_LIMIT if self._open_layers() else self._why_done()
+            if self.budget.deadline.is_stopped and self._running:
+                self._take_done(HAND_IN_SECONDS, ALL_COMPLETED)
+            return self._why_cut_short() if self._open_layers() else self._why_done()
         finally:
             # Late threads are never waited for; each step ends by itself at its own deadline.
             pool.shutdown(wait=False, cancel_futures=True)
@@ -80,9 +86,13 @@ class Portfolio:
 
     def _collect(self) -> None:
         left = self.budget.deadline.remaining
-        done, _ = wait(
-            self._running, None if math.isinf(left) else left, return_when=FIRST_COMPLETED
-        )
+        if self.budget.deadline.stop is not None:
+            left = min(left, LOOK_SECONDS)
+        self._take_done(None if math.isinf(left) else left, FIRST_COMPLETED)
+
+    def _take_done(self, seconds: float | None, return_when: str) -> None:
+        """Wait at most so long, and take what the turns that have ended brought."""
+        done, _ = wait(self._running, seconds, return_when=return_when)
         for future in done:
             layer_idx, step = self._running.pop(future)
             try:
@@ -202,8 +212,11 @@ class Portfolio:
             waiting = [i for i in waiting if self._turns[i, step.name] <= attempt]
         even = 0.0 if math.isinf(left) else left * self.budget.workers / max(len(waiting), 1)
         least = min(step.min_seconds * step.growth**attempt, step.max_seconds)
-        turn = Deadline.after(min(max(step.share * even, least), step.max_seconds))
-        return min(turn, self.budget.deadline, key=lambda d: d.at)
+        return self.budget.deadline.sooner(min(max(step.share * even, least), step.max_seconds))
+
+    def _why_cut_short(self) -> StopReason:
+        stopped = self.budget.deadline.is_stopped
+        return StopReason.REQUEST if stopped else StopReason.TIME_LIMIT
 
     def _why_done(self) -> StopReason:
         pairs = self.incumbents.pairs()

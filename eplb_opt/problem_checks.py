@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.arrays import as_numpy
+from eplb_opt.arrays import as_numpy, shown
 from eplb_opt.errors import ProblemError
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ COLOCATIONS = ("allow", "forbid")
 DISPATCHES = ("uniform", "optimal")
 #: What every expert's replicas can be asked to stand on two of.
 SPREADS = ("gpu", "node")
+
+#: Slots of a layer, and GPUs, nodes and groups: fifty times the largest machines there are.
+MAX_SLOTS = 2**20
+#: Slots of all layers; a plan of so many takes 256 MiB.
+MAX_PLACED = 2**25
 
 
 def scenario_weights(weights: Any, scenarios: tuple[int, ...], objective: str) -> Any:
@@ -46,6 +51,23 @@ def scenario_weights(weights: Any, scenarios: tuple[int, ...], objective: str) -
     return given
 
 
+def check_size(num_layers: int, num_slots: int) -> None:
+    """Refuse more slots than any machine has, before memory is taken for them.
+
+    Raises
+    ------
+    ProblemError
+        With the limit.
+    """
+    if num_slots > MAX_SLOTS:
+        raise ProblemError(f"num_slots={shown(num_slots)} is above {MAX_SLOTS}; take fewer.")
+    if num_layers * num_slots > MAX_PLACED:
+        raise ProblemError(
+            f"{num_layers} layers with num_slots={num_slots} are more than the {MAX_PLACED} slots "
+            "that are planned at a time; take fewer slots, or plan the layers in parts."
+        )
+
+
 def check_topology(problem: Problem) -> None:
     """Raise ProblemError where slots, GPUs, nodes and groups do not divide as they must."""
     num_slots, num_gpus, num_experts = problem.num_slots, problem.num_gpus, problem.num_experts
@@ -57,6 +79,7 @@ def check_topology(problem: Problem) -> None:
         raise ProblemError(
             f"dispatch={problem.dispatch!r} is unknown; known: {', '.join(DISPATCHES)}."
         )
+    check_size(problem.num_layers, num_slots)
     _check_divides("num_slots", num_slots, "num_gpus", num_gpus)
     if num_slots < num_experts:
         raise ProblemError(
@@ -67,12 +90,6 @@ def check_topology(problem: Problem) -> None:
     _check_divides("The number of experts", num_experts, "num_groups", problem.num_groups)
     if problem.is_hierarchical:
         _check_divides("num_groups", problem.num_groups, "num_nodes", problem.num_nodes)
-    distinct = num_experts // problem.num_nodes if problem.is_hierarchical else num_experts
-    if problem.colocation == "forbid" and problem.slots_per_gpu > distinct:
-        raise ProblemError(
-            f'colocation="forbid" cannot hold: a GPU has {problem.slots_per_gpu} slots, but only '
-            f"{distinct} different experts may stand on it. Take fewer slots or allow co-location."
-        )
 
 
 def check_gpu_rules(problem: Problem) -> None:
@@ -89,6 +106,7 @@ def check_gpu_rules(problem: Problem) -> None:
             "and with no other difference between GPUs. Take num_groups=1, which lets experts "
             "stand on any node."
         )
+    _check_apart(problem)
     if problem.pinned is None:
         return
     num_pinned = problem.pinned.sum(axis=1)
@@ -102,6 +120,17 @@ def check_gpu_rules(problem: Problem) -> None:
     if problem.forbidden is not None and (problem.pinned & problem.forbidden).any():
         at = np.argwhere(problem.pinned & problem.forbidden)[0].tolist()
         raise ProblemError(f"(layer, expert, GPU) {tuple(at)} is both pinned and forbidden.")
+
+
+def _check_apart(problem: Problem) -> None:
+    """Whether replicas of one expert can stand apart: each GPU fills its slots with others."""
+    distinct = problem.num_experts // (problem.num_nodes if problem.is_hierarchical else 1)
+    most = int(problem.open_slots.max())
+    if problem.colocation == "forbid" and most > distinct:
+        raise ProblemError(
+            f'colocation="forbid" cannot hold: a GPU has {most} slots to fill, but only {distinct} '
+            "different experts may stand on it. Take fewer slots or allow co-location."
+        )
 
 
 def check_spread(problem: Problem) -> None:

@@ -37,6 +37,7 @@ class StopReason(StrEnum):
     TARGET_GAP = "target_gap"
     NEGLIGIBLE = "negligible_gap"  # every layer is within half a token of its bound
     TIME_LIMIT = "time_limit"
+    REQUEST = "request"  # the caller set `stop`
     EFFORT = "effort"
     EXHAUSTED = "exhausted"  # no stage had anything left to try
 

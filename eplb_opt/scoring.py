@@ -10,11 +10,14 @@ from math import lcm
 
 import numpy as np
 
+from eplb_opt import core
 from eplb_opt.min_max_flow import least_level
 from eplb_opt.problem import Problem
 
 #: Far above the rounding of a float64 sum of some thousand terms (1e-12), far below any real gap.
 FLOAT_DOUBT = 1e-9
+#: What the core's integers hold of a GPU's speed.
+MAX_RATE = 2**62
 
 
 def objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
@@ -104,12 +107,39 @@ def least_levels(
 ) -> list[Fraction]:
     """The largest GPU load of each layer under optimal dispatch, exactly; as `largest_gpu_loads`.
 
-    See `min_max_flow` for why nothing lower can be.
+    The core finds the set of GPUs that proves it; where its integers are too narrow `min_max_flow`
+    does, which says why nothing lower can be.
     """
+    rate, unit = whole_rates(num_gpus, speed)
+    placed = np.ascontiguousarray(physical_to_logical, dtype=np.int64)
+    weights = np.ascontiguousarray(load, dtype=np.int64)
+    tokens = np.full(len(load), -1, dtype=np.int64)
+    tight = np.zeros((len(load), num_gpus), dtype=bool)
+    if max(rate) <= MAX_RATE:
+        rates = np.array(rate, dtype=np.int64)
+        core.scoring.least_levels(weights, placed, rates, tokens, tight)
+    together = tight.sum(axis=1) if speed is None else tight @ np.array(rate, dtype=object)
+    layers = zip(tokens.tolist(), together.tolist(), weights, placed, strict=True)
     return [
-        least_level(weights, expert_hosts(row, load.shape[1], num_gpus), num_gpus, speed).level
-        for weights, row in zip(load.tolist(), physical_to_logical, strict=True)
+        Fraction(found * unit, total) if found >= 0 else _level(row, slots, num_gpus, speed)
+        for found, total, row, slots in layers
     ]
+
+
+def whole_rates(num_gpus: int, speed: tuple[Fraction, ...] | None) -> tuple[list[int], int]:
+    """Speeds as whole numbers [num_gpus] of a common unit, and how many of it make 1."""
+    if speed is None:
+        return [1] * num_gpus, 1
+    unit = lcm(*(value.denominator for value in speed))
+    return [int(value * unit) for value in speed], unit
+
+
+def _level(
+    load: np.ndarray, placed: np.ndarray, num_gpus: int, speed: tuple[Fraction, ...] | None
+) -> Fraction:
+    """Of one layer, in integers of any size."""
+    hosts = expert_hosts(placed, len(load), num_gpus)
+    return least_level(load.tolist(), hosts, num_gpus, speed).level
 
 
 def expert_hosts(placed: np.ndarray, num_experts: int, num_gpus: int) -> list[list[int]]:

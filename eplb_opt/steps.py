@@ -101,23 +101,14 @@ def enumeration_step() -> Step:
 def pairs_step() -> Step:
     """Two slots a GPU: the exact optimum; a layer's search goes on where its last turn stopped."""
     layers: dict[int, PairsLayer] = {}
-    lock = threading.Lock()
 
     def run(task: Task) -> Outcome:
-        problem = task.problem
-        if problem.slots_per_gpu != 2 or problem.is_hierarchical or problem.colocation == "forbid":
-            return Outcome(refused=True)
-        with lock:  # the first turn of a process loads the kernels, and solvers, once
-            from eplb_opt.models.pairs import PairsLayer, PairsParams
+        from eplb_opt.models.pairs import PairsLayer, PairsParams
 
-            deadline = deadline_with_solvers(task) or task.deadline
         layer = layers.get(task.layer_idx)
         if layer is None:
-            layer = layers[task.layer_idx] = PairsLayer(problem, PairsParams(), task.seed)
-        answer = layer.run(task.start, task.lower_bound, deadline, task.effort)
-        if answer.refused:  # for the time left alone; there may be more in a later turn
-            return Outcome(postponed=True)
-        return outcome_of("k2", answer)
+            layer = layers[task.layer_idx] = PairsLayer(task.problem, PairsParams())
+        return outcome_of("k2", layer.run(task.start, task.lower_bound, task.deadline, task.effort))
 
     # Short turns: all layers get a first one before any gets many. Hardly anything is left to the
     # steps after it, so these wait for the end of its first turns.

@@ -7,7 +7,6 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from eplb_opt.deadline import Deadline
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def design_steps(problem: Problem, noise: float) -> list[Step]:
         if task.effort is not None:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         elif math.isinf(task.deadline.at):
-            search.run_until(Deadline.after(OPEN_TURN_SECONDS))
+            search.run_until(task.deadline.sooner(OPEN_TURN_SECONDS))
         else:
             search.run_until(
                 task.deadline.earlier(min(RESERVE_SECONDS, task.deadline.remaining / 8))

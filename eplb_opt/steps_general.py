@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eplb_opt.bounds import Bound, fast_bounds, mean_bound, scenario_bounds, waterfill_bound
-from eplb_opt.deadline import Deadline
 from eplb_opt.models import get_model, get_specialist
 from eplb_opt.partitions import can_enumerate
 from eplb_opt.steps_model import SEARCH_BEATS_MODEL, deadline_with_solvers, model_step
@@ -110,7 +109,7 @@ def own_bounds_step() -> Step:
 
         def strongest(alone: Problem) -> list[Bound]:
             known = fast_bounds(alone)[0]
-            part = Deadline.after(turn.remaining / left.pop())
+            part = turn.sooner(turn.remaining / left.pop())
             deadline = part if task.effort is None else task.deadline
             answer = get_specialist(engine)(
                 alone, task.start, known.value, deadline, effort=task.effort, seed=task.seed

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from eplb_opt.bounds import Bound
-from eplb_opt.deadline import Deadline
 from eplb_opt.models.forms import FORMS
 from eplb_opt.models.loads import worth
 from eplb_opt.solvers import load_solvers, solvers_are_loaded
@@ -16,6 +14,7 @@ from eplb_opt.turns import Outcome, Step, Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from eplb_opt.deadline import Deadline
     from eplb_opt.models.answer import LayerModel, ModelAnswer
 
 #: What a bound's source is called where the model's own name differs.
@@ -29,13 +28,13 @@ SOLVER_IMPORT_SECONDS = 2.0
 def model_step(name: str, solve: LayerModel, share: float = 1.0) -> Step:
     """An exact model; it starts anew at each turn, so its turns double.
 
-    A large model gains nothing on the search in minutes, so it is left out where numba is there.
+    A large model gains nothing on the search in minutes, so it is left out.
     """
 
     def run(task: Task) -> Outcome:
         list_choices = FORMS[task.problem.dispatch].list_choices
         size = list_choices(task.problem, worth(task.problem, task.start)).num_columns
-        if size > SEARCH_BEATS_MODEL and find_spec("numba") is not None:
+        if size > SEARCH_BEATS_MODEL:
             return Outcome(refused=True)
         answer = ask(solve, task, task.deadline)
         message = f"{name}: {answer.message}" if answer.refused else ""
@@ -56,7 +55,7 @@ def deadline_with_solvers(task: Task) -> Deadline | None:
         if task.effort is None and task.call_deadline.remaining < SOLVER_IMPORT_SECONDS:
             return None
         load_solvers()
-    return min(Deadline.after(turn), task.call_deadline, key=lambda d: d.at)
+    return task.call_deadline.sooner(turn)
 
 
 def ask(solve: LayerModel, task: Task, deadline: Deadline) -> ModelAnswer:

@@ -1,7 +1,7 @@
-"""Published expert-parallel load balancing heuristics and our compiled greedy.
+"""Published expert-parallel load balancing heuristics and our greedy in the compiled core.
 
 Arrays in, arrays out; tensors in, tensors out. Importing costs numpy alone:
-torch, numba and triton are imported by the first call that needs them.
+torch, triton and the core are imported by the first call that needs them.
 """
 
 from heuristics import greedy_numpy, greedy_triton

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-EXTRAS = {"torch": "heuristics", "numba": "search", "triton": "triton"}
+EXTRAS = {"torch": "heuristics", "triton": "triton"}
 
 
 class MissingDependency(ImportError):

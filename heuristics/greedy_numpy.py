@@ -1,7 +1,7 @@
 """Our greedy in numpy alone: the reference's answers, all layers at once.
 
-It answers where numba is missing or its kernels are still cold, so it must
-import nothing heavier than numpy.
+It is the greedy to read, what the compiled one is held against, and the part
+that places given counts; it must import nothing heavier than numpy.
 """
 
 from __future__ import annotations

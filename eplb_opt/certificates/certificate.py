@@ -77,7 +77,9 @@ class Certificate:
         if len(text) > MAX_TEXT:
             raise FormatError(f"the text has {len(text)} characters, more than {MAX_TEXT}.")
         try:
-            document = json.loads(text)
+            document = json.loads(text, object_pairs_hook=_only_once)
+        except FormatError:
+            raise
         except (ValueError, RecursionError) as error:
             raise FormatError(f"this is no JSON: {error}.") from error
         return cls.from_dict(document)
@@ -89,6 +91,13 @@ class Certificate:
         if not isinstance(document, dict) or set(document) != wanted:
             raise FormatError(f"a certificate is an object with {', '.join(sorted(wanted))}.")
         return cls(document["kind"], _rational(document["bound"]), document["data"])
+
+
+def _only_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise FormatError("an object has a key twice.")
+    return document
 
 
 def _rational(text: Any) -> Fraction:

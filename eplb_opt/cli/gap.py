@@ -10,7 +10,9 @@ import typer
 
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
+from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import read_plan
 from eplb_opt.io.files import write_atomically
@@ -24,6 +26,7 @@ from eplb_opt.report.gap_tables import (
     price_table,
     scenario_table_text,
 )
+from eplb_opt.report.html import import_jinja
 from eplb_opt.report.prices import constraint_prices
 from eplb_opt.report.scenarios import ScenarioTable, scenario_table
 from eplb_opt.report.tables import describe
@@ -78,34 +81,51 @@ def gap_command(
 
     unseen = read_held_out(held_out, recorded)
 
-    def planned(part: Problem, heading: str, seconds: float) -> Result:
-        with output.progress_bar(seconds, heading) as progress:
-            return plan(
-                part, time_limit=seconds, model=str(model), workers=workers, progress=progress
-            )
-
-    result = planned(problem, "planning", time_limit)
-    output.warn(result.messages)
-    report = gap_report(
-        problem,
-        result,
-        plans=given,
-        heuristics=output.announced(heuristic_calls(problem)),
-        prices=constraint_prices(problem, result, planned, time_limit) if prices else (),
-    )
-    if csv_file is not None:
-        write_atomically(csv_file, gap_csv(report, recorded.layer_ids).encode())
     if report_file is not None:
-        before = next(iter(given.items()), None)
-        save_report(
-            context, report_file, result, recorded, current=before, held_out=unseen, gap=report
+        import_jinja()
+    with interruption() as asked:
+
+        def planned(part: Problem, heading: str, seconds: float) -> Result:
+            with output.progress_bar(seconds, heading) as progress:
+                return plan(
+                    part,
+                    time_limit=seconds,
+                    model=str(model),
+                    workers=workers,
+                    progress=progress,
+                    stop=asked.event,
+                )
+
+        result = planned(problem, "planning", time_limit)
+        output.warn(result.messages)
+        report = gap_report(
+            problem,
+            result,
+            plans=given,
+            heuristics=output.announced(heuristic_calls(problem)),
+            prices=constraint_prices(problem, result, planned, time_limit) if prices else (),
         )
-    plans = {"eplb-opt": result.plan, **given}
-    scored = scenario_table(problem, plans, unseen) if unseen else None
-    if as_json:
-        output.print_json(asdict(report) | ({"loads": scored} if scored else {}))
-    else:
-        _print(report, result, num_shown, scored)
+        saving = Saving()
+        saving.save(
+            csv_file, lambda to: write_atomically(to, gap_csv(report, recorded.layer_ids).encode())
+        )
+        before = next(iter(given.items()), None)
+        saving.save(
+            report_file,
+            lambda to: save_report(
+                context, to, result, recorded, current=before, held_out=unseen, gap=report
+            ),
+        )
+        plans = {"eplb-opt": result.plan, **given}
+        scored = scenario_table(problem, plans, unseen) if unseen else None
+        try:
+            if as_json:
+                output.print_json(asdict(report) | ({"loads": scored} if scored else {}))
+            else:
+                _print(report, result, num_shown, scored)
+        finally:
+            saving.finish()
+    asked.finish()
 
 
 def _number_of_layers(layers: str) -> int | None:

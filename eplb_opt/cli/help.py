@@ -10,6 +10,9 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from eplb_opt.cli import config
+from eplb_opt.cli.outputs import check_outputs
+
 Made = TypeVar("Made", bound=Callable[..., Any])
 
 #: Wider lines are hard to read.
@@ -35,6 +38,12 @@ class Command(TyperCommand):
     def __init__(self, *args: Any, **keywords: Any) -> None:
         super().__init__(*args, **keywords)
         self.help, self.example = split_example(self.help or "")
+
+    def invoke(self, ctx: Any) -> Any:
+        """As of Typer, once it is known that the results can be written."""
+        _, named = config.take_option(ctx.obj or [])
+        check_outputs(ctx.params, config.find(named))
+        return super().invoke(ctx)
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
         super().format_help_text(ctx, formatter)

@@ -10,7 +10,11 @@ import typer
 
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.cli.check_line import check_line, provable
 from eplb_opt.cli.dispatch import check_notes
+from eplb_opt.cli.outputs import Saving
+from eplb_opt.cli.scenarios import planned_for, recordings
+from eplb_opt.cli.stopping import interruption
 from eplb_opt.dispatch_rules import DispatchScore, dispatch_score
 from eplb_opt.errors import PlanError
 from eplb_opt.evaluation import Evaluation, evaluate, verified_bounds
@@ -19,19 +23,21 @@ from eplb_opt.planner import plan
 from eplb_opt.report.dispatch import dispatch_table
 from eplb_opt.report.gap import model_balancedness
 from eplb_opt.report.tables import bound_table, evaluation_table
+from eplb_opt.result import Result
 
 
 def check_command(
     plan_file: Annotated[
         Path, typer.Argument(metavar="PLAN", help="A plan file.", show_default=False)
     ],
-    loads: opt.LoadsFile,
+    loads: opt.LoadsFiles,
     gpus: opt.Gpus,
     slots: opt.Slots,
     nodes: opt.Nodes = 1,
     groups: opt.Groups = 1,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     dispatch: opt.DispatchOption = opt.UNIFORM,
+    with_scenarios: opt.Scenarios = False,
     certificate: Annotated[
         Path | None,
         typer.Option(
@@ -57,6 +63,14 @@ def check_command(
         typer.Option("--current", help="The plan in force, for runtimes that restrict moves."),
     ] = None,
     load_format: opt.FormatOption = None,
+    plan_format: Annotated[
+        opt.PlanFormat | None,
+        typer.Option(
+            "--plan-format",
+            metavar="<name>",
+            help=f"Format of PLAN, where its content does not tell: {', '.join(opt.PlanFormat)}.",
+        ),
+    ] = None,
     as_json: opt.Json = False,
 ) -> None:
     """Check a plan against every rule and score it exactly; exit code 3 when it breaks one.
@@ -75,10 +89,11 @@ def check_command(
 
     Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """
-    recorded = opt.total(loads, load_format)
+    recorded, *others = recordings(loads, load_format, with_scenarios)
     topology = opt.Topology(gpus, slots, nodes, groups, colocation, dispatch)
-    problem = topology.problem(recorded)
-    placed = read_plan(plan_file, layer_ids=recorded.layer_ids)
+    problem = topology.problem_of(planned_for([recorded, *others], with_scenarios))
+    name = None if plan_format is None else str(plan_format)
+    placed = read_plan(plan_file, name, layer_ids=recorded.layer_ids)
     if engine is not None:
         VALIDATORS[str(engine)](
             plan_file,
@@ -129,19 +144,20 @@ def _check_limits(score: Evaluation, max_gap: float | None, min_balancedness: fl
 
 
 def bound_command(
-    loads: opt.LoadsFile,
+    loads: opt.LoadsFiles,
     gpus: opt.Gpus,
     slots: opt.Slots,
     nodes: opt.Nodes = 1,
     groups: opt.Groups = 1,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     dispatch: opt.DispatchOption = opt.UNIFORM,
+    with_scenarios: opt.Scenarios = False,
     time_limit: opt.TimeLimit = 10.0,
     effort: opt.Effort = None,
     target_gap: opt.TargetGap = 0.0,
     model: opt.Model = opt.ModelName("cpsat"),
     workers: opt.Workers = None,
-    certificate: Annotated[
+    certificate_file: Annotated[
         Path | None, typer.Option("--certificate", help="Where to write the proofs of the bounds.")
     ] = None,
     load_format: opt.FormatOption = None,
@@ -150,28 +166,44 @@ def bound_command(
     """Prove how low the largest GPU load of each layer can possibly be.
 
     Plans are searched for beside it, which shows how far a bound may still rise. `check` proves
-    the certificates anew.
+    the certificates anew. Ctrl-C, SIGTERM and SIGHUP end it early, as they end `plan`.
 
     Example: eplb-opt bound loads.npz --gpus 32 --slots 288 --time-limit 60
     """
-    recorded = opt.total(loads, load_format)
+    recorded = recordings(loads, load_format, with_scenarios)
     topology = opt.Topology(gpus, slots, nodes, groups, colocation, dispatch)
-    problem = topology.problem(recorded)
-    output.check_folders(certificate)
+    problem = topology.problem_of(planned_for(recorded, with_scenarios))
     limit = None if effort is not None else time_limit
-    with output.progress_bar(limit, "proving") as progress:
-        result = plan(
-            problem,
-            time_limit=limit,
-            effort=effort,
-            target_gap=target_gap,
-            model=str(model),
-            workers=workers,
-            progress=progress,
-        )
-    output.warn(result.messages)
-    if certificate is not None:
-        write_certificates(certificate, result.certificates)
+    with interruption() as asked:
+        with output.progress_bar(limit, "proving") as progress:
+            result = plan(
+                problem,
+                time_limit=limit,
+                effort=effort,
+                target_gap=target_gap,
+                model=str(model),
+                workers=workers,
+                progress=progress,
+                stop=asked.event,
+            )
+        saving = Saving()
+        if certificate_file is not None:
+            proofs, refused = provable(result)
+            saving.save(certificate_file, lambda to: write_certificates(to, proofs))
+            output.warn(refused)
+        output.warn(result.messages)
+        if certificate_file is not None:
+            asked_for = opt.Asked(loads, topology, with_scenarios, load_format)
+            line = check_line(asked_for, certificate_file)
+            output.warn((f"the proofs are checked anew by: {line}",))
+        try:
+            _print_bounds(result, as_json)
+        finally:
+            saving.finish()
+    asked.finish()
+
+
+def _print_bounds(result: Result, as_json: bool) -> None:
     if as_json:
         output.print_json(
             {

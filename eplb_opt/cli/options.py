@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eplb_opt.cli import output
-from eplb_opt.io import LOAD_FORMATS, VALIDATORS, WRITERS, read_loads, read_total
+from eplb_opt.io import LOAD_FORMATS, PLAN_FORMATS, VALIDATORS, WRITERS, read_loads, read_total
 from eplb_opt.models import MODELS
 from eplb_opt.problem import COLOCATIONS, DISPATCHES, Problem
 
@@ -27,6 +27,7 @@ DispatchName = StrEnum("DispatchName", list(DISPATCHES))  # type: ignore[misc]
 ModelName = StrEnum("ModelName", list(MODELS))  # type: ignore[misc]
 Engine = StrEnum("Engine", list(WRITERS))  # type: ignore[misc]
 Runtime = StrEnum("Runtime", list(VALIDATORS))  # type: ignore[misc]
+PlanFormat = StrEnum("PlanFormat", list(dict.fromkeys(row.name for row in PLAN_FORMATS)))  # type: ignore[misc]
 LoadFormat = StrEnum("LoadFormat", list(dict.fromkeys(row.name for row in LOAD_FORMATS)))  # type: ignore[misc]
 
 LOADS_HELP = (
@@ -35,6 +36,14 @@ LOADS_HELP = (
     "files of all ranks."
 )
 LoadsFile = Annotated[Path, typer.Argument(metavar="LOADS", help=LOADS_HELP, show_default=False)]
+LoadsFiles = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="LOADS",
+        help=f"{LOADS_HELP} With several files one plan serves them all.",
+        show_default=False,
+    ),
+]
 Gpus = Annotated[int, typer.Option("--gpus", help="Number of GPUs.", show_default=False)]
 Slots = Annotated[
     int,
@@ -117,6 +126,28 @@ class Topology:
             str(self.colocation),
             dispatch=str(self.dispatch),
         )
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Loads, and how the command line has a problem made of them.
+
+    Parameters
+    ----------
+    loads
+        The files.
+    topology
+        The machine.
+    with_scenarios
+        Whether every snapshot is to be served, instead of their sum.
+    load_format
+        The format of the files; None where their content tells.
+    """
+
+    loads: list[Path]
+    topology: Topology
+    with_scenarios: bool
+    load_format: LoadFormat | None
 
 
 def total(path: Path, load_format: LoadFormat | None) -> Loads:

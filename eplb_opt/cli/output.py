@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
 
 from eplb_opt.cli.screen import Screen
-from eplb_opt.io.files import check_folder, write_atomically
+from eplb_opt.io.files import write_atomically
 from eplb_opt.report.tables import percent
 
 if TYPE_CHECKING:
@@ -43,13 +43,6 @@ def warn(messages: tuple[str, ...]) -> None:
 def print_json(data: Any) -> None:
     """Print strict JSON; what is not finite becomes null."""
     print(json.dumps(_plain(data), indent=2, allow_nan=False))
-
-
-def check_folders(*paths: Path | None) -> None:
-    """Raise FormatError before the work where a result could not be written after it."""
-    for path in paths:
-        if path is not None:
-            check_folder(path)
 
 
 def write_json(path: Path, data: Any) -> None:

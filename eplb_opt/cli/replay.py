@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,13 +12,16 @@ from eplb_opt import plots
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.complete import heuristic_names
-from eplb_opt.errors import MissingDependency, ProblemError
+from eplb_opt.cli.outputs import Saving
+from eplb_opt.errors import ProblemError
 from eplb_opt.io import open_trace, read_plan
 from eplb_opt.replay import (
     POLICIES,
     Budget,
+    Choice,
     Machine,
     Policy,
+    ReplayReport,
     choose,
     given,
     heuristics,
@@ -110,6 +112,8 @@ def replay_command(
 
     Example: eplb-opt replay trace.npy --gpus 32 --slots 288 --every 100 --plot replay.png
     """
+    if plot_file is not None:
+        plots.check_format(plot_file)
     opt.check_noise(noise, dispatches)
     if with_choice and len(set(dispatches)) > 1:
         raise typer.BadParameter("--choose goes with one --dispatch.")
@@ -128,9 +132,8 @@ def replay_command(
     for path in plan_files or []:
         wanted[str(path)] = given(read_plan(path, layer_ids=trace.layer_ids))
     wanted = under(split, wanted)
-    output.check_folders(plot_file)
-    with output.spinner("loading kernels"), suppress(MissingDependency):
-        warmup(everything="optimal" in split)  # else the first plan's time would be the compiler's
+    with output.spinner("loading solvers"):
+        warmup(everything=True)  # else the first plan's time would be that of imports
     walk: dict[str, Any] = {"every": every, "memory": memory, "budget": budget}
     with output.counting_bar(trace.num_steps, "replaying") as show:
         walk["on_plan"] = lambda name, step, ids: show(step)
@@ -139,8 +142,15 @@ def replay_command(
     if with_choice:
         with output.counting_bar(trace.num_steps, "comparing what to plan for") as show:
             choice = choose(trace, machine, **walk)
-    if plot_file is not None:
-        plots.save(plots.replay(report), plot_file)
+    saving = Saving()
+    saving.save(plot_file, lambda to: plots.save(plots.replay(report), to))
+    try:
+        _print(report, choice, as_json)
+    finally:
+        saving.finish()
+
+
+def _print(report: ReplayReport, choice: Choice | None, as_json: bool) -> None:
     if as_json:
         output.print_json({"replay": report.json(), "choice": choice and choice.json()})
         return

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from eplb_opt import plots
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.numbers import numbers
+from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.scenarios import planned_for, recordings
-from eplb_opt.errors import MissingDependency
 from eplb_opt.io import Loads
 from eplb_opt.io.files import write_atomically
 from eplb_opt.report import size as tables
@@ -115,7 +115,8 @@ def size_command(
     """
     if output_file is not None and budget is None:
         raise typer.BadParameter(NO_BUDGET)
-    output.check_folders(output_file, plot_file, csv_file)
+    if plot_file is not None:
+        plots.check_format(plot_file)
     opt.check_noise(noise, dispatches)
     recorded = recordings(files, load_format, with_scenarios)
     sizes = make_sizes(
@@ -124,8 +125,8 @@ def size_command(
         num_slots=None if not slots else numbers(slots, "--slots"),
         slots_per_gpu=None if not slots_per_gpu else numbers(slots_per_gpu, "--slots-per-gpu"),
     )
-    with output.spinner("loading kernels"), suppress(MissingDependency):
-        warmup(everything=True)  # else the first size's time would be the compiler's
+    with output.spinner("loading solvers"):
+        warmup(everything=True)  # else the first size's time would be that of imports
     with output.turns_bar("planning") as show:
         report = sweep(
             planned_for(recorded, with_scenarios),
@@ -142,13 +143,16 @@ def size_command(
             progress=show,
         )
     spread = None if budget is None else _spread(report, budget)
-    if plot_file is not None:
-        _draw(report, plot_file)
-    if spread is not None and output_file is not None:
-        output.write_json(output_file, tables.spread_json(spread, recorded[0].layer_ids))
-    if csv_file is not None:
-        write_atomically(csv_file, tables.size_csv(report).encode())
-    _print(report, spread, recorded[0], uneven=uneven, as_json=as_json)
+    saving = Saving()
+    saving.save(plot_file, lambda to: _draw(report, to))
+    if spread is not None:
+        document = tables.spread_json(spread, recorded[0].layer_ids)
+        saving.save(output_file, lambda to: output.write_json(to, document))
+    saving.save(csv_file, lambda to: write_atomically(to, tables.size_csv(report).encode()))
+    try:
+        _print(report, spread, recorded[0], uneven=uneven, as_json=as_json)
+    finally:
+        saving.finish()
 
 
 def _held_out(paths: list[Path]) -> dict[str, Any]:
@@ -165,7 +169,6 @@ def _spread(report: SizeReport, budget: int) -> Spread:
 
 
 def _draw(report: SizeReport, path: Path) -> None:
-    from eplb_opt import plots
     from eplb_opt.report import size_plot
 
     plots.save(size_plot.sizes(report), path)

@@ -1,9 +1,8 @@
 """The call behind every drop-in that each rank makes for itself: the same bytes on all of them.
 
 No clock decides anything here. Effort counts the steps of the compiled refinement that a layer gets
-(see `eplb_opt.hot`). Without effort the answer is the greedy every engine ships, from compiled
-loops or, where numba is missing, from numpy: byte for byte the same. With effort a rank that lacks
-a package raises instead of answering with less.
+(see `eplb_opt.hot`). Without effort the answer is the greedy every engine ships. Where a plan needs
+packages that a rank lacks, it raises instead of answering with less.
 """
 
 from __future__ import annotations
@@ -28,9 +27,8 @@ EFFORT_VARIABLE = "EPLB_OPT_EFFORT"
 #: For 58 layers of 256 experts 3 to 11 ms; with four slots a GPU or more it leaves a twentieth of
 #: the greedy's gap or less.
 DEFAULT_EFFORT = 100
-#: What a call with effort needs. With one of them absent on some rank its plan would differ.
-ENGINES = ("numba",)
-#: The same for `plan`, which keeps replicas apart where that is asked for.
+#: What a plan that keeps replicas apart needs. With one of them absent on some rank its plan would
+#: differ.
 PLANNER_ENGINES = ("numba", "scipy", "ortools")
 #: Steps of the hot path that are worth a unit of the planner's effort.
 STEPS_PER_PLANNER_EFFORT = 100
@@ -121,14 +119,11 @@ def place(
     ------
     ProblemError
         For loads or sizes that cannot be planned.
-    MissingDependency
-        With effort, where numba is missing.
     """
     load = as_numpy(weight, "weight")
     effort = chosen_effort(effort)
     if effort == 0:
         return greedy(load, num_slots, num_groups, num_nodes, num_gpus)
-    _require(ENGINES)
     return rebalance(load, num_slots, num_groups, num_nodes, num_gpus, effort=effort)
 
 

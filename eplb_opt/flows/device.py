@@ -19,7 +19,7 @@ from eplb_opt.flows.door import Dispatcher
 if TYPE_CHECKING:
     import torch
 
-    from eplb_opt.flows.routes import Routes
+    from eplb_opt.flows.routes import Pairs
 
 #: Sweeps at most: enough for 1e-6 on copies that are spread at random.
 NUM_SWEEPS = 256
@@ -80,16 +80,18 @@ class DeviceDispatcher:
 
         held = Dispatcher.of(plan, num_gpus=num_gpus, gpu_speed=gpu_speed)
         routes = held.routes
-        many, hosts, place = _table(routes)
+        plan, pairs = held.plan, routes.pairs
         self.num_sweeps = num_sweeps
-        self.shape = routes.shape
+        self.shape = (plan.num_layers, plan.num_experts, plan.num_slots, plan.num_gpus)
+        many, hosts, place = _table(pairs, self.shape)
 
         def move(array: np.ndarray) -> torch.Tensor:
             return torch.from_numpy(np.array(array)).to(device)
 
         self._speed, self._even = move(held.gpu_speed), move(routes.even)
-        self._many, self._hosts, self._alone = move(many), move(hosts), move(_alone(routes))
-        layer_idx, slot, entry, copies = _entries(routes, place)
+        self._many, self._hosts = move(many), move(hosts)
+        self._alone = move(_alone(pairs, self.shape))
+        layer_idx, slot, entry, copies = _entries(pairs, place)
         self._layer, self._slot, self._entry = move(layer_idx), move(slot), move(entry)
         self._copies = move(copies)
 
@@ -139,37 +141,47 @@ class DeviceDispatcher:
         weights[:, self._layer, self._slot] = share.where(~none, even)
 
 
-def _table(routes: Routes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+#: Layers, experts, slots, GPUs.
+Shape = tuple[int, int, int, int]
+
+
+def _table(pairs: Pairs, shape: Shape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Experts with several hosts, and those, padded; and where each pair stands in its layer."""
-    counts, widths = np.diff(routes.many_begin), np.diff(routes.first)
-    most, width = int(counts.max(initial=0)), int(widths.max(initial=0))
-    many = np.zeros((routes.shape[0], most), dtype=np.int32)
-    hosts = np.full((routes.shape[0], most, width), -1, dtype=np.int32)
-    layer_of = np.repeat(np.arange(len(counts)), counts)
-    rank = np.arange(len(layer_of)) - routes.many_begin[layer_of]
-    many[layer_of, rank] = routes.many
-    lane = np.arange(len(routes.gpu)) - routes.first[routes.owner]
-    hosts[layer_of[routes.owner], rank[routes.owner], lane] = routes.gpu
-    return many, hosts, rank[routes.owner] * width + lane
+    num_layers, num_experts, _, _ = shape
+    key = (pairs.layer * num_experts + pairs.expert)[pairs.num_hosts > 1]
+    experts, owner, widths = np.unique(key, return_inverse=True, return_counts=True)
+    layer_of = experts // num_experts
+    rank = np.arange(len(experts)) - np.searchsorted(layer_of, layer_of)
+    most, width = int(rank.max(initial=-1)) + 1, int(widths.max(initial=0))
+    many = np.zeros((num_layers, most), dtype=np.int32)
+    hosts = np.full((num_layers, most, width), -1, dtype=np.int32)
+    many[layer_of, rank] = experts % num_experts
+    lane = np.arange(len(key)) - (np.cumsum(widths) - widths)[owner]
+    hosts[layer_of[owner], rank[owner], lane] = pairs.gpu[pairs.num_hosts > 1]
+    place = np.full(len(pairs.gpu), -1)
+    place[pairs.num_hosts > 1] = rank[owner] * width + lane
+    return many, hosts, place
 
 
-def _alone(routes: Routes) -> np.ndarray:
+def _alone(pairs: Pairs, shape: Shape) -> np.ndarray:
     """Experts with one host, GPU by GPU, padded; int64 [num_layers, num_gpus * most of a GPU]."""
-    num_layers, num_experts, _, num_gpus = routes.shape
-    layer_of = np.repeat(np.arange(num_layers), np.diff(routes.alone_begin))
-    gpu = layer_of * num_gpus + routes.alone_gpu
+    num_layers, num_experts, _, num_gpus = shape
+    is_alone = pairs.num_hosts == 1
+    gpu = (pairs.layer * num_gpus + pairs.gpu)[is_alone]
     order = np.argsort(gpu, kind="stable")
     counts = np.bincount(gpu, minlength=num_layers * num_gpus)
     rank = np.arange(len(gpu)) - (np.cumsum(counts) - counts)[gpu[order]]
     table = np.full((num_layers * num_gpus, max(int(counts.max()), 1)), num_experts)
-    table[gpu[order], rank] = routes.alone[order]
+    table[gpu[order], rank] = pairs.expert[is_alone][order]
     return table.reshape(num_layers, -1)
 
 
 def _entries(
-    routes: Routes, place: np.ndarray
+    pairs: Pairs, place: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Layer, slot, entry of the flow and copies of that host, of slots with a choice."""
-    layer_idx = np.repeat(np.arange(routes.shape[0]), np.diff(routes.slot_begin))
-    copies = routes.copies[routes.slot_pair].astype(np.float64)
-    return layer_idx, routes.slot.astype(np.int64), place[routes.slot_pair], copies
+    layer_idx, slot = np.nonzero(pairs.of_slot >= 0)
+    pair = pairs.of_slot[layer_idx, slot]
+    many = pairs.num_hosts[pair] > 1
+    pair = pair[many]
+    return layer_idx[many], slot[many], place[pair], pairs.copies[pair].astype(np.float64)

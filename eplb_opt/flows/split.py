@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eplb_opt.min_max_flow import LevelFlow, least_level
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from eplb_opt.flows.routes import Routes
 
-#: Sweeps before the paths; by measurement.
-NUM_SWEEPS = 2
-
-
-@functools.cache
-def load_kernels() -> Any:
-    """The kernels, compiled where numba is installed; loads it."""
-    from eplb_opt.flows import kernels
-
-    return kernels
-
-
-def warm_split() -> None:
-    """Compile the kernels, or load them from the cache on disk."""
-    from eplb_opt.flows.routes import Routes
-    from eplb_opt.plan import Plan
-
-    split(Routes.trace(Plan(np.array([[0, 1, 1, 2]]), 2)), np.ones((1, 1, 3)), np.ones(2))
+#: Sweeps of least squares before the augmenting paths; by measurement.
+NUM_SWEEPS = 1
 
 
 def split(
@@ -42,30 +28,22 @@ def split(
     Parameters
     ----------
     load
-        float64 [num_scenarios, num_layers, num_experts], contiguous.
+        float64 [num_scenarios, num_layers, num_experts].
     speed
         float64 [num_gpus].
     num_sweeps
-        At least 1, of least squares before the augmenting paths.
+        At least 1.
 
     Returns
     -------
     Weights, float64 [num_scenarios, num_layers, num_slots], and the level that no split is below,
     up to rounding, float64 [num_scenarios, num_layers].
     """
-    weights = np.empty((len(load), *routes.even.shape))
-    weights[:] = routes.even
-    proven = np.empty(load.shape[:2])
-    num_gpus = len(speed)
-    # Numba compiles once more for arrays that may not be written.
-    load, speed = (np.require(array, np.float64, ["C", "W"]) for array in (load, speed))
-    load_kernels().split_layers(
-        load, speed, num_sweeps, routes.alone, routes.alone_gpu, routes.alone_begin, routes.many,
-        routes.first, routes.many_begin, routes.gpu, routes.copies, routes.owner,
-        routes.gpu_begin, routes.gpu_pair, routes.slot, routes.slot_pair, routes.slot_begin,
-        np.empty(num_gpus), np.empty(len(routes.gpu)), np.empty((4, num_gpus), dtype=np.int32),
-        weights, proven,
-    )  # fmt: skip
+    weights, proven = routes.compiled.split(
+        np.ascontiguousarray(load, dtype=np.float64),
+        np.ascontiguousarray(speed, dtype=np.float64),
+        num_sweeps,
+    )
     return weights, proven
 
 
@@ -75,7 +53,7 @@ def exact_levels(routes: Routes, load: np.ndarray, speed: np.ndarray) -> list[li
     Levels are in the loads' unit, flows in one of the layer's own (`in_integers`).
     """
     rates = [Fraction(float(s)) for s in speed]
-    hosts = [routes.hosts(layer_idx) for layer_idx in range(routes.shape[0])]
+    hosts = [routes.hosts(layer_idx) for layer_idx in range(routes.plan.num_layers)]
     return [[_level(row, hosts[i], rates) for i, row in enumerate(rows)] for rows in load]
 
 
@@ -83,13 +61,14 @@ def exact_weights(routes: Routes, load: np.ndarray, speed: np.ndarray) -> np.nda
     """The exact optimum's weights, rounded to float64; as `split`."""
     weights = np.empty((len(load), *routes.even.shape))
     weights[:] = routes.even
+    copies = routes.pairs.copies.tolist()
+    layer_idx, slot = np.nonzero(routes.pairs.of_slot >= 0)
+    pair = routes.pairs.of_slot[layer_idx, slot]
     for scenario, levels in enumerate(exact_levels(routes, load, speed)):
-        for layer_idx, level in enumerate(levels):
-            share = _pair_shares(routes, layer_idx, level)
-            slots = slice(*routes.slot_begin[layer_idx : layer_idx + 2])
-            weights[scenario, layer_idx, routes.slot[slots]] = [
-                share[pair] for pair in routes.slot_pair[slots].tolist()
-            ]
+        parts = chain.from_iterable(_shares(found) for found in levels)
+        share = np.array([float(p / num) for p, num in zip(parts, copies, strict=True)])
+        kept = share[pair] >= 0
+        weights[scenario, layer_idx[kept], slot[kept]] = share[pair[kept]]
     return weights
 
 
@@ -106,14 +85,8 @@ def _level(row: np.ndarray, hosts: list[list[int]], rates: list[Fraction]) -> Le
     return replace(found, level=found.level / unit)
 
 
-def _pair_shares(routes: Routes, layer_idx: int, level: LevelFlow) -> dict[int, float]:
-    """What each copy of a pair gets of its expert's tokens."""
-    share = {}
-    for i in range(*routes.many_begin[layer_idx : layer_idx + 2].tolist()):
-        parts = level.flow[routes.many[i]]
-        pairs = range(routes.first[i], routes.first[i + 1])
-        copies = routes.copies[pairs.start : pairs.stop].tolist()
+def _shares(level: LevelFlow) -> Iterator[Fraction]:
+    """What each pair of a layer gets of its expert's tokens; -1 where there are none."""
+    for parts in level.flow:
         tokens = sum(parts)
-        for pair, part, num in zip(pairs, parts, copies, strict=True):
-            share[pair] = float(part / tokens / num) if tokens else 1 / sum(copies)
-    return share
+        yield from (part / tokens if tokens else Fraction(-1) for part in parts)

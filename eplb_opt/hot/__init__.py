@@ -1,4 +1,1 @@
-"""Plans in milliseconds, for serving processes: the greedy, then compiled refinement.
-
-Importing this room loads numpy alone; numba is loaded by the first call.
-"""
+"""Plans in milliseconds, for serving processes: the greedy, then refinement on one core."""

@@ -1,46 +1,48 @@
-"""Loads of any kind to fixed point, exactly where they fit."""
+"""Loads, sizes and the plan in force at the door of the serving path."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from eplb_opt.arrays import as_numpy
+from eplb_opt.core import serving
 from eplb_opt.errors import ProblemError
 from eplb_opt.problem import Problem
-from eplb_opt.units import MAX_LAYER_TOTAL
+from eplb_opt.problem_checks import check_size
 from heuristics.door import admit_array
 from heuristics.layout import Layout, make_layout
 
-#: Bits of a layer's total in fixed point; twice a GPU load and a flag fit above.
-TOTAL_BITS = 58
-#: Integers up to here are float64 exactly, and so are their sums.
-EXACT_FLOAT = 2.0**53
+#: What the core is given where it does not read a type, byte order or stride: a plain copy.
+PLAIN_TYPES = {"f": np.float64, "i": np.int64, "u": np.uint64}
 
 
-@dataclass(frozen=True, eq=False)
 class Call:
-    """One call's loads and topology, checked.
+    """One call's loads and topology, checked, with the session that plans it.
 
     Parameters
     ----------
     values
         [num_layers, num_experts], the caller's loads as numpy.
-    single
-        The same in float32, as the published greedy takes them.
     layout
-        Slots, groups, nodes and GPUs; one node where nodes constrain nothing.
+        Slots, groups, nodes and GPUs; one group and one node where nodes constrain nothing.
+
+    Raises
+    ------
+    ProblemError
+        For loads that cannot be planned.
     """
 
-    values: np.ndarray
-    single: np.ndarray
-    layout: Layout
-
-    @property
-    def slots_per_gpu(self) -> int:
-        return self.layout.num_slots // self.layout.num_gpus
+    def __init__(self, values: np.ndarray, layout: Layout) -> None:
+        self.values = values
+        self.layout = layout
+        sizes = layout.num_slots, layout.num_groups, layout.num_nodes, layout.num_gpus
+        try:
+            self.session = _open(values, sizes)
+        except ValueError as error:
+            raise ProblemError(_why_not(values) or str(error)) from error
 
     @property
     def num_layers(self) -> int:
@@ -54,8 +56,25 @@ class Call:
         )
 
 
+def _open(values: np.ndarray, sizes: tuple[int, int, int, int]) -> serving.Session:
+    try:
+        return serving.Session(values, sizes)
+    except TypeError:
+        plain = np.array(values, dtype=PLAIN_TYPES[values.dtype.kind], order="C")
+        return serving.Session(plain, sizes)
+
+
+def _why_not(values: np.ndarray) -> str:
+    """What is wrong with loads that the core refuses, with the numbers."""
+    try:
+        admit_array(values)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def admit(weight: Any, num_replicas: Any, num_groups: Any, num_nodes: Any, num_gpus: Any) -> Call:
-    """Check a call.
+    """Check a call and plan it greedily.
 
     Raises
     ------
@@ -63,42 +82,26 @@ def admit(weight: Any, num_replicas: Any, num_groups: Any, num_nodes: Any, num_g
         For loads or sizes that cannot be planned.
     """
     values = as_numpy(weight, "weight")
+    if values.ndim != 2 or 0 in values.shape:
+        raise ProblemError(_why_not(values))
+    sizes = values.shape[1], num_replicas, num_groups, num_nodes, num_gpus
     try:
-        single = admit_array(values)
-        layout = make_layout(values.shape[1], num_replicas, num_groups, num_nodes, num_gpus)
+        layout = _layout(*sizes)
+    except TypeError:  # a size that cannot be hashed, such as a tensor of one number
+        layout = _layout.__wrapped__(*sizes)
+    check_size(len(values), layout.num_slots)
+    return Call(values, layout)
+
+
+@lru_cache(maxsize=64, typed=True)
+def _layout(num_experts: int, *sizes: Any) -> Layout:
+    try:
+        layout = make_layout(num_experts, *sizes)
+        if layout.num_nodes == 1 < layout.num_groups:  # then groups constrain nothing
+            layout = make_layout(num_experts, sizes[0], 1, 1, sizes[3])
     except ValueError as error:
         raise ProblemError(str(error)) from error
-    if layout.num_nodes == 1 < layout.num_groups:  # then groups constrain nothing
-        layout = make_layout(values.shape[1], num_replicas, 1, 1, num_gpus)
-    return Call(values, single, layout)
-
-
-def fixed_point(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Loads as integers that add up to less than 2**TOTAL_BITS a layer.
-
-    The unit is a power of two, so nothing is lost but what lies below it: less than one unit an
-    expert, where a layer's loads differ by more bits than there are.
-
-    Returns
-    -------
-    int64 [num_layers, num_experts], and the worth of a unit, float64 [num_layers].
-    """
-    total = values.sum(axis=1, dtype=np.float64)
-    bits = TOTAL_BITS - np.frexp(total)[1]
-    unit = np.ldexp(1.0, -bits)
-    if values.dtype.kind != "f" and total.max() >= EXACT_FLOAT:
-        if total.max() >= MAX_LAYER_TOTAL:
-            raise ProblemError(
-                f"A layer's loads add up to {total.max():.3g}; exact arithmetic needs less than "
-                "2**62. Use a larger unit: divide the loads by a constant."
-            )
-        left, right = np.maximum(bits, 0)[:, None], np.maximum(-bits, 0)[:, None]
-        return (values.astype(np.int64) << left) >> right, unit
-    # In two factors, for the whole one may be past the largest float.
-    half = bits // 2
-    scaled = values * np.ldexp(1.0, half)[:, None]
-    scaled *= np.ldexp(1.0, bits - half)[:, None]
-    return scaled.astype(np.int64), unit
+    return layout
 
 
 def in_kind(weight: Any, maps: tuple[np.ndarray, ...]) -> tuple[Any, Any, Any]:
@@ -107,5 +110,7 @@ def in_kind(weight: Any, maps: tuple[np.ndarray, ...]) -> tuple[Any, Any, Any]:
         return maps[0], maps[1], maps[2]
     import torch
 
-    phy2log, log2phy, logcnt = (torch.from_numpy(array).to(weight.device) for array in maps)
-    return phy2log, log2phy, logcnt
+    tensors = [torch.from_numpy(array) for array in maps]
+    if weight.device.type != "cpu":
+        tensors = [tensor.to(weight.device) for tensor in tensors]
+    return tensors[0], tensors[1], tensors[2]

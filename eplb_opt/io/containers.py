@@ -12,7 +12,7 @@ from eplb_opt.io import npy
 from eplb_opt.io.csv_table import read_csv
 from eplb_opt.io.folder import read_folder
 from eplb_opt.io.npy import read_npy
-from eplb_opt.io.npz import ZIP_ERRORS, ZIP_MAGIC, read_npz
+from eplb_opt.io.npz import ZIP_ERRORS, ZIP_MAGIC, Archive
 from eplb_opt.io.parquet_table import MAGIC as PARQUET_MAGIC
 from eplb_opt.io.parquet_table import read_parquet
 from eplb_opt.io.plain_json import read_json
@@ -45,7 +45,7 @@ class Container:
 
 CONTAINERS: dict[str, Container] = {
     "npy": Container((".npy",), read_npy),
-    "npz": Container((".npz",), read_npz),
+    "npz": Container((".npz",), Archive),
     "csv": Container((".csv", ".tsv"), read_csv),
     "json": Container((".json",), read_json),
     "pt": Container((".pt", ".pth"), read_pt),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,14 +26,14 @@ COUNT_KEY = "logcnt"
 
 def has_plan(document: Any) -> bool:
     """Whether a document has DeepSeek's names, or is the bare triple of the call."""
-    return PLAN_KEY in document if isinstance(document, dict) else _is_triple(document)
+    return PLAN_KEY in document if isinstance(document, Mapping) else _is_triple(document)
 
 
 def plan_from_deepseek(document: Any) -> StoredPlan:
     """Expert ids of the first of the three tensors."""
     if not has_plan(document):
         raise FormatError(f"there is no {PLAN_KEY}, nor a triple (phy2log, log2phy, logcnt).")
-    values = document[PLAN_KEY] if isinstance(document, dict) else document[0]
+    values = document[PLAN_KEY] if isinstance(document, Mapping) else document[0]
     return StoredPlan(id_array(tensor_values(values, PLAN_KEY), PLAN_KEY))
 
 
@@ -67,7 +68,7 @@ def check_deepseek(document: Any, runtime: Runtime) -> StoredPlan:
     keys = (COUNT_KEY, SLOTS_KEY)
     given = (
         [document[key] for key in keys if key in document]
-        if isinstance(document, dict)
+        if isinstance(document, Mapping)
         else [document[2], document[1]]
     )
     for key, values in zip(keys, given, strict=False):

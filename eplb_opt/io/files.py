@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import stat
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,13 @@ PathLike = str | os.PathLike[str]
 MAX_TEXT_BYTES = 256 * 2**20
 #: What an archive may claim to unpack to, and what a tensor may claim to hold.
 MAX_UNPACKED_BYTES = 8 * 2**30
+#: Bytes in memory for each byte of an array that is not packed: loads are widened to 64 bits.
+PLAIN_RATIO = 8
+#: What any file may claim, however small it is.
+FREE_BYTES = 256 * 2**20
+#: Beyond that, bytes in memory for each byte on the disk: ten times what recordings reach, and a
+#: fifth of what zeros do.
+MAX_RATIO = 200
 
 
 @contextmanager
@@ -58,20 +66,107 @@ def open_checked(path: PathLike, *, folders: bool = False) -> Path:
     return Path(path)
 
 
-def check_folder(path: PathLike) -> None:
-    """Raise before the work, not after it, where a file cannot be written for want of a folder.
+def check_writable(path: PathLike) -> None:
+    """Raise before the work, not after it, where a file cannot be written.
+
+    An empty file is made beside it and removed again; the file itself is not touched.
 
     Raises
     ------
     FormatError
-        When the folder is absent or the path is one itself.
+        When the folder is absent or takes no files, the path is a folder itself, or the name is
+        too long.
     """
-    target = Path(path)
-    if target.is_dir():
+    with _writing(path):
+        target = Path(os.path.realpath(path))
+        if not os.path.isdir(target.parent):
+            raise FormatError(
+                f"{os.fspath(path)}: there is no folder {target.parent}; make it first: "
+                f"mkdir -p {shlex.quote(str(target.parent))}"
+            )
+        if _is_device(target):
+            return
+        temporary = _beside(target)
+        temporary.open("xb").close()
+        temporary.unlink()
+
+
+def is_same_file(one: PathLike, other: PathLike) -> bool:
+    """Whether two paths lead to one regular file, through whatever links, or would once made."""
+    try:
+        if os.path.samefile(one, other):
+            return os.path.isfile(one)
+    except (OSError, ValueError):  # one of them is not there yet
+        pass
+    real = os.path.realpath(one)
+    return real == os.path.realpath(other) and not os.path.exists(real)
+
+
+@contextmanager
+def _writing(path: PathLike) -> Iterator[None]:
+    """Say of an error of the system that this file cannot be written, and why."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FormatError(f"{os.fspath(path)}: cannot be written: {reason}.") from error
+
+
+def _is_device(target: Path) -> bool:
+    """Whether something is there that is no regular file, and no folder either.
+
+    Raises
+    ------
+    FormatError
+        When it is a folder.
+    """
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISDIR(mode):
         raise FormatError(f"{target}: this is a directory; name a file in it.")
-    if not target.parent.is_dir():
+    return not stat.S_ISREG(mode)
+
+
+def _beside(target: Path) -> Path:
+    """A name that nobody else takes, in the same folder: a rename is atomic in one alone."""
+    return target.with_name(f".eplb-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+def check_claim(claimed: int, stored: int) -> None:
+    """Compare what a file claims to hold with its size and with sense; nothing is unpacked yet.
+
+    Parameters
+    ----------
+    claimed
+        Bytes in memory.
+    stored
+        Bytes on the disk.
+
+    Raises
+    ------
+    FormatError
+        When it is too much.
+    """
+    if claimed <= PLAIN_RATIO * stored:
+        return
+    if claimed > MAX_UNPACKED_BYTES:
         raise FormatError(
-            f"{target}: there is no folder {target.parent}; make it first: mkdir -p {target.parent}"
+            f"it claims {claimed} bytes; at most {MAX_UNPACKED_BYTES} are unpacked. Split the "
+            "recording or sum its snapshots."
+        )
+    check_ratio(claimed, stored)
+
+
+def check_ratio(claimed: int, stored: int) -> None:
+    """As `check_claim`, of what need not be in memory as a whole."""
+    if claimed > max(FREE_BYTES, MAX_RATIO * stored):
+        raise FormatError(
+            f"{stored} bytes claim to be {claimed} unpacked, more than {MAX_RATIO} times as many; "
+            "no recording is so even. If yours is, save it unpacked, as .npy."
         )
 
 
@@ -110,19 +205,13 @@ def write_atomically(path: PathLike, content: bytes | Iterable[bytes]) -> None:
     FormatError
         When the system refuses; nothing is left behind.
     """
-    try:
+    with _writing(path):
         target = Path(os.path.realpath(path))
-        if target.is_dir():
-            raise FormatError(f"{target}: this is a directory; name a file in it.")
-        if target.exists() and not target.is_file():
+        if _is_device(target):
             with target.open("wb") as file:
                 file.writelines(_pieces(content))
         else:
             _replace(target, content)
-    except (OSError, ValueError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{os.fspath(path)}: cannot be written: {error}.") from error
 
 
 def _pieces(content: bytes | Iterable[bytes]) -> Iterable[bytes]:
@@ -130,8 +219,7 @@ def _pieces(content: bytes | Iterable[bytes]) -> Iterable[bytes]:
 
 
 def _replace(target: Path, content: bytes | Iterable[bytes]) -> None:
-    # In the same folder: a rename is atomic within one file system only.
-    temporary = target.with_name(f".eplb-{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = _beside(target)
     try:
         with temporary.open("xb") as file:
             file.writelines(_pieces(content))

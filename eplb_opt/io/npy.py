@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from io import BytesIO
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from eplb_opt.errors import FormatError
+from eplb_opt.io.files import check_claim
 from eplb_opt.io.loads import Loads
 from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.shapes import id_array
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 MAGIC = b"\x93NUMPY"
 #: Headers of plain arrays take some hundred bytes; more is read from no file.
-MAX_HEADER_BYTES = 16_384
+MAX_HEADER_BYTES = 4_096
 
 HEADER_READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -28,32 +29,56 @@ HEADER_READERS = {
 
 
 def read_npy(path: Path) -> np.ndarray:
-    """The array of a .npy file."""
-    return parse_npy(path.read_bytes())
+    """The array of a .npy file; see `read_array`."""
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        return read_array(file, size, size)
 
 
-def parse_npy(content: bytes) -> np.ndarray:
-    """The array in the bytes of a .npy file.
+def read_array(stream: IO[bytes], size: int, stored: int) -> np.ndarray:
+    """The array in a stream that holds a .npy file.
 
-    Its claims are compared with the bytes before anything is allocated.
+    numpy reads it once the header's claims fit: numpy itself would allocate what a header asks for
+    and read over what follows the array.
+
+    Parameters
+    ----------
+    stream
+        At its beginning; it can be sought.
+    size
+        Bytes it has, unpacked.
+    stored
+        Bytes it takes on the disk.
 
     Raises
     ------
     FormatError
         When the header is damaged, claims more or less than there is, or holds Python objects.
     """
-    shape, fortran_order, dtype, start = parse_header(content)
-    claimed, there = prod(shape) * dtype.itemsize, len(content) - start
+    shape, _, dtype, start = parse_header(stream.read(MAX_HEADER_BYTES))
+    check_size(shape, dtype, size - start)
+    check_claim(prod(shape) * max(dtype.itemsize, 8), stored)
+    stream.seek(0)
+    try:
+        return np.asarray(np.load(stream, allow_pickle=False))
+    except ValueError as error:
+        raise FormatError(f"the array cannot be read: {error}.") from error
+
+
+def check_size(shape: tuple[int, ...], dtype: np.dtype[Any], there: int) -> None:
+    """Refuse a header that claims another size than that of what follows it.
+
+    Raises
+    ------
+    FormatError
+        With both numbers of bytes.
+    """
+    claimed = prod(shape) * dtype.itemsize
     if claimed != there:
         raise FormatError(
             f"the header claims {claimed} bytes (shape {list(shape)}, {dtype}), {there} follow; "
-            "the  file is truncated or damaged: copy or save it again."
+            "the file is truncated or damaged: copy or save it again."
         )
-    try:
-        flat = np.frombuffer(content, dtype=dtype, count=prod(shape), offset=start)
-        return flat.reshape(shape, order="F" if fortran_order else "C")
-    except ValueError as error:
-        raise FormatError(f"the array cannot be read: {error}.") from error
 
 
 def parse_header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:

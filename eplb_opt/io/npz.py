@@ -5,15 +5,17 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eplb_opt.errors import FormatError
-from eplb_opt.io.files import MAX_UNPACKED_BYTES, naming
-from eplb_opt.io.loads import Loads, checked_layer_ids
-from eplb_opt.io.npy import MAX_HEADER_BYTES, npy_bytes, outline, parse_npy
+from eplb_opt.io.files import naming
+from eplb_opt.io.loads import MAX_LAYER_ID, Loads, checked_layer_ids
+from eplb_opt.io.npy import MAX_HEADER_BYTES, npy_bytes, outline, read_array
 from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.shapes import id_array, keys_found
 
@@ -28,7 +30,7 @@ Arrays = dict[str, np.ndarray]
 LOAD_KEYS = ("load", "logical_count", "weight")
 PLAN_KEY = "physical_to_logical"
 ZIP_MAGIC = b"PK\x03\x04"
-MAX_MEMBERS = 10_000
+MAX_MEMBERS = 1_000
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 #: zlib's and the zip reader's own complaints about damaged bytes.
@@ -46,18 +48,116 @@ ZIP_ERRORS = (
 )
 
 
-def read_npz(path: Path) -> Arrays:
-    """All arrays of an archive by name.
+class Archive(Mapping[str, np.ndarray]):
+    """The arrays of an archive by name, each read when it is asked for: what nobody needs stays.
+
+    The members are looked at before numpy is given them, for numpy takes memory as their headers
+    ask for it, and unpacks whatever is named.
+
+    Parameters
+    ----------
+    path
+        The file.
 
     Raises
     ------
     FormatError
-        When it is damaged, holds pickles, or claims to unpack to too much.
+        When it is damaged, has too many members or one twice; where an array is asked for, when
+        that one is damaged, a pickle, or claims too much.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with opened(path) as archive:
+            self._names = [name.removesuffix(".npy") for name in _names(archive)]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
+        member = f"{name}.npy"
+        with opened(self._path) as archive, naming(member), archive.open(member) as stream:
+            info = archive.getinfo(member)
+            return read_array(stream, info.file_size, info.compress_size)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names  # a Mapping's own would read the array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def outlines(self, *names: str) -> Arrays:
+        """Arrays of the right shapes and no memory, to choose among; by default of all names.
+
+        Members whose header tells of none, such as pickles, are left out.
+        """
+        wanted = [name for name in names or self._names if name in self._names]
+        with opened(self._path) as archive:
+            found = {name: _outline(archive, f"{name}.npy") for name in wanted}
+        return {name: array for name, array in found.items() if array is not None}
+
+    def layer_ids(self) -> Any:
+        """The layer ids, () where there are none; an outline where they are too many."""
+        outline = self.outlines("layer_ids").get("layer_ids")
+        if outline is None:
+            return ()
+        return outline if outline.size > MAX_LAYER_ID else self["layer_ids"]
+
+    def scalar(self, name: str) -> int:
+        """A whole number; 0 where there is none.
+
+        Raises
+        ------
+        FormatError
+            When it is anything else.
+        """
+        outline = self.outlines(name).get(name)
+        if outline is None:
+            return 0
+        if outline.ndim or outline.dtype.kind not in "iu":
+            raise FormatError(
+                f"{name} has type {outline.dtype}, shape {list(outline.shape)}; an integer is due."
+            )
+        return int(self[name])
+
+    def text(self, name: str) -> str:
+        """A text; "" where there is none."""
+        outline = self.outlines(name).get(name)
+        if outline is None or outline.ndim or outline.dtype.kind != "U":
+            return ""
+        return str(self[name])
+
+
+def read_outlines(path: Path) -> Arrays:
+    """See `Archive.outlines`."""
+    return Archive(path).outlines()
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """An archive whose list of members makes sense; a FormatError for all that is wrong with it.
+
+    Raises
+    ------
+    FormatError
+        When it is damaged, or has too many members, one twice, or packed as numpy never does.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            check_members(archive)
-            return {name.removesuffix(".npy"): _member(archive, name) for name in _names(archive)}
+            members = archive.infolist()
+            if any(member.compress_type not in PACKINGS for member in members):
+                raise FormatError(
+                    "the archive is packed in another way than deflate; save it with numpy."
+                )
+            if len(members) > MAX_MEMBERS:
+                raise FormatError(
+                    f"the archive has {len(members)} members; at most {MAX_MEMBERS} are looked at."
+                )
+            if len({member.filename for member in members}) < len(members):
+                raise FormatError("the archive has a member twice; save it again.")
+            yield archive
     except FormatError:
         raise
     except ZIP_ERRORS as error:
@@ -66,54 +166,10 @@ def read_npz(path: Path) -> Arrays:
         ) from error
 
 
-def read_outlines(path: Path) -> Arrays:
-    """Arrays of the right shapes and no memory, to choose among.
-
-    Raises
-    ------
-    FormatError
-        When the archive is damaged.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive_outlines(archive)
-    except FormatError:
-        raise
-    except ZIP_ERRORS as error:
-        raise FormatError(f"the archive is damaged ({error}); copy or save it again.") from error
-
-
-def archive_outlines(archive: zipfile.ZipFile) -> Arrays:
-    """As `read_outlines`, of an archive that is open."""
-    return {
-        member.filename.removesuffix(".npy"): _outline(archive, member)
-        for member in archive.infolist()
-        if member.filename.endswith(".npy")
-    }
-
-
-def _outline(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    with naming(member.filename), archive.open(member) as stream:
+def _outline(archive: zipfile.ZipFile, name: str) -> np.ndarray | None:
+    with archive.open(name) as stream, suppress(FormatError):
         return outline(stream.read(MAX_HEADER_BYTES))
-
-
-def check_members(archive: zipfile.ZipFile) -> None:
-    """Refuse an archive whose members claim more than fits; nothing is unpacked yet.
-
-    Raises
-    ------
-    FormatError
-        When there are too many or too large ones, or packed in ways that numpy never uses.
-    """
-    members = archive.infolist()
-    if any(member.compress_type not in PACKINGS for member in members):
-        raise FormatError("the archive is packed in another way than deflate; save it with numpy.")
-    size = sum(member.file_size for member in members)
-    if len(members) > MAX_MEMBERS or size > MAX_UNPACKED_BYTES:
-        raise FormatError(
-            f"{len(members)} members claim {size} bytes; at most {MAX_MEMBERS} and "
-            f"{MAX_UNPACKED_BYTES} bytes are unpacked. Split the recording or sum its snapshots."
-        )
+    return None
 
 
 def npz_bytes(arrays: Arrays, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -135,44 +191,43 @@ def npz_bytes(arrays: Arrays, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     return content.getvalue()
 
 
-def loads_from_npz(arrays: Arrays) -> Loads:
+def loads_from_npz(arrays: Archive) -> Loads:
     """Loads under one of `LOAD_KEYS`, or the only array that can be loads."""
     if "load" not in arrays and PLAN_KEY in arrays:
         raise FormatError("this is a placement, not a recording of loads; give it as the plan.")
-    key = load_key(arrays)
+    key = load_key(arrays if has_loads(arrays) else arrays.outlines())
     return Loads(
         arrays[key],
-        layer_ids=arrays.get("layer_ids", ()),  # type: ignore[arg-type]  # checked by Loads
-        num_hidden_layers=_scalar(arrays, "num_hidden_layers"),
-        source=_text(arrays, "model"),
+        layer_ids=arrays.layer_ids(),
+        num_hidden_layers=arrays.scalar("num_hidden_layers"),
+        source=arrays.text("model"),
     )
 
 
-def has_loads(arrays: Arrays) -> bool:
+def has_loads(arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether an archive names its loads."""
     return PLAN_KEY not in arrays and any(key in arrays for key in LOAD_KEYS)
 
 
-def has_plan(arrays: Arrays) -> bool:
+def has_plan(arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether an archive names its placement."""
     return PLAN_KEY in arrays
 
 
-def plan_from_npz(arrays: Arrays) -> StoredPlan:
+def plan_from_npz(arrays: Archive) -> StoredPlan:
     """The placement of our own archive, or the only two-dimensional array."""
     if PLAN_KEY in arrays:
         placed = id_array(arrays[PLAN_KEY], PLAN_KEY)
-        ids = arrays.get("layer_ids")
         return StoredPlan(
             placed,
-            None if ids is None else checked_layer_ids(ids, len(placed)),
-            _scalar(arrays, "num_gpus") or None,
-            _scalar(arrays, "num_experts") or None,
-            _scalar(arrays, "num_hidden_layers") or None,
+            checked_layer_ids(arrays.layer_ids(), len(placed)) if "layer_ids" in arrays else None,
+            arrays.scalar("num_gpus") or None,
+            arrays.scalar("num_experts") or None,
+            arrays.scalar("num_hidden_layers") or None,
         )
     if "load" in arrays:
         raise FormatError("this is a recording of loads, not a placement; give it as the loads.")
-    key = _only(arrays, (2,), f"a key {PLAN_KEY} or phy2log")
+    key = _only(arrays.outlines(), (2,), f"a key {PLAN_KEY} or phy2log")
     return StoredPlan(id_array(arrays[key], "the array"))
 
 
@@ -201,12 +256,7 @@ def _names(archive: zipfile.ZipFile) -> list[str]:
     return names
 
 
-def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    with naming(name):
-        return parse_npy(archive.read(name))
-
-
-def load_key(arrays: Arrays) -> str:
+def load_key(arrays: Mapping[str, np.ndarray]) -> str:
     """Which of the arrays are the loads, by name or by being the only one that can be.
 
     Raises
@@ -218,7 +268,7 @@ def load_key(arrays: Arrays) -> str:
     return known[0] if known else _only(arrays, (2, 3), f"a key {', '.join(LOAD_KEYS)}")
 
 
-def _only(arrays: Arrays, dimensions: tuple[int, ...], wanted: str) -> str:
+def _only(arrays: Mapping[str, np.ndarray], dimensions: tuple[int, ...], wanted: str) -> str:
     candidates = [key for key, array in arrays.items() if array.ndim in dimensions]
     if len(candidates) != 1:
         raise FormatError(
@@ -226,17 +276,3 @@ def _only(arrays: Arrays, dimensions: tuple[int, ...], wanted: str) -> str:
             f"{' or '.join(map(str, dimensions))} dimensions. Give the right one {wanted}."
         )
     return candidates[0]
-
-
-def _scalar(arrays: Arrays, key: str) -> int:
-    value = arrays.get(key, np.int64(0))
-    if value.ndim or value.dtype.kind not in "iu":
-        raise FormatError(
-            f"{key} has type {value.dtype}, shape {list(value.shape)}; an integer is due."
-        )
-    return int(value)
-
-
-def _text(arrays: Arrays, key: str) -> str:
-    value = arrays.get(key)
-    return str(value) if value is not None and value.dtype.kind == "U" and not value.ndim else ""

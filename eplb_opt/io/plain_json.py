@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from eplb_opt.errors import FormatError
@@ -21,19 +22,37 @@ def read_json(path: Path) -> Any:
     Raises
     ------
     FormatError
-        When it is no JSON, or nested too deeply.
+        When it is no JSON, nested too deeply, or has a key twice: of two readers each may take
+        another value.
     """
     return parse_json(read_text(path))
+
+
+def only_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of its keys and values, for `json.loads(object_pairs_hook=)`.
+
+    Raises
+    ------
+    FormatError
+        When a key stands twice.
+    """
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise FormatError(f"the key {twice[:40]!r} stands twice in an object; keep one.")
+    return document
 
 
 def parse_json(text: str) -> Any:
     """The parsed text; see `read_json`."""
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=only_once)
     except RecursionError as error:
         raise FormatError(
             "the JSON is nested too deeply; lists have two or three levels."
         ) from error
+    except FormatError:
+        raise
     except ValueError as error:  # also an integer of too many digits
         raise FormatError(f"this is no JSON: {error}; is the file cut off?") from error
 

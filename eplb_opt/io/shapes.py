@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eplb_opt.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Rows named in a message before the rest is left out.
 NUM_KEYS_SHOWN = 8
@@ -57,7 +60,7 @@ def id_array(values: Any, name: str = "physical_to_logical") -> np.ndarray:
     return ids
 
 
-def keys_found(document: dict[Any, Any]) -> str:
+def keys_found(document: Mapping[Any, Any]) -> str:
     """The first keys of an object, for a message."""
     keys = [str(key)[:40] for key in document]
     more = ", ..." if len(keys) > NUM_KEYS_SHOWN else ""

@@ -14,10 +14,10 @@ import numpy as np
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io.containers import container_of
-from eplb_opt.io.files import PathLike, naming, open_checked
-from eplb_opt.io.loads import MAX_LAYER_ID, checked_layer_ids, checked_num_hidden_layers
-from eplb_opt.io.npy import MAX_HEADER_BYTES, parse_header, parse_npy
-from eplb_opt.io.npz import PACKINGS, ZIP_ERRORS, archive_outlines, load_key
+from eplb_opt.io.files import PathLike, check_ratio, naming, open_checked
+from eplb_opt.io.loads import checked_layer_ids, checked_num_hidden_layers
+from eplb_opt.io.npy import MAX_HEADER_BYTES, check_size, parse_header
+from eplb_opt.io.npz import ZIP_ERRORS, Archive, has_loads, load_key, opened
 from eplb_opt.io.read import parse_loads
 from eplb_opt.io.recording import Recording
 from eplb_opt.io.shapes import load_array
@@ -165,29 +165,19 @@ def _npy_trace(path: Path) -> Trace | None:
 
 
 def _npz_trace(path: Path) -> Trace | None:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type not in PACKINGS for member in archive.infolist()):
-                return None  # the reader of whole files says what is wrong
-            outlines = archive_outlines(archive)
-            if not outlines:
-                return None
-            name = f"{load_key(outlines)}.npy"
-            with archive.open(name) as member:
-                header = _header(member, archive.getinfo(name).file_size)
-            ids = _small(archive, outlines, "layer_ids")
-            count = _small(archive, outlines, "num_hidden_layers")
-    except ZIP_ERRORS as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"the archive is damaged ({error}); copy or save it again.") from error
+    arrays = Archive(path)
+    name = f"{load_key(arrays if has_loads(arrays) else arrays.outlines())}.npy"
+    with opened(path) as archive, archive.open(name) as member:
+        info = archive.getinfo(name)
+        check_ratio(info.file_size, info.compress_size)
+        header = _header(member, info.file_size)
     if header is None:
         return None
     return Trace(
         header.shape,
         partial(_streamed, path, name, header),
-        checked_layer_ids(ids, header.shape[1]),
-        int(count) if np.ndim(count) == 0 and count.dtype.kind in "iu" else 0,
+        checked_layer_ids(arrays.layer_ids(), header.shape[1]),
+        arrays.scalar("num_hidden_layers"),
     )
 
 
@@ -212,20 +202,8 @@ def _header(stream: IO[bytes], size: int) -> _Header | None:
     shape, fortran_order, dtype, start = parse_header(stream.read(MAX_HEADER_BYTES))
     if len(shape) != 3 or fortran_order or 0 in shape or 8 * prod(shape[1:]) > MAX_STEP_BYTES:
         return None
-    claimed = prod(shape) * dtype.itemsize
-    if claimed != size - start:
-        raise FormatError(
-            f"the header claims {claimed} bytes (shape {list(shape)}, {dtype}), {size - start} "
-            "follow; the file is truncated or damaged: copy or save it again."
-        )
+    check_size(shape, dtype, size - start)
     return _Header((shape[0], shape[1], shape[2]), dtype, start)
-
-
-def _small(archive: zipfile.ZipFile, outlines: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """A member that is no longer than layer ids can be; else nothing."""
-    if name not in outlines or outlines[name].size > MAX_LAYER_ID:
-        return np.zeros(0, dtype=np.int64)
-    return parse_npy(archive.read(f"{name}.npy"))
 
 
 @contextmanager

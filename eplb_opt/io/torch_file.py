@@ -12,12 +12,19 @@ import numpy as np
 from eplb_opt.errors import FormatError, MissingDependency
 from eplb_opt.io.files import MAX_UNPACKED_BYTES
 from eplb_opt.io.loads import Loads
-from eplb_opt.io.npz import ZIP_ERRORS, ZIP_MAGIC, check_members
+from eplb_opt.io.npz import ZIP_ERRORS, ZIP_MAGIC
 from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.shapes import id_array, keys_found
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+#: Values that lists may hold in any case, and bytes that a tensor may repeat.
+FREE_VALUES = 2**24
+FREE_REPEATS = 16 * 2**20
+#: Lists in lists of a document; recordings and plans have three.
+MAX_DEPTH = 32
 
 
 def import_torch() -> Any:
@@ -51,13 +58,54 @@ def read_pt(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of torch, about its own deprecated types
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+            document = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises most kinds there are on damaged files
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else ""
         raise FormatError(
             f"torch reads no plain tensors in it ({type(error).__name__}: {reason}); "
             "it is damaged, or holds Python objects, which are never loaded: torch.save tensors."
         ) from error
+    num_values = _Lists().num_values(document)
+    if num_values > max(FREE_VALUES, path.stat().st_size):
+        raise FormatError(
+            f"its lists claim {num_values} values in {path.stat().st_size} bytes: lists that hold "
+            "one another many times over; torch.save tensors."
+        )
+    return document
+
+
+class _Lists:
+    """What the lists in a document hold when each is written out, as numpy does.
+
+    Tensors outside lists are looked at where they are used: what nobody needs may be there.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+
+    def num_values(self, document: Any, depth: int = 0, in_list: bool = False) -> int:
+        """The values, those of a list that stands in several places so many times.
+
+        Raises
+        ------
+        FormatError
+            When lists are nested too deeply.
+        """
+        if is_tensor(document):
+            return int(document.numel()) if in_list else 0
+        if not isinstance(document, list | tuple | dict):
+            return 1
+        if depth > MAX_DEPTH:
+            raise FormatError(f"its lists are nested more than {MAX_DEPTH} deep.")
+        if id(document) not in self._known:
+            self._known[id(document)] = 0  # a list may hold itself
+            in_list = not isinstance(document, dict)
+            values = document.values() if isinstance(document, dict) else document
+            self._known[id(document)] = sum(
+                1 if type(value) in (int, float) else self.num_values(value, depth + 1, in_list)
+                for value in values
+            )
+        return self._known[id(document)]
 
 
 def torch_bytes(document: Any) -> bytes:
@@ -81,6 +129,7 @@ def tensor_values(tensor: Any, name: str) -> Any:
     check_dense(tensor, name)
     if tensor.numel() * 8 > MAX_UNPACKED_BYTES:
         raise FormatError(f"{name} claims {tensor.numel()} values; sum or split the recording.")
+    check_repeats(tensor, name)
     if tensor.dtype == torch.bfloat16:  # numpy has no such type
         tensor = tensor.float()
     try:
@@ -100,6 +149,22 @@ def check_dense(tensor: Any, name: str) -> None:
     torch = import_torch()
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
         raise FormatError(f"{name} is no dense tensor; save tensor.to_dense().cpu().")
+
+
+def check_repeats(tensor: Any, name: str) -> None:
+    """Refuse a large tensor most of whose values are one value many times over.
+
+    Raises
+    ------
+    FormatError
+        With what it claims and what is stored.
+    """
+    claimed, stored = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
+    if claimed > max(stored, FREE_REPEATS):
+        raise FormatError(
+            f"{name} claims {tensor.numel()} values, {claimed} bytes; {stored} are stored. Save "
+            "tensor.contiguous()."
+        )
 
 
 class Claims:
@@ -157,9 +222,15 @@ def _check_single(document: Any, keys: str) -> None:
 
 
 def _check_archive(path: Path) -> None:
+    """Refuse what torch does not write: it packs nothing, so no member exceeds the file."""
     try:
         with zipfile.ZipFile(path) as archive:
-            check_members(archive)
+            members = archive.infolist()
+        if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+            raise FormatError("the archive is packed, which torch never does; torch.save it again.")
+        claimed, stored = sum(member.file_size for member in members), path.stat().st_size
+        if claimed > stored:
+            raise FormatError(f"the members claim {claimed} bytes in a file of {stored}.")
     except FormatError:
         raise
     except ZIP_ERRORS as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ MAX_REDUNDANT = 1023
 
 def has_plan(document: Any) -> bool:
     """Whether a document is one row of ids for all layers, or has vLLM's names."""
-    if isinstance(document, dict):
+    if isinstance(document, Mapping):
         return PLAN_KEY in document
     return isinstance(document, list) and bool(document) and type(document[0]) is int
 
@@ -35,7 +36,7 @@ def has_plan(document: Any) -> bool:
 def plan_from_vllm(document: Any) -> StoredPlan:
     """The map of a policy's tensor, of its older triple, or of lists."""
     values = document
-    if isinstance(document, dict):
+    if isinstance(document, Mapping):
         if PLAN_KEY not in document:
             raise FormatError(f"there is no {PLAN_KEY}.")
         values = document[PLAN_KEY]

@@ -20,7 +20,7 @@ from eplb_opt.io import (
     trtllm,
     vllm,
 )
-from eplb_opt.io.files import PathLike, naming, write_atomically
+from eplb_opt.io.files import PathLike, check_writable, naming, write_atomically
 from eplb_opt.io.loads import checked_layer_ids, checked_num_hidden_layers
 from eplb_opt.io.npy import npy_bytes
 from eplb_opt.io.npz import npz_bytes
@@ -108,6 +108,7 @@ def write_plan(
     objective: np.ndarray | None = None,
     lower_bound: np.ndarray | None = None,
     status: Sequence[str] | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Write a placement whole or not at all, once the engine's validator has passed it.
 
@@ -132,6 +133,8 @@ def write_plan(
         Of a result, one a layer; kept in our own npz only.
     status
         Of a result, one a layer; kept in our own npz only.
+    dry_run
+        Do everything but the writing: what is raised then would be raised at the end of the work.
 
     Raises
     ------
@@ -154,7 +157,10 @@ def write_plan(
         count = checked_num_hidden_layers(num_hidden_layers, ids)
         placement = Placement(plan, ids, count, objective, lower_bound, status)  # type: ignore[arg-type]
         content = writer.pack(path, _validated(engine, writer, placement, current))
-    write_atomically(path, content)
+    if dry_run:
+        check_writable(path)
+    else:
+        write_atomically(path, content)
 
 
 def _validated(

@@ -60,7 +60,7 @@ class NearAnswer:
 
     def _near(self, budget: Budget, messages: list[str]) -> np.ndarray:
         if not self.limits.is_given:
-            return renamed(self.problem, self.current, self.best, budget.deadline)
+            return renamed(self.problem, self.current, self.best, budget.deadline, self.worth)
         faults = Faults()
         fronts = find_fronts(
             self.problem, self.current, self.best, budget, self.worth, self.naming, faults

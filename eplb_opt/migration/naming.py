@@ -12,6 +12,9 @@ from eplb_opt.errors import PlanError
 from eplb_opt.relabel import relabelled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from fractions import Fraction
+
     from eplb_opt.deadline import Deadline
     from eplb_opt.plan import Plan
     from eplb_opt.problem import Problem
@@ -26,14 +29,25 @@ def naming_seconds(problem: Problem, current: Plan, placed: np.ndarray) -> float
     return (time.monotonic() - began) * problem.num_layers
 
 
-def renamed(problem: Problem, current: Plan, best: np.ndarray, deadline: Deadline) -> np.ndarray:
+def renamed(
+    problem: Problem,
+    current: Plan,
+    best: np.ndarray,
+    deadline: Deadline,
+    worth: Sequence[tuple[Fraction, Fraction]] | None = None,
+) -> np.ndarray:
     """The plan with its GPUs named as the one in force has them, int64 [num_layers, num_slots].
 
     A layer that is no better than in force stays as it is, slot by slot. Names alone are worth no
-    delay: layers for which there is no time keep theirs.
+    delay: layers for which there is no time keep theirs. `worth` has the exact objectives of the
+    plan in force and of the best, one pair a layer, where the former is valid and they are known.
     """
     placed = best.copy()
-    for layer_idx, stays in enumerate(_is_as_good(problem, current.physical_to_logical, best)):
+    if worth is None:
+        as_good = _is_as_good(problem, current.physical_to_logical, best)
+    else:
+        as_good = [mine <= least for mine, least in worth]
+    for layer_idx, stays in enumerate(as_good):
         row = current.physical_to_logical[layer_idx]
         if stays:
             placed[layer_idx] = row

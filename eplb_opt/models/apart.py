@@ -15,6 +15,9 @@ from typing import Any
 
 from eplb_opt.models import milp_worker
 
+#: Processes that are waited for.
+_RUNNING: set[subprocess.Popen[bytes]] = set()
+
 
 def run_apart(
     task: dict[str, Any], seconds: float, seconds_to_return: float
@@ -60,11 +63,20 @@ def _run(folder: Path, log: Any, seconds: float | None) -> int | None:
         env={**os.environ, "TMPDIR": str(folder), "TMP": str(folder), "TEMP": str(folder)},
         start_new_session=True,  # so that the solver that PuLP starts can be ended with it
     )
+    _RUNNING.add(process)
     try:
         return process.wait(None if seconds is None else max(seconds, 0.0))
     except subprocess.TimeoutExpired:
         return None
     finally:
+        if process.poll() is None:
+            _end(process)
+        _RUNNING.discard(process)
+
+
+def end_running() -> None:
+    """End the solvers at work; for a process that leaves without waiting for its threads."""
+    for process in list(_RUNNING):
         if process.poll() is None:
             _end(process)
 

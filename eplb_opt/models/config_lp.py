@@ -15,9 +15,9 @@ import numpy as np
 
 from eplb_opt.certificates import verify
 from eplb_opt.certificates.certificate import Certificate
+from eplb_opt.core import config_lp
 from eplb_opt.models.answer import ModelAnswer
-from eplb_opt.models.config_lp_pricing import Window
-from eplb_opt.models.config_lp_target import Targets
+from eplb_opt.models.config_lp_target import Targets, Window
 from eplb_opt.models.config_lp_tree import Climb, Node, branching
 from eplb_opt.models.door import worth_of_start
 from eplb_opt.water import water_levels
@@ -205,6 +205,8 @@ class NodeLp:
             return self._answer(
                 lower, f"{len(self.load)} experts are more than {self.params.max_experts}"
             )
+        if not config_lp.is_small(len(self.load), self.num_slots, self.num_slots // self.num_gpus):
+            return self._answer(lower, f"{self.num_slots} slots make tables too large for memory")
         if effort is None and deadline.remaining < self.params.seconds_at_least:
             return self._answer(lower, "no time is left", finished=False)
         self._targets.begin(deadline, effort)

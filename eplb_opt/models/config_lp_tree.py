@@ -17,13 +17,12 @@ import numpy as np
 
 from eplb_opt.certificates.certificate import CertificateError
 from eplb_opt.certificates.config_lp import least_load
-from eplb_opt.models.config_lp_target import FEASIBLE, OPEN
+from eplb_opt.core import config_lp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eplb_opt.models.config_lp_pricing import Window
-    from eplb_opt.models.config_lp_target import Targets
+    from eplb_opt.models.config_lp_target import Targets, Window
 
 #: Of what bound and LP leave to the plan; closer together they need not be.
 CLOSE = 1.25
@@ -129,12 +128,12 @@ class Climb:
             target = self._next_target()
             verdict = self.targets.decide(target, self.node.window, self.node.centre)
             self.node.centre = self.targets.centre
-            if verdict == OPEN:
+            if verdict == config_lp.Verdict.OPEN:
                 # The values prove something in any case, if less than the target.
                 self._claim(target)
                 self._settle()
                 return False
-            if verdict == FEASIBLE:
+            if verdict == config_lp.Verdict.FEASIBLE:
                 self._open(target)
             else:
                 self._claim(target)

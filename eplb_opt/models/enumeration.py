@@ -14,7 +14,7 @@ from eplb_opt.certificates.certificate import Certificate, CertificateError
 from eplb_opt.models.answer import ModelAnswer
 from eplb_opt.models.door import worth_of_start
 from eplb_opt.models.pairs_counts import exact_value, pair_up
-from eplb_opt.models.pairs_options import Layer
+from eplb_opt.models.pairs_units import Layer
 from eplb_opt.water import water_levels
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eplb_opt.errors import MissingDependency
+from eplb_opt.solvers import load_module
 
 
 def import_cp_model() -> Any:
@@ -16,10 +17,9 @@ def import_cp_model() -> Any:
         When OR-Tools is not installed; the message names the extra.
     """
     try:
-        from ortools.sat.python import cp_model
+        return load_module("ortools.sat.python.cp_model")
     except ImportError as error:
         raise MissingDependency("ortools", "cpsat") from error
-    return cp_model
 
 
 def make_solver(cp_model: Any) -> Any:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, inf, isfinite
-from typing import TYPE_CHECKING, Any
+from math import ceil, inf
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
 
-#: Units of effort, about a millisecond each, for a linear program.
-UNITS_PER_LP = 10
-#: Ascents of prices for a unit of effort.
+#: Ascents of prices for a unit of effort, about a millisecond.
 ASCENTS_PER_UNIT = 4
 #: Moves of replicas for a unit of effort.
 MOVES_PER_UNIT = 6
-#: Units of effort for one unit of CP-SAT's deterministic time, about a second.
-UNITS_PER_CPSAT_TIME = 1000
+#: Labels of the dynamic programme for a unit of effort.
+LABELS_PER_UNIT = 10_000
 
 
 @dataclass(eq=False)
@@ -37,10 +35,6 @@ class Budget:
     effort: int | None = None
     spent: int = 0
 
-    def spend_lp(self) -> None:
-        """Count a linear program."""
-        self.spent += UNITS_PER_LP
-
     def spend_ascents(self, number: int) -> None:
         """Count ascents of prices."""
         self.spent += ceil(number / ASCENTS_PER_UNIT)
@@ -49,9 +43,9 @@ class Budget:
         """Count moves of replicas."""
         self.spent += ceil(moves / MOVES_PER_UNIT)
 
-    def spend_cpsat(self, deterministic_time: float) -> None:
-        """Count a search of CP-SAT."""
-        self.spent += ceil(deterministic_time * UNITS_PER_CPSAT_TIME)
+    def spend_labels(self, labels: int) -> None:
+        """Count labels looked at."""
+        self.spent += ceil(labels / LABELS_PER_UNIT)
 
     def renew(self, deadline: Deadline, effort: int | None) -> None:
         """Another turn begins."""
@@ -67,14 +61,3 @@ class Budget:
     def seconds(self) -> float:
         """Seconds left; infinity where work is counted."""
         return inf if self.effort is not None else self.deadline.remaining
-
-    @property
-    def cpsat_time(self) -> float:
-        """CP-SAT's deterministic time left; infinity under a clock."""
-        if self.effort is None:
-            return inf
-        return max(self.effort - self.spent, 0) / UNITS_PER_CPSAT_TIME
-
-    def linprog_options(self) -> dict[str, Any]:
-        """Options of scipy's `linprog`."""
-        return {"time_limit": self.seconds} if isfinite(self.seconds) else {}

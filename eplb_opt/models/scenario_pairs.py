@@ -22,6 +22,7 @@ import numpy as np
 
 from eplb_opt.errors import MissingDependency
 from eplb_opt.models.scenario_water import CLAIM_LOWERED, LOWERED, Division, checked, joint_levels
+from eplb_opt.solvers import load_module
 
 if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
@@ -160,7 +161,7 @@ class _Fitting:
 
     def _solve(self, pairs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         """Worth, the values and the shares u of the dual with these pairs alone."""
-        sparse, linprog = _import_scipy()
+        linprog, sparse = _import_scipy()
         num_experts, num_choices = int(self.expert[-1]) + 1, len(self.expert)
         row = np.arange(num_choices)
         column = np.concatenate([self.expert, num_experts + row])
@@ -252,10 +253,9 @@ def _certified(
     return checked(problem, claim * (1 - CLAIM_LOWERED), constant, scenario, tree.level, value)
 
 
-def _import_scipy() -> Any:
+def _import_scipy() -> tuple[Any, Any]:
+    """SciPy's `linprog` and its sparse matrices, or a message that names the extra."""
     try:
-        from scipy import sparse
-        from scipy.optimize import linprog
+        return load_module("scipy.optimize").linprog, load_module("scipy.sparse")
     except ImportError as error:
         raise MissingDependency("scipy", "pairs") from error
-    return sparse, linprog

@@ -1,6 +1,6 @@
 """Figures of a result; each takes an optional axes and returns it, and none is shown or saved."""
 
-from eplb_opt.plots.axes import save
+from eplb_opt.plots.axes import check_format, save
 from eplb_opt.plots.frontier import pareto
 from eplb_opt.plots.heat import heat_map, replica_counts
 from eplb_opt.plots.layers import gaps, moves
@@ -8,6 +8,7 @@ from eplb_opt.plots.loads import scenarios
 from eplb_opt.plots.over_time import history, replay
 
 __all__ = [
+    "check_format",
     "gaps",
     "heat_map",
     "history",

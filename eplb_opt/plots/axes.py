@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ def save(ax: Axes, path: PathLike) -> None:
     FormatError
         When the format is unknown or the system refuses.
     """
-    content, kind = BytesIO(), Path(path).suffix.removeprefix(".") or "png"
+    content, kind = BytesIO(), _format(path)
     figure = ax.get_figure(root=True)
     if figure is None:
         raise ValueError("These axes belong to no figure.")
@@ -43,6 +44,29 @@ def save(ax: Axes, path: PathLike) -> None:
     except ValueError as error:
         raise FormatError(f"{path}: {error}") from error
     write_atomically(path, content.getvalue())
+
+
+def check_format(path: PathLike) -> None:
+    """Raise before the work where no figure could be written after it.
+
+    Raises
+    ------
+    MissingDependency
+        Without matplotlib.
+    FormatError
+        When the format that the name tells is unknown.
+    """
+    figure = new_axes(None).get_figure(root=True)
+    known = [] if figure is None else sorted(figure.canvas.get_supported_filetypes())
+    wanted = _format(path)
+    if wanted not in known:
+        raise FormatError(
+            f"{os.fspath(path)}: no figure is written as {wanted}; known: {', '.join(known)}."
+        )
+
+
+def _format(path: PathLike) -> str:
+    return Path(path).suffix.removeprefix(".").lower() or "png"
 
 
 def new_axes(ax: Axes | None) -> Axes:

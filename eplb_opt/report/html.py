@@ -35,7 +35,22 @@ if TYPE_CHECKING:
     from eplb_opt.result import Result
 
 #: Packages whose version can change what a plan looks like.
-PACKAGES = ("eplb-opt", "numpy", "ortools", "numba")
+PACKAGES = ("eplb-opt", "numpy", "ortools", "scipy")
+
+
+def import_jinja() -> Any:
+    """The package of the templates, or which extra brings it.
+
+    Raises
+    ------
+    MissingDependency
+        When it is not installed.
+    """
+    try:
+        import jinja2
+    except ImportError as error:
+        raise MissingDependency("jinja2", "report") from error
+    return jinja2
 
 
 def write_report(
@@ -93,11 +108,9 @@ def render(
     command: str,
 ) -> str:
     """The page as text; parameters as of `write_report`."""
-    try:
-        import jinja2
-        from markupsafe import Markup, escape
-    except ImportError as error:
-        raise MissingDependency("jinja2", "report") from error
+    jinja2 = import_jinja()
+    from markupsafe import Markup, escape
+
     problem = result.problem
     if gap is None:
         gap = gap_report(problem, result, plans={before.name: before.placed}, heuristics={})
@@ -108,7 +121,7 @@ def render(
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["breakable"] = lambda text: _breakable(escape(text))
     with_loads = problem.has_scenarios or held_out
-    return environment.from_string(_part("report.html")).render(
+    page = environment.from_string(_part("report.html")).render(
         title=describe(result),
         dispatch=DISPATCH_WORDS[problem.dispatch],
         facts=facts(result, before, after),
@@ -127,6 +140,7 @@ def render(
         script_hash=_hash(script),
         data=Markup(_json(page_data(result, gap, before, after, layer_ids))),
     )
+    return str(page)
 
 
 def facts(result: Result, before: Before, after: np.ndarray) -> list[tuple[str, str]]:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.core import annealing
 from eplb_opt.search.anneal_layer import THRESHOLDS, relative_loads
-from eplb_opt.search.anneal_rules import kernel_rules, speeds_fit
+from eplb_opt.search.anneal_rules import machine_of, speeds_fit
 from eplb_opt.search.anneal_starts import level_nodes, nodes_of, start_on_nodes
-from eplb_opt.search.design import SLICE, design
-from eplb_opt.search.design_flow import change_loads, refill
 from eplb_opt.search.node import SALT
 from eplb_opt.search.noise import noisy_copies
 
@@ -82,7 +81,9 @@ class DesignParams:
     slack: float = 1.1
 
 
-#: A call of the compiled search takes about so long before the clock is looked at.
+#: Proposals between two looks at the whole placement, or a multiple of them.
+SLICE = 512
+#: A call of the compiled search takes about so long before the loads are drawn anew.
 CALL_SECONDS = 0.01
 MOST_SLICES = 2**40
 
@@ -115,6 +116,7 @@ class DesignSearch:
         params: DesignParams | None = None,
     ) -> None:
         self.problem, self.noise, self.least_noise = problem, noise, noise
+        self.seed = seed
         self.params = params or DesignParams()
         self.known, self.share = relative_loads(problem)
         self.random = np.random.default_rng([SALT, seed])
@@ -122,79 +124,42 @@ class DesignSearch:
         self.num_known = num_known
         used = problem.open_slots > 0
         self.is_trivial = num_known == 0 or int(used.sum()) == 1 or not speeds_fit(problem)
-        num_loads = num_known + (self.params.noisy if noise > 0 else 0)
-        self.slot = np.array(start[problem.is_open], dtype=np.int64)
-        num_kept = 1 if held is None else len(self.slot) + 1
-        self.best_value = np.full(num_kept, np.inf)
-        self.best_slot = np.tile(self.slot, (num_kept, 1))
-        self.state = np.array([SALT + 1 + seed, 0], dtype=np.int64)
+        self.start = np.array(start[problem.is_open], dtype=np.int64)
         if not self.is_trivial:
-            self._make_arrays(num_loads, used, held)
+            self._search = self._begin(used, held)
+            self.weigh(0.0)
 
-    def _make_arrays(self, num_loads: int, used: np.ndarray, held: np.ndarray | None) -> None:
-        problem, num_slots = self.problem, len(self.slot)
-        num_gpus, num_experts = int(used.sum()), problem.num_experts
-        spare = num_slots - num_experts
-        rate, first, ties, unit = kernel_rules(problem)
-        self.weight = np.zeros((num_experts, num_loads))
-        self.omega = np.zeros(num_loads)
-        gpu = np.repeat(np.arange(num_gpus), problem.open_slots[used])
-        count = np.zeros(num_experts, dtype=np.int64)
-        copies = np.zeros((num_experts, spare + 2), dtype=np.int64)
-        self._flow = np.zeros((num_slots, num_loads))
-        load = np.zeros((num_gpus, num_loads))
-        several = np.zeros(num_experts + 1, dtype=np.int64)
-        logs = [
-            log
-            for rows in (num_slots, num_gpus)
-            for log in (
-                np.zeros(rows, dtype=np.int64),
-                np.zeros(rows + 1, dtype=np.int64),
-                np.zeros((rows, num_loads)),
-            )
-        ]
-        self._placed = (self.slot, gpu, count, copies, self._flow, load, rate, several)
-        self._arrays = (
-            *self._placed,
-            first,
-            ties,
-            unit,
-            np.zeros((0, 0), dtype=bool) if held is None else held[used],
-            np.zeros((num_gpus, num_loads)),
-            np.zeros(num_loads),
-            np.zeros(num_gpus),
-            self.omega,
-            problem.has_scenarios and problem.objective == "max",
-            self.best_value,
-            self.best_slot,
-            *logs,
-            np.zeros(num_experts, dtype=np.int64),
-            np.zeros(num_experts, dtype=np.int64),
-            np.zeros((num_gpus, num_loads)),
-            np.zeros(num_loads),
-            self.state,
-            THRESHOLDS,
-            num_slots // problem.num_nodes if problem.is_hierarchical else num_slots,
-            self.known.max(axis=1),
-            self.params.slack if self.noise > 0 else math.inf,
+    def _begin(self, used: np.ndarray, held: np.ndarray | None) -> annealing.DesignSearch:
+        problem = self.problem
+        nothing = np.zeros((0, problem.num_experts), dtype=bool)
+        return annealing.DesignSearch(
+            machine_of(problem, apart=True),
+            annealing.DesignLoads(
+                self._drawn_loads(),
+                problem.has_scenarios and problem.objective == "max",
+                self.known.max(axis=1),
+                self.params.slack if self.noise > 0 else math.inf,
+            ),
+            self.start,
+            nothing if held is None else np.ascontiguousarray(held[used]),
+            annealing.Chance(THRESHOLDS, SALT + 1 + self.seed),
         )
-        self._weigh(0.0)
-        self.draw_loads()
-        refill(self.weight, *self._placed)
 
     def adapt_noise(self) -> None:
         """More noise where the known loads are level all the same; see `DesignParams`."""
         params, least = self.params, self.least_noise
-        _, _, _, _, _, load, *_ = self._placed
-        peaks = load[:, : self.num_known].max(axis=0)
-        is_level = float(peaks @ self.omega[: self.num_known]) <= params.level * float(
-            self.omega[: self.num_known].sum()
-        )
+        share = self.omega[: self.num_known]
+        peaks = self._search.peaks()[: self.num_known]
+        is_level = float(peaks @ share) <= params.level * float(share.sum())
         factor = params.growth if is_level else 1.0 / params.growth
         self.noise = min(max(self.noise * factor, least), max(params.most_noise, least))
 
     def draw_loads(self) -> None:
         """Other noisy copies, and where there are too many known loads another sample of them."""
+        self._search.change_loads(self._drawn_loads())
+
+    def _drawn_loads(self) -> np.ndarray:
+        """The loads to look at side by side, float64 [num_experts, num_loads]."""
         known, num = self.known, self.num_known
         if known.shape[1] > num:
             known = known[:, np.sort(self.random.permutation(known.shape[1])[:num])]
@@ -202,9 +167,8 @@ class DesignSearch:
         if self.noise > 0:
             num_noisy = self.params.noisy
             copies = noisy_copies(self.known, self.share, self.noise, num_noisy, self.random)
-        fresh = np.ascontiguousarray(np.concatenate([known, copies], axis=1))
-        _, _, count, places, flow, *_ = self._placed
-        change_loads(self.weight, fresh, count, places, flow)
+        self.weight = np.ascontiguousarray(np.concatenate([known, copies], axis=1))
+        return self.weight
 
     def settle(self) -> None:
         """Go on from the best of the starts that there are: the one given, and groups levelled."""
@@ -216,40 +180,52 @@ class DesignSearch:
                 self.restart(start)
                 self.look()
         self.restart(self.placed())
-        self.best_value[:] = math.inf
+        self.forget_best()
 
-    def _weigh(self, noisy_share: float) -> None:
+    def weigh(self, noisy_share: float) -> None:
         """Share the weights out among known loads and noisy copies."""
-        num = self.num_known
+        num, noisy = self.num_known, self.params.noisy if self.least_noise > 0 else 0
         known = self.share if len(self.share) == num else np.full(num, 1.0 / num)
-        noisy = len(self.omega) - num
+        self.omega = np.full(num + noisy, noisy_share / max(noisy, 1))
         self.omega[:num] = known * (1.0 - noisy_share if noisy else 1.0)
-        self.omega[num:] = noisy_share / max(noisy, 1)
+        self._search.set_shares(self.omega)
 
     def restart(self, start: np.ndarray) -> None:
         """Go on from another plan; the best ones are kept."""
-        self.slot[:] = start[self.problem.is_open]
         if not self.is_trivial:
-            refill(self.weight, *self._placed)
+            self._search.restart(np.ascontiguousarray(start[self.problem.is_open], dtype=np.int64))
+
+    def forget_best(self) -> None:
+        """Forget what the best plans are worth: other loads, or other weights, do not compare."""
+        if not self.is_trivial:
+            self._search.forget_best()
 
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]."""
-        return self.opened(int(self.best_value.argmin()))
+        return self.opened(0 if self.is_trivial else int(self.best_value.argmin()))
 
     def opened(self, kept: int) -> np.ndarray:
         """The best plan with so many moved slots, int64 [num_slots]; -1 in closed slots."""
         placed = np.full(self.problem.num_slots, -1, dtype=np.int64)
-        placed[self.problem.is_open] = self.best_slot[kept]
+        placed[self.problem.is_open] = self.start if self.is_trivial else self._search.plan(kept)
         return placed
 
     @property
+    def best_value(self) -> np.ndarray:
+        """The best objective with each number of moved slots; one entry where moves do not count.
+
+        It is relative to the mean GPU load, and noisy copies are included.
+        """
+        return self._search.values()
+
+    @property
     def best(self) -> float:
-        """The best plan's objective, relative to the mean GPU load, noisy copies included."""
-        return float(self.best_value.min())
+        """The best plan's objective, as in `best_value`."""
+        return math.inf if self.is_trivial else float(self.best_value.min())
 
     def look(self) -> None:
         """Note the current plan where it is the best with so many moves."""
-        design(*self._arrays, self.params.first_doublings, 0.0, 0.0, self.params.transfers, 0)
+        self.advance(self.params.first_doublings, 0.0, 0.0, 0)
 
     def run_until(self, deadline: Deadline, price: float = 0.0, heat: float | None = None) -> None:
         """One run that cools to the deadline, or of small layers several; see `_runs`."""
@@ -257,7 +233,8 @@ class DesignSearch:
             began = last = time.monotonic()
             length, slices = max(deadline.at - began, 1e-9), 1
             while last < deadline.at and run.slices < longest:
-                run.advance(max((last - began) / length, run.slices / longest), slices)
+                passed = max((last - began) / length, run.slices / longest)
+                run.advance(passed, slices, deadline.at - last)
                 now = time.monotonic()
                 slices = max(slices * 2 if now - last < CALL_SECONDS else slices // 2, 1)
                 slices, last = min(slices, longest), now
@@ -282,7 +259,7 @@ class DesignSearch:
         the runs before have found is looked at again under the loads of each.
         """
         params = self.params
-        longest = max(len(self.slot) ** 2 // params.slots_per_slice, params.least_slices)
+        longest = max(len(self.start) ** 2 // params.slots_per_slice, params.least_slices)
         factors = cycle(params.heat_factors) if heat is None else repeat(1.0)
         if heat is not None:
             longest = MOST_SLICES
@@ -295,12 +272,17 @@ class DesignSearch:
             self.restart(self.placed())
 
     def advance(
-        self, doublings: int, temperature: float, price: float, slices: int, noisy_share: float
+        self,
+        doublings: int,
+        temperature: float,
+        price: float,
+        slices: int,
+        seconds: float = math.inf,
     ) -> None:
-        """Slices at a norm, a temperature and a weight of the noisy copies."""
-        self._weigh(noisy_share)
-        transfers = self.params.transfers
-        design(*self._arrays, doublings, temperature, price, transfers, slices * SLICE)
+        """Slices at a norm and a temperature, fewer where the seconds are over."""
+        self._search.anneal(
+            doublings, temperature, price, self.params.transfers, slices * SLICE, seconds
+        )
 
 
 class _Run:
@@ -311,8 +293,8 @@ class _Run:
         self.is_frozen = False
         self.slices = self.drawn_at = 0
 
-    def advance(self, passed: float, slices: int) -> None:
-        """Slices at that part of the run."""
+    def advance(self, passed: float, slices: int, seconds: float = math.inf) -> None:
+        """Slices at that part of the run, fewer where the seconds are over."""
         search, params = self.search, self.search.params
         changes = search.noise > 0 or search.known.shape[1] > search.num_known
         if changes and not self.is_frozen and self.slices - self.drawn_at >= params.redraw:
@@ -322,7 +304,7 @@ class _Run:
         if passed >= params.frozen and not self.is_frozen:
             self.is_frozen = True
             if changes:  # values under other loads, or other weights of them, do not compare
-                search.best_value[:] = math.inf
+                search.forget_best()
         steps = params.last_doublings - params.first_doublings + 1
         doublings = params.first_doublings + min(int(passed * steps), steps - 1)
         begin = min(params.first_share + search.noise, params.most_share)
@@ -330,5 +312,6 @@ class _Run:
         # In parts that are the same on every machine, and the weight stays once frozen.
         noisy_share = end if self.is_frozen else begin + (end - begin) * passed / params.frozen
         left = 1.0 - passed
-        search.advance(doublings, self.heat * left * left, self.price, slices, noisy_share)
+        search.weigh(noisy_share)
+        search.advance(doublings, self.heat * left * left, self.price, slices, seconds)
         self.slices += slices

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.core import annealing
 from eplb_opt.scoring import FLOAT_DOUBT
 from eplb_opt.search.anneal_layer import LARGEST_EXPONENT, THRESHOLDS
-from eplb_opt.search.anneal_rules import fastest, kernel_rules, speeds_fit
-from eplb_opt.search.loss import anneal_losses
+from eplb_opt.search.anneal_rules import fastest, machine_of, speeds_fit
 from eplb_opt.search.node import SALT
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ DOUBLINGS = (4, 5, 6)
 #: Proposals of one call and calls of a run where work is counted; a run under a clock is no longer
 #: than so many calls for each slot.
 CALL_PROPOSALS, RUN_CALLS, CALLS_PER_SLOT = 500, 12, 4
-
-#: Where these stand among the kernel's arrays.
-HOME, PEAK, ALONE = 5, 11, 12
 
 
 def least_load_after_loss(
@@ -64,17 +61,13 @@ def least_load_after_loss(
     """
     if not problem.load.any() or not speeds_fit(problem):
         return start
-    arrays, slot, best_value, best_slot, fill = _arrays(problem, start, guarded, per_unit, seed)
-    node = problem.slots_per_node if problem.is_hierarchical else len(slot)
-    apart = problem.colocation == "forbid"
-    anneal_losses(*arrays, node, apart, np.inf, DOUBLINGS[0], 0.0, 0)
-    most = float(np.bincount(arrays[HOME], arrays[ALONE]).max()) * (1 + FLOAT_DOUBT)
-    peak = arrays[PEAK]
-    best_value[0] = float(peak.max())
+    search = _search(problem, start, guarded, per_unit, seed)
+    num_slots = int(problem.is_open.sum())
+    most = search.most_taken * (1 + FLOAT_DOUBT)
     run = done = 0
     while not deadline.expired and (calls is None or done < calls):
-        length = RUN_CALLS if calls is not None else CALLS_PER_SLOT * len(slot)
-        began, heat = time.monotonic(), HEATS[run % len(HEATS)] * float(best_value[0])
+        length = RUN_CALLS if calls is not None else CALLS_PER_SLOT * num_slots
+        began, heat = time.monotonic(), HEATS[run % len(HEATS)] * search.best
         spare = math.inf if calls is not None else max(deadline.at - began, 1e-9)
         at = 0
         while at < length and not deadline.expired and (calls is None or done < calls):
@@ -82,44 +75,30 @@ def least_load_after_loss(
             if calls is not None:
                 passed = at / length
             left = max(1 - passed, 0.0)
-            doublings = _fitting(DOUBLINGS[min(int(3 * passed), 2)], float(peak.max()))
-            anneal_losses(*arrays, node, apart, most, doublings, heat * left * left, CALL_PROPOSALS)
+            doublings = _fitting(DOUBLINGS[min(int(3 * passed), 2)], search.largest_load)
+            seconds = deadline.at - time.monotonic()
+            search.anneal(most, doublings, heat * left * left, CALL_PROPOSALS, seconds)
             at, done = at + 1, done + 1
         run += 1
-        slot[:] = best_slot
-        fill()
+        search.restart()
     placed = np.full(problem.num_slots, -1, dtype=np.int64)
-    placed[problem.is_open] = best_slot
+    placed[problem.is_open] = search.plan()
     return placed
 
 
-def _arrays(
+def _search(
     problem: Problem, start: np.ndarray, guarded: np.ndarray, per_unit: int, seed: int
-) -> tuple[Any, ...]:
-    """The kernel's arrays, some of them again by themselves, and what counts the slots anew."""
+) -> annealing.LossSearch:
     used = problem.open_slots > 0
-    rate, first, ties, _ = kernel_rules(problem)
     load = problem.load[0]
-    weight = load / load.sum() * float(problem.capacity / fastest(problem))
-    slot = np.array(start[problem.is_open], dtype=np.int64)
-    gpu = np.repeat(np.arange(len(rate)), problem.open_slots[used])
-    home = np.unique(np.flatnonzero(used) // per_unit, return_inverse=True)[1].astype(np.int64)
-    count = np.zeros(problem.num_experts, dtype=np.int64)
-    taken = np.zeros((problem.num_experts, int(home.max()) + 1), dtype=np.int64)
-
-    def fill() -> None:
-        taken[:] = 0
-        np.add.at(taken, (slot, home[gpu]), 1)
-        count[:] = taken.sum(axis=1)
-
-    fill()
-    column, peak, alone = np.zeros((3, len(rate)))
-    best_value, best_slot = np.full(1, np.inf), slot.copy()
-    state = np.array([SALT + 1 + seed], dtype=np.int64)
-    rules = (rate, first, ties, guarded)
-    best = (best_value, best_slot, state, THRESHOLDS)
-    arrays = (weight, slot, gpu, count, taken, home, *rules, column, peak, alone, *best)
-    return arrays, slot, best_value, best_slot, fill
+    return annealing.LossSearch(
+        machine_of(problem, problem.colocation == "forbid", spread=False),
+        load / load.sum() * float(problem.capacity / fastest(problem)),
+        np.unique(np.flatnonzero(used) // per_unit, return_inverse=True)[1].astype(np.int64),
+        np.asarray(guarded, dtype=bool),
+        np.array(start[problem.is_open], dtype=np.int64),
+        annealing.Chance(THRESHOLDS, SALT + 1 + seed),
+    )
 
 
 def _fitting(doublings: int, largest: float) -> int:

@@ -14,7 +14,7 @@ from eplb_opt.scenarios import blended
 from eplb_opt.search.fill import fill_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from eplb_opt.problem import Problem
 
@@ -90,16 +90,15 @@ def spread_plan(problem: Problem) -> np.ndarray:
     placed = np.empty((problem.num_layers, problem.num_slots), dtype=np.int64)
     num_gpus = problem.num_gpus // (problem.num_nodes if problem.is_hierarchical else 1)
     for layer_idx in range(problem.num_layers):
-        first = 0
-        for experts in _experts_of_nodes(problem, layer_idx):
+        for node_idx, experts in enumerate(_experts_of_nodes(problem, layer_idx)):
             slots = spread(problem.load[layer_idx, experts], num_gpus, problem.slots_per_gpu)
+            first = node_idx * len(slots)
             placed[layer_idx, first : first + len(slots)] = np.array(experts)[slots]
-            first += len(slots)
     return placed
 
 
-def spread(load: Any, num_gpus: int, slots_per_gpu: int) -> np.ndarray:
-    """The greedy of `spread_plan` on one node: int64 [num_slots] for loads [num_experts]."""
+def spread(load: Sequence[int] | np.ndarray, num_gpus: int, slots_per_gpu: int) -> np.ndarray:
+    """The greedy of `spread_plan` on one node, int64 [num_slots]."""
     slots = np.empty(num_gpus * slots_per_gpu, dtype=np.int64)
     rules.place_apart(np.ascontiguousarray(load, dtype=np.int64), num_gpus, slots)
     return slots

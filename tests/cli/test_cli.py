@@ -210,7 +210,7 @@ def test_our_own_fault_exits_with_1(capsys, loads, monkeypatch):
     def broken(*arguments, **options):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("eplb_opt.cli.app.plan", broken)
+    monkeypatch.setattr("eplb_opt.cli.plan.plan", broken)
     code, _, err = run(capsys, "plan", loads, *MACHINE)
     assert code == 1
     assert "a bug" in err

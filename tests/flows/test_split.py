@@ -88,37 +88,11 @@ def test_the_exact_split_meets_the_exact_level(case):
 def test_sweeps_alone_have_the_optimum_as_their_fixed_point(case):
     placed, load, num_gpus, speed = case
     held = Dispatcher.of(Plan(placed, num_gpus, load.shape[1]), gpu_speed=speed)
-    rows, kernels = load[None].astype(float), split.load_kernels()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(split, "load_kernels", lambda: without_paths(kernels))
-        weights, _ = split.split(held.routes, rows, held.gpu_speed, 4000)
+    rows = load[None].astype(float)
+    weights, _ = held.routes.compiled.split(rows, held.gpu_speed, 20_000, most_searches=0)
     best = optimum(placed[0], load[0], num_gpus, speed)
     found = level(weights[0, 0], placed[0], load[0], num_gpus, speed)
     assert found == pytest.approx(best, rel=1e-6)
-
-
-def without_paths(kernels):
-    """The kernels in the interpreter's hands, with sweeps until nothing changes and no paths."""
-
-    class Sweeps:
-        @staticmethod
-        def split_layers(load, speed, most, *rest):
-            alone, alone_gpu, _, many, first, many_begin, gpu, copies = rest[:8]
-            slot, slot_pair, slot_begin, level, flow = rest[11:16]
-            row, weights = load[0, 0], rest[17]
-            level[:], flow[:] = 0, 0
-            np.add.at(level, alone_gpu, row[alone])
-            even, end = bool(speed.min() == speed.max()), many_begin[1]
-            for _ in range(most):
-                before = level.copy()
-                kernels.sweep(row, speed, even, many, first, gpu, 0, end, level, flow)
-                if np.abs(level - before).max() <= 1e-12 * row.sum():
-                    break
-            kernels.write_weights(
-                row, many, first, copies, slot, slot_pair, 0, end, slot_begin, flow, weights[0, 0]
-            )
-
-    return Sweeps
 
 
 def chain(num_gpus):
@@ -218,19 +192,6 @@ def test_an_expert_without_load_is_split_evenly():
     np.testing.assert_allclose(weights, [[0.5, 1 / 3, 1 / 3, 0, 1 / 3, 0.5]])
 
 
-def test_interpreted_kernels_give_the_bytes_of_compiled_ones(monkeypatch):
-    kernels = split.load_kernels()
-    if not kernels.COMPILED:
-        pytest.skip("numba is not installed")
-    rows, load = random_rows(6, 1, 12, 20)
-    compiled = eplb_opt.dispatch(rows, load, num_gpus=5)
-    functions = [name for name in vars(kernels) if hasattr(getattr(kernels, name), "py_func")]
-    assert "split_layers" in functions
-    for name in functions:
-        monkeypatch.setattr(kernels, name, getattr(kernels, name).py_func)
-    assert eplb_opt.dispatch(rows, load, num_gpus=5).tobytes() == compiled.tobytes()
-
-
 def test_tensors_come_back_as_tensors():
     torch = pytest.importorskip("torch")
     rows, load = random_rows(7, 2, 64, 96)
@@ -265,23 +226,46 @@ def test_what_cannot_be_split_is_refused_with_the_numbers(message):
         eplb_opt.dispatch(plan, load, **options)
 
 
-def test_arrays_that_may_not_be_written_are_not_compiled_for_anew():
-    kernels = split.load_kernels()
-    if not kernels.COMPILED:
-        pytest.skip("numba is not installed")
-    split.warm_split()
-    before = len(kernels.split_layers.signatures)
+def test_arrays_that_may_not_be_written_are_split_too():
     rows, load = random_rows(8, 1, 16, 24)
+    first = eplb_opt.dispatch(rows, load, num_gpus=8)
     load.flags.writeable = False
-    eplb_opt.dispatch(rows, load, num_gpus=8, gpu_speed=np.arange(1, 9))
-    assert len(kernels.split_layers.signatures) == before == 1
+    rows.flags.writeable = False
+    assert eplb_opt.dispatch(rows, load, num_gpus=8).tobytes() == first.tobytes()
 
 
 def test_pouring_onto_gpus_that_are_level_but_for_rounding_ends():
-    pour = split.load_kernels().pour
-    gpu, rng = np.arange(3, dtype=np.int32), np.random.default_rng(0)
-    for _ in range(20_000):
-        level = rng.choice([1.0, 3.0, 1 / 3], 3) * (1 + rng.integers(-2, 3, 3) * 2.0**-52)
-        flow, before = np.zeros(3), level.sum()
-        pour(level, np.ones(3), flow, gpu, 0, 3, rng.choice([1e-16, 2 / 3, 0.1, 8 / 3]))
-        assert level.sum() - before == pytest.approx(flow.sum(), abs=1e-14)
+    # Experts 0 to 2 are alone on a GPU, expert 3 is on all of them.
+    plan, rng = Plan([[0, 3, 1, 3, 2, 3]], 3), np.random.default_rng(0)
+    held = Dispatcher.of(plan)
+    levels = rng.choice([1.0, 3.0, 1 / 3], (20_000, 3))
+    levels *= 1 + rng.integers(-2, 3, levels.shape) * 2.0**-52
+    load = np.c_[levels, rng.choice([1e-16, 2 / 3, 0.1, 8 / 3], 20_000)][:, None]
+    weights, _ = held.routes.compiled.split(load, held.gpu_speed, most_searches=0)
+    np.testing.assert_allclose(weights[:, 0, 1::2].sum(axis=1), 1, rtol=1e-14)
+
+
+@pytest.mark.parametrize("speed", [None, [1, 2, 3]])
+@pytest.mark.parametrize("ratio", [1e14, 1e16, 1e20, 1e200])
+def test_tokens_that_are_rounding_beside_others_are_shares_all_the_same(ratio, speed):
+    row = np.array([0, 1, 0, 1, 0, 1])
+    weights = eplb_opt.dispatch(row[None], [[ratio, 1]], num_gpus=3, gpu_speed=speed)
+    assert_shares(weights[0], row, 3)
+    load = np.array([ratio, 1])
+    best = ratio / sum(speed or [1, 1, 1])
+    assert level(weights[0], row, load, 3, speed or 1) == pytest.approx(best, rel=1e-12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(case=cases(), data=st.data())
+def test_loads_of_any_magnitude_are_split_to_the_last_digits(case, data):
+    placed, load, num_gpus, _ = case
+    unit = 2.0 ** data.draw(st.integers(-900, 900))
+    power = st.integers(-60, 60)
+    load = load * unit * np.array([[2.0 ** data.draw(power) for _ in load[0]]])
+    held = Dispatcher.of(Plan(placed, num_gpus, load.shape[1]))
+    weights = held(load)
+    assert_shares(weights[0], placed[0], num_gpus)
+    tokens, unit = split.in_integers(load[0])
+    best = optimum(placed[0], tokens, num_gpus) / unit if max(tokens) else 0
+    assert level(weights[0], placed[0], load[0], num_gpus) <= best * (1 + 1e-13)

@@ -5,12 +5,9 @@ import pytest
 
 import eplb_opt
 from eplb_opt import checker
+from eplb_opt.core import serving
 from eplb_opt.hot import call as hot
-from eplb_opt.hot.check import first_offence
-from eplb_opt.hot.kernels import warm_kernels
 from eplb_opt.scoring import replica_counts
-
-pytest.importorskip("numba")
 
 
 def offence(problem, placed):
@@ -18,8 +15,7 @@ def offence(problem, placed):
     groups, nodes = (problem.num_groups, problem.num_nodes) if by_node else (1, 1)
     # Ids that are out of range cannot be counted; the checker stops at them first.
     counts = replica_counts(placed.clip(0, problem.num_experts - 1), problem.num_experts)
-    scratch = [np.empty(n, dtype=np.int64) for n in (problem.num_experts, groups, nodes)]
-    return first_offence(placed, counts, groups, nodes, *scratch)
+    return serving.first_offence(placed, counts, groups, nodes)
 
 
 def obeys_in_words(problem, placed):
@@ -53,20 +49,18 @@ def test_both_checkers_say_the_same_of_sound_and_spoiled_plans(nodes):
 def test_counts_that_are_not_the_plans_are_an_offence():
     placed = np.array([[0, 1], [0, 1]])
     counts = np.array([[1, 1], [2, 0]])
-    scratch = [np.empty(n, dtype=np.int64) for n in (2, 1, 1)]
-    assert first_offence(placed, counts, 1, 1, *scratch) == 1
+    assert serving.first_offence(placed, counts, 1, 1) == 1
 
 
-def test_a_plan_that_breaks_a_law_never_leaves_the_hot_path(monkeypatch, caplog):
+def test_a_plan_that_breaks_a_law_never_leaves_the_serving_path(monkeypatch, caplog):
     load = np.random.default_rng(0).integers(1, 100, (3, 16))
-    warm_kernels()
+    spoiled = np.arange(60).reshape(3, 20) % 7  # where most experts have no slot
 
-    def spoil(call, held, kernels, end, steps, placed, counts):
-        placed[1, 0] = placed[1, 1]
-        return placed, counts
+    def keep_all(call, current, *, exactly):
+        call.session.keep(current, np.ones(3, dtype=bool))
 
-    monkeypatch.setattr(hot, "_refined", spoil)
-    phy2log, _, logcnt = hot.rebalance(load, 20, 1, 1, 4, effort=10)
+    monkeypatch.setattr(hot, "keep_current", keep_all)
+    phy2log, _, logcnt = hot.rebalance(load, 20, 1, 1, 4, effort=0, current=spoiled)
     checker.check(eplb_opt.Problem(load, 20, 4), phy2log)
     assert (replica_counts(phy2log, 16) == logcnt).all()
     assert "broke a rule" in caplog.text

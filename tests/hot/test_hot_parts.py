@@ -1,35 +1,30 @@
-"""The parts of the hot path, each against something simpler."""
+"""The parts of the serving path, each against something simpler."""
 
 import itertools
-import threading
-import time
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from eplb_opt.bench.families import family_loads
-from eplb_opt.hot import call, kernels, start
-from eplb_opt.hot.arena import MOST_ITEMS, Arena
-from eplb_opt.hot.door import TOTAL_BITS, admit, fixed_point
-from eplb_opt.hot.marks import REACHED, SHIFT, TOTAL
-from heuristics import greedy, greedy_numpy
-
-pytest.importorskip("numba")
+from eplb_opt.core import serving
+from eplb_opt.hot.call import rebalance
+from heuristics import greedy_numpy
 
 LOAD = family_loads("lognormal-1.0", 5, 48, 1)
+TOTAL_BITS = 58
 
 
-@pytest.fixture(scope="module")
-def compiled():
-    return kernels.warm_kernels()
-
-
-def rows_of(load, sizes, compiled):
-    checked = admit(load, *sizes)
-    weights, units = fixed_point(checked.values)
-    placed, _ = greedy.place(checked.single, checked.layout, compiled.greedy)
-    return checked, weights, units, start.read(checked, weights, placed, compiled)
+def searches(load, num_slots, num_gpus):
+    """The search on every layer, from the greedy's plan, with the placement and the weights."""
+    placed = greedy_numpy.rebalance_experts(load, num_slots, 1, 1, num_gpus)[0]
+    weights, _ = serving.fixed_point(load)
+    return [
+        (serving.NodeSearch(row, weight, num_gpus), row, weight)
+        for row, weight in zip(placed, weights, strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +39,7 @@ def rows_of(load, sizes, compiled):
     ids=["integers", "single", "small", "large", "one"],
 )
 def test_fixed_point_is_exact_where_the_bits_suffice(load):
-    weights, units = fixed_point(load)
+    weights, units = serving.fixed_point(load)
     assert (weights.sum(axis=1) < 2**TOTAL_BITS).all()
     for row, values, unit in zip(weights.tolist(), load.tolist(), units.tolist(), strict=True):
         lost = [Fraction(v) - w * Fraction(unit) for v, w in zip(values, row, strict=True)]
@@ -53,102 +48,77 @@ def test_fixed_point_is_exact_where_the_bits_suffice(load):
             assert not any(lost)
 
 
-def test_rows_hold_the_plan(compiled):
-    checked, weights, _, rows = rows_of(LOAD, (60, 1, 1, 12), compiled)
-    for layer_idx, row in enumerate(rows.plans):
-        slots, sizes, loads, counts = np.split(row, [60, 120, 132])
-        placed = rows.placed[layer_idx].reshape(12, 5)
-        np.testing.assert_array_equal(slots.reshape(5, 12).T, placed)
-        np.testing.assert_array_equal(counts, np.bincount(rows.placed[layer_idx], minlength=48))
-        np.testing.assert_array_equal(sizes, weights[layer_idx][slots] // counts[slots])
-        np.testing.assert_array_equal(sizes.reshape(5, 12).sum(axis=0), loads)
-        assert rows.marks[layer_idx, REACHED] == loads.max()
-        assert rows.marks[layer_idx, TOTAL] == loads.sum()
-    assert rows.worst(REACHED, checked.num_layers).tolist() == rows.marks[:, REACHED].tolist()
+def test_a_search_holds_the_plan():
+    for search, row, weight in searches(LOAD, 60, 12):
+        np.testing.assert_array_equal(search.expert.reshape(5, 12).T, row.reshape(12, 5))
+        np.testing.assert_array_equal(search.count, np.bincount(row, minlength=48))
+        sizes = weight[search.expert] // search.count[search.expert]
+        np.testing.assert_array_equal(search.size, sizes)
+        np.testing.assert_array_equal(search.size.reshape(5, 12).sum(axis=0), search.load)
+        assert search.reached == search.load.max()
+        assert search.total == search.load.sum()
 
 
-def test_the_swap_found_is_the_best_there_is(compiled):
-    from eplb_opt.hot.swaps import swap_one
-
-    num_slots, num_gpus = 60, 12
-    found = numba_call(swap_one)
-    for layer_idx in range(5):
-        _, _, _, rows = rows_of(LOAD, (num_slots, 1, 1, num_gpus), compiled)
-        slot, size, load, _ = np.split(rows.plans[layer_idx], [60, 120, 132])
-        heavy = int(load.argmax())
+@pytest.mark.parametrize(("num_slots", "num_gpus"), [(60, 12), (55, 11), (150, 3), (64, 16)])
+def test_the_exchange_found_is_the_best_there_is(num_slots, num_gpus):
+    for search, _, _ in searches(LOAD, num_slots, num_gpus):
+        size, before = search.size, search.load
+        heavy = int(before.argmax())
         best = min(
-            max(load[heavy] - size[p] + size[q], load[q % num_gpus] + size[p] - size[q])
+            max(before[heavy] - size[p] + size[q], before[q % num_gpus] + size[p] - size[q])
             for p in range(heavy, num_slots, num_gpus)
             for q in range(num_slots)
             if q % num_gpus != heavy
         )
-        scratch = np.empty((2, 3, num_slots), dtype=np.int32)
-        shift = int(rows.marks[layer_idx, SHIFT])
-        before = load.copy()
-        moved = found(slot, size, load, heavy, -(2**58), shift, scratch[0], scratch[1])
+        moved = search.exchange(-(2**58))
         assert moved == (best < before[heavy])
-        changed = np.flatnonzero(load != before)
-        assert len(changed) == 2
-        assert abs(load[changed].max() - best) <= 8 << shift  # to the 32 bits' precision
+        changed = np.flatnonzero(search.load != before)
+        if moved:
+            assert len(changed) == 2
+            # To the precision of 32 bits.
+            assert abs(search.load[changed].max() - best) <= 8 << search.dropped_bits
+        else:
+            assert len(changed) == 0
 
 
-def numba_call(part):
-    """A part of a kernel, callable from Python."""
-    import numba
-
-    return numba.njit(part.py_func)
-
-
-def test_a_sweep_never_raises_the_largest_load(compiled):
-    from eplb_opt.hot.sweep import sweep
-
-    run = numba_call(sweep)
-    _, _, _, rows = rows_of(LOAD, (60, 1, 1, 12), compiled)
-    for row in rows.plans:
-        slot, size, load, _ = np.split(row, [60, 120, 132])
-        total = load.sum()
+def test_a_sweep_never_raises_the_largest_load():
+    for search, _, _ in searches(LOAD, 60, 12):
+        total = search.load.sum()
         for _ in range(4):
-            before = load.max()
-            run(slot, size, load, np.empty(12, dtype=np.int32))
-            assert load.max() <= before
-        assert load.sum() == total
-        np.testing.assert_array_equal(size.reshape(5, 12).sum(axis=0), load)
+            before = search.load.max()
+            search.sweep()
+            assert search.load.max() <= before
+        assert search.load.sum() == total
+        np.testing.assert_array_equal(search.size.reshape(5, 12).sum(axis=0), search.load)
 
 
-def test_a_deadline_that_is_past_changes_nothing(compiled):
-    checked, weights, units, rows = rows_of(LOAD, (60, 1, 1, 12), compiled)
-    before = rows.plans.copy()
-    bounds = np.ones(5, dtype=np.int64)
-    call._run(checked, weights, rows, bounds, units, compiled, time.perf_counter() - 1, 10)
-    np.testing.assert_array_equal(rows.plans, before)
-    pairs = call.pairs_of_slots(5, 12)
-    scratch = np.empty((2, 3, 200), dtype=np.int32)
-    worth = np.ones((3, 5))
-    arrays = rows.plans, rows.bests, weights, rows.marks
-    compiled.refine(*arrays, 60, 12, pairs, bounds, worth, scratch[0], scratch[1], 10, 1)
-    np.testing.assert_array_equal(rows.plans, before)
+@pytest.mark.parametrize(("num_slots", "num_gpus"), [(60, 12), (60, 30), (96, 48), (288, 8)])
+def test_steps_keep_the_plans_own_figures_true(num_slots, num_gpus):
+    for search, _, weight in searches(LOAD, num_slots, num_gpus):
+        least = search.reached
+        for _ in range(150):
+            search.step(1)
+            assert search.reached <= least
+            least = search.reached
+        np.testing.assert_array_equal(search.count, np.bincount(search.expert, minlength=48))
+        np.testing.assert_array_equal(
+            search.size, weight[search.expert] // search.count[search.expert]
+        )
+        np.testing.assert_array_equal(search.size.reshape(-1, num_gpus).sum(axis=0), search.load)
 
 
-def test_the_kernels_clock_is_pythons(compiled):
-    from eplb_opt.hot import clock
-
-    def read():
-        return clock.kernel_ns()
-
-    import numba
-
-    compiled_read = numba.njit(read)
-    compiled_read()
-    before, between, after = compiled.now_ns(), compiled_read(), compiled.now_ns()
-    assert before <= between <= after
+def test_a_deadline_that_is_past_changes_nothing():
+    session = serving.Session(LOAD, (60, 1, 1, 12))
+    before = session.placed.copy()
+    session.refine(10, -1.0)
+    session.refine(10, 1e-9)
+    np.testing.assert_array_equal(session.placed, before)
 
 
 @pytest.mark.parametrize(("groups", "nodes"), [(8, 4), (8, 2), (6, 3), (4, 4), (12, 2)])
-def test_the_partition_has_the_lightest_heaviest_node(groups, nodes, compiled):
-    weights, _ = fixed_point(LOAD)
-    best, choice, sums = np.empty((3, 1 << groups), dtype=np.int64)
-    members = np.empty((5 * nodes, 48 // nodes), dtype=np.int64)
-    compiled.partition(weights, groups, nodes, best, choice, sums, members)
+def test_the_partition_has_the_lightest_heaviest_node(groups, nodes):
+    weights, _ = serving.fixed_point(LOAD)
+    members = serving.lightest_partition(weights, groups, nodes)
     for layer_idx in range(5):
         parts = members.reshape(5, nodes, -1)[layer_idx]
         assert sorted(parts.ravel().tolist()) == list(range(48))
@@ -171,36 +141,21 @@ def equal_splits(items, size):
             yield [(items[0], *rest), *others]
 
 
-def test_folding_keeps_counts_and_pairs_heaviest_with_lightest(compiled):
-    checked = admit(LOAD, 60, 1, 1, 30)
-    placed = greedy_numpy.rebalance_experts(LOAD, 60, 1, 1, 30)[0]
-    folded = start.fold(checked, placed)
-    np.testing.assert_array_equal(np.sort(folded), np.sort(placed))
-    counts = np.bincount(placed[0], minlength=48)
-    share = (LOAD[0] / counts)[folded[0]].reshape(30, 2)
-    assert (np.diff(share[:, 0]) <= 0).all()
-    assert (np.diff(share[:, 1]) >= 0).all()
+def test_two_slots_a_gpu_pair_the_heaviest_with_the_lightest():
+    placed, _, counts = rebalance(LOAD, 60, 1, 1, 30, effort=0)
+    for row, load, count in zip(placed, LOAD, counts, strict=True):
+        share = (load / count)[row]
+        folded = np.sort(share)[:30] + np.sort(share)[:29:-1]
+        assert share.reshape(30, 2).sum(axis=1).max() <= folded.max()
 
 
-def test_a_threads_scratch_is_its_own_and_used_again():
-    arena = Arena()
-    first, second = arena.take((2, 3)), arena.take((4,))
-    assert not np.shares_memory(first, second)
-    in_thread = []
-    thread = threading.Thread(target=lambda: in_thread.append(arena.take((2, 3))))
-    thread.start()
-    thread.join()
-    assert not np.shares_memory(first, in_thread[0])
-    arena.begin()
-    assert np.shares_memory(first, arena.take((3, 2)))
-    assert arena.take((100,)).shape == (100,)
-    assert arena.take((MOST_ITEMS + 1,)).shape == (MOST_ITEMS + 1,)
-    assert len(arena.kept) == 2
-
-
-def test_pairs_are_few_where_gpus_hold_many_slots():
-    for slots_per_gpu, num_gpus in ((9, 32), (36, 8), (512, 2), (4, 1024)):
-        pairs = call.pairs_of_slots(slots_per_gpu, num_gpus)
-        assert 0 < len(pairs) ** 2 * num_gpus <= call.MAX_EXCHANGES
-        assert (pairs[:, 0] != pairs[:, 1]).all()
-    assert len(call.pairs_of_slots(3, 24)) == 0
+def test_a_first_call_loads_neither_torch_nor_a_compiler():
+    code = (
+        "import sys, numpy as np, eplb_opt;"
+        "eplb_opt.rebalance_experts(np.ones((2, 8)), 12, 1, 1, 4, time_limit=0.005);"
+        "print([m for m in ('torch', 'numba', 'llvmlite', 'scipy', 'ortools') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]", done.stderr

@@ -101,13 +101,15 @@ def test_pickles_are_never_executed(tmp_path):
 
 
 def test_archives_that_claim_too_much_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("eplb_opt.io.npz.MAX_UNPACKED_BYTES", 100)
-    for name, content in (
-        ("a.npz", npz_file(load=np.zeros((500, 4)))),
-        ("a.pt", load_files()["sglang.pt"]),
-    ):
-        with pytest.raises(FormatError, match="at most 10000 and 100 bytes"):
-            read_loads(written(tmp_path, name, content))
+    path = written(tmp_path, "a.npz", npz_file(load=np.zeros((2000, 4))))
+    assert read_loads(path).num_layers == 2000
+    monkeypatch.setattr(files, "FREE_BYTES", 100)
+    monkeypatch.setattr(files, "MAX_RATIO", 2)
+    with pytest.raises(FormatError, match=r"load.npy: \d+ bytes claim to be 64000 unpacked"):
+        read_loads(path)
+    monkeypatch.setattr(files, "MAX_UNPACKED_BYTES", 100)
+    with pytest.raises(FormatError, match="at most 100 are unpacked"):
+        read_loads(path)
 
 
 def test_an_archive_that_lies_about_its_members_is_refused(tmp_path):

@@ -8,6 +8,9 @@ from eplb_opt.core._core import (
     dispatch as dispatch,
     greedy as greedy,
     local as local,
+    moves as moves,
     pairs as pairs,
+    rules as rules,
+    scoring as scoring,
     serving as serving
 )

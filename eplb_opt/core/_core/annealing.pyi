@@ -1,1 +1,181 @@
 """Annealing under several loads, designs and losses."""
+
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
+
+
+class Machine:
+    """
+    The GPUs of one layer that have slots, and what may stand on them.
+
+    `rate` (float64 [num_gpus]) is what a GPU's load is multiplied by, 1 over its
+    speed; `first` (int64 [num_gpus + 1]) the first slot of each, and the end of
+    the last. `ties` (int8 [num_gpus, num_experts], or no rows) holds 1 where the
+    expert must not stand on the GPU and 2 where it must; `unit` (int64
+    [num_slots], or empty) the GPU or node of which every expert needs two.
+    No replica leaves its node of `node_size` slots; with `apart` no expert
+    stands twice on a GPU.
+    """
+
+    def __init__(self, rate: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], first: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], ties: Annotated[NDArray[numpy.int8], dict(shape=(None, None), order='C', device='cpu', writable=False)], unit: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], node_size: int, apart: bool) -> None: ...
+
+class Chance:
+    """
+    Where the randomness of a search comes from.
+
+    `thresholds` (float64 [1024]) are samples of the exponential distribution;
+    `state`, not 0, is what the random numbers begin with.
+    """
+
+    def __init__(self, thresholds: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], state: int) -> None: ...
+
+class ScenarioSearch:
+    """
+    Annealing of one layer under several loads.
+
+    `weight` (float64 [num_experts, num_scenarios]) are loads over the mean GPU load of their
+    scenario, `share` (float64 [num_scenarios]) is what each scenario counts; with `worst` the
+    worst one counts instead. `slots` (int64 [num_slots]) is the plan to start from, and `held`
+    (bool [num_gpus, num_experts], or no rows) what the plan in force has on a GPU: then the
+    best plan is kept for every number of moved slots.
+    """
+
+    def __init__(self, machine: Machine, weight: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], worst: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], held: Annotated[NDArray[numpy.bool_], dict(shape=(None, None), order='C', device='cpu', writable=False)], chance: Chance) -> None: ...
+
+    def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """Go on from another plan; the best ones are kept."""
+
+    def anneal(self, doublings: int, temperature: float, price: float, transfers: int, slices: int, seconds: float) -> None:
+        """
+        So many slices of 256 swaps and copy transfers, fewer where the seconds are over.
+
+        The norm's p is 2**doublings; `temperature` and `price`, of a moved slot, are in units
+        of the objective; `transfers` of 1024 proposals are copy transfers.
+        """
+
+    def anneal_mended(self, doublings: int, temperature: float, proposals: int, seconds: float) -> None:
+        """So many copy transfers, each with the swaps that mend what it spoils."""
+
+    @property
+    def largest_load(self) -> float:
+        """The largest GPU load now, relative to the mean."""
+
+    @property
+    def best(self) -> float:
+        """The best objective with any number of moves."""
+
+    def values(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
+        """
+        The best objective with each number of moved slots, float64 [num_slots + 1] or [1].
+        """
+
+    def plan(self, kept: int) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """The plan of that entry of `values`, int64 [num_slots]."""
+
+class LossSearch:
+    """
+    Annealing of one layer for the least largest load after any single loss.
+
+    `weight` (float64 [num_experts]) are loads over the mean that the largest loss leaves;
+    GPUs with the same number in `unit` (int64 [num_gpus], below num_gpus) are lost together;
+    experts in `guarded` (bool [num_experts]) stay in two units. `slots` (int64 [num_slots]) is
+    the plan to start from.
+    """
+
+    def __init__(self, machine: Machine, weight: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], unit: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], guarded: Annotated[NDArray[numpy.bool_], dict(shape=(None,), order='C', device='cpu', writable=False)], slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance) -> None: ...
+
+    def anneal(self, most: float, doublings: int, temperature: float, proposals: int, seconds: float) -> None:
+        """
+        So many swaps and copy transfers, fewer where the seconds are over.
+
+        No loss may take more than `most` tokens for good, in units of the weights; the norm's
+        p is 2**doublings, and `temperature` in its units.
+        """
+
+    def restart(self) -> None:
+        """Go on from the best plan."""
+
+    @property
+    def best(self) -> float:
+        """The best plan's largest load after any loss."""
+
+    def plan(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """The best plan, int64 [num_slots]."""
+
+    @property
+    def largest_load(self) -> float:
+        """The largest load after any loss, of the plan that the search is at."""
+
+    @property
+    def most_taken(self) -> float:
+        """
+        The most tokens that one loss takes for good now, in units of the weights.
+        """
+
+class DesignLoads:
+    """
+    What a design is made for.
+
+    `weight` (float64 [num_experts, num_loads]) are loads over the mean GPU load;
+    with `worst` the worst of them counts instead of their weighted mean. A copy
+    goes from one expert to another only where the former's replicas are then at
+    most `slack` times as heavy as the latter's are now, by `heaviest` (float64
+    [num_experts]).
+    """
+
+    def __init__(self, weight: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], worst: bool, heaviest: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], slack: float) -> None: ...
+
+class DesignSearch:
+    """
+    Annealing of a placement for optimal dispatch.
+
+    `slots` (int64 [num_slots]) is the plan to start from, and `held` (bool [num_gpus,
+    num_experts], or no rows) what the plan in force has on a GPU: then the best plan is kept
+    for every number of moved slots. The loads count nothing before `set_shares`.
+    """
+
+    def __init__(self, machine: Machine, loads: DesignLoads, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], held: Annotated[NDArray[numpy.bool_], dict(shape=(None, None), order='C', device='cpu', writable=False)], chance: Chance) -> None: ...
+
+    def set_shares(self, share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """What each load counts, float64 [num_loads]."""
+
+    def change_loads(self, weight: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None:
+        """Other loads; every expert keeps the parts of its split."""
+
+    def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """Go on from another plan; the best ones are kept."""
+
+    def anneal(self, doublings: int, temperature: float, price: float, transfers: int, proposals: int, seconds: float) -> None:
+        """
+        So many swaps and copy transfers, fewer where the seconds are over, between two looks.
+
+        The norm's p is 2**doublings; `temperature` and `price`, of a moved slot, are in units
+        of the objective; `transfers` of 1024 proposals are copy transfers.
+        """
+
+    def forget_best(self) -> None:
+        """
+        Forget the values of the best plans; the plans stay until better ones come.
+        """
+
+    def peaks(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
+        """The largest GPU load under each load, float64 [num_loads]."""
+
+    def values(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
+        """
+        The best objective with each number of moved slots, float64 [num_slots + 1] or [1].
+        """
+
+    def plan(self, kept: int) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """The plan of that entry of `values`, int64 [num_slots]."""
+
+    def slots(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """The plan at present, int64 [num_slots]."""
+
+    def flow(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C')]:
+        """What each slot gets under each load, float64 [num_slots, num_loads]."""
+
+    def load(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C')]:
+        """What each GPU gets times its rate, float64 [num_gpus, num_loads]."""

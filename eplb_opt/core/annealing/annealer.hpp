@@ -24,27 +24,16 @@ concept Policy = requires(P policy, const P& fixed, const Proposal& proposal) {
 };
 
 template <Policy P>
-struct Annealer {
-  P& policy;
-  Index num_proposals;
-
-  EPLB_INLINE void run() {
-    for (; num_proposals > 0; --num_proposals) {
-      const Proposal proposal = policy.propose();
-      if (!is_allowed(policy.placement(), proposal)) continue;
-      if (policy.accepts(proposal)) {
-        policy.keep(proposal);
-      } else {
-        policy.undo(proposal);
-      }
+EPLB_INLINE void anneal(P& policy, Index num_proposals) {
+  for (; num_proposals > 0; --num_proposals) {
+    const Proposal proposal = policy.propose();
+    if (!is_allowed(policy.placement(), proposal)) continue;
+    if (policy.accepts(proposal)) {
+      policy.keep(proposal);
+    } else {
+      policy.undo(proposal);
     }
   }
-};
-
-template <Policy P>
-void anneal(P& policy, Index num_proposals) {
-  Annealer<P> annealer{policy, num_proposals};
-  with_widest_vectors(annealer);
 }
 
 }  // namespace eplb::annealing

@@ -31,55 +31,9 @@ LoadNorm::LoadNorm(const Placement& placement, const Scenarios& scenarios)
   refill();
 }
 
-void LoadNorm::refill() {
-  for (Index expert = 0; expert < weight_.rows(); ++expert) divide(expert);
-  load_.clear();
-  for (Index slot = 0; slot < placement_->num_slots(); ++slot) {
-    Lanes* load = load_[placement_->machine().gpu(slot)];
-    const Lanes* replica = replica_[placement_->expert(slot)];
-    for (Index i = 0; i < width_; ++i) load[i] += replica[i];
-  }
-}
-
-void LoadNorm::linearise(int doublings) {
-  doublings_ = doublings;
-  Lanes* slope = slope_[0];
-  slope_.clear();
-  for (Index gpu = 0; gpu < load_.rows(); ++gpu) {
-    const Lanes rate = all_lanes(placement_->machine().rate(gpu));
-    for (Index i = 0; i < width_; ++i) {
-      power_[gpu][i] = power(load_[gpu][i] * rate, doublings);
-      slope[i] += power_[gpu][i];
-    }
-  }
-  double everything = 0.0;
-  for (Index r = 0; r < num_scenarios_; ++r) everything += slope_(0, r);
-  // For the worst scenario the norm runs over GPUs and scenarios; else each scenario has its own.
-  for (Index r = 0; r < num_scenarios_; ++r) {
-    slope_(0, r) = slope_of(r, worst_ ? everything : slope_(0, r));
-  }
-  for (Index gpu = 0; gpu < load_.rows(); ++gpu) {
-    cost_[gpu] = 0.0;
-    for (Index r = 0; r < num_scenarios_; ++r) cost_[gpu] += slope_(0, r) * power_(gpu, r);
-  }
-}
-
 double LoadNorm::slope_of(Index scenario, double total) const {
   const double share = worst_ ? 1.0 : share_[scenario];
   return share * root(total, doublings_) / total / static_cast<double>(Index{1} << doublings_);
-}
-
-double LoadNorm::objective() const {
-  double total = 0.0, highest = 0.0;
-  for (Index r = 0; r < num_scenarios_; ++r) {
-    double peak = 0.0;
-    for (Index gpu = 0; gpu < load_.rows(); ++gpu) {
-      peak = std::max(peak, load_(gpu, r) * placement_->machine().rate(gpu));
-    }
-    total += share_[r] * peak;
-    highest = std::max(highest, peak);
-  }
-  return worst_ ? highest : total;
 }
 
 double LoadNorm::largest() const {

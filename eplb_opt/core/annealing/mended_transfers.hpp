@@ -104,11 +104,11 @@ class MendedTransfers {
         const Proposal swap{false, p, q};
         if (machine.gpu(q) == gpu || placement().expert(p) == placement().expert(q)) continue;
         const double now = state_.norm.cost(gpu) + cost_at(q);
-        if (!effect.is_below(now - gain, placement(), state_.norm, swap)) continue;
+        if (!(effect.measure(placement(), state_.norm, swap) < now - gain)) continue;
         if (!is_allowed(placement(), swap)) continue;
         best = swap;
         best_effect = effect;
-        gain = now - effect.cost_p - effect.cost_q;
+        gain = now - effect.costs().g - effect.costs().h;
       }
     }
     if (best.p < 0) return false;

@@ -50,7 +50,7 @@ class Proposer {
   EPLB_INLINE Proposal by_cost(std::span<const double> cost, Index transfers) {
     Index gpu = chance_.random.scaled(machine_->num_gpus());
     const Index other = chance_.random.scaled(machine_->num_gpus());
-    if (cost[other] > cost[gpu]) gpu = other;
+    gpu = cost[other] > cost[gpu] ? other : gpu;
     const Index coin = chance_.random.bits(), begin = machine_->begin(gpu);
     const Index p = begin + (((coin >> 15) * (machine_->end(gpu) - begin)) >> 15);
     const Index q = neighbour(p);

@@ -34,7 +34,7 @@ class SwapsAndTransfers {
       return state_.effect.measure(placement(), state_.norm, proposal) < limit_;
     }
     limit_ += cost_at(proposal.p) + cost_at(proposal.q);
-    return swap_.is_below(limit_, placement(), state_.norm, proposal);
+    return swap_.measure(placement(), state_.norm, proposal) < limit_;
   }
 
   EPLB_INLINE void keep(const Proposal& proposal) {
@@ -58,6 +58,41 @@ class SwapsAndTransfers {
   double limit_ = 0.0;
 };
 
+// Slices of them: before and after each the plan is looked at, and the norm linearised anew.
+struct Slices {
+  ScenarioState& state;
+  Stretch stretch;
+  Index num, *done;
+  Deadline deadline;
+
+  EPLB_INLINE void run() {
+    SwapsAndTransfers policy(state, stretch);
+    for (; num > 0 && !deadline.expired(); --num) {
+      if (*done % kRefresh == 0) state.norm.refill();
+      if (*done == 0) state.keep_best();
+      ++*done;
+      state.norm.linearise(stretch.doublings);
+      anneal(policy, kSlice);
+      state.keep_best();
+    }
+  }
+};
+
+struct Mends {
+  ScenarioState& state;
+  int doublings;
+  double temperature;
+  Index num;
+  Deadline deadline;
+
+  EPLB_INLINE void run() {
+    state.norm.refill();
+    state.norm.linearise(doublings);
+    MendedTransfers policy(state, temperature);
+    for (; num > 0 && !deadline.expired(); --num) anneal(policy, 1);
+  }
+};
+
 }  // namespace
 
 void ScenarioSearch::restart(std::span<const Index> slots) {
@@ -67,23 +102,14 @@ void ScenarioSearch::restart(std::span<const Index> slots) {
 }
 
 void ScenarioSearch::anneal(const Stretch& stretch, Index slices, Deadline deadline) {
-  SwapsAndTransfers policy(state_, stretch);
-  for (; slices > 0 && !deadline.expired(); --slices) {
-    if (slices_ % kRefresh == 0) state_.norm.refill();
-    if (slices_ == 0) state_.keep_best();
-    ++slices_;
-    state_.norm.linearise(stretch.doublings);
-    annealing::anneal(policy, kSlice);
-    state_.keep_best();
-  }
+  Slices body{state_, stretch, slices, &slices_, deadline};
+  with_widest_vectors(body);
 }
 
 void ScenarioSearch::anneal_mended(int doublings, double temperature, Index proposals,
                                    Deadline deadline) {
-  state_.norm.refill();
-  state_.norm.linearise(doublings);
-  MendedTransfers policy(state_, temperature);
-  for (; proposals > 0 && !deadline.expired(); --proposals) annealing::anneal(policy, 1);
+  Mends body{state_, doublings, temperature, proposals, deadline};
+  with_widest_vectors(body);
 }
 
 }  // namespace eplb::annealing

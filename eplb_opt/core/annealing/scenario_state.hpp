@@ -26,7 +26,7 @@ struct ScenarioState {
   ScenarioState(const ScenarioState&) = delete;  // its parts refer to each other
   ScenarioState& operator=(const ScenarioState&) = delete;
 
-  void keep_best() {
+  EPLB_INLINE void keep_best() {
     best.offer(norm.objective(), in_force.num_moves(placement), placement.slots());
   }
 

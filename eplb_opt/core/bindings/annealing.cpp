@@ -1,5 +1,6 @@
 #include <nanobind/stl/unique_ptr.h>
 
+#include "annealing/loss_search.hpp"
 #include "annealing/scenario_search.hpp"
 #include "bindings/annealing_arguments.hpp"
 #include "bindings/chapters.hpp"
@@ -9,10 +10,10 @@ namespace eplb::bind {
 namespace {
 
 using annealing::Chance;
+using annealing::LossSearch;
 using annealing::Machine;
 using annealing::Scenarios;
 using annealing::ScenarioSearch;
-using Unlocked = nb::call_guard<nb::gil_scoped_release>;
 
 // How many replicas of an expert a GPU has must fit 16 bits.
 constexpr Index kMostSlotsPerGpu = 65535;
@@ -40,6 +41,7 @@ Machine make_machine(const Row<const double>& rate, const Row<const Index>& firs
 
 Chance make_chance(const Row<const double>& thresholds, Index state) {
   require_size("thresholds", static_cast<Index>(thresholds.shape(0)), annealing::kFine);
+  require(state != 0, "state is 0, from which no random number comes.");
   const auto samples = view(thresholds);
   return {{samples.begin(), samples.end()}, Random(state)};
 }
@@ -66,20 +68,71 @@ void restart(ScenarioSearch& search, const Row<const Index>& slots) {
 void anneal(ScenarioSearch& search, int doublings, double temperature, double price,
             Index transfers, Index slices, double seconds) {
   require_doublings(doublings);
+  require_price(price, search.best());
+  const Deadline deadline = deadline_after(seconds);
   nb::gil_scoped_release unlocked;
-  search.anneal({doublings, temperature, price, transfers}, slices, Deadline::after(seconds));
+  search.anneal({doublings, temperature, price, transfers}, slices, deadline);
 }
 
 void anneal_mended(ScenarioSearch& search, int doublings, double temperature, Index proposals,
                    double seconds) {
   require_doublings(doublings);
+  const Deadline deadline = deadline_after(seconds);
   nb::gil_scoped_release unlocked;
-  search.anneal_mended(doublings, temperature, proposals, Deadline::after(seconds));
+  search.anneal_mended(doublings, temperature, proposals, deadline);
 }
 
 NumpyRow<Index> plan(const ScenarioSearch& search, Index kept) {
   require_indices("kept", std::span<const Index>(&kept, 1), std::ssize(search.best().values()));
   return copy_of(search.best().slots(kept));
+}
+
+std::unique_ptr<LossSearch> make_loss_search(const Machine& machine,
+                                             const Row<const double>& weight,
+                                             const Row<const Index>& unit,
+                                             const Row<const bool>& guarded,
+                                             const Row<const Index>& slots, const Chance& chance) {
+  const Index num_experts = static_cast<Index>(weight.shape(0));
+  require_size("weight", num_experts, machine.num_experts());
+  require_size("unit", static_cast<Index>(unit.shape(0)), machine.num_gpus());
+  require_indices("unit", view(unit), machine.num_gpus());
+  require_size("guarded", static_cast<Index>(guarded.shape(0)), num_experts);
+  require_placement(slots, machine.num_slots(), num_experts);
+  const annealing::Losses losses{view(weight), view(unit), view(guarded)};
+  return std::make_unique<LossSearch>(machine, losses, view(slots), chance);
+}
+
+void anneal_losses(LossSearch& search, double most, int doublings, double temperature,
+                   Index proposals, double seconds) {
+  require_doublings(doublings);
+  const Deadline deadline = deadline_after(seconds);
+  nb::gil_scoped_release unlocked;
+  search.anneal({most, doublings, temperature}, proposals, deadline);
+}
+
+void add_loss_search(nb::module_& chapter) {
+  nb::class_<LossSearch>(
+      chapter, "LossSearch",
+      "Annealing of one layer for the least largest load after any single loss.\n\n"
+      "`weight` (float64 [num_experts]) are loads over the mean that the largest loss leaves;\n"
+      "GPUs with the same number in `unit` (int64 [num_gpus], below num_gpus) are lost together;\n"
+      "experts in `guarded` (bool [num_experts]) stay in two units. `slots` (int64 [num_slots]) is\n"
+      "the plan to start from.")
+      .def(nb::new_(&make_loss_search), nb::arg("machine"), nb::arg("weight"), nb::arg("unit"),
+           nb::arg("guarded"), nb::arg("slots"), nb::arg("chance"))
+      .def("anneal", &anneal_losses, nb::arg("most"), nb::arg("doublings"),
+           nb::arg("temperature"), nb::arg("proposals"), nb::arg("seconds"),
+           "So many swaps and copy transfers, fewer where the seconds are over.\n\n"
+           "No loss may take more than `most` tokens for good, in units of the weights; the norm's\n"
+           "p is 2**doublings, and `temperature` in its units.")
+      .def("restart", &LossSearch::restart, "Go on from the best plan.")
+      .def_prop_ro("best", &LossSearch::best, "The best plan's largest load after any loss.")
+      .def("plan", [](const LossSearch& search) { return copy_of(search.best_slots()); },
+           "The best plan, int64 [num_slots].")
+      .def_prop_ro("largest_load", &LossSearch::largest_load,
+                   "The largest load after any loss, of the plan that the search is at.")
+      .def_prop_ro("most_taken", &LossSearch::most_taken,
+                   "The most tokens that one loss takes for good now, in units of the weights.");
 }
 
 void add_arguments(nb::module_& chapter) {
@@ -124,6 +177,7 @@ void add_scenario_search(nb::module_& chapter) {
            "So many copy transfers, each with the swaps that mend what it spoils.")
       .def_prop_ro("largest_load", &ScenarioSearch::largest_load,
                    "The largest GPU load now, relative to the mean.")
+      .def_prop_ro("best", &ScenarioSearch::least, "The best objective with any number of moves.")
       .def("values", [](const ScenarioSearch& search) {
         return copy_of(search.best().values());
       }, "The best objective with each number of moved slots, float64 [num_slots + 1] or [1].")
@@ -136,6 +190,8 @@ void add_scenario_search(nb::module_& chapter) {
 void add_annealing(nb::module_& chapter) {
   add_arguments(chapter);
   add_scenario_search(chapter);
+  add_loss_search(chapter);
+  add_design(chapter);
 }
 
 }  // namespace eplb::bind

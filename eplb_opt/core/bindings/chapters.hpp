@@ -8,11 +8,13 @@ namespace eplb::bind {
 void add_greedy(nanobind::module_& chapter);
 void add_local(nanobind::module_& chapter);
 void add_annealing(nanobind::module_& chapter);
+void add_design(nanobind::module_& chapter);  // a part of the annealing's
 void add_dispatch(nanobind::module_& chapter);
 void add_pairs(nanobind::module_& chapter);
 void add_config_lp(nanobind::module_& chapter);
 void add_serving(nanobind::module_& chapter);
 void add_rules(nanobind::module_& chapter);
 void add_scoring(nanobind::module_& chapter);
+void add_moves(nanobind::module_& chapter);
 
 }  // namespace eplb::bind

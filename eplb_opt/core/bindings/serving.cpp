@@ -1,13 +1,22 @@
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/tuple.h>
+
 #include "bindings/arrays.hpp"
 #include "bindings/chapters.hpp"
+#include "bindings/maps.hpp"
+#include "bindings/numbers.hpp"
 #include "serving/checker.hpp"
+#include "serving/session.hpp"
 
 namespace eplb::bind {
 
 namespace {
 
-Index first_offence(const Matrix<const std::int64_t>& placed,
-                    const Matrix<const std::int64_t>& counts, Index num_groups, Index num_nodes) {
+using IntMatrix = Matrix<const std::int64_t>;
+using Flags = Row<const bool>;
+
+Index first_offence(const IntMatrix& placed, const IntMatrix& counts, Index num_groups,
+                    Index num_nodes) {
   require(placed.shape(0) == counts.shape(0), "placed and counts differ in their layers.");
   require(num_groups >= 1 && num_nodes >= 1, "num_groups and num_nodes are at least 1.");
   require(static_cast<Index>(counts.shape(1)) % num_groups == 0,
@@ -19,14 +28,107 @@ Index first_offence(const Matrix<const std::int64_t>& placed,
   return serving::first_offence(view(placed), view(counts), {num_groups, num_nodes});
 }
 
+// A session with the array that it looks at.
+class BoundSession {
+ public:
+  BoundSession(Numbers weight, const Sizes& sizes) : weight_(std::move(weight)) {
+    const StridedTable given = strided(weight_);
+    require(given.rows >= 1, "There are no layers.");
+    const greedy::Layout layout = layout_of(given.columns, sizes);
+    nb::gil_scoped_release unlocked;
+    session_.emplace(given, layout);
+  }
+
+  NumpyMatrix<const std::int64_t> placed() {
+    const Table<const std::int64_t> table = session_->placed();
+    return NumpyMatrix<const std::int64_t>(table.data(), {static_cast<std::size_t>(table.rows()),
+                                                          static_cast<std::size_t>(table.columns())});
+  }
+
+  NumpyRow<std::int8_t> compare(const IntMatrix& current) {
+    require_plan(current);
+    std::vector<std::int8_t> verdicts;
+    {
+      nb::gil_scoped_release unlocked;
+      for (const serving::Comparison verdict : session_->compare(view(current))) {
+        verdicts.push_back(static_cast<std::int8_t>(verdict));
+      }
+    }
+    return to_numpy(std::move(verdicts));
+  }
+
+  void keep(const IntMatrix& current, const Flags& layers) {
+    require_plan(current);
+    require_size("layers", static_cast<Index>(layers.shape(0)), session_->placed().rows());
+    const std::vector<std::uint8_t> kept(layers.data(), layers.data() + layers.shape(0));
+    nb::gil_scoped_release unlocked;
+    session_->keep(view(current), kept);
+  }
+
+  void refine(Index steps, std::optional<double> seconds) {
+    require(steps >= 0, "steps is at least 0.");
+    nb::gil_scoped_release unlocked;
+    session_->refine(steps, seconds);
+  }
+
+  std::tuple<bool, Maps> maps() {
+    bool is_sound = false;
+    const Table<std::int64_t> placed = session_->placed(), counts = session_->counts();
+    Buffer<std::int64_t> slots, out_placed(placed.rows(), placed.columns());
+    Buffer<std::int64_t> out_counts(counts.rows(), counts.columns());
+    {
+      nb::gil_scoped_release unlocked;
+      is_sound = session_->check();
+      slots = listed(placed, counts);
+      std::ranges::copy(placed.all(), out_placed.table().data());
+      std::ranges::copy(counts.all(), out_counts.table().data());
+    }
+    return {is_sound, to_maps(std::move(out_placed), std::move(slots), std::move(out_counts))};
+  }
+
+ private:
+  // Every number is an expert: what else the laws ask for, the caller has looked at.
+  void require_plan(const IntMatrix& current) {
+    const Table<std::int64_t> placed = session_->placed();
+    require(static_cast<Index>(current.shape(0)) == placed.rows() &&
+                static_cast<Index>(current.shape(1)) == placed.columns(),
+            "current is no [num_layers, num_slots].");
+    require_indices("current", view(current).all(), session_->counts().columns());
+  }
+
+  Numbers weight_;
+  std::optional<serving::Session> session_;
+};
+
 }  // namespace
 
+void add_serving_parts(nb::module_& chapter);  // serving_parts.cpp
+
 void add_serving(nb::module_& chapter) {
+  add_serving_parts(chapter);
   chapter.def("first_offence", &first_offence, nb::arg("placed"), nb::arg("counts"),
               nb::arg("num_groups"), nb::arg("num_nodes"),
               "The first layer that breaks a law, or -1.\n\n"
               "`placed` is int64 [num_layers, num_slots], `counts` int64 [num_layers, num_experts];\n"
               "`num_groups` and `num_nodes` are 1 where the nodes constrain nothing.");
+  nb::class_<BoundSession>(chapter, "Session",
+                           "One call of the serving path. From one thread at a time.")
+      .def(nb::init<Numbers, const Sizes&>(), nb::arg("weight"), nb::arg("sizes"),
+           "Plan greedily: `weight` holds real numbers [num_layers, num_experts] of any type,\n"
+           "stride and order; `sizes` are slots, groups, nodes and GPUs.")
+      .def_prop_ro("placed", &BoundSession::placed, nb::rv_policy::reference_internal,
+                   "The expert of every slot, int64 [num_layers, num_slots]: the plan as it is.")
+      .def("compare", &BoundSession::compare, nb::arg("current"),
+           "Compare with a plan in force, int64 [num_layers, num_slots]: int8 [num_layers], 1\n"
+           "where the greedy's largest GPU load is lower, -1 where it is higher, 0 where they\n"
+           "differ by no more than rounding.")
+      .def("keep", &BoundSession::keep, nb::arg("current"), nb::arg("layers"),
+           "Take the layers that `layers`, bool [num_layers], names from the plan in force.")
+      .def("refine", &BoundSession::refine, nb::arg("steps"), nb::arg("seconds").none(),
+           "Refine by steps a layer, or for so many seconds with what is still to come.")
+      .def("maps", &BoundSession::maps,
+           "Check the plan: whether it obeys all laws, and phy2log, log2phy and logcnt; those of\n"
+           "the greedy where it does not.");
 }
 
 }  // namespace eplb::bind

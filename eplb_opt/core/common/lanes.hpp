@@ -8,7 +8,7 @@
 
 #include "common/views.hpp"
 
-#if defined(__x86_64__) && (defined(__linux__) || defined(__APPLE__))
+#if defined(__x86_64__) && !defined(EPLB_ONE_PATH)
 #include <cpuid.h>
 #define EPLB_HAS_AVX2_PATH 1
 #endif
@@ -23,6 +23,12 @@ inline constexpr std::size_t kLanesSize = kLanes * sizeof(double);
 using Lanes [[gnu::vector_size(kLanesSize), gnu::aligned(kLanesSize)]] = double;
 
 EPLB_INLINE Lanes all_lanes(double value) { return Lanes{value, value, value, value}; }
+
+// Each to the power of 2**doublings.
+EPLB_INLINE Lanes power(Lanes value, int doublings) {
+  for (; doublings > 0; --doublings) value *= value;
+  return value;
+}
 
 // A float64 table whose rows are padded to whole lanes; what is in the padding stays zero.
 class LaneTable {

@@ -1,7 +1,6 @@
 #include "rules/apart.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <numeric>
 #include <queue>
 #include <vector>
@@ -35,13 +34,13 @@ class Node {
       : slots_per_gpu_(slots_per_gpu),
         count_(capped_counts(load, num_gpus * slots_per_gpu, num_gpus)),
         filled_(num_gpus),
-        open_(num_gpus),
-        slowness_(num_gpus, 1.0),
+        open_(std::vector<double>(num_gpus, 1.0)),
         held_(num_gpus),
         holds_(load.size() * num_gpus) {
     for (Index e = 0; e < std::ssize(load); ++e) {
       share_.push_back(static_cast<double>(load[e]) / static_cast<double>(count_[e]));
     }
+    for (Index gpu = 0; gpu < num_gpus; ++gpu) open_.set(gpu, 0.0);
   }
 
   void run() {
@@ -51,7 +50,7 @@ class Node {
     std::ranges::stable_sort(order, std::greater(), [this](Index e) { return share_[e]; });
     for (const Index expert : order) {
       for (Index i = 0; i < count_[expert]; ++i) {
-        Index gpu = lightest(expert, open_);
+        Index gpu = open_.lightest(0.0, [&](Index g) { return !holds(g, expert); });
         if (gpu < 0) gpu = make_way(expert);
         put(expert, gpu);
       }
@@ -62,12 +61,8 @@ class Node {
 
  private:
   bool holds(Index gpu, Index expert) const { return holds_[expert * num_gpus() + gpu]; }
+  bool has_room(Index gpu) const { return std::ssize(held_[gpu]) < slots_per_gpu_; }
   Index num_gpus() const { return std::ssize(held_); }
-
-  // Of the GPUs without the expert the least filled, the first of equals; -1 where all have it.
-  Index lightest(Index expert, std::span<const double> filled) const {
-    return lightest_gpu(filled, slowness_, 0.0, [&](Index gpu) { return !holds(gpu, expert); });
-  }
 
   void put(Index expert, Index gpu) {
     held_[gpu].push_back(expert);
@@ -77,8 +72,11 @@ class Node {
 
   void add_load(Index gpu, double change) {
     filled_[gpu] += change;
-    const bool is_full = std::ssize(held_[gpu]) == slots_per_gpu_;
-    open_[gpu] = is_full ? std::numeric_limits<double>::infinity() : filled_[gpu];
+    if (has_room(gpu)) {
+      open_.set(gpu, filled_[gpu]);
+    } else {
+      open_.close(gpu);
+    }
   }
 
   // Moves a replica from a full GPU without the expert to the open one; returns the full GPU.
@@ -86,8 +84,11 @@ class Node {
   // There is such a GPU, for the expert has fewer replicas placed than there are GPUs; and being
   // full, it holds more experts than the open one, so one of them is not there yet.
   Index make_way(Index expert) {
-    const Index open_gpu = std::ranges::min_element(open_) - open_.begin();
-    const Index gpu = lightest(expert, filled_);
+    Index open_gpu = 0, gpu = -1;
+    while (!has_room(open_gpu)) ++open_gpu;
+    for (Index g = 0; g < num_gpus(); ++g) {
+      if (!holds(g, expert) && (gpu < 0 || filled_[g] < filled_[gpu])) gpu = g;
+    }
     const auto moved = std::ranges::find_if(
         held_[gpu], [&](Index other) { return !holds(open_gpu, other); });
     const Index other = *moved;
@@ -101,8 +102,7 @@ class Node {
   Index slots_per_gpu_;
   std::vector<Index> count_;
   std::vector<double> share_, filled_;
-  std::vector<double> open_;  // as filled_, and infinite for GPUs without room
-  std::vector<double> slowness_;
+  OpenGpus open_;
   std::vector<std::vector<Index>> held_;
   std::vector<char> holds_;  // [num_experts x num_gpus]
 };

@@ -1,11 +1,18 @@
 #include "rules/layer.hpp"
 
 #include <algorithm>
-#include <limits>
-
-#include "rules/lightest.hpp"
 
 namespace eplb::rules {
+
+namespace {
+
+std::vector<double> slowness_of(const std::vector<double>& speed) {
+  std::vector<double> slowness;
+  for (const double value : speed) slowness.push_back(1.0 / value);
+  return slowness;
+}
+
+}  // namespace
 
 Layer::Layer(const GpuRules& rules, std::span<const std::int64_t> load, const Ties& ties)
     : rules_(rules),
@@ -13,7 +20,7 @@ Layer::Layer(const GpuRules& rules, std::span<const std::int64_t> load, const Ti
       num_units_(*std::ranges::max_element(rules.unit) + 1),
       load_(load.begin(), load.end()),
       filled_(rules.unit.size()),
-      open_(rules.unit.size()),
+      open_(slowness_of(rules.speed)),
       count_(load.size()),
       room_(rules.open_slots),
       copies_(load.size() * rules.unit.size()),
@@ -21,7 +28,6 @@ Layer::Layer(const GpuRules& rules, std::span<const std::int64_t> load, const Ti
       num_homes_(load.size()),
       held_(rules.unit.size()),
       hosts_(load.size()) {
-  for (const double speed : rules.speed) slowness_.push_back(1.0 / speed);
   for (Index gpu = 0; gpu < num_gpus(); ++gpu) set_room(gpu, room_[gpu]);
 }
 
@@ -88,17 +94,21 @@ void Layer::shift_room(Index from, Index to) {
 
 void Layer::add_load(Index gpu, double change) {
   filled_[gpu] += change;
-  if (room_[gpu] > 0) open_[gpu] = filled_[gpu];
+  if (room_[gpu] > 0) open_.set(gpu, filled_[gpu]);
 }
 
 void Layer::set_room(Index gpu, Index room) {
   room_[gpu] = room;
-  open_[gpu] = room > 0 ? filled_[gpu] : std::numeric_limits<double>::infinity();
+  if (room > 0) {
+    open_.set(gpu, filled_[gpu]);
+  } else {
+    open_.close(gpu);
+  }
 }
 
 Index Layer::lightest(Index expert, bool begins) const {
   const double share = load_[expert] / static_cast<double>(count_[expert] + 1);
-  return lightest_gpu(open_, slowness_, share, [&](Index gpu) {
+  return open_.lightest(share, [&](Index gpu) {
     return begins ? may_begin(gpu, expert) : may_take(gpu, expert);
   });
 }

@@ -5,6 +5,7 @@
 
 #include "common/views.hpp"
 #include "rules/fill.hpp"
+#include "rules/lightest.hpp"
 
 namespace eplb::rules {
 
@@ -52,8 +53,8 @@ class Layer {
   const GpuRules& rules_;
   const Ties& ties_;
   Index num_units_;
-  std::vector<double> load_, slowness_, filled_;
-  std::vector<double> open_;  // as filled_, and infinite where there is no room
+  std::vector<double> load_, filled_;
+  OpenGpus open_;
   std::vector<Index> count_, room_;
   std::vector<std::int32_t> copies_;      // [num_experts x num_gpus]
   std::vector<std::int32_t> at_home_;     // [num_experts x num_units], replicas of each unit

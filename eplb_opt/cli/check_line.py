@@ -1,0 +1,87 @@
+"""The command that proves anew what a plan and its certificates claim."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from eplb_opt.certificates import CertificateError, verify
+from eplb_opt.io import WRITERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from eplb_opt.certificates import Certificate
+    from eplb_opt.cli.options import Asked
+    from eplb_opt.result import Result
+
+#: Stands for a plan's file where none was written.
+PLACEHOLDER = "PLAN"
+
+
+def provable(result: Result) -> tuple[list[Certificate | None], tuple[str, ...]]:
+    """The certificates of a result that `check` will accept, and a word on those it would not.
+
+    A proof may take the planner more work than whoever verifies it is asked for.
+    """
+    kept: list[Certificate | None] = []
+    refused: list[str] = []
+    for layer_idx, certificate in enumerate(result.certificates):
+        try:
+            if certificate is not None:
+                verify(result.problem.layer(layer_idx), certificate)
+            kept.append(certificate)
+        except CertificateError as error:
+            kept.append(None)
+            refused.append(f"layer {layer_idx}: the proof of its bound is left out: {error}")
+    return kept, tuple(refused)
+
+
+def check_line(
+    asked: Asked, certificate: Path, plan_file: Path | None = None, engine: str = "npz"
+) -> str:
+    """A line for the shell: `eplb-opt check` with all that the problem was made of.
+
+    Every option that shapes the problem is given, so that no config file can change it.
+
+    Parameters
+    ----------
+    asked
+        The loads, and how a problem was made of them.
+    certificate
+        The file of the proofs.
+    plan_file
+        Any plan of the problem; None leaves its place to the reader.
+    engine
+        The format that it was written in.
+    """
+    words = [PLACEHOLDER if plan_file is None else _path(plan_file), *map(_path, asked.loads)]
+    machine = asked.topology
+    options = {
+        "gpus": machine.gpus,
+        "slots": machine.slots,
+        "nodes": machine.nodes,
+        "groups": machine.groups,
+        "colocation": machine.colocation,
+        "dispatch": machine.dispatch,
+        "format": asked.load_format,
+        "plan-format": _plan_format(plan_file, engine),
+        "certificate": _path(certificate),
+    }
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name}", str(value)]
+    words += ["--scenarios"] * asked.with_scenarios
+    return shlex.join(["eplb-opt", "check", *words])
+
+
+def _path(path: Path) -> str:
+    """A path that cannot be taken for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
+def _plan_format(path: Path | None, engine: str) -> str | None:
+    """The format's name where the file's name does not tell it."""
+    if path is None or path.suffix.lower() in WRITERS[engine].packings:
+        return None
+    return engine

@@ -1,0 +1,97 @@
+"""Ctrl-C and its like in the middle of the work: the best so far is the answer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from threading import Event
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+#: Of the keyboard, of a person or a batch system, of a terminal that is gone.
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+#: A process that a signal ended has this exit code and the signal's number, as shells count.
+SIGNAL_EXIT = 128
+
+
+class Stopped(Exception):
+    """The work was cut short by a signal, and what there was of it has been delivered.
+
+    Parameters
+    ----------
+    number
+        Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        name = signal.Signals(number).name
+        super().__init__(f"stopped by {name}; the result is the best that was found until then.")
+        self.code = SIGNAL_EXIT + number
+
+
+class Interruption:
+    """What the signals have asked for.
+
+    Attributes
+    ----------
+    event
+        Set by the first signal; for `plan(stop=)`.
+    number
+        Of the first signal; None where there was none.
+    """
+
+    def __init__(self) -> None:
+        self.event = Event()
+        self.number: int | None = None
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """As a signal handler: the first signal asks for the end, a second Ctrl-C is it."""
+        if self.number is None:
+            self.number = number
+            self.event.set()
+        elif number == signal.SIGINT:
+            raise KeyboardInterrupt
+
+    def finish(self) -> None:
+        """Raise `Stopped` where a signal came; for the end, when all is written."""
+        if self.number is not None:
+            raise Stopped(self.number)
+
+
+@contextmanager
+def interruption() -> Iterator[Interruption]:
+    """Let signals end the work early, and no more than that; they mean what they did thereafter.
+
+    A signal that the process was started to ignore (as by nohup) stays ignored. Outside the main
+    thread, where Python takes no handlers, nothing changes.
+    """
+    asked = Interruption()
+    before = {}
+    try:
+        for number in SIGNALS:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, asked)
+    except ValueError:  # another thread than the main one
+        pass
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def leave(code: int) -> None:
+    """End the process at once: turns of solvers under way would else be waited for."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    apart = sys.modules.get("eplb_opt.models.apart")
+    if apart is not None:
+        apart.end_running()
+    os._exit(code)

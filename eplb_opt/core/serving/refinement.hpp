@@ -1,0 +1,57 @@
+// The search on all layers of a model, until a deadline or by counted steps.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "common/clock.hpp"
+#include "common/views.hpp"
+#include "serving/fixed_point.hpp"
+#include "serving/node_search.hpp"
+
+namespace eplb::serving {
+
+// A deadline, or steps a layer; then no layer's plan depends on the others.
+struct Budget {
+  Index steps;
+  std::optional<Deadline> deadline;
+
+  bool is_over() const { return deadline && deadline->expired(); }
+};
+
+// The searches on the nodes of all layers, from one placement.
+class ModelSearch {
+ public:
+  // `placed` is the expert of every slot, [num_layers, num_slots]; `shape` that of a node.
+  ModelSearch(const FixedLoads& loads, const NodeShape& shape, Table<const std::int64_t> placed);
+
+  Index num_layers() const { return num_layers_; }
+  std::int64_t reached(Index layer) const;       // largest load of the best plan so far
+  std::int64_t heaviest_node(Index layer) const;  // load of the node with the largest one
+  std::int64_t largest_size(Index layer) const;  // of a replica, at the start
+
+  // Take a layer from another placement.
+  void take(const ModelSearch& other, Index layer);
+
+  // Search until every layer is at its target or the budget is spent.
+  void run(std::span<const std::int64_t> targets, const Budget& budget);
+
+  // The best plan of a layer: its slots' experts and the experts' counts.
+  void write(Index layer, std::span<std::int64_t> placed, std::span<std::int64_t> counts) const;
+
+ private:
+  class Turns;
+
+  std::span<const NodeSearch> nodes(Index layer) const;
+  NodeSearch& worst_node(Index layer);
+
+  const FixedLoads& loads_;
+  NodeShape shape_;
+  Index num_layers_, num_nodes_;
+  std::unique_ptr<std::int64_t[]> memory_;
+  std::vector<NodeSearch> searches_;  // node after node, layer after layer
+};
+
+}  // namespace eplb::serving

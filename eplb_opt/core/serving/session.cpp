@@ -1,0 +1,187 @@
+#include "serving/session.hpp"
+
+#include <algorithm>
+#include <numeric>
+#include <stdexcept>
+
+#include "greedy/greedy.hpp"
+#include "serving/checker.hpp"
+#include "serving/partition.hpp"
+
+namespace eplb::serving {
+
+namespace {
+
+// Below this share of its bound a gap is of no use to anyone.
+constexpr double kNegligibleGap = 2e-6;
+// The output takes so much of what the greedy took, and so many seconds at least.
+constexpr double kOutputShare = 0.4, kOutputSeconds = 30e-6;
+// Node loads that differ by less are of the same partition, or of one as good.
+constexpr double kSamePartition = 1e-9;
+
+}  // namespace
+
+Session::Session(const StridedTable& given, const greedy::Layout& layout)
+    : given_(given),
+      layout_(layout),
+      num_layers_(given.rows),
+      loads_(given),
+      placed_(num_layers_ * layout.num_slots),
+      counts_(num_layers_ * layout.num_experts) {
+  if (!loads_.summary().is_sound()) {
+    throw std::invalid_argument("Loads are finite, not negative, and float32 holds their sums.");
+  }
+  require_exact(given, loads_.totals());
+  const std::int64_t began = now_ns();
+  place_greedily();
+  greedy_seconds_ = static_cast<double>(now_ns() - began) * 1e-9;
+}
+
+void Session::place_greedily() { greedy::place(loads_.single(), layout_, {}, placed(), counts()); }
+
+const FixedLoads& Session::fixed() {
+  if (!fixed_) fixed_ = fixed_point(given_, loads_.totals());
+  return *fixed_;
+}
+
+NodeShape Session::node_shape() const {
+  return {layout_.node_slots(), layout_.node_gpus(), layout_.num_experts};
+}
+
+std::vector<Comparison> Session::compare(Table<const std::int64_t> current) {
+  const ModelSearch mine(fixed(), node_shape(), placed()), old(fixed(), node_shape(), current);
+  std::vector<Comparison> verdicts;
+  for (Index layer = 0; layer < num_layers_; ++layer) {
+    const std::int64_t above = mine.reached(layer) - old.reached(layer);
+    verdicts.push_back(above > rounding()    ? Comparison::worse
+                       : above < -rounding() ? Comparison::better
+                                             : Comparison::too_close);
+  }
+  return verdicts;
+}
+
+void Session::keep(Table<const std::int64_t> current, std::span<const std::uint8_t> layers) {
+  if (layout_.num_nodes == 1 && water_.empty()) {
+    const ModelSearch greedys(fixed(), node_shape(), placed());
+    for (Index layer = 0; layer < num_layers_; ++layer) {
+      water_.push_back(greedys.largest_size(layer));
+    }
+  }
+  for (Index layer = 0; layer < num_layers_; ++layer) {
+    if (!layers[layer]) continue;
+    std::ranges::copy(current[layer], placed()[layer].begin());
+    std::ranges::fill(counts()[layer], 0);
+    for (const std::int64_t expert : current[layer]) ++counts()(layer, expert);
+  }
+}
+
+// Whether no step is to be made and there is nothing else to start from.
+bool Session::is_left_alone(Index steps, bool has_deadline) const {
+  return steps == 0 && !has_deadline && layout_.slots_per_gpu() != 2 && layout_.num_nodes == 1;
+}
+
+void Session::refine(Index steps, std::optional<double> seconds) {
+  Budget budget{steps, {}};
+  if (seconds) {
+    budget.deadline = Deadline::after(*seconds - kOutputShare * greedy_seconds_ - kOutputSeconds);
+  }
+  if (budget.is_over() || is_left_alone(steps, seconds.has_value())) return;
+  ModelSearch least(fixed(), node_shape(), placed());
+  std::vector<std::int64_t> ceilings;
+  for (Index layer = 0; layer < num_layers_; ++layer) {
+    ceilings.push_back(least.reached(layer) - rounding() - 1);
+    // The greedy's counts keep the largest replica as small as can be, on its own partition.
+    if (layout_.num_nodes == 1 && std::ssize(water_) <= layer) {
+      water_.push_back(least.largest_size(layer));
+    }
+  }
+  std::optional<ModelSearch> other = other_start(least);
+  ModelSearch& search = other ? *other : least;
+  search.run(targets(search), budget);
+  write_better(search, ceilings);
+}
+
+std::vector<std::int64_t> Session::targets(const ModelSearch& search) const {
+  std::vector<std::int64_t> found;
+  for (Index layer = 0; layer < num_layers_; ++layer) {
+    const std::int64_t mean = search.heaviest_node(layer) / layout_.node_gpus();
+    const std::int64_t bound = std::max(mean, water_.empty() ? 0 : water_[layer]) + 1;
+    found.push_back(bound + static_cast<std::int64_t>(static_cast<double>(bound) * kNegligibleGap));
+  }
+  return found;
+}
+
+// What to refine in the place of the best placement so far, where something else can do better.
+std::optional<ModelSearch> Session::other_start(const ModelSearch& least) {
+  if (layout_.slots_per_gpu() == 2) return folded();
+  const std::optional<std::vector<std::int64_t>> moved = repartitioned();
+  if (!moved) return std::nullopt;
+  ModelSearch other(fixed(), node_shape(), {moved->data(), num_layers_, layout_.num_slots});
+  for (Index layer = 0; layer < num_layers_; ++layer) {
+    const std::int64_t mine = least.heaviest_node(layer), theirs = other.heaviest_node(layer);
+    const double slack = static_cast<double>(mine) * kSamePartition;
+    const double gain = static_cast<double>(mine) - static_cast<double>(theirs);
+    // Among equal partitions the better plan; the node loads differ by rounding alone then.
+    const bool is_lower = other.reached(layer) < least.reached(layer);
+    if (!(gain > slack || (is_lower && gain >= -slack))) other.take(least, layer);
+  }
+  return other;
+}
+
+// The greedy on the partition of groups with the lightest heaviest node, if there is another.
+std::optional<std::vector<std::int64_t>> Session::repartitioned() {
+  if (layout_.num_nodes == 1 || layout_.num_groups > kMostGroups ||
+      layout_.num_nodes == layout_.num_groups) {
+    return std::nullopt;
+  }
+  const std::vector<std::int64_t> members =
+      lightest_partition(fixed(), layout_.num_groups, layout_.num_nodes);
+  std::vector<std::int64_t> placed(placed_.size()), counts(counts_.size());
+  greedy::place(loads_.single(), layout_, members,
+                {placed.data(), num_layers_, layout_.num_slots},
+                {counts.data(), num_layers_, layout_.num_experts});
+  return placed;
+}
+
+// With two slots a GPU, the same counts with the heaviest on the lightest replica's GPU.
+ModelSearch Session::folded() {
+  const Index num_slots = layout_.node_slots(), num_gpus = layout_.node_gpus();
+  std::vector<std::int64_t> moved;
+  std::vector<double> share(layout_.num_experts);
+  moved.reserve(placed_.size());
+  for (Index layer = 0; layer < num_layers_; ++layer) {
+    with_type(given_.type, [&](auto number) {
+      const StridedRow<decltype(number)> row(given_, layer);
+      for (Index e = 0; e < layout_.num_experts; ++e) {
+        share[e] = static_cast<double>(row[e]) / static_cast<double>(counts()(layer, e));
+      }
+    });
+    for (Index first = 0; first < layout_.num_slots; first += num_slots) {
+      std::vector<std::int64_t> ranked;
+      std::ranges::copy(placed()[layer].subspan(first, num_slots), std::back_inserter(ranked));
+      std::ranges::stable_sort(ranked, std::ranges::greater{}, [&](auto e) { return share[e]; });
+      for (Index gpu = 0; gpu < num_gpus; ++gpu) {
+        moved.push_back(ranked[gpu]);
+        moved.push_back(ranked[num_slots - 1 - gpu]);
+      }
+    }
+  }
+  return {fixed(), node_shape(), {moved.data(), num_layers_, layout_.num_slots}};
+}
+
+void Session::write_better(const ModelSearch& search, std::span<const std::int64_t> ceilings) {
+  for (Index layer = 0; layer < num_layers_; ++layer) {
+    if (search.reached(layer) > ceilings[layer]) continue;
+    search.write(layer, placed()[layer], counts()[layer]);
+  }
+}
+
+bool Session::check() {
+  Topology topology{1, 1};
+  if (layout_.num_nodes > 1) topology = {layout_.num_groups, layout_.num_nodes};
+  const bool is_sound = first_offence(placed(), counts(), topology) < 0;
+  if (!is_sound) place_greedily();
+  return is_sound;
+}
+
+}  // namespace eplb::serving
