@@ -68,6 +68,7 @@ void restart(ScenarioSearch& search, const Row<const Index>& slots) {
 void anneal(ScenarioSearch& search, int doublings, double temperature, double price,
             Index transfers, Index slices, double seconds) {
   require_doublings(doublings);
+  require_price(price, search.best());
   const Deadline deadline = deadline_after(seconds);
   nb::gil_scoped_release unlocked;
   search.anneal({doublings, temperature, price, transfers}, slices, deadline);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "annealing/best_plans.hpp"
 #include "bindings/arrays.hpp"
 #include "common/clock.hpp"
 
@@ -35,6 +36,12 @@ inline void require_doublings(int doublings) {
 inline Deadline deadline_after(double seconds) {
   require(!std::isnan(seconds), "seconds is not a number.");
   return Deadline::after(std::max(seconds, 0.0));
+}
+
+// Where there is no plan in force one best plan is kept, and no slot counts as moved.
+inline void require_price(double price, const annealing::BestPlans& best) {
+  require(!(price > 0) || best.values().size() > 1,
+          "price counts moves from a plan in force, and held has no rows.");
 }
 
 inline NumpyRow<Index> copy_of(std::span<const Index> values) {
