@@ -62,6 +62,10 @@ class ScenarioSearch:
     def largest_load(self) -> float:
         """The largest GPU load now, relative to the mean."""
 
+    @property
+    def best(self) -> float:
+        """The best objective with any number of moves."""
+
     def values(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
         """
         The best objective with each number of moved slots, float64 [num_slots + 1] or [1].
