@@ -21,9 +21,10 @@ LOGGER = logging.getLogger("eplb_opt")
 DEFAULT_TIME_LIMIT = 1.0
 #: Below this limit the planner's overhead is not worth its time, and the serving path answers alone.
 HOT_SECONDS = 0.5
-#: Beyond it the serving path makes the planner's start in this part of the limit, and in no more
-#: seconds than that.
-START_SHARE, START_SECONDS = 0.5, 0.25
+#: Beyond it the serving path makes the planner's start in so many seconds; with few slots a GPU it
+#: has more to find, and the planner needs more time to do better.
+START_SECONDS, START_SECONDS_FEW_SLOTS = 0.1, 0.25
+FEW_SLOTS_PER_GPU = 3
 
 
 def rebalance_experts(
@@ -116,7 +117,8 @@ def _planned(
     problem = Problem(values, num_replicas, num_gpus, nodes, groups)
     start = None
     if time_limit is not None and _is_number(time_limit) and time_limit >= HOT_SECONDS:
-        seconds = min(START_SHARE * time_limit, START_SECONDS)
+        is_few = problem.slots_per_gpu <= FEW_SLOTS_PER_GPU
+        seconds = START_SECONDS_FEW_SLOTS if is_few else START_SECONDS
         sizes = num_replicas, groups, nodes, num_gpus
         start = rebalance(values, *sizes, time_limit=seconds)[0]
         time_limit = max(time_limit - (time.monotonic() - began), 0.0)
