@@ -8,7 +8,7 @@ STAMP := $(VENV)/.filled
 CORE := $(shell find eplb_opt/core -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
 STUBS := eplb_opt/core/_core
 
-.PHONY: venv plan test stubs lock clean
+.PHONY: venv plan test sanitize stubs lock clean
 
 venv: $(STAMP)
 
@@ -26,6 +26,10 @@ plan: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2
+
+# The core under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer; some minutes.
+sanitize: $(STAMP)
+	$(BIN)/python -m tests.core.sanitize
 
 # Writes the core's type stubs anew; a test compares them with the core that is installed.
 stubs: $(STAMP)

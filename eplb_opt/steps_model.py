@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from eplb_opt.bounds import Bound
@@ -29,13 +28,13 @@ SOLVER_IMPORT_SECONDS = 2.0
 def model_step(name: str, solve: LayerModel, share: float = 1.0) -> Step:
     """An exact model; it starts anew at each turn, so its turns double.
 
-    A large model gains nothing on the search in minutes, so it is left out where numba is there.
+    A large model gains nothing on the search in minutes, so it is left out.
     """
 
     def run(task: Task) -> Outcome:
         list_choices = FORMS[task.problem.dispatch].list_choices
         size = list_choices(task.problem, worth(task.problem, task.start)).num_columns
-        if size > SEARCH_BEATS_MODEL and find_spec("numba") is not None:
+        if size > SEARCH_BEATS_MODEL:
             return Outcome(refused=True)
         answer = ask(solve, task, task.deadline)
         message = f"{name}: {answer.message}" if answer.refused else ""

@@ -1,4 +1,4 @@
-"""Fresh processes: missing packages, cold caches; the answer comes all the same."""
+"""Fresh processes: whatever package is missing, the answer comes and says what it lacked."""
 
 import os
 import subprocess
@@ -13,50 +13,49 @@ for name in {missing!r}:
 import numpy as np
 import eplb_opt
 load = np.random.default_rng(0).integers(1, 10**6, (8, {experts}))
-problem = eplb_opt.Problem(load, {experts} + 16, 16)
+problem = eplb_opt.Problem(load, {slots}, {gpus})
 began = time.monotonic()
 result = eplb_opt.plan(problem, time_limit={limit})
 took = time.monotonic() - began
 result.plan.check(problem)
 print(took, *result.messages, *result.status, sep="|")
 """
+EXTRAS = ("ortools", "torch", "pulp", "scipy", "rich", "typer", "matplotlib")
 
 
-def fresh(missing=(), limit=0.5, experts=64, **environment):
-    code = PLAN.format(missing=tuple(missing), limit=limit, experts=experts)
+def fresh(missing=(), limit=0.5, experts=64, slots=80, gpus=16, **environment):
+    code = PLAN.format(missing=tuple(missing), limit=limit, experts=experts, slots=slots, gpus=gpus)
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True,
         text=True,
         check=True,
+        timeout=120,
         env={**os.environ, **environment},
     )
     took, *rest = done.stdout.strip().split("|")
     return float(took), rest, done.stderr
 
 
-def test_with_numpy_alone_the_best_heuristic_comes_back_and_says_why():
-    missing = ["ortools", "numba", "torch", "pulp", "scipy", "rich", "typer"]
-    _, said, _ = fresh(missing, limit=2)
-    assert any("eplb-opt[search]" in s for s in said)
+def test_with_numpy_alone_the_search_works_and_what_is_missing_is_named():
+    _, said, _ = fresh(EXTRAS, limit=2)
+    assert "heuristic" not in said
     assert any("eplb-opt[cpsat]" in s for s in said)
-    assert said.count("heuristic") == 8
 
 
-@pytest.mark.parametrize(("missing", "experts"), [("numba", 64), ("ortools", 32)])
-def test_one_missing_package_leaves_the_others_at_work(missing, experts):
-    _, said, _ = fresh([missing], limit=10, experts=experts)
-    assert sum(missing in s for s in said) == 1
-    assert said.count("heuristic") < 8
+def test_with_numpy_alone_two_slots_a_gpu_are_proven_optimal():
+    _, said, _ = fresh(EXTRAS, limit=20, experts=24, slots=32, gpus=16)
+    assert said.count("optimal") == 8
 
 
-def test_a_cold_cache_costs_no_more_than_the_time_limit(tmp_path):
-    took, _, _ = fresh(limit=0.3, NUMBA_CACHE_DIR=str(tmp_path))
-    assert took < 2.0  # compiling all kernels takes longer than that
+@pytest.mark.parametrize("missing", ["ortools", "scipy"])
+def test_one_missing_package_leaves_the_others_at_work(missing):
+    _, said, _ = fresh([missing], limit=10, experts=32)
+    assert sum(missing in s for s in said) <= 1
+    assert "heuristic" not in said
 
 
-def test_a_cache_that_cannot_be_written_costs_time_alone(tmp_path):
-    blocked = tmp_path / "file"
-    blocked.write_text("no directory")
-    took, _, _ = fresh(limit=0.3, NUMBA_CACHE_DIR=str(blocked / "cache"))
-    assert took < 2.0
+def test_the_first_call_of_a_process_searches_within_a_short_limit():
+    took, said, _ = fresh(limit=0.3)
+    assert took < 2.0  # a compiler would take longer
+    assert said.count("feasible") + said.count("optimal") == 8

@@ -62,13 +62,13 @@ def root(
 @app.command("warmup")
 def warmup_command(
     everything: Annotated[
-        bool, typer.Option("--all", help="Also what `plan` uses, not only serving processes.")
+        bool, typer.Option("--all", help="Also the solvers that `plan` imports when it needs them.")
     ] = False,
 ) -> None:
-    """Compile the kernels and keep them on disk, so that the first call does not wait for it.
+    """Load what the first call would load; nothing has to be compiled on your machine.
 
     Example: eplb-opt warmup --all
     """
-    with output.spinner("compiling kernels"):
+    with output.spinner("loading"):
         seconds = warmup(everything)
-    print(f"kernels are ready after {seconds:.1f} s")
+    print(f"ready after {seconds:.1f} s")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.complete import heuristic_names
 from eplb_opt.cli.outputs import Saving
-from eplb_opt.errors import MissingDependency, ProblemError
+from eplb_opt.errors import ProblemError
 from eplb_opt.io import open_trace, read_plan
 from eplb_opt.replay import (
     POLICIES,
@@ -133,8 +132,8 @@ def replay_command(
     for path in plan_files or []:
         wanted[str(path)] = given(read_plan(path, layer_ids=trace.layer_ids))
     wanted = under(split, wanted)
-    with output.spinner("loading kernels"), suppress(MissingDependency):
-        warmup(everything="optimal" in split)  # else the first plan's time would be the compiler's
+    with output.spinner("loading solvers"):
+        warmup(everything=True)  # else the first plan's time would be that of imports
     walk: dict[str, Any] = {"every": every, "memory": memory, "budget": budget}
     with output.counting_bar(trace.num_steps, "replaying") as show:
         walk["on_plan"] = lambda name, step, ids: show(step)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,6 @@ from eplb_opt.cli import output
 from eplb_opt.cli.numbers import numbers
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.scenarios import planned_for, recordings
-from eplb_opt.errors import MissingDependency
 from eplb_opt.io import Loads
 from eplb_opt.io.files import write_atomically
 from eplb_opt.report import size as tables
@@ -127,8 +125,8 @@ def size_command(
         num_slots=None if not slots else numbers(slots, "--slots"),
         slots_per_gpu=None if not slots_per_gpu else numbers(slots_per_gpu, "--slots-per-gpu"),
     )
-    with output.spinner("loading kernels"), suppress(MissingDependency):
-        warmup(everything=True)  # else the first size's time would be the compiler's
+    with output.spinner("loading solvers"):
+        warmup(everything=True)  # else the first size's time would be that of imports
     with output.turns_bar("planning") as show:
         report = sweep(
             planned_for(recorded, with_scenarios),

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from eplb_opt.result import Result
 
 #: Packages whose version can change what a plan looks like.
-PACKAGES = ("eplb-opt", "numpy", "ortools", "numba")
+PACKAGES = ("eplb-opt", "numpy", "ortools", "scipy")
 
 
 def import_jinja() -> Any:

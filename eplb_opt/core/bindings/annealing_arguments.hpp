@@ -1,7 +1,12 @@
 // What several searches of this chapter take and give.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+
+#include "annealing/best_plans.hpp"
 #include "bindings/arrays.hpp"
+#include "common/clock.hpp"
 
 namespace eplb::bind {
 
@@ -25,6 +30,18 @@ void require_per_gpu(const char* name, const Matrix<T>& table, Index num_gpus, I
 
 inline void require_doublings(int doublings) {
   require(0 <= doublings && doublings <= 60, "doublings is not in 0..60.");
+}
+
+// The time that a call may take; below 0 none.
+inline Deadline deadline_after(double seconds) {
+  require(!std::isnan(seconds), "seconds is not a number.");
+  return Deadline::after(std::max(seconds, 0.0));
+}
+
+// Where there is no plan in force one best plan is kept, and no slot counts as moved.
+inline void require_price(double price, const annealing::BestPlans& best) {
+  require(!(price > 0) || best.values().size() > 1,
+          "price counts moves from a plan in force, and held has no rows.");
 }
 
 inline NumpyRow<Index> copy_of(std::span<const Index> values) {

@@ -67,6 +67,7 @@ void restart(DesignSearch& search, const Row<const Index>& slots) {
 void anneal(DesignSearch& search, int doublings, double temperature, double price, Index transfers,
             Index proposals, double seconds) {
   require_doublings(doublings);
+  require_price(price, search.best());
   nb::gil_scoped_release unlocked;
   search.anneal({doublings, temperature, price, transfers}, proposals, Deadline::after(seconds));
 }

@@ -16,11 +16,13 @@ inline std::int64_t now_ns() {
 
 class Deadline {
  public:
-  // After so many seconds from now, not at all where they are infinite or too many to count.
+  // After so many seconds from now: at once where they are negative or no number, never where they
+  // are infinite or too many to count.
   static Deadline after(double seconds) {
     constexpr double kLongest = 9e9;  // what int64 holds of nanoseconds, and a little less
-    return Deadline(seconds < kLongest ? now_ns() + static_cast<std::int64_t>(seconds * 1e9)
-                                       : kNever);
+    if (!(seconds > 0)) return Deadline(now_ns());
+    if (seconds >= kLongest) return never();
+    return Deadline(now_ns() + static_cast<std::int64_t>(seconds * 1e9));
   }
   static Deadline never() { return Deadline(kNever); }
 
