@@ -78,6 +78,7 @@ def plan(
     workers: int | None = None,
     progress: Progress | None = None,
     stop: Event | None = None,
+    start: Any = None,
 ) -> Result:
     """The best plan that the budget allows, with a proven bound.
 
@@ -125,6 +126,8 @@ def plan(
     stop
         A `threading.Event`. Once another thread or a signal handler sets it, the call ends with the
         best so far, as if the time were up: turns under way and the output take about a second.
+    start
+        A plan to start from, a Plan or [num_layers, num_slots] ids: no layer comes out worse.
 
     Returns
     -------
@@ -154,6 +157,7 @@ def plan(
         if noise > MAX_NOISE:
             raise ProblemError(f"noise={noise:g} is above {MAX_NOISE}; 0.3 is about 30 %.")
     call = _Call(problem, started, limit, budget, progress, limits, current is not None)
+    call.add_start(start)
     call.add_current(current)
     call.add_published_starts()
     call.add_hierarchical_bounds()
@@ -197,6 +201,12 @@ class _Call:
         point = self.incumbents.record(stage)
         if self.progress is not None:
             self.progress(point)
+
+    def add_start(self, start: Any) -> None:
+        """A plan that is there already competes; no moves are counted against it."""
+        if start is not None:
+            self.incumbents.offer_plans(getattr(start, "physical_to_logical", start))
+            self.note("start")
 
     def add_current(self, current: Any) -> None:
         """The plan in force competes where it is a valid one, and moves are counted against it."""
