@@ -32,8 +32,14 @@ def as_numpy(array: Any, name: str) -> np.ndarray:
     return values
 
 
-def as_int(value: Any, name: str, least: int = 1) -> int:
-    """A whole number of at least `least`; floats and booleans are refused.
+#: Whole numbers beyond it are slips of the keyboard: no shape, seed or count of work is so large.
+MAX_INT = 10**9
+#: A pebibyte: no expert's weights take as much.
+MAX_BYTES = 2**50
+
+
+def as_int(value: Any, name: str, least: int = 1, most: int = MAX_INT) -> int:
+    """A whole number from `least` to `most`; floats and booleans are refused.
 
     Raises
     ------
@@ -44,5 +50,17 @@ def as_int(value: Any, name: str, least: int = 1) -> int:
         raise ProblemError(f"{name}={value!r} is no integer.")
     number = int(value.__index__())
     if number < least:
-        raise ProblemError(f"{name}={number} is below {least}.")
+        raise ProblemError(f"{name}={shown(number)} is below {least}.")
+    if number > most:
+        raise ProblemError(f"{name}={shown(number)} is above {most}; take {most} or less.")
     return number
+
+
+def shown(number: float) -> str:
+    """A number for a message; of one with many digits the beginning and their number."""
+    if not isinstance(number, int) or abs(number) < 10**24:
+        return str(number)
+    if abs(number) >= 10**1000:  # Python itself refuses to write out much longer ones
+        return f"a number of about {int(number.bit_length() * 0.30103)} digits"
+    text = str(number)
+    return f"{text[:12]}... ({len(text)} digits)"

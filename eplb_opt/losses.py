@@ -13,7 +13,7 @@ import numpy as np
 
 from eplb_opt import checker
 from eplb_opt.deadline import Deadline
-from eplb_opt.errors import MissingDependency, PlanError, ProblemError
+from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.plan import Plan
 from eplb_opt.planner import DEFAULT_TIME_LIMIT, Default, make_budget, plan
 from eplb_opt.result import bound_in_caller_units
@@ -114,12 +114,8 @@ def plan_for_loss(
         messages.append(str(error))
         start = _stood_apart(problem, whole, of)
     best, after = _better(best, after, start, loads_after_loss(problem, start, of))
-    try:
-        found = _searched(problem, start, of, budget)
-    except MissingDependency as error:
-        messages.append(str(error))
-    else:
-        best, after = _better(best, after, found, loads_after_loss(problem, found, of))
+    found = _searched(problem, start, of, budget)
+    best, after = _better(best, after, found, loads_after_loss(problem, found, of))
     bound = bound_in_caller_units(problem, _bounds(problem, of))
     elapsed = time.monotonic() - began
     return LossPlan(best, after, unprepared, bound, elapsed, tuple(messages))
@@ -181,10 +177,7 @@ def _per_unit(problem: Problem, of: str) -> int:
 
 def _searched(problem: Problem, start: Plan, of: str, budget: Budget) -> Plan:
     """Annealing on every layer, within the budget."""
-    try:
-        from eplb_opt.search.loss_layer import least_load_after_loss
-    except ImportError as error:
-        raise MissingDependency("numba", "search") from error
+    from eplb_opt.search.loss_layer import least_load_after_loss
 
     per_unit = _per_unit(problem, of)
     guarded = _num_units(problem, start.physical_to_logical, of) > 1

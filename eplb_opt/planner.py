@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from eplb_opt import scoring
-from eplb_opt.arrays import as_int
+from eplb_opt.arrays import as_int, shown
 from eplb_opt.bounds import fast_bounds, flat_bounds
 from eplb_opt.deadline import Deadline
 from eplb_opt.errors import MissingDependency, ProblemError
@@ -50,6 +51,10 @@ DEFAULT_TIME_LIMIT: Final = Default.TIME_LIMIT
 
 #: Published heuristics take tens of milliseconds a model; below this a start is not worth them.
 PUBLISHED_STARTS_SECONDS = 0.5
+#: Factors of e**10 between experts: no load differs so.
+MAX_NOISE = 10
+#: Thirty years; the system's clocks take no much longer waits.
+MAX_SECONDS = 1e9
 #: Giving GPUs their names takes no more than this part of what is left.
 MAX_NAMING_SHARE = 0.2
 #: What giving names and limiting moves may still take once the caller asked for the end.
@@ -148,6 +153,8 @@ def plan(
     make_steps(problem, model)  # raises where the model is unknown
     if noise is not None:
         noise = _number(noise, "noise")
+        if noise > MAX_NOISE:
+            raise ProblemError(f"noise={noise:g} is above {MAX_NOISE}; 0.3 is about 30 %.")
     call = _Call(problem, started, limit, budget, progress, limits, current is not None)
     call.add_current(current)
     call.add_published_starts()
@@ -378,12 +385,17 @@ def _cores() -> int:
 def _seconds(limit: float | None) -> float | None:
     if limit is None or limit == math.inf:
         return None
-    return _number(limit, "time_limit")
+    seconds = _number(limit, "time_limit")
+    if seconds > MAX_SECONDS:
+        raise ProblemError(
+            f"time_limit={seconds:g} is above {MAX_SECONDS:g} seconds; None is for no limit."
+        )
+    return seconds
 
 
 def _number(value: float, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise ProblemError(f"{name}={value!r} is no number.")
-    if not 0 <= value < math.inf:
-        raise ProblemError(f"{name}={value} must be finite and at least 0.")
+    if not 0 <= value <= sys.float_info.max:
+        raise ProblemError(f"{name}={shown(value)} must be at least 0, and finite as a float.")
     return float(value)

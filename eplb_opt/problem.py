@@ -14,6 +14,7 @@ from eplb_opt.arrays import as_int, as_numpy
 from eplb_opt.problem_checks import (
     COLOCATIONS,
     DISPATCHES,
+    MAX_SLOTS,
     OBJECTIVES,
     check_gpu_rules,
     check_spread,
@@ -121,7 +122,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         for name in ("num_slots", "num_gpus", "num_nodes", "num_groups"):
-            object.__setattr__(self, name, as_int(getattr(self, name), name))
+            object.__setattr__(self, name, as_int(getattr(self, name), name, most=MAX_SLOTS))
         values = as_numpy(self.load, "load")
         check_loads(values)
         for name, array in zip(("load", "unit_exponent", "rounded"), to_units(values), strict=True):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.arrays import as_numpy
+from eplb_opt.arrays import as_numpy, shown
 from eplb_opt.errors import ProblemError
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ COLOCATIONS = ("allow", "forbid")
 DISPATCHES = ("uniform", "optimal")
 #: What every expert's replicas can be asked to stand on two of.
 SPREADS = ("gpu", "node")
+
+#: Slots of a layer, and GPUs, nodes and groups: fifty times the largest machines there are.
+MAX_SLOTS = 2**20
+#: Slots of all layers; a plan of so many takes 256 MiB.
+MAX_PLACED = 2**25
 
 
 def scenario_weights(weights: Any, scenarios: tuple[int, ...], objective: str) -> Any:
@@ -46,6 +51,23 @@ def scenario_weights(weights: Any, scenarios: tuple[int, ...], objective: str) -
     return given
 
 
+def check_size(num_layers: int, num_slots: int) -> None:
+    """Refuse more slots than any machine has, before memory is taken for them.
+
+    Raises
+    ------
+    ProblemError
+        With the limit.
+    """
+    if num_slots > MAX_SLOTS:
+        raise ProblemError(f"num_slots={shown(num_slots)} is above {MAX_SLOTS}; take fewer.")
+    if num_layers * num_slots > MAX_PLACED:
+        raise ProblemError(
+            f"{num_layers} layers with num_slots={num_slots} are more than the {MAX_PLACED} slots "
+            "that are planned at a time; take fewer slots, or plan the layers in parts."
+        )
+
+
 def check_topology(problem: Problem) -> None:
     """Raise ProblemError where slots, GPUs, nodes and groups do not divide as they must."""
     num_slots, num_gpus, num_experts = problem.num_slots, problem.num_gpus, problem.num_experts
@@ -57,6 +79,7 @@ def check_topology(problem: Problem) -> None:
         raise ProblemError(
             f"dispatch={problem.dispatch!r} is unknown; known: {', '.join(DISPATCHES)}."
         )
+    check_size(problem.num_layers, num_slots)
     _check_divides("num_slots", num_slots, "num_gpus", num_gpus)
     if num_slots < num_experts:
         raise ProblemError(

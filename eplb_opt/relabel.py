@@ -31,14 +31,14 @@ def relabelled(
     -------
     int64 [num_slots], the same GPUs in another order.
     """
-    rows = (np.ascontiguousarray(row, dtype=np.int64) for row in (current, new))
-    return np.asarray(core.moves.relabel(*rows, num_gpus, num_nodes))
+    held, fresh = (np.ascontiguousarray(row, dtype=np.int64) for row in (current, new))
+    return core.moves.relabel(held, fresh, num_gpus, num_nodes)
 
 
 def slots_kept(current: np.ndarray, new: np.ndarray, num_gpus: int) -> np.ndarray:
     """The new plan of a layer with what stays on a GPU in the slot where it was."""
-    rows = (np.ascontiguousarray(row, dtype=np.int64) for row in (current, new))
-    return np.asarray(core.moves.keep_slots(*rows, num_gpus))
+    held, fresh = (np.ascontiguousarray(row, dtype=np.int64) for row in (current, new))
+    return core.moves.keep_slots(held, fresh, num_gpus)
 
 
 def best_assignment(worth: np.ndarray) -> np.ndarray:
@@ -55,5 +55,4 @@ def best_assignment(worth: np.ndarray) -> np.ndarray:
     -------
     int64 [num].
     """
-    worth = np.ascontiguousarray(worth, dtype=np.int64)
-    return np.asarray(core.moves.best_assignment(worth))
+    return core.moves.best_assignment(np.ascontiguousarray(worth, dtype=np.int64))

@@ -1,4 +1,4 @@
-"""A great many hot calls on shapes and loads that nobody would choose, each answer checked."""
+"""A great many calls on shapes and loads that nobody would choose, each answer checked."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.bench.attack import MOST_TOLD, AttackReport, attack
 from eplb_opt.errors import PlanError
 from eplb_opt.hot.call import rebalance
 
@@ -23,13 +24,18 @@ TOLD_EVERY = 100
 
 @dataclass(frozen=True)
 class SoakReport:
-    """What a soak saw; it raises at the first bad answer.
+    """What a soak saw.
 
     Parameters
     ----------
     grown_bytes
         Resident memory at the end above that after a tenth of the calls; 0 where the system does
         not tell.
+    faults
+        What was wrong with the answers of the serving call, the first few; `random_call` draws such
+        a call anew.
+    attack
+        What came of the plans; see `attack`.
     """
 
     calls: int
@@ -37,26 +43,44 @@ class SoakReport:
     layers: int
     slots: int
     grown_bytes: int
+    faults: tuple[str, ...]
+    attack: AttackReport
+
+    @property
+    def is_clean(self) -> bool:
+        return not (self.faults or self.attack.faults)
 
 
-def soak(calls: int, seed: int = 0, progress: Callable[[int], object] | None = None) -> SoakReport:
+def soak(
+    calls: int, seed: int = 0, progress: Callable[[int], object] | None = None, plans: int = 0
+) -> SoakReport:
     """Make random calls with counted effort and check every answer; tell how many are done.
 
-    Raises
-    ------
-    PlanError
-        When a map breaks a law; the message names the call, which `random_call` makes anew.
+    Parameters
+    ----------
+    calls
+        Of the serving call, on shapes and loads of any kind.
+    seed
+        Of all draws.
+    progress
+        Called now and then with the number of calls and plans done.
+    plans
+        Random problems that are planned besides, judged by trying everything where they are small.
     """
     began = time.monotonic()
     layers = slots = at_first = 0
+    faults: list[str] = []
     for index in range(calls):
         rng = np.random.default_rng((seed, index))
         weight, sizes, effort = random_call(rng)
-        maps = rebalance(weight, *sizes, effort=effort)
         try:
+            maps = rebalance(weight, *sizes, effort=effort)
             check_maps(weight, sizes, maps)
-        except PlanError as error:
-            raise PlanError(f"soak seed {seed}, call {index}: {error}") from error
+        except Exception as error:  # whatever is raised is a find, not the end of the hunt
+            if len(faults) < MOST_TOLD:
+                told = f"{type(error).__name__}: {error}"
+                faults.append(f"seed {seed}, serving call {index}: {told}")
+            continue
         if progress is not None and index % TOLD_EVERY == 0:
             progress(index)
         layers += len(weight)
@@ -64,7 +88,14 @@ def soak(calls: int, seed: int = 0, progress: Callable[[int], object] | None = N
         if index == calls // 10:
             at_first = resident_bytes()
     grown = resident_bytes() - at_first
-    return SoakReport(calls, time.monotonic() - began, layers, slots, grown)
+
+    def show(done: int) -> None:
+        if progress is not None:
+            progress(calls + done)
+
+    planned = attack(plans, seed, progress=show)
+    seconds = time.monotonic() - began
+    return SoakReport(calls, seconds, layers, slots, grown, tuple(faults), planned)
 
 
 def random_call(

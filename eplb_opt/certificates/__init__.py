@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from eplb_opt.certificates.certificate import Certificate, CertificateError
+from eplb_opt.certificates.config_lp import leaf_units
+from eplb_opt.certificates.work import MAX_UNITS, limited
 from eplb_opt.errors import ProblemError
 
 if TYPE_CHECKING:
@@ -38,6 +40,10 @@ GENERAL = {"scenario_water", "scenario_pairs"}
 ANY_SPLIT = {"scenario_water"}
 
 
+#: However many slots a GPU has, a tree of so many leaves may be verified.
+LEAVES = 4
+
+
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
     """The bound of a certificate, proven anew for a problem of one layer.
 
@@ -55,7 +61,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     Raises
     ------
     CertificateError
-        When the certificate does not prove its bound.
+        When the certificate does not prove its bound, or not with a bounded amount of work.
     ProblemError
         For a problem of several layers.
     """
@@ -73,4 +79,5 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         raise CertificateError("certificates are of one load on GPUs that are all alike.")
     module, function = VERIFIERS[certificate.kind].split(":")
     verifier: Callable[[Problem, Certificate], Fraction] = getattr(import_module(module), function)
-    return verifier(problem, certificate)
+    with limited(max(MAX_UNITS, LEAVES * leaf_units(problem.slots_per_gpu))):
+        return verifier(problem, certificate)

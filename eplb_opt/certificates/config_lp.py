@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.certificates.certificate import CertificateError
+from eplb_opt.certificates.work import spend
 
 if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
@@ -113,6 +114,11 @@ def least_load(
     singles = _singles(loads, value, *counts, unit, most)
     size = _least_size(singles, slots_per_gpu, most, needed)
     return below if size is None else min(size * unit, below)
+
+
+def leaf_units(slots_per_gpu: int) -> int:
+    """What `least_load` may cost at most, in units of work."""
+    return (slots_per_gpu - slots_per_gpu // 2) * MAX_SUMS
 
 
 def _counts(
@@ -236,6 +242,7 @@ def _sums(front: Front, singles: Front, top: np.ndarray, most: int, needed: int)
     """
     singles = _merged(singles, MAX_SUMS // 200, most)
     front = _merged(front, max(MAX_SUMS // len(singles.size), 200), most)
+    spend(len(front.size) * len(singles.size))
     size = (front.size[:, None] + singles.size).ravel()
     weight = (front.weight[:, None] + singles.weight).ravel()
     fits = size <= most

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.certificates.certificate import CertificateError
+from eplb_opt.certificates.work import spend
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -55,6 +56,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     num_vectors = comb(spare + len(load) - 1, spare)
     if num_vectors * problem.num_slots > MAX_CELLS:
         raise CertificateError(f"{num_vectors} count vectors are too many to look at.")
+    spend(num_vectors * problem.num_slots)
     shift = BITS - sum(load).bit_length()
     largest = max(fewest) + spare
     if shift < 0 or 2**shift <= 2 * bound.denominator * largest**2:

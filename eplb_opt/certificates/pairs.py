@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.certificates.certificate import CertificateError
+from eplb_opt.certificates.work import spend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,8 @@ INT64_ROOM = 2**62
 MAX_STEPS = 100_000
 #: Options times rows of a certificate that is worth the memory.
 MAX_CELLS = 20_000_000
+#: What a round costs, and what an option in a row adds, in units of work.
+ROUND_UNITS, CELL_UNITS = 2_000, 5
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
@@ -196,6 +199,7 @@ class _Replay:
         if len(options.key) * (len(prices) + 1) > MAX_CELLS:
             raise CertificateError(f"{len(prices)} rows are too many for {len(first)} experts.")
         # Any threshold is a true row, so one beyond int64 may as well be the last of its range.
+        spend(ROUND_UNITS + CELL_UNITS * len(options.key) * (len(prices) + 1))
         limit = INT64_ROOM if options.key.dtype != object else max(map(abs, thresholds), default=0)
         at = np.array([max(min(t, limit), -limit) for t in thresholds], dtype=options.key.dtype)
         counts = (options.key[:, None] >= at).astype(bool)

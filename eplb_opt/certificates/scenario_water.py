@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.certificates.certificate import CertificateError
+from eplb_opt.certificates.work import spend
 
 if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
@@ -41,6 +42,8 @@ MAX_PARTS = 200_000
 MAX_CHOICES = 100_000
 #: Sizes are multiples of one over it of what a GPU may carry, rounded down.
 SIZES_PER_LEVEL = 2**50
+#: What a part costs, and what an expert in a scenario adds, in units of work.
+PART_UNITS, EXPERT_UNITS = 2_000, 5
 #: Values of a list add up to less.
 MAX_VALUES = 2**60
 
@@ -71,6 +74,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         if not parts:
             raise CertificateError("entries follow the last part.")
         part = parts.pop()
+        spend(PART_UNITS + EXPERT_UNITS * problem.num_experts * len(space.share))
         if -len(lists) - 2 < r < 0:
             if not (
                 space.is_refuted(part) or (r < -1 and space.pairs_weigh_less(part, lists[-2 - r]))

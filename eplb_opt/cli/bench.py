@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -192,20 +193,34 @@ def hot_command(
 
 @app.command("soak")
 def soak_command(
-    calls: Annotated[int, typer.Option(help="Random calls.")] = 10_000,
-    seed: Annotated[int, typer.Option(help="Of the calls.")] = 0,
+    calls: Annotated[int, typer.Option(help="Random serving calls.")] = 10_000,
+    plans: Annotated[
+        int | None,
+        typer.Option(help="Random problems over every rule; by default a tenth of --calls."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of all draws.")] = 0,
     as_json: opt.Json = False,
 ) -> None:
-    """Make random calls on odd shapes and loads, and check every answer.
+    """Make random calls and plans, and check every answer; small plans by trying everything.
+
+    The exit code is 1 where an answer is wrong.
 
     Example: eplb-opt bench soak --calls 1000000
     """
-    with output.counting_bar(calls, "calling") as show:
-        report = soak(calls, seed, show)
+    plans = calls // 10 if plans is None else plans
+    with output.counting_bar(calls + plans, "calling") as show:
+        report = soak(calls, seed, show, plans)
     if as_json:
         output.print_json(report)
     else:
         print(
             f"{report.calls} calls, {report.layers} layers and {report.slots} slots checked in "
-            f"{report.seconds:.0f} s; memory grew by {report.grown_bytes / 2**20:.1f} MiB"
+            f"{report.seconds - report.attack.seconds:.0f} s; memory grew by "
+            f"{report.grown_bytes / 2**20:.1f} MiB"
         )
+        counts = ", ".join(f"{n} {name}" for name, n in sorted(report.attack.counts.items()))
+        print(f"{plans} problems in {report.attack.seconds:.0f} s: {counts or 'none'}")
+    for fault in (*report.faults, *report.attack.faults):
+        print(fault, file=sys.stderr)
+    if not report.is_clean:
+        raise typer.Exit(1)

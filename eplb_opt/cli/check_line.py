@@ -5,15 +5,36 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+from eplb_opt.certificates import CertificateError, verify
 from eplb_opt.io import WRITERS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from eplb_opt.certificates import Certificate
     from eplb_opt.cli.options import Asked
+    from eplb_opt.result import Result
 
 #: Stands for a plan's file where none was written.
 PLACEHOLDER = "PLAN"
+
+
+def provable(result: Result) -> tuple[list[Certificate | None], tuple[str, ...]]:
+    """The certificates of a result that `check` will accept, and a word on those it would not.
+
+    A proof may take the planner more work than whoever verifies it is asked for.
+    """
+    kept: list[Certificate | None] = []
+    refused: list[str] = []
+    for layer_idx, certificate in enumerate(result.certificates):
+        try:
+            if certificate is not None:
+                verify(result.problem.layer(layer_idx), certificate)
+            kept.append(certificate)
+        except CertificateError as error:
+            kept.append(None)
+            refused.append(f"layer {layer_idx}: the proof of its bound is left out: {error}")
+    return kept, tuple(refused)
 
 
 def check_line(

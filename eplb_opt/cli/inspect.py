@@ -10,7 +10,7 @@ import typer
 
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.cli.check_line import check_line
+from eplb_opt.cli.check_line import check_line, provable
 from eplb_opt.cli.dispatch import check_notes
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.scenarios import planned_for, recordings
@@ -187,7 +187,10 @@ def bound_command(
                 stop=asked.event,
             )
         saving = Saving()
-        saving.save(certificate_file, lambda to: write_certificates(to, result.certificates))
+        if certificate_file is not None:
+            proofs, refused = provable(result)
+            saving.save(certificate_file, lambda to: write_certificates(to, proofs))
+            output.warn(refused)
         output.warn(result.messages)
         if certificate_file is not None:
             asked_for = opt.Asked(loads, topology, with_scenarios, load_format)

@@ -11,7 +11,7 @@ import typer
 
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.cli.check_line import check_line
+from eplb_opt.cli.check_line import check_line, provable
 from eplb_opt.cli.deploy import in_kept_slots
 from eplb_opt.cli.dispatch import deploy_notes, noise_note
 from eplb_opt.cli.outputs import Saving
@@ -111,7 +111,10 @@ def plan_command(
             )
         saving = Saving()
         saving.save_plan(output_file, lambda to, kind: writer(to, kind, result), str(engine))
-        saving.save(certificate_file, lambda to: write_certificates(to, result.certificates))
+        if certificate_file is not None:
+            proofs, refused = provable(result)
+            saving.save(certificate_file, lambda to: write_certificates(to, proofs))
+            output.warn(refused)
         before = None if current is None else (str(current), in_force)
         saving.save(
             report_file,

@@ -11,6 +11,7 @@ from eplb_opt.arrays import as_numpy
 from eplb_opt.core import serving
 from eplb_opt.errors import ProblemError
 from eplb_opt.problem import Problem
+from eplb_opt.problem_checks import check_size
 from heuristics.door import admit_array
 from heuristics.layout import Layout, make_layout
 
@@ -88,6 +89,7 @@ def admit(weight: Any, num_replicas: Any, num_groups: Any, num_nodes: Any, num_g
         layout = _layout(*sizes)
     except TypeError:  # a size that cannot be hashed, such as a tensor of one number
         layout = _layout.__wrapped__(*sizes)
+    check_size(len(values), layout.num_slots)
     return Call(values, layout)
 
 

@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.certificates import verify
 from eplb_opt.certificates.certificate import Certificate, CertificateError
-from eplb_opt.certificates.scenario_water import LEVELS_PER_UNIT, verify
+from eplb_opt.certificates.scenario_water import LEVELS_PER_UNIT
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.arrays import as_int
+from eplb_opt.arrays import MAX_BYTES, as_int
 from eplb_opt.errors import ProblemError
 from eplb_opt.replay.policies import Budget
 from eplb_opt.replay.report import ReplayReport
@@ -73,6 +73,8 @@ def replay(
         When the recording is damaged.
     """
     every = as_int(every, "every")
+    if expert_bytes is not None:
+        as_int(expert_bytes, "expert_bytes", most=MAX_BYTES)
     if trace.num_steps <= every:
         raise ProblemError(
             f"The recording has {trace.num_steps} steps, --every is {every}: nothing follows the "

@@ -78,6 +78,7 @@ class AnnealSearch:
         self.is_trivial = (
             self.weight.shape[1] == 0 or int(used.sum()) == 1 or not speeds_fit(problem)
         )
+        self.counts_moves = held is not None
         self.num_slots = int(problem.is_open.sum())
         self.call_slices = COUNTED_SLICES
         nothing = np.zeros((0, problem.num_experts), dtype=bool)
@@ -93,13 +94,18 @@ class AnnealSearch:
 
     @property
     def best_value(self) -> np.ndarray:
-        """The best objective with each number of moved slots; one entry where moves do not count."""
+        """The best objective with each number of moved slots; one where moves do not count."""
         return self._search.values()
 
     @property
     def best(self) -> float:
         """The best plan's objective, relative to the mean GPU load."""
-        return float(self.best_value.min())
+        return self._search.best
+
+    @property
+    def largest_load(self) -> float:
+        """The largest GPU load of the current plan under any load, relative to the mean."""
+        return self._search.largest_load
 
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]."""
@@ -166,7 +172,7 @@ class AnnealSearch:
     @property
     def _is_wide(self) -> bool:
         """Whether counts are to blame; where moves have a price it is not known."""
-        return self.best > WIDE and len(self.best_value) == 1
+        return self.best > WIDE and not self.counts_moves
 
     def _run_until(
         self, deadline: Deadline, longest: int | None, hottest: float, price: float
@@ -178,7 +184,7 @@ class AnnealSearch:
             passed = (last - began) / length
             if longest is not None:
                 passed = max(passed, done / longest)
-            self._cooled(passed, hottest, price, self.call_slices)
+            self._cooled(passed, hottest, price, self.call_slices, deadline.at - last)
             done += self.call_slices
             now = time.monotonic()
             faster = now - last < CALL_SECONDS
@@ -186,12 +192,14 @@ class AnnealSearch:
             self.call_slices = min(max(slices, 1), MAX_CALL_SLICES)
             last = now
 
-    def _cooled(self, passed: float, hottest: float, price: float, slices: int) -> None:
-        """Slices at the temperature and the norm of that part of a run."""
+    def _cooled(
+        self, passed: float, hottest: float, price: float, slices: int, seconds: float = math.inf
+    ) -> None:
+        """Slices at the temperature and the norm of that part of a run, as the seconds allow."""
         table = WIDE_DOUBLINGS if self.best > WIDE else DOUBLINGS
         doublings = table[min(int(passed * len(table)), len(table) - 1)]
         left = 1.0 - passed
-        self._advance(doublings, hottest * left * left, price, slices)
+        self._advance(doublings, hottest * left * left, price, slices, seconds)
 
     def _advance(
         self,
@@ -202,7 +210,7 @@ class AnnealSearch:
         seconds: float = math.inf,
     ) -> None:
         # A swap can double a GPU's load, and its power must stay a number.
-        digits = math.frexp(self._search.largest_load)[1] + 1
+        digits = math.frexp(self.largest_load)[1] + 1
         while digits << doublings > LARGEST_EXPONENT:
             doublings -= 1
         transfers = WIDE_TRANSFERS if self.best > WIDE else TRANSFERS

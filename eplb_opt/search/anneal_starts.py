@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.core import local
 from eplb_opt.scenarios import blended
 from eplb_opt.search.anneal_layer import relative_loads
-from eplb_opt.search.scan import pack
 
 if TYPE_CHECKING:
     from eplb_opt.problem import Problem
@@ -153,10 +153,5 @@ def _high_power(values: np.ndarray) -> np.ndarray:
 def _packed(
     blend: np.ndarray, count: np.ndarray, num_gpus: int, problem: Problem
 ) -> np.ndarray | None:
-    piece = blend // count
-    order = np.argsort(-piece, kind="stable")
-    load, filled = np.zeros((2, num_gpus), dtype=np.int64)
-    slot = np.zeros(num_gpus * problem.slots_per_gpu, dtype=np.int64)
     apart = problem.colocation == "forbid"
-    done = pack(piece, count, order, load, filled, problem.slots_per_gpu, apart, slot)
-    return slot if done else None
+    return local.pack(blend // count, count, num_gpus, problem.slots_per_gpu, apart)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eplb_opt.arrays import as_numpy
+from eplb_opt.arrays import MAX_BYTES, as_int, as_numpy
 from eplb_opt.errors import ProblemError
 from eplb_opt.plan import as_plan
 from eplb_opt.planner import DEFAULT_TIME_LIMIT, plan
@@ -129,8 +129,8 @@ def _check(
             f"target_balancedness={target} must be above 0 and at most 1; 0.95 asks that the mean "
             "GPU load is 95 % of the largest."
         )
-    if expert_bytes is not None and expert_bytes < 1:
-        raise ProblemError(f"expert_bytes={expert_bytes} is below 1.")
+    if expert_bytes is not None:
+        as_int(expert_bytes, "expert_bytes", most=MAX_BYTES)
 
 
 def _row(

@@ -52,6 +52,7 @@ def test_a_search_refuses_other_types(change):
         lambda node: node.exchange(-1),
         lambda node: node.redeal(0, 1, 1),
         lambda node: node.redeal(0, 1, 4),
+        lambda node: node.redeal(int(node.loads.argmin()), int(node.loads.argmax()), 3),
         lambda node: node.restart(np.array([0, 1, 2])),
         lambda node: node.restart(np.array([0, 1, 2, 3, 4, 5, 0, 7])),
         lambda node: node.advance(10, -1),

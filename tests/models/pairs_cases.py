@@ -47,6 +47,12 @@ def random_pairs(seed: int) -> Problem:
     return Problem(random_load(seed, num_experts)[None, :], 2 * num_gpus, num_gpus)
 
 
+def counts_of(rng: np.random.Generator, num_experts: int, num_slots: int) -> np.ndarray:
+    """Random counts that use all slots."""
+    cuts = np.sort(rng.choice(np.arange(1, num_slots), num_experts - 1, replace=False))
+    return np.diff(np.concatenate([[0], cuts, [num_slots]]))
+
+
 def best_value(problem: Problem) -> Fraction:
     return brute_force(tuple(problem.load[0].tolist()), problem.num_slots)
 

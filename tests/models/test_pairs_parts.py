@@ -7,19 +7,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from eplb_opt import bounds
-from eplb_opt.deadline import Deadline
-from eplb_opt.models.pairs_budget import Budget
+from eplb_opt.core import pairs
 from eplb_opt.models.pairs_counts import exact_value, fill, pair_up
-from eplb_opt.models.pairs_cpsat import find_counts
-from eplb_opt.models.pairs_lp import DIGITS, prove, solve_lp, tightened
-from eplb_opt.models.pairs_options import Layer, list_options
-from tests.models.pairs_cases import lognormal, random_load
+from eplb_opt.models.pairs_units import Layer
+from tests.models.pairs_cases import counts_of, random_load
 
 
-def counts_of(rng, num_experts, num_slots):
-    cuts = np.sort(rng.choice(np.arange(1, num_slots), num_experts - 1, replace=False))
-    return np.diff(np.concatenate([[0], cuts, [num_slots]]))
+def list_options(layer, level):
+    core = pairs.Layer(layer.load, layer.scale_bits, layer.num_slots)
+    return pairs.list_options(core, level)
 
 
 def test_heaviest_meets_lightest():
@@ -63,21 +59,19 @@ def test_counts_satisfy_the_rows_where_their_plan_reaches_the_level_and_only_the
         assert satisfied(options, counts) is fits or worth == 0
 
 
+def chosen(options, counts):
+    """The options that take these counts, or None where one is not there."""
+    expert = np.repeat(np.arange(len(counts)), np.diff(options.first))
+    at = [np.flatnonzero((expert == e) & (options.count == c)) for e, c in enumerate(counts)]
+    return np.concatenate(at) if all(idx.size for idx in at) else None
+
+
 def satisfied(options, counts):
-    """Whether every balance row holds for the counts, tightened and not."""
-    if options is None:
+    """Whether every balance row holds for the counts."""
+    if options is None or (taken := chosen(options, counts)) is None:
         return False
-    at = [
-        np.flatnonzero((options.expert == e) & (options.count == c)) for e, c in enumerate(counts)
-    ]
-    if not all(idx.size for idx in at):
-        return False
-    chosen = np.concatenate(at)
-    inside = options.rank[chosen][:, None] > np.arange(len(options.threshold))
-    plain = bool((np.where(inside, options.change[chosen][:, None], 0).sum(axis=0) >= 0).all())
-    rows = tightened(options, np.arange(len(options.threshold)))
-    assert plain == bool((rows.gain[chosen].sum(axis=0) >= rows.need).all())
-    return plain
+    inside = options.rank[taken][:, None] > np.arange(len(options.threshold))
+    return bool((np.where(inside, options.change[taken][:, None], 0).sum(axis=0) >= 0).all())
 
 
 def test_integer_proof_is_at_most_the_replicas_of_any_counts_that_fit():
@@ -89,21 +83,8 @@ def test_integer_proof_is_at_most_the_replicas_of_any_counts_that_fit():
         counts = counts_of(np.random.default_rng(seed), 4, 10)
         level = int(-(-exact_value(load, counts) * layer.scale // 1))
         options = list_options(layer, level)
-        rows = tightened(options, np.arange(len(options.threshold)))
-        prices = np.random.default_rng(seed).integers(0, DIGITS, len(rows.need))
-        chosen = [(options.expert == e) & (options.count == c) for e, c in enumerate(counts)]
-        proof = prove(options, rows, prices)
-        taken = np.logical_or.reduce(chosen)
-        assert proof.value + proof.excess[taken].sum() <= 10 * DIGITS
-
-
-def test_linear_program_and_cpsat_stop_when_the_budget_is_spent():
-    problem = lognormal(0.5, 1, 128, 144)
-    layer = Layer.of(problem.load[0], 144)
-    level = int(bounds.fast_bounds(problem)[0].value * layer.scale) * 101 // 100
-    options = list_options(layer, level)
-    rows = tightened(options, np.arange(len(options.threshold)))
-    assert rows.need.size
-    active = np.ones(len(options), dtype=bool)
-    assert solve_lp(options, rows, active, 144, Budget(Deadline.after(0))) is None
-    assert find_counts(options, 144, Budget(Deadline.after(0)), 1.0, 0) is None
+        need = options.need()
+        price = np.random.default_rng(seed).integers(0, 2**24, len(need))
+        price[need <= 0] = 0
+        value, excess = options.prove(price)
+        assert value + excess[chosen(options, counts)].sum() <= 10 * 2**24

@@ -62,6 +62,10 @@ class ScenarioSearch:
     def largest_load(self) -> float:
         """The largest GPU load now, relative to the mean."""
 
+    @property
+    def best(self) -> float:
+        """The best objective with any number of moves."""
+
     def values(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
         """
         The best objective with each number of moved slots, float64 [num_slots + 1] or [1].
@@ -109,3 +113,69 @@ class LossSearch:
         """
         The most tokens that one loss takes for good now, in units of the weights.
         """
+
+class DesignLoads:
+    """
+    What a design is made for.
+
+    `weight` (float64 [num_experts, num_loads]) are loads over the mean GPU load;
+    with `worst` the worst of them counts instead of their weighted mean. A copy
+    goes from one expert to another only where the former's replicas are then at
+    most `slack` times as heavy as the latter's are now, by `heaviest` (float64
+    [num_experts]).
+    """
+
+    def __init__(self, weight: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], worst: bool, heaviest: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], slack: float) -> None: ...
+
+class DesignSearch:
+    """
+    Annealing of a placement for optimal dispatch.
+
+    `slots` (int64 [num_slots]) is the plan to start from, and `held` (bool [num_gpus,
+    num_experts], or no rows) what the plan in force has on a GPU: then the best plan is kept
+    for every number of moved slots. The loads count nothing before `set_shares`.
+    """
+
+    def __init__(self, machine: Machine, loads: DesignLoads, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], held: Annotated[NDArray[numpy.bool_], dict(shape=(None, None), order='C', device='cpu', writable=False)], chance: Chance) -> None: ...
+
+    def set_shares(self, share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """What each load counts, float64 [num_loads]."""
+
+    def change_loads(self, weight: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None:
+        """Other loads; every expert keeps the parts of its split."""
+
+    def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """Go on from another plan; the best ones are kept."""
+
+    def anneal(self, doublings: int, temperature: float, price: float, transfers: int, proposals: int, seconds: float) -> None:
+        """
+        So many swaps and copy transfers, fewer where the seconds are over, between two looks.
+
+        The norm's p is 2**doublings; `temperature` and `price`, of a moved slot, are in units
+        of the objective; `transfers` of 1024 proposals are copy transfers.
+        """
+
+    def forget_best(self) -> None:
+        """
+        Forget the values of the best plans; the plans stay until better ones come.
+        """
+
+    def peaks(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
+        """The largest GPU load under each load, float64 [num_loads]."""
+
+    def values(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
+        """
+        The best objective with each number of moved slots, float64 [num_slots + 1] or [1].
+        """
+
+    def plan(self, kept: int) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """The plan of that entry of `values`, int64 [num_slots]."""
+
+    def slots(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """The plan at present, int64 [num_slots]."""
+
+    def flow(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C')]:
+        """What each slot gets under each load, float64 [num_slots, num_loads]."""
+
+    def load(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C')]:
+        """What each GPU gets times its rate, float64 [num_gpus, num_loads]."""

@@ -28,6 +28,7 @@ class ScenarioSearch {
   void anneal_mended(int doublings, double temperature, Index proposals, Deadline deadline);
 
   const BestPlans& best() const { return state_.best; }
+  double least() const { return std::ranges::min(state_.best.values()); }
   const Placement& placement() const { return state_.placement; }
   double largest_load() const { return state_.norm.largest(); }
 

@@ -14,7 +14,6 @@ using annealing::LossSearch;
 using annealing::Machine;
 using annealing::Scenarios;
 using annealing::ScenarioSearch;
-using Unlocked = nb::call_guard<nb::gil_scoped_release>;
 
 // How many replicas of an expert a GPU has must fit 16 bits.
 constexpr Index kMostSlotsPerGpu = 65535;
@@ -42,6 +41,7 @@ Machine make_machine(const Row<const double>& rate, const Row<const Index>& firs
 
 Chance make_chance(const Row<const double>& thresholds, Index state) {
   require_size("thresholds", static_cast<Index>(thresholds.shape(0)), annealing::kFine);
+  require(state != 0, "state is 0, from which no random number comes.");
   const auto samples = view(thresholds);
   return {{samples.begin(), samples.end()}, Random(state)};
 }
@@ -69,15 +69,17 @@ void anneal(ScenarioSearch& search, int doublings, double temperature, double pr
             Index transfers, Index slices, double seconds) {
   require_doublings(doublings);
   require_price(price, search.best());
+  const Deadline deadline = deadline_after(seconds);
   nb::gil_scoped_release unlocked;
-  search.anneal({doublings, temperature, price, transfers}, slices, Deadline::after(seconds));
+  search.anneal({doublings, temperature, price, transfers}, slices, deadline);
 }
 
 void anneal_mended(ScenarioSearch& search, int doublings, double temperature, Index proposals,
                    double seconds) {
   require_doublings(doublings);
+  const Deadline deadline = deadline_after(seconds);
   nb::gil_scoped_release unlocked;
-  search.anneal_mended(doublings, temperature, proposals, Deadline::after(seconds));
+  search.anneal_mended(doublings, temperature, proposals, deadline);
 }
 
 NumpyRow<Index> plan(const ScenarioSearch& search, Index kept) {
@@ -103,8 +105,9 @@ std::unique_ptr<LossSearch> make_loss_search(const Machine& machine,
 void anneal_losses(LossSearch& search, double most, int doublings, double temperature,
                    Index proposals, double seconds) {
   require_doublings(doublings);
+  const Deadline deadline = deadline_after(seconds);
   nb::gil_scoped_release unlocked;
-  search.anneal({most, doublings, temperature}, proposals, Deadline::after(seconds));
+  search.anneal({most, doublings, temperature}, proposals, deadline);
 }
 
 void add_loss_search(nb::module_& chapter) {
@@ -174,6 +177,7 @@ void add_scenario_search(nb::module_& chapter) {
            "So many copy transfers, each with the swaps that mend what it spoils.")
       .def_prop_ro("largest_load", &ScenarioSearch::largest_load,
                    "The largest GPU load now, relative to the mean.")
+      .def_prop_ro("best", &ScenarioSearch::least, "The best objective with any number of moves.")
       .def("values", [](const ScenarioSearch& search) {
         return copy_of(search.best().values());
       }, "The best objective with each number of moved slots, float64 [num_slots + 1] or [1].")

@@ -1,8 +1,12 @@
 // What several searches of this chapter take and give.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+
 #include "annealing/best_plans.hpp"
 #include "bindings/arrays.hpp"
+#include "common/clock.hpp"
 
 namespace eplb::bind {
 
@@ -26,6 +30,12 @@ void require_per_gpu(const char* name, const Matrix<T>& table, Index num_gpus, I
 
 inline void require_doublings(int doublings) {
   require(0 <= doublings && doublings <= 60, "doublings is not in 0..60.");
+}
+
+// The time that a call may take; below 0 none.
+inline Deadline deadline_after(double seconds) {
+  require(!std::isnan(seconds), "seconds is not a number.");
+  return Deadline::after(std::max(seconds, 0.0));
 }
 
 // Where there is no plan in force one best plan is kept, and no slot counts as moved.

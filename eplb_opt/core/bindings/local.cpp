@@ -14,6 +14,10 @@ namespace eplb::bind {
 
 namespace {
 
+constexpr std::int64_t kMaxPacked = std::int64_t{1} << 62;
+// More slots than anybody has GPUs for; a packing of so many still fits into memory.
+constexpr Index kMaxSlots = Index{1} << 24;
+
 using Loads = Matrix<const std::int64_t>;
 
 
@@ -54,11 +58,10 @@ NumpyMatrix<std::int64_t> best_slots(const local::LayerSearch& self) {
   return to_numpy(std::move(slots), self.num_nodes(), num_slots);
 }
 
-// The counts and pieces as the packing takes them; refused where their sums could overflow.
-local::Counts checked_counts(std::span<const std::int64_t> pieces,
-                             std::span<const std::int64_t> counts, Index num_slots) {
+// Refused are counts that do not fill the slots, and loads whose sums could overflow.
+void require_counts(std::span<const std::int64_t> pieces, std::span<const std::int64_t> counts,
+                    Index num_slots) {
   require_size("counts", std::ssize(counts), std::ssize(pieces));
-  local::Counts checked(std::ssize(pieces));
   std::int64_t total = 0;
   Index room = num_slots;
   for (Index e = 0; e < std::ssize(pieces); ++e) {
@@ -66,26 +69,26 @@ local::Counts checked_counts(std::span<const std::int64_t> pieces,
     require(pieces[e] >= 0 && counts[e] >= 0, "pieces and counts are not negative.");
     require(counts[e] <= room, "counts are more than the slots.");
     room -= counts[e];
-    require(!__builtin_mul_overflow(pieces[e], counts[e], &load) &&
-                !__builtin_add_overflow(total, load, &total),
-            "the loads add up to 2**63 or more.");
-    checked.piece[e] = pieces[e];
-    checked.count[e] = counts[e];
+    require(!__builtin_mul_overflow(pieces[e], counts[e], &load) && load <= kMaxPacked - total,
+            "the loads add up to more than 2**62.");
+    total += load;
   }
   require(room == 0, "counts are fewer than the slots.");
-  return checked;
 }
 
 std::optional<NumpyRow<std::int64_t>> pack(const Row<const std::int64_t>& pieces,
                                            const Row<const std::int64_t>& counts, Index num_gpus,
                                            Index slots_per_gpu, bool apart) {
   require(num_gpus >= 1 && slots_per_gpu >= 1, "there is at least one GPU with one slot.");
-  require(num_gpus <= (Index{1} << 40) / slots_per_gpu, "there are too many slots.");
-  const local::Counts checked =
-      checked_counts(view(pieces), view(counts), num_gpus * slots_per_gpu);
+  require(num_gpus <= kMaxSlots / slots_per_gpu, "there are too many slots.");
+  require_counts(view(pieces), view(counts), num_gpus * slots_per_gpu);
+  nb::gil_scoped_release unlocked;
   const local::Node node{{}, num_gpus, slots_per_gpu, apart};
   local::Packing packing(node);
-  if (!packing.pack(checked, local::by_descending_piece(checked))) return std::nullopt;
+  const std::vector<Index> order = local::by_descending(view(pieces));
+  const bool found = packing.pack(view(counts), view(pieces), order);
+  nb::gil_scoped_acquire locked;
+  if (!found) return std::nullopt;
   return to_numpy(std::move(packing.slot));
 }
 

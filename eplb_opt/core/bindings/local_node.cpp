@@ -26,9 +26,9 @@ NumpyRow<std::int64_t> copied(std::span<const std::int64_t> values) {
   return to_numpy(std::vector<std::int64_t>(values.begin(), values.end()));
 }
 
-std::optional<NumpyRow<std::int64_t>> counts_if(bool fits, local::Counts& counts) {
+std::optional<NumpyRow<std::int64_t>> counts_if(bool fits, const local::Counts& counts) {
   if (!fits) return std::nullopt;
-  return to_numpy(std::move(counts.count));
+  return copied(counts.counts());
 }
 
 void make_node_search(NodeSearch* self, const Row<const std::int64_t>& weights, const Slots& slots,
@@ -54,16 +54,17 @@ void restart(NodeSearch& self, const Slots& slots) {
 
 Index exchange(NodeSearch& self, Index gpu) {
   require_gpu(self, gpu);
-  const local::Exchange found = self.exchange_with(gpu);
-  if (found.other >= 0) self.apply(found, gpu);
-  return found.other;
+  return self.exchange(gpu);
 }
 
-bool redeal(NodeSearch& self, Index first, Index second, Index third) {
-  for (const Index gpu : {first, second, third}) require_gpu(self, gpu);
-  require(first != second && first != third && second != third, "the GPUs are three.");
-  return local::redeal(self.plan(), local::Deals::of(self.node().slots_per_gpu),
-                       {first, second, third});
+bool redeal(NodeSearch& self, Index heavy, Index second, Index third) {
+  for (const Index gpu : {heavy, second, third}) require_gpu(self, gpu);
+  require(heavy != second && heavy != third && second != third, "the GPUs are three.");
+  const local::Plan& plan = self.plan();
+  require(plan.load(heavy) >= std::max(plan.load(second), plan.load(third)),
+          "the first GPU is the heaviest of the three.");
+  const local::Deals& deals = local::Deals::of(self.node().slots_per_gpu);
+  return local::redeal(self.plan(), deals, heavy, second, third);
 }
 
 bool renew(NodeSearch& self, std::int64_t bound) {
@@ -79,16 +80,17 @@ std::optional<NumpyRow<std::int64_t>> fit_counts(const NodeSearch& self, std::in
                                                  std::int64_t ceiling) {
   require_load("target", target);
   require(target >= 1, "target is at least 1.");
-  local::Counts counts(self.node().num_experts());
-  const bool fits = local::fit_counts(self.node(), target, ceiling, counts);
-  return counts_if(fits, counts);
+  local::Counts counts(self.node());
+  const Index spare = counts.keep_below(target);
+  for (Index i = 0; i < spare; ++i) counts.give_spare(ceiling);
+  return counts_if(spare >= 0, counts);
 }
 
 std::optional<NumpyRow<std::int64_t>> draw_counts(NodeSearch& self, std::int64_t target) {
   require_load("target", target);
   require(target >= 1, "target is at least 1.");
-  local::Counts counts(self.node().num_experts());
-  const bool fits = local::draw_counts(self.node(), target, self.random(), counts);
+  local::Counts counts(self.node());
+  const bool fits = local::draw_counts(target, self.random(), counts);
   return counts_if(fits, counts);
 }
 
@@ -106,12 +108,15 @@ std::vector<NumpyRow<std::int64_t>> scan_counts(const NodeSearch& self, std::int
 std::vector<std::pair<std::int64_t, std::vector<Index>>> sorted_subsets(NodeSearch& self, Index gpu,
                                                                          Index size) {
   require_gpu(self, gpu);
-  require(size >= 1 && size <= self.subsets().num_sizes(), "there are no subsets of that size.");
-  const local::SortedSubsets::Order order = self.sorted_subsets(gpu);
+  const local::SortedSubsets& sorted = self.sorted_subsets();
+  require(size >= 1 && size <= sorted.num_sizes(), "there are no subsets of that size.");
+  const local::SubsetOrder order = sorted.order(gpu, size - 1);
   std::vector<std::pair<std::int64_t, std::vector<Index>>> found;
-  for (Index i = self.subsets().size_begin(size - 1); i < self.subsets().size_begin(size); ++i) {
-    const std::span<const Index> places = self.subsets().places(order.subset[i]);
-    found.emplace_back(order.sum[i], std::vector<Index>(places.begin(), places.end()));
+  for (std::size_t i = 0; i < order.sums.size(); ++i) {
+    found.emplace_back(order.sums[i], std::vector<Index>());
+    for (local::Places left = order.places[i]; !left.empty(); left = left.rest()) {
+      found.back().second.push_back(left.first());
+    }
   }
   return found;
 }
@@ -123,6 +128,7 @@ local::Node checked_node(std::span<const std::int64_t> weights, std::span<const 
   const Index num_slots = std::ssize(slots);
   require(num_gpus >= 1 && num_slots >= 1, "a node has at least one GPU and one slot.");
   require(num_slots % num_gpus == 0, "the slots do not divide among the GPUs.");
+  require(num_slots / num_gpus <= local::kMaxSlotsPerGpu, "a GPU has more than 2**15 slots.");
   std::int64_t total = 0;
   for (const std::int64_t weight : weights) {
     require(weight >= 0 && weight <= kMaxTotal, "a weight is not in 0..2**52.");
@@ -159,7 +165,7 @@ void add_node_search(nb::module_& chapter) {
       .def("restart", &restart, nb::arg("slots"), "Go on from another plan; the best one is kept.")
       .def("exchange", &exchange, nb::arg("gpu"),
            "The best exchange that lowers a GPU's load; returns the other GPU, or -1.")
-      .def("redeal", &redeal, nb::arg("first"), nb::arg("second"), nb::arg("third"),
+      .def("redeal", &redeal, nb::arg("heavy"), nb::arg("second"), nb::arg("third"),
            "Deal three GPUs' replicas out anew; returns whether their largest load fell.")
       .def(
           "transfer",

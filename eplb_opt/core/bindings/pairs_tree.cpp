@@ -124,8 +124,9 @@ void add_pairs_tree(nb::module_& chapter) {
            "Work on so many nodes, or until better counts come up; the rounds made.\n\n"
            "A call that the seconds end is taken up by the next one.")
       .def("decide", &decide, nb::arg("seconds"),
-           "Dynamic programming over what the root left: True with counts that fit the level,\n"
-           "False when there are none, None where it does not tell. It leaves no proof.")
+           "Dynamic programming over what the root left: True with counts that fit the level\n"
+           "in at most the slots, False when there are none, None where it does not tell.\n"
+           "It leaves no proof.")
       .def_prop_ro("num_labels", &num_labels, "Labels that `decide` has looked at so far.")
       .def_prop_ro("has_given_up", &has_given_up, "Whether `decide` will never tell.")
       .def_prop_ro("is_closed", &is_closed, "Whether the level is proven to be out of reach.")

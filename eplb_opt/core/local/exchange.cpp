@@ -1,174 +1,176 @@
 #include "local/exchange.hpp"
 
 #include <algorithm>
-#include <numeric>
+#include <cstring>
+#include <iterator>
+#include <limits>
+
+#include "common/lanes.hpp"
 
 namespace eplb::local {
 
 namespace {
 
-// More subsets a GPU than this cost more to keep sorted than they bring.
-constexpr Index kMaxSubsets = 260;
+using CoarseBlock [[gnu::vector_size(kCoarseLanes * sizeof(Coarse))]] = Coarse;
 
-// Binomial coefficient, or something above `most` where it is larger.
-Index num_combinations(Index num, Index size, Index most) {
-  Index combinations = 1;
-  for (Index i = 0; i < size && combinations <= most; ++i) {
-    combinations = combinations * (num - i) / (i + 1);
-  }
-  return combinations;
+EPLB_INLINE CoarseBlock block_at(const Coarse* first) {
+  CoarseBlock block;
+  std::memcpy(&block, first, sizeof(block));
+  return block;
 }
 
-// The next combination of 0 .. num - 1 in lexicographic order; false after the last.
-bool advance(std::vector<Index>& combination, Index num) {
-  const Index size = std::ssize(combination);
-  Index i = size - 1;
-  while (i >= 0 && combination[i] == num - size + i) --i;
-  if (i < 0) return false;
-  std::iota(combination.begin() + i, combination.end(), combination[i] + 1);
-  return true;
-}
-
-// Looks at exchanges of one GPU with the heaviest one.
+// Looks at exchanges of the heaviest GPU with the others.
 class Search {
  public:
-  Search(const Plan& plan, const Subsets& subsets, SortedSubsets& sorted, Index heavy)
+  Search(const Plan& plan, const SortedSubsets& sorted, Index heavy)
       : plan_(plan),
-        subsets_(subsets),
         sorted_(sorted),
         heavy_(heavy),
         best_(plan.load(heavy)),
-        heavy_order_(sorted.of(plan, heavy)) {}
+        closest_(sorted.most_lanes()) {}
 
-  Exchange run() {
-    for (Index other = 0; other < plan_.node().num_gpus; ++other) {
-      if (other == heavy_ || (plan_.load(heavy_) + plan_.load(other) + 1) / 2 >= best_) continue;
-      other_ = other;
-      other_order_ = sorted_.of(plan_, other);
-      for (Index size_idx = 0; size_idx < subsets_.num_sizes(); ++size_idx) {
-        walk(subsets_.size_begin(size_idx), subsets_.size_begin(size_idx + 1));
-      }
+  Exchange find() {
+    for (with_widest_vectors(*this); other_ < plan_.node().num_gpus; with_widest_vectors(*this)) {
+      walk_where_close();
+      ++size_idx_;
     }
     return found_;
   }
 
- private:
-  // Both GPUs' subsets in ascending order with two pointers, so that each meets only the two
-  // partners that bring the loads closest together.
-  void walk(Index begin, Index end) {
-    const std::int64_t difference = plan_.load(heavy_) - plan_.load(other_);
-    Index j = begin;
-    for (Index i = begin; i < end; ++i) {
-      const std::int64_t given = heavy_order_.sum[i];
-      while (j < end && 2 * (given - other_order_.sum[j]) > difference) ++j;
-      if (j > begin) look_at(i, j - 1);
-      if (j < end) look_at(i, j);
+  // On to the next GPU and size of subsets that may hold a better exchange.
+  EPLB_INLINE void run() {
+    for (; other_ < plan_.node().num_gpus; ++other_, size_idx_ = 0) {
+      for (; may_help() && size_idx_ < sorted_.num_sizes(); ++size_idx_) {
+        if (comes_close()) return;
+      }
     }
   }
 
-  void look_at(Index i, Index j) {
-    const std::int64_t moved = heavy_order_.sum[i] - other_order_.sum[j];
+ private:
+  // Whether even loads of the two GPUs would be an improvement.
+  EPLB_INLINE bool may_help() const {
+    return other_ != heavy_ && (plan_.load(heavy_) + plan_.load(other_) + 1) / 2 < best_;
+  }
+
+  // Whether some exchange levels the two GPUs well enough, as far as coarse sums tell.
+  //
+  // What is given less what is taken should be half the difference of the loads. The pair that comes
+  // closest to it are neighbours when both GPUs' sums, one GPU's moved by that half, are merged; so
+  // merging whole blocks and comparing all pairs of two blocks meets it.
+  EPLB_INLINE bool comes_close() {
+    const std::span<const Coarse> given = sorted_.order(heavy_, size_idx_).coarse;
+    const std::span<const Coarse> taken = sorted_.order(other_, size_idx_).coarse;
+    const int cut = sorted_.coarse_bits();
+    const std::int64_t difference = plan_.load(heavy_) - plan_.load(other_);
+    const auto half = static_cast<Coarse>(difference >> 1 >> cut);
+    std::fill_n(closest_.begin(), given.size(), std::numeric_limits<Coarse>::max());
+    CoarseBlock least = block_at(closest_.data());
+    Index i = 0, j = 0;
+    while (i < std::ssize(given) && j < std::ssize(taken)) {
+      const CoarseBlock wanted = block_at(&given[i]) - half;
+      CoarseBlock closest = block_at(&closest_[i]);
+      for (Index lane = 0; lane < kCoarseLanes; ++lane) {
+        const CoarseBlock distance = wanted - taken[j + lane];
+        const CoarseBlock size = distance < 0 ? -distance : distance;
+        closest = size < closest ? size : closest;
+      }
+      std::memcpy(&closest_[i], &closest, sizeof(closest));
+      least = closest < least ? closest : least;
+      const bool is_before = given[i + kCoarseLanes - 1] - half < taken[j + kCoarseLanes - 1];
+      i += is_before ? kCoarseLanes : 0;
+      j += is_before ? 0 : kCoarseLanes;
+    }
+    bool any = false;
+    for (Index lane = 0; lane < kCoarseLanes; ++lane) any |= least[lane] <= close_enough();
+    return any;
+  }
+
+  // Coarse distances that exact ones which make a better exchange may have.
+  EPLB_INLINE Coarse close_enough() const {
+    const std::int64_t exact = best_ - (plan_.load(heavy_) + plan_.load(other_)) / 2;
+    // Each of three numbers was rounded down.
+    return static_cast<Coarse>((exact >> sorted_.coarse_bits()) + 3);
+  }
+
+  // Walk where `comes_close` has found something, and as far around as a partner that it met may have
+  // hidden another pair.
+  void walk_where_close() {
+    const std::span<const Coarse> given = sorted_.order(heavy_, size_idx_).coarse;
+    const Coarse close = close_enough();
+    const auto is_close = [close](Coarse distance) { return distance <= close; };
+    const auto end = closest_.begin() + std::ssize(given);
+    const Index first = std::find_if(closest_.begin(), end, is_close) - closest_.begin();
+    const Index after_last = std::find_if(std::reverse_iterator(end), closest_.rend(), is_close).base() -
+                             closest_.begin();
+    const auto begin = std::ranges::lower_bound(given, given[first] - close);
+    const auto stop = std::ranges::upper_bound(given, given[after_last - 1] + close);
+    walk(begin - given.begin(), stop - given.begin());
+  }
+
+  // Both GPUs' subsets in ascending order with two pointers, so that each meets only the two
+  // partners that bring the loads closest together.
+  void walk(Index begin, Index end) {
+    const SubsetOrder mine = sorted_.order(heavy_, size_idx_);
+    const SubsetOrder theirs = sorted_.order(other_, size_idx_);
+    const std::int64_t difference = plan_.load(heavy_) - plan_.load(other_);
+    const Index num = std::ssize(mine.sums);
+    const auto takes_too_little = [&](Index i, std::int64_t taken) {
+      return 2 * (mine.sums[i] - taken) > difference;
+    };
+    Index j = std::ranges::partition_point(theirs.sums, [&](std::int64_t taken) {
+                return takes_too_little(begin, taken);
+              }) - theirs.sums.begin();
+    for (Index i = begin; i < std::min(end, num); ++i) {
+      while (j < num && takes_too_little(i, theirs.sums[j])) ++j;
+      for (Index partner = std::max<Index>(j - 1, 0); partner < std::min(j + 1, num); ++partner) {
+        look_at(mine.sums[i] - theirs.sums[partner], {other_, mine.places[i], theirs.places[partner]});
+      }
+    }
+  }
+
+  void look_at(std::int64_t moved, const Exchange& exchange) {
     const std::int64_t larger = std::max(plan_.load(heavy_) - moved, plan_.load(other_) + moved);
     if (moved <= 0 || larger >= best_) return;
-    const Exchange exchange{other_, heavy_order_.subset[i], other_order_.subset[j]};
     if (plan_.node().apart && !keeps_apart(exchange)) return;
     best_ = larger;
     found_ = exchange;
   }
 
   bool keeps_apart(const Exchange& exchange) const {
-    const auto brings_twin = [&](Index from, Index subset, Index to, Index leaving) {
-      return std::ranges::any_of(subsets_.places(subset), [&](Index place) {
-        return stays_on(to, plan_.expert(plan_.first_slot(from) + place), leaving);
-      });
-    };
     return !brings_twin(heavy_, exchange.give, other_, exchange.take) &&
            !brings_twin(other_, exchange.take, heavy_, exchange.give);
   }
 
-  // Whether an expert stands on a GPU outside the subset that leaves it.
-  bool stays_on(Index gpu, std::int64_t expert, Index leaving) const {
-    const std::span<const Index> gone = subsets_.places(leaving);
-    for (Index place = 0; place < plan_.node().slots_per_gpu; ++place) {
-      if (plan_.expert(plan_.first_slot(gpu) + place) != expert) continue;
-      if (std::ranges::find(gone, place) == gone.end()) return true;
+  bool brings_twin(Index from, Places moving, Index to, Places leaving) const {
+    for (; !moving.empty(); moving = moving.rest()) {
+      const std::int64_t expert = plan_.expert(plan_.first_slot(from) + moving.first());
+      for (Index place = 0; place < plan_.node().slots_per_gpu; ++place) {
+        if (plan_.expert(plan_.first_slot(to) + place) == expert && !leaving.contain(place)) {
+          return true;
+        }
+      }
     }
     return false;
   }
 
   const Plan& plan_;
-  const Subsets& subsets_;
-  SortedSubsets& sorted_;
-  Index heavy_, other_ = -1;
+  const SortedSubsets& sorted_;
+  Index heavy_, other_ = 0, size_idx_ = 0;
   std::int64_t best_;  // the larger load after the best exchange so far
-  SortedSubsets::Order heavy_order_, other_order_{};
+  std::vector<Coarse> closest_;  // of each of the heaviest GPU's subsets, the least distance met
   Exchange found_;
 };
 
 }  // namespace
 
-Subsets::Subsets(Index slots_per_gpu) : begin_{0}, size_begin_{0} {
-  // Exchanging more than half the slots is exchanging the rest, under other names of the GPUs.
-  for (Index size = 1; size <= std::max<Index>(slots_per_gpu / 2, 1); ++size) {
-    const Index more = num_combinations(slots_per_gpu, size, kMaxSubsets);
-    if (size > 1 && num() + more > kMaxSubsets) break;
-    add_size(slots_per_gpu, size);
-  }
+Exchange best_exchange(const Plan& plan, const SortedSubsets& sorted, Index heavy) {
+  return Search(plan, sorted, heavy).find();
 }
 
-void Subsets::add_size(Index slots_per_gpu, Index size) {
-  std::vector<Index> combination(size);
-  std::iota(combination.begin(), combination.end(), 0);
-  do {
-    place_.insert(place_.end(), combination.begin(), combination.end());
-    begin_.push_back(std::ssize(place_));
-  } while (advance(combination, slots_per_gpu));
-  size_begin_.push_back(num());
-}
-
-SortedSubsets::SortedSubsets(const Node& node, const Subsets& subsets)
-    : subsets_(&subsets),
-      slots_per_gpu_(node.slots_per_gpu),
-      size_(node.num_slots(), -1),
-      sum_(node.num_gpus * subsets.num()),
-      subset_(node.num_gpus * subsets.num()) {}
-
-SortedSubsets::Order SortedSubsets::of(const Plan& plan, Index gpu) {
-  const std::span<std::int64_t> sorted = std::span(size_).subspan(gpu * slots_per_gpu_,
-                                                                  slots_per_gpu_);
-  if (!std::ranges::equal(sorted, plan.sizes_on(gpu))) {
-    std::ranges::copy(plan.sizes_on(gpu), sorted.begin());
-    sort(gpu);
-  }
-  return {sum_.data() + gpu * subsets_->num(), subset_.data() + gpu * subsets_->num()};
-}
-
-void SortedSubsets::sort(Index gpu) {
-  const std::int64_t* size = size_.data() + gpu * slots_per_gpu_;
-  std::int64_t* sums = sum_.data() + gpu * subsets_->num();
-  Index* order = subset_.data() + gpu * subsets_->num();
-  std::vector<std::int64_t> sum(subsets_->num());
-  for (Index subset = 0; subset < subsets_->num(); ++subset) {
-    order[subset] = subset;
-    for (const Index place : subsets_->places(subset)) sum[subset] += size[place];
-  }
-  for (Index i = 0; i < subsets_->num_sizes(); ++i) {
-    std::sort(order + subsets_->size_begin(i), order + subsets_->size_begin(i + 1),
-              [&](Index a, Index b) { return sum[a] != sum[b] ? sum[a] < sum[b] : a < b; });
-  }
-  for (Index i = 0; i < subsets_->num(); ++i) sums[i] = sum[order[i]];
-}
-
-Exchange best_exchange(const Plan& plan, const Subsets& subsets, SortedSubsets& sorted,
-                       Index heavy) {
-  return Search(plan, subsets, sorted, heavy).run();
-}
-
-void apply(const Exchange& exchange, Index heavy, const Subsets& subsets, Plan& plan) {
-  const std::span<const Index> given = subsets.places(exchange.give);
-  const std::span<const Index> taken = subsets.places(exchange.take);
-  for (std::size_t i = 0; i < given.size(); ++i) {
-    plan.swap(plan.first_slot(heavy) + given[i], plan.first_slot(exchange.other) + taken[i]);
+void apply(const Exchange& exchange, Index heavy, Plan& plan) {
+  Places give = exchange.give, take = exchange.take;
+  for (; !give.empty(); give = give.rest(), take = take.rest()) {
+    plan.swap(plan.first_slot(heavy) + give.first(), plan.first_slot(exchange.other) + take.first());
   }
 }
 

@@ -36,8 +36,7 @@ NodeSearch::NodeSearch(Node node, Experts slots, std::int64_t seed)
       best_slots_(slots.begin(), slots.end()),
       best_(plan_.load(plan_.heaviest())),
       random_(seeded(seed)),
-      subsets_(node_.slots_per_gpu),
-      sorted_(node_, subsets_),
+      sorted_(node_),
       deals_(Deals::of(node_.slots_per_gpu)) {}
 
 void NodeSearch::restart(Experts slots) {
@@ -62,8 +61,8 @@ bool NodeSearch::step(const Goal& goal) {
   const std::int64_t reached = plan_.load(heavy);
   const bool is_done = reached <= goal.target || best_ <= goal.target;
   const bool may_kick = !is_done && !goal.only_exchange;
-  if (!is_done && exchange(heavy)) return true;
-  if (may_kick && deals_.num_of_three() > 0 && is_promising(reached, goal.target) &&
+  if (!is_done && exchange(heavy) >= 0) return true;
+  if (may_kick && !deals_.is_empty() && is_promising(reached, goal.target) &&
       redeal_any(plan_, deals_, heavy, random_)) {
     return true;
   }
@@ -72,14 +71,15 @@ bool NodeSearch::step(const Goal& goal) {
   return may_kick;
 }
 
-bool NodeSearch::exchange(Index heavy) {
-  const Exchange best = exchange_with(heavy);
-  if (best.other >= 0) apply(best, heavy);
-  return best.other >= 0;
+const SortedSubsets& NodeSearch::sorted_subsets() {
+  sorted_.refresh(plan_);
+  return sorted_;
 }
 
-void NodeSearch::apply(const Exchange& exchange, Index heavy) {
-  local::apply(exchange, heavy, subsets_, plan_);
+Index NodeSearch::exchange(Index heavy) {
+  const Exchange best = best_exchange(plan_, sorted_subsets(), heavy);
+  if (best.other >= 0) apply(best, heavy, plan_);
+  return best.other;
 }
 
 // Whether the best plan is so far above the target that its counts are to blame.

@@ -46,14 +46,13 @@ class NodeSearch {
   // The largest load of the best plan.
   std::int64_t best() const { return best_; }
 
-  const Subsets& subsets() const { return subsets_; }
-  SortedSubsets::Order sorted_subsets(Index gpu) { return sorted_.of(plan_, gpu); }
-  Exchange exchange_with(Index heavy) { return best_exchange(plan_, subsets_, sorted_, heavy); }
-  void apply(const Exchange& exchange, Index heavy);
+  // All subsets of each GPU's replicas, in order.
+  const SortedSubsets& sorted_subsets();
+  // Make the best exchange with a GPU; returns the other GPU, or -1 where none lowers its load.
+  Index exchange(Index heavy);
 
  private:
   bool step(const Goal& goal);
-  bool exchange(Index heavy);
   void settle(std::int64_t target);
   void go_back(std::int64_t target);
   void kick();
@@ -66,7 +65,6 @@ class NodeSearch {
   std::int64_t best_;
   Index failures_ = 0;  // kicks in a row without a better plan
   Random random_;
-  Subsets subsets_;
   SortedSubsets sorted_;
   const Deals& deals_;
 };

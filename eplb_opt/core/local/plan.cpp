@@ -9,7 +9,8 @@ Plan::Plan(const Node& node, Experts slots)
       expert_(slots.size()),
       size_(slots.size()),
       load_(node.num_gpus),
-      count_(node.weight.size()) {
+      count_(node.weight.size()),
+      is_changed_(node.num_gpus) {
   assign(slots);
 }
 
@@ -18,12 +19,24 @@ void Plan::assign(Experts slots) {
   std::ranges::fill(count_, 0);
   for (const std::int64_t expert : expert_) ++count_[expert];
   for (Index gpu = 0; gpu < node_->num_gpus; ++gpu) {
+    mark(gpu);
     load_[gpu] = 0;
     for (Index slot = first_slot(gpu); slot < first_slot(gpu + 1); ++slot) {
       size_[slot] = node_->weight[expert_[slot]] / count_[expert_[slot]];
       load_[gpu] += size_[slot];
     }
   }
+}
+
+void Plan::mark(Index gpu) {
+  if (is_changed_[gpu]) return;
+  is_changed_[gpu] = true;
+  changed_.push_back(gpu);
+}
+
+void Plan::forget_changes() {
+  for (const Index gpu : changed_) is_changed_[gpu] = false;
+  changed_.clear();
 }
 
 bool Plan::holds(Index gpu, std::int64_t expert) const {
@@ -37,12 +50,17 @@ void Plan::swap(Index slot, Index other) {
   const std::int64_t moved = size_[slot] - size_[other];
   std::swap(expert_[slot], expert_[other]);
   std::swap(size_[slot], size_[other]);
-  load_[gpu_of(slot)] -= moved;
-  load_[gpu_of(other)] += moved;
+  const Index gpu = gpu_of(slot), other_gpu = gpu_of(other);
+  load_[gpu] -= moved;
+  load_[other_gpu] += moved;
+  mark(gpu);
+  mark(other_gpu);
 }
 
 void Plan::put(Index slot, std::int64_t expert, std::int64_t size) {
-  load_[gpu_of(slot)] += size - size_[slot];
+  const Index gpu = gpu_of(slot);
+  load_[gpu] += size - size_[slot];
+  mark(gpu);
   expert_[slot] = expert;
   size_[slot] = size;
 }

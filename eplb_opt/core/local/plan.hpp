@@ -9,6 +9,8 @@ namespace eplb::local {
 
 using Experts = std::span<const std::int64_t>;
 
+constexpr Index kMaxSlotsPerGpu = Index{1} << 15;
+
 // What is searched: experts with their loads, and GPUs with their slots.
 struct Node {
   std::vector<std::int64_t> weight;  // fixed-point load of each expert
@@ -51,6 +53,10 @@ class Plan {
   // The GPU with the largest load, the first of equals.
   Index heaviest() const;
 
+  // The GPUs whose replicas may have changed since that was last forgotten.
+  std::span<const Index> changed_gpus() const { return changed_; }
+  void forget_changes();
+
   // The replicas in two slots change places.
   void swap(Index slot, Index other);
 
@@ -65,7 +71,11 @@ class Plan {
   void put(Index slot, std::int64_t expert, std::int64_t size);
 
   const Node* node_;
+  void mark(Index gpu);
+
   std::vector<std::int64_t> expert_, size_, load_, count_;
+  std::vector<Index> changed_;
+  std::vector<char> is_changed_;  // of each GPU, whether it is among them
 };
 
 }  // namespace eplb::local

@@ -21,37 +21,47 @@ std::int64_t draw_ceiling(std::int64_t target, Random& random) {
   return ceiling - ceiling * random.draw(50) / 100;
 }
 
+// Experts by descending replica size; equals keep the order that the last draw left them in.
+void order_like_last(const Counts& counts, std::vector<Index>& order,
+                     std::vector<Index>& position) {
+  std::ranges::copy(counts.order(), order.begin());
+  const std::span<const std::int64_t> piece = counts.pieces();
+  for (auto first = order.begin(), last = first; first != order.end(); first = last) {
+    last = std::find_if(first, order.end(), [&](Index e) { return piece[e] != piece[*first]; });
+    std::ranges::sort(first, last, {}, [&](Index e) { return position[e]; });
+  }
+  for (Index i = 0; i < std::ssize(order); ++i) position[order[i]] = i;
+}
+
 }  // namespace
 
-bool draw_counts(const Node& node, std::int64_t target, Random& random, Counts& counts) {
-  const Index spare = counts.keep_below(target, node);
+bool draw_counts(std::int64_t target, Random& random, Counts& counts) {
+  const Index spare = counts.keep_below(target);
   std::int64_t ceiling = target;
   const std::int64_t patience = 1 + random.draw(kMostPatience);
   for (Index i = 0; i < spare; ++i) {
     if (random.draw(patience) == 0) ceiling = draw_ceiling(target, random);
-    counts.give_spare(ceiling, node);
+    counts.give_spare(ceiling);
   }
   return spare >= 0;
 }
 
 bool renew(const Node& node, std::int64_t bound, Random& random, std::span<std::int64_t> slots) {
-  Counts counts(node.num_experts());
+  Counts counts(node);
   Packing packing(node);
-  std::vector<Index> order(node.num_experts());
-  std::iota(order.begin(), order.end(), 0);
-  std::int64_t best = -1;
+  std::vector<Index> order(node.num_experts()), position(node.num_experts());
+  std::iota(position.begin(), position.end(), 0);
+  std::int64_t best = Packing::kNoLimit;
   for (int i = 0; i < kDrawn; ++i) {
     const std::int64_t share = 100 - random.draw(101 - kSmallestTarget);
     const std::int64_t target = std::max<std::int64_t>(bound / 100 * share, 1);
-    if (!draw_counts(node, target, random, counts)) continue;
-    // Equals keep the order that the last draw left them in.
-    std::ranges::stable_sort(order, std::greater<>(), [&](Index e) { return counts.piece[e]; });
-    if (!packing.pack(counts, order)) continue;
-    if (best >= 0 && packing.peak() >= best) continue;
+    if (!draw_counts(target, random, counts)) continue;
+    order_like_last(counts, order, position);
+    if (!packing.pack(counts.counts(), counts.pieces(), order, best)) continue;
     best = packing.peak();
     std::ranges::copy(packing.slot, slots.begin());
   }
-  return best >= 0;
+  return best != Packing::kNoLimit;
 }
 
 }  // namespace eplb::local

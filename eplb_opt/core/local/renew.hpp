@@ -15,6 +15,6 @@ bool renew(const Node& node, std::int64_t bound, Random& random, std::span<std::
 // Counts that keep replicas at or below the target, spare slots under ceilings drawn anew.
 //
 // Returns whether the slots are enough.
-bool draw_counts(const Node& node, std::int64_t target, Random& random, Counts& counts);
+bool draw_counts(std::int64_t target, Random& random, Counts& counts);
 
 }  // namespace eplb::local

@@ -56,9 +56,31 @@ std::vector<std::int64_t> even_ratios(double first, double last) {
   return levels;
 }
 
-struct Found {
-  std::int64_t peak;
-  std::vector<std::int64_t> slot;
+// The best packings so far, the best first; of equals the first found comes first.
+class Ranking {
+ public:
+  explicit Ranking(std::size_t keep) : keep_(keep) {}
+
+  // A packing has to stay below it to come in.
+  std::int64_t limit() const {
+    return peaks_.size() < keep_ ? Packing::kNoLimit : keep_ ? peaks_.back() : 0;
+  }
+
+  void add(std::int64_t peak, const std::vector<std::int64_t>& slots) {
+    const auto place = std::ranges::upper_bound(peaks_, peak) - peaks_.begin();
+    peaks_.insert(peaks_.begin() + place, peak);
+    plans_.insert(plans_.begin() + place, slots);
+    if (peaks_.size() <= keep_) return;
+    peaks_.pop_back();
+    plans_.pop_back();
+  }
+
+  std::vector<std::vector<std::int64_t>> plans() && { return std::move(plans_); }
+
+ private:
+  std::size_t keep_;
+  std::vector<std::int64_t> peaks_;
+  std::vector<std::vector<std::int64_t>> plans_;
 };
 
 }  // namespace
@@ -78,23 +100,22 @@ std::vector<std::vector<std::int64_t>> scan_counts(const Node& node, std::int64_
   const std::int64_t lowest = water_level(node) + 1;
   const double highest = static_cast<double>(std::max(bound, lowest)) * kAbove;
   std::set<std::vector<std::int64_t>> seen;
-  std::vector<Found> found;
-  Counts counts(node.num_experts());
+  Ranking best(keep);
   Packing packing(node);
+  Counts fewest(node), counts(node);
   for (const std::int64_t target : even_ratios(static_cast<double>(lowest), highest)) {
+    const Index spare = fewest.keep_below(target);
+    if (spare < 0) continue;
     for (const std::int64_t ceiling : kCeilings) {
-      if (!fit_counts(node, target, target * ceiling / 100, counts)) continue;
-      if (node.apart && std::ranges::max(counts.count) > node.num_gpus) continue;
-      if (!seen.insert(counts.count).second) continue;
-      if (!packing.pack(counts, by_descending_piece(counts))) continue;
-      found.push_back({packing.peak(), packing.slot});
+      counts = fewest;
+      for (Index i = 0; i < spare; ++i) counts.give_spare(target * ceiling / 100);
+      if (node.apart && std::ranges::max(counts.counts()) > node.num_gpus) continue;
+      if (!seen.emplace(counts.counts().begin(), counts.counts().end()).second) continue;
+      if (!packing.pack(counts.counts(), counts.pieces(), counts.order(), best.limit())) continue;
+      best.add(packing.peak(), packing.slot);
     }
   }
-  std::ranges::stable_sort(found, {}, &Found::peak);
-  found.resize(std::min(found.size(), keep));
-  std::vector<std::vector<std::int64_t>> plans;
-  for (Found& one : found) plans.push_back(std::move(one.slot));
-  return plans;
+  return std::move(best).plans();
 }
 
 }  // namespace eplb::local

@@ -19,6 +19,8 @@ constexpr Index kRounds = 8, kSteps = 300;
 constexpr double kMargin = 1e-4;
 // Room for the labels of a stage, for all steps, and for tables of gains and of least counts.
 constexpr Index kMostLabels = 200'000, kMostSteps = 4'000'000, kMostCells = 8'000'000;
+// Options that prices are looked for with.
+constexpr Index kMostOptions = 20'000;
 constexpr std::int32_t kEmpty = -1;
 constexpr std::int32_t kNever = std::numeric_limits<std::int32_t>::max() / 2;
 
@@ -33,12 +35,16 @@ std::uint64_t hash(std::span<const std::uint16_t> needs) {
 Decider::Decider(Options options, std::vector<double> running, Index num_slots)
     : options_(std::move(options)), num_slots_(num_slots) {
   const Index num_rows = std::ssize(running) - 1;
+  has_given_up_ = options_.size() > kMostOptions;
+  if (has_given_up_) return;
   is_closed_ = strike_off(running, num_rows);
   if (is_closed_) return;
-  has_given_up_ = !list_rows(running, num_rows);
+  Rows rows;
+  rows.build(options_, num_rows);
+  has_given_up_ = !list_rows(running, rows);
   if (has_given_up_) return;
   list_experts();
-  list_gains();
+  list_gains(rows);
   list_least_counts();
   begin();
 }
@@ -73,14 +79,12 @@ bool Decider::strike_off(std::vector<double>& running, Index num_rows) {
 }
 
 // Whether there is memory for their tables.
-bool Decider::list_rows(std::span<const double> running, Index num_rows) {
-  Rows all;
-  all.build(options_, num_rows);
-  std::vector<std::int64_t> price(num_rows);
+bool Decider::list_rows(std::span<const double> running, const Rows& all) {
+  std::vector<std::int64_t> price(all.size());
   round_prices(running, all.need(), price);
   Index most_need = 0, cells = 0;
   for (const bool with_price : {true, false}) {
-    for (std::int32_t row = 0; row < num_rows; ++row) {
+    for (std::int32_t row = 0; row < all.size(); ++row) {
       const Index need = all.need()[row];
       if (need <= 0 || (price[row] > 0) != with_price) continue;
       rows_.push_back(row);
@@ -110,17 +114,18 @@ void Decider::list_experts() {
   std::ranges::sort(experts_, {}, key);
 }
 
-void Decider::list_gains() {
-  Rows all;
-  all.build(options_, rows_.empty() ? 0 : *std::ranges::max_element(rows_) + 1);
+void Decider::list_gains(const Rows& all) {
   gain_.resize(options_.size() * width_);
+  std::vector<std::int64_t> least(all.size());
   for (Index expert = 0; expert < options_.num_experts(); ++expert) {
-    for (Index k = 0; k < width_; ++k) {
-      const Index row = rows_[k];
-      Rows::Walk walk(all, expert);
-      const std::int64_t least = walk.cut_at(row) - all.need()[row];
-      for (Index o = options_.first[expert]; o < options_.first[expert + 1]; ++o) {
-        const std::int64_t term = (options_.rank[o] > row ? options_.change[o] : 0) - least;
+    Index row = 0;
+    for (const Rows::Step& step : all.steps(expert)) {
+      for (; row < step.end && row < all.size(); ++row) least[row] = step.least;
+    }
+    for (Index o = options_.first[expert]; o < options_.first[expert + 1]; ++o) {
+      for (Index k = 0; k < width_; ++k) {
+        const std::int64_t change = options_.rank[o] > rows_[k] ? options_.change[o] : 0;
+        const std::int64_t term = change - least[rows_[k]];
         gain_[o * width_ + k] = static_cast<Need>(std::min<std::int64_t>(term, need_[k]));
       }
     }

@@ -8,6 +8,7 @@
 
 #include "common/clock.hpp"
 #include "pairs/options.hpp"
+#include "pairs/rows.hpp"
 
 namespace eplb::pairs {
 
@@ -40,9 +41,9 @@ class Decider {
   using Need = std::uint16_t;
 
   bool strike_off(std::vector<double>& running, Index num_rows);
-  bool list_rows(std::span<const double> running, Index num_rows);
+  bool list_rows(std::span<const double> running, const Rows& all);
   void list_experts();
-  void list_gains();
+  void list_gains(const Rows& all);
   void list_least_counts();
   void begin();
   bool advance(const Deadline& deadline);

@@ -92,7 +92,6 @@ std::optional<bool> Tree::decide(const Deadline& deadline) {
   const std::optional<bool> answer = decider_->decide(deadline);
   if (answer.value_or(false)) {
     best_counts_.assign(decider_->counts().begin(), decider_->counts().end());
-    refill(load_, best_counts_, num_slots_);
     has_found_ = true;
   }
   return answer;

@@ -49,8 +49,8 @@ class Tree {
   // over, in which case the next call goes on where this one stopped. Returns the rounds made.
   Index grow(Index nodes, const Deadline& deadline);
 
-  // Dynamic programming over what the root left (`Decider`): true with counts that fit the level,
-  // false when there are none, nothing before the root is done, when labels grow too many, or at the
+  // Dynamic programming over what the root left (`Decider`): true with counts that fit the level in
+  // at most as many slots as there are, false when there are none, nothing before the root is done, when labels grow too many, or at the
   // deadline, after which the next call goes on. It leaves no proof.
   std::optional<bool> decide(const Deadline& deadline);
   // Labels that it has looked at so far, for counted work, and whether another call says the same.
