@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -35,7 +34,7 @@ from eplb_opt.problem import Problem
 from eplb_opt.result import HistoryPoint, Result, Status, StopReason, objective_bounds
 from eplb_opt.search import starts
 from eplb_opt.steps import make_steps
-from eplb_opt.turns import Budget, Step
+from eplb_opt.turns import Budget, Step, cores
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -157,7 +156,8 @@ def plan(
         if noise > MAX_NOISE:
             raise ProblemError(f"noise={noise:g} is above {MAX_NOISE}; 0.3 is about 30 %.")
     call = _Call(problem, started, limit, budget, progress, limits, current is not None)
-    call.add_start(start)
+    if start is not None:
+        call.incumbents.offer_plans(getattr(start, "physical_to_logical", start))
     call.add_current(current)
     call.add_published_starts()
     call.add_hierarchical_bounds()
@@ -201,12 +201,6 @@ class _Call:
         point = self.incumbents.record(stage)
         if self.progress is not None:
             self.progress(point)
-
-    def add_start(self, start: Any) -> None:
-        """A plan that is there already competes; no moves are counted against it."""
-        if start is not None:
-            self.incumbents.offer_plans(getattr(start, "physical_to_logical", start))
-            self.note("start")
 
     def add_current(self, current: Any) -> None:
         """The plan in force competes where it is a valid one, and moves are counted against it."""
@@ -373,16 +367,9 @@ def make_budget(
     if effort is not None:
         effort = as_int(effort, "effort", least=0)
     gap = _number(target_gap, "target_gap")
-    workers = _cores() if workers is None else as_int(workers, "workers")
+    workers = cores() if workers is None else as_int(workers, "workers")
     seed = as_int(seed, "seed", least=0)
     return Budget(Deadline.after(limit), effort, gap, workers, seed), limit
-
-
-def _cores() -> int:
-    """Cores that this process may use; where the system does not tell, all there are."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _seconds(limit: float | None) -> float | None:

@@ -19,7 +19,7 @@ LOGGER = logging.getLogger("eplb_opt")
 
 #: Seconds for a call that names neither time nor effort.
 DEFAULT_TIME_LIMIT = 1.0
-#: Below this limit the planner's overhead is not worth its time, and the serving path answers alone.
+#: Below this limit the planner's overhead is not worth its time: the serving path answers alone.
 HOT_SECONDS = 0.5
 #: Beyond it the serving path makes the planner's start in so many seconds; with few slots a GPU it
 #: has more to find, and the planner needs more time to do better.
