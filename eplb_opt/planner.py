@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -36,7 +34,7 @@ from eplb_opt.problem import Problem
 from eplb_opt.result import HistoryPoint, Result, Status, StopReason, objective_bounds
 from eplb_opt.search import starts
 from eplb_opt.steps import make_steps
-from eplb_opt.turns import Budget, Step
+from eplb_opt.turns import Budget, Step, cores
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -49,8 +47,6 @@ class Default(Enum):
 
 DEFAULT_TIME_LIMIT: Final = Default.TIME_LIMIT
 
-#: Published heuristics take tens of milliseconds a model; below this a start is not worth them.
-PUBLISHED_STARTS_SECONDS = 0.5
 #: Factors of e**10 between experts: no load differs so.
 MAX_NOISE = 10
 #: Thirty years; the system's clocks take no much longer waits.
@@ -81,6 +77,7 @@ def plan(
     workers: int | None = None,
     progress: Progress | None = None,
     stop: Event | None = None,
+    start: Any = None,
 ) -> Result:
     """The best plan that the budget allows, with a proven bound.
 
@@ -94,7 +91,8 @@ def plan(
         of the heuristics that are loaded and no search (milliseconds to tenths of a second).
     effort
         Counted work a layer instead of time, at least 0: the same answer on any machine and at
-        any number of workers. Excludes `time_limit`.
+        any number of workers, given the solvers in `Result.relied_on`: CP-SAT of another version
+        may find another plan. Excludes `time_limit`.
     target_gap
         Layers are left alone once objective / bound - 1 is at or below it.
     current
@@ -127,6 +125,8 @@ def plan(
     stop
         A `threading.Event`. Once another thread or a signal handler sets it, the call ends with the
         best so far, as if the time were up: turns under way and the output take about a second.
+    start
+        A plan to start from, a Plan or [num_layers, num_slots] ids: no layer comes out worse.
 
     Returns
     -------
@@ -156,6 +156,8 @@ def plan(
         if noise > MAX_NOISE:
             raise ProblemError(f"noise={noise:g} is above {MAX_NOISE}; 0.3 is about 30 %.")
     call = _Call(problem, started, limit, budget, progress, limits, current is not None)
+    if start is not None:
+        call.incumbents.offer_plans(getattr(start, "physical_to_logical", start))
     call.add_current(current)
     call.add_published_starts()
     call.add_hierarchical_bounds()
@@ -240,14 +242,8 @@ class _Call:
             self.note(name)
 
     def _time_for_published(self) -> bool:
-        if self.limit == 0:
-            return starts.torch_is_loaded()
-        if find_spec("numba") is not None:
-            return False  # the search passes them all in less time than they take
-        needed = PUBLISHED_STARTS_SECONDS
-        if not starts.torch_is_loaded():
-            needed += starts.TORCH_IMPORT_SECONDS
-        return self.budget.deadline.remaining > needed
+        # With any time at all the search passes them before they have answered.
+        return self.limit == 0 and starts.torch_is_loaded()
 
     def add_hierarchical_bounds(self) -> None:
         """Raise the flat bounds by the best partition of groups over nodes, layer by layer."""
@@ -311,6 +307,7 @@ class _Call:
             history=tuple(self.incumbents.history),
             certificates=tuple(self.incumbents.certificates),
             noise=self.noise,
+            relied_on=portfolio.relied_on(),
         )
 
     def _run(self, portfolio: Portfolio) -> StopReason:
@@ -370,16 +367,9 @@ def make_budget(
     if effort is not None:
         effort = as_int(effort, "effort", least=0)
     gap = _number(target_gap, "target_gap")
-    workers = _cores() if workers is None else as_int(workers, "workers")
+    workers = cores() if workers is None else as_int(workers, "workers")
     seed = as_int(seed, "seed", least=0)
     return Budget(Deadline.after(limit), effort, gap, workers, seed), limit
-
-
-def _cores() -> int:
-    """Cores that this process may use; where the system does not tell, all there are."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _seconds(limit: float | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,8 @@ class Step:
     in_rounds
         The even share is taken among the layers that have not had this turn yet, so that the
         last of them gets as much as the first.
+    package
+        What it asks for an answer that another version of it may not give, under `effort` neither.
     """
 
     name: str
@@ -106,6 +109,7 @@ class Step:
     turns: int = 1
     max_attempts: int = 4
     in_rounds: bool = False
+    package: str | None = None
 
 
 @dataclass(frozen=True)
@@ -131,3 +135,10 @@ class Budget:
     target_gap: float = 0.0
     workers: int = 1
     seed: int = 0
+
+
+def cores() -> int:
+    """Cores that this process may use; where the system does not tell, all there are."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
