@@ -30,7 +30,7 @@ from eplb_opt.noise_choice import DEFAULT_SIZE, choose_noise, price_of_noise
 from eplb_opt.plan import Plan, as_plan
 from eplb_opt.portfolio import Portfolio
 from eplb_opt.problem import Problem
-from eplb_opt.result import HistoryPoint, Result, Status, StopReason, objective_bounds
+from eplb_opt.result import HistoryPoint, Result, Status, objective_bounds
 from eplb_opt.search import starts
 from eplb_opt.steps import make_steps
 from eplb_opt.turns import Budget, Step, cores
@@ -284,7 +284,7 @@ class _Call:
             earlier = budget.deadline.earlier(min(self.naming_seconds, left * MAX_NAMING_SHARE))
             budget = replace(budget, deadline=earlier)
         portfolio = Portfolio(self.incumbents, steps, budget, self.note, self.messages)
-        stop_reason = self._run(portfolio)
+        stop_reason = portfolio.run()
         if self.budget.deadline.is_stopped:
             self.budget = replace(self.budget, deadline=Deadline.after(OUTPUT_SECONDS), effort=None)
         worked_on = portfolio.worked_on()
@@ -308,14 +308,6 @@ class _Call:
             noise=self.noise,
             relied_on=portfolio.relied_on(),
         )
-
-    def _run(self, portfolio: Portfolio) -> StopReason:
-        """Why the work ended; what fails here (no thread to be had, say) ends it alone."""
-        try:
-            return portfolio.run()
-        except Exception as error:
-            self.messages.append(f"the search ended early: {type(error).__name__}: {error}")
-            return StopReason.EXHAUSTED
 
     def _tell_price_of_noise(self, objective: list[Fraction]) -> None:
         price = price_of_noise(self.noise, self.first_objective, objective) if self.noise else None
