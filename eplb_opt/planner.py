@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -48,8 +47,6 @@ class Default(Enum):
 
 DEFAULT_TIME_LIMIT: Final = Default.TIME_LIMIT
 
-#: Published heuristics take tens of milliseconds a model; below this a start is not worth them.
-PUBLISHED_STARTS_SECONDS = 0.5
 #: Factors of e**10 between experts: no load differs so.
 MAX_NOISE = 10
 #: Thirty years; the system's clocks take no much longer waits.
@@ -94,7 +91,8 @@ def plan(
         of the heuristics that are loaded and no search (milliseconds to tenths of a second).
     effort
         Counted work a layer instead of time, at least 0: the same answer on any machine and at
-        any number of workers. Excludes `time_limit`.
+        any number of workers, given the solvers in `Result.relied_on`: CP-SAT of another version
+        may find another plan. Excludes `time_limit`.
     target_gap
         Layers are left alone once objective / bound - 1 is at or below it.
     current
@@ -244,14 +242,8 @@ class _Call:
             self.note(name)
 
     def _time_for_published(self) -> bool:
-        if self.limit == 0:
-            return starts.torch_is_loaded()
-        if find_spec("numba") is not None:
-            return False  # the search passes them all in less time than they take
-        needed = PUBLISHED_STARTS_SECONDS
-        if not starts.torch_is_loaded():
-            needed += starts.TORCH_IMPORT_SECONDS
-        return self.budget.deadline.remaining > needed
+        # With any time at all the search passes them before they have answered.
+        return self.limit == 0 and starts.torch_is_loaded()
 
     def add_hierarchical_bounds(self) -> None:
         """Raise the flat bounds by the best partition of groups over nodes, layer by layer."""
@@ -315,6 +307,7 @@ class _Call:
             history=tuple(self.incumbents.history),
             certificates=tuple(self.incumbents.certificates),
             noise=self.noise,
+            relied_on=portfolio.relied_on(),
         )
 
     def _run(self, portfolio: Portfolio) -> StopReason:

@@ -6,6 +6,8 @@ import math
 from collections import Counter
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from eplb_opt.errors import MissingDependency
@@ -73,6 +75,12 @@ class Portfolio:
     def worked_on(self) -> set[int]:
         """Layers that any step has answered for."""
         return set(self._answered)
+
+    def relied_on(self) -> tuple[str, ...]:
+        """The packages, with their versions, of the steps that had turns; in order of the names."""
+        asked = {name for (_, name), turns in self._turns.items() if turns}
+        packages = {step.package for step in self.steps if step.package and step.name in asked}
+        return tuple(f"{name} {_version(name)}" for name in sorted(packages) if find_spec(name))
 
     def _hand_out(self, pool: ThreadPoolExecutor) -> None:
         while len(self._running) < self.budget.workers:
@@ -235,6 +243,13 @@ class Portfolio:
         if self.budget.effort is not None:
             return StopReason.EFFORT
         return StopReason.EXHAUSTED
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # put there by hand
+        return "of unknown version"
 
 
 def _named(layers: set[int]) -> str:

@@ -127,6 +127,9 @@ class Result:
         need none, and an exact solver's last word has none.
     noise
         Size of the noise that the plan was made to withstand under optimal dispatch; see `plan`.
+    relied_on
+        Solvers and their versions, as "ortools 9.15.6755", that were asked on the way: with
+        `effort` the same answer comes back where these are the same.
         None for the uniform split.
     """
 
@@ -142,6 +145,7 @@ class Result:
     history: tuple[HistoryPoint, ...] = field(default=(), repr=False)
     certificates: tuple[Certificate | None, ...] = field(default=(), repr=False)
     noise: float | None = None
+    relied_on: tuple[str, ...] = ()
 
     @property
     def objective(self) -> np.ndarray:

@@ -216,4 +216,4 @@ def nodes_step() -> Step:
         answer = work.run(task.lower_bound, deadline, task.effort, with_solver=with_solver)
         return outcome_of("nodes", answer)
 
-    return Step("nodes", run, min_seconds=0.5, max_attempts=8)
+    return Step("nodes", run, min_seconds=0.5, max_attempts=8, package="ortools")

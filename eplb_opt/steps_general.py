@@ -119,7 +119,7 @@ def own_bounds_step() -> Step:
         bound = scenario_bounds(problem, strongest)[0]
         return Outcome(bound=bound, finished=task.effort is not None)
 
-    return Step("own_bounds", run, share=0.2, min_seconds=0.1, max_attempts=4)
+    return Step("own_bounds", run, share=0.2, min_seconds=0.1, max_attempts=4, package="ortools")
 
 
 def _is_heavy(problem: Problem) -> bool:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: What a bound's source is called where the model's own name differs.
 SOURCES = {"cpsat": "cp_sat"}
+#: Whose version may decide what a model answers.
+PACKAGES = {"cpsat": "ortools", "milp": "pulp"}
 #: Columns of the count-and-assignment model from which the search is far ahead of any solver.
 SEARCH_BEATS_MODEL = 10_000
 #: Loading SciPy and OR-Tools takes about so many seconds.
@@ -40,7 +42,7 @@ def model_step(name: str, solve: LayerModel, share: float = 1.0) -> Step:
         message = f"{name}: {answer.message}" if answer.refused else ""
         return replace(outcome_of(SOURCES.get(name, name), answer), message=message)
 
-    return Step(name, run, share)
+    return Step(name, run, share, package=PACKAGES.get(name))
 
 
 def bound_alone(run: Callable[[Task], Outcome]) -> Callable[[Task], Outcome]:

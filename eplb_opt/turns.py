@@ -96,6 +96,8 @@ class Step:
     in_rounds
         The even share is taken among the layers that have not had this turn yet, so that the
         last of them gets as much as the first.
+    package
+        What it asks for an answer that another version of it may not give, under `effort` neither.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Step:
     turns: int = 1
     max_attempts: int = 4
     in_rounds: bool = False
+    package: str | None = None
 
 
 @dataclass(frozen=True)

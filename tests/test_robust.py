@@ -192,3 +192,15 @@ def test_what_noise_costs_on_the_known_loads_is_said():
         said = [m for m in result.messages if m.startswith("noise=0.6")]
         assert len(said) == (1 if worse else 0)
         assert all(f"{worse} of 3 layers" in m for m in said)
+
+
+def test_a_reproducible_answer_names_the_solver_that_it_relies_on():
+    pytest.importorskip("ortools")
+    from importlib.metadata import version
+
+    asked = eplb_opt.plan(Problem(LOADS[:1, :8], 12, 4), effort=1)
+    assert asked.relied_on == (f"ortools {version('ortools')}",)
+    assert eplb_opt.plan(PROBLEM, effort=0).relied_on in ((), asked.relied_on)
+    pairs = eplb_opt.plan(Problem([[5, 4, 3, 2]], 4, 4), effort=1)
+    assert pairs.status == ["optimal"]
+    assert pairs.relied_on == ()

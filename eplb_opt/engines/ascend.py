@@ -67,7 +67,7 @@ def rebalance_experts(
     ProblemError
         For tables or loads that cannot be planned.
     MissingDependency
-        With effort, where numba, SciPy or OR-Tools is missing.
+        With effort, where SciPy or OR-Tools is missing.
     """
     table = _table(current_expert_table)
     num_layers, num_devices, _ = table.shape

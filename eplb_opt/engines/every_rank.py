@@ -29,7 +29,7 @@ EFFORT_VARIABLE = "EPLB_OPT_EFFORT"
 DEFAULT_EFFORT = 100
 #: What a plan that keeps replicas apart needs. With one of them absent on some rank its plan would
 #: differ.
-PLANNER_ENGINES = ("numba", "scipy", "ortools")
+PLANNER_ENGINES = ("scipy", "ortools")
 #: Steps of the hot path that are worth a unit of the planner's effort.
 STEPS_PER_PLANNER_EFFORT = 100
 SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(

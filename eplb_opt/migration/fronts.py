@@ -32,6 +32,9 @@ SLICES_PER_EFFORT = 48
 SEARCH_SHARE = 0.9
 #: Names are given where they take less than one part in so many of a turn: they end the front.
 NAMING_PARTS = 4
+#: The search keeps a plan for every number of moves. Layers with more slots than this would take
+#: hundreds of megabytes each, and have the ends of their fronts alone.
+MOST_SLOTS = 5000
 #: A shorter search of a layer finds nothing.
 LEAST_SEARCH_SECONDS = 0.002
 
@@ -111,6 +114,8 @@ def find_fronts(
     faults = Faults() if faults is None else faults
     slices = None if budget.effort is None else budget.effort * SLICES_PER_EFFORT
     ends = _ends(problem, current, best, worth)
+    if problem.num_slots > MOST_SLOTS:
+        faults.by_layer[0] = f"near plans are looked for up to {MOST_SLOTS} slots a layer alone."
     naming = naming_seconds(problem, current, best) if naming is None else naming
     naming /= problem.num_layers
 
@@ -124,7 +129,8 @@ def find_fronts(
         # GPUs that are not alike keep their names.
         is_named = not problem.has_gpu_rules and turn.remaining > NAMING_PARTS * naming
         until = turn.earlier(naming) if is_named else turn
-        if slices != 0 and until.remaining > LEAST_SEARCH_SECONDS:
+        is_searched = slices != 0 and problem.num_slots <= MOST_SLOTS
+        if is_searched and until.remaining > LEAST_SEARCH_SECONDS:
             with faults.of(layer_idx):
                 found = _searched(problem.layer(layer_idx), row, budget.seed, until, slices)
         if is_named:
