@@ -113,6 +113,21 @@ class Tree:
         A call that the seconds end is taken up by the next one.
         """
 
+    def decide(self, seconds: float) -> bool | None:
+        """
+        Dynamic programming over what the root left: True with counts that fit the level
+        in at most the slots, False when there are none, None where it does not tell.
+        It leaves no proof.
+        """
+
+    @property
+    def num_labels(self) -> int:
+        """Labels that `decide` has looked at so far."""
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether `decide` will never tell."""
+
     @property
     def is_closed(self) -> bool:
         """Whether the level is proven to be out of reach."""
