@@ -1,7 +1,6 @@
 """Expert-parallel load balancing, solved exactly: the best plan and a proof of how good it is.
 
-Importing this package loads numpy alone; solvers, torch and numba load in the rooms that
-need them.
+Importing this package loads numpy alone; solvers and torch load in the rooms that need them.
 """
 
 from eplb_opt.engines.rebalance import rebalance_experts

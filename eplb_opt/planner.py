@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from eplb_opt import scoring
-from eplb_opt.arrays import as_int, shown
+from eplb_opt.arrays import as_int, as_number
 from eplb_opt.bounds import fast_bounds, flat_bounds
 from eplb_opt.deadline import Deadline
 from eplb_opt.errors import MissingDependency, ProblemError
@@ -36,7 +33,7 @@ from eplb_opt.problem import Problem
 from eplb_opt.result import HistoryPoint, Result, Status, objective_bounds
 from eplb_opt.search import starts
 from eplb_opt.steps import make_steps
-from eplb_opt.turns import Budget, Step
+from eplb_opt.turns import Budget, Step, cores
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -49,8 +46,6 @@ class Default(Enum):
 
 DEFAULT_TIME_LIMIT: Final = Default.TIME_LIMIT
 
-#: Published heuristics take tens of milliseconds a model; below this a start is not worth them.
-PUBLISHED_STARTS_SECONDS = 0.5
 #: Factors of e**10 between experts: no load differs so.
 MAX_NOISE = 10
 #: Thirty years; the system's clocks take no much longer waits.
@@ -81,6 +76,7 @@ def plan(
     workers: int | None = None,
     progress: Progress | None = None,
     stop: Event | None = None,
+    start: Any = None,
 ) -> Result:
     """The best plan that the budget allows, with a proven bound.
 
@@ -128,6 +124,8 @@ def plan(
     stop
         A `threading.Event`. Once another thread or a signal handler sets it, the call ends with the
         best so far, as if the time were up: turns under way and the output take about a second.
+    start
+        A plan to start from, a Plan or [num_layers, num_slots] ids: no layer comes out worse.
 
     Returns
     -------
@@ -153,10 +151,12 @@ def plan(
     limits = move_limits(problem, current, max_moves, move_tolerance)
     make_steps(problem, model)  # raises where the model is unknown
     if noise is not None:
-        noise = _number(noise, "noise")
+        noise = as_number(noise, "noise")
         if noise > MAX_NOISE:
             raise ProblemError(f"noise={noise:g} is above {MAX_NOISE}; 0.3 is about 30 %.")
     call = _Call(problem, started, limit, budget, progress, limits, current is not None)
+    if start is not None:
+        call.incumbents.offer_plans(getattr(start, "physical_to_logical", start))
     call.add_current(current)
     call.add_published_starts()
     call.add_hierarchical_bounds()
@@ -241,14 +241,8 @@ class _Call:
             self.note(name)
 
     def _time_for_published(self) -> bool:
-        if self.limit == 0:
-            return starts.torch_is_loaded()
-        if find_spec("numba") is not None:
-            return False  # the search passes them all in less time than they take
-        needed = PUBLISHED_STARTS_SECONDS
-        if not starts.torch_is_loaded():
-            needed += starts.TORCH_IMPORT_SECONDS
-        return self.budget.deadline.remaining > needed
+        # With any time at all the search passes them before they have answered.
+        return self.limit == 0 and starts.torch_is_loaded()
 
     def add_hierarchical_bounds(self) -> None:
         """Raise the flat bounds by the best partition of groups over nodes, layer by layer."""
@@ -363,33 +357,18 @@ def make_budget(
     limit = None if effort is not None else _seconds(limit)
     if effort is not None:
         effort = as_int(effort, "effort", least=0)
-    gap = _number(target_gap, "target_gap")
-    workers = _cores() if workers is None else as_int(workers, "workers")
+    gap = as_number(target_gap, "target_gap")
+    workers = cores() if workers is None else as_int(workers, "workers")
     seed = as_int(seed, "seed", least=0)
     return Budget(Deadline.after(limit), effort, gap, workers, seed), limit
-
-
-def _cores() -> int:
-    """Cores that this process may use; where the system does not tell, all there are."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _seconds(limit: float | None) -> float | None:
     if limit is None or limit == math.inf:
         return None
-    seconds = _number(limit, "time_limit")
+    seconds = as_number(limit, "time_limit")
     if seconds > MAX_SECONDS:
         raise ProblemError(
             f"time_limit={seconds:g} is above {MAX_SECONDS:g} seconds; None is for no limit."
         )
     return seconds
-
-
-def _number(value: float, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ProblemError(f"{name}={value!r} is no number.")
-    if not 0 <= value <= sys.float_info.max:
-        raise ProblemError(f"{name}={shown(value)} must be at least 0, and finite as a float.")
-    return float(value)

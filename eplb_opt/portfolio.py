@@ -147,6 +147,12 @@ class Portfolio:
                 message += f" ({_named(self._failed[step.name])})"
             if message not in self.messages:  # two steps may lack the same package
                 self.messages.append(message)
+        left = len(set(self._open_layers()) - self._answered)
+        if left:
+            self.messages.append(
+                f"{left} of {self.incumbents.problem.num_layers} layers are as the heuristics left "
+                "them: the time was up before a search had answered for them."
+            )
 
     def _next_turn(self) -> tuple[int, Step] | None:
         busy = {layer_idx for layer_idx, _ in self._running.values()}

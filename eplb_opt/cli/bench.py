@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from eplb_opt.bench import dispatch
+from eplb_opt.bench import anytime, dispatch
 from eplb_opt.bench.families import FAMILIES, family_loads
 from eplb_opt.bench.generator import generate_loads
 from eplb_opt.bench.hot import (
@@ -37,7 +37,7 @@ from eplb_opt.cli.help import App
 from eplb_opt.io import read_loads
 from eplb_opt.models import MODELS
 from eplb_opt.report.dispatch_bench import splits_table
-from eplb_opt.report.hot import means_table, overshoot_table, policies_table
+from eplb_opt.report.hot import anytime_table, means_table, overshoot_table, policies_table
 from eplb_opt.report.tables import plan_rows_table
 from eplb_opt.warmup import warmup
 
@@ -189,6 +189,38 @@ def hot_command(
     output.stdout().print(means_table(rows))
     if late:
         output.stdout().print(overshoot_table(late))
+
+
+@app.command("anytime")
+def anytime_command(
+    machines: Annotated[
+        list[str],
+        typer.Option(
+            "--machine",
+            help="SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS.",
+            autocompletion=machine_names,
+        ),
+    ] = list(anytime.MACHINES),  # noqa: B006
+    limits: Annotated[list[float], typer.Option("--time-limit", help="Seconds.")] = list(  # noqa: B006
+        anytime.LIMITS
+    ),
+    layers: Annotated[int, typer.Option(help="At most so many layers.")] = 58,
+    as_json: opt.Json = False,
+) -> None:
+    """Plan the same loads under ever longer limits: what more time brings.
+
+    Example: eplb-opt bench anytime --machine 288x72 --time-limit 0.02 --time-limit 2
+    """
+    _parse(machines)
+    rows = []
+    with output.counting_bar(len(machines) * len(limits), "planning") as show:
+        for row in anytime.anytime_rows(machines, limits, layers):
+            rows.append(row)
+            show(len(rows))
+    if as_json:
+        output.print_json(rows)
+    else:
+        output.stdout().print(anytime_table(rows))
 
 
 @app.command("soak")

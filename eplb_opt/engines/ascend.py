@@ -6,7 +6,8 @@ function here is such a method once it is static::
     class OurPolicy(EplbPolicy):
         rebalance_experts = staticmethod(eplb_opt.engines.ascend.rebalance_experts)
 
-Every rank's worker plans by itself, so EPLB_OPT_EFFORT must be the same on all of them.
+Every rank's worker plans by itself, so EPLB_OPT_EFFORT must be the same on all of them. The worker
+is a process in the background: by default a plan has about a second's work on 58 layers.
 """
 
 from __future__ import annotations
@@ -17,13 +18,15 @@ from typing import Any
 import numpy as np
 
 from eplb_opt.arrays import as_numpy
-from eplb_opt.engines.every_rank import place_apart
+from eplb_opt.engines.every_rank import chosen_effort, place_apart
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
 from eplb_opt.plan import MAX_ID, Plan
 from eplb_opt.problem import Problem
 from eplb_opt.scoring import largest_gpu_loads
 
+#: Counted work a layer, where neither the call nor EPLB_OPT_EFFORT names it.
+DEFAULT_EFFORT = 2000
 #: The largest GPU loads, summed over layers, have to fall by this part, or nothing is moved. The
 #: engine's own policies ask for as much.
 LEAST_GAIN = 0.05
@@ -50,7 +53,7 @@ def rebalance_experts(
         Loads of the same slots, like the table, or [num_stages, ...] which are added. Negative
         ones, of slots that recorded nothing, count as 0.
     effort
-        Counted work a layer; None for EPLB_OPT_EFFORT.
+        Counted work a layer; None for EPLB_OPT_EFFORT, or `DEFAULT_EFFORT`.
     least_gain
         Part by which the summed largest device loads must fall.
 
@@ -64,14 +67,16 @@ def rebalance_experts(
     ProblemError
         For tables or loads that cannot be planned.
     MissingDependency
-        With effort, where numba, SciPy or OR-Tools is missing.
+        With effort, where SciPy or OR-Tools is missing.
     """
     table = _table(current_expert_table)
     num_layers, num_devices, _ = table.shape
     current = table.reshape(num_layers, -1)
     load = fold(current, _workload(expert_workload, table.shape).reshape(num_layers, -1))
     problem = Problem(load, current.shape[1], num_devices, colocation="forbid")
-    placed = keep_slots(place_apart(problem, effort), current, num_devices)
+    placed = keep_slots(
+        place_apart(problem, chosen_effort(effort, DEFAULT_EFFORT)), current, num_devices
+    )
     before, after = _largest(problem, current), _largest(problem, placed)
     # A table that breaks the rules has to go, better or not.
     is_broken = _breaks_rules(current, num_devices, problem.num_experts)

@@ -29,7 +29,7 @@ EFFORT_VARIABLE = "EPLB_OPT_EFFORT"
 DEFAULT_EFFORT = 100
 #: What a plan that keeps replicas apart needs. With one of them absent on some rank its plan would
 #: differ.
-PLANNER_ENGINES = ("numba", "scipy", "ortools")
+PLANNER_ENGINES = ("scipy", "ortools")
 #: Steps of the hot path that are worth a unit of the planner's effort.
 STEPS_PER_PLANNER_EFFORT = 100
 SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
@@ -58,8 +58,8 @@ def is_asked_for(variable: str) -> bool:
     return SWITCH[value]
 
 
-def chosen_effort(effort: int | None) -> int:
-    """The effort of a call: as given, else from EPLB_OPT_EFFORT, else `DEFAULT_EFFORT`.
+def chosen_effort(effort: int | None, default: int = DEFAULT_EFFORT) -> int:
+    """The effort of a call: as given, else from EPLB_OPT_EFFORT, else the default.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def chosen_effort(effort: int | None) -> int:
     """
     if effort is not None:
         return as_int(effort, "effort", least=0)
-    value = os.environ.get(EFFORT_VARIABLE, "").strip() or str(DEFAULT_EFFORT)
+    value = os.environ.get(EFFORT_VARIABLE, "").strip() or str(default)
     if not (value.isascii() and value.isdigit()):
         raise ProblemError(f"{EFFORT_VARIABLE}={value!r} is no whole number of at least 0.")
     return int(value)

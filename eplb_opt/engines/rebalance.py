@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from typing import Any
 
 import numpy as np
@@ -10,13 +12,19 @@ from eplb_opt.arrays import as_int, as_numpy
 from eplb_opt.errors import ProblemError
 from eplb_opt.hot.call import rebalance
 from eplb_opt.hot.door import in_kind
-from eplb_opt.planner import plan
+from eplb_opt.planner import MAX_SECONDS, plan
 from eplb_opt.problem import Problem
+
+LOGGER = logging.getLogger("eplb_opt")
 
 #: Seconds for a call that names neither time nor effort.
 DEFAULT_TIME_LIMIT = 1.0
-#: Below this limit the exact rooms' overhead is not worth its time, and the hot path answers.
-HOT_SECONDS = 0.05
+#: Below this limit the planner's overhead is not worth its time: the serving path answers alone.
+HOT_SECONDS = 0.5
+#: Beyond it the serving path makes the planner's start in so many seconds; with few slots a GPU it
+#: has more to find, and the planner needs more time to do better.
+START_SECONDS, START_SECONDS_FEW_SLOTS = 0.1, 0.25
+FEW_SLOTS_PER_GPU = 3
 
 
 def rebalance_experts(
@@ -39,10 +47,10 @@ def rebalance_experts(
     num_replicas, num_groups, num_nodes, num_gpus
         Slots a layer, expert groups, nodes and GPUs.
     time_limit
-        Seconds; without it and `effort`, one second. Below `HOT_SECONDS` compiled code answers, in
-        the milliseconds that are given; while it is not loaded (see `eplb_opt.warmup`), numpy
-        does. A serving engine that plans on every rank must give `effort` instead, or the ranks'
-        plans may differ.
+        Seconds; without it and `effort`, one second. Below `HOT_SECONDS` the serving path answers,
+        in the milliseconds that are given, on one core; beyond, the planner goes on from what
+        that has found, on all cores. A serving engine that plans on every rank must give
+        `effort` instead, or the ranks' plans may differ.
     effort
         Counted work: steps of the compiled refinement a layer, each one exchange of the heaviest
         GPU or one kick, about a microsecond. The same bytes on every rank, and a layer's plan
@@ -83,9 +91,12 @@ def rebalance_experts(
 
 
 def _is_short(time_limit: Any) -> bool:
-    """Whether the hot path answers; the planner refuses what is no number of seconds."""
-    number = isinstance(time_limit, int | float | np.number) and not isinstance(time_limit, bool)
-    return number and 0 <= time_limit < HOT_SECONDS
+    """Whether the serving path answers; the planner refuses what is no number of seconds."""
+    return _is_number(time_limit) and 0 <= time_limit < HOT_SECONDS
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _planned(
@@ -97,11 +108,27 @@ def _planned(
     time_limit: float | None,
     current: Any,
 ) -> tuple[Any, Any, Any]:
-    """The same from the planner, for limits that leave it time to work."""
+    """The serving path's plan, from which the planner goes on while there is time."""
+    began = time.monotonic()
     groups, nodes = as_int(num_groups, "num_groups"), as_int(num_nodes, "num_nodes")
     if groups % nodes:
         groups, nodes = 1, 1
-    problem = Problem(as_numpy(weight, "weight"), num_replicas, num_gpus, nodes, groups)
-    answer = plan(problem, time_limit=time_limit, current=current).plan
+    values = as_numpy(weight, "weight")
+    problem = Problem(values, num_replicas, num_gpus, nodes, groups)
+    start = None
+    if (
+        time_limit is not None
+        and _is_number(time_limit)
+        and HOT_SECONDS <= time_limit <= MAX_SECONDS
+    ):
+        is_few = problem.slots_per_gpu <= FEW_SLOTS_PER_GPU
+        seconds = START_SECONDS_FEW_SLOTS if is_few else START_SECONDS
+        sizes = num_replicas, groups, nodes, num_gpus
+        start = rebalance(values, *sizes, time_limit=seconds)[0]
+        time_limit = max(time_limit - (time.monotonic() - began), 0.0)
+    result = plan(problem, time_limit=time_limit, current=current, start=start)
+    for message in result.messages:
+        LOGGER.warning("%s", message)
+    answer = result.plan
     maps = answer.physical_to_logical, answer.logical_to_physical, answer.logical_count
     return in_kind(weight, tuple(array.copy() for array in maps))

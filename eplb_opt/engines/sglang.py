@@ -80,7 +80,7 @@ def rebalance_experts(
     ProblemError
         For loads or sizes that cannot be planned, or an algorithm that is none of `HIERARCHICAL`.
     MissingDependency
-        With effort, where numba, SciPy or OR-Tools is missing.
+        With effort, where SciPy or OR-Tools is missing.
     """
     name = _name(algorithm)
     if name not in HIERARCHICAL:

@@ -79,7 +79,7 @@ class EplbOptPolicy:
         ProblemError
             For loads or sizes that cannot be planned.
         MissingDependency
-            With effort, where numba, SciPy or OR-Tools is missing.
+            With effort, where SciPy or OR-Tools is missing.
         """
         groups, nodes = topology(num_groups, num_nodes)
         placed = place(weight, num_replicas, groups, nodes, num_ranks, cls.effort)[0]

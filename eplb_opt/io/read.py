@@ -102,6 +102,9 @@ PLAN_FORMATS: tuple[Format[StoredPlan], ...] = (
 )
 
 
+#: Containers that have no mark of their own, so that a file's name may promise the wrong one.
+TEXTS = {"csv", "json", "yaml", "jsonl"}
+
 #: What is enough of a file to tell its kind, where reading it all takes memory.
 GLANCES: dict[str, Callable[[Path], Any]] = {"npy": read_outline, "npz": npz.read_outlines}
 
@@ -218,11 +221,15 @@ def _read(
 
 
 def _container(file: Path, named: Sequence[Format[Any]], forced: bool) -> str:
-    """The file's container; a name that comes packed in one way only settles it without."""
+    """The file's container; a format that is named settles what only an extension tells."""
     containers = {row.container for row in named}
     try:
-        return container_of(file)
+        found = container_of(file)
     except FormatError:
         if forced and len(containers) == 1:
             return containers.pop()
         raise
+    texts = containers & TEXTS
+    if forced and found in TEXTS - containers and len(texts) == 1:
+        return texts.pop()
+    return found

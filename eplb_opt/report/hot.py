@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from eplb_opt.bench.anytime import AnytimeRow
     from eplb_opt.bench.hot import PolicyRow
     from eplb_opt.bench.overshoot import OvershootRow
 
@@ -61,4 +62,16 @@ def overshoot_table(rows: Sequence[OvershootRow]) -> Table:
             str(row.unpreempted),
             *map(milliseconds, (row.median, row.percentile_99, row.worst, row.worst_of_all)),
         )
+    return table
+
+
+def anytime_table(rows: Sequence[AnytimeRow]) -> Table:
+    """What more time brings, and where it brought less."""
+    table = titled("gap of the serving call by its time limit")
+    for column in ("machine", "limit", "time", "gap", "above a shorter limit's"):
+        table.add_column(column, justify="left" if column == "machine" else "right")
+    for row in rows:
+        rise = percent(row.rise) if row.rise else ""
+        limit, seconds = milliseconds(row.time_limit), milliseconds(row.seconds)
+        table.add_row(row.machine, limit, seconds, percent(row.gap), rise)
     return table

@@ -202,7 +202,7 @@ class DesignSearch:
 
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]."""
-        return self.opened(0 if self.is_trivial else int(self.best_value.argmin()))
+        return self.opened(int(self.best_value.argmin()))
 
     def opened(self, kept: int) -> np.ndarray:
         """The best plan with so many moved slots, int64 [num_slots]; -1 in closed slots."""
@@ -216,12 +216,12 @@ class DesignSearch:
 
         It is relative to the mean GPU load, and noisy copies are included.
         """
-        return self._search.values()
+        return np.full(1, math.inf) if self.is_trivial else np.asarray(self._search.values())
 
     @property
     def best(self) -> float:
         """The best plan's objective, as in `best_value`."""
-        return math.inf if self.is_trivial else float(self.best_value.min())
+        return float(self.best_value.min())
 
     def look(self) -> None:
         """Note the current plan where it is the best with so many moves."""
@@ -255,8 +255,8 @@ class DesignSearch:
         """The runs to come, each with its most slices.
 
         A small layer is soon where a run ends; then runs from other temperatures find more: but
-        not where the caller sets one, for a single run. What
-        the runs before have found is looked at again under the loads of each.
+        not where the caller sets one, for a single run. What the runs before have found is looked
+        at again under the loads of each.
         """
         params = self.params
         longest = max(len(self.start) ** 2 // params.slots_per_slice, params.least_slices)

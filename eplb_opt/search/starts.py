@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 #: Published heuristics whose answers differ from the greedy's: not "deepseek", "vectorized_lpt".
 PUBLISHED_STARTS = ("swap_refine", "replica_refine_guarded", "waterfill_diverse", "cpu_lpt_slotted")
 
-#: Seconds worth keeping to load the package of the published heuristics.
-TORCH_IMPORT_SECONDS = 6.0
-
 
 def first_plan(problem: Problem) -> np.ndarray:
     """The greedy every engine ships, or one that keeps replicas apart, [num_layers, num_slots].

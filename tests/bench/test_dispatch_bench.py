@@ -10,8 +10,6 @@ from eplb_opt.bench import dispatch, dispatch_rivals, rivals
 from eplb_opt.bench.plans import Machine
 from eplb_opt.cli import main
 
-pytest.importorskip("numba")
-
 #: A solver that answers what SGLang's does where it has not converged, or the right thing.
 STEPS = """
 import torch

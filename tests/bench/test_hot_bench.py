@@ -12,7 +12,6 @@ from eplb_opt.cli import main
 from eplb_opt.errors import PlanError
 from heuristics import HEURISTICS
 
-pytest.importorskip("numba")
 pytest.importorskip("torch")
 
 SMALL = hot.Model("lognormal-1.0", 3, 32), Machine.parse("48x8")

@@ -169,14 +169,19 @@ def optimum_by_trees(layer):
     return low
 
 
+def open_level():
+    """A layer and a level that its root does not close."""
+    problem = lognormal(0.5, 0, 48, 60)
+    layer = Layer.of(problem.load[0], 60)
+    return layer, int(2 * problem.load.sum() / 60 * 1.08 * layer.scale)
+
+
 def test_a_search_in_pieces_of_no_time_is_that_of_one_piece():
-    problem = lognormal(0.5, 2, 96, 108)
-    layer = Layer.of(problem.load[0], 108)
-    level = int(2 * problem.load.sum() / 108 * 1.02 * layer.scale)
-    whole = pairs.Tree(core_layer(layer), level, math.inf)
-    pieces = pairs.Tree(core_layer(layer), level, math.inf)
+    layer, level = open_level()
+    whole = pairs.Tree(core_layer(layer), level, 0.0)
+    pieces = pairs.Tree(core_layer(layer), level, 0.0)
     num_rounds = num_calls = 0
-    for _ in range(6):
+    for _ in range(20):
         num_rounds += whole.grow(1, math.inf)
     while num_rounds > 0:
         num_rounds -= pieces.grow(1, 0.0)
@@ -188,10 +193,8 @@ def test_a_search_in_pieces_of_no_time_is_that_of_one_piece():
 
 
 def test_labels_in_pieces_of_little_time_tell_what_one_piece_tells():
-    problem = lognormal(0.5, 2, 96, 108)
-    layer = Layer.of(problem.load[0], 108)
-    level = int(2 * problem.load.sum() / 108 * 1.02 * layer.scale)
-    trees = [pairs.Tree(core_layer(layer), level, math.inf) for _ in range(2)]
+    layer, level = open_level()
+    trees = [pairs.Tree(core_layer(layer), level, 0.0) for _ in range(2)]
     for tree in trees:
         tree.grow(1, math.inf)
     wanted = trees[0].decide(math.inf)

@@ -28,8 +28,8 @@ def test_bad_layers_are_refused(fault):
         pairs.Layer(*BAD_LAYERS[fault])
 
 
-@pytest.mark.parametrize("load", [LOAD * 1.0, LOAD[None, :], "loads", None, LOAD[::2]])
-def test_loads_of_another_type_or_layout_are_refused(load):
+@pytest.mark.parametrize("load", [LOAD[None, :], "loads", None, 3])
+def test_loads_that_are_no_row_are_refused(load):
     with pytest.raises(TypeError):
         pairs.Layer(load, 4, 8)
 

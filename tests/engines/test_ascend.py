@@ -121,3 +121,18 @@ def test_tables_and_loads_that_do_not_fit_are_refused():
         rebalance_experts([0, 1], [1, 1])
     with pytest.raises(ProblemError, match=r"expert_workload has shape \[1, 1, 3\]"):
         rebalance_experts([[[0, 1]]], [[[1, 1, 1]]])
+
+
+def test_by_default_the_worker_plans_better_than_the_greedy(monkeypatch):
+    monkeypatch.delenv("EPLB_OPT_EFFORT", raising=False)
+    rng = np.random.default_rng(2)
+    table = np.stack([rng.permutation(np.arange(48) % 40).reshape(8, 6) for _ in range(2)])
+    load = rng.lognormal(5, 1, table.shape).astype(np.int64)
+    flat = table.reshape(2, -1)
+    problem = Problem(fold(flat, load.reshape(2, -1)), 48, 8)
+    plain, ours = (
+        evaluate(problem, rebalance_experts(table, load, **kind)[2].reshape(2, -1)).objective
+        for kind in ({"effort": 0}, {})
+    )
+    assert (ours <= plain).all()
+    assert ours.sum() < plain.sum()

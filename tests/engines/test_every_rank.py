@@ -40,7 +40,7 @@ HASH_OF_AN_ANSWER = """
 import hashlib, sys
 import numpy as np
 if sys.argv[1] == "bare":
-    sys.modules["numba"] = None
+    sys.modules["torch"] = None
 from eplb_opt.engines.every_rank import place
 load = np.random.default_rng(3).integers(0, 500, (6, 64))
 effort = int(sys.argv[2])

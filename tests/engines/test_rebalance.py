@@ -3,6 +3,8 @@ import pytest
 
 import eplb_opt
 from eplb_opt import Problem, ProblemError
+from eplb_opt.bench.families import family_loads
+from eplb_opt.engines import rebalance as room
 
 WEIGHT = np.array([[90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86]])
 
@@ -74,3 +76,40 @@ def test_the_hot_path_too_is_hierarchical_only_where_groups_divide(budget):
     eplb_opt.Plan(eplb_opt.rebalance_experts(WEIGHT, 16, 4, 2, 8, **budget)[0], 8).check(nodes)
     flat = eplb_opt.rebalance_experts(WEIGHT, 16, 3, 2, 8, **budget)[0]
     eplb_opt.Plan(flat, 8).check(Problem(WEIGHT, 16, 8))
+
+
+@pytest.mark.parametrize(
+    "budget", [{"time_limit": 0.02}, {"effort": 10}, {"effort": 100}, {"effort": 5000}], ids=str
+)
+def test_other_partitions_of_groups_are_searched_where_the_lightest_leaves_much(budget):
+    problem = Problem(WEIGHT, 16, 8, 2, 4)
+    placed = eplb_opt.rebalance_experts(WEIGHT, 16, 4, 2, 8, **budget)[0]
+    assert eplb_opt.evaluate(problem, placed).objective[0] == 151
+
+
+def test_a_long_limit_goes_on_from_the_serving_paths_plan(monkeypatch):
+    load = family_loads("lognormal-1.0", 4, 64, 0)
+    problem = Problem(load, 80, 40)
+    served = eplb_opt.rebalance_experts(load, 80, 1, 1, 40, effort=3000)[0]
+    monkeypatch.setattr(room, "rebalance", lambda *_, **__: (served,))
+    given = []
+
+    def plan_without_time(problem, time_limit, current, start):
+        given.append(start)
+        return eplb_opt.plan(problem, time_limit=0, current=current, start=start)
+
+    monkeypatch.setattr(room, "plan", plan_without_time)
+    placed = eplb_opt.rebalance_experts(load, 80, 1, 1, 40, time_limit=1.0)[0]
+    assert given[0] is served
+    ours, theirs = (eplb_opt.evaluate(problem, p).objective for p in (placed, served))
+    assert (ours <= theirs).all()
+
+
+def test_what_the_planner_has_to_say_is_logged(monkeypatch, caplog):
+    def plan_that_complains(problem, **_):
+        result = eplb_opt.plan(problem, time_limit=0)
+        return type(result)(**{**vars(result), "messages": ("no time",)})
+
+    monkeypatch.setattr(room, "plan", plan_that_complains)
+    eplb_opt.rebalance_experts(WEIGHT, 16, 1, 1, 8, time_limit=0.6)
+    assert "no time" in caplog.text

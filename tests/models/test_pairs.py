@@ -156,13 +156,15 @@ def test_level_that_labels_closed_gets_a_certificate_where_some_nodes_can_give_o
 
 
 def test_many_short_turns_come_to_the_proven_optimum_and_never_step_back():
-    problem = lognormal(0.5, 1, 128, 144)
+    problem = lognormal(0.7, 3, 128, 144)
     start = water_filled(problem)
     whole = solve(problem, start, 60)
     layer = PairsLayer(problem, PairsParams())
     low, high = Fraction(0), None
-    for _ in range(60):
-        answer = layer.run(start, low, Deadline(), 250)
+    num_turns = 0
+    while num_turns < 60:
+        num_turns += 1
+        answer = layer.run(start, low, Deadline(), 4)
         assert answer.lower_bound >= low
         low, start = answer.lower_bound, answer.physical_to_logical
         worth = value(problem, answer)
@@ -172,6 +174,7 @@ def test_many_short_turns_come_to_the_proven_optimum_and_never_step_back():
         if low == high:
             break
     assert low == high == whole.lower_bound
+    assert num_turns > 3
 
 
 def test_turn_takes_over_a_better_plan_and_bound_found_elsewhere():

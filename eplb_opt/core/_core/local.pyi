@@ -73,7 +73,7 @@ class NodeSearch:
         The best exchange that lowers a GPU's load; returns the other GPU, or -1.
         """
 
-    def redeal(self, first: int, second: int, third: int) -> bool:
+    def redeal(self, heavy: int, second: int, third: int) -> bool:
         """
         Deal three GPUs' replicas out anew; returns whether their largest load fell.
         """

@@ -25,7 +25,7 @@ void DesignNorm::renew(const LaneTable& load, int doublings) {
   sum_.clear();
   for (Index gpu = 0; gpu < num_gpus_; ++gpu) {
     for (Index i = 0; i < width_; ++i) {
-      power_[gpu][i] = raised(load[gpu][i]);
+      power_[gpu][i] = power(load[gpu][i], doublings_);
       sum_[0][i] += power_[gpu][i];
     }
   }

@@ -40,10 +40,6 @@ class DesignNorm {
   // was added and taken away again has left rounding behind.
   static constexpr double kCancelled = 1 << 30;
 
-  EPLB_INLINE Lanes raised(Lanes value) const {
-    for (int i = 0; i < doublings_; ++i) value = value * value;
-    return value;
-  }
   EPLB_INLINE double norm();
   EPLB_INLINE void price(Index gpu);
   EPLB_INLINE bool has_cancelled() const;
@@ -65,7 +61,7 @@ EPLB_INLINE double DesignNorm::try_loads(const LaneTable& load, std::span<const 
     const Lanes* on_gpu = load[touched[i]];
     Lanes *power = power_[touched[i]], *before = power_before_[i];
     for (Index block = 0; block < width_; ++block) {
-      const Lanes fresh = raised(on_gpu[block]);
+      const Lanes fresh = eplb::power(on_gpu[block], doublings_);
       before[block] = power[block];
       sum[block] += fresh - power[block];
       power[block] = fresh;

@@ -80,6 +80,14 @@ class DesignSearch::Policy {
   Index old_ = -1;  // what slot q of a transfer had
 };
 
+// Some proposals, compiled for the widest vectors.
+struct DesignSearch::Part {
+  Policy& policy;
+  Index num_proposals;
+
+  EPLB_INLINE void run() { annealing::anneal(policy, num_proposals); }
+};
+
 DesignSearch::DesignSearch(const Machine& machine, const DesignTask& task, const Start& start,
                            Chance chance)
     : machine_(machine),
@@ -102,7 +110,8 @@ void DesignSearch::anneal(const Stretch& stretch, Index proposals, Deadline dead
   norm_.renew(flows_.load(), stretch.doublings);
   Policy policy(*this, stretch);
   while (proposals > 0 && !deadline.expired()) {
-    annealing::anneal(policy, std::min(proposals, kSlice));
+    Part part{policy, std::min(proposals, kSlice)};
+    with_widest_vectors(part);
     proposals -= kSlice;
   }
   look();

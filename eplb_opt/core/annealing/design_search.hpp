@@ -48,6 +48,7 @@ class DesignSearch {
 
  private:
   class Policy;
+  struct Part;
 
   void look();
   double worth() const;

@@ -166,7 +166,8 @@ void add_scenario_search(nb::module_& chapter) {
       .def(nb::new_(&make_scenario_search), nb::arg("machine"), nb::arg("weight"),
            nb::arg("share"), nb::arg("worst"), nb::arg("slots"), nb::arg("held"),
            nb::arg("chance"))
-      .def("restart", &restart, nb::arg("slots"), "Go on from another plan; the best ones are kept.")
+      .def("restart", &restart, nb::arg("slots"),
+           "Go on from another plan; the best ones are kept.")
       .def("anneal", &anneal, nb::arg("doublings"), nb::arg("temperature"), nb::arg("price"),
            nb::arg("transfers"), nb::arg("slices"), nb::arg("seconds"),
            "So many slices of 256 swaps and copy transfers, fewer where the seconds are over.\n\n"

@@ -35,8 +35,8 @@ NumpyRow<std::int64_t> refill(const Numbers& load, const Integers& counts, Index
   return to_numpy(std::move(filled));
 }
 
-nb::tuple rate(const Numbers& load, const Integers& counts, std::pair<Index, Index> move,
-               double level) {
+std::pair<double, double> rate(const Numbers& load, const Integers& counts,
+                               std::pair<Index, Index> move, double level) {
   require_counts(view(load), view(counts));
   const auto [giver, taker] = move;
   const Index num_experts = std::ssize(view(load)), num_slots = sum(view(counts));
@@ -47,12 +47,14 @@ nb::tuple rate(const Numbers& load, const Integers& counts, std::pair<Index, Ind
   pairs::SortedReplicas replicas(view(load), num_slots);
   replicas.sort(view(counts));
   const pairs::Worth worth = replicas.rate({giver, taker}, level);
-  return nb::make_tuple(worth.above, worth.largest);
+  return {worth.above, worth.largest};
 }
 
-nb::tuple search_counts(const Numbers& load, const Integers& counts,
-                        std::pair<Integers, Integers> limits, double level,
-                        std::pair<Index, double> budget) {
+std::pair<NumpyRow<std::int64_t>, double> search_counts(const Numbers& load,
+                                                        const Integers& counts,
+                                                        std::pair<Integers, Integers> limits,
+                                                        double level,
+                                                        std::pair<Index, double> budget) {
   require_counts(view(load), view(counts));
   require_size("lowest", std::ssize(view(limits.first)), std::ssize(view(load)));
   require_size("highest", std::ssize(view(limits.second)), std::ssize(view(load)));
@@ -63,7 +65,7 @@ nb::tuple search_counts(const Numbers& load, const Integers& counts,
     search.run({view(limits.first), view(limits.second)}, level, budget.first, deadline);
   }
   const auto best = search.best_counts();
-  return nb::make_tuple(to_numpy(std::vector(best.begin(), best.end())), search.best());
+  return {to_numpy(std::vector(best.begin(), best.end())), search.best()};
 }
 
 }  // namespace

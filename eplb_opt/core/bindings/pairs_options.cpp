@@ -48,7 +48,7 @@ NumpyRow<std::int64_t> need(const Level& level) {
   return to_numpy(std::vector(rows.need().begin(), rows.need().end()));
 }
 
-nb::tuple prove(const Level& level, const Integers& price) {
+std::pair<std::int64_t, NumpyRow<std::int64_t>> prove(const Level& level, const Integers& price) {
   const Rows rows = rows_of(level);
   require_size("price", std::ssize(view(price)), rows.size());
   for (Index row = 0; row < rows.size(); ++row) {
@@ -58,10 +58,12 @@ nb::tuple prove(const Level& level, const Integers& price) {
   }
   std::vector<std::int64_t> excess(level.options.size());
   const std::int64_t value = pairs::Prover().prove(level.options, rows, view(price), excess);
-  return nb::make_tuple(value, to_numpy(std::move(excess)));
+  return {value, to_numpy(std::move(excess))};
 }
 
-nb::tuple climb(const Level& level, const Numbers& running, double slots, Index steps) {
+std::tuple<double, NumpyRow<double>, NumpyRow<double>> climb(const Level& level,
+                                                             const Numbers& running, double slots,
+                                                             Index steps) {
   const Rows rows = rows_of(level);
   require_running(view(running), rows.size());
   std::vector<double> sums(1, 0.0), weight(level.options.size());
@@ -70,7 +72,7 @@ nb::tuple climb(const Level& level, const Numbers& running, double slots, Index 
   ascent.take_all(level.options, rows);
   const double value = ascent.climb(slots, steps, sums, weight);
   sums.erase(sums.begin());
-  return nb::make_tuple(value, to_numpy(std::move(sums)), to_numpy(std::move(weight)));
+  return {value, to_numpy(std::move(sums)), to_numpy(std::move(weight))};
 }
 
 }  // namespace

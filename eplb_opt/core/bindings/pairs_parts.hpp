@@ -3,6 +3,7 @@
 
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
+#include <nanobind/stl/tuple.h>
 
 #include "bindings/arrays.hpp"
 #include "pairs/layer.hpp"
@@ -30,8 +31,10 @@ inline pairs::Wide level_in_range(const nb::int_& level) {
   return to_wide(level);
 }
 
-inline nb::list thresholds(const pairs::Level& level) {
-  nb::list found;
+using ListOfIntegers = nb::typed<nb::list, nb::int_>;
+
+inline ListOfIntegers thresholds(const pairs::Level& level) {
+  ListOfIntegers found;
   for (const pairs::Wide threshold : level.threshold) found.append(to_python(threshold));
   return found;
 }

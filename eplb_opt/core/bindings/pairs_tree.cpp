@@ -75,13 +75,13 @@ NumpyRow<double> root_running(GuardedTree& self) {
   }));
 }
 
-nb::list tree_thresholds(GuardedTree& self) {
+ListOfIntegers tree_thresholds(GuardedTree& self) {
   return thresholds({{}, self.use([](const Tree& tree) { return tree.level().threshold; })});
 }
 
-nb::dict trace(GuardedTree& self) {
+nb::typed<nb::dict, nb::str, NumpyRow<std::int64_t>> trace(GuardedTree& self) {
   pairs::Trace found = self.use([](const Tree& tree) { return tree.trace(); });
-  nb::dict lists;
+  nb::typed<nb::dict, nb::str, NumpyRow<std::int64_t>> lists;
   lists["rounds"] = to_numpy(std::move(found.rounds));
   lists["expert"] = to_numpy(std::move(found.expert));
   lists["count"] = to_numpy(std::move(found.count));

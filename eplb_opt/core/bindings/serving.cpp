@@ -1,6 +1,8 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 
+#include <cmath>
+
 #include "bindings/arrays.hpp"
 #include "bindings/chapters.hpp"
 #include "bindings/maps.hpp"
@@ -67,6 +69,7 @@ class BoundSession {
 
   void refine(Index steps, std::optional<double> seconds) {
     require(steps >= 0, "steps is at least 0.");
+    require(!seconds || !std::isnan(*seconds), "seconds is no number.");
     nb::gil_scoped_release unlocked;
     session_->refine(steps, seconds);
   }

@@ -6,15 +6,13 @@
 
 #include <vector>
 
+#include "common/inline.hpp"
 #include "common/views.hpp"
 
 #if defined(__x86_64__) && !defined(EPLB_ONE_PATH)
 #include <cpuid.h>
 #define EPLB_HAS_AVX2_PATH 1
 #endif
-
-// Loops that `with_widest_vectors` is to speed up have to be inlined into it.
-#define EPLB_INLINE [[gnu::always_inline]] inline
 
 namespace eplb {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#define EPLB_INLINE inline __attribute__((always_inline))
+#include "common/inline.hpp"
 
 namespace eplb {
 

@@ -135,7 +135,7 @@ class Dealer {
     for (const Hand way : ways_) {
       std::int64_t one = 0;
       for (Hand rest = way; rest; rest &= rest - 1) one += size(std::countr_zero(rest));
-      if (one < best_ && total_ - one <= 2 * (best_ - 1)) deal_others(way, one);
+      if (leaves_chance(one)) deal_others(way, one);
     }
     if (best_ == heaviest()) return false;
     plan_.rearrange(std::span(best_deal_).first(3 * k_), std::span(slot_).first(3 * k_));
@@ -194,22 +194,30 @@ class Dealer {
     std::ranges::sort(ways_, {}, [this](Hand way) { return deals_.rank(way); });
   }
 
+  // Whether the other two may both be better than the best deal when the first GPU gets so much.
+  bool leaves_chance(std::int64_t one) const {
+    return one < best_ && total_ - one <= 2 * (best_ - 1);
+  }
+
   // Deal what a way leaves over to the second and the third GPU.
   void deal_others(Hand way, std::int64_t one) {
     Slots dealt, rest;
-    split(way, slot_, 3 * k_, dealt.data(), rest.data());
+    split(way, slot_, 3 * k_, dealt, rest);
     if (plan_.node().apart && has_twins(dealt.data())) return;
     const HalfSums low(plan_, rest.data(), k_), high(plan_, rest.data() + k_, k_);
     for (const Hand hand : deals_.of_two()) {
       const std::int64_t two = low.sum[hand & ((1U << k_) - 1)] + high.sum[hand >> k_];
-      const std::int64_t largest = std::max({one, two, total_ - one - two});
-      if (largest >= best_) continue;
-      split(hand, rest, 2 * k_, dealt.data() + k_, dealt.data() + 2 * k_);
-      if (plan_.node().apart && (has_twins(dealt.data() + k_) || has_twins(dealt.data() + 2 * k_))) {
-        continue;
-      }
-      best_ = largest;
+      // All in one comparison: neither the second load nor the third is too much.
+      const std::int64_t least = total_ - one - best_ + 1;
+      if (static_cast<std::uint64_t>(two - least) >= static_cast<std::uint64_t>(best_ - least)) continue;
+      Slots second, third;
+      split(hand, rest, 2 * k_, second, third);
+      if (plan_.node().apart && (has_twins(second.data()) || has_twins(third.data()))) continue;
+      std::copy_n(second.begin(), k_, dealt.begin() + k_);
+      std::copy_n(third.begin(), k_, dealt.begin() + 2 * k_);
+      best_ = std::max({one, two, total_ - one - two});
       best_deal_ = dealt;
+      if (!leaves_chance(one)) return;
     }
   }
 
@@ -226,9 +234,15 @@ class Dealer {
     }
   };
 
-  // The items of a hand to `chosen`, the others to `rest`.
-  static void split(Hand hand, const Slots& items, Index num, Index* chosen, Index* rest) {
-    for (Index i = 0; i < num; ++i) *(hand >> i & 1 ? chosen++ : rest++) = items[i];
+  // The items of a hand to `chosen`, the others to `rest`. Each is written to both, where the next one
+  // takes the place of what does not belong there: no branch is guessed wrong.
+  static void split(Hand hand, const Slots& items, Index num, Slots& chosen, Slots& rest) {
+    Index num_chosen = 0;
+    for (Index i = 0; i < num; ++i) {
+      chosen[num_chosen] = items[i];
+      rest[i - num_chosen] = items[i];
+      num_chosen += hand >> i & 1;
+    }
   }
 
   // Whether two of a GPU's slots hold the same expert.

@@ -49,13 +49,19 @@ struct Growing {
   void take_in(const Growing& smaller, std::int64_t replica, Index place) {
     Index mine = num - 1, theirs = smaller.num - 1;
     num += smaller.num;
-    for (Index last = num - 1; theirs >= 0; --last) {
-      const std::int64_t added = smaller.sum[theirs] + replica;
-      const bool keeps = mine >= 0 && sum[mine] >= added;
-      sum[last] = keeps ? sum[mine] : added;
-      places[last] = keeps ? places[mine] : smaller.places[theirs].with(place);
+    for (; mine >= 0 && theirs >= 0;) {
+      const std::int64_t kept = sum[mine], added = smaller.sum[theirs] + replica;
+      const Places kept_places = places[mine], added_places = smaller.places[theirs].with(place);
+      const Index last = mine + theirs + 1;
+      const bool keeps = kept >= added;
+      sum[last] = keeps ? kept : added;
+      places[last] = keeps ? kept_places : added_places;
       mine -= keeps;
       theirs -= !keeps;
+    }
+    for (; theirs >= 0; --theirs) {
+      sum[theirs] = smaller.sum[theirs] + replica;
+      places[theirs] = smaller.places[theirs].with(place);
     }
   }
 };

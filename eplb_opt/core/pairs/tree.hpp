@@ -50,8 +50,9 @@ class Tree {
   Index grow(Index nodes, const Deadline& deadline);
 
   // Dynamic programming over what the root left (`Decider`): true with counts that fit the level in
-  // at most as many slots as there are, false when there are none, nothing before the root is done, when labels grow too many, or at the
-  // deadline, after which the next call goes on. It leaves no proof.
+  // at most as many slots as there are, false when there are none; nothing before the root is done,
+  // when labels grow too many, or at the deadline, after which the next call goes on. It leaves no
+  // proof.
   std::optional<bool> decide(const Deadline& deadline);
   // Labels that it has looked at so far, for counted work, and whether another call says the same.
   Index num_labels() const { return decider_ ? decider_->num_tried() : 0; }

@@ -17,4 +17,13 @@ constexpr Index kMostGroups = 12;
 std::vector<std::int64_t> lightest_partition(const FixedLoads& loads, Index num_groups,
                                              Index num_nodes);
 
+// The same for every one of the lightest partitions of each wanted layer, at most `most` of them, by
+// the load of the heaviest node; a layer with fewer repeats its last, the other layers have any.
+// None where there are more than kMostPartitions.
+constexpr double kMostPartitions = 500;
+std::vector<std::vector<std::int64_t>> lightest_partitions(const FixedLoads& loads,
+                                                           Index num_groups, Index num_nodes,
+                                                           std::size_t most,
+                                                           const std::vector<bool>& wanted);
+
 }  // namespace eplb::serving

@@ -33,6 +33,7 @@ class ModelSearch::Turns {
   }
 
   void by_need() {
+    most_turns_ = static_cast<double>(budget_.steps) / kTurn;
     for (Index layer = neediest(); layer >= 0; layer = neediest()) {
       turns_[layer] += 1;
       for (Index i = 0; i < kTurn && excess_[layer] > 0; ++i) {
@@ -46,7 +47,7 @@ class ModelSearch::Turns {
   // In the caller's unit, which compares layers.
   void measure(Index layer) {
     const std::int64_t above = search_.reached(layer) - targets_[layer];
-    excess_[layer] = static_cast<double>(above) * search_.loads_.unit[layer];
+    excess_[layer] = static_cast<double>(above) * search_.loads_->unit[layer];
   }
 
   void step(Index layer) {
@@ -60,7 +61,7 @@ class ModelSearch::Turns {
     double most = 0;
     for (Index other = 0; other < std::ssize(excess_); ++other) {
       const double need = excess_[other] / (1 + kFatigue * turns_[other]);
-      if (need > most) most = need, layer = other;
+      if (need > most && turns_[other] < most_turns_) most = need, layer = other;
     }
     return layer;
   }
@@ -70,20 +71,21 @@ class ModelSearch::Turns {
   const Budget& budget_;
   Scratch scratch_;
   std::vector<double> excess_, turns_;
+  double most_turns_ = 0;
 };
 
 ModelSearch::ModelSearch(const FixedLoads& loads, const NodeShape& shape,
                          Table<const std::int64_t> placed)
-    : loads_(loads),
+    : loads_(&loads),
       shape_(shape),
       num_layers_(placed.rows()),
-      num_nodes_(placed.columns() / shape.num_slots) {
+      num_nodes_(placed.columns() / shape.num_slots),
+      memory_(placed.rows() * num_nodes_ * 2 * shape.plan_size()) {
   const Index size = 2 * shape.plan_size(), num_rows = num_layers_ * num_nodes_;
-  memory_ = std::make_unique_for_overwrite<std::int64_t[]>(num_rows * size);
   searches_.reserve(num_rows);
   for (Index row = 0; row < num_rows; ++row) {
     searches_.emplace_back(shape, placed.all().subspan(row * shape.num_slots, shape.num_slots),
-                           loads.layer(row / num_nodes_), memory_.get() + row * size);
+                           loads.layer(row / num_nodes_), memory_.data() + row * size);
   }
 }
 
@@ -97,16 +99,22 @@ NodeSearch& ModelSearch::worst_node(Index layer) {
   return *std::ranges::max_element(all, {}, &NodeSearch::reached);
 }
 
+std::int64_t ModelSearch::most_of(Index layer, std::int64_t (NodeSearch::*figure)() const) const {
+  std::int64_t most = 0;
+  for (const NodeSearch& node : nodes(layer)) most = std::max(most, (node.*figure)());
+  return most;
+}
+
 std::int64_t ModelSearch::reached(Index layer) const {
-  return std::ranges::max(nodes(layer), {}, &NodeSearch::reached).reached();
+  return most_of(layer, &NodeSearch::reached);
 }
 
 std::int64_t ModelSearch::heaviest_node(Index layer) const {
-  return std::ranges::max(nodes(layer), {}, &NodeSearch::total).total();
+  return most_of(layer, &NodeSearch::total);
 }
 
 std::int64_t ModelSearch::largest_size(Index layer) const {
-  return std::ranges::max(nodes(layer), {}, &NodeSearch::largest_size).largest_size();
+  return most_of(layer, &NodeSearch::largest_size);
 }
 
 void ModelSearch::take(const ModelSearch& other, Index layer) {

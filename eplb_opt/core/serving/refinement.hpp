@@ -1,24 +1,29 @@
 // The search on all layers of a model, until a deadline or by counted steps.
 #pragma once
 
-#include <memory>
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "common/clock.hpp"
+#include "common/kept_memory.hpp"
 #include "common/views.hpp"
 #include "serving/fixed_point.hpp"
 #include "serving/node_search.hpp"
 
 namespace eplb::serving {
 
-// A deadline, or steps a layer; then no layer's plan depends on the others.
+// Steps a layer, with which no layer's plan depends on the others; or a deadline, before which the
+// steps are the most.
 struct Budget {
+  static constexpr Index kAnySteps = std::numeric_limits<Index>::max();
+
   Index steps;
   std::optional<Deadline> deadline;
 
   bool is_over() const { return deadline && deadline->expired(); }
+  Budget with_at_most(Index most) const { return {deadline ? most : steps, deadline}; }
 };
 
 // The searches on the nodes of all layers, from one placement.
@@ -45,12 +50,13 @@ class ModelSearch {
   class Turns;
 
   std::span<const NodeSearch> nodes(Index layer) const;
+  std::int64_t most_of(Index layer, std::int64_t (NodeSearch::*figure)() const) const;
   NodeSearch& worst_node(Index layer);
 
-  const FixedLoads& loads_;
+  const FixedLoads* loads_;
   NodeShape shape_;
   Index num_layers_, num_nodes_;
-  std::unique_ptr<std::int64_t[]> memory_;
+  KeptMemory memory_;
   std::vector<NodeSearch> searches_;  // node after node, layer after layer
 };
 

@@ -47,10 +47,14 @@ class Session {
   bool is_left_alone(Index steps, bool has_deadline) const;
   std::int64_t rounding() const { return 2 * layout_.slots_per_gpu(); }
   std::optional<ModelSearch> other_start(const ModelSearch& least);
-  ModelSearch folded();
+  std::optional<ModelSearch> on_lightest_nodes(const ModelSearch& least);
+  ModelSearch folded(const ModelSearch& search);
   std::optional<std::vector<std::int64_t>> repartitioned();
   std::vector<std::int64_t> targets(const ModelSearch& search) const;
-  void write_better(const ModelSearch& search, std::span<const std::int64_t> ceilings);
+  std::vector<std::int64_t> placed_on(std::span<const std::int64_t> members);
+  void try_other_partitions(const Budget& budget, std::span<const std::int64_t> lightest,
+                            std::vector<std::int64_t>& ceilings);
+  void write_better(const ModelSearch& search, std::vector<std::int64_t>& ceilings);
 
   StridedTable given_;
   greedy::Layout layout_;
