@@ -31,6 +31,6 @@ def load_module(name: str) -> ModuleType:
     """
     if name in sys.modules:
         return import_module(name)  # which waits where another thread is still loading it
-    # One at a time: the filters that a second thread finds must not be those of a half-loaded SciPy.
+    # One at a time: a second thread must not take the filters of a half-loaded SciPy for ours.
     with _LOADING, warnings.catch_warnings():
         return import_module(name)
