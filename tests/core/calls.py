@@ -268,7 +268,10 @@ class Recorder:
 
 
 def clock_of(call: Call) -> float | None:
-    """How many seconds the call may take, None for any number."""
+    """How many seconds the call, or one before it, may take; None for any number."""
+    for earlier in call.before:
+        if (limit := clock_of(earlier)) is not None:
+            return limit
     names = [n for n, _ in PARAMETERS[call.name]]
     given = dict(zip(names, call.args, strict=False)) | call.kwargs
     found = [given[c] for c in CLOCKS if isinstance(given.get(c), (int, float))]

@@ -31,6 +31,7 @@ def flat() -> None:
     problem = Problem(LOAD[:1], 20, 5)
     search = LayerSearch(problem, first_plan(problem)[0], Fraction(1), seed=0)
     search.run_steps(60)
+    search.run_until(Deadline.after(0))
     eplb_opt.plan(Problem(LOAD, 24, 6), effort=2, workers=1)
 
 
@@ -150,7 +151,7 @@ def splits() -> None:
 
 def rebalances() -> None:
     for shape in ((24, 1, 1, 6), (24, 4, 2, 6), (20, 1, 1, 10)):
-        for effort in (None, 0, 30):
+        for effort in (0, 30):
             maps = eplb_opt.rebalance_experts(LOAD, *shape, effort=effort)
         eplb_opt.rebalance_experts(LOAD[::-1], *shape, effort=5, current=maps[0])
         greedy.rebalance(LOAD, shape)
