@@ -31,6 +31,11 @@ EPLB_INLINE void raise(Octet& most, const Octet& other) {
   most = std::bit_cast<Octet>(a > b ? a : b);
 }
 
+// Compared without a sign.
+EPLB_INLINE void lower_unsigned(Octet& least, const Octet& other) {
+  least = least < other ? least : other;
+}
+
 EPLB_INLINE std::int32_t least_of(const Octet& octet) {
   std::int32_t all[kOctet];
   std::memcpy(all, &octet, sizeof(Octet));

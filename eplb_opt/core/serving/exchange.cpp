@@ -72,11 +72,15 @@ struct Column {
     load(both, plan.both.data() + gpu);
   }
 
-  EPLB_INLINE void look(const Places& places, Octet& risen, Octet& fallen) const {
+  EPLB_INLINE Octet size(const Places& places) const {
     Octet first, second;
-    load(first, twice + places.first * narrow.width);
-    load(second, twice + places.second * narrow.width);
-    const Octet apart = first + second + below;
+    load(first, twice + places.first);
+    load(second, twice + places.second);
+    return first + second;
+  }
+
+  EPLB_INLINE void look(const Places& places, Octet& risen, Octet& fallen) const {
+    const Octet apart = size(places) + below;
     risen = both + apart;
     fallen = both - apart;
   }
@@ -107,6 +111,41 @@ struct LeastOfRows {
       }
     }
     least[0] = least_of(a), least[1] = least_of(b), least[2] = least_of(c), least[3] = least_of(d);
+  }
+};
+
+// Whether any of kRows rows has an exchange below the ceiling: half the work, for most have none.
+//
+// For each GPU it is below where what is given less what is taken lies in an open interval. Less the
+// interval's lower end and 1, without a sign, it is least for the first number in the interval.
+struct HasBelow {
+  const NarrowPlan& narrow;
+  std::span<const Places> choices;
+  const std::uint32_t* given;
+  std::uint32_t ceiling;
+  bool is_any = false;
+
+  EPLB_INLINE void run() {
+    Octet rows[kRows], found = {};
+    for (Index i = 0; i < kRows; ++i) fill(rows[i], given[i]);
+    for (Index gpu = 0; gpu < narrow.width; gpu += kOctet) {
+      const Column column(narrow, gpu);
+      const Octet start = column.both + column.below - ceiling + 1;
+      const Octet length = 2 * (ceiling - column.both) - 1;
+      Octet a = ~Octet{}, b = a, c = a, d = a;
+      for (const Places& places : choices) {
+        const Octet taken = column.size(places) + start;
+        lower_unsigned(a, rows[0] - taken);
+        lower_unsigned(b, rows[1] - taken);
+        lower_unsigned(c, rows[2] - taken);
+        lower_unsigned(d, rows[3] - taken);
+      }
+      lower_unsigned(a, b), lower_unsigned(c, d), lower_unsigned(a, c);
+      // The GPUs whose load is at the ceiling, and far ones, have no interval.
+      const SignedOctet has = std::bit_cast<SignedOctet>(length) > 0;
+      found |= std::bit_cast<Octet>(a < length) & std::bit_cast<Octet>(has);
+    }
+    is_any = eplb::is_any(found);
   }
 };
 
@@ -146,12 +185,16 @@ struct Lookup {
   }
 };
 
-std::int64_t sum_of(const Plan& plan, const Places& places, Index gpu) {
-  std::int64_t sum = 0;
-  for (const Index place : {places.first, places.second}) {
-    if (place < plan.slots_per_gpu()) sum += plan.size[place * plan.num_gpus() + gpu];
-  }
-  return sum;
+// Places as rows of a narrow plan.
+std::vector<Places> in_rows(std::vector<Places> all, Index width) {
+  for (Places& places : all) places.first *= width, places.second *= width;
+  return all;
+}
+
+std::vector<Places> single_places(Index num_places) {
+  std::vector<Places> all;
+  for (Index place = 0; place < num_places; ++place) all.push_back({place, num_places});
+  return all;
 }
 
 }  // namespace
@@ -177,8 +220,7 @@ int dropped_bits(std::int64_t peak) {
 
 NarrowPlan::NarrowPlan(const NodeShape& shape)
     : width((shape.num_gpus + kOctet - 1) / kOctet * kOctet),
-      empty(shape.slots_per_gpu()),
-      twice((empty + 1) * width),
+      twice((shape.slots_per_gpu() + 1) * width),
       below(width),
       both(width, kFar) {}
 
@@ -189,9 +231,10 @@ void NarrowPlan::take(const Plan& plan, int dropped) {
   both[heavy] = kFar;
 }
 
-Exchange::Exchange(const NodeShape& shape) : narrow_(shape), pairs_(pairs_of_places(shape)) {
-  for (Index k = 0; k < narrow_.empty; ++k) singles_.push_back({k, narrow_.empty});
-}
+Exchange::Exchange(const NodeShape& shape)
+    : narrow_(shape),
+      singles_(in_rows(single_places(shape.slots_per_gpu()), narrow_.width)),
+      pairs_(in_rows(pairs_of_places(shape), narrow_.width)) {}
 
 Exchange::Limits Exchange::limits(const Plan& plan, std::int64_t target, int dropped) const {
   const std::int64_t peak = plan.load[narrow_.heavy];
@@ -212,7 +255,12 @@ Exchange::Found Exchange::closest(std::span<const Places> choices, const Limits&
     const Index num_rows = std::min(kRows, num_given - first);
     for (Index i = 0; i < num_rows; ++i) {
       const Places& places = choices[first + i];
-      given[i] = twice[places.first * narrow_.width] + twice[places.second * narrow_.width];
+      given[i] = twice[places.first] + twice[places.second];
+    }
+    if (first > 0 && row < 0) {
+      HasBelow below{narrow_, choices, given, static_cast<std::uint32_t>(limits.ceiling)};
+      with_widest_vectors(below);
+      if (!below.is_any) continue;
     }
     LeastOfRows rows{narrow_, choices, given, limits.ceiling, least};
     with_widest_vectors(rows);
@@ -232,14 +280,17 @@ bool Exchange::exchange(const Plan& plan, std::span<const Places> choices,
                         const Limits& limits) const {
   const auto [given, taken, gpu] = closest(choices, limits);
   if (given < 0) return false;
+  const Index width = narrow_.width, num_gpus = plan.num_gpus();
+  const auto slot = [&](Index row, Index on) { return row / width * num_gpus + on; };
   const Places mine = choices[given], theirs = choices[taken];
-  const Index heavy = narrow_.heavy, num_gpus = plan.num_gpus();
-  const std::int64_t moved = sum_of(plan, mine, heavy) - sum_of(plan, theirs, gpu);
-  if (moved <= 0 || plan.load[gpu] + moved >= plan.load[heavy]) return false;
-  plan.swap(mine.first * num_gpus + heavy, theirs.first * num_gpus + gpu);
-  if (mine.second < narrow_.empty) {
-    plan.swap(mine.second * num_gpus + heavy, theirs.second * num_gpus + gpu);
-  }
+  const Index a = slot(mine.first, narrow_.heavy), c = slot(theirs.first, gpu);
+  const Index b = slot(mine.second, narrow_.heavy), d = slot(theirs.second, gpu);
+  const bool is_pair = b < plan.num_slots();  // else both are the empty place
+  std::int64_t moved = plan.size[a] - plan.size[c];
+  if (is_pair) moved += plan.size[b] - plan.size[d];
+  if (moved <= 0 || plan.load[gpu] + moved >= plan.load[narrow_.heavy]) return false;
+  plan.swap(a, c);
+  if (is_pair) plan.swap(b, d);
   return true;
 }
 

@@ -26,9 +26,9 @@ struct NarrowPlan {
 
   void take(const Plan& plan, int dropped);
 
-  Index width, empty;                 // of a row; the place after the last, whose sizes are zero
+  Index width;                        // of a row
   Index heavy = 0;                    // the heaviest GPU
-  std::vector<std::uint32_t> twice;   // twice the sizes of all slots, place after place
+  std::vector<std::uint32_t> twice;   // twice the sizes of all slots, place after place; then zeros
   std::vector<std::uint32_t> below;   // what every GPU's load is below the heaviest one's,
   std::vector<std::uint32_t> both;    // and the two together
 };
@@ -60,7 +60,7 @@ class Exchange {
   bool exchange(const Plan& plan, std::span<const Places> choices, const Limits& limits) const;
 
   NarrowPlan narrow_;
-  std::vector<Places> singles_, pairs_;
+  std::vector<Places> singles_, pairs_;  // by where their rows begin in the narrow plan
 };
 
 }  // namespace eplb::serving
