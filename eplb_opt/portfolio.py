@@ -70,6 +70,9 @@ class Portfolio:
             if self.budget.deadline.is_stopped and self._running:
                 self._take_done(HAND_IN_SECONDS, ALL_COMPLETED)
             return self._why_cut_short() if self._open_layers() else self._why_done()
+        except Exception as error:  # no thread to be had, say: the plans so far are there
+            self.messages.append(f"the search ended early: {type(error).__name__}: {error}")
+            return StopReason.EXHAUSTED
         finally:
             # Late threads are never waited for; each step ends by itself at its own deadline.
             pool.shutdown(wait=False, cancel_futures=True)
