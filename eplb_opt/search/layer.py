@@ -10,7 +10,7 @@ import numpy as np
 from eplb_opt.core import local
 from eplb_opt.partitions import best_partition
 from eplb_opt.search.starts import spread
-from heuristics import greedy_numpy
+from heuristics import greedy
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
@@ -99,4 +99,4 @@ class LayerSearch:
             loads = [self.problem.load[0, experts].tolist() for experts in self.experts]
             return np.array([spread(load, num_gpus, self.problem.slots_per_gpu) for load in loads])
         weights = self.weight[self.experts].astype(float)
-        return np.asarray(greedy_numpy.rebalance_experts(weights, slots, 1, 1, num_gpus)[0])
+        return np.asarray(greedy.rebalance_experts(weights, slots, 1, 1, num_gpus)[0])
