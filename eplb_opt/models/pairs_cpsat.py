@@ -11,7 +11,7 @@ import numpy as np
 from eplb_opt.models.ortools_solver import import_cp_model, make_solver
 
 if TYPE_CHECKING:
-    from eplb_opt.core.pairs import Options
+    from eplb_opt.core import pairs
     from eplb_opt.deadline import Deadline
 
 #: Seconds for building and presolving a column on a slow core, and those that are kept back from
@@ -20,7 +20,7 @@ SECONDS_PER_COLUMN, SECONDS_TO_RETURN = 2e-5, 0.02
 
 
 def find_counts(
-    options: Options, num_slots: int, most_time: float, deadline: Deadline
+    options: pairs.Options, num_slots: int, most_time: float, deadline: Deadline
 ) -> np.ndarray | bool | None:
     """Counts that satisfy every balance row within the slots.
 
@@ -61,11 +61,12 @@ def find_counts(
         parameters.max_time_in_seconds = max(left, 0.0)
     status = solver.solve(model)
     if status in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        return options.count[[solver.boolean_value(column) for column in columns]]
+        chosen = [solver.boolean_value(column) for column in columns]
+        return np.asarray(options.count[chosen])
     return False if status == cp_model.INFEASIBLE else None
 
 
-def _build(cp_model: Any, options: Options, num_slots: int) -> tuple[Any, list[Any]]:
+def _build(cp_model: Any, options: pairs.Options, num_slots: int) -> tuple[Any, list[Any]]:
     model = cp_model.CpModel()
     columns = [model.new_bool_var("") for _ in range(len(options.count))]
     first = options.first.tolist()
@@ -77,7 +78,7 @@ def _build(cp_model: Any, options: Options, num_slots: int) -> tuple[Any, list[A
 
 
 def _add_balance(
-    cp_model: Any, model: Any, columns: list[Any], options: Options, num_slots: int
+    cp_model: Any, model: Any, columns: list[Any], options: pairs.Options, num_slots: int
 ) -> None:
     """The running (small - big) from the highest key down never falls below 0."""
     rank, change = options.rank, options.change

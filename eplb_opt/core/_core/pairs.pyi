@@ -28,19 +28,21 @@ def refill(load: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C'
     `load` is float64 [num_experts], `counts` int64 [num_experts], at least 1.
     """
 
-def rate(load: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], move: tuple[int, int], level: float) -> tuple:
+def rate(load: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], move: tuple[int, int], level: float) -> tuple[float, float]:
     """
     What the pairs exceed the level by together, and the largest pair, after a move.
 
     The slots are as many as the counts. `move` is (giver, taker), -1 for none.
     """
 
-def search_counts(load: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], limits: tuple[Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]], level: float, budget: tuple[int, float]) -> tuple:
+def search_counts(load: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], limits: tuple[Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]], aim: tuple[float, float], budget: tuple[int, float]) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')], float]:
     """
-    Moves of replicas until all pairs are at most the level; the best counts and their
+    Moves of replicas, until all pairs are at most a bound; the best counts and their
     largest pair.
 
-    `limits` are (lowest, highest), int64 [num_experts]; `budget` is (moves, seconds).
+    `limits` are (lowest, highest), int64 [num_experts]; `aim` is (bound, share): wanted
+    is this share of the way from the bound up to the best so far; `budget` is (moves,
+    seconds).
     """
 
 class Options:
@@ -66,7 +68,7 @@ class Options:
         """int64 [num_options], the rows below it hold the option's replicas."""
 
     @property
-    def threshold(self) -> list:
+    def threshold(self) -> list[int]:
         """Keys in units, ascending, one a row."""
 
     def keep(self, mask: Annotated[NDArray[numpy.bool_], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Options:
@@ -75,13 +77,13 @@ class Options:
     def need(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
         """What the tightened rows need, int64 [num_rows]."""
 
-    def prove(self, price: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> tuple:
+    def prove(self, price: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> tuple[int, Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]]:
         """
         A bound on the replicas of any plan, and what each option costs more than its
         expert's cheapest, int64 [num_options]; both in 2**-24 replicas, as the prices.
         """
 
-    def climb(self, running: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], slots: float, steps: int) -> tuple:
+    def climb(self, running: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], slots: float, steps: int) -> tuple[float, Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')], Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]]:
         """
         A dual ascent: the bound in replicas, the running sums of the prices, float64
         [num_rows], and how often each option was its expert's cheapest.
@@ -112,6 +114,21 @@ class Tree:
 
         A call that the seconds end is taken up by the next one.
         """
+
+    def decide(self, seconds: float) -> bool | None:
+        """
+        Dynamic programming over what the root left: True with counts that fit the level
+        in at most the slots, False when there are none, None where it does not tell.
+        It leaves no proof.
+        """
+
+    @property
+    def num_labels(self) -> int:
+        """Labels that `decide` has looked at so far."""
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether `decide` will never tell."""
 
     @property
     def is_closed(self) -> bool:
@@ -145,11 +162,23 @@ class Tree:
         Running sums of the root's prices, float64 [num_rows]; none before they are over.
         """
 
+    def options_left(self) -> Options:
+        """
+        Options that are enough for every plan that reaches the level, once the root is done.
+        """
+
     @property
-    def threshold(self) -> list:
+    def most_cells(self) -> int:
+        """
+        Options times (rows with a price + 1) of the proof's largest round: what a
+        verifier has to hold at once.
+        """
+
+    @property
+    def threshold(self) -> list[int]:
         """Keys in units, ascending, one a row."""
 
-    def trace(self) -> dict:
+    def trace(self) -> dict[str, Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]]:
         """
         The proof so far, a dict of int64 arrays: `rounds`, `expert`, `count` one a node,
         `entries` one a round, `row`, `price` one an entry.
