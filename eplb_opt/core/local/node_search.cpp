@@ -71,13 +71,15 @@ bool NodeSearch::step(const Goal& goal) {
   return may_kick;
 }
 
-const SortedSubsets& NodeSearch::sorted_subsets() {
-  sorted_.refresh(plan_);
+const SortedSubsets& NodeSearch::sorted_subsets(Index gpu) {
+  sorted_.notice(plan_);
+  if (sorted_.is_stale(gpu)) sorted_.refresh(plan_, gpu);
   return sorted_;
 }
 
 Index NodeSearch::exchange(Index heavy) {
-  const Exchange best = best_exchange(plan_, sorted_subsets(), heavy);
+  sorted_.notice(plan_);
+  const Exchange best = best_exchange(plan_, sorted_, heavy);
   if (best.other >= 0) apply(best, heavy, plan_);
   return best.other;
 }

@@ -47,8 +47,8 @@ class NodeSearch {
   // The largest load of the best plan.
   std::int64_t best() const { return best_; }
 
-  // All subsets of each GPU's replicas, in order.
-  const SortedSubsets& sorted_subsets();
+  // The subsets of a GPU's replicas, in order.
+  const SortedSubsets& sorted_subsets(Index gpu);
   // Make the best exchange with a GPU; returns the other GPU, or -1 where none lowers its load.
   Index exchange(Index heavy);
 
