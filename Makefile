@@ -27,7 +27,8 @@ plan: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2
 
-# The core under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer; some minutes.
+# The core under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer, and built without
+# optimisation for the same bytes; it compiles the core three times.
 sanitize: $(STAMP)
 	$(BIN)/python -m tests.core.sanitize
 

@@ -1,5 +1,6 @@
 """Caller's arrays to numpy: torch tensors are accepted wherever an array is."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,21 @@ def as_int(value: Any, name: str, least: int = 1, most: int = MAX_INT) -> int:
     if number > most:
         raise ProblemError(f"{name}={shown(number)} is above {most}; take {most} or less.")
     return number
+
+
+def as_number(value: float, name: str) -> float:
+    """A real number of at least 0, as a float.
+
+    Raises
+    ------
+    ProblemError
+        When it is not, or not finite as a float.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise ProblemError(f"{name}={value!r} is no number.")
+    if not 0 <= value <= sys.float_info.max:
+        raise ProblemError(f"{name}={shown(value)} must be at least 0, and finite as a float.")
+    return float(value)
 
 
 def shown(number: float) -> str:

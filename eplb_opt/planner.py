@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from eplb_opt import scoring
-from eplb_opt.arrays import as_int, shown
+from eplb_opt.arrays import as_int, as_number
 from eplb_opt.bounds import fast_bounds, flat_bounds
 from eplb_opt.deadline import Deadline
 from eplb_opt.errors import MissingDependency, ProblemError
@@ -31,7 +30,7 @@ from eplb_opt.noise_choice import DEFAULT_SIZE, choose_noise, price_of_noise
 from eplb_opt.plan import Plan, as_plan
 from eplb_opt.portfolio import Portfolio
 from eplb_opt.problem import Problem
-from eplb_opt.result import HistoryPoint, Result, Status, StopReason, objective_bounds
+from eplb_opt.result import HistoryPoint, Result, Status, objective_bounds
 from eplb_opt.search import starts
 from eplb_opt.steps import make_steps
 from eplb_opt.turns import Budget, Step, cores
@@ -152,7 +151,7 @@ def plan(
     limits = move_limits(problem, current, max_moves, move_tolerance)
     make_steps(problem, model)  # raises where the model is unknown
     if noise is not None:
-        noise = _number(noise, "noise")
+        noise = as_number(noise, "noise")
         if noise > MAX_NOISE:
             raise ProblemError(f"noise={noise:g} is above {MAX_NOISE}; 0.3 is about 30 %.")
     call = _Call(problem, started, limit, budget, progress, limits, current is not None)
@@ -285,7 +284,7 @@ class _Call:
             earlier = budget.deadline.earlier(min(self.naming_seconds, left * MAX_NAMING_SHARE))
             budget = replace(budget, deadline=earlier)
         portfolio = Portfolio(self.incumbents, steps, budget, self.note, self.messages)
-        stop_reason = self._run(portfolio)
+        stop_reason = portfolio.run()
         if self.budget.deadline.is_stopped:
             self.budget = replace(self.budget, deadline=Deadline.after(OUTPUT_SECONDS), effort=None)
         worked_on = portfolio.worked_on()
@@ -309,14 +308,6 @@ class _Call:
             noise=self.noise,
             relied_on=portfolio.relied_on(),
         )
-
-    def _run(self, portfolio: Portfolio) -> StopReason:
-        """Why the work ended; what fails here (no thread to be had, say) ends it alone."""
-        try:
-            return portfolio.run()
-        except Exception as error:
-            self.messages.append(f"the search ended early: {type(error).__name__}: {error}")
-            return StopReason.EXHAUSTED
 
     def _tell_price_of_noise(self, objective: list[Fraction]) -> None:
         price = price_of_noise(self.noise, self.first_objective, objective) if self.noise else None
@@ -366,7 +357,7 @@ def make_budget(
     limit = None if effort is not None else _seconds(limit)
     if effort is not None:
         effort = as_int(effort, "effort", least=0)
-    gap = _number(target_gap, "target_gap")
+    gap = as_number(target_gap, "target_gap")
     workers = cores() if workers is None else as_int(workers, "workers")
     seed = as_int(seed, "seed", least=0)
     return Budget(Deadline.after(limit), effort, gap, workers, seed), limit
@@ -375,17 +366,9 @@ def make_budget(
 def _seconds(limit: float | None) -> float | None:
     if limit is None or limit == math.inf:
         return None
-    seconds = _number(limit, "time_limit")
+    seconds = as_number(limit, "time_limit")
     if seconds > MAX_SECONDS:
         raise ProblemError(
             f"time_limit={seconds:g} is above {MAX_SECONDS:g} seconds; None is for no limit."
         )
     return seconds
-
-
-def _number(value: float, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise ProblemError(f"{name}={value!r} is no number.")
-    if not 0 <= value <= sys.float_info.max:
-        raise ProblemError(f"{name}={shown(value)} must be at least 0, and finite as a float.")
-    return float(value)

@@ -1,11 +1,13 @@
 """SciPy and OR-Tools take a second or two to load; who has time for that says so here."""
 
 import sys
+import threading
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
+_LOADING = threading.Lock()
 SOLVERS = ("scipy.optimize", "ortools.sat.python.cp_model")
 
 
@@ -29,5 +31,6 @@ def load_module(name: str) -> ModuleType:
     """
     if name in sys.modules:
         return import_module(name)  # which waits where another thread is still loading it
-    with warnings.catch_warnings():
+    # One at a time: a second thread must not take the filters of a half-loaded SciPy for ours.
+    with _LOADING, warnings.catch_warnings():
         return import_module(name)

@@ -12,7 +12,7 @@ from eplb_opt.arrays import as_int, as_numpy
 from eplb_opt.errors import ProblemError
 from eplb_opt.hot.call import rebalance
 from eplb_opt.hot.door import in_kind
-from eplb_opt.planner import plan
+from eplb_opt.planner import MAX_SECONDS, plan
 from eplb_opt.problem import Problem
 
 LOGGER = logging.getLogger("eplb_opt")
@@ -116,7 +116,11 @@ def _planned(
     values = as_numpy(weight, "weight")
     problem = Problem(values, num_replicas, num_gpus, nodes, groups)
     start = None
-    if time_limit is not None and _is_number(time_limit) and time_limit >= HOT_SECONDS:
+    if (
+        time_limit is not None
+        and _is_number(time_limit)
+        and HOT_SECONDS <= time_limit <= MAX_SECONDS
+    ):
         is_few = problem.slots_per_gpu <= FEW_SLOTS_PER_GPU
         seconds = START_SECONDS_FEW_SLOTS if is_few else START_SECONDS
         sizes = num_replicas, groups, nodes, num_gpus

@@ -9,7 +9,6 @@ import numpy as np
 
 from eplb_opt.core import local
 from eplb_opt.partitions import best_partition
-from eplb_opt.search.node import TOTAL
 from eplb_opt.search.starts import spread
 from heuristics import greedy_numpy
 
@@ -41,7 +40,7 @@ class LayerSearch:
     ) -> None:
         self.problem = problem
         total = int(problem.load.sum())
-        self.weight = np.array([w * TOTAL // total for w in problem.load[0].tolist()])
+        self.weight = local.fixed_point(problem.load[0])
         self.experts = self._experts_of_nodes()
         allowed = min(lower_bound * Fraction(NEGLIGIBLE_GAP), problem.half_token(0))
         self.search = local.LayerSearch(
@@ -49,7 +48,7 @@ class LayerSearch:
             self._starts(start),
             problem.num_gpus // len(self.experts),
             problem.colocation == "forbid",
-            int((lower_bound + allowed) * TOTAL / total),
+            int((lower_bound + allowed) * local.TOTAL / total),
             seed % 2**63,
         )
 

@@ -1,10 +1,11 @@
-"""The core under GCC's or Clang's sanitizers: `make sanitize`.
+"""The core under the compilers' sanitizers, and built in another way: `make sanitize`.
 
-    python -m tests.core.sanitize [address] [thread]
+    python -m tests.core.sanitize [address] [thread] [builds]
 
 "address" (AddressSanitizer, UndefinedBehaviorSanitizer and the standard library's own assertions)
 runs the kernels' tests and bad input to every binding; "thread" (ThreadSanitizer) asks all bindings
-from eight threads at once and from forks. The builds stay in build/sanitize.
+from eight threads at once and from forks; "builds" compares the bytes of an unoptimised build of
+every compiler here. What was compiled stays in build/sanitize.
 """
 
 from __future__ import annotations
@@ -65,7 +66,11 @@ def run(folder: Path, kind: str, *command: str) -> int:
 
 
 def check(kind: str) -> int:
-    """Build the core with that sanitizer and run what it is to see; 0 if it saw nothing."""
+    """Build the core in that way and run what is to show a fault; 0 if nothing did."""
+    if kind == "builds":
+        test = [sys.executable, "-m", "pytest", "-n0", "tests/core/test_two_builds.py"]
+        more = os.environ | {"EPLB_OPT_BUILDS": "1"}
+        return subprocess.run(test, cwd=builds.ROOT, env=more, check=False).returncode
     folder = builds.ROOT / "build" / "sanitize" / kind
     debug = f"-O1 -g -fno-omit-frame-pointer {FLAGS[kind]}"
     builds.build(folder, "-DCMAKE_BUILD_TYPE=Debug", f"-DCMAKE_CXX_FLAGS_DEBUG={debug}")
@@ -77,7 +82,7 @@ def check(kind: str) -> int:
 
 
 def main() -> None:
-    kinds = sys.argv[1:] or list(FLAGS)
+    kinds = sys.argv[1:] or [*FLAGS, "builds"]
     found = {kind: check(kind) for kind in kinds}
     for kind, status in found.items():
         print(f"{kind}: {'nothing found' if status == 0 else f'exit status {status}'}")

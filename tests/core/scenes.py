@@ -72,7 +72,7 @@ def single_moves() -> None:
     slots = rng.permutation(np.concatenate([np.arange(11), rng.integers(0, 11, 5)]))
     node = local.NodeSearch(rng.integers(1, 10**6, 11), slots, 4, False, 1)
     node.exchange(int(node.loads.argmax()))
-    node.redeal(0, 1, 2)
+    node.redeal(*np.argsort(-node.loads)[:3].tolist())
     node.transfer(int(node.loads.max()))
     node.shuffle(3)
     node.renew(1)

@@ -348,6 +348,8 @@ def test_numbers_that_make_no_sense_are_refused():
         search.anneal(61, 0.1, 0.0, 100, 1, 1.0)
     with pytest.raises(ValueError, match="doublings"):
         search.anneal_mended(-1, 0.1, 1, 1.0)
+    with pytest.raises(ValueError, match="price counts moves from a plan in force"):
+        search.anneal(6, 0.1, 1.0, 100, 1, 1.0)
     with pytest.raises(ValueError, match="seconds"):
         search.anneal(6, 0.1, 0.0, 100, 1, math.nan)
     with pytest.raises(ValueError, match="kept holds 1"):

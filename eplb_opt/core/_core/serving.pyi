@@ -6,6 +6,67 @@ import numpy
 from numpy.typing import NDArray
 
 
+def fixed_point(weight: Annotated[NDArray, dict(shape=(None, None), device='cpu', writable=False)]) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]]:
+    """
+    Loads as integers below 2**58 a layer, int64 [num_layers, num_experts], and what one
+    of them is worth, float64 [num_layers].
+    """
+
+def lightest_partition(weights: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], num_groups: int, num_nodes: int) -> Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')]:
+    """
+    The experts of every node, int64 [num_layers * num_nodes, experts per node], in the
+    partition of groups whose heaviest node is the lightest.
+    """
+
+class NodeSearch:
+    """The search on one node: slot k * num_gpus + g is the k-th of GPU g."""
+
+    def __init__(self, placed: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], weight: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], num_gpus: int) -> None:
+        """
+        From the experts of all slots, GPU after GPU, and the experts' fixed-point loads.
+        """
+
+    @property
+    def expert(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """Of every slot."""
+
+    @property
+    def size(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """Load of every slot's replica."""
+
+    @property
+    def load(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """Of every GPU."""
+
+    @property
+    def count(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """Replicas of every expert."""
+
+    @property
+    def reached(self) -> int:
+        """The least largest load so far."""
+
+    @property
+    def total(self) -> int:
+        """Load of the node."""
+
+    @property
+    def dropped_bits(self) -> int:
+        """Bits that exchanges drop."""
+
+    def step(self, target: int) -> None:
+        """
+        One improvement of the heaviest GPU, or one kick; at `target` nothing is to gain.
+        """
+
+    def sweep(self) -> None:
+        """Level the heaviest GPU with the lightest, and so on."""
+
+    def exchange(self, target: int) -> bool:
+        """
+        The best exchange of one replica of the heaviest GPU; whether one lowers its load.
+        """
+
 def first_offence(placed: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], num_groups: int, num_nodes: int) -> int:
     """
     The first layer that breaks a law, or -1.
@@ -13,3 +74,41 @@ def first_offence(placed: Annotated[NDArray[numpy.int64], dict(shape=(None, None
     `placed` is int64 [num_layers, num_slots], `counts` int64 [num_layers, num_experts];
     `num_groups` and `num_nodes` are 1 where the nodes constrain nothing.
     """
+
+class Session:
+    """One call of the serving path. From one thread at a time."""
+
+    def __init__(self, weight: Annotated[NDArray, dict(shape=(None, None), device='cpu', writable=False)], sizes: tuple[int, int, int, int]) -> None:
+        """
+        Plan greedily: `weight` holds real numbers [num_layers, num_experts] of any type,
+        stride and order; `sizes` are slots, groups, nodes and GPUs.
+        """
+
+    @property
+    def placed(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', writable=False)]:
+        """
+        The expert of every slot, int64 [num_layers, num_slots]: the plan as it is.
+        """
+
+    def compare(self, current: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.int8], dict(shape=(None,), order='C')]:
+        """
+        Compare with a plan in force, int64 [num_layers, num_slots]: int8 [num_layers], 1
+        where the greedy's largest GPU load is lower, -1 where it is higher, 0 where they
+        differ by no more than rounding.
+        """
+
+    def keep(self, current: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], layers: Annotated[NDArray[numpy.bool_], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """
+        Take the layers that `layers`, bool [num_layers], names from the plan in force.
+        """
+
+    def refine(self, steps: int, seconds: float | None) -> None:
+        """
+        Refine by steps a layer, or for so many seconds with what is still to come.
+        """
+
+    def maps(self) -> tuple[bool, tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None, None, None), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')]]]:
+        """
+        Check the plan: whether it obeys all laws, and phy2log, log2phy and logcnt; those of
+        the greedy where it does not.
+        """

@@ -52,12 +52,12 @@ def get_requires_for_build_editable(settings: dict[str, Any] | None = None) -> l
 
 def prepare_metadata_for_build_wheel(folder: str, settings: dict[str, Any] | None = None) -> str:
     """The metadata alone, which needs no compiler."""
-    return scikit_build.prepare_metadata_for_build_wheel(folder, settings)
+    return str(scikit_build.prepare_metadata_for_build_wheel(folder, settings))
 
 
 def prepare_metadata_for_build_editable(folder: str, settings: dict[str, Any] | None = None) -> str:
     """The metadata alone, which needs no compiler."""
-    return scikit_build.prepare_metadata_for_build_editable(folder, settings)
+    return str(scikit_build.prepare_metadata_for_build_editable(folder, settings))
 
 
 def build_wheel(
@@ -65,7 +65,7 @@ def build_wheel(
 ) -> str:
     """Build a wheel into `folder`."""
     with _compiler():
-        return scikit_build.build_wheel(folder, settings, metadata)
+        return str(scikit_build.build_wheel(folder, settings, metadata))
 
 
 def build_editable(
@@ -73,7 +73,7 @@ def build_editable(
 ) -> str:
     """Build an editable wheel into `folder`."""
     with _compiler():
-        return scikit_build.build_editable(folder, settings, metadata)
+        return str(scikit_build.build_editable(folder, settings, metadata))
 
 
 @contextmanager
