@@ -31,7 +31,8 @@ class PairsParams:
         For loading the solvers the first time.
     narrow
         Once the bounds are this close, relative to the upper one, every second question is
-        whether anything is below the incumbent at all.
+        whether anything is below the incumbent at all; until then counts are searched after each
+        question.
     max_options
         A layer with more pairs of an expert and a count is refused: a level takes gigabytes.
     """

@@ -142,8 +142,14 @@ class Search:
             self._note(level, number, answer)
             if answer and self.goal >= level:
                 return "stopped: counts that reach a level are worth more"  # a bug, not a loop
+            if not (self._question or self.is_done or self.budget.is_spent):
+                self._move_on()
         self._certify()
         return "the bounds meet"
+
+    @property
+    def _is_narrow(self) -> bool:
+        return self.goal - self.low <= self.params.narrow * self.goal
 
     @property
     def waits_for_cpsat(self) -> bool:
@@ -173,7 +179,14 @@ class Search:
             if self.is_done or self.budget.is_spent:
                 return
             self._move(aim, self.params.first_moves)
-            self._passed += 1
+            # What a turn's end cut off is done again, from where it got.
+            self._passed += self.budget.effort is not None or not self.budget.is_spent
+
+    def _move_on(self) -> None:
+        """Search on counts between two levels while the bounds are far apart."""
+        aims = [aim for _, aim in self.params.first_pass]
+        if aims and not self._is_narrow:
+            self._move(aims[self._asked % len(aims)], self.params.first_moves)
 
     def _sweep(self, coarse: float) -> bool:
         """Ask the root halfway between what is closed and what is open; whether there was need."""
@@ -217,8 +230,7 @@ class Search:
                 self._open_levels.clear()
                 self._patience *= 2
                 low, goal = self.low, self.goal
-        is_narrow = self.goal - self.low <= self.params.narrow * self.goal
-        if is_narrow and self._asked % 2 == 0 and not self._open_levels:
+        if self._is_narrow and self._asked % 2 == 0 and not self._open_levels:
             return goal
         return (low + goal + 1) // 2
 
