@@ -123,13 +123,13 @@ class PairsLayer:
             num_options = search.num_options()
             if num_options > self.params.max_options:
                 return f"{num_options} options, more than {self.params.max_options}"
-            self._search = search
         else:
             search.budget.renew(budget.deadline, budget.effort)
             search.offer(counts)
             search.raise_bound(lower_bound)
         # With counted work the answer must not depend on the version of OR-Tools.
-        self._search.asks_cpsat = budget.effort is None and find_spec("ortools") is not None
+        search.asks_cpsat = budget.effort is None and find_spec("ortools") is not None
+        self._search = search
         return ""
 
     @property

@@ -142,8 +142,7 @@ class Search:
             self._note(level, number, answer)
             if answer and self.goal >= level:
                 return "stopped: counts that reach a level are worth more"  # a bug, not a loop
-            if not (self._question or self.is_done or self.budget.is_spent):
-                self._move_on()
+            self._move_on()
         self._certify()
         return "the bounds meet"
 
@@ -185,7 +184,8 @@ class Search:
     def _move_on(self) -> None:
         """Search on counts between two levels while the bounds are far apart."""
         aims = [aim for _, aim in self.params.first_pass]
-        if aims and not self._is_narrow:
+        is_between = self._question is None and not (self.is_done or self.budget.is_spent)
+        if aims and is_between and not self._is_narrow:
             self._move(aims[self._asked % len(aims)], self.params.first_moves)
 
     def _sweep(self, coarse: float) -> bool:
