@@ -111,7 +111,10 @@ def pairs_step() -> Step:
         layer = layers.get(task.layer_idx)
         if layer is None:
             layer = layers[task.layer_idx] = PairsLayer(task.problem, PairsParams())
-        return outcome_of("k2", layer.run(task.start, task.lower_bound, task.deadline, task.effort))
+        deadline = task.deadline
+        if task.effort is None and layer.waits_for_solvers:
+            deadline = deadline_with_solvers(task) or deadline
+        return outcome_of("k2", layer.run(task.start, task.lower_bound, deadline, task.effort))
 
     # Short turns: all layers get a first one before any gets many. Hardly anything is left to the
     # steps after it, so these wait for the end of its first turns.
