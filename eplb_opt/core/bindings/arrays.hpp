@@ -4,6 +4,7 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
+#include <cstdint>
 #include <initializer_list>
 #include <memory>
 #include <stdexcept>
@@ -27,18 +28,26 @@ using NumpyRow = nb::ndarray<nb::numpy, T, nb::ndim<1>, nb::c_contig>;
 template <typename T>
 using NumpyMatrix = nb::ndarray<nb::numpy, T, nb::ndim<2>, nb::c_contig>;
 
+inline void require(bool holds, const std::string& message) {
+  if (!holds) throw std::invalid_argument(message);  // ValueError in Python
+}
+
+// numpy lets numbers begin at any byte, which the processor's wide loads do not.
+inline void require_aligned(const void* data, std::size_t alignment) {
+  require(reinterpret_cast<std::uintptr_t>(data) % alignment == 0,
+          "An array's numbers are not aligned; numpy.require(array, requirements=\"A\") mends it.");
+}
+
 template <typename T>
 std::span<T> view(const Row<T>& array) {
+  require_aligned(array.data(), alignof(T));
   return {array.data(), array.shape(0)};
 }
 
 template <typename T>
 Table<T> view(const Matrix<T>& array) {
+  require_aligned(array.data(), alignof(T));
   return {array.data(), static_cast<Index>(array.shape(0)), static_cast<Index>(array.shape(1))};
-}
-
-inline void require(bool holds, const std::string& message) {
-  if (!holds) throw std::invalid_argument(message);  // ValueError in Python
 }
 
 inline void require_size(const char* name, Index found, Index wanted) {

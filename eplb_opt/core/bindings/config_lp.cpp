@@ -28,7 +28,8 @@ constexpr Index kMostCount = Index{1} << 40;
 constexpr std::int64_t kMostLoad = std::int64_t{1} << 62;
 
 bool is_small(Index num_experts, Index num_slots, Index slots_per_gpu) {
-  return num_slots <= kMostCells && num_experts <= kMostCells &&
+  const auto counts = [](Index number) { return number >= 0 && number <= kMostCells; };
+  return counts(num_slots) && counts(num_experts) && counts(slots_per_gpu) &&
          num_experts * (num_experts + slots_per_gpu) <= kMostCells &&
          num_experts * num_slots <= kMostChoices;
 }

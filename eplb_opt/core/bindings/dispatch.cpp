@@ -62,6 +62,7 @@ class Routes {
     auto weights = make_array<double, 3>(
         {num_scenarios, layers_.size(), static_cast<std::size_t>(num_slots_)});
     auto proven = make_array<double, 2>({num_scenarios, layers_.size()});
+    require_aligned(load.data(), alignof(double));
     const std::span row(load.data(), load.size());
     const std::span written(weights.data(), weights.size());
     nb::gil_scoped_release unlocked;

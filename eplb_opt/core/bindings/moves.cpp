@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <string>
 #include <vector>
 
 #include "bindings/arrays.hpp"
@@ -34,6 +35,10 @@ moves::Shape shape_of(std::span<const std::int64_t> current, std::span<const std
   const Index most = std::max(std::ranges::max(current), std::ranges::max(fresh));
   const Index least = std::min(std::ranges::min(current), std::ranges::min(fresh));
   require(least >= -1, "A row holds an id below -1.");
+  // Tables have a cell for each id, or for each GPU and id.
+  constexpr Index kMostIds = Index{1} << 22, kMostCells = Index{1} << 27;
+  require(most < kMostIds && most < kMostCells / num_gpus,
+          "A row holds the id " + std::to_string(most) + ", which is too large.");
   return {most + 1, num_gpus, num_nodes};
 }
 

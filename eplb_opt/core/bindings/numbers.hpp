@@ -27,6 +27,7 @@ inline NumberType type_of(nb::dlpack::dtype type) {
 
 inline StridedTable strided(const Numbers& numbers) {
   const Index bytes = static_cast<Index>(numbers.itemsize());
+  require_aligned(numbers.data(), numbers.itemsize());
   return {numbers.data(),
           type_of(numbers.dtype()),
           static_cast<Index>(numbers.shape(0)),

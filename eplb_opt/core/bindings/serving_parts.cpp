@@ -70,9 +70,13 @@ class BoundSearch {
   std::int64_t total() const { return search_.total(); }
   int dropped_bits() const { return search_.dropped_bits(); }
 
-  void step(std::int64_t target) { search_.step(target, scratch_); }
+  void step(std::int64_t target) {
+    require(target >= 0, "target is below 0.");
+    search_.step(target, scratch_);
+  }
   void sweep() { serving::sweep(search_.plan(), scratch_.order); }
   bool exchange(std::int64_t target) {
+    require(target >= 0, "target is below 0.");
     return scratch_.exchange.one_for_one(search_.plan(), target, search_.dropped_bits());
   }
 
