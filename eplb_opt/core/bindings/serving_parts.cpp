@@ -71,16 +71,19 @@ class BoundSearch {
   int dropped_bits() const { return search_.dropped_bits(); }
 
   void step(std::int64_t target) {
-    require(target >= 0, "target is below 0.");
+    require_target(target);
     search_.step(target, scratch_);
   }
   void sweep() { serving::sweep(search_.plan(), scratch_.order); }
   bool exchange(std::int64_t target) {
-    require(target >= 0, "target is below 0.");
+    require_target(target);
     return scratch_.exchange.one_for_one(search_.plan(), target, search_.dropped_bits());
   }
 
  private:
+  static void require_target(std::int64_t target) {
+    require(target >= 0 && target <= std::int64_t{1} << 62, "target is not in 0..2**62.");
+  }
   static serving::NodeShape checked(const IntRow& placed, const IntRow& weight, Index num_gpus) {
     const Index num_slots = std::ssize(view(placed)), num_experts = std::ssize(view(weight));
     require(num_gpus >= 1 && num_slots >= 1 && num_slots % num_gpus == 0,
