@@ -1,7 +1,11 @@
 """Expert-parallel load balancing, solved exactly: the best plan and a proof of how good it is.
 
-Importing this package loads numpy alone; solvers and torch load in the rooms that need them.
+Importing this package loads numpy alone, and what the serving call needs; the other names below
+load their rooms when they are first used, and solvers and torch load in the rooms that need them.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from eplb_opt.engines.rebalance import rebalance_experts
 from eplb_opt.errors import (
@@ -12,16 +16,18 @@ from eplb_opt.errors import (
     ProblemError,
     RebalanceError,
 )
-from eplb_opt.evaluation import Evaluation, evaluate, lower_bound
-from eplb_opt.flows.door import dispatch
-from eplb_opt.frontiers import frontier
-from eplb_opt.losses import LossPlan, plan_for_loss
-from eplb_opt.moves import Transfer, transfers
 from eplb_opt.plan import Plan
-from eplb_opt.planner import plan
 from eplb_opt.problem import Problem
-from eplb_opt.result import Result, Status, StopReason
 from eplb_opt.warmup import warmup
+
+if TYPE_CHECKING:
+    from eplb_opt.evaluation import Evaluation, evaluate, lower_bound
+    from eplb_opt.flows.door import dispatch
+    from eplb_opt.frontiers import frontier
+    from eplb_opt.losses import LossPlan, plan_for_loss
+    from eplb_opt.moves import Transfer, transfers
+    from eplb_opt.planner import plan
+    from eplb_opt.result import Result, Status, StopReason
 
 __version__ = "0.1.0"
 
@@ -50,3 +56,35 @@ __all__ = [
     "transfers",
     "warmup",
 ]
+
+#: Rooms of the names that are loaded when they are first used.
+_ROOMS = {
+    "Evaluation": "evaluation",
+    "LossPlan": "losses",
+    "Result": "result",
+    "Status": "result",
+    "StopReason": "result",
+    "Transfer": "moves",
+    "dispatch": "flows.door",
+    "evaluate": "evaluation",
+    "frontier": "frontiers",
+    "lower_bound": "evaluation",
+    "plan": "planner",
+    "plan_for_loss": "losses",
+    "transfers": "moves",
+}
+
+# The module of this name is loaded, so that nothing binds it again: the name is the function's.
+globals().pop("plan")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ROOMS})

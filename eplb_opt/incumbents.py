@@ -41,6 +41,11 @@ class Incumbents:
         int64 [num_layers, num_slots], a first valid plan.
     bounds
         A first bound a layer.
+
+    Attributes
+    ----------
+    scoring_seconds
+        What it took to check and score the first plan; another one takes as long.
     """
 
     problem: Problem
@@ -53,6 +58,7 @@ class Incumbents:
     _lock: threading.Lock = field(init=False, default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
+        began = time.monotonic()
         checker.check(self.problem, self.placed)
         self.placed = self.placed.copy()
         self.certificates = [None] * self.problem.num_layers
@@ -62,6 +68,7 @@ class Incumbents:
         lower = [bound.value for bound in self.bounds]
         self._objective = objective_in_caller_units(self.problem, objective)
         self._lower = bound_in_caller_units(self.problem, lower)
+        self.scoring_seconds = time.monotonic() - began
 
     def offer_plans(self, placed: np.ndarray) -> list[Fraction]:
         """Take the layers of a whole-model plan that are better than what is there.

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: Below half a token and this gap a layer is left alone: nobody can measure the difference.
 NEGLIGIBLE_GAP = 5e-6
 EXACT_SLOTS = 2
+#: What the first turns of all layers in one go may take of the time left, and in all.
+FIRST_SHARE, FIRST_SECONDS = 0.8, 0.5
 #: Layers that a message names.
 MOST_NAMED = 5
 #: How often the portfolio looks whether the caller asked for the end.
@@ -59,6 +61,7 @@ class Portfolio:
         """Work until all layers are done, nothing is left to try, or the time is up."""
         pool = ThreadPoolExecutor(self.budget.workers, thread_name_prefix="eplb-opt")
         try:
+            self._take_first_turns()
             while not self.budget.deadline.expired:
                 self._hand_out(pool)
                 if not self._running:
@@ -84,6 +87,37 @@ class Portfolio:
         asked = {name for (_, name), turns in self._turns.items() if turns}
         packages = {step.package for step in self.steps if step.package and step.name in asked}
         return tuple(f"{name} {_version(name)}" for name in sorted(packages) if find_spec(name))
+
+    def _take_first_turns(self) -> None:
+        """First turns of all layers, one after the other, where a step has them.
+
+        Handed out and scored one by one, turns of a millisecond would cost several.
+        """
+        if self.budget.effort is not None:
+            return
+        for step in self.steps:
+            left = self.budget.deadline.remaining - self.incumbents.scoring_seconds
+            if step.first_turns is None or left <= 0:
+                continue
+            until = self.budget.deadline.sooner(min(FIRST_SHARE * left, FIRST_SECONDS))
+            layers = sorted(self._open_layers(), key=self.incumbents.gap, reverse=True)
+            try:
+                found = step.first_turns((self._task(i, step) for i in layers), until)
+                self._take_first(step, found)
+            except Exception as error:  # what fails here is tried again, layer by layer
+                self.messages.append(f"{step.name} failed: {type(error).__name__}: {error}")
+            self.on_event(step.name)
+
+    def _take_first(self, step: Step, found: dict[int, Outcome]) -> None:
+        placed = self.incumbents.placed.copy()
+        for layer_idx, outcome in found.items():
+            placed[layer_idx] = outcome.placed
+        self.incumbents.offer_plans(placed)
+        for layer_idx, outcome in found.items():
+            self._answered.add(layer_idx)
+            self._turns[layer_idx, step.name] += 1
+            if outcome.finished:
+                self._finished.add((layer_idx, step.name))
 
     def _hand_out(self, pool: ThreadPoolExecutor) -> None:
         while len(self._running) < self.budget.workers:
@@ -156,15 +190,12 @@ class Portfolio:
 
     def _next_turn(self) -> tuple[int, Step] | None:
         busy = {layer_idx for layer_idx, _ in self._running.values()}
-        choices = [
-            (self._claim(layer_idx), -layer_idx, step)
-            for layer_idx in self._open_layers()
-            if layer_idx not in busy and (step := self._next_step(layer_idx)) is not None
-        ]
-        if not choices:
-            return None
-        _, negative_idx, step = max(choices, key=lambda choice: choice[:2])
-        return -negative_idx, step
+        waiting = [layer_idx for layer_idx in self._open_layers() if layer_idx not in busy]
+        for layer_idx in sorted(waiting, key=self._claim, reverse=True):
+            step = self._next_step(layer_idx)
+            if step is not None:
+                return layer_idx, step
+        return None
 
     def _next_step(self, layer_idx: int) -> Step | None:
         """The step with the fewest rounds of turns on this layer; ties in the table's order."""

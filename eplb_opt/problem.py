@@ -238,7 +238,16 @@ class Problem:
 
     def layer(self, layer_idx: int) -> Problem:
         """The problem of one layer alone; its loads keep the unit of this problem."""
-        return self._with(np.s_[..., layer_idx : layer_idx + 1])
+        known = self._layers.get(layer_idx)
+        if known is None:
+            known = self._with(np.s_[..., layer_idx : layer_idx + 1])
+            self._layers[layer_idx] = known
+        return known
+
+    @cached_property
+    def _layers(self) -> dict[int, Problem]:
+        """Layers that were asked for before: many ask for the same ones."""
+        return {}
 
     def repeated(self, layer_idx: int, times: int) -> Problem:
         """A problem whose layers are all this one, to score several plans of it at once."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -19,6 +18,9 @@ from eplb_opt.steps_scenarios import annealing_steps
 from eplb_opt.turns import Outcome, Step, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from eplb_opt.deadline import Deadline
     from eplb_opt.models.config_lp import NodeLp
     from eplb_opt.models.nodes import LayerNodes
     from eplb_opt.models.pairs import PairsLayer
@@ -77,13 +79,14 @@ def make_steps(problem: Problem, model: str, noise: float = 0.0) -> list[Step]:
     if problem.has_gpu_rules or problem.has_scenarios:
         return general_steps(problem, model, annealing_steps(problem))
     if problem.is_hierarchical:
-        middle = [nodes_step(), search_step()]
+        middle = [nodes_step(), search_step(at_first=problem.slots_per_gpu > 2)]
         if problem.slots_per_gpu > 2:
             middle.reverse()
         return [enumeration_step(), *middle, last]
     if problem.slots_per_gpu == 2:
         return [enumeration_step(), pairs_step(), config_lp_step(), search_step(), last]
-    return [enumeration_step(), search_step(), config_lp_step(), last]
+    at_first = problem.slots_per_gpu > 2  # else enumeration may have more to say
+    return [enumeration_step(), search_step(at_first), config_lp_step(), last]
 
 
 def enumeration_step() -> Step:
@@ -108,7 +111,10 @@ def pairs_step() -> Step:
         layer = layers.get(task.layer_idx)
         if layer is None:
             layer = layers[task.layer_idx] = PairsLayer(task.problem, PairsParams())
-        return outcome_of("k2", layer.run(task.start, task.lower_bound, task.deadline, task.effort))
+        deadline = task.deadline
+        if task.effort is None and layer.waits_for_solvers:
+            deadline = deadline_with_solvers(task) or deadline
+        return outcome_of("k2", layer.run(task.start, task.lower_bound, deadline, task.effort))
 
     # Short turns: all layers get a first one before any gets many. Hardly anything is left to the
     # steps after it, so these wait for the end of its first turns.
@@ -124,19 +130,38 @@ def pairs_step() -> Step:
     )
 
 
-def search_step() -> Step:
-    """Local search; a layer's search goes on where its last turn stopped."""
+def search_step(at_first: bool = False) -> Step:
+    """Local search; a layer's search goes on where its last turn stopped.
+
+    Parameters
+    ----------
+    at_first
+        Whether all layers are brought to a local optimum before any step gets a turn.
+    """
     searches: dict[int, LayerSearch] = {}
     idle: Counter[int] = Counter()
-    lock = threading.Lock()
 
-    def run(task: Task) -> Outcome:
-        with lock:  # the first turn of a process loads or compiles the kernels, once
-            from eplb_opt.search.layer import LayerSearch
+    def search_of(task: Task) -> LayerSearch:
+        from eplb_opt.search.layer import LayerSearch
+
         search = searches.get(task.layer_idx)
         if search is None:
             search = LayerSearch(task.problem, task.start, task.lower_bound, task.seed)
             searches[task.layer_idx] = search
+        return search
+
+    def first_turns(tasks: Iterable[Task], deadline: Deadline) -> dict[int, Outcome]:
+        found = {}
+        for task in tasks:
+            if deadline.expired:
+                break
+            search = search_of(task)
+            search.run_until(deadline)  # which ends at the first local optimum
+            found[task.layer_idx] = Outcome(search.placed(), finished=search.is_done)
+        return found
+
+    def run(task: Task) -> Outcome:
+        search = search_of(task)
         before = search.best
         if task.effort is None:
             search.run_until(task.deadline)
@@ -149,7 +174,14 @@ def search_step() -> Step:
 
     # Short turns: all layers get a first one before any gets many.
     return Step(
-        "search", run, share=0.1, min_seconds=0.004, max_seconds=0.5, turns=3, max_attempts=10**9
+        "search",
+        run,
+        share=0.1,
+        min_seconds=0.004,
+        max_seconds=0.5,
+        turns=3,
+        max_attempts=10**9,
+        first_turns=first_turns if at_first else None,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from fractions import Fraction
 
     import numpy as np
@@ -98,6 +98,10 @@ class Step:
         last of them gets as much as the first.
     package
         What it asks for an answer that another version of it may not give, under `effort` neither.
+    first_turns
+        Under a clock, the first turns of all layers in one go, until a deadline; what came of
+        those that had theirs, by layer. They are made before any other turn; None where there
+        are none.
     """
 
     name: str
@@ -110,6 +114,7 @@ class Step:
     max_attempts: int = 4
     in_rounds: bool = False
     package: str | None = None
+    first_turns: Callable[[Iterable[Task], Deadline], dict[int, Outcome]] | None = None
 
 
 @dataclass(frozen=True)

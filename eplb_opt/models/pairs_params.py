@@ -20,10 +20,19 @@ class PairsParams:
     first_nodes, max_nodes, certify_nodes
         Of a level's tree: before labels are to decide; when they did not, before the level is left
         for others, after which the numbers are doubled; and in the end, of the last level's tree
-        when labels decided it and a certificate would still be good to have.
+        when labels or CP-SAT decided it and a certificate would still be good to have.
+    cpsat_time
+        CP-SAT's deterministic time for deciding a level, about seconds; doubled with the nodes.
+    cpsat_seconds
+        With less time left CP-SAT is not asked: in a turn that begins with it, and later in one.
+    cpsat_options
+        A level with more options is none for CP-SAT.
+    import_seconds
+        For loading the solvers the first time.
     narrow
         Once the bounds are this close, relative to the upper one, every second question is
-        whether anything is below the incumbent at all.
+        whether anything is below the incumbent at all; until then counts are searched after each
+        question.
     max_options
         A layer with more pairs of an expert and a count is refused: a level takes gigabytes.
     """
@@ -33,5 +42,9 @@ class PairsParams:
     first_nodes: int = 60
     max_nodes: int = 1000
     certify_nodes: int = 300
+    cpsat_time: float = 2.0
+    cpsat_seconds: tuple[float, float] = (0.2, 0.7)
+    cpsat_options: int = 20_000
+    import_seconds: float = 2.0
     narrow: float = 2e-3
     max_options: int = 20_000_000

@@ -15,13 +15,17 @@ from eplb_opt.models.pairs_counts import exact_value, fill
 from eplb_opt.models.pairs_params import PairsParams
 from eplb_opt.models.pairs_tree import Tree
 from eplb_opt.models.pairs_units import Layer
+from eplb_opt.solvers import solvers_are_loaded
 from eplb_opt.water import water_levels
 
 if TYPE_CHECKING:
     from eplb_opt.models.pairs_budget import Budget
 
-#: A level is asked about four times: the tree's root, a few nodes, the labels, and many nodes.
-DECIDING, LAST_TIME = 2, 3
+#: A level is asked about up to five times: the tree's root, a few nodes, the labels, many nodes,
+#: and CP-SAT where it may be asked.
+ROOT, FEW_NODES, LABELS, MANY_NODES, CP_SAT = range(5)
+#: Turns that may end within one question to CP-SAT.
+MAX_CUTS = 4
 
 
 @dataclass(eq=False)
@@ -40,6 +44,8 @@ class Search:
         A proven lower bound.
     budget, params
         Of the search.
+    asks_cpsat
+        Whether CP-SAT gets the last word on a level; what it says depends on its version.
 
     Attributes
     ----------
@@ -54,6 +60,7 @@ class Search:
     known_bound: Fraction
     budget: Budget
     params: PairsParams = field(default_factory=PairsParams)
+    asks_cpsat: bool = False
     upper: Fraction = field(init=False)
     low: int = field(init=False)
     _proof: Tree | None = None
@@ -66,6 +73,8 @@ class Search:
     _passed: int = 0
     _asked: int = 0
     _question: tuple[int, int] | None = None
+    _cuts: int = 0
+    _prefers_cpsat: bool = False
 
     def __post_init__(self) -> None:
         num_slots = int(self.counts.sum())
@@ -121,21 +130,41 @@ class Search:
 
     def run(self) -> str:
         """Bisect until the bounds meet or the budget is spent; returns why it stopped."""
+        is_fresh = self._question is not None
         self._first_pass()
         while not self.is_done:
-            if self.budget.is_spent:
-                return "the budget is spent"
-            level, number = self._question or (self._next_level(), 0)
+            level, number = self._question or (self._next_level(), ROOT)
             self._question = (level, number)
+            if self.budget.is_spent or self._is_too_late_for(number, is_fresh):
+                return "the budget is spent"
+            is_fresh = False
             answer = self._put(level, number)
             self._note(level, number, answer)
             if answer and self.goal >= level:
                 return "stopped: counts that reach a level are worth more"  # a bug, not a loop
+            self._move_on()
         self._certify()
         return "the bounds meet"
 
+    @property
+    def _is_narrow(self) -> bool:
+        return self.goal - self.low <= self.params.narrow * self.goal
+
+    @property
+    def waits_for_cpsat(self) -> bool:
+        """Whether the next question is one to CP-SAT."""
+        return self._question is not None and self._question[1] == CP_SAT
+
+    def _is_too_late_for(self, number: int, is_fresh: bool) -> bool:
+        """Whether CP-SAT, which cannot go on where it stopped, had better wait for a turn."""
+        if number != CP_SAT:
+            return False
+        least, usual = self.params.cpsat_seconds
+        loading = 0.0 if solvers_are_loaded() else self.params.import_seconds
+        return self.budget.seconds < loading + (least if is_fresh else usual)
+
     def _certify(self) -> None:
-        """Spend some more work on a proof where labels alone closed the last level."""
+        """Spend some more work on a proof where labels or CP-SAT alone closed the last level."""
         tree = self._unproven
         if tree is not None and tree.level >= self.goal and not self.budget.is_spent:
             self._ask(tree.level, self.params.certify_nodes)
@@ -149,7 +178,15 @@ class Search:
             if self.is_done or self.budget.is_spent:
                 return
             self._move(aim, self.params.first_moves)
-            self._passed += 1
+            # What a turn's end cut off is done again, from where it got.
+            self._passed += self.budget.effort is not None or not self.budget.is_spent
+
+    def _move_on(self) -> None:
+        """Search on counts between two levels while the bounds are far apart."""
+        aims = [aim for _, aim in self.params.first_pass]
+        is_between = self._question is None and not (self.is_done or self.budget.is_spent)
+        if aims and is_between and not self._is_narrow:
+            self._move(aims[self._asked % len(aims)], self.params.first_moves)
 
     def _sweep(self, coarse: float) -> bool:
         """Ask the root halfway between what is closed and what is open; whether there was need."""
@@ -167,13 +204,12 @@ class Search:
 
     def _move(self, aim: float, moves: int) -> None:
         """Search on counts from the incumbent's, aiming at a level below it."""
-        upper, low = float(self.upper), self.low / self.layer.scale
         most = np.full(len(self.load), self.layer.num_slots)
         found, _ = pairs.search_counts(
             self.load.astype(float),
             self.counts,
             (self._fewest(self.goal), most),
-            low + aim * (upper - low),
+            (self.low / self.layer.scale, aim),
             (moves, self.budget.seconds),
         )
         self.budget.spend_moves(moves)
@@ -194,8 +230,7 @@ class Search:
                 self._open_levels.clear()
                 self._patience *= 2
                 low, goal = self.low, self.goal
-        is_narrow = self.goal - self.low <= self.params.narrow * self.goal
-        if is_narrow and self._asked % 2 == 0 and not self._open_levels:
+        if self._is_narrow and self._asked % 2 == 0 and not self._open_levels:
             return goal
         return (low + goal + 1) // 2
 
@@ -218,27 +253,59 @@ class Search:
 
     def _put(self, level: int, number: int) -> bool | None:
         """Ask about a level for the first time and so on, each time with more work."""
-        if number == DECIDING:
+        if number in (LABELS, CP_SAT):
             tree = self._tree_at(level)
-            answer = tree.decide()
+            answer = self._ask_labels(tree) if number == LABELS else self._ask_cpsat(tree)
             if answer is False:
                 self._unproven = tree
             return answer
-        nodes = (1, self.params.first_nodes, 0, self.params.max_nodes)[number]
-        return self._ask(level, nodes if number == 0 else self._patience * nodes)
+        nodes = {ROOT: 1, FEW_NODES: self.params.first_nodes, MANY_NODES: self.params.max_nodes}
+        return self._ask(level, nodes[number] * (1 if number == ROOT else self._patience))
+
+    def _ask_labels(self, tree: Tree) -> bool | None:
+        """Dynamic programming; a level that is too wide for it tells of the layer's others."""
+        answer = tree.decide()
+        if tree.has_given_up:
+            self._prefers_cpsat = len(tree.options_left().count) <= self.params.cpsat_options
+        return answer
+
+    def _ask_cpsat(self, tree: Tree) -> bool | None:
+        """CP-SAT decides among what the root left: proven, but without a certificate."""
+        # This turn may not, unlike the one before; or a better plan made the question pointless.
+        if not self.asks_cpsat or tree.prices is None:
+            return None
+        options = tree.options_left()
+        if len(options.count) > self.params.cpsat_options:
+            return None
+        from eplb_opt.models.pairs_cpsat import find_counts
+
+        most_time = self.params.cpsat_time * self._patience
+        found = find_counts(options, self.layer.num_slots, most_time, self.budget.deadline)
+        if isinstance(found, np.ndarray):
+            return tree.reaches(found) or None
+        return found
 
     def _note(self, level: int, number: int, answer: bool | None) -> None:
         """Keep what a question brought, and whether it is put again, for more nodes."""
-        if answer is None and self.budget.is_spent:
+        if answer is None and self.budget.is_spent and self._goes_on(number):
             return  # the next turn goes on within the question
         self._question = None
         if answer is False:
             self.low = level
         elif answer is None and level <= self.goal:
-            if number < LAST_TIME:
-                self._question = (level, number + 1)
+            if number < (CP_SAT if self.asks_cpsat else MANY_NODES):
+                at_once = number == FEW_NODES and self.asks_cpsat and self._prefers_cpsat
+                self._question = (level, CP_SAT if at_once else number + 1)
             else:
                 self._open_levels.append(level)
+
+    def _goes_on(self, number: int) -> bool:
+        """Whether a turn's end leaves the question to the next one.
+
+        CP-SAT begins anew, but turns get longer.
+        """
+        self._cuts += number == CP_SAT
+        return number != CP_SAT or self._cuts % MAX_CUTS != 0
 
     def _offer(self, counts: np.ndarray, level: int) -> bool:
         """Keep counts that improve; whether they reach the level within the slots."""
@@ -253,8 +320,11 @@ class Search:
         return value * self.layer.scale < level + 1
 
     def certificate(self) -> Certificate | None:
-        """What re-proves the highest level that a tree closed; None where none did."""
-        if self._proof is None:
+        """What re-proves the highest level that a tree closed.
+
+        None where none did, or where the proof is larger than a verifier takes.
+        """
+        if self._proof is None or not self._proof.is_verifiable:
             return None
         scale, level = self.layer.scale, self._proof.level
         bound = self.upper if level >= self.goal else Fraction(level, scale)

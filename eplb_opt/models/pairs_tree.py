@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.certificates.pairs import MAX_CELLS, MAX_STEPS
 from eplb_opt.core import pairs
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Tree:
     ----------
     prices
         The running sums of the root's prices, as `hint` takes them; None before the root is done.
+    reaches
+        As given.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Tree:
         self.level = level
         self.prices: tuple[np.ndarray, np.ndarray] | None = None
         self._budget = budget
-        self._reaches = reaches
+        self.reaches = reaches
         loads = pairs.Layer(layer.load, layer.scale_bits, layer.num_slots)
         self._tree = pairs.Tree(loads, level, best)
         threshold = np.array(self._tree.threshold, dtype=layer.scaled.dtype)
@@ -86,10 +89,26 @@ class Tree:
             answer = tree.decide(self._budget.seconds)
             self._budget.spend_labels(tree.num_labels - before)
             if answer:
-                return self._reaches(tree.best_counts) or None
+                return self.reaches(tree.best_counts) or None
             if answer is False or tree.has_given_up or not tree.is_root_done:
                 return answer
         return None
+
+    @property
+    def has_given_up(self) -> bool:
+        """Whether `decide` will never tell."""
+        return self._tree.has_given_up
+
+    def options_left(self) -> pairs.Options:
+        """Options that are enough for every plan that reaches the level, once the root is done."""
+        return self._tree.options_left()
+
+    @property
+    def is_verifiable(self) -> bool:
+        """Whether a verifier takes the time and the memory for the proof."""
+        trace = self._tree.trace()
+        steps = max(len(trace["rounds"]), len(trace["entries"]))
+        return self._tree.most_cells <= MAX_CELLS and steps <= MAX_STEPS
 
     def _grow(self, nodes: int) -> bool:
         """Some nodes, at first the root alone; whether counts were found."""
@@ -98,7 +117,7 @@ class Tree:
         self._budget.spend_ascents(tree.grow(nodes, self._budget.seconds))
         if self.prices is None and tree.is_root_done:
             self.prices = self._at, tree.root_running
-        return bool(tree.has_found and self._reaches(tree.best_counts))
+        return bool(tree.has_found and self.reaches(tree.best_counts))
 
     def proof(self, scale: int) -> dict[str, int | list[int]]:
         """The integers of a certificate of kind "k2" that the level is out of reach."""

@@ -9,9 +9,8 @@ import numpy as np
 
 from eplb_opt.core import local
 from eplb_opt.partitions import best_partition
-from eplb_opt.search.node import TOTAL
 from eplb_opt.search.starts import spread
-from heuristics import greedy_numpy
+from heuristics import greedy
 
 if TYPE_CHECKING:
     from eplb_opt.deadline import Deadline
@@ -41,7 +40,7 @@ class LayerSearch:
     ) -> None:
         self.problem = problem
         total = int(problem.load.sum())
-        self.weight = np.array([w * TOTAL // total for w in problem.load[0].tolist()])
+        self.weight = local.fixed_point(problem.load[0])
         self.experts = self._experts_of_nodes()
         allowed = min(lower_bound * Fraction(NEGLIGIBLE_GAP), problem.half_token(0))
         self.search = local.LayerSearch(
@@ -49,7 +48,7 @@ class LayerSearch:
             self._starts(start),
             problem.num_gpus // len(self.experts),
             problem.colocation == "forbid",
-            int((lower_bound + allowed) * TOTAL / total),
+            int((lower_bound + allowed) * local.TOTAL / total),
             seed % 2**63,
         )
 
@@ -100,4 +99,4 @@ class LayerSearch:
             loads = [self.problem.load[0, experts].tolist() for experts in self.experts]
             return np.array([spread(load, num_gpus, self.problem.slots_per_gpu) for load in loads])
         weights = self.weight[self.experts].astype(float)
-        return np.asarray(greedy_numpy.rebalance_experts(weights, slots, 1, 1, num_gpus)[0])
+        return np.asarray(greedy.rebalance_experts(weights, slots, 1, 1, num_gpus)[0])

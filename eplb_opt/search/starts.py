@@ -12,6 +12,7 @@ from eplb_opt.core import rules
 from eplb_opt.partitions import greedy_partition
 from eplb_opt.scenarios import blended
 from eplb_opt.search.fill import fill_plan
+from heuristics import greedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ PUBLISHED_STARTS = ("swap_refine", "replica_refine_guarded", "waterfill_diverse"
 def first_plan(problem: Problem) -> np.ndarray:
     """The greedy every engine ships, or one that keeps replicas apart, [num_layers, num_slots].
 
-    Needs numpy alone and a few milliseconds, so it is there whatever else fails. With scenarios
+    It takes a millisecond and cannot fail, so it is there whatever else fails. With scenarios
     it is made for their blend.
     """
     problem = blended(problem)
@@ -33,9 +34,7 @@ def first_plan(problem: Problem) -> np.ndarray:
         return fill_plan(problem)
     if problem.colocation == "forbid":
         return spread_plan(problem)
-    from heuristics import greedy_numpy
-
-    return np.asarray(greedy_numpy.rebalance_experts(*heuristic_arguments(problem))[0])
+    return np.asarray(greedy.rebalance_experts(*heuristic_arguments(problem))[0])
 
 
 def heuristic_calls(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:

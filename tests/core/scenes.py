@@ -64,7 +64,7 @@ def two_slots() -> None:
     counts = pairs.refill(weight.astype(float), np.ones(48, dtype=np.int64), 60)
     limits = np.ones(48, dtype=np.int64), np.full(48, 60)
     pairs.rate(weight.astype(float), counts, (0, 47), float(level))
-    pairs.search_counts(weight.astype(float), counts, limits, float(level), (20, np.inf))
+    pairs.search_counts(weight.astype(float), counts, limits, (float(level), 0.5), (20, np.inf))
 
 
 def single_moves() -> None:

@@ -282,3 +282,22 @@ def test_the_best_plan_is_kept_through_kicks_and_restarts():
     assert (node.best_slots == slots).all()
     again = local.NodeSearch(weight, slots, 4, False, 0)
     assert again.loads.max() == best
+
+
+def test_fixed_point_is_exact_for_loads_of_any_size():
+    rng = np.random.default_rng(8)
+    for most in (1, 10, 10**6, 2**55):
+        load = rng.integers(0, most + 1, 64)
+        load[0] = most
+        total = int(load.sum())
+        expected = [w * 2**44 // total for w in load.tolist()]
+        assert local.fixed_point(load).tolist() == expected
+    assert local.TOTAL == 2**44
+
+
+@pytest.mark.parametrize("others", [[4, 1, 3, 1], [3, 1, 4, 1]])
+def test_of_equal_exchanges_the_first_gpu_gets_it_whichever_is_lighter(others):
+    """Both bring the larger load from 9 down to 7: one leaves 7 and 7, the other 6 and 7."""
+    node = local.NodeSearch(np.array([6, 3, *others]), np.arange(6), 3, False, 0)
+    assert node.exchange(0) == 1
+    assert node.loads.max() == 7

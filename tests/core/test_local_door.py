@@ -125,3 +125,12 @@ def test_no_time_at_all_is_refused():
     search = local.LayerSearch(GOOD["weights"][None, :], GOOD["slots"][None, :], 4, False, 0, 0)
     with pytest.raises(ValueError, match="number"):
         search.run_until(float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("loads", "words"),
+    [([0, 0], "zero"), ([], "zero"), ([1, -1], "negative"), ([2**62, 2**62], "2\\*\\*63")],
+)
+def test_fixed_point_refuses_loads_without_a_total(loads, words):
+    with pytest.raises(ValueError, match=words):
+        local.fixed_point(np.array(loads, dtype=np.int64))

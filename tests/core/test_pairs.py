@@ -233,7 +233,7 @@ def test_moves_keep_the_slots_and_the_limits_and_their_best_is_no_worse():
         counts = counts_of(rng, 12, 24)
         least, most = np.maximum(counts - 2, 1), counts + 2
         before = pairs.rate(load, counts, (-1, -1), 0.0)[1]
-        found, best = pairs.search_counts(load, counts, (least, most), 0.0, (50, math.inf))
+        found, best = pairs.search_counts(load, counts, (least, most), (0.0, 0.5), (50, math.inf))
         assert found.sum() == 24
         assert ((least <= found) & (found <= most)).all()
         assert pairs.rate(load, found, (-1, -1), 0.0)[1] == pytest.approx(best)

@@ -90,11 +90,11 @@ def test_searches_on_what_does_not_fit_are_refused():
     load, one = LOAD * 1.0, np.ones(6, int)
     for bad in (np.full(6, np.nan), -load, load[:0]):
         with pytest.raises(ValueError, match=r"\."):
-            pairs.search_counts(bad, COUNTS, (one, COUNTS), 0.0, (5, 1.0))
+            pairs.search_counts(bad, COUNTS, (one, COUNTS), (0.0, 0.5), (5, 1.0))
     with pytest.raises(ValueError, match="lowest"):
-        pairs.search_counts(load, COUNTS, (one[:2], COUNTS), 0.0, (5, 1.0))
+        pairs.search_counts(load, COUNTS, (one[:2], COUNTS), (0.0, 0.5), (5, 1.0))
     with pytest.raises(ValueError, match="highest"):
-        pairs.search_counts(load, COUNTS, (one, COUNTS[:2]), 0.0, (5, 1.0))
+        pairs.search_counts(load, COUNTS, (one, COUNTS[:2]), (0.0, 0.5), (5, 1.0))
     with pytest.raises(ValueError, match="num_slots"):
         pairs.refill(load, COUNTS, 5)
 
@@ -114,3 +114,41 @@ def test_threads_that_share_a_tree_take_turns():
     for thread in threads:
         thread.join()
     assert sum(tree.trace()["rounds"]) == len(tree.trace()["entries"])
+
+
+def test_arrays_of_another_type_or_layout_are_refused_and_never_converted():
+    wide = np.repeat(LOAD, 2)
+    layer, load, one = pairs.Layer(LOAD, 8, 8), LOAD * 1.0, np.ones(6, int)
+    options = pairs.list_options(layer, 8 << 8)
+    num_rows = len(options.threshold)
+    calls = [
+        (pairs.Layer, (LOAD + 0.5, 4, 8)),
+        (pairs.Layer, (LOAD.astype(np.int32), 4, 8)),
+        (pairs.Layer, (wide[::2], 4, 8)),
+        (pairs.refill, (LOAD, COUNTS, 8)),
+        (pairs.refill, (load, COUNTS + 0.5, 8)),
+        (pairs.rate, (load, COUNTS[::-1], (0, 1), 0.0)),
+        (pairs.search_counts, (load, COUNTS, (one * 1.5, COUNTS), (0.0, 0.5), (5, 1.0))),
+        (options.keep, (np.ones(len(options.count)),)),
+        (options.prove, (np.zeros(num_rows),)),
+        (pairs.Tree(layer, 8 << 8, math.inf).begin_at, (np.zeros(num_rows, int),)),
+    ]
+    for call, arguments in calls:
+        with pytest.raises(TypeError):
+            call(*arguments)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
+def test_aim_beyond_the_way_is_refused(share):
+    limits = np.ones(6, int), COUNTS
+    with pytest.raises(ValueError, match="share"):
+        pairs.search_counts(LOAD * 1.0, COUNTS, limits, (0.0, share), (5, 1.0))
+
+
+def test_options_are_left_once_the_root_is_done():
+    tree = pairs.Tree(pairs.Layer(LOAD, 8, 8), 8 << 8, math.inf)
+    with pytest.raises(ValueError, match="root"):
+        tree.options_left()
+    tree.grow(1, math.inf)
+    assert len(tree.options_left().first) == len(LOAD) + 1
+    assert tree.most_cells > 0

@@ -92,13 +92,13 @@ def test_a_long_limit_goes_on_from_the_serving_paths_plan(monkeypatch):
     problem = Problem(load, 80, 40)
     served = eplb_opt.rebalance_experts(load, 80, 1, 1, 40, effort=3000)[0]
     monkeypatch.setattr(room, "rebalance", lambda *_, **__: (served,))
-    given = []
+    given, plan = [], eplb_opt.plan
 
     def plan_without_time(problem, time_limit, current, start):
         given.append(start)
-        return eplb_opt.plan(problem, time_limit=0, current=current, start=start)
+        return plan(problem, time_limit=0, current=current, start=start)
 
-    monkeypatch.setattr(room, "plan", plan_without_time)
+    monkeypatch.setattr("eplb_opt.planner.plan", plan_without_time)
     placed = eplb_opt.rebalance_experts(load, 80, 1, 1, 40, time_limit=1.0)[0]
     assert given[0] is served
     ours, theirs = (eplb_opt.evaluate(problem, p).objective for p in (placed, served))
@@ -106,10 +106,12 @@ def test_a_long_limit_goes_on_from_the_serving_paths_plan(monkeypatch):
 
 
 def test_what_the_planner_has_to_say_is_logged(monkeypatch, caplog):
+    plan = eplb_opt.plan
+
     def plan_that_complains(problem, **_):
-        result = eplb_opt.plan(problem, time_limit=0)
+        result = plan(problem, time_limit=0)
         return type(result)(**{**vars(result), "messages": ("no time",)})
 
-    monkeypatch.setattr(room, "plan", plan_that_complains)
+    monkeypatch.setattr("eplb_opt.planner.plan", plan_that_complains)
     eplb_opt.rebalance_experts(WEIGHT, 16, 1, 1, 8, time_limit=0.6)
     assert "no time" in caplog.text

@@ -54,7 +54,7 @@ def test_model_beyond_the_size_limit_is_refused_without_a_deadline() -> None:
 
 
 def test_missing_ortools_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ortools.sat.python", None)
+    monkeypatch.setitem(sys.modules, "ortools.sat.python.cp_model", None)
     problem = Problem([[8, 6, 4, 2]], 6, 3)
     with pytest.raises(MissingDependency, match=r"ortools .*eplb-opt\[cpsat\]"):
         CpSatModel()(problem, simple_start(problem), Fraction(0), Deadline())

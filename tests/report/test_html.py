@@ -4,6 +4,8 @@ import base64
 import hashlib
 import re
 import sys
+import tomllib
+from fnmatch import fnmatch
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -179,4 +181,10 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
 
 
 def test_the_parts_of_the_page_are_installed_with_the_package():
-    assert '"report/page/*"' in (ROOT / "pyproject.toml").read_text()
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["scikit-build"]
+    assert "eplb_opt" in build["wheel"]["packages"]
+    pages = [
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "eplb_opt/report/page").iterdir()
+    ]
+    assert len(pages) == 3
+    assert not [p for p in pages for pattern in build["wheel"]["exclude"] if fnmatch(p, pattern)]

@@ -113,6 +113,18 @@ def test_another_seed_is_another_search():
     assert (searched(problem, 300, 1).placed() != searched(problem, 300, 2).placed()).any()
 
 
+def test_the_turn_after_the_first_local_optimum_begins_with_other_counts():
+    start, bound = first_plan(HEAVY_HEAD)[0], bounds.fast_bounds(HEAVY_HEAD)[0].value
+    search = LayerSearch(HEAVY_HEAD, start, bound, 0)
+    search.run_until(Deadline.after(60))
+    assert search.is_polished
+    first = search.best
+    search.run_until(Deadline.after(0))  # no time even for that: nothing is forgotten
+    assert search.best == first
+    search.run_steps(0)
+    assert search.best < 0.95 * first
+
+
 def test_search_under_a_clock_stops_at_the_clock():
     problem = Problem(np.random.default_rng(0).integers(1, 10**6, (1, 256)), 384, 128)
     search = searched(problem, 1)

@@ -44,6 +44,13 @@ class LayerSearch:
     def is_polished(self) -> bool:
         """Whether the heaviest node has been at a local optimum."""
 
+TOTAL: int = 17592186044416
+
+def fixed_point(loads: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+    """
+    Loads scaled to add up to about TOTAL, rounded down; int64 [num_experts] both.
+    """
+
 def pack(pieces: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], num_gpus: int, slots_per_gpu: int, apart: bool) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')] | None:
     """
     Longest processing time first: the largest replica to the lightest GPU with room.

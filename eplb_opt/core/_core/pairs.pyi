@@ -35,12 +35,14 @@ def rate(load: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', 
     The slots are as many as the counts. `move` is (giver, taker), -1 for none.
     """
 
-def search_counts(load: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], limits: tuple[Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]], level: float, budget: tuple[int, float]) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')], float]:
+def search_counts(load: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], limits: tuple[Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]], aim: tuple[float, float], budget: tuple[int, float]) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')], float]:
     """
-    Moves of replicas until all pairs are at most the level; the best counts and their
+    Moves of replicas, until all pairs are at most a bound; the best counts and their
     largest pair.
 
-    `limits` are (lowest, highest), int64 [num_experts]; `budget` is (moves, seconds).
+    `limits` are (lowest, highest), int64 [num_experts]; `aim` is (bound, share): wanted
+    is this share of the way from the bound up to the best so far; `budget` is (moves,
+    seconds).
     """
 
 class Options:
@@ -158,6 +160,18 @@ class Tree:
     def root_running(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
         """
         Running sums of the root's prices, float64 [num_rows]; none before they are over.
+        """
+
+    def options_left(self) -> Options:
+        """
+        Options that are enough for every plan that reaches the level, once the root is done.
+        """
+
+    @property
+    def most_cells(self) -> int:
+        """
+        Options times (rows with a price + 1) of the proof's largest round: what a
+        verifier has to hold at once.
         """
 
     @property

@@ -58,6 +58,16 @@ NumpyMatrix<std::int64_t> best_slots(const local::LayerSearch& self) {
   return to_numpy(std::move(slots), self.num_nodes(), num_slots);
 }
 
+NumpyRow<std::int64_t> fixed_point(const Row<const std::int64_t>& loads) {
+  std::int64_t total = 0;
+  for (const std::int64_t load : view(loads)) {
+    require(load >= 0, "loads are not negative.");
+    require(!__builtin_add_overflow(total, load, &total), "the loads add up to 2**63 or more.");
+  }
+  require(total > 0, "the loads are all zero.");
+  return to_numpy(local::fixed_point(view(loads)));
+}
+
 // Refused are counts that do not fill the slots, and loads whose sums could overflow.
 void require_counts(std::span<const std::int64_t> pieces, std::span<const std::int64_t> counts,
                     Index num_slots) {
@@ -113,6 +123,9 @@ void add_local(nb::module_& chapter) {
       .def_prop_ro("is_done", &LayerSearch::is_done, "Whether that is at or below the target.")
       .def_prop_ro("is_polished", &LayerSearch::is_polished,
                    "Whether the heaviest node has been at a local optimum.");
+  chapter.attr("TOTAL") = local::kTotal;
+  chapter.def("fixed_point", &fixed_point, nb::arg("loads"),
+              "Loads scaled to add up to about TOTAL, rounded down; int64 [num_experts] both.");
   chapter.def("pack", &pack, nb::arg("pieces"), nb::arg("counts"), nb::arg("num_gpus"),
               nb::arg("slots_per_gpu"), nb::arg("apart"),
               "Longest processing time first: the largest replica to the lightest GPU with room.\n\n"

@@ -108,7 +108,7 @@ std::vector<NumpyRow<std::int64_t>> scan_counts(const NodeSearch& self, std::int
 std::vector<std::pair<std::int64_t, std::vector<Index>>> sorted_subsets(NodeSearch& self, Index gpu,
                                                                          Index size) {
   require_gpu(self, gpu);
-  const local::SortedSubsets& sorted = self.sorted_subsets();
+  const local::SortedSubsets& sorted = self.sorted_subsets(gpu);
   require(size >= 1 && size <= sorted.num_sizes(), "there are no subsets of that size.");
   const local::SubsetOrder order = sorted.order(gpu, size - 1);
   std::vector<std::pair<std::int64_t, std::vector<Index>>> found;

@@ -43,7 +43,8 @@ void add_pairs_layer(nb::module_& chapter) {
   nb::class_<Layer>(chapter, "Layer",
                     "Loads with two slots a GPU, in units of 2**-scale_bits tokens.\n\n"
                     "`load` is int64 [num_experts].")
-      .def("__init__", &make_layer, nb::arg("load"), nb::arg("scale_bits"), nb::arg("num_slots"))
+      .def("__init__", &make_layer, nb::arg("load").noconvert(), nb::arg("scale_bits"),
+           nb::arg("num_slots"))
       .def("fewest", &fewest, nb::arg("level"),
            "Replicas that each expert takes at least in a plan of at most the level;\n"
            "int64 [num_experts], and num_slots + 1 where they would be more.");

@@ -53,16 +53,18 @@ std::pair<double, double> rate(const Numbers& load, const Integers& counts,
 std::pair<NumpyRow<std::int64_t>, double> search_counts(const Numbers& load,
                                                         const Integers& counts,
                                                         std::pair<Integers, Integers> limits,
-                                                        double level,
+                                                        std::pair<double, double> aim,
                                                         std::pair<Index, double> budget) {
   require_counts(view(load), view(counts));
   require_size("lowest", std::ssize(view(limits.first)), std::ssize(view(load)));
   require_size("highest", std::ssize(view(limits.second)), std::ssize(view(load)));
+  require(aim.second >= 0 && aim.second <= 1, "a share to aim at is not in 0..1.");
   const Deadline deadline = Deadline::after(budget.second);
   pairs::CountSearch search(view(load), view(counts), sum(view(counts)));
   {
     nb::gil_scoped_release unlocked;
-    search.run({view(limits.first), view(limits.second)}, level, budget.first, deadline);
+    search.run({view(limits.first), view(limits.second)}, {aim.first, aim.second}, budget.first,
+               deadline);
   }
   const auto best = search.best_counts();
   return {to_numpy(std::vector(best.begin(), best.end())), search.best()};
@@ -71,17 +73,22 @@ std::pair<NumpyRow<std::int64_t>, double> search_counts(const Numbers& load,
 }  // namespace
 
 void add_pairs_counts(nb::module_& chapter) {
-  chapter.def("refill", &refill, nb::arg("load"), nb::arg("counts"), nb::arg("num_slots"),
+  chapter.def("refill", &refill, nb::arg("load").noconvert(), nb::arg("counts").noconvert(),
+              nb::arg("num_slots"),
               "Counts made to use all slots: off the lightest replicas, or more of the heaviest.\n\n"
               "`load` is float64 [num_experts], `counts` int64 [num_experts], at least 1.");
-  chapter.def("rate", &rate, nb::arg("load"), nb::arg("counts"), nb::arg("move"), nb::arg("level"),
+  chapter.def("rate", &rate, nb::arg("load").noconvert(), nb::arg("counts").noconvert(),
+              nb::arg("move"), nb::arg("level"),
               "What the pairs exceed the level by together, and the largest pair, after a move.\n\n"
               "The slots are as many as the counts. `move` is (giver, taker), -1 for none.");
-  chapter.def("search_counts", &search_counts, nb::arg("load"), nb::arg("counts"),
-              nb::arg("limits"), nb::arg("level"), nb::arg("budget"),
-              "Moves of replicas until all pairs are at most the level; the best counts and their\n"
+  chapter.def("search_counts", &search_counts, nb::arg("load").noconvert(),
+              nb::arg("counts").noconvert(), nb::arg("limits").noconvert(), nb::arg("aim"),
+              nb::arg("budget"),
+              "Moves of replicas, until all pairs are at most a bound; the best counts and their\n"
               "largest pair.\n\n"
-              "`limits` are (lowest, highest), int64 [num_experts]; `budget` is (moves, seconds).");
+              "`limits` are (lowest, highest), int64 [num_experts]; `aim` is (bound, share): wanted\n"
+              "is this share of the way from the bound up to the best so far; `budget` is (moves,\n"
+              "seconds).");
 }
 
 }  // namespace eplb::bind

@@ -90,12 +90,12 @@ void add_pairs_options(nb::module_& chapter) {
       .def_prop_ro("rank", [](const Level& self) { return widened(self.options.rank); },
                    kOwned, "int64 [num_options], the rows below it hold the option's replicas.")
       .def_prop_ro("threshold", &thresholds, "Keys in units, ascending, one a row.")
-      .def("keep", &keep, nb::arg("mask"), "Those under a mask, bool [num_options].")
+      .def("keep", &keep, nb::arg("mask").noconvert(), "Those under a mask, bool [num_options].")
       .def("need", &need, "What the tightened rows need, int64 [num_rows].")
-      .def("prove", &prove, nb::arg("price"),
+      .def("prove", &prove, nb::arg("price").noconvert(),
            "A bound on the replicas of any plan, and what each option costs more than its\n"
            "expert's cheapest, int64 [num_options]; both in 2**-24 replicas, as the prices.")
-      .def("climb", &climb, nb::arg("running"), nb::arg("slots"), nb::arg("steps"),
+      .def("climb", &climb, nb::arg("running").noconvert(), nb::arg("slots"), nb::arg("steps"),
            "A dual ascent: the bound in replicas, the running sums of the prices, float64\n"
            "[num_rows], and how often each option was its expert's cheapest.");
   chapter.def("list_options", &list_options, nb::arg("layer"), nb::arg("level"),

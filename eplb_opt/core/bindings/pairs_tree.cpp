@@ -75,6 +75,17 @@ NumpyRow<double> root_running(GuardedTree& self) {
   }));
 }
 
+pairs::Level options_left(GuardedTree& self) {
+  return self.use([](const Tree& tree) {
+    require(!tree.root_running().empty(), "the root is not done.");
+    return pairs::Level{tree.options_left(), tree.level().threshold};
+  });
+}
+
+Index most_cells(GuardedTree& self) {
+  return self.use([](const Tree& tree) { return tree.trace().most_cells; });
+}
+
 ListOfIntegers tree_thresholds(GuardedTree& self) {
   return thresholds({{}, self.use([](const Tree& tree) { return tree.level().threshold; })});
 }
@@ -118,7 +129,7 @@ void add_pairs_tree(nb::module_& chapter) {
                           "A branch and bound at one level.\n\n"
                           "Only counts worth less than `best` tokens are of interest.")
       .def("__init__", &make_tree, nb::arg("layer"), nb::arg("level"), nb::arg("best"))
-      .def("begin_at", &begin_at, nb::arg("running"),
+      .def("begin_at", &begin_at, nb::arg("running").noconvert(),
            "Running sums of prices that the root begins at, float64 [num_rows], ascending.")
       .def("grow", &grow, nb::arg("nodes"), nb::arg("seconds"),
            "Work on so many nodes, or until better counts come up; the rounds made.\n\n"
@@ -139,6 +150,11 @@ void add_pairs_tree(nb::module_& chapter) {
                    "The counts found, int64 [num_experts], or none.")
       .def_prop_ro("root_running", &root_running, kOwned,
                    "Running sums of the root's prices, float64 [num_rows]; none before they are over.")
+      .def("options_left", &options_left,
+           "Options that are enough for every plan that reaches the level, once the root is done.")
+      .def_prop_ro("most_cells", &most_cells,
+                   "Options times (rows with a price + 1) of the proof's largest round: what a\n"
+                   "verifier has to hold at once.")
       .def_prop_ro("threshold", &tree_thresholds, "Keys in units, ascending, one a row.")
       .def("trace", &trace,
            "The proof so far, a dict of int64 arrays: `rounds`, `expert`, `count` one a node,\n"

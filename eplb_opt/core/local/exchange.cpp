@@ -22,34 +22,49 @@ EPLB_INLINE CoarseBlock block_at(const Coarse* first) {
 // Looks at exchanges of the heaviest GPU with the others.
 class Search {
  public:
-  Search(const Plan& plan, const SortedSubsets& sorted, Index heavy)
+  Search(const Plan& plan, SortedSubsets& sorted, Index heavy)
       : plan_(plan),
         sorted_(sorted),
         heavy_(heavy),
         best_(plan.load(heavy)),
+        lightest_(std::ranges::min_element(plan.loads()) - plan.loads().begin()),
         closest_(sorted.most_lanes()) {}
 
   Exchange find() {
-    for (with_widest_vectors(*this); other_ < plan_.node().num_gpus; with_widest_vectors(*this)) {
-      walk_where_close();
-      ++size_idx_;
+    if (sorted_.is_stale(heavy_)) sorted_.refresh(plan_, heavy_);
+    for (with_widest_vectors(*this); turn_ < plan_.node().num_gpus; with_widest_vectors(*this)) {
+      if (sorted_.is_stale(other_)) {
+        sorted_.refresh(plan_, other_);
+      } else {
+        walk_where_close();
+        ++size_idx_;
+      }
     }
     return found_;
   }
 
-  // On to the next GPU and size of subsets that may hold a better exchange.
+  // On to the next GPU and size of subsets that may hold a better exchange, or to a GPU that has to
+  // be sorted first. What the lightest GPU,
+  // which comes first, has to offer is seldom surpassed by heavier ones.
   EPLB_INLINE void run() {
-    for (; other_ < plan_.node().num_gpus; ++other_, size_idx_ = 0) {
+    for (; turn_ < plan_.node().num_gpus; ++turn_, size_idx_ = 0) {
+      other_ = turn_ < 0 ? lightest_ : turn_;
+      if (other_ == heavy_ || turn_ == lightest_) continue;
       for (; may_help() && size_idx_ < sorted_.num_sizes(); ++size_idx_) {
-        if (comes_close()) return;
+        if (sorted_.is_stale(other_) || comes_close()) return;
       }
     }
   }
 
  private:
+  // Whether a larger load is better than the best one, of equals the first GPU's.
+  EPLB_INLINE bool is_better(std::int64_t larger) const {
+    return larger < best_ || (larger == best_ && other_ < found_.other);
+  }
+
   // Whether even loads of the two GPUs would be an improvement.
   EPLB_INLINE bool may_help() const {
-    return other_ != heavy_ && (plan_.load(heavy_) + plan_.load(other_) + 1) / 2 < best_;
+    return is_better((plan_.load(heavy_) + plan_.load(other_) + 1) / 2);
   }
 
   // Whether some exchange levels the two GPUs well enough, as far as coarse sums tell.
@@ -130,7 +145,7 @@ class Search {
 
   void look_at(std::int64_t moved, const Exchange& exchange) {
     const std::int64_t larger = std::max(plan_.load(heavy_) - moved, plan_.load(other_) + moved);
-    if (moved <= 0 || larger >= best_) return;
+    if (moved <= 0 || !is_better(larger)) return;
     if (plan_.node().apart && !keeps_apart(exchange)) return;
     best_ = larger;
     found_ = exchange;
@@ -154,16 +169,17 @@ class Search {
   }
 
   const Plan& plan_;
-  const SortedSubsets& sorted_;
-  Index heavy_, other_ = 0, size_idx_ = 0;
+  SortedSubsets& sorted_;
+  Index heavy_;
   std::int64_t best_;  // the larger load after the best exchange so far
+  Index lightest_, turn_ = -1, other_ = 0, size_idx_ = 0;
   std::vector<Coarse> closest_;  // of each of the heaviest GPU's subsets, the least distance met
   Exchange found_;
 };
 
 }  // namespace
 
-Exchange best_exchange(const Plan& plan, const SortedSubsets& sorted, Index heavy) {
+Exchange best_exchange(const Plan& plan, SortedSubsets& sorted, Index heavy) {
   return Search(plan, sorted, heavy).find();
 }
 

@@ -12,7 +12,9 @@ struct Exchange {
 };
 
 // The exchange with the heaviest GPU that leaves the lower larger load of the two.
-Exchange best_exchange(const Plan& plan, const SortedSubsets& sorted, Index heavy);
+//
+// What is sorted has noticed the plan's last changes.
+Exchange best_exchange(const Plan& plan, SortedSubsets& sorted, Index heavy);
 
 // Swap the replicas place by place.
 void apply(const Exchange& exchange, Index heavy, Plan& plan);

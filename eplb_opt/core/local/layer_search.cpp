@@ -19,12 +19,15 @@ void LayerSearch::add_node(Node node, Experts slots, std::int64_t seed) {
 }
 
 void LayerSearch::run_steps(Index steps) {
+  scan_due(Deadline::never());
   while (steps > 0 && !is_done()) {
     steps -= std::max<Index>(take(std::min(steps, kSlice), Deadline::never()), 1);
+    scan_due(Deadline::never());
   }
 }
 
 void LayerSearch::run_until(const Deadline& deadline) {
+  scan_due(deadline);
   const bool was_polished = is_polished();
   while (!is_done() && is_polished() == was_polished) {
     take(kSlice, deadline);
@@ -35,16 +38,23 @@ void LayerSearch::run_until(const Deadline& deadline) {
 // Steps on the node with the largest load: it alone decides the layer's.
 Index LayerSearch::take(Index steps, const Deadline& deadline) {
   const Index node_idx = worst();
-  NodeSearch& node = nodes_[node_idx];
-  if (polished_[node_idx]) return node.advance(steps, {target_}, deadline).steps;
-  const NodeSearch::Taken taken = node.advance(steps, {target_, true}, deadline);
-  if (taken.stopped) {
+  const Goal goal{target_, !polished_[node_idx]};
+  const NodeSearch::Taken taken = nodes_[node_idx].advance(steps, goal, deadline);
+  if (goal.only_exchange && taken.stopped) {
     polished_[node_idx] = true;
-    if (static_cast<double>(node.best()) > static_cast<double>(target_) * (1 + kScanGap)) {
-      node.scan(target_, deadline);
-    }
+    due_.push_back(node_idx);
   }
   return taken.steps;
+}
+
+// Other counts for the nodes that have come to a local optimum, where the gap is large.
+void LayerSearch::scan_due(const Deadline& deadline) {
+  for (; !due_.empty() && !deadline.expired(); due_.pop_back()) {
+    NodeSearch& node = nodes_[due_.back()];
+    const bool is_wide =
+        static_cast<double>(node.best()) > static_cast<double>(target_) * (1 + kScanGap);
+    if (is_wide && !node.scan(target_, deadline)) return;
+  }
 }
 
 Index LayerSearch::worst() const {

@@ -21,7 +21,8 @@ class LayerSearch {
 
   // Search until the deadline, or until done; at least one step.
   //
-  // A first call ends at the first local optimum: other layers need theirs more.
+  // A first call ends at the first local optimum: other layers need theirs more than this one needs
+  // other counts, which the next call begins with.
   void run_until(const Deadline& deadline);
 
   // The largest load of the best plan.
@@ -37,9 +38,11 @@ class LayerSearch {
  private:
   Index worst() const;
   Index take(Index steps, const Deadline& deadline);
+  void scan_due(const Deadline& deadline);
 
   std::deque<NodeSearch> nodes_;  // they stay where they are: a plan points to its node
   std::vector<char> polished_;    // of each node, whether it has been at a local optimum
+  std::vector<Index> due_;        // nodes that have just been at one: other counts are to be tried
   std::int64_t target_;
 };
 

@@ -71,13 +71,15 @@ bool NodeSearch::step(const Goal& goal) {
   return may_kick;
 }
 
-const SortedSubsets& NodeSearch::sorted_subsets() {
-  sorted_.refresh(plan_);
+const SortedSubsets& NodeSearch::sorted_subsets(Index gpu) {
+  sorted_.notice(plan_);
+  if (sorted_.is_stale(gpu)) sorted_.refresh(plan_, gpu);
   return sorted_;
 }
 
 Index NodeSearch::exchange(Index heavy) {
-  const Exchange best = best_exchange(plan_, sorted_subsets(), heavy);
+  sorted_.notice(plan_);
+  const Exchange best = best_exchange(plan_, sorted_, heavy);
   if (best.other >= 0) apply(best, heavy, plan_);
   return best.other;
 }
@@ -115,14 +117,19 @@ void NodeSearch::kick() {
   if (random_.draw(2) == 0 || !transfer(plan_, best_, random_)) shuffle(plan_, kSwaps, random_);
 }
 
-void NodeSearch::scan(std::int64_t target, const Deadline& deadline) {
-  for (const std::vector<std::int64_t>& slots : scan_counts(node_, target, kScanKeep)) {
-    if (deadline.expired()) break;
-    restart(slots);
+bool NodeSearch::scan(std::int64_t target, const Deadline& deadline) {
+  if (!is_scanned_) {
+    to_try_ = scan_counts(node_, target, kScanKeep);
+    std::ranges::reverse(to_try_);
+    is_scanned_ = true;
+  }
+  for (; !to_try_.empty() && !deadline.expired(); to_try_.pop_back()) {
+    restart(to_try_.back());
     advance(kScanSteps, {target, true}, deadline);
   }
   const std::vector<std::int64_t> best(best_slots_);
   restart(best);
+  return to_try_.empty();
 }
 
 }  // namespace eplb::local

@@ -36,8 +36,9 @@ class NodeSearch {
   // Go on from another plan; the best one is kept.
   void restart(Experts slots);
 
-  // Try other counts, and go on from the best plan.
-  void scan(std::int64_t target, const Deadline& deadline);
+  // Try other counts, and go on from the best plan; what there was no time for is left to the next
+  // call. Returns whether all were tried.
+  bool scan(std::int64_t target, const Deadline& deadline);
 
   const Node& node() const { return node_; }
   Plan& plan() { return plan_; }
@@ -46,8 +47,8 @@ class NodeSearch {
   // The largest load of the best plan.
   std::int64_t best() const { return best_; }
 
-  // All subsets of each GPU's replicas, in order.
-  const SortedSubsets& sorted_subsets();
+  // The subsets of a GPU's replicas, in order.
+  const SortedSubsets& sorted_subsets(Index gpu);
   // Make the best exchange with a GPU; returns the other GPU, or -1 where none lowers its load.
   Index exchange(Index heavy);
 
@@ -62,6 +63,8 @@ class NodeSearch {
   Node node_;
   Plan plan_;
   std::vector<std::int64_t> best_slots_;
+  std::vector<std::vector<std::int64_t>> to_try_;  // plans of the scan, the most promising last
+  bool is_scanned_ = false;                        // whether they have been made
   std::int64_t best_;
   Index failures_ = 0;  // kicks in a row without a better plan
   Random random_;

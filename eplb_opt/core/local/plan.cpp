@@ -1,8 +1,20 @@
 #include "local/plan.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace eplb::local {
+
+std::vector<std::int64_t> fixed_point(std::span<const std::int64_t> loads) {
+  using Wide [[gnu::mode(TI)]] = unsigned;  // 128 bits
+  const auto total = static_cast<Wide>(std::accumulate(loads.begin(), loads.end(), std::int64_t{0}));
+  std::vector<std::int64_t> weight;
+  weight.reserve(loads.size());
+  for (const std::int64_t load : loads) {
+    weight.push_back(static_cast<std::int64_t>(static_cast<Wide>(load) * kTotal / total));
+  }
+  return weight;
+}
 
 Plan::Plan(const Node& node, Experts slots)
     : node_(&node),

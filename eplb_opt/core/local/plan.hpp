@@ -22,6 +22,12 @@ struct Node {
   Index num_slots() const { return num_gpus * slots_per_gpu; }
 };
 
+// Loads in fixed point: of a layer they add up to about this.
+constexpr std::int64_t kTotal = std::int64_t{1} << 44;
+
+// Loads times `kTotal` over their total, rounded down. At least one is above zero.
+std::vector<std::int64_t> fixed_point(std::span<const std::int64_t> loads);
+
 // The expert in each slot, and what follows from it: replica counts, replica sizes, GPU loads.
 //
 // All replicas of an expert are equally large: its load divided by their number, rounded down.

@@ -75,6 +75,7 @@ SortedSubsets::SortedSubsets(const Node& node)
       coarse_begin_{0},
       size_(node.num_slots(), -1),
       sum_(node.num_gpus * begin_.back()),
+      is_stale_(node.num_gpus, true),
       places_(sum_.size()) {
   for (Index i = 0; i < num_sizes(); ++i) {
     const Index blocks = (begin_[i + 1] - begin_[i] + kCoarseLanes - 1) / kCoarseLanes;
@@ -84,15 +85,18 @@ SortedSubsets::SortedSubsets(const Node& node)
   coarse_.resize(node.num_gpus * coarse_begin_.back());
 }
 
-void SortedSubsets::refresh(Plan& plan) {
-  for (const Index gpu : plan.changed_gpus()) {
-    const auto known = std::span(size_).subspan(gpu * slots_per_gpu_, slots_per_gpu_);
-    if (std::ranges::equal(known, plan.sizes_on(gpu))) continue;
-    std::ranges::copy(plan.sizes_on(gpu), known.begin());
-    sort(gpu);
-    round_down(gpu);
-  }
+void SortedSubsets::notice(Plan& plan) {
+  for (const Index gpu : plan.changed_gpus()) is_stale_[gpu] = true;
   plan.forget_changes();
+}
+
+void SortedSubsets::refresh(const Plan& plan, Index gpu) {
+  is_stale_[gpu] = false;
+  const auto known = std::span(size_).subspan(gpu * slots_per_gpu_, slots_per_gpu_);
+  if (std::ranges::equal(known, plan.sizes_on(gpu))) return;
+  std::ranges::copy(plan.sizes_on(gpu), known.begin());
+  sort(gpu);
+  round_down(gpu);
 }
 
 // From the last replica to the first, each joins all subsets of those after it. Merging keeps them in

@@ -58,10 +58,14 @@ class SortedSubsets {
   Index most_lanes() const { return most_lanes_; }
   int coarse_bits() const { return coarse_bits_; }  // how many are cut off
 
-  // Sort what has changed.
-  void refresh(Plan& plan);
+  // Take note of what has changed.
+  void notice(Plan& plan);
 
-  // Subsets of `size_idx + 1` replicas.
+  // Whether a GPU has to be sorted before its order is asked for.
+  bool is_stale(Index gpu) const { return is_stale_[gpu]; }
+  void refresh(const Plan& plan, Index gpu);
+
+  // Subsets of `size_idx + 1` replicas, of a GPU that is not stale.
   SubsetOrder order(Index gpu, Index size_idx) const {
     const std::size_t num = begin_[size_idx + 1] - begin_[size_idx];
     const std::size_t lanes = coarse_begin_[size_idx + 1] - coarse_begin_[size_idx];
@@ -79,6 +83,7 @@ class SortedSubsets {
   int coarse_bits_;
   std::vector<Index> begin_, coarse_begin_;  // of each size among a GPU's subsets, and the end
   std::vector<std::int64_t> size_, sum_;     // the replicas that are in order; the subsets' sums
+  std::vector<char> is_stale_;
   std::vector<Places> places_;
   std::vector<Coarse> coarse_;
 };

@@ -30,6 +30,8 @@ class Decider {
   std::optional<bool> decide(const Deadline& deadline);
 
   std::span<const std::int64_t> counts() const { return counts_; }
+  // Those that it did not strike off before it began.
+  const Options& options() const { return options_; }
   bool has_given_up() const { return has_given_up_; }
   // Labels looked at so far, for counted work.
   Index num_tried() const { return num_tried_; }

@@ -9,6 +9,8 @@ namespace {
 
 // An expert rests for so many moves, and a few more in turn.
 constexpr Index kRest = 4, kRestTurns = 7;
+// Experts of a part.
+constexpr Index kPartSize = 64;
 
 }  // namespace
 
@@ -17,19 +19,20 @@ CountSearch::CountSearch(std::span<const double> load, std::span<const std::int6
     : counts_(counts.begin(), counts.end()),
       best_counts_(counts_),
       rests_until_(counts.size(), 0),
-      replicas_(load, num_slots) {
+      replicas_(load, num_slots),
+      num_parts_(std::max<Index>(std::ssize(counts) / kPartSize, 1)) {
   replicas_.sort(counts_);
   best_ = replicas_.rate({}, 0.0).largest;
 }
 
-void CountSearch::run(const CountLimits& limits, double level, Index moves,
-                      const Deadline& deadline) {
-  for (Index done = 0; done < moves && best_ > level && !deadline.expired(); ++done) {
+void CountSearch::run(const CountLimits& limits, Aim aim, Index moves, const Deadline& deadline) {
+  for (Index done = 0; done / num_parts_ < moves && best_ > aim.bound && !deadline.expired();
+       ++done) {
     ++number_;
+    const double level = aim.level(best_);
     shortlist(limits, level);
     const Move move = best_move(level);
-    if (move.giver < 0) return;
-    make(move);
+    if (move.giver >= 0) make(move);
   }
 }
 
@@ -51,7 +54,7 @@ void CountSearch::Shortlist::offer(double value, Index expert) {
 void CountSearch::shortlist(const CountLimits& limits, double level) {
   givers_.clear();
   takers_.clear();
-  for (Index expert = 0; expert < std::ssize(counts_); ++expert) {
+  for (Index expert = number_ % num_parts_; expert < std::ssize(counts_); expert += num_parts_) {
     if (rests_until_[expert] >= number_) continue;
     if (counts_[expert] > std::max<std::int64_t>(limits.lowest[expert], 1)) {
       givers_.offer(replicas_.rate({expert, -1}, level).above, expert);

@@ -16,18 +16,29 @@ struct CountLimits {
   std::span<const std::int64_t> lowest, highest;  // [num_experts]
 };
 
+// What is wanted of the largest pair: a share of the way from a bound up to the best so far.
+struct Aim {
+  double bound, share;
+
+  double level(double best) const { return bound + share * (best - bound); }
+};
+
 // Takes a replica from one expert and gives it to another, move after move.
 //
 // Moves are rated by what the pairs exceed a wanted level by, all together: the largest load alone
 // hardly ever tells one move from another. The best move is taken even where it is a worse plan, and
-// its experts then rest for some moves (tabu search; Glover, 1989).
+// its experts then rest for some moves (tabu search; Glover, 1989). Each move looks at a part of the
+// experts, the parts by turns: with hundreds of experts many quick moves come further than few
+// thorough ones. The wanted level follows the best plan down, so that there is always something to
+// gain that is not out of reach.
 class CountSearch {
  public:
   // `counts` add up to `num_slots`; `load` is kept as a view.
   CountSearch(std::span<const double> load, std::span<const std::int64_t> counts, Index num_slots);
 
-  // Moves, until all pairs are at most the level, the moves are done or the deadline is over.
-  void run(const CountLimits& limits, double level, Index moves, const Deadline& deadline);
+  // Moves, aimed at a share of the way from a bound up to the best plan, until that is met, the
+  // moves are done or the deadline is over. All experts looked at once count as one move.
+  void run(const CountLimits& limits, Aim aim, Index moves, const Deadline& deadline);
 
   std::span<const std::int64_t> best_counts() const { return best_counts_; }
   double best() const { return best_; }
@@ -55,7 +66,7 @@ class CountSearch {
   SortedReplicas replicas_;
   Shortlist givers_, takers_;
   double best_;
-  Index number_ = 0;
+  Index number_ = 0, num_parts_;
 };
 
 }  // namespace eplb::pairs

@@ -32,7 +32,7 @@ void Trace::open_node() {
   count.push_back(-1);
 }
 
-void Trace::add_round(std::span<const std::int64_t> price_of_row) {
+void Trace::add_round(std::span<const std::int64_t> price_of_row, Index num_options) {
   const auto before = std::ssize(row);
   for (Index i = 0; i < std::ssize(price_of_row); ++i) {
     if (price_of_row[i] == 0) continue;
@@ -40,6 +40,7 @@ void Trace::add_round(std::span<const std::int64_t> price_of_row) {
     price.push_back(price_of_row[i]);
   }
   entries.push_back(std::ssize(row) - before);
+  most_cells = std::max(most_cells, num_options * (entries.back() + 1));
   ++rounds.back();
 }
 
@@ -123,7 +124,7 @@ std::int64_t Tree::replicas_proven(Node& node) {
   excess_.resize(left_.size());
   price_.assign(rows_.size(), 0);
   find_prices(node);
-  trace_.add_round(price_);
+  trace_.add_round(price_, left_.size());
   ++node.rounds;
   return prover_.prove(left_, rows_, price_, excess_);
 }

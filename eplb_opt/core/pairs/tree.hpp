@@ -25,9 +25,10 @@ struct Trace {
   std::vector<std::int64_t> rounds, expert, count;  // one a node; -1, -1 where it is closed
   std::vector<std::int64_t> entries;                // one a round, how many rows have a price
   std::vector<std::int64_t> row, price;             // one an entry
+  Index most_cells = 0;  // of any round: its options times (its entries + 1), which a verifier fills
 
   void open_node();
-  void add_round(std::span<const std::int64_t> price_of_row);
+  void add_round(std::span<const std::int64_t> price_of_row, Index num_options);
 };
 
 // The search at one level, a node at a time, depth first.
@@ -66,6 +67,8 @@ class Tree {
   std::span<const std::int64_t> best_counts() const { return best_counts_; }
 
   const Level& level() const { return level_; }
+  // Once the root is done: options that are enough for every plan that reaches the level.
+  const Options& options_left() const { return decider_ ? decider_->options() : level_.options; }
   const Trace& trace() const { return trace_; }
   // The running sums of the root's prices, [num_rows + 1]; empty before the root is done.
   std::span<const double> root_running() const { return root_running_; }

@@ -1,87 +1,211 @@
 #include "serving/exchange.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 
-#include "common/wide.hpp"
+#include "common/lanes.hpp"
+#include "common/octets.hpp"
 
 namespace eplb::serving {
 
 namespace {
 
 // Above twice any GPU load in 32 bits, and no sum with it overflows.
-constexpr std::int32_t kFar = 1 << 30;
+constexpr std::uint32_t kFar = 1U << 30;
 // Bits of the largest GPU load in 32-bit integers, one less than sums of five need: a kick may
 // double a load. What overflows all the same chooses a bad exchange, which is then refused.
 constexpr int kDigits = 27;
 // Exchanges of two for two that one step may look at.
 constexpr Index kMostExchanges = 100'000;
-// Candidates are looked at in whole vectors, and so many rows of what is given at once.
-constexpr Index kVector = 16, kRows = 4;
-// Candidates among which the one that was found is looked up.
-constexpr Index kStretch = 64;
+// So many rows of what is given are looked at at once.
+constexpr Index kRows = 4;
 
-Index padded(Index number) { return (number + kVector - 1) / kVector * kVector; }
+// Fills a narrow plan from a plan.
+struct Narrowing {
+  const Plan& plan;
+  NarrowPlan& narrow;
+  int dropped;
 
-// Sums that wrap around.
-inline std::int32_t add(std::int32_t a, std::int32_t b) {
-  return static_cast<std::int32_t>(static_cast<std::uint32_t>(a) + static_cast<std::uint32_t>(b));
-}
-inline std::int32_t subtract(std::int32_t a, std::int32_t b) {
-  return static_cast<std::int32_t>(static_cast<std::uint32_t>(a) - static_cast<std::uint32_t>(b));
-}
+  EPLB_INLINE void run() const {
+    const Index num_gpus = plan.num_gpus(), num_places = plan.slots_per_gpu();
+    const std::int64_t *size = plan.size.data(), *load = plan.load.data();
+    const std::int64_t peak = load[narrow.heavy];
+    for (Index k = 0; k < num_places; ++k, size += num_gpus) {
+      std::uint32_t* twice = narrow.twice.data() + k * narrow.width;
+      for (Index gpu = 0; gpu < num_gpus; ++gpu) {
+        twice[gpu] = shifted(size[gpu], dropped - 1);  // half of it, twice
+      }
+    }
+    std::uint32_t *below = narrow.below.data(), *both = narrow.both.data();
+    for (Index gpu = 0; gpu < num_gpus; ++gpu) {
+      below[gpu] = shifted(peak - load[gpu], dropped);
+      both[gpu] = shifted(peak + load[gpu], dropped);
+    }
+  }
 
-// Twice the larger load of the two GPUs after an exchange.
-inline std::int32_t larger(std::int32_t together, std::int32_t apart, std::int32_t given) {
-  const std::int32_t difference = subtract(apart, given);
-  return add(together, std::max(difference, subtract(0, difference)));
-}
-
-struct Candidates {
-  const std::int32_t *apart, *together;
-  Index count;  // a multiple of kVector
+  // Of a number that is not negative; an unsigned shift is one instruction for a whole vector.
+  EPLB_INLINE static std::uint32_t shifted(std::int64_t number, int bits) {
+    return static_cast<std::uint32_t>(static_cast<std::uint64_t>(number) >> bits);
+  }
 };
 
-// The least value of kRows rows.
-EPLB_WIDE void least_of_rows(const Candidates& taken, const std::int32_t* given,
-                             std::int32_t* least) {
-  std::int32_t a = least[0], b = least[1], c = least[2], d = least[3];
-  const std::int32_t *apart = taken.apart, *together = taken.together;
-  for (Index i = 0; i < taken.count; ++i) {
-    a = std::min(a, larger(together[i], apart[i], given[0]));
-    b = std::min(b, larger(together[i], apart[i], given[1]));
-    c = std::min(c, larger(together[i], apart[i], given[2]));
-    d = std::min(d, larger(together[i], apart[i], given[3]));
-  }
-  least[0] = a, least[1] = b, least[2] = c, least[3] = d;
+EPLB_INLINE Octet larger(const Octet& risen, const Octet& fallen, const Octet& given) {
+  Octet most = risen - given;
+  raise(most, fallen + given);
+  return most;
 }
 
-// The first candidate with the value; there is one.
-EPLB_WIDE Index where(const Candidates& taken, std::int32_t given, std::int32_t value) {
-  Index first = 0;
-  for (; first < taken.count; first += kStretch) {
-    const Index end = std::min(first + kStretch, taken.count);
-    bool is_here = false;
-    for (Index i = first; i < end; ++i) {
-      is_here |= larger(taken.together[i], taken.apart[i], given) == value;
-    }
-    if (is_here) break;
+// The exchanges with eight neighbouring GPUs.
+//
+// Twice the larger load of the two GPUs after an exchange is the larger of twice the other GPU's and
+// twice the heaviest one's: `risen - given` and `fallen + given`.
+struct Column {
+  const NarrowPlan& narrow;
+  const std::uint32_t* twice;
+  Octet below, both;
+
+  EPLB_INLINE Column(const NarrowPlan& plan, Index gpu)
+      : narrow(plan), twice(plan.twice.data() + gpu) {
+    load(below, plan.below.data() + gpu);
+    load(both, plan.both.data() + gpu);
   }
-  while (larger(taken.together[first], taken.apart[first], given) != value) ++first;
-  return first;
+
+  EPLB_INLINE Octet size(const Places& places) const {
+    Octet first, second;
+    load(first, twice + places.first);
+    load(second, twice + places.second);
+    return first + second;
+  }
+
+  EPLB_INLINE void look(const Places& places, Octet& risen, Octet& fallen) const {
+    const Octet apart = size(places) + below;
+    risen = both + apart;
+    fallen = both - apart;
+  }
+};
+
+// The least of twice the larger load, of kRows rows of what is given.
+struct LeastOfRows {
+  const NarrowPlan& narrow;
+  std::span<const Places> choices;
+  const std::uint32_t* given;
+  std::int32_t ceiling;  // what is not below it is of no use
+  std::int32_t* least;
+
+  EPLB_INLINE void run() const {
+    Octet rows[kRows], a, b, c, d;  // by name, so that they stay in registers
+    for (Index i = 0; i < kRows; ++i) fill(rows[i], given[i]);
+    fill(a, static_cast<std::uint32_t>(ceiling));
+    b = c = d = a;
+    for (Index gpu = 0; gpu < narrow.width; gpu += kOctet) {
+      const Column column(narrow, gpu);
+      for (const Places& places : choices) {
+        Octet risen, fallen;
+        column.look(places, risen, fallen);
+        lower(a, larger(risen, fallen, rows[0]));
+        lower(b, larger(risen, fallen, rows[1]));
+        lower(c, larger(risen, fallen, rows[2]));
+        lower(d, larger(risen, fallen, rows[3]));
+      }
+    }
+    least[0] = least_of(a), least[1] = least_of(b), least[2] = least_of(c), least[3] = least_of(d);
+  }
+};
+
+// Whether any of kRows rows has an exchange below the ceiling: half the work, for most have none.
+//
+// For each GPU it is below where what is given less what is taken lies in an open interval. Less the
+// interval's lower end and 1, without a sign, it is least for the first number in the interval.
+struct HasBelow {
+  const NarrowPlan& narrow;
+  std::span<const Places> choices;
+  const std::uint32_t* given;
+  std::uint32_t ceiling;
+  bool is_any = false;
+
+  EPLB_INLINE void run() {
+    Octet rows[kRows], found = {};
+    for (Index i = 0; i < kRows; ++i) fill(rows[i], given[i]);
+    for (Index gpu = 0; gpu < narrow.width; gpu += kOctet) {
+      const Column column(narrow, gpu);
+      const Octet start = column.both + column.below - ceiling + 1;
+      const Octet length = 2 * (ceiling - column.both) - 1;
+      Octet a = ~Octet{}, b = a, c = a, d = a;
+      for (const Places& places : choices) {
+        const Octet taken = column.size(places) + start;
+        lower_unsigned(a, rows[0] - taken);
+        lower_unsigned(b, rows[1] - taken);
+        lower_unsigned(c, rows[2] - taken);
+        lower_unsigned(d, rows[3] - taken);
+      }
+      lower_unsigned(a, b), lower_unsigned(c, d), lower_unsigned(a, c);
+      // The GPUs whose load is at the ceiling, and far ones, have no interval.
+      const SignedOctet has = std::bit_cast<SignedOctet>(length) > 0;
+      found |= std::bit_cast<Octet>(a < length) & std::bit_cast<Octet>(has);
+    }
+    is_any = eplb::is_any(found);
+  }
+};
+
+// The first candidate with a value; there is one.
+struct Lookup {
+  const NarrowPlan& narrow;
+  std::span<const Places> choices;
+  std::uint32_t given;
+  std::int32_t value;
+  Index taken = 0, gpu = 0;
+
+  EPLB_INLINE void run() {
+    Octet row, wanted;
+    fill(row, given);
+    fill(wanted, static_cast<std::uint32_t>(value));
+    for (taken = 0; taken + 1 < std::ssize(choices); ++taken) {
+      Octet found = row - row;
+      for (gpu = 0; gpu < narrow.width; gpu += kOctet) {
+        found |= std::bit_cast<Octet>(values(row) == wanted);
+      }
+      if (is_any(found)) break;
+    }
+    for (gpu = 0; gpu < narrow.width; gpu += kOctet) {
+      const Octet all = values(row);
+      for (Index i = 0; i < kOctet; ++i) {
+        if (all[i] != wanted[i]) continue;
+        gpu += i;
+        return;
+      }
+    }
+  }
+
+  EPLB_INLINE Octet values(const Octet& row) const {
+    Octet risen, fallen;
+    Column(narrow, gpu).look(choices[taken], risen, fallen);
+    return larger(risen, fallen, row);
+  }
+};
+
+// Places as rows of a narrow plan.
+std::vector<Places> in_rows(std::vector<Places> all, Index width) {
+  for (Places& places : all) places.first *= width, places.second *= width;
+  return all;
+}
+
+std::vector<Places> single_places(Index num_places) {
+  std::vector<Places> all;
+  for (Index place = 0; place < num_places; ++place) all.push_back({place, num_places});
+  return all;
 }
 
 }  // namespace
 
-std::vector<SlotPair> pairs_of_slots(const NodeShape& shape) {
-  std::vector<SlotPair> all, chosen;
+std::vector<Places> pairs_of_places(const NodeShape& shape) {
+  std::vector<Places> all, chosen;
   if (shape.slots_per_gpu() <= 3) return all;
-  const Index num_places = shape.slots_per_gpu(), step = shape.num_gpus;
-  for (Index a = 0; a < num_places; ++a) {
-    for (Index b = a + 1; b < num_places; ++b) all.push_back({a * step, b * step});
+  for (Index a = 0; a < shape.slots_per_gpu(); ++a) {
+    for (Index b = a + 1; b < shape.slots_per_gpu(); ++b) all.push_back({a, b});
   }
-  const double share = static_cast<double>(kMostExchanges) / static_cast<double>(step);
+  const double share = static_cast<double>(kMostExchanges) / static_cast<double>(shape.num_gpus);
   const Index found = std::ssize(all), most = std::max<Index>(static_cast<Index>(std::sqrt(share)), 1);
   if (found <= most) return all;
   for (Index i = 0; i < most; ++i) chosen.push_back(all[i * found / most]);
@@ -94,92 +218,89 @@ int dropped_bits(std::int64_t peak) {
   return dropped;
 }
 
-Exchange::Exchange(const NodeShape& shape)
-    : pairs_(pairs_of_slots(shape)),
-      twice_(shape.num_slots),
-      below_(shape.num_gpus),
-      both_(shape.num_gpus),
-      given_(padded(std::max(shape.slots_per_gpu(), std::ssize(pairs_)))),
-      apart_(padded(std::max(shape.num_slots, std::ssize(pairs_) * shape.num_gpus))),
-      together_(apart_.size()) {}
+NarrowPlan::NarrowPlan(const NodeShape& shape)
+    : width((shape.num_gpus + kOctet - 1) / kOctet * kOctet),
+      twice((shape.slots_per_gpu() + 1) * width),
+      below(width),
+      both(width, kFar) {}
 
-void Exchange::narrow(const Plan& plan, int dropped) {
-  heavy_ = plan.heaviest();
-  peak_ = plan.load[heavy_];
-  for (Index p = 0; p < plan.num_slots(); ++p) {
-    twice_[p] = static_cast<std::int32_t>(plan.size[p] >> (dropped - 1));  // half of it, twice
-  }
-  for (Index gpu = 0; gpu < plan.num_gpus(); ++gpu) {
-    below_[gpu] = static_cast<std::int32_t>((peak_ - plan.load[gpu]) >> dropped);
-    both_[gpu] = static_cast<std::int32_t>((peak_ + plan.load[gpu]) >> dropped);
-  }
-  both_[heavy_] = kFar;
+void NarrowPlan::take(const Plan& plan, int dropped) {
+  heavy = plan.heaviest();
+  Narrowing narrowing{plan, *this, dropped};
+  with_widest_vectors(narrowing);
+  both[heavy] = kFar;
+}
+
+Exchange::Exchange(const NodeShape& shape)
+    : narrow_(shape),
+      singles_(in_rows(single_places(shape.slots_per_gpu()), narrow_.width)),
+      pairs_(in_rows(pairs_of_places(shape), narrow_.width)) {}
+
+Exchange::Limits Exchange::limits(const Plan& plan, std::int64_t target, int dropped) const {
+  const std::int64_t peak = plan.load[narrow_.heavy];
+  return {static_cast<std::int32_t>(2 * (peak >> dropped)),
+          static_cast<std::int32_t>((peak + target) >> dropped)};
 }
 
 // Ties do not depend on the width of vectors: which candidate it was is looked up afterwards.
-Exchange::Found Exchange::closest(Index num_given, Index num_taken, std::int64_t target,
-                                  int dropped) {
-  const auto ceiling = static_cast<std::int32_t>(2 * (peak_ >> dropped));
-  const auto enough = static_cast<std::int32_t>((peak_ + target) >> dropped);
-  const Candidates taken{apart_.data(), together_.data(), padded(num_taken)};
-  std::fill(apart_.begin() + num_taken, apart_.begin() + taken.count, 0);
-  std::fill(together_.begin() + num_taken, together_.begin() + taken.count, kFar);
-  std::int32_t best = ceiling;
+Exchange::Found Exchange::closest(std::span<const Places> choices, const Limits& limits) const {
+  const Index num_given = std::ssize(choices);
+  const std::uint32_t* twice = narrow_.twice.data() + narrow_.heavy;
+  std::int32_t best = limits.ceiling;
+  std::uint32_t best_given = 0;
   Index row = -1;
-  for (Index first = 0; first < num_given && (row < 0 || best > enough); first += kRows) {
+  for (Index first = 0; first < num_given && (row < 0 || best > limits.enough); first += kRows) {
     std::int32_t least[kRows];
-    std::ranges::fill(least, ceiling);
-    least_of_rows(taken, given_.data() + first, least);
-    for (Index i = 0; i < std::min(kRows, num_given - first); ++i) {
+    std::uint32_t given[kRows] = {};
+    const Index num_rows = std::min(kRows, num_given - first);
+    for (Index i = 0; i < num_rows; ++i) {
+      const Places& places = choices[first + i];
+      given[i] = twice[places.first] + twice[places.second];
+    }
+    if (first > 0 && row < 0) {
+      HasBelow below{narrow_, choices, given, static_cast<std::uint32_t>(limits.ceiling)};
+      with_widest_vectors(below);
+      if (!below.is_any) continue;
+    }
+    LeastOfRows rows{narrow_, choices, given, limits.ceiling, least};
+    with_widest_vectors(rows);
+    for (Index i = 0; i < num_rows; ++i) {
       if (least[i] >= best) continue;
-      best = least[i];
-      row = first + i;
-      if (best <= enough) break;
+      best = least[i], best_given = given[i], row = first + i;
+      if (best <= limits.enough) break;
     }
   }
-  return row < 0 ? Found{-1, -1} : Found{row, where(taken, given_[row], best)};
+  if (row < 0) return {-1, -1, -1};
+  Lookup lookup{narrow_, choices, best_given, best};
+  with_widest_vectors(lookup);
+  return {row, lookup.taken, lookup.gpu};
+}
+
+bool Exchange::exchange(const Plan& plan, std::span<const Places> choices,
+                        const Limits& limits) const {
+  const auto [given, taken, gpu] = closest(choices, limits);
+  if (given < 0) return false;
+  const Index width = narrow_.width, num_gpus = plan.num_gpus();
+  const auto slot = [&](Index row, Index on) { return row / width * num_gpus + on; };
+  const Places mine = choices[given], theirs = choices[taken];
+  const Index a = slot(mine.first, narrow_.heavy), c = slot(theirs.first, gpu);
+  const Index b = slot(mine.second, narrow_.heavy), d = slot(theirs.second, gpu);
+  const bool is_pair = b < plan.num_slots();  // else both are the empty place
+  std::int64_t moved = plan.size[a] - plan.size[c];
+  if (is_pair) moved += plan.size[b] - plan.size[d];
+  if (moved <= 0 || plan.load[gpu] + moved >= plan.load[narrow_.heavy]) return false;
+  plan.swap(a, c);
+  if (is_pair) plan.swap(b, d);
+  return true;
 }
 
 bool Exchange::one_for_one(const Plan& plan, std::int64_t target, int dropped) {
-  narrow(plan, dropped);
-  const Index num_slots = plan.num_slots(), num_gpus = plan.num_gpus();
-  for (Index k = 0; k < num_slots; k += num_gpus) {
-    given_[k / num_gpus] = twice_[k + heavy_];
-    for (Index gpu = 0; gpu < num_gpus; ++gpu) {
-      apart_[k + gpu] = add(twice_[k + gpu], below_[gpu]);
-      together_[k + gpu] = both_[gpu];
-    }
-  }
-  const auto [given, q] = closest(num_slots / num_gpus, num_slots, target, dropped);
-  if (given < 0) return false;
-  const Index p = given * num_gpus + heavy_;
-  const std::int64_t moved = plan.size[p] - plan.size[q];
-  if (moved <= 0 || plan.load[plan.gpu_of(q)] + moved >= peak_) return false;
-  plan.swap(p, q);
-  return true;
+  narrow_.take(plan, dropped);
+  return exchange(plan, singles_, limits(plan, target, dropped));
 }
 
 bool Exchange::two_for_two(const Plan& plan, std::int64_t target, int dropped) {
-  const Index num_pairs = std::ssize(pairs_), num_gpus = plan.num_gpus();
-  for (Index i = 0; i < num_pairs; ++i) {
-    const auto [a, b] = pairs_[i];
-    given_[i] = add(twice_[a + heavy_], twice_[b + heavy_]);
-    for (Index gpu = 0; gpu < num_gpus; ++gpu) {
-      apart_[i * num_gpus + gpu] = add(add(twice_[a + gpu], twice_[b + gpu]), below_[gpu]);
-      together_[i * num_gpus + gpu] = both_[gpu];
-    }
-  }
-  const auto [given, taken] = closest(num_pairs, num_pairs * num_gpus, target, dropped);
-  if (given < 0) return false;
-  const Index other = taken % num_gpus;
-  const SlotPair mine = pairs_[given], theirs = pairs_[taken / num_gpus];
-  const Index a = mine.first + heavy_, b = mine.second + heavy_;
-  const Index c = theirs.first + other, d = theirs.second + other;
-  const std::int64_t moved = plan.size[a] + plan.size[b] - plan.size[c] - plan.size[d];
-  if (moved <= 0 || plan.load[other] + moved >= peak_) return false;
-  plan.swap(a, c);
-  plan.swap(b, d);
-  return true;
+  return exchange(plan, pairs_, limits(plan, target, dropped));
 }
 
 }  // namespace eplb::serving

@@ -1,0 +1,53 @@
+// Eight integers of 32 bits as one vector; compilers split it where vectors are shorter.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+
+#include "common/inline.hpp"
+#include "common/views.hpp"
+
+namespace eplb {
+
+inline constexpr Index kOctet = 8;
+typedef std::uint32_t Octet __attribute__((vector_size(32)));  // sums wrap around
+typedef std::int32_t SignedOctet __attribute__((vector_size(32)));
+
+EPLB_INLINE void load(Octet& octet, const std::uint32_t* from) {
+  std::memcpy(&octet, from, sizeof(Octet));
+}
+
+EPLB_INLINE void fill(Octet& octet, std::uint32_t value) { octet = Octet{} + value; }
+
+// Compared as signed numbers; in this form each is one instruction.
+EPLB_INLINE void lower(Octet& least, const Octet& other) {
+  const SignedOctet a = std::bit_cast<SignedOctet>(least), b = std::bit_cast<SignedOctet>(other);
+  least = std::bit_cast<Octet>(a < b ? a : b);
+}
+EPLB_INLINE void raise(Octet& most, const Octet& other) {
+  const SignedOctet a = std::bit_cast<SignedOctet>(most), b = std::bit_cast<SignedOctet>(other);
+  most = std::bit_cast<Octet>(a > b ? a : b);
+}
+
+// Compared without a sign.
+EPLB_INLINE void lower_unsigned(Octet& least, const Octet& other) {
+  least = least < other ? least : other;
+}
+
+EPLB_INLINE std::int32_t least_of(const Octet& octet) {
+  std::int32_t all[kOctet];
+  std::memcpy(all, &octet, sizeof(Octet));
+  std::int32_t least = all[0];
+  for (const std::int32_t one : all) least = std::min(least, one);
+  return least;
+}
+
+EPLB_INLINE bool is_any(const Octet& octet) {
+  std::uint64_t halves[kOctet / 2];
+  std::memcpy(halves, &octet, sizeof(Octet));
+  return (halves[0] | halves[1] | halves[2] | halves[3]) != 0;
+}
+
+}  // namespace eplb

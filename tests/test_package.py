@@ -1,0 +1,40 @@
+"""The package's names: all are there, and only the serving call's rooms load with it."""
+
+import subprocess
+import sys
+
+import pytest
+
+import eplb_opt
+
+
+@pytest.mark.parametrize("name", eplb_opt.__all__)
+def test_every_name_of_the_package_can_be_had_and_is_listed(name):
+    assert getattr(eplb_opt, name).__name__ == name
+    assert name in dir(eplb_opt)
+
+
+def test_a_name_that_is_not_there_is_named_in_the_error():
+    with pytest.raises(AttributeError, match="no attribute 'plans'"):
+        _ = eplb_opt.plans
+
+
+def fresh(code):
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
+@pytest.mark.parametrize("first", ["eplb_opt.planner", "eplb_opt.plan", "eplb_opt.evaluation"])
+def test_plan_is_the_function_whatever_module_is_imported_first(first):
+    code = f"import {first}, eplb_opt; print(eplb_opt.plan.__module__, eplb_opt.plan.__name__)"
+    assert fresh(code) == "eplb_opt.planner plan"
+
+
+def test_a_serving_call_loads_neither_the_planner_nor_a_model():
+    code = (
+        "import sys, numpy, eplb_opt; "
+        "eplb_opt.rebalance_experts(numpy.ones((2, 8)), 16, 1, 1, 4, effort=10); "
+        "rooms = 'planner', 'models', 'portfolio', 'losses', 'certificates'; "
+        "print([room for room in rooms if f'eplb_opt.{room}' in sys.modules])"
+    )
+    assert fresh(code) == "[]"
