@@ -100,8 +100,9 @@ std::optional<bool> Tree::decide(const Deadline& deadline) {
 
 Tree::Verdict Tree::work(Node& node, const Deadline& deadline) {
   left_.select(level_.options, node.kept);
-  while (has_another_round(node)) {
-    if (node.rounds > 0 && deadline.expired()) return Verdict::kPaused;
+  // A call without time does one round all the same, so that short turns come to an end, too.
+  for (bool has_worked = false; has_another_round(node); has_worked = true) {
+    if (has_worked && deadline.expired()) return Verdict::kPaused;
     const std::int64_t room = num_slots_ * kDigits - replicas_proven(node);
     if (room < 0) return Verdict::kClosed;
     try_counts();
