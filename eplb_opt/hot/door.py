@@ -15,7 +15,7 @@ from eplb_opt.problem_checks import check_size
 from heuristics.door import admit_array
 from heuristics.layout import Layout, make_layout
 
-#: What the core is given where it does not read a type, byte order or stride: a plain copy.
+#: What the core is given where it does not read a type, byte order, stride or place: a plain copy.
 PLAIN_TYPES = {"f": np.float64, "i": np.int64, "u": np.uint64}
 
 
@@ -58,10 +58,12 @@ class Call:
 
 def _open(values: np.ndarray, sizes: tuple[int, int, int, int]) -> serving.Session:
     try:
-        return serving.Session(values, sizes)
+        if values.flags.aligned:
+            return serving.Session(values, sizes)
     except TypeError:
-        plain = np.array(values, dtype=PLAIN_TYPES[values.dtype.kind], order="C")
-        return serving.Session(plain, sizes)
+        pass  # a type, byte order or stride that the core does not read
+    plain = np.array(values, dtype=PLAIN_TYPES[values.dtype.kind], order="C")
+    return serving.Session(plain, sizes)
 
 
 def _why_not(values: np.ndarray) -> str:

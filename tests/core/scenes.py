@@ -60,6 +60,8 @@ def two_slots() -> None:
     tree.begin_at(np.linspace(0.0, 1.0, num_rows))
     tree.grow(10, np.inf)
     tree.decide(np.inf)
+    if tree.is_root_done:
+        tree.options_left()
     tree.trace()
     counts = pairs.refill(weight.astype(float), np.ones(48, dtype=np.int64), 60)
     limits = np.ones(48, dtype=np.int64), np.full(48, 60)
