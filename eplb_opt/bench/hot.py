@@ -93,7 +93,8 @@ class PolicyRow:
     seconds
         Median duration of a call.
     gap
-        Median over the calls of the largest GPU loads over their bounds, less 1.
+        Median over those calls of the model's gap: the layers' largest GPU loads, summed, over the
+        sum of their bounds, less 1.
     """
 
     loads: str
