@@ -34,6 +34,7 @@ FLOORS = [
     {"frontiers", "sizing", "losses"},
     {"engines"},
     {"replay", "report", "bench", "plots"},
+    {"guide"},
     {"__init__", "cli", "__main__"},
 ]
 SEES_HEURISTICS = {"planner", "search", "bench", "warmup", "engines", "hot", "replay"}
