@@ -44,7 +44,7 @@ def read_topic(topic: str) -> str:
 
 
 def summary_of(topic: str) -> str:
-    """What a topic is about, in one line: the first heading of its text.
+    """What a topic is about, in one line: the first heading of its text, without the topic's name.
 
     Parameters
     ----------
@@ -52,4 +52,4 @@ def summary_of(topic: str) -> str:
         A name of `TOPICS`.
     """
     heading, _, _ = read_topic(topic).partition("\n")
-    return heading.removeprefix("# ")
+    return heading.partition(": ")[2]

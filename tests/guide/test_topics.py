@@ -1,6 +1,7 @@
 """The pages of the guide: all listed, linked to each other, and written in one vocabulary."""
 
 import re
+import tomllib
 
 import pytest
 
@@ -22,7 +23,7 @@ def test_every_page_in_the_folder_is_a_topic():
 
 @pytest.mark.parametrize("topic", TOPICS)
 def test_a_page_starts_with_a_heading_that_fits_the_list_of_topics(topic):
-    assert read_topic(topic).startswith("# ")
+    assert read_topic(topic).startswith(f"# {topic.capitalize()}: ")
     assert 20 < len(summary_of(topic)) < 100
 
 
@@ -88,3 +89,15 @@ def anchors(text):
     """The anchors that a web page of a text has for its headings."""
     headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_wheels_leave_nothing_of_the_guide_out():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        settings = tomllib.load(file)["tool"]["scikit-build"]
+    assert "eplb_opt" in settings["wheel"]["packages"]
+    assert "eplb_opt" in settings["sdist"]["include"]
+    patterns = settings["wheel"]["exclude"] + settings["sdist"]["exclude"]
+    shipped = [
+        path.relative_to(ROOT) for path in GUIDE.rglob("*") if "__pycache__" not in path.parts
+    ]
+    assert not [path for path in shipped if any(path.match(pattern) for pattern in patterns)]
