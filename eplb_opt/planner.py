@@ -318,9 +318,10 @@ class _Call:
         """Exact objectives; a layer that stands as it was scored when it came in is not again."""
         known = self.incumbents.pairs()
         changed = np.flatnonzero((placed != self.incumbents.placed).any(axis=1)).tolist()
-        fresh = {
-            i: scoring.objectives(self.problem.layer(i), placed[i : i + 1])[0] for i in changed
-        }
+        if not changed:
+            return [pair.objective for pair in known]
+        scored = scoring.objectives(self.problem.selected(changed), placed[changed])
+        fresh = dict(zip(changed, scored, strict=True))
         return [fresh.get(i, pair.objective) for i, pair in enumerate(known)]
 
     def _near_current(self, best: np.ndarray) -> np.ndarray:
