@@ -45,7 +45,7 @@ coverage: $(STAMP)
 
 # The guide and the reference made of docstrings, in build/docs; a warning is an error.
 docs: $(STAMP)
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going .docs build/docs
 
 # The core under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer, and built without
 # optimisation for the same bytes; it compiles the core three times.
