@@ -44,6 +44,7 @@ class Deadline:
 
     @property
     def expired(self) -> bool:
+        """Whether no time is left."""
         return self.remaining <= 0
 
     def earlier(self, seconds: float) -> Deadline:

@@ -66,6 +66,7 @@ class ObjectiveBounds:
 
     @cached_property
     def is_closed(self) -> bool:
+        """Whether the optimum is proven: the bound equals the objective."""
         return self.lower == self.objective
 
     @cached_property
@@ -110,11 +111,12 @@ class Result:
     Parameters
     ----------
     plan
-        It has passed the independent checker.
-    bounds
-        Objective and lower bound a layer, in the problem's integer units.
+        The plan, which has passed the independent checker.
     problem
-        What was planned.
+        The loads, the machine and the rules that it is for.
+    bounds
+        [num_layers], the exact objective and lower bound of each layer, in the problem's integer
+        units.
     status, bound_source
         One a layer: see `Status`, and which bound proved it.
     stop_reason
@@ -132,10 +134,10 @@ class Result:
         need none, and an exact solver's last word has none.
     noise
         Size of the noise that the plan was made to withstand under optimal dispatch; see `plan`.
+        None for the uniform split.
     relied_on
         Solvers and their versions, as "ortools 9.15.6755", that were asked on the way: with
         `effort` the same answer comes back where these are the same.
-        None for the uniform split.
     """
 
     plan: Plan
@@ -184,7 +186,18 @@ class Result:
         return balancedness(self.problem, [b.objective for b in self.bounds])
 
     def move_bytes(self, expert_bytes: int) -> np.ndarray | None:
-        """Bytes that the moves send, int64 [num_layers]; None without a current plan."""
+        """Bytes that the moves send.
+
+        Parameters
+        ----------
+        expert_bytes
+            Bytes of the weights of one expert in one layer.
+
+        Returns
+        -------
+        ndarray or None
+            int64 [num_layers]; None without a current plan.
+        """
         return None if self.moves is None else self.moves * expert_bytes
 
     @cached_property

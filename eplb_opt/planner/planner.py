@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 
 class Default(Enum):
+    """What holds where an argument is not given; told apart from a number that is."""
+
     TIME_LIMIT = 10.0
 
 
@@ -129,8 +131,9 @@ def plan(
 
     Returns
     -------
-    A checked plan, always: when the time is up, a solver fails or a package is missing, the best so
-    far, with `status`, `stop_reason` and `messages` saying so.
+    Result
+        A checked plan, always: when the time is up, a solver fails or a package is missing, the
+        best so far, with `status`, `stop_reason` and `messages` saying so.
 
     Raises
     ------
