@@ -11,7 +11,7 @@ BARE_TESTS := tests/test_readme.py tests/test_package.py tests/test_cold.py test
 CORE := $(shell find eplb_opt/core -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
 STUBS := eplb_opt/core/_core
 
-.PHONY: venv plan test bare coverage docs sanitize stubs lock clean
+.PHONY: venv plan test bare coverage docs figures sanitize stubs lock clean
 
 venv: $(STAMP)
 
@@ -45,7 +45,7 @@ coverage: $(STAMP)
 
 # The guide and the reference made of docstrings, in build/docs; a warning is an error.
 docs: $(STAMP)
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going .docs build/docs
 
 # The core under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer, and built without
 # optimisation for the same bytes; it compiles the core three times.
@@ -56,6 +56,10 @@ sanitize: $(STAMP)
 stubs: $(STAMP)
 	rm -rf $(STUBS)
 	$(BIN)/python -m nanobind.stubgen --quiet --recursive --module eplb_opt.core._core --output-dir $(STUBS:/_core=)
+
+# Writes the tables of figures in README.md and the guide anew; a test compares them with the stored data.
+figures: $(STAMP)
+	$(BIN)/python -m eplb_opt.guide.figures
 
 # Writes the lock file anew from what .venv holds.
 lock: $(STAMP)

@@ -26,7 +26,7 @@ def pages(tmp_path_factory):
     for package in ("sphinx", "numpydoc", "myst_parser"):
         pytest.importorskip(package, reason="the extra eplb-opt[docs] is not installed")
     out = tmp_path_factory.mktemp("docs")
-    folders = [str(ROOT / "docs"), str(out / "html"), "--doctree-dir", str(out / "trees")]
+    folders = [str(ROOT / ".docs"), str(out / "html"), "--doctree-dir", str(out / "trees")]
     run = subprocess.run(
         [sys.executable, "-c", BUILD, *folders],
         cwd=ROOT,

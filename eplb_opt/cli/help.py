@@ -29,7 +29,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Options": (),
 }
 #: Commands in the order of their use; others follow.
-ORDER = ("plan", "gap", "check", "bound", "size", "replay", "convert", "warmup")
+ORDER = ("plan", "gap", "check", "bound", "size", "replay", "convert", "guide", "warmup")
 
 
 class Command(TyperCommand):
