@@ -66,6 +66,7 @@ class ObjectiveBounds:
 
     @cached_property
     def is_closed(self) -> bool:
+        """Whether the optimum is proven: the bound equals the objective."""
         return self.lower == self.objective
 
     @cached_property
@@ -225,7 +226,18 @@ class Result:
         return balancedness(self.problem, [b.objective for b in self.bounds])
 
     def move_bytes(self, expert_bytes: int) -> np.ndarray | None:
-        """Bytes that the moves send, int64 [num_layers]; None without a current plan."""
+        """Bytes that the moves send.
+
+        Parameters
+        ----------
+        expert_bytes
+            Bytes of the weights of one expert in one layer.
+
+        Returns
+        -------
+        ndarray or None
+            int64 [num_layers]; None without a current plan.
+        """
         return None if self.moves is None else self.moves * expert_bytes
 
     @cached_property

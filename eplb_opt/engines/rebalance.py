@@ -60,9 +60,13 @@ def rebalance_experts(
 
     Returns
     -------
-    physical_to_logical int64 [num_layers, num_replicas], logical_to_physical int64 [num_layers,
-    num_experts, largest count] padded with -1, logical_count int64 [num_layers, num_experts];
-    torch tensors on the weight's device where a tensor came in, else numpy.
+    physical_to_logical
+        Logical expert of every slot, int64 [num_layers, num_replicas].
+    logical_to_physical
+        Slots of every expert, int64 [num_layers, num_experts, largest count], padded with -1.
+    logical_count
+        Replicas of every expert, int64 [num_layers, num_experts]. All three are torch tensors on
+        the weight's device where a tensor came in, else numpy arrays.
 
     Raises
     ------

@@ -39,6 +39,12 @@ def frontier(
     time_limit, effort, seed, workers
         See `plan`.
 
+    Returns
+    -------
+    Frontier
+        The least objective found for each number of moved slots; its `plan` has the plan for
+        a limit.
+
     Raises
     ------
     ProblemError

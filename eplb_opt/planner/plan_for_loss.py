@@ -38,7 +38,7 @@ class LossPlan:
     Parameters
     ----------
     plan
-        Checked.
+        The plan, which has passed the independent checker.
     after
         What the worst loss makes of it; see `AfterLoss`.
     unprepared
@@ -47,7 +47,7 @@ class LossPlan:
         float64 [num_layers], in the caller's unit, rounded down: no plan that loses no expert has
         a smaller largest load after its worst loss.
     elapsed
-        Seconds, the whole call.
+        Seconds from the call to the return.
     messages
         What went wrong without costing the answer.
     """
@@ -78,11 +78,16 @@ def plan_for_loss(
     Parameters
     ----------
     problem
-        Without scenarios.
+        Loads, without scenarios, and the machine.
     of
         "gpu" or "node": what is lost at a time.
     time_limit, effort, seed, workers
         See `plan`; without any limit the default of 10 seconds holds.
+
+    Returns
+    -------
+    LossPlan
+        The plan, what the worst loss makes of it, and a proven bound on that.
 
     Raises
     ------

@@ -92,8 +92,9 @@ def plan(
 
     Returns
     -------
-    A checked plan, always: when the time is up, a solver fails or a package is missing, the best so
-    far, with `status`, `stop_reason` and `messages` saying so.
+    Result
+        A checked plan, always: when the time is up, a solver fails or a package is missing, the
+        best so far, with `status`, `stop_reason` and `messages` saying so.
 
     Raises
     ------
