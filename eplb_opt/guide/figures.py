@@ -11,11 +11,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eplb_opt import scoring
 from eplb_opt.bench import best_known, library
+from eplb_opt.bench.instance_tables import InstanceRow, instance_rows
 from eplb_opt.errors import FormatError
 from eplb_opt.io.files import write_atomically
-from eplb_opt.report.instances import InstanceRow, instance_rows
+from eplb_opt.placement import scoring
 from eplb_opt.report.tables import percent
 from eplb_opt.search.starts import first_plan
 

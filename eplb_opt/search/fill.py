@@ -10,7 +10,7 @@ from eplb_opt.core import rules
 from eplb_opt.errors import ProblemError
 
 if TYPE_CHECKING:
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 
 def fill_plan(problem: Problem) -> np.ndarray:

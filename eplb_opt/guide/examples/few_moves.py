@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import eplb_opt
 from eplb_opt.bench.generator import generate_loads
-from eplb_opt.moves import moved_slots
+from eplb_opt.placement.moves import moved_slots
 from eplb_opt.plots.axes import BOUND, INCUMBENT
 
 if TYPE_CHECKING:
