@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -140,10 +139,3 @@ class Budget:
     target_gap: float = 0.0
     workers: int = 1
     seed: int = 0
-
-
-def cores() -> int:
-    """Cores that this process may use; where the system does not tell, all there are."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

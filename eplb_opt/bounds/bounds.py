@@ -57,7 +57,7 @@ def waterfill_bound(problem: Problem) -> list[Fraction]:
     levels = water_levels(problem.load, int(problem.open_slots.sum()))
     if problem.gpu_speed is None:
         return levels
-    fastest = max(problem.speed)
+    fastest = problem.fastest
     return [level / fastest for level in levels]
 
 

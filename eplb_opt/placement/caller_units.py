@@ -40,7 +40,7 @@ def objective_in_caller_units(problem: Problem, objective: list[Fraction]) -> np
         return np.array([round_up(value) for value in objective])
     # A load that was rounded down lacks less than a unit, on each slot of the heaviest GPU.
     lacking = problem.rounded.astype(np.int64) * problem.slots_per_gpu
-    slowest = min(problem.speed)
+    slowest = problem.slowest
     return np.array(
         [
             round_up((value + int(less) / slowest) * problem.unit(i))

@@ -104,48 +104,61 @@ def replicas_stand_apart(problem: Problem, placed: np.ndarray) -> str | None:
 def pinned_experts_stand_there(problem: Problem, placed: np.ndarray) -> str | None:
     if problem.pinned is None:
         return None
-    missing = problem.pinned & ~_stands(problem, placed)
+    # In one dimension numpy looks through a hundred megabytes ten times faster than in three.
+    pinned = np.flatnonzero(problem.pinned)
+    layer_idx, expert_idx, gpu_idx = np.unravel_index(pinned, problem.pinned.shape)
+    held = placed.reshape(problem.num_layers, problem.num_gpus, -1)[layer_idx, gpu_idx]
+    missing = (held != expert_idx[:, None]).all(axis=1)
     if not missing.any():
         return None
-    layer_idx, expert_idx, gpu_idx = np.argwhere(missing)[0]
-    return f"layer {layer_idx}, GPU {gpu_idx}: expert {expert_idx} is pinned there and missing."
+    first = int(missing.argmax())
+    return (
+        f"layer {layer_idx[first]}, GPU {gpu_idx[first]}: expert {expert_idx[first]} is pinned "
+        "there and missing."
+    )
 
 
 def forbidden_experts_stand_elsewhere(problem: Problem, placed: np.ndarray) -> str | None:
     if problem.forbidden is None:
         return None
-    wrong = problem.forbidden & _stands(problem, placed)
+    layers = np.arange(problem.num_layers)[:, None]
+    # An empty slot (-1) asks for the last expert, which does not stand there.
+    wrong = problem.forbidden[layers, placed, _gpu_of_slots(problem)] & (placed >= 0)
     if not wrong.any():
         return None
-    layer_idx, expert_idx, gpu_idx = np.argwhere(wrong)[0]
-    return f"layer {layer_idx}, GPU {gpu_idx}: expert {expert_idx} is forbidden there."
+    layer_idx, slot_idx = np.argwhere(wrong)[0]
+    return (
+        f"layer {layer_idx}, GPU {slot_idx // problem.slots_per_gpu}: expert "
+        f"{placed[layer_idx, slot_idx]} is forbidden there."
+    )
 
 
 def replicas_are_spread(problem: Problem, placed: np.ndarray) -> str | None:
     if problem.spread is None:
         return None
-    stands = _stands(problem, placed)
-    per_unit = problem.gpus_per_node if problem.spread == "node" else 1
-    units = np.asarray(stands.reshape(*stands.shape[:2], -1, per_unit).any(axis=3))
-    alone = units.sum(axis=2) < 2
+    unit = _gpu_of_slots(problem)
+    if problem.spread == "node":
+        unit = unit // problem.gpus_per_node
+    layers = np.arange(problem.num_layers)[:, None]
+    # Empty slots (-1) fall into the last column, where no expert looks.
+    shape = (problem.num_layers, problem.num_experts + 1)
+    lowest, highest = np.full(shape, problem.num_gpus), np.full(shape, -1)
+    np.minimum.at(lowest, (layers, placed), unit)
+    np.maximum.at(highest, (layers, placed), unit)
+    alone = (lowest == highest)[:, :-1]
     if not alone.any():
         return None
     layer_idx, expert_idx = np.argwhere(alone)[0]
-    where = int(units[layer_idx, expert_idx].argmax())
     return (
-        f"layer {layer_idx}: expert {expert_idx} stands on {problem.spread} {where} alone, and "
+        f"layer {layer_idx}: expert {expert_idx} stands on {problem.spread} "
+        f"{lowest[layer_idx, expert_idx]} alone, and "
         f'spread="{problem.spread}" asks for two.'
     )
 
 
-def _stands(problem: Problem, placed: np.ndarray) -> np.ndarray:
-    """Which expert is on which GPU, bool [num_layers, num_experts, num_gpus]."""
-    # Empty slots (-1) fall into the last row, where no expert looks.
-    shape = (problem.num_layers, problem.num_experts + 1, problem.num_gpus)
-    stands = np.zeros(shape, dtype=bool)
-    gpu_idx = np.arange(problem.num_slots) // problem.slots_per_gpu
-    stands[np.arange(problem.num_layers)[:, None], placed, gpu_idx] = True
-    return stands[:, :-1]
+def _gpu_of_slots(problem: Problem) -> np.ndarray:
+    """The GPU of every slot, int64 [num_slots]."""
+    return np.arange(problem.num_slots) // problem.slots_per_gpu
 
 
 Law = Callable[[Problem, np.ndarray], str | None]

@@ -12,10 +12,13 @@ import numpy as np
 
 from eplb_opt import core
 from eplb_opt.placement.level_flow import least_level
+from eplb_opt.placement.parallel import in_parts
 from eplb_opt.problem.problem import Problem
 
 #: Far above the rounding of a float64 sum of some thousand terms (1e-12), far below any real gap.
 FLOAT_DOUBT = 1e-9
+#: Slots that are worth a thread: splitting the tokens on them takes about ten milliseconds.
+SLOTS_OF_A_THREAD = 20_000
 #: What the core's integers hold of a GPU's speed.
 MAX_RATE = 2**62
 
@@ -84,7 +87,7 @@ def _ratios(
     """As `ratios_to_mean`, with the scenario's loads and which of them were rounded."""
     lacking = (rounded * problem.slots_per_gpu).tolist()
     totals = load.sum(axis=1).tolist()
-    slowest = min(problem.speed) if rounded.any() else Fraction(1)  # it takes a while
+    slowest = problem.slowest
     return [
         (peak + less / slowest if less else peak) * problem.capacity / total
         if total
@@ -95,8 +98,10 @@ def _ratios(
 
 def _peaks(problem: Problem, load: np.ndarray, physical_to_logical: np.ndarray) -> list[Fraction]:
     speed = None if problem.gpu_speed is None else problem.speed
-    method = least_levels if problem.is_split_freely else largest_gpu_loads
-    return method(load, physical_to_logical, problem.num_gpus, speed)
+    if not problem.is_split_freely:
+        return largest_gpu_loads(load, physical_to_logical, problem.num_gpus, speed)
+    rates = problem.whole_speed
+    return least_levels(load, physical_to_logical, problem.num_gpus, speed, rates)
 
 
 def least_levels(
@@ -104,20 +109,26 @@ def least_levels(
     physical_to_logical: np.ndarray,
     num_gpus: int,
     speed: tuple[Fraction, ...] | None = None,
+    rates: tuple[Sequence[int], int] | None = None,
 ) -> list[Fraction]:
     """The largest GPU load of each layer under optimal dispatch, exactly; as `largest_gpu_loads`.
 
-    The core finds the set of GPUs that proves it; where its integers are too narrow `min_max_flow`
-    does, which says why nothing lower can be.
+    The core finds the set of GPUs that proves it; where its integers are too narrow `level_flow`
+    does, which says why nothing lower can be. `rates` are what `whole_rates` makes of the speeds,
+    where that is known.
     """
-    rate, unit = whole_rates(num_gpus, speed)
+    rate, unit = whole_rates(num_gpus, speed) if rates is None else rates
     placed = np.ascontiguousarray(physical_to_logical, dtype=np.int64)
     weights = np.ascontiguousarray(load, dtype=np.int64)
     tokens = np.full(len(load), -1, dtype=np.int64)
     tight = np.zeros((len(load), num_gpus), dtype=bool)
     if max(rate) <= MAX_RATE:
-        rates = np.array(rate, dtype=np.int64)
-        core.scoring.least_levels(weights, placed, rates, tokens, tight)
+        whole = np.array(rate, dtype=np.int64)
+
+        def find(part: slice) -> None:
+            core.scoring.least_levels(weights[part], placed[part], whole, tokens[part], tight[part])
+
+        in_parts(find, len(load), max(SLOTS_OF_A_THREAD // placed.shape[1], 1))
     together = tight.sum(axis=1) if speed is None else tight @ np.array(rate, dtype=object)
     layers = zip(tokens.tolist(), together.tolist(), weights, placed, strict=True)
     return [

@@ -130,4 +130,4 @@ def _held_out(
 
 def _spread(num: int, most: int) -> list[int]:
     """At most so many of 0..num - 1, evenly spread."""
-    return [int(i) for i in np.unique(np.linspace(0, num - 1, min(num, most)).round())]
+    return sorted({int(i) for i in np.linspace(0, num - 1, min(num, most)).round().tolist()})

@@ -23,6 +23,7 @@ from eplb_opt.migration import (
 )
 from eplb_opt.placement import scoring
 from eplb_opt.placement.moves import moved_slots
+from eplb_opt.placement.parallel import cores
 from eplb_opt.placement.plan import Plan, as_plan
 from eplb_opt.planner.incumbents import Incumbents
 from eplb_opt.planner.lost_gpus import on_gpus_left, with_lost_gpus
@@ -33,7 +34,7 @@ from eplb_opt.problem.arrays import as_int, as_number
 from eplb_opt.problem.problem import Problem
 from eplb_opt.result import HistoryPoint, Result, Status, objective_bounds
 from eplb_opt.search import starts
-from eplb_opt.solver import Budget, Step, cores
+from eplb_opt.solver import Budget, Step
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -318,9 +319,10 @@ class _Call:
         """Exact objectives; a layer that stands as it was scored when it came in is not again."""
         known = self.incumbents.pairs()
         changed = np.flatnonzero((placed != self.incumbents.placed).any(axis=1)).tolist()
-        fresh = {
-            i: scoring.objectives(self.problem.layer(i), placed[i : i + 1])[0] for i in changed
-        }
+        if not changed:
+            return [pair.objective for pair in known]
+        scored = scoring.objectives(self.problem.selected(changed), placed[changed])
+        fresh = dict(zip(changed, scored, strict=True))
         return [fresh.get(i, pair.objective) for i, pair in enumerate(known)]
 
     def _near_current(self, best: np.ndarray) -> np.ndarray:

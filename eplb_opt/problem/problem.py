@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from math import lcm
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +22,11 @@ from eplb_opt.problem.checks import (
     check_topology,
     scenario_weights,
 )
+from eplb_opt.problem.parts import changed, part_of, without_lost_gpus
 from eplb_opt.problem.units import check_loads, to_units
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["COLOCATIONS", "DISPATCHES", "OBJECTIVES", "Problem"]
 
@@ -125,24 +130,33 @@ class Problem:
             object.__setattr__(self, name, as_int(getattr(self, name), name, most=MAX_SLOTS))
         values = as_numpy(self.load, "load")
         check_loads(values)
-        for name, array in zip(("load", "unit_exponent", "rounded"), to_units(values), strict=True):
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
+        self.set_loads(*to_units(values))
         weights = scenario_weights(self.scenario_weights, values.shape[:-2], self.objective)
-        object.__setattr__(self, "scenario_weights", weights)
+        self.set_field("scenario_weights", weights)
         check_topology(self)
         self._set_gpu_rules()
+
+    def set_field(self, name: str, value: Any) -> None:
+        """Set a field while the problem is made; nobody has seen it yet."""
+        object.__setattr__(self, name, value)
+
+    def set_loads(self, load: np.ndarray, exponent: np.ndarray, rounded: np.ndarray) -> None:
+        arrays = {"load": load, "unit_exponent": exponent, "rounded": rounded}
+        for name, values in arrays.items():
+            array = np.ascontiguousarray(values).reshape(values.shape)
+            array.flags.writeable = False
+            self.set_field(name, array)
 
     def _set_gpu_rules(self) -> None:
         slots = gpu_rules.open_slots(
             self.gpu_slots, self.active_gpus, self.num_gpus, self.slots_per_gpu
         )
-        object.__setattr__(self, "gpu_slots", slots)
-        object.__setattr__(self, "gpu_speed", gpu_rules.speeds(self.gpu_speed, self.num_gpus))
+        self.set_field("gpu_slots", slots)
+        self.set_field("gpu_speed", gpu_rules.speeds(self.gpu_speed, self.num_gpus))
         shape = (self.num_layers, self.num_experts, self.num_gpus)
         for name in ("pinned", "forbidden"):
             mask = gpu_rules.expert_gpu_pairs(getattr(self, name), name, shape)
-            object.__setattr__(self, name, mask)
+            self.set_field(name, mask)
         check_gpu_rules(self)
         check_spread(self)
 
@@ -207,12 +221,33 @@ class Problem:
         return tuple(Fraction(speed) for speed in self.gpu_speed.tolist())
 
     @cached_property
+    def whole_speed(self) -> tuple[tuple[int, ...], int]:
+        """The speeds as whole numbers [num_gpus] of a common unit, and how many of it make 1."""
+        if self.gpu_speed is None:
+            return (1,) * self.num_gpus, 1
+        unit = lcm(*(speed.denominator for speed in self.speed))
+        return tuple(s.numerator * (unit // s.denominator) for s in self.speed), unit
+
+    @cached_property
     def capacity(self) -> Fraction:
         """The speeds of the GPUs with a slot, added up: the total load over it is the mean."""
         if self.gpu_speed is None and self.gpu_slots is None:
             return Fraction(self.num_gpus)
-        used = zip(self.speed, self.open_slots.tolist(), strict=True)
-        return sum((speed for speed, slots in used if slots), Fraction(0))
+        rates, unit = self.whole_speed
+        used = zip(rates, self.open_slots.tolist(), strict=True)
+        return Fraction(sum(rate for rate, slots in used if slots), unit)
+
+    @cached_property
+    def slowest(self) -> Fraction:
+        """The least speed of all GPUs."""
+        rates, unit = self.whole_speed
+        return Fraction(min(rates), unit)
+
+    @cached_property
+    def fastest(self) -> Fraction:
+        """The largest speed of all GPUs."""
+        rates, unit = self.whole_speed
+        return Fraction(max(rates), unit)
 
     @property
     def slots_per_gpu(self) -> int:
@@ -242,7 +277,7 @@ class Problem:
         """The problem of one layer alone; its loads keep the unit of this problem."""
         known = self._layers.get(layer_idx)
         if known is None:
-            known = self._with(np.s_[..., layer_idx : layer_idx + 1])
+            known = part_of(self, np.s_[..., layer_idx : layer_idx + 1])
             self._layers[layer_idx] = known
         return known
 
@@ -251,14 +286,17 @@ class Problem:
         """Layers that were asked for before: many ask for the same ones."""
         return {}
 
+    def selected(self, layers: Sequence[int]) -> Problem:
+        """The problem of these layers, in this order; one may come several times."""
+        return part_of(self, np.s_[..., list(layers)])
+
     def repeated(self, layer_idx: int, times: int) -> Problem:
         """A problem whose layers are all this one, to score several plans of it at once."""
-        return self._with(np.s_[..., [layer_idx] * times])
+        return self.selected([layer_idx] * times)
 
     def scenario(self, scenario_idx: int) -> Problem:
         """The problem of one scenario alone; its objective is the largest GPU load."""
-        at = np.s_[scenario_idx] if self.has_scenarios else np.s_[...]
-        return self._with(at, scenario_weights=None)
+        return part_of(self, np.s_[scenario_idx, :] if self.has_scenarios else np.s_[...])
 
     def without_scenario(self, scenario_idx: int) -> Problem:
         """The problem of all other scenarios; there must be others, some with a weight.
@@ -269,16 +307,26 @@ class Problem:
             When the others have no weight.
         """
         others = [i for i in range(self.num_scenarios) if i != scenario_idx]
-        weights = None if self.scenario_weights is None else self.scenario_weights[others]
-        return self._with(np.s_[others, :], scenario_weights=weights)
+        part = part_of(self, np.s_[others, :])
+        if self.scenario_weights is not None:
+            given = self.scenario_weights[others]
+            weights = scenario_weights(given, given.shape, self.objective)
+            part.set_field("scenario_weights", weights)
+        return part
 
     def flat(self) -> Problem:
         """The same loads with nothing to keep on a node."""
-        return self._with(np.s_[...], num_nodes=1, num_groups=1)
+        return changed(self, num_nodes=1, num_groups=1)
 
     def with_load(self, load: np.ndarray) -> Problem:
         """Another load [num_layers, num_experts], without scenarios, under the same rules."""
-        return replace(self, load=load, scenario_weights=None)
+        values = as_numpy(load, "load")
+        if values.shape != self.load.shape[-2:]:
+            return replace(self, load=values, scenario_weights=None)
+        check_loads(values)
+        part = self.scenario(0)
+        part.set_loads(*to_units(values))
+        return part
 
     def without_lost_gpus(self) -> Problem | None:
         """The problem of the GPUs that are left, where they are alike; None where they are not.
@@ -286,26 +334,7 @@ class Problem:
         Slot p of its plan is the p-th open slot of this problem's. Nodes must have lost equally
         many.
         """
-        lost = self.open_slots == 0
-        in_nodes = lost.reshape(self.num_nodes, -1).sum(axis=1)
-        whole = np.isin(self.open_slots, (0, self.slots_per_gpu)).all()
-        others = (self.gpu_speed, self.pinned, self.forbidden)
-        if not (lost.any() and whole) or any(rule is not None for rule in others):
-            return None
-        if self.spread == "node":
-            return None
-        if self.is_hierarchical and np.ptp(in_nodes):
-            return None
-        left = int((~lost).sum())
-        flat = {} if self.is_hierarchical else {"num_nodes": 1, "num_groups": 1}
-        return self._with(
-            np.s_[...],
-            num_slots=left * self.slots_per_gpu,
-            num_gpus=left,
-            active_gpus=None,
-            gpu_slots=None,
-            **flat,
-        )
+        return without_lost_gpus(self)
 
     def with_slots(self, num_slots: int) -> Problem:
         """The same loads with other slots; every GPU that has some gains or loses as many."""
@@ -313,11 +342,11 @@ class Problem:
         slots = self.gpu_slots
         if slots is not None:
             slots = np.where(slots > 0, slots + more, 0)
-        return self._with(np.s_[...], num_slots=num_slots, gpu_slots=slots)
+        return changed(self, num_slots=num_slots, gpu_slots=slots)
 
     def with_colocation(self, colocation: str) -> Problem:
         """The same loads under another rule for replicas of one expert."""
-        return self._with(np.s_[...], colocation=colocation)
+        return changed(self, colocation=colocation)
 
     def with_spread(self, spread: str | None) -> Problem:
         """The same loads with every expert on two GPUs or nodes, or under no such rule.
@@ -327,11 +356,11 @@ class Problem:
         ProblemError
             When the slots do not allow it.
         """
-        return self._with(np.s_[...], spread=spread)
+        return changed(self, spread=spread)
 
     def with_dispatch(self, dispatch: str) -> Problem:
         """The same loads with tokens reaching their replicas in another way."""
-        return self._with(np.s_[...], dispatch=dispatch)
+        return changed(self, dispatch=dispatch)
 
     def with_objective(self, objective: str) -> Problem:
         """The same loads with the scenarios put together in another way.
@@ -341,19 +370,7 @@ class Problem:
         ProblemError
             When there is no such way.
         """
-        return self._with(np.s_[...], objective=objective)
-
-    def _with(self, at: Any, **changes: Any) -> Problem:
-        """A part of the loads and other fields; integers pass unchanged, so units are carried."""
-        load = self.load[(*at, np.s_[:]) if isinstance(at, tuple) else at]
-        if isinstance(at, tuple):
-            for name in ("pinned", "forbidden"):
-                mask = getattr(self, name)
-                changes[name] = None if mask is None else mask[at[-1]]
-        changed = replace(self, load=load, **changes)
-        object.__setattr__(changed, "unit_exponent", self.unit_exponent[at])
-        object.__setattr__(changed, "rounded", self.rounded[at])
-        return changed
+        return changed(self, objective=objective)
 
     def half_token(self, layer_idx: int) -> Fraction:
         """Half a unit of the caller's integer loads, in what a layer's objective is counted in."""

@@ -95,7 +95,7 @@ def test_wheels_leave_nothing_of_the_guide_out():
     with (ROOT / "pyproject.toml").open("rb") as file:
         settings = tomllib.load(file)["tool"]["scikit-build"]
     assert "eplb_opt" in settings["wheel"]["packages"]
-    assert "eplb_opt" in settings["sdist"]["include"]
+    assert "/eplb_opt" in settings["sdist"]["include"]
     patterns = settings["wheel"]["exclude"] + settings["sdist"]["exclude"]
     shipped = [
         path.relative_to(ROOT) for path in GUIDE.rglob("*") if "__pycache__" not in path.parts
