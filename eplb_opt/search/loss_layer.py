@@ -11,7 +11,7 @@ import numpy as np
 from eplb_opt.core import annealing
 from eplb_opt.scoring import FLOAT_DOUBT
 from eplb_opt.search.anneal_layer import LARGEST_EXPONENT, THRESHOLDS
-from eplb_opt.search.anneal_rules import fastest, machine_of, speeds_fit
+from eplb_opt.search.anneal_rules import machine_of, speeds_fit
 from eplb_opt.search.node import SALT
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _search(
     load = problem.load[0]
     return annealing.LossSearch(
         machine_of(problem, problem.colocation == "forbid", spread=False),
-        load / load.sum() * float(problem.capacity / fastest(problem)),
+        load / load.sum() * float(problem.capacity / problem.fastest),
         np.unique(np.flatnonzero(used) // per_unit, return_inverse=True)[1].astype(np.int64),
         np.asarray(guarded, dtype=bool),
         np.array(start[problem.is_open], dtype=np.int64),
