@@ -24,17 +24,19 @@ def fresh(code):
     return run.stdout.strip()
 
 
-@pytest.mark.parametrize("first", ["eplb_opt.planner", "eplb_opt.plan", "eplb_opt.evaluation"])
+@pytest.mark.parametrize(
+    "first", ["eplb_opt.planner.planner", "eplb_opt.placement.plan", "eplb_opt.planner.evaluate"]
+)
 def test_plan_is_the_function_whatever_module_is_imported_first(first):
     code = f"import {first}, eplb_opt; print(eplb_opt.plan.__module__, eplb_opt.plan.__name__)"
-    assert fresh(code) == "eplb_opt.planner plan"
+    assert fresh(code) == "eplb_opt.planner.planner plan"
 
 
 def test_a_serving_call_loads_neither_the_planner_nor_a_model():
     code = (
         "import sys, numpy, eplb_opt; "
         "eplb_opt.rebalance_experts(numpy.ones((2, 8)), 16, 1, 1, 4, effort=10); "
-        "rooms = 'planner', 'models', 'portfolio', 'losses', 'certificates'; "
+        "rooms = 'planner', 'exact', 'search', 'migration', 'certificates'; "
         "print([room for room in rooms if f'eplb_opt.{room}' in sys.modules])"
     )
     assert fresh(code) == "[]"

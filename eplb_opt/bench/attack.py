@@ -12,8 +12,8 @@ import numpy as np
 from eplb_opt.bench import brute_force
 from eplb_opt.bench.brute_force import Case, Placement
 from eplb_opt.errors import ProblemError
-from eplb_opt.planner import plan
-from eplb_opt.problem import Problem
+from eplb_opt.planner.planner import plan
+from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,10 +14,10 @@ import numpy as np
 
 from eplb_opt.bench import dispatch_rivals
 from eplb_opt.bench.hot import NO_WAIT, core_wait
+from eplb_opt.engines.dispatch.call import Dispatcher
+from eplb_opt.engines.dispatch.split import exact_levels
+from eplb_opt.engines.serving.call import rebalance
 from eplb_opt.errors import FormatError, ProblemError
-from eplb_opt.flows.door import Dispatcher
-from eplb_opt.flows.split import exact_levels
-from eplb_opt.hot.call import rebalance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,10 +16,10 @@ import numpy as np
 
 from eplb_opt.bench.generator import generate_loads
 from eplb_opt.errors import FormatError, ProblemError
+from eplb_opt.io.containers.npz import npz_bytes
 from eplb_opt.io.files import write_atomically
-from eplb_opt.io.npz import npz_bytes
 from eplb_opt.io.read import read_loads
-from eplb_opt.problem import Problem
+from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
     from eplb_opt.io.files import PathLike

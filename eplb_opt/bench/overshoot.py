@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bench.hot import HEADLINE, NO_WAIT, core_wait
-from eplb_opt.hot.call import rebalance
+from eplb_opt.engines.serving.call import rebalance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

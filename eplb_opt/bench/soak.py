@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bench.attack import MOST_TOLD, AttackReport, attack
+from eplb_opt.engines.serving.call import rebalance
 from eplb_opt.errors import PlanError
-from eplb_opt.hot.call import rebalance
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,7 +29,7 @@ from eplb_opt.certificates.work import spend
 
 if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 #: Sizes and weights of a whole layer stay below this in int64.
 INT64_ROOM = 2**61

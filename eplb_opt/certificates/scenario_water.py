@@ -32,7 +32,7 @@ from eplb_opt.certificates.work import spend
 
 if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 #: Levels are multiples of one over it.
 LEVELS_PER_UNIT = 2**40

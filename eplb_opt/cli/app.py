@@ -16,7 +16,7 @@ from eplb_opt.cli.inspect import bound_command, check_command
 from eplb_opt.cli.plan import plan_command
 from eplb_opt.cli.replay import replay_command
 from eplb_opt.cli.size import size_command
-from eplb_opt.warmup import warmup
+from eplb_opt.planner.warmup import warmup
 
 EPILOG = (
     f"Options typed again and again go into {config.FILE} in the current folder, or the file that "

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.bench import library
 from eplb_opt.bench.families import FAMILIES
-from eplb_opt.models import MODELS
-from eplb_opt.replay import heuristics
+from eplb_opt.exact import MODELS
+from eplb_opt.workloads.replay import heuristics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.core import rules
+from eplb_opt.core.parts import in_parts
 from eplb_opt.errors import ProblemError
-from eplb_opt.parallel import in_parts
 
 if TYPE_CHECKING:
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 
 #: Slots that are worth a thread: they take about ten milliseconds.
@@ -46,12 +46,13 @@ def fill_plan(problem: Problem) -> np.ndarray:
         problem.spread is not None,
         problem.colocation == "forbid",
     )
-    tables = problem.load, problem.forbidden, problem.pinned
 
     def fill(part: slice) -> tuple[int, str]:
         """The first layer of a part that has no plan, -1 where all have one, and why."""
-        load, forbidden, pinned = (
-            None if table is None else np.ascontiguousarray(table[part]) for table in tables
+        load = np.ascontiguousarray(problem.load[part])
+        forbidden, pinned = (
+            None if mask is None else np.ascontiguousarray(mask[part])
+            for mask in (problem.forbidden, problem.pinned)
         )
         found = rules.fill(gpu_rules, load, forbidden, pinned, placed[part])
         layer_idx, flaw, index, room = found

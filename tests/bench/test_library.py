@@ -10,7 +10,7 @@ from eplb_opt.bench import best_known, library
 from eplb_opt.bench.best_known import Contradiction, load_best_known, update_best_known
 from eplb_opt.bench.verify import WORKED_OPTIMA, verify
 from eplb_opt.errors import FormatError, ProblemError
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
 
 
 @pytest.fixture

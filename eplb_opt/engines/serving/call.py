@@ -1,0 +1,63 @@
+"""The serving call: loads in, three maps out, in the milliseconds or steps that are given."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from eplb_opt.engines.serving.arguments import admit, in_kind
+from eplb_opt.engines.serving.in_force import keep_current
+
+LOGGER = logging.getLogger("eplb_opt")
+
+
+def rebalance(
+    weight: Any,
+    num_replicas: Any,
+    num_groups: Any,
+    num_nodes: Any,
+    num_gpus: Any,
+    *,
+    time_limit: float | None = None,
+    effort: int | None = None,
+    current: Any = None,
+) -> tuple[Any, Any, Any]:
+    """Plan within `time_limit` seconds from the call to the return, or with `effort` steps a layer.
+
+    Parameters
+    ----------
+    weight, num_replicas, num_groups, num_nodes, num_gpus
+        As in `eplb_opt.rebalance_experts`; any array or tensor.
+    time_limit
+        Seconds.
+    effort
+        Steps a layer, each an exchange of the heaviest GPU or a kick; the same bytes everywhere.
+    current
+        The map in force, [num_layers, num_replicas]: no layer's plan will be worse than it, where
+        it is valid.
+
+    Returns
+    -------
+    phy2log, log2phy, logcnt
+        int64; log2phy is as wide as the largest count. Tensors on the weight's device where a
+        tensor came in.
+
+    Raises
+    ------
+    ProblemError
+        For an argument that cannot be used.
+    """
+    began = time.perf_counter()
+    call = admit(weight, num_replicas, num_groups, num_nodes, num_gpus)
+    if current is not None:
+        keep_current(call, current, exactly=effort is not None)
+    if effort is not None:
+        call.session.refine(effort, None)
+    else:
+        call.session.refine(0, (time_limit or 0.0) - (time.perf_counter() - began))
+    is_sound, maps = call.session.maps()
+    if not is_sound:
+        # Cannot be; and were it a fault of ours, it would cost the caller the gain alone.
+        LOGGER.error("a refined plan broke a rule, and the greedy's took its place; please report")
+    return in_kind(weight, maps)
