@@ -10,10 +10,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from eplb_opt.clock import Budget, Deadline
+from eplb_opt.core.parts import cores
 from eplb_opt.errors import ProblemError
 from eplb_opt.exact import get_model
 from eplb_opt.migration import MoveLimits, move_limits
-from eplb_opt.placement.parallel import cores
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.lost_gpus import on_gpus_left
 from eplb_opt.problem.arrays import as_int, as_number

@@ -223,14 +223,20 @@ class Call:
             self.messages.append(price)
 
     def _objectives(self, placed: np.ndarray) -> list[Fraction]:
-        """Exact objectives; a layer that stands as it was scored when it came in is not again."""
-        known = self.incumbents.pairs()
-        changed = np.flatnonzero((placed != self.incumbents.placed).any(axis=1)).tolist()
-        if not changed:
-            return [pair.objective for pair in known]
-        scored = scoring.objectives(self.problem.selected(changed), placed[changed])
-        fresh = dict(zip(changed, scored, strict=True))
-        return [fresh.get(i, pair.objective) for i, pair in enumerate(known)]
+        """Exact objectives; what was scored when it came in, or is in force, is not again."""
+        worth = [pair.objective for pair in self.incumbents.pairs()]
+        is_new = (placed != self.incumbents.placed).any(axis=1)
+        if self.current is not None and self.current_objective is not None:
+            stays = (placed == self.current.physical_to_logical).all(axis=1)
+            for layer_idx in np.flatnonzero(is_new & stays).tolist():
+                worth[layer_idx] = self.current_objective[layer_idx]
+            is_new &= ~stays
+        fresh = np.flatnonzero(is_new).tolist()
+        if fresh:
+            scored = scoring.objectives(self.problem.selected(fresh), placed[fresh])
+            for layer_idx, value in zip(fresh, scored, strict=True):
+                worth[layer_idx] = value
+        return worth
 
     def _near_current(self, best: np.ndarray) -> np.ndarray:
         """The plan to answer with: near the one in force as the limits ask, or under its names."""

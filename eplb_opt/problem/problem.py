@@ -245,9 +245,18 @@ class Problem:
 
     @cached_property
     def fastest(self) -> Fraction:
-        """The largest speed of all GPUs."""
-        rates, unit = self.whole_speed
-        return Fraction(max(rates), unit)
+        """The largest speed of the GPUs with a slot."""
+        return Fraction(max(self._open_rates), self.whole_speed[1])
+
+    @cached_property
+    def speed_range(self) -> Fraction:
+        """The largest over the least speed of the GPUs with a slot."""
+        return Fraction(max(self._open_rates), min(self._open_rates))
+
+    @property
+    def _open_rates(self) -> list[int]:
+        rates = zip(self.whole_speed[0], self.open_slots.tolist(), strict=True)
+        return [rate for rate, slots in rates if slots]
 
     @property
     def slots_per_gpu(self) -> int:
@@ -329,11 +338,7 @@ class Problem:
         return part
 
     def without_lost_gpus(self) -> Problem | None:
-        """The problem of the GPUs that are left, where they are alike; None where they are not.
-
-        Slot p of its plan is the p-th open slot of this problem's. Nodes must have lost equally
-        many.
-        """
+        """The problem of the GPUs that are left, where they are alike; None where they are not."""
         return without_lost_gpus(self)
 
     def with_slots(self, num_slots: int) -> Problem:
