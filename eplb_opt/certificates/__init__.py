@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
-__all__ = ["VERIFIERS", "Certificate", "CertificateError", "verify"]
+__all__ = ["VERIFIERS", "Certificate", "CertificateError", "bound_source", "verify"]
 
 #: Kind of a certificate to the "module:function" that verifies it.
 VERIFIERS = {
+    "pairs": "eplb_opt.certificates.pairs:verify",
+    # The name of this kind in older files.
     "k2": "eplb_opt.certificates.pairs:verify",
     "config_lp": "eplb_opt.certificates.config_lp:verify",
     "config_lp_tree": "eplb_opt.certificates.config_lp_tree:verify",
@@ -42,6 +44,15 @@ ANY_SPLIT = {"scenario_water"}
 
 #: However many slots a GPU has, a tree of so many leaves may be verified.
 LEAVES = 4
+
+
+#: What a result calls the source of a bound where that is not the certificate's kind.
+BOUND_SOURCES = {"pairs": "k2"}
+
+
+def bound_source(certificate: Certificate) -> str:
+    """What a result calls the source of the bound that the certificate proves."""
+    return BOUND_SOURCES.get(certificate.kind, certificate.kind)
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:

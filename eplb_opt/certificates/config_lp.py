@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 INT64_ROOM = 2**61
 #: Cells of the table of what k slots can weigh at most.
 NUM_CELLS = 1024
-#: Sums of two fronts that are worth the memory; longer fronts are merged first.
+#: Sums of two patterns that are worth the memory; longer patterns are merged first.
 MAX_SUMS = 1_500_000
 #: More partial patterns are weeded, by about so many cells of size, before they are sorted.
 NUM_WEEDED = 1 << 14
@@ -44,7 +44,7 @@ MAX_CHOICES = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Front:
+class Patterns:
     """Partial patterns, int64 [length] each, both ascending; the empty one is first."""
 
     size: np.ndarray
@@ -77,7 +77,7 @@ def least_load(
     num_gpus: int,
     value: list[int],
     below: Fraction,
-    window: tuple[list[int], list[int]] | None = None,
+    count_range: tuple[list[int], list[int]] | None = None,
 ) -> Fraction:
     """A lower bound of at most `below` that the values prove.
 
@@ -104,7 +104,7 @@ def least_load(
     if sum(value) >= INT64_ROOM // (2 * slots_per_gpu):
         raise CertificateError(f"the values add up to {sum(value)}, too large for exact sums.")
     loads = [int(w) for w in load]
-    counts = _counts(loads, num_slots, below, window)
+    counts = _counts(loads, num_slots, below, count_range)
     if counts is None:
         return below
     needed = -(-sum(value) // num_gpus)
@@ -125,17 +125,17 @@ def _counts(
     loads: list[int],
     num_slots: int,
     below: Fraction,
-    window: tuple[list[int], list[int]] | None,
+    count_range: tuple[list[int], list[int]] | None,
 ) -> tuple[list[int], list[int]] | None:
     """Least and largest counts in a plan below that load, or None when there is no such plan."""
     fewest = [w * below.denominator // below.numerator + 1 for w in loads]
-    if window is not None:
-        fewest = [max(pair) for pair in zip(fewest, window[0], strict=True)]
+    if count_range is not None:
+        fewest = [max(pair) for pair in zip(fewest, count_range[0], strict=True)]
     spare = num_slots - sum(fewest)
     most = [c + spare for c in fewest]
-    if window is not None:
-        most = [min(pair) for pair in zip(most, window[1], strict=True)]
-    # The water level, and what the window leaves of it.
+    if count_range is not None:
+        most = [min(pair) for pair in zip(most, count_range[1], strict=True)]
+    # The water level, and what the count_range leaves of it.
     is_empty = any(m < c for c, m in zip(fewest, most, strict=True)) or sum(most) < num_slots
     return None if is_empty else (fewest, most)
 
@@ -162,7 +162,7 @@ def _singles(
     most_counts: list[int],
     unit: Fraction,
     most: int,
-) -> Front:
+) -> Patterns:
     """The front of one slot: sizes rounded down, weights up."""
     times = np.array(most_counts, dtype=np.int64) - fewest + 1
     if int(times.max()) * len(loads) > MAX_CHOICES:
@@ -173,10 +173,10 @@ def _singles(
     size = np.repeat(np.array(scaled, dtype=np.int64), times) // count
     weight = -(-np.repeat(np.array(value, dtype=np.int64), times) // count)
     fits = size <= most
-    return _front(size[fits], weight[fits])
+    return _undominated(size[fits], weight[fits])
 
 
-def _front(size: np.ndarray, weight: np.ndarray) -> Front:
+def _undominated(size: np.ndarray, weight: np.ndarray) -> Patterns:
     """What is heavier than everything that is no larger, after the empty pattern."""
     if len(size) > NUM_WEEDED:
         size, weight = _weeded(size, weight)
@@ -185,7 +185,7 @@ def _front(size: np.ndarray, weight: np.ndarray) -> Front:
     before = np.maximum.accumulate(np.concatenate([[0], weight]))[:-1]
     keep = weight > before
     zero = np.zeros(1, dtype=np.int64)
-    return Front(np.concatenate([zero, size[keep]]), np.concatenate([zero, weight[keep]]))
+    return Patterns(np.concatenate([zero, size[keep]]), np.concatenate([zero, weight[keep]]))
 
 
 def _weeded(size: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -197,23 +197,23 @@ def _weeded(size: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return size[keep], weight[keep]
 
 
-def _least_size(singles: Front, slots_per_gpu: int, most: int, needed: int) -> int | None:
+def _least_size(singles: Patterns, slots_per_gpu: int, most: int, needed: int) -> int | None:
     """The least size of a pattern of that weight; None when none is at most `most`."""
     if needed <= 0:
         return 0
     tops = _tops(singles, slots_per_gpu, most)
-    fronts = [Front(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))]
+    patterns = [Patterns(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))]
     for num_slots in range(1, slots_per_gpu - slots_per_gpu // 2 + 1):
         top = tops[slots_per_gpu - num_slots]
-        fronts.append(_sums(fronts[-1], singles, top, most, needed))
-    a, b = fronts[-1], fronts[slots_per_gpu // 2]
+        patterns.append(_sums(patterns[-1], singles, top, most, needed))
+    a, b = patterns[-1], patterns[slots_per_gpu // 2]
     partner = np.searchsorted(b.weight, needed - a.weight)
     there = partner < len(b.weight)
     sizes = a.size[there] + b.size[partner[there]]
     return int(sizes.min()) if sizes.size and sizes.min() <= most else None
 
 
-def _tops(singles: Front, slots_per_gpu: int, most: int) -> list[np.ndarray]:
+def _tops(singles: Patterns, slots_per_gpu: int, most: int) -> list[np.ndarray]:
     """At least what k slots of total size x cells can weigh, for k = 0 .. slots_per_gpu.
 
     Sizes are rounded down to cells, so that a pattern of size s is found at s // width.
@@ -232,27 +232,29 @@ def _tops(singles: Front, slots_per_gpu: int, most: int) -> list[np.ndarray]:
     return tops
 
 
-def _sums(front: Front, singles: Front, top: np.ndarray, most: int, needed: int) -> Front:
+def _sums(
+    patterns: Patterns, singles: Patterns, top: np.ndarray, most: int, needed: int
+) -> Patterns:
     """The front of one slot more, without what cannot reach the weight on the slots left.
 
     `top` has what those slots can weigh, by cells of size, as `_tops` computes it.
     """
     singles = _merged(singles, MAX_SUMS // 200, most)
-    front = _merged(front, max(MAX_SUMS // len(singles.size), 200), most)
-    spend(len(front.size) * len(singles.size))
-    size = (front.size[:, None] + singles.size).ravel()
-    weight = (front.weight[:, None] + singles.weight).ravel()
+    patterns = _merged(patterns, max(MAX_SUMS // len(singles.size), 200), most)
+    spend(len(patterns.size) * len(singles.size))
+    size = (patterns.size[:, None] + singles.size).ravel()
+    weight = (patterns.weight[:, None] + singles.weight).ravel()
     fits = size <= most
     size, weight = size[fits], weight[fits]
     reaches = weight + top[(most - size) // (most // NUM_CELLS + 1)] >= needed
-    return _front(size[reaches], weight[reaches])
+    return _undominated(size[reaches], weight[reaches])
 
 
-def _merged(front: Front, length: int, most: int) -> Front:
+def _merged(patterns: Patterns, length: int, most: int) -> Patterns:
     """About that many rows: neighbours become one of the least size and the largest weight."""
-    if len(front.size) <= length:
-        return front
-    cell = front.size // (most // length + 1)
+    if len(patterns.size) <= length:
+        return patterns
+    cell = patterns.size // (most // length + 1)
     first = np.flatnonzero(np.diff(cell, prepend=-1))
     last = np.append(first[1:], len(cell)) - 1
-    return _front(front.size[first], front.weight[last])
+    return _undominated(patterns.size[first], patterns.weight[last])

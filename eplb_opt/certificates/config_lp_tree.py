@@ -27,7 +27,7 @@ LISTS = ("expert", "count", "value")
 #: Nodes of a certificate that is worth the time.
 MAX_NODES = 2_000
 
-Window = tuple[list[int], list[int]]
+CountRange = tuple[list[int], list[int]]
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
@@ -42,14 +42,14 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     if certificate.bound <= 0:
         return certificate.bound  # no load is negative
     size, begin = problem.num_experts, 0
-    for window in _leaves(experts, counts, size, problem.num_slots):
+    for count_range in _leaves(experts, counts, size, problem.num_slots):
         least = least_load(
             problem.load[0],
             problem.num_slots,
             problem.num_gpus,
             values[begin : begin + size],
             certificate.bound,
-            window,
+            count_range,
         )
         if least < certificate.bound:
             raise CertificateError(f"a leaf proves {least}, not {certificate.bound}.")
@@ -74,9 +74,9 @@ def _read(certificate: Certificate, num_experts: int) -> tuple[list[int], list[i
 
 def _leaves(
     experts: list[int], counts: list[int], num_experts: int, num_slots: int
-) -> Iterator[Window]:
+) -> Iterator[CountRange]:
     """The counts that the leaves allow, from first to last."""
-    waiting: list[Window] = [([1] * num_experts, [num_slots] * num_experts)]
+    waiting: list[CountRange] = [([1] * num_experts, [num_slots] * num_experts)]
     for expert, count in zip(experts, counts, strict=True):
         if not waiting:
             raise CertificateError("the tree goes on after its last leaf.")

@@ -27,7 +27,7 @@ LISTS = ("mask", "kind", "entry")
 SCHEMA: dict[str, dict[str, type]] = {
     "config_lp": {"value": list},
     "config_lp_tree": {"expert": list, "count": list, "value": list},
-    "k2": {
+    "pairs": {
         "level": int,
         "scale": int,
         "digits": int,
@@ -44,7 +44,7 @@ SCHEMA: dict[str, dict[str, type]] = {
 MODULES = {
     "config_lp": "config_lp",
     "config_lp_tree": "config_lp_tree",
-    "k2": "pairs",
+    "pairs": "pairs",
     "enumeration": "enumeration",
 }
 #: Sets, and steps from sets of placed groups to larger ones, that are worth the time.

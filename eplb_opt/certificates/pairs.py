@@ -1,4 +1,6 @@
-"""Verification of kind "k2": no plan with two slots a GPU has a largest load of at most T.
+"""Verification of kind "pairs": no plan with two slots a GPU has a largest load of at most T.
+
+Older files call the kind "k2".
 
 Call a replica s = w/c big when 2 s > T, with key s, and small otherwise, with key T - s. In a plan
 of at most T no two big replicas share a GPU, and the small one that stands with a big one of key s
@@ -63,7 +65,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         When it is not proven.
     """
     if problem.slots_per_gpu != 2:
-        raise CertificateError(f"k2 is for 2 slots a GPU, not {problem.slots_per_gpu}.")
+        raise CertificateError(f"pairs is for 2 slots a GPU, not {problem.slots_per_gpu}.")
     numbers, lists = _read(certificate)
     load = [int(w) for w in problem.load[0]]
     level, scale, digits = numbers
@@ -82,19 +84,19 @@ def _claim(problem: Problem, bound: Fraction, level: Fraction) -> Fraction:
 def _read(certificate: Certificate) -> tuple[list[int], dict[str, list[int]]]:
     data = certificate.data
     if set(data) != {*LISTS, *NUMBERS}:
-        raise CertificateError(f"k2 has {', '.join(NUMBERS + LISTS)}; found {', '.join(data)}.")
+        raise CertificateError(f"pairs has {', '.join(NUMBERS + LISTS)}; found {', '.join(data)}.")
     numbers = [value for name in NUMBERS if isinstance(value := data[name], int)]
     lists = {name: value for name in LISTS if isinstance(value := data[name], list)}
     if len(numbers) < len(NUMBERS) or len(lists) < len(LISTS):
-        raise CertificateError("k2 has a number where a list should be, or the reverse.")
+        raise CertificateError("pairs has a number where a list should be, or the reverse.")
     if min(numbers) < 1 or min([*lists["multiplier"], *lists["entries"], *lists["rounds"], 0]) < 0:
-        raise CertificateError("k2 has a level, scale, price or length that is too small.")
+        raise CertificateError("pairs has a level, scale, price or length that is too small.")
     if max(len(lists["rounds"]), len(lists["entries"])) > MAX_STEPS:
-        raise CertificateError(f"k2 has more than {MAX_STEPS} nodes or rounds.")
+        raise CertificateError(f"pairs has more than {MAX_STEPS} nodes or rounds.")
     if len({len(lists[name]) for name in ("rounds", "expert", "count")}) > 1:
-        raise CertificateError("k2 has lists of nodes that differ in length.")
+        raise CertificateError("pairs has lists of nodes that differ in length.")
     if len(lists["threshold"]) != len(lists["multiplier"]):
-        raise CertificateError("k2 has not as many thresholds as multipliers.")
+        raise CertificateError("pairs has not as many thresholds as multipliers.")
     return numbers, lists
 
 

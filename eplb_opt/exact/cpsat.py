@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.exact.forms import FORMS, AnyFormulation
+from eplb_opt.exact.formulations import FORMULATIONS, AnyFormulation
 from eplb_opt.exact.shared.answer import ModelAnswer
-from eplb_opt.exact.shared.ortools_solver import import_cp_model, make_solver
+from eplb_opt.exact.shared.ortools_backend import import_cp_model, make_solver
 from eplb_opt.exact.shared.scaling import ScaleLimits
-from eplb_opt.exact.shared.start import worth_of_any_start
+from eplb_opt.exact.shared.start import start_value
 
 if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
-    from eplb_opt.exact.counts.formulation import Change, Choices
+    from eplb_opt.exact.counts.formulation import Choices
     from eplb_opt.exact.flows.formulation import HostChoices
-    from eplb_opt.exact.shared.rows import Rows
+    from eplb_opt.exact.shared.change import Change
+    from eplb_opt.exact.shared.constraints import LinearConstraints
     from eplb_opt.problem.problem import Problem
 
 LIMITS = ScaleLimits(load=2**30 - 1)
@@ -99,10 +100,10 @@ class CpSatModel:
 
         With `change` it looks among the plans that move little; the start must be one.
         """
-        upper = worth_of_any_start(problem, start)
+        upper = start_value(problem, start)
         if upper <= lower_bound:
             return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
-        choices = FORMS[problem.dispatch].list_choices(problem, upper)
+        choices = FORMULATIONS[problem.dispatch].list_choices(problem, upper)
         if not choices.loads.each:
             return ModelAnswer(start.copy(), upper, message="there is no load", finished=True)
         return self.solve(
@@ -131,9 +132,9 @@ class CpSatModel:
         refusal = self._refusal(choices, None if effort is not None else deadline)
         if refusal:
             return ModelAnswer(None, Fraction(0), message=refusal, refused=True)
-        form = FORMS[choices.problem.dispatch]
-        f = form.formulate(choices, lower_bound, self.params.limits, change)
-        model = build(cp_model, f, None if start is None else form.to_values(f, start))
+        functions = FORMULATIONS[choices.problem.dispatch]
+        f = functions.formulate(choices, lower_bound, self.params.limits, change)
+        model = build(cp_model, f, None if start is None else functions.to_values(f, start))
         solver = make_solver(cp_model)
         self._set_search(solver.parameters, choices.num_columns)
         self._set_limits(solver.parameters, choices.num_columns, deadline, effort, seed)
@@ -183,9 +184,9 @@ def build(cp_model: Any, f: AnyFormulation, hint: np.ndarray | None) -> Any:
     model = cp_model.CpModel()
     proto = model.proto
     _add_columns(proto, f)
-    for rule in FORMS[f.problem.dispatch].rules:
-        _add_rows(proto, rule(f))
-    columns, coefficients = f.objective
+    for rule in FORMULATIONS[f.problem.dispatch].rules:
+        _add_constraints(proto, rule(f))
+    columns, coefficients = f.minimised
     proto.objective.vars.extend(columns)
     proto.objective.coeffs.extend(coefficients)
     if hint is not None:
@@ -203,7 +204,7 @@ def _add_columns(proto: Any, f: AnyFormulation) -> None:
         proto.variables.extend([first] * (sum(1 for _ in run) - 1))
 
 
-def _add_rows(proto: Any, rows: Rows) -> None:
+def _add_constraints(proto: Any, rows: LinearConstraints) -> None:
     for columns, coefficients, lower, upper in rows.each():
         linear = proto.constraints.add().linear
         linear.vars.extend(columns)
@@ -230,7 +231,7 @@ def _solve(cp_model: Any, solver: Any, model: Any, f: AnyFormulation) -> ModelAn
     units = max(ceil(solver.best_objective_bound - BOUND_NOISE), f.lower_bound)
     found = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
     return ModelAnswer(
-        physical_to_logical=FORMS[f.problem.dispatch].to_plan(f, _values(solver))
+        physical_to_logical=FORMULATIONS[f.problem.dispatch].to_plan(f, _values(solver))
         if found
         else None,
         lower_bound=Fraction(units) if f.minimises_moves else f.to_bound(units),
@@ -241,7 +242,7 @@ def _solve(cp_model: Any, solver: Any, model: Any, f: AnyFormulation) -> ModelAn
 
 
 def _first(f: AnyFormulation, units: int) -> Fraction:
-    return Fraction(units) if f.minimises_moves else f.to_load(units)
+    return Fraction(units) if f.minimises_moves else f.to_value(units)
 
 
 def _values(solver: Any) -> np.ndarray:

@@ -13,10 +13,10 @@ from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.certificates import verify
 from eplb_opt.certificates.certificate import Certificate, CertificateError
 from eplb_opt.exact.pairs.counts import exact_value, pair_up
-from eplb_opt.exact.pairs.units import Layer
+from eplb_opt.exact.pairs.fixed_point import ScaledLayer
 from eplb_opt.exact.shared.answer import ModelAnswer
-from eplb_opt.exact.shared.start import worth_of_start
-from eplb_opt.exact.shared.turns import ask, turn_of
+from eplb_opt.exact.shared.model_calls import as_answer, call_model
+from eplb_opt.exact.shared.start import plain_start_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ class EnumerationModel:
 
         Nothing is random, so `seed` changes nothing.
         """
-        upper = worth_of_start(problem, start)
+        upper = plain_start_value(problem, start)
         if upper <= lower_bound:
             return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
         if problem.is_hierarchical and problem.num_gpus > 1:
@@ -95,7 +95,7 @@ class EnumerationModel:
         effort: int | None,
     ) -> ModelAnswer:
         load = problem.load[0]
-        layer = Layer.of(load, problem.num_slots)
+        layer = ScaledLayer.of(load, problem.num_slots)
         fewest = np.array([_ceil(int(w) / upper) for w in load])
         spare = problem.num_slots - int(fewest.sum())
         num_vectors = comb(spare + len(load) - 1, spare)
@@ -118,26 +118,26 @@ class EnumerationModel:
 class _Best:
     """The best counts so far."""
 
-    layer: Layer
+    layer: ScaledLayer
     counts: np.ndarray
 
     def __post_init__(self) -> None:
-        self.units = pair_units(self.layer, self.counts[None, :])[0]
+        self.units = paired_values(self.layer, self.counts[None, :])[0]
 
     def look(self, counts: np.ndarray) -> None:
         """Compare some count vectors, [num_vectors, num_experts]."""
-        units = pair_units(self.layer, counts)
+        units = paired_values(self.layer, counts)
         first = int(units.argmin())
         if units[first] < self.units:
             self.units, self.counts = units[first], counts[first]
 
 
-def pair_units(layer: Layer, counts: np.ndarray) -> np.ndarray:
+def paired_values(layer: ScaledLayer, counts: np.ndarray) -> np.ndarray:
     """What count vectors are worth, in units, [num_vectors].
 
     Replicas are rounded down to units, so a sum of two is less than two units off. Different
-    sums are four units apart or more (`Layer`): what is less here, or equal, truly is; and two
-    values that differ by one unit are the same.
+    sums are four units apart or more (`ScaledLayer`): a value that is smaller here, or equal, truly
+    is; and two values that differ by one unit are the same.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ class EnumerationSolver:
 
     def solve(self, task: Task) -> Answer:
         """One call of the model; see `Solver`."""
-        return turn_of("enumeration", ask(self.solve_layer, task, task.deadline))
+        return as_answer("enumeration", call_model(self.solve_layer, task, task.deadline))
 
 
 def _refused(reason: str) -> ModelAnswer:

@@ -10,9 +10,9 @@ import numpy as np
 
 from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.errors import PlanError, ProblemError
-from eplb_opt.exact.counts.formulation import Change
 from eplb_opt.exact.cpsat import CpSatModel
-from eplb_opt.exact.forms import FORMS
+from eplb_opt.exact.formulations import FORMULATIONS
+from eplb_opt.exact.shared.change import Change
 from eplb_opt.placement import checker, scoring
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class _Asked:
     def __call__(
         self, start: np.ndarray | None, limit: Fraction, deadline: Deadline
     ) -> ModelAnswer:
-        choices = FORMS[self.problem.dispatch].list_choices(self.problem, limit)
+        choices = FORMULATIONS[self.problem.dispatch].list_choices(self.problem, limit)
         change = Change(self.held, limit=limit)
         return CpSatModel().solve(
             choices,

@@ -98,7 +98,7 @@ class JointLevels:
         needed = np.ceil(self.ratio * ((1 - DOUBT) / level)[:, None]).max(axis=0)
         return bool(np.maximum(needed, self.fewest).sum() <= self.num_slots)
 
-    def worth(self, level: np.ndarray) -> float:
+    def value(self, level: np.ndarray) -> float:
         """The weighted mean of the levels."""
         return float(self.share @ level)
 
@@ -123,7 +123,7 @@ class JointLevels:
 
     def top(self, low: np.ndarray, high: np.ndarray, below: float) -> np.ndarray:
         """The highest levels of a box at which the worth is not above `below`."""
-        return np.asarray(np.minimum(high, low + (below - self.worth(low)) / self.share))
+        return np.asarray(np.minimum(high, low + (below - self.value(low)) / self.share))
 
     def forced(self, low: np.ndarray, top: np.ndarray, r: int) -> float:
         """The least level of one scenario that fits with the others at the top."""
@@ -177,9 +177,9 @@ def scenario_water(
         return checked(problem, low, Fraction(0), [-1], [0]) if low < high else None
     value = _least_worth(joint, deadline, params)
     claim = value * (1 - CLAIM_LOWERED)
-    if claim <= joint.worth(joint.least):
+    if claim <= joint.value(joint.least):
         return None
-    tree = Division(joint, claim * (1 + LOWERED / 10), params.max_parts, deadline)
+    tree = RefutationTree(joint, claim * (1 + LOWERED / 10), params.max_parts, deadline)
     if not tree.refute(joint.least, np.full(len(joint.share), np.inf)):
         return None
     return checked(problem, claim, constant, tree.scenario, tree.level)
@@ -210,34 +210,34 @@ def joint_levels(problem: Problem) -> tuple[JointLevels | None, Fraction]:
 def _least_worth(joint: JointLevels, deadline: Deadline, params: ScenarioWaterParams) -> float:
     """The relaxation's least worth, or what no plan falls below when the search ends early."""
     common = joint.common_level()[1]
-    below = joint.worth(np.full(len(joint.share), common)) * (1 + PROGRESS)
+    below = joint.value(np.full(len(joint.share), common)) * (1 + PROGRESS)
     number = count()
     everything = np.full(len(joint.share), np.inf)
     first = joint.raised(joint.least, everything, below)
     if first is None:
         return below
-    boxes = [(joint.worth(first), next(number), first, everything)]
+    boxes = [(joint.value(first), next(number), first, everything)]
     while boxes:
-        worth, index, low, high = heapq.heappop(boxes)
+        value, index, low, high = heapq.heappop(boxes)
         top = joint.top(low, high, below)
         fits = joint.fit(low * (1 + DOUBT))
         if fits or index > params.max_boxes or deadline.expired:
-            return worth
+            return value
         r, middle = joint.widest(low, top)
-        if joint.share[r] * (top[r] - low[r]) < LOWERED * worth:
-            return worth
+        if joint.share[r] * (top[r] - low[r]) < LOWERED * value:
+            return value
         lower, upper = top.copy(), low.copy()
         lower[r], upper[r] = middle, middle
         for part_low, part_high in ((low, lower), (upper, top)):
             raised = joint.raised(part_low, part_high, below)
             if raised is not None:
-                box = (joint.worth(raised), next(number), raised, part_high)
+                box = (joint.value(raised), next(number), raised, part_high)
                 heapq.heappush(boxes, box)
     return below
 
 
 @dataclass(eq=False)
-class Division:
+class RefutationTree:
     """The division of the space that refutes a claim, in preorder; see the verifier."""
 
     joint: JointLevels
@@ -256,7 +256,7 @@ class Division:
             top = self.joint.top(low, high, self.claim)
             if self._raise_one(low, high, top):
                 continue
-            leaf = self.refuted_otherwise(top)
+            leaf = self.other_refutation(top)
             if leaf is not None:
                 self._note(leaf, 0.0)
                 return True
@@ -273,7 +273,7 @@ class Division:
         self._note(-1, 0.0)
         return True
 
-    def refuted_otherwise(self, top: np.ndarray) -> int | None:
+    def other_refutation(self, top: np.ndarray) -> int | None:
         """An entry that refutes a part with these highest levels, where there are other means."""
         return None
 

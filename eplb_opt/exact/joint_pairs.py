@@ -21,8 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.errors import MissingDependency
-from eplb_opt.exact.joint_levels import CLAIM_LOWERED, LOWERED, Division, checked, joint_levels
-from eplb_opt.exact.shared.solver_imports import load_module
+from eplb_opt.exact.joint_levels import (
+    CLAIM_LOWERED,
+    LOWERED,
+    RefutationTree,
+    checked,
+    joint_levels,
+)
+from eplb_opt.exact.shared.backend_imports import load_module
 
 if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
@@ -51,7 +57,7 @@ MAX_PARTS = 20_000
 
 
 @dataclass(eq=False)
-class PairsDivision(Division):
+class PairRefutationTree(RefutationTree):
     """A division whose parts may also be refuted by values of pairs.
 
     Parameters
@@ -68,7 +74,7 @@ class PairsDivision(Division):
     lists: list[np.ndarray] = field(default_factory=list)
     feasible: list[np.ndarray] = field(default_factory=list)
 
-    def refuted_otherwise(self, top: np.ndarray) -> int | None:
+    def other_refutation(self, top: np.ndarray) -> int | None:
         """The entry of the values of pairs that refute a part, or None."""
         if not np.isfinite(top).all() or any((known <= top).all() for known in self.feasible):
             return None
@@ -140,12 +146,12 @@ class _Fitting:
         for _ in range(MAX_ROUNDS):
             if deadline.expired:
                 return None
-            worth, value, share = self._solve(pairs)
-            if worth <= num_gpus + SLACK:
+            num_needed, value, share = self._solve(pairs)
+            if num_needed <= num_gpus + SLACK:
                 return None
             sums = np.where(self.fits, share[:, None] + share, 0)
             worst = float(sums.max())
-            if worth / max(worst, 1.0) > num_gpus * (1 + SLACK) + SLACK:
+            if num_needed / max(worst, 1.0) > num_gpus * (1 + SLACK) + SLACK:
                 whole: np.ndarray = np.floor(value / max(worst, 1.0) * VALUES_PER_UNIT)
                 return whole.astype(np.int64)
             pairs = np.unique(np.concatenate([pairs, _most_violated(sums)]), axis=0)
@@ -215,7 +221,7 @@ def scenario_pairs(
     low, high = float(lower_bound - offset), float(upper - offset)
     best, step, least_step = None, (high - low) * FIRST_STEP, (high - low) * LEAST_STEP
     num_gpus = int((problem.open_slots > 0).sum())
-    known = PairsDivision(joint, 0.0, MAX_PARTS, deadline, num_gpus=num_gpus)
+    known = PairRefutationTree(joint, 0.0, MAX_PARTS, deadline, num_gpus=num_gpus)
     while step > least_step and not deadline.expired:
         claim = low + step
         if claim >= high:
@@ -225,7 +231,7 @@ def scenario_pairs(
         tree = replace(known, claim=claim * (1 + LOWERED), deadline=part, scenario=[], level=[])
         certificate = None
         if worst:
-            leaf = tree.refuted_otherwise(np.full(len(joint.share), claim))
+            leaf = tree.other_refutation(np.full(len(joint.share), claim))
             if leaf is not None:
                 tree.scenario, tree.level = [leaf], [0]
                 certificate = _certified(problem, claim, offset, tree)
@@ -245,7 +251,7 @@ def _part(deadline: Deadline) -> Deadline:
 
 
 def _certified(
-    problem: Problem, claim: float, constant: Fraction, tree: PairsDivision
+    problem: Problem, claim: float, constant: Fraction, tree: PairRefutationTree
 ) -> Certificate | None:
     used = sorted({-2 - r for r in tree.scenario if r < -1})
     number = {old: -2 - new for new, old in enumerate(used)}

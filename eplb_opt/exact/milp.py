@@ -14,13 +14,13 @@ from eplb_opt.errors import MissingDependency, PlanError, ProblemError
 from eplb_opt.exact.counts.values import to_plan, with_peaks
 from eplb_opt.exact.flows.formulation import FlowFormulation
 from eplb_opt.exact.flows.values import flow_plan
-from eplb_opt.exact.forms import FORMS, AnyFormulation
-from eplb_opt.exact.milp_process import run_apart
+from eplb_opt.exact.formulations import FORMULATIONS, AnyFormulation
+from eplb_opt.exact.milp_process import run_in_process
 from eplb_opt.exact.shared.answer import ModelAnswer
-from eplb_opt.exact.shared.rows import UNLIMITED, Rows
+from eplb_opt.exact.shared.backend_log import LogFacts, read_log
+from eplb_opt.exact.shared.constraints import UNLIMITED, LinearConstraints
 from eplb_opt.exact.shared.scaling import ScaleLimits
-from eplb_opt.exact.shared.solver_log import LogFacts, read_log
-from eplb_opt.exact.shared.start import worth_of_any_start
+from eplb_opt.exact.shared.start import start_value
 from eplb_opt.placement.checker import check
 
 if TYPE_CHECKING:
@@ -102,22 +102,22 @@ class MilpModel:
         """Solve one layer; see `LayerModel`. With `effort` the deadline is not looked at."""
         if find_spec("pulp") is None:
             raise MissingDependency("pulp", "milp")
-        upper = worth_of_any_start(problem, start)
+        upper = start_value(problem, start)
         if upper <= lower_bound:
             return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
-        form = FORMS[problem.dispatch]
-        choices = form.list_choices(problem, upper)
+        functions = FORMULATIONS[problem.dispatch]
+        choices = functions.list_choices(problem, upper)
         if not choices.loads.each:
             return ModelAnswer(start.copy(), upper, message="there is no load", finished=True)
         left = deadline.remaining if effort is None else float("inf")
         refusal = self._refusal(choices.num_columns, left)
         if refusal:
             return ModelAnswer(None, Fraction(0), message=refusal, refused=True)
-        f = form.formulate(choices, lower_bound, self.params.limits)
-        rules = [rule(f) for rule in form.rules]
-        task = self._task(f, rules, form.to_values(f, start), effort, seed)
+        f = functions.formulate(choices, lower_bound, self.params.limits)
+        rules = [rule(f) for rule in functions.rules]
+        task = self._task(f, rules, functions.to_values(f, start), effort, seed)
         left = deadline.remaining if effort is None else float("inf")
-        result, log = run_apart(task, left, self.params.seconds_to_return)
+        result, log = run_in_process(task, left, self.params.seconds_to_return)
         return self._answer(f, rules, result, log)
 
     def _refusal(self, size: int, left: float) -> str:
@@ -130,11 +130,16 @@ class MilpModel:
         return ""
 
     def _task(
-        self, f: AnyFormulation, rules: list[Rows], hint: np.ndarray, effort: int | None, seed: int
+        self,
+        f: AnyFormulation,
+        rules: list[LinearConstraints],
+        hint: np.ndarray,
+        effort: int | None,
+        seed: int,
     ) -> dict[str, Any]:
         return {
             "solver": self.params.solver,
-            "objective": f.objective,
+            "objective": f.minimised,
             "lower": f.column_lower.tolist(),
             "upper": f.column_upper.tolist(),
             "continuous": f.flows.ravel().tolist() if isinstance(f, FlowFormulation) else [],
@@ -145,7 +150,11 @@ class MilpModel:
         }
 
     def _answer(
-        self, f: AnyFormulation, rules: list[Rows], result: dict[str, Any] | None, log: str
+        self,
+        f: AnyFormulation,
+        rules: list[LinearConstraints],
+        result: dict[str, Any] | None,
+        log: str,
     ) -> ModelAnswer:
         if result is None:
             return ModelAnswer(None, Fraction(0), message="the solver was ended at the deadline")
@@ -156,7 +165,7 @@ class MilpModel:
         return ModelAnswer(
             physical_to_logical=_checked_plan(f, rules, result["values"]),
             lower_bound=self._proven(f, facts),
-            first_objective=None if first is None else f.to_load(round(first)),
+            first_objective=None if first is None else f.to_value(round(first)),
             message=facts.message,
         )
 
@@ -168,8 +177,8 @@ class MilpModel:
         return f.to_bound(max(units, f.lower_bound))
 
 
-def _signed(rows: Rows) -> list[tuple[list[int], list[int], list[tuple[int, int]]]]:
-    """Rows with their limits as (sign, right-hand side)."""
+def _signed(rows: LinearConstraints) -> list[tuple[list[int], list[int], list[tuple[int, int]]]]:
+    """LinearConstraints with their limits as (sign, right-hand side)."""
     signed = []
     for columns, coefficients, lower, upper in rows.each():
         senses = [(EQUAL, lower)] if lower == upper else []
@@ -182,7 +191,7 @@ def _signed(rows: Rows) -> list[tuple[list[int], list[int], list[tuple[int, int]
 
 
 def _checked_plan(
-    f: AnyFormulation, rules: list[Rows], found: list[float] | None
+    f: AnyFormulation, rules: list[LinearConstraints], found: list[float] | None
 ) -> np.ndarray | None:
     """The solver's plan, if its values, rounded, obey every rule with the T that they need."""
     if found is None:

@@ -19,7 +19,7 @@ from eplb_opt.exact import milp_worker
 _RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
-def run_apart(
+def run_in_process(
     task: dict[str, Any], seconds: float, seconds_to_return: float
 ) -> tuple[dict[str, Any] | None, str]:
     """Run `milp_worker` on a task, ending it and its solver when the time is up.

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eplb_opt.exact import get_model
-from eplb_opt.exact.forms import FORMS
-from eplb_opt.exact.shared.loads import worth
-from eplb_opt.exact.shared.turns import ask, turn_of
+from eplb_opt.exact.formulations import FORMULATIONS
+from eplb_opt.exact.shared.loads import plan_value
+from eplb_opt.exact.shared.model_calls import as_answer, call_model
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ class ModelSolver:
         self.name = options.model
         self.solve_layer = get_model(options.model)
         self.proves_only = options.noise > 0
-        self.list_choices = FORMS[problem.dispatch].list_choices
+        self.list_choices = FORMULATIONS[problem.dispatch].list_choices
 
     def solve(self, task: Task) -> Answer:
         """One call of the model; see `Solver`."""
-        size = self.list_choices(task.problem, worth(task.problem, task.start)).num_columns
+        size = self.list_choices(task.problem, plan_value(task.problem, task.start)).num_columns
         if size > SEARCH_BEATS_MODEL:
             return Answer(verdict=Verdict.REFUSED)
-        answer = ask(self.solve_layer, task, task.deadline)
+        answer = call_model(self.solve_layer, task, task.deadline)
         message = f"{self.name}: {answer.message}" if answer.refused else ""
-        turn = replace(turn_of(SOURCES.get(self.name, self.name), answer), message=message)
+        turn = replace(as_answer(SOURCES.get(self.name, self.name), answer), message=message)
         return replace(turn, placed=None) if self.proves_only else turn

@@ -16,7 +16,7 @@ from eplb_opt.bounds.partitions import can_enumerate
 from eplb_opt.exact import get_specialist
 from eplb_opt.exact.joint_levels import scenario_water
 from eplb_opt.exact.joint_pairs import scenario_pairs
-from eplb_opt.exact.shared.turns import deadline_with_solvers
+from eplb_opt.exact.shared.model_calls import deadline_after_imports
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class ScenarioBoundsSolver:
         specialist = self.specialist
         if specialist is None or (specialist == "config_lp" and not _is_heavy(self.problem)):
             return Answer(verdict=Verdict.REFUSED)
-        turn = deadline_with_solvers(task)
+        turn = deadline_after_imports(task)
         if turn is None:
             return Answer(verdict=Verdict.NOT_YET)
         left = [number + 1 for number in range(self.problem.num_scenarios)]

@@ -11,7 +11,7 @@ import numpy as np
 from eplb_opt.core import annealing
 from eplb_opt.placement.scoring import FLOAT_DOUBT
 from eplb_opt.search.annealing.layer import LARGEST_EXPONENT, THRESHOLDS
-from eplb_opt.search.annealing.rules import machine_of, speeds_fit
+from eplb_opt.search.annealing.machine import machine_of, speeds_fit
 from eplb_opt.search.seeds import SALT
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 
 from eplb_opt.bounds.partitions import best_partition
 from eplb_opt.core import local
-from eplb_opt.search.starts import spread
+from eplb_opt.search.starts import no_colocation_slots
 from eplb_opt.solver import Answer, Task, Verdict
 from heuristics import greedy
 
@@ -103,7 +103,9 @@ class LayerSearch:
         slots, num_gpus = self.problem.slots_per_node, self.problem.gpus_per_node
         if self.problem.colocation == "forbid":
             loads = [self.problem.load[0, experts].tolist() for experts in self.experts]
-            return np.array([spread(load, num_gpus, self.problem.slots_per_gpu) for load in loads])
+            return np.array(
+                [no_colocation_slots(load, num_gpus, self.problem.slots_per_gpu) for load in loads]
+            )
         weights = self.weight[self.experts].astype(float)
         return np.asarray(greedy.rebalance_experts(weights, slots, 1, 1, num_gpus)[0])
 

@@ -33,7 +33,7 @@ def first_plan(problem: Problem) -> np.ndarray:
     if problem.has_gpu_rules:
         return fill_plan(problem)
     if problem.colocation == "forbid":
-        return spread_plan(problem)
+        return no_colocation_plan(problem)
     return np.asarray(greedy.rebalance_experts(*heuristic_arguments(problem))[0])
 
 
@@ -72,7 +72,7 @@ def heuristic_arguments(problem: Problem) -> tuple[np.ndarray, int, int, int, in
     return problem.load * scale, problem.num_slots, groups, nodes, problem.num_gpus
 
 
-def spread_plan(problem: Problem) -> np.ndarray:
+def no_colocation_plan(problem: Problem) -> np.ndarray:
     """A greedy for colocation="forbid": no GPU holds an expert twice.
 
     Counts by greedy replication, at most one replica a GPU; then the heaviest replica to the
@@ -87,14 +87,18 @@ def spread_plan(problem: Problem) -> np.ndarray:
     num_gpus = problem.num_gpus // (problem.num_nodes if problem.is_hierarchical else 1)
     for layer_idx in range(problem.num_layers):
         for node_idx, experts in enumerate(_experts_of_nodes(problem, layer_idx)):
-            slots = spread(problem.load[layer_idx, experts], num_gpus, problem.slots_per_gpu)
+            slots = no_colocation_slots(
+                problem.load[layer_idx, experts], num_gpus, problem.slots_per_gpu
+            )
             first = node_idx * len(slots)
             placed[layer_idx, first : first + len(slots)] = np.array(experts)[slots]
     return placed
 
 
-def spread(load: Sequence[int] | np.ndarray, num_gpus: int, slots_per_gpu: int) -> np.ndarray:
-    """The greedy of `spread_plan` on one node, int64 [num_slots]."""
+def no_colocation_slots(
+    load: Sequence[int] | np.ndarray, num_gpus: int, slots_per_gpu: int
+) -> np.ndarray:
+    """The greedy of `no_colocation_plan` on one node, int64 [num_slots]."""
     slots = np.empty(num_gpus * slots_per_gpu, dtype=np.int64)
     rules.place_apart(np.ascontiguousarray(load, dtype=np.int64), num_gpus, slots)
     return slots

@@ -144,7 +144,7 @@ def with_one_change(certificate, rng):
         at = int(rng.integers(len(data[name])))
         data[name][at] = data[name][at] * factor + shift
     raised = certificate.bound * (1 + Fraction(int(rng.integers(2)), 1000))
-    return Certificate("k2", raised, data)
+    return Certificate("pairs", raised, data)
 
 
 @pytest.mark.parametrize(
@@ -182,3 +182,9 @@ def test_missing_and_further_entries_are_rejected():
 def test_other_slots_a_gpu_are_rejected():
     with pytest.raises(CertificateError, match="2 slots a GPU, not 3"):
         verify(Problem([[1, 2]], 6, 2), certified()[1])
+
+
+def test_a_certificate_of_an_older_file_is_verified():
+    problem, certificate = certified()
+    assert certificate.kind == "pairs"
+    assert verify(problem, replace(certificate, kind="k2")) == certificate.bound

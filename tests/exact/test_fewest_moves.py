@@ -14,11 +14,12 @@ from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.clock import Deadline
 from eplb_opt.errors import PlanError
 from eplb_opt.exact import MODELS, get_model
-from eplb_opt.exact.counts.formulation import Change, formulate, list_choices
+from eplb_opt.exact.counts.formulation import formulate, list_choices
 from eplb_opt.exact.counts.rules import RULES
 from eplb_opt.exact.counts.values import to_plan, to_values
 from eplb_opt.exact.fewest_moves import exact_layer, fewest_moves, held_experts, num_moves
-from eplb_opt.exact.shared.loads import worth
+from eplb_opt.exact.shared.change import Change
+from eplb_opt.exact.shared.loads import plan_value
 from eplb_opt.exact.shared.scaling import ScaleLimits
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.moves import moved_slots
@@ -112,7 +113,7 @@ def test_the_start_is_a_solution_with_its_own_worth(given_problem):
     if problem is None:
         return
     start = first_plan(problem)[0]
-    upper = worth(problem, start)
+    upper = plan_value(problem, start)
     choices = list_choices(problem, upper)
     if not choices.loads.each:
         return
@@ -123,11 +124,11 @@ def test_the_start_is_a_solution_with_its_own_worth(given_problem):
         assert rule(f).hold(values), rule.__name__
     assert (values <= f.column_upper).all()
     assert (values >= f.column_lower).all()
-    columns, coefficients = f.objective
+    columns, coefficients = f.minimised
     units = int(np.dot(values[columns], coefficients))
     assert upper * (1 - ROUNDING) <= f.to_load(units) <= upper
     back = to_plan(f, values)
-    assert worth(problem, back) == upper
+    assert plan_value(problem, back) == upper
     assert num_moves(problem, change.held, back) == 0
 
 

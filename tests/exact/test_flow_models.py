@@ -13,7 +13,6 @@ from eplb_opt import Problem, ProblemError
 from eplb_opt.clock import Deadline
 from eplb_opt.exact import MODELS, get_model
 from eplb_opt.exact.counts import rules
-from eplb_opt.exact.counts.formulation import Change
 from eplb_opt.exact.cpsat import CpSatModel, CpSatParams
 from eplb_opt.exact.fewest_moves import exact_layer, fewest_moves, held_experts, num_moves
 from eplb_opt.exact.flows import rules as flow_rules
@@ -21,7 +20,8 @@ from eplb_opt.exact.flows.formulation import formulate_flows, list_hosts
 from eplb_opt.exact.flows.rules import FLOW_RULES
 from eplb_opt.exact.flows.scale import GpuRate
 from eplb_opt.exact.flows.values import flow_plan, flow_values
-from eplb_opt.exact.shared.loads import worth
+from eplb_opt.exact.shared.change import Change
+from eplb_opt.exact.shared.loads import plan_value
 from eplb_opt.exact.shared.scaling import ScaleLimits
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.level_flow import whole_split
@@ -121,7 +121,7 @@ def test_the_start_is_a_solution_with_its_own_worth(given_problem):
     if problem is None:
         return
     start = first_plan(problem)[0]
-    upper = worth(problem, start)
+    upper = plan_value(problem, start)
     choices = list_hosts(problem, upper)
     if not choices.loads.each:
         return
@@ -132,12 +132,12 @@ def test_the_start_is_a_solution_with_its_own_worth(given_problem):
         assert rule(f).hold(values), rule.__name__
     assert (values <= f.column_upper).all()
     assert (values >= f.column_lower).all()
-    columns, coefficients = f.objective
+    columns, coefficients = f.minimised
     units = int(np.dot(values[columns], coefficients))
     assert abs(f.to_load(units) - upper) <= upper * ROUNDING
     assert units <= f.to_units(upper)
     back = flow_plan(f, values)
-    assert worth(problem, back) == upper
+    assert plan_value(problem, back) == upper
     assert num_moves(problem, change.held, back) == 0
 
 
@@ -209,8 +209,8 @@ FORBIDDEN = {
     "tokens_go_somewhere": (LAYER, PLACED, ("flows", (0, 3, 2), 0)),
     "tokens_go_to_hosts": (LAYER, PLACED, ("flows", (0, 3, 0), 1)),
     "no_gpu_exceeds_t": (LAYER, PLACED, ("peaks", 0, 1)),
-    "groups_have_one_node": (NODES, ON_NODES, ("hosted", (0, 1), 1)),
-    "nodes_take_equally_many_groups": (NODES, ON_NODES, ("hosted", (1, 0), 1)),
+    "groups_have_one_node": (NODES, ON_NODES, ("group_on_node", (0, 1), 1)),
+    "nodes_take_equally_many_groups": (NODES, ON_NODES, ("group_on_node", (1, 0), 1)),
     "experts_follow_their_group": (NODES, ON_NODES, ("hosts", (0, 2), 1)),
     "pinned_experts_stand_there": (
         {**LAYER, "pinned": [(0, 1)]},
@@ -229,9 +229,9 @@ FORBIDDEN = {
     ),
     "slots_are_filled": (LAYER, PLACED, ("filling", 0, 0)),
     "few_slots_change": (LAYER, PLACED, ("filling", 0, 1)),
-    "worth_stays_within": (LAYER, PLACED, ("peaks", 0, 10**6)),
+    "value_stays_within": (LAYER, PLACED, ("peaks", 0, 10**6)),
     "gpus_stand_in_order": (LAYER, PLACED, ("hosts", (0, 2), 1)),
-    "nodes_stand_in_order": (NODES, ON_NODES, ("hosted", (1, 0), 0)),
+    "nodes_stand_in_order": (NODES, ON_NODES, ("group_on_node", (1, 0), 0)),
 }
 
 
@@ -250,9 +250,9 @@ def test_a_rule_permits_a_plan_and_forbids_its_breach(name):
         if name == "slots_are_filled":  # nothing of what GPU 0 holds stays
             held[:, 0] = False
         change = Change(held, max_moves=0 if name == "few_slots_change" else None)
-    if name == "worth_stays_within":
+    if name == "value_stays_within":
         change = Change(held_experts(problem, placed), limit=Fraction(8))
-    upper = worth(problem, placed)
+    upper = plan_value(problem, placed)
     f = formulate_flows(list_hosts(problem, upper), Fraction(0), ScaleLimits(load=2**20), change)
     values = flow_values(f, placed)
     rule = getattr(flow_rules, name, None) or getattr(rules, name)
@@ -263,7 +263,7 @@ def test_a_rule_permits_a_plan_and_forbids_its_breach(name):
         assert rule(f).hold(values)
     values[getattr(f, columns)[at]] = value
     if name == "nodes_stand_in_order":
-        values[f.hosted] = [[0, 1], [1, 0]]
+        values[f.group_on_node] = [[0, 1], [1, 0]]
     assert not rule(f).hold(values)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from eplb_opt.core import pairs
 from eplb_opt.exact.pairs.counts import exact_value, fill, pair_up
-from eplb_opt.exact.pairs.units import Layer
+from eplb_opt.exact.pairs.fixed_point import ScaledLayer
 from tests.exact.pairs_cases import counts_of, random_load
 
 
@@ -52,7 +52,7 @@ def test_counts_satisfy_the_rows_where_their_plan_reaches_the_level_and_only_the
     rng = np.random.default_rng(seed)
     load = random_load(seed, 4)
     counts = counts_of(rng, 4, 10)
-    layer = Layer.of(load, 10)
+    layer = ScaledLayer.of(load, 10)
     worth = exact_value(load, counts) * layer.scale
     for level, fits in ((-(-worth // 1), True), (worth // 1 - 3, False)):
         options = list_options(layer, int(level)) if level > 0 else None
@@ -79,7 +79,7 @@ def test_integer_proof_is_at_most_the_replicas_of_any_counts_that_fit():
         load = random_load(seed, 4)
         if not load.any():
             continue
-        layer = Layer.of(load, 10)
+        layer = ScaledLayer.of(load, 10)
         counts = counts_of(np.random.default_rng(seed), 4, 10)
         level = int(-(-exact_value(load, counts) * layer.scale // 1))
         options = list_options(layer, level)

@@ -11,10 +11,10 @@ from eplb_opt import Problem
 from eplb_opt.placement import checker, scoring
 from eplb_opt.search.annealing.layer import AnnealSearch
 from eplb_opt.search.annealing.starts import (
-    best_start,
     counts_for_all,
     level_nodes,
     nodes_of,
+    settle_from_starts,
     start_on_nodes,
 )
 from eplb_opt.search.starts import first_plan
@@ -119,7 +119,7 @@ def test_another_partition_of_the_groups_is_tried():
     problem = Problem(load, 8, 4, num_nodes=2, num_groups=4)
     bad = np.array([0, 1, 6, 7, 2, 3, 4, 5])
     search = AnnealSearch(problem, bad, seed=0)
-    best_start(search)
+    settle_from_starts(search)
     assert scoring.objectives(problem, search.placed()[None])[0] == 1
 
 

@@ -14,7 +14,7 @@ from eplb_opt.bounds.bounds import mean_bound
 from eplb_opt.placement import checker, scoring
 from eplb_opt.planner.schedule import schedule
 from eplb_opt.search.annealing.layer import AnnealSearch
-from eplb_opt.search.annealing.starts import best_start
+from eplb_opt.search.annealing.starts import settle_from_starts
 from eplb_opt.search.starts import first_plan
 from eplb_opt.solver import Options
 from tests.oracle import ruled_optimum
@@ -27,7 +27,7 @@ def searched(problem, slices=8, seed=0):
     """What the search alone makes of the first plan, [1, num_slots]."""
     search = AnnealSearch(problem, first_plan(problem)[0], seed)
     if not search.is_trivial:
-        best_start(search)
+        settle_from_starts(search)
         # Hot enough to try everything that the rules let it.
         search.run_slices(slices, hottest=10.0)
         search.run_slices(slices)

@@ -17,10 +17,10 @@ from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.certificates import verify
 from eplb_opt.certificates.certificate import Certificate
 from eplb_opt.core import config_lp
-from eplb_opt.exact.config_lp.target import Targets, Window
-from eplb_opt.exact.config_lp.tree import Climb, Node, branching
+from eplb_opt.exact.config_lp.target import CountRange, TargetLp
+from eplb_opt.exact.config_lp.tree import TargetBisection, TreeNode, branching
 from eplb_opt.exact.shared.answer import ModelAnswer
-from eplb_opt.exact.shared.start import worth_of_start
+from eplb_opt.exact.shared.start import plain_start_value
 
 if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
@@ -55,7 +55,7 @@ class ConfigLpParams:
     seconds_at_least: float = 0.005
 
 
-class NodeBound(NamedTuple):
+class ConfigLpBound(NamedTuple):
     """A bound of one flat node, the certificate of what is proven here, and why it ended.
 
     The certificate is None where that is no more than mean and water level, and it proves less
@@ -94,15 +94,15 @@ class ConfigLpModel:
 
         A unit of effort is a round of pricing; with it the deadline is not looked at.
         """
-        upper = worth_of_start(problem, start)
+        upper = plain_start_value(problem, start)
         if problem.is_hierarchical:
             message = "refused: the configuration LP knows no nodes"
             return ModelAnswer(None, Fraction(0), message=message, refused=True)
-        work = NodeLp.of(problem, start, self.params)
+        work = FlatConfigLp.of(problem, start, self.params)
         return answer_of(problem, work.run(lower_bound, upper, deadline, effort))
 
 
-def answer_of(problem: Problem, found: NodeBound) -> ModelAnswer:
+def answer_of(problem: Problem, found: ConfigLpBound) -> ModelAnswer:
     """As the answer of a `LayerModel`, after its certificate was verified."""
     if found.certificate is not None:
         verify(problem, found.certificate)
@@ -115,43 +115,8 @@ def answer_of(problem: Problem, found: NodeBound) -> ModelAnswer:
     )
 
 
-def node_bound(
-    load: np.ndarray,
-    num_slots: int,
-    num_gpus: int,
-    lower: Fraction,
-    upper: Fraction,
-    deadline: Deadline,
-    *,
-    start: np.ndarray | None = None,
-    effort: int | None = None,
-    params: ConfigLpParams | None = None,
-) -> NodeBound:
-    """The largest T that the configuration LP proves too small, for one flat node.
-
-    Parameters
-    ----------
-    load
-        int64 [num_experts].
-    num_slots, num_gpus
-        Of the node.
-    lower, upper
-        A proven bound, and the largest load of a plan.
-    deadline
-        For everything; not looked at where `effort` is given.
-    start
-        int64 [num_slots], that plan; its GPUs are the first patterns.
-    effort
-        Rounds of pricing.
-    params
-        Settings.
-    """
-    work = NodeLp(load, num_slots, num_gpus, start, params or ConfigLpParams())
-    return work.run(lower, upper, deadline, effort)
-
-
 @dataclass(eq=False)
-class NodeLp:
+class FlatConfigLp:
     """The work on one flat node; a later call of `run` goes on where the last one stopped.
 
     Parameters
@@ -175,29 +140,39 @@ class NodeLp:
     num_gpus: int
     start: np.ndarray | None
     params: ConfigLpParams
-    root: Node = field(init=False)
-    _targets: Targets = field(init=False)
-    _probe: Node | None = None
+    root: TreeNode = field(init=False)
+    _targets: TargetLp = field(init=False)
+    _probe: TreeNode | None = None
 
     def __post_init__(self) -> None:
         self._mean = Fraction(int(self.load.sum()), self.num_gpus)
         self._level = water_levels(self.load[None, :], self.num_slots)[0]
-        window = Window.open(len(self.load), self.num_slots)
-        self.root = Node(window, max(self._mean, self._level))
-        self._targets = Targets(self.load, self.num_slots, self.num_gpus, self.start)
+        count_range = CountRange.open(len(self.load), self.num_slots)
+        self.root = TreeNode(count_range, max(self._mean, self._level))
+        self._targets = TargetLp(self.load, self.num_slots, self.num_gpus, self.start)
 
     @classmethod
     def of(
         cls, problem: Problem, start: np.ndarray | None, params: ConfigLpParams | None = None
-    ) -> NodeLp:
+    ) -> FlatConfigLp:
         """Of a flat problem of one layer."""
         params = params or ConfigLpParams()
         return cls(problem.load[0], problem.num_slots, problem.num_gpus, start, params)
 
     def run(
         self, lower: Fraction, upper: Fraction, deadline: Deadline, effort: int | None = None
-    ) -> NodeBound:
-        """Raise the bound; see `node_bound`."""
+    ) -> ConfigLpBound:
+        """Raise the bound: the largest load that the LP proves too small for every plan.
+
+        Parameters
+        ----------
+        lower, upper
+            A proven lower bound, and the largest GPU load of a plan, in the problem's integer units.
+        deadline
+            The end of the work; not looked at where `effort` is given.
+        effort
+            Counted work, in rounds of pricing; None for no limit but time.
+        """
         known = max(lower, self.bound)
         if upper <= known * (1 + Fraction(self.params.min_gain)):
             return self._answer(lower, f"the gap is below {self.params.min_gain:g}")
@@ -218,14 +193,14 @@ class NodeLp:
         """Proven so far."""
         return min(node.bound for node in self._leaves())
 
-    def _leaves(self) -> list[Node]:
+    def _leaves(self) -> list[TreeNode]:
         return [node for node in self.root.preorder() if node.low is None]
 
     def _grow(self, lower: Fraction, upper: Fraction) -> str | None:
         """Raise the leaf of the least bound, or split it; why that ended, None if out of budget."""
         close = upper * (1 - Fraction(self.params.tolerance))
         if self.root.low is None:
-            if not self._climb(self.root, lower, upper, float(upper)):
+            if not self._bisect(self.root, lower, upper, float(upper)):
                 return None
             if max(self.root.bound, lower) >= close:
                 return f"a plan is known of {float(upper):.6g}"
@@ -236,7 +211,7 @@ class NodeLp:
         while True:
             leaves = self._leaves()
             node = min(leaves, key=lambda leaf: leaf.bound)
-            if not self._climb(node, lower, upper, cap):
+            if not self._bisect(node, lower, upper, cap):
                 return None
             if node.bound > min(leaf.bound for leaf in leaves):
                 continue
@@ -249,11 +224,11 @@ class NodeLp:
                 return f"the LP is feasible at {node.open_at:.6g}"
             node.split(*at)
 
-    def _climb(self, node: Node, lower: Fraction, upper: Fraction, cap: float) -> bool:
+    def _bisect(self, node: TreeNode, lower: Fraction, upper: Fraction, cap: float) -> bool:
         p = self.params
         # Where the mean exceeds the water level, the LP seldom proves more.
         low_first = node.value is None and self._mean >= max(self._level, lower)
-        return Climb(
+        return TargetBisection(
             self._targets, node, lower, upper, cap, p.tolerance, p.digits, p.min_gain, low_first
         ).run()
 
@@ -265,17 +240,19 @@ class NodeLp:
         if self.start is None:
             return float(upper)
         counts = np.bincount(self.start, minlength=len(self.load))
-        if self._probe is None or not np.array_equal(counts, self._probe.window.low):
+        if self._probe is None or not np.array_equal(counts, self._probe.count_range.low):
             root = self.root
-            self._probe = Node(Window(counts, counts), root.bound, root.value, centre=root.centre)
-        if not self._climb(self._probe, lower, upper, float(upper)):
+            self._probe = TreeNode(
+                CountRange(counts, counts), root.bound, root.value, centre=root.centre
+            )
+        if not self._bisect(self._probe, lower, upper, float(upper)):
             return None
         return min(self._probe.open_at, float(upper))
 
-    def _answer(self, lower: Fraction, message: str, *, finished: bool = True) -> NodeBound:
+    def _answer(self, lower: Fraction, message: str, *, finished: bool = True) -> ConfigLpBound:
         rounds = self._targets.rounds
         told = f"configuration LP, {rounds} rounds: {message}" if rounds else message
-        return NodeBound(max(lower, self.bound), self._certificate(), told, finished)
+        return ConfigLpBound(max(lower, self.bound), self._certificate(), told, finished)
 
     def _certificate(self) -> Certificate | None:
         bound = self.bound

@@ -7,8 +7,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from eplb_opt.bounds.bounds import waterfill_bound
-from eplb_opt.exact.config_lp.model import NodeLp, answer_of
-from eplb_opt.exact.shared.turns import turn_of
+from eplb_opt.exact.config_lp.model import FlatConfigLp, answer_of
+from eplb_opt.exact.shared.model_calls import as_answer
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ConfigLpSolver:
         self.problem = problem
         mean = problem.load.sum() / problem.num_gpus
         self.share = waterfill_bound(problem)[0] / max(mean, 1)
-        self.work: NodeLp | None = None
+        self.work: FlatConfigLp | None = None
 
     def solve(self, task: Task) -> Answer:
         """Goes on where the last turn stopped; see `Solver`."""
@@ -50,10 +50,10 @@ class ConfigLpSolver:
         if task.effort is None and not self._is_worth_a_turn(task):
             return Answer(verdict=Verdict.NOT_YET)
         if self.work is None:
-            self.work = NodeLp.of(self.problem, task.start)
+            self.work = FlatConfigLp.of(self.problem, task.start)
         self.work.start = task.start
         found = self.work.run(task.lower_bound, task.objective, task.deadline, task.effort)
-        answer = turn_of("config_lp", answer_of(self.problem, found))
+        answer = as_answer("config_lp", answer_of(self.problem, found))
         # What it leaves open is a share of the gap: a better plan asks for more.
         is_over = answer.verdict is Verdict.FINISHED
         return replace(answer, verdict=Verdict.AGAIN) if is_over else answer

@@ -13,32 +13,32 @@ if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
 
 
-class Window(NamedTuple):
+class CountRange(NamedTuple):
     """Counts that experts may have, from `low` to `high`, int64 [num_experts] each."""
 
     low: np.ndarray
     high: np.ndarray
 
     @classmethod
-    def open(cls, num_experts: int, num_slots: int) -> Window:
+    def open(cls, num_experts: int, num_slots: int) -> CountRange:
         """All counts."""
         return cls(np.ones(num_experts, np.int64), np.full(num_experts, num_slots, np.int64))
 
-    def below(self, expert_idx: int, count: int) -> Window:
+    def below(self, expert_idx: int, count: int) -> CountRange:
         """At most so many of an expert."""
         high = self.high.copy()
         high[expert_idx] = count
-        return Window(self.low, high)
+        return CountRange(self.low, high)
 
-    def above(self, expert_idx: int, count: int) -> Window:
+    def above(self, expert_idx: int, count: int) -> CountRange:
         """More than so many of an expert."""
         low = self.low.copy()
         low[expert_idx] = count + 1
-        return Window(low, self.high)
+        return CountRange(low, self.high)
 
 
 @dataclass(eq=False)
-class Targets:
+class TargetLp:
     """Decides whether the LP is feasible at a load, within a budget.
 
     Parameters
@@ -71,7 +71,7 @@ class Targets:
         self._last_round = None if effort is None else self.rounds + effort
 
     def decide(
-        self, target: float, window: Window, centre: np.ndarray | None = None
+        self, target: float, count_range: CountRange, centre: np.ndarray | None = None
     ) -> config_lp.Verdict:
         """Whether fractions of patterns of at most `target` fit the GPUs.
 
@@ -92,8 +92,8 @@ class Targets:
             )
         verdict = self._work.decide(
             target,
-            window.low,
-            window.high,
+            count_range.low,
+            count_range.high,
             centre,
             seconds=np.inf if self._deadline is None else self._deadline.remaining,
             rounds=None if self._last_round is None else self._last_round - self.rounds,

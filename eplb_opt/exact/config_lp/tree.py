@@ -22,19 +22,19 @@ from eplb_opt.core import config_lp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eplb_opt.exact.config_lp.target import Targets, Window
+    from eplb_opt.exact.config_lp.target import CountRange, TargetLp
 
 #: Of what bound and LP leave to the plan; closer together they need not be.
 CLOSE = 1.25
 #: Load that counts are mixed of, in GPU loads; with less the LP only finds slots for crumbs.
 MIN_MIXED = 0.01
-#: `Node.expert` of a leaf.
+#: `TreeNode.expert` of a leaf.
 LEAF = -1
 
 
 @dataclass(eq=False)
-class Node:
-    """Plans with counts in a window, and what is proven of them.
+class TreeNode:
+    """Plans with counts in a range, and what is proven of them.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Node:
         The two parts, None for a leaf.
     """
 
-    window: Window
+    count_range: CountRange
     bound: Fraction
     value: list[int] | None = None
     open_at: float = inf
@@ -64,19 +64,20 @@ class Node:
     taken: np.ndarray | None = None
     expert: int = LEAF
     count: int = 0
-    low: Node | None = None
-    high: Node | None = None
+    low: TreeNode | None = None
+    high: TreeNode | None = None
 
-    def split(self, expert: int, count: int) -> tuple[Node, Node]:
+    def split(self, expert: int, count: int) -> tuple[TreeNode, TreeNode]:
         """Two children, which begin with what is proven here."""
         self.expert, self.count = expert, count
-        windows = self.window.below(expert, count), self.window.above(expert, count)
+        count_ranges = self.count_range.below(expert, count), self.count_range.above(expert, count)
         self.low, self.high = (
-            Node(window, self.bound, self.value, centre=self.centre) for window in windows
+            TreeNode(count_range, self.bound, self.value, centre=self.centre)
+            for count_range in count_ranges
         )
         return self.low, self.high
 
-    def preorder(self) -> Iterator[Node]:
+    def preorder(self) -> Iterator[TreeNode]:
         """The node and all below."""
         yield self
         if self.low is not None and self.high is not None:
@@ -85,7 +86,7 @@ class Node:
 
 
 @dataclass(eq=False)
-class Climb:
+class TargetBisection:
     """Raises one node's bound: bisection between what is proven and what the LP allows.
 
     Parameters
@@ -108,8 +109,8 @@ class Climb:
         Whether to ask that first.
     """
 
-    targets: Targets
-    node: Node
+    targets: TargetLp
+    node: TreeNode
     lower: Fraction
     upper: Fraction
     cap: float
@@ -128,7 +129,7 @@ class Climb:
             if self._is_done() and self._settle():
                 return True
             target = self._next_target()
-            verdict = self.targets.decide(target, self.node.window, self.node.centre)
+            verdict = self.targets.decide(target, self.node.count_range, self.node.centre)
             self.node.centre = self.targets.centre
             if verdict == config_lp.Verdict.OPEN:
                 # The values prove something in any case, if less than the target.
@@ -177,13 +178,13 @@ class Climb:
         Floats may have said more than integers can prove; then an earlier claim may serve.
         """
         targets, node = self.targets, self.node
-        window = node.window.low.tolist(), node.window.high.tolist()
+        count_range = node.count_range.low.tolist(), node.count_range.high.tolist()
         is_first = True
         while self._claims:
             target, value = self._claims.pop()
             shape = targets.load, targets.num_slots, targets.num_gpus
             try:
-                proven = least_load(*shape, value, Fraction(target), window)
+                proven = least_load(*shape, value, Fraction(target), count_range)
             except CertificateError:
                 proven = Fraction(0)
             if proven > node.bound:

@@ -26,19 +26,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.exact.counts import ranges
+from eplb_opt.exact.shared.formulation import LayerChoices, LayerFormulation
 from eplb_opt.exact.shared.loads import LayerLoads, ModelLoad, loads_within
+from eplb_opt.exact.shared.objective_units import weights_of
 from eplb_opt.exact.shared.scaling import Scale, ScaleLimits, choose_scale
-from eplb_opt.exact.shared.worths import Worths, units_above, weights_of
 
 if TYPE_CHECKING:
+    from eplb_opt.exact.shared.change import Change
     from eplb_opt.problem.problem import Problem
-
-#: The column of T, the largest GPU load in units of the scale; with a weighted mean the first one.
-LARGEST_LOAD = 0
 
 
 @dataclass(frozen=True, eq=False)
-class Choices:
+class Choices(LayerChoices):
     """The counts an expert may have; choice k is `count[k]` replicas of `expert[k]`.
 
     Parameters
@@ -65,39 +64,14 @@ class Choices:
         return len(np.unique(self.expert)) < self.problem.num_experts
 
     @property
-    def num_peaks(self) -> int:
-        """Columns of T."""
-        return len(self.loads.each) if self.loads.is_mean else 1
-
-    @property
     def num_columns(self) -> int:
-        """T, z, y and x; known before anything is built."""
-        problem = self.problem
-        hosted = problem.num_groups * problem.num_nodes if problem.is_hierarchical else 0
-        return self.num_peaks + len(self.expert) * (1 + problem.num_gpus) + hosted
+        """The number of columns of T, z, y and x, known before anything is built."""
+        replicas = len(self.expert) * (1 + self.problem.num_gpus)
+        return self.num_peaks + replicas + self.num_group_columns
 
 
 @dataclass(frozen=True, eq=False)
-class Change:
-    """What a plan may move, or is to move as little of as can be.
-
-    Parameters
-    ----------
-    held
-        bool [num_experts, num_gpus], what stands on the GPUs now.
-    max_moves
-        Slots whose expert may be new on its GPU; None for any number.
-    limit
-        Largest worth of a plan; with it the moves are what is minimised.
-    """
-
-    held: np.ndarray
-    max_moves: int | None = None
-    limit: Fraction | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Formulation:
+class CountFormulation(LayerFormulation):
     """Columns, sizes and limits of the model of one layer.
 
     Parameters
@@ -127,11 +101,6 @@ class Formulation:
     change: Change | None = None
 
     @property
-    def problem(self) -> Problem:
-        """The layer that the model is of."""
-        return self.choices.problem
-
-    @property
     def expert(self) -> np.ndarray:
         """The expert of every choice, int64 [num_choices]."""
         return self.choices.expert
@@ -140,13 +109,6 @@ class Formulation:
     def count(self) -> np.ndarray:
         """The replica count of every choice, int64 [num_choices]."""
         return self.choices.count
-
-    @cached_property
-    def peaks(self) -> np.ndarray:
-        """The column of T of every load, int64 [num_loads]."""
-        num_loads = len(self.choices.loads.each)
-        of_load = np.arange(num_loads) if self.choices.loads.is_mean else np.zeros(num_loads)
-        return LARGEST_LOAD + of_load.astype(np.int64)
 
     @cached_property
     def chosen(self) -> np.ndarray:
@@ -167,68 +129,18 @@ class Formulation:
             return np.zeros(0, dtype=np.int64)
         return np.asarray(self.placed[~self.change.held[self.expert]])
 
-    @property
-    def minimises_moves(self) -> bool:
-        """Whether moves are minimised, under a limit on the largest load."""
-        return self.change is not None and self.change.limit is not None
-
-    @property
-    def objective(self) -> tuple[list[int], list[int]]:
-        """Columns and coefficients of what is minimised: the T, or the moves."""
-        if self.minimises_moves:
-            return self.moving.tolist(), [1] * len(self.moving)
-        return list(range(self.choices.num_peaks)), list(self.weight)
-
-    @property
-    def lower_bound(self) -> int:
-        """Proven of the objective, in units of the model."""
-        if self.minimises_moves:
-            return 0
-        return sum(w * t for w, t in zip(self.weight, self.least, strict=True))
-
     @cached_property
-    def hosted(self) -> np.ndarray:
+    def group_on_node(self) -> np.ndarray:
         """Columns of x, int64 [num_groups, num_nodes]; none in a flat problem."""
-        shape = (self.problem.num_groups, self.problem.num_nodes)
-        if not self.problem.is_hierarchical:
-            shape = (0, 0)
-        first = self.choices.num_peaks + len(self.count) + self.placed.size
-        return first + np.arange(shape[0] * shape[1]).reshape(shape)
+        return self._group_columns(self.choices.num_peaks + len(self.count) + self.placed.size)
 
     @cached_property
     def column_upper(self) -> np.ndarray:
         """Largest value of every column, int64 [num_columns]; the smallest is 0, but for T."""
         upper = np.ones(self.choices.num_columns, dtype=np.int64)
         upper[self.placed] = self.most
-        units = units_above(self.choices.loads, self.scale)
-        upper[: self.choices.num_peaks] = (
-            units if self.choices.loads.is_mean else max(units, default=1)
-        )
+        upper[: self.choices.num_peaks] = self._largest_peaks()
         return upper
-
-    @cached_property
-    def column_lower(self) -> np.ndarray:
-        """Smallest value of every column, int64 [num_columns]."""
-        lower = np.zeros(self.choices.num_columns, dtype=np.int64)
-        lower[: self.choices.num_peaks] = self.least
-        return lower
-
-    @property
-    def worths(self) -> Worths:
-        """How the layer's objective and the model's are converted into each other."""
-        return Worths(self.choices.loads, self.scale, self.weight)
-
-    def to_units(self, worth: Fraction) -> int:
-        """The most units of the objective that a plan of at most this worth can have."""
-        return self.worths.to_units(worth)
-
-    def to_bound(self, units: int) -> Fraction:
-        """A lower bound of the layer's worth from one of the model's objective."""
-        return self.worths.to_bound(units)
-
-    def to_load(self, units: int) -> Fraction:
-        """The worth that so many units of the objective stand for, up to the scale's rounding."""
-        return self.worths.to_load(units)
 
 
 def list_choices(problem: Problem, upper: Fraction) -> Choices:
@@ -247,7 +159,7 @@ def list_choices(problem: Problem, upper: Fraction) -> Choices:
 
 def formulate(
     choices: Choices, lower_bound: Fraction, limits: ScaleLimits, change: Change | None = None
-) -> Formulation:
+) -> CountFormulation:
     """Sizes, scale and limits of the columns.
 
     Parameters
@@ -263,12 +175,12 @@ def formulate(
     """
     problem, loads = choices.problem, choices.loads
     upper = max((one.most for one in loads.each), default=Fraction(1))
-    scale = choose_scale(_replica_worths(choices), upper, limits)
-    least = [max(one.least, of_one(problem, lower_bound)) for one in loads.each]
+    scale = choose_scale(_replica_values(choices), upper, limits)
+    least = [max(one.least, model_bound(problem, lower_bound)) for one in loads.each]
     if loads.is_mean:
         least = [one.least for one in loads.each]
-    units = [scale.to_units(worth, problem.slots_per_gpu) for worth in least]
-    return Formulation(
+    units = [scale.to_units(value, problem.slots_per_gpu) for value in least]
+    return CountFormulation(
         choices=choices,
         scale=scale,
         size=_sizes(choices, scale, 2 * int(upper * scale.value) + 3),
@@ -279,12 +191,12 @@ def formulate(
     )
 
 
-def of_one(problem: Problem, lower_bound: Fraction) -> Fraction:
+def model_bound(problem: Problem, lower_bound: Fraction) -> Fraction:
     """The layer's bound as one of the model's worth, which is less where scenarios are rounded."""
     return Fraction(0) if problem.has_scenarios and problem.rounded.any() else lower_bound
 
 
-def _replica_worths(choices: Choices) -> list[Fraction]:
+def _replica_values(choices: Choices) -> list[Fraction]:
     """What a replica of every choice is worth under every load and on GPUs of every speed."""
     pairs = list(zip(choices.expert.tolist(), choices.count.tolist(), strict=True))
     units = [
@@ -300,7 +212,7 @@ def _replica_worths(choices: Choices) -> list[Fraction]:
 
 
 def _sizes(choices: Choices, scale: Scale, cut: int) -> np.ndarray:
-    """Sizes as `Formulation` has them; those that no GPU can carry are cut, which only relaxes."""
+    """The sizes of `CountFormulation`, cut where no GPU carries them, which only relaxes."""
     experts, counted = choices.expert.tolist(), choices.count.tolist()
     speeds = dict.fromkeys(choices.problem.speed)
 

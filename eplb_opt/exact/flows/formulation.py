@@ -32,22 +32,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.exact.counts.formulation import LARGEST_LOAD, of_one
+from eplb_opt.exact.counts.formulation import model_bound
 from eplb_opt.exact.flows.scale import GpuRate, fastest, flow_scale, level_above, subset_speeds
+from eplb_opt.exact.shared.formulation import LayerChoices, LayerFormulation
 from eplb_opt.exact.shared.loads import LayerLoads, loads_within
+from eplb_opt.exact.shared.objective_units import ObjectiveUnits, weights_of
 from eplb_opt.exact.shared.scaling import ONE
-from eplb_opt.exact.shared.worths import Worths, units_above, weights_of
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from eplb_opt.exact.counts.formulation import Change
+    from eplb_opt.exact.shared.change import Change
     from eplb_opt.exact.shared.scaling import Scale, ScaleLimits
     from eplb_opt.problem.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
-class HostChoices:
+class HostChoices(LayerChoices):
     """What the hosts of a layer's experts can be in a plan worth having.
 
     Parameters
@@ -73,21 +74,15 @@ class HostChoices:
         return bool(self.fewest.sum() > self.problem.open_slots.sum())
 
     @property
-    def num_peaks(self) -> int:
-        """Columns of T."""
-        return len(self.loads.each) if self.loads.is_mean else 1
-
-    @property
     def num_columns(self) -> int:
-        """T, h, f, x and what fills the slots where moves count."""
-        problem = self.problem
-        hosted = problem.num_groups * problem.num_nodes if problem.is_hierarchical else 0
-        pairs = problem.num_experts * problem.num_gpus
-        return self.num_peaks + pairs * (1 + len(self.loads.each)) + hosted + problem.num_gpus
+        """The number of columns of T, h, f, x, and of what fills the slots where moves count."""
+        num_hosts = self.problem.num_experts * self.problem.num_gpus
+        flows_and_hosts = num_hosts * (1 + len(self.loads.each))
+        return self.num_peaks + flows_and_hosts + self.num_group_columns + self.problem.num_gpus
 
 
 @dataclass(frozen=True, eq=False)
-class FlowFormulation:
+class FlowFormulation(LayerFormulation):
     """Columns, sizes and limits of the flow model of one layer.
 
     Parameters
@@ -116,18 +111,6 @@ class FlowFormulation:
     weight: tuple[int, ...] = (1,)
     change: Change | None = None
 
-    @property
-    def problem(self) -> Problem:
-        """The layer that the model is of."""
-        return self.choices.problem
-
-    @cached_property
-    def peaks(self) -> np.ndarray:
-        """The column of T of every load, int64 [num_loads]."""
-        num_loads = len(self.size)
-        of_load = np.arange(num_loads) if self.choices.loads.is_mean else np.zeros(num_loads)
-        return LARGEST_LOAD + of_load.astype(np.int64)
-
     @cached_property
     def hosts(self) -> np.ndarray:
         """Columns of h, int64 [num_experts, num_gpus]."""
@@ -142,16 +125,14 @@ class FlowFormulation:
         return self._columns(first, len(self.size), *self.hosts.shape)
 
     @cached_property
-    def hosted(self) -> np.ndarray:
+    def group_on_node(self) -> np.ndarray:
         """Columns of x, group h on node n, int64 [num_groups, num_nodes]; none where flat."""
-        problem = self.problem
-        shape = (problem.num_groups, problem.num_nodes) if problem.is_hierarchical else (0, 0)
-        return self._columns(self._after_flows, *shape)
+        return self._group_columns(self._after_flows)
 
     @cached_property
     def filling(self) -> np.ndarray:
         """Columns of moved slots beside the moved hosts, int64 [num_gpus]."""
-        return self._columns(self._after_flows + self.hosted.size, self.problem.num_gpus)
+        return self._columns(self._after_flows + self.group_on_node.size, self.problem.num_gpus)
 
     @cached_property
     def moving(self) -> np.ndarray:
@@ -161,7 +142,7 @@ class FlowFormulation:
         return np.concatenate([self.hosts[~self.change.held], self.filling])
 
     @cached_property
-    def takes(self) -> np.ndarray:
+    def flow_upper(self) -> np.ndarray:
         """The most units of an expert that a GPU can take.
 
         int64 [num_loads, num_experts, num_gpus]: its tokens, and what the GPU carries in a plan
@@ -172,44 +153,15 @@ class FlowFormulation:
         room = room.reshape(len(tops), 1, len(self.rate))
         return np.asarray(np.minimum(self.size[:, :, None], room))
 
-    @property
-    def minimises_moves(self) -> bool:
-        """Whether moves are minimised, under a limit on the largest load."""
-        return self.change is not None and self.change.limit is not None
-
-    @property
-    def objective(self) -> tuple[list[int], list[int]]:
-        """Columns and coefficients of what is minimised: the T, or the moves."""
-        if self.minimises_moves:
-            return self.moving.tolist(), [1] * len(self.moving)
-        return list(range(self.choices.num_peaks)), list(self.weight)
-
-    @property
-    def lower_bound(self) -> int:
-        """Proven of the objective, in units of the model."""
-        if self.minimises_moves:
-            return 0
-        return sum(w * t for w, t in zip(self.weight, self.least, strict=True))
-
     @cached_property
     def column_upper(self) -> np.ndarray:
         """Largest value of every column, int64 [num_columns]."""
         upper = np.ones(self.choices.num_columns, dtype=np.int64)
         upper[self.hosts] = self.problem.open_slots > 0
-        upper[self.flows] = self.takes
+        upper[self.flows] = self.flow_upper
         upper[self.filling] = 0 if self.change is None else self.problem.open_slots
-        units = units_above(self.choices.loads, self.scale)
-        upper[: self.choices.num_peaks] = (
-            units if self.choices.loads.is_mean else max(units, default=1)
-        )
+        upper[: self.choices.num_peaks] = self._largest_peaks()
         return upper
-
-    @cached_property
-    def column_lower(self) -> np.ndarray:
-        """Smallest value of every column, int64 [num_columns]."""
-        lower = np.zeros(self.choices.num_columns, dtype=np.int64)
-        lower[: self.choices.num_peaks] = self.least
-        return lower
 
     @property
     def is_exact(self) -> bool:
@@ -217,23 +169,15 @@ class FlowFormulation:
         return self.scale.grain > 0 and self.scale.is_exact
 
     @property
-    def worths(self) -> Worths:
+    def objective_units(self) -> ObjectiveUnits:
         """How the layer's objective and the model's are converted into each other."""
         slack = 0 if self.is_exact else 1
-        return Worths(self.choices.loads, self.scale, self.weight, slack)
-
-    def to_units(self, worth: Fraction) -> int:
-        """The most units of the objective that a plan of at most this worth needs."""
-        return self.worths.to_units(worth)
+        return ObjectiveUnits(self.choices.loads, self.scale, self.weight, slack)
 
     def to_bound(self, units: int) -> Fraction:
         """A lower bound of the layer's worth from one of the objective, rounded up to a worth."""
-        bound = self.worths.to_bound(units)
+        bound = self.objective_units.to_bound(units)
         return bound if self.choices.loads.is_mean else self._next_level(bound)
-
-    def to_load(self, units: int) -> Fraction:
-        """The worth that so many units of the objective stand for, up to the scale's rounding."""
-        return self.worths.to_load(units)
 
     def _next_level(self, bound: Fraction) -> Fraction:
         """The least worth that a plan can have and that is at least the bound."""
@@ -281,7 +225,7 @@ def formulate_flows(
     scale = flow_scale(problem, loads, limits)
     least = [one.least for one in loads.each]
     if not loads.is_mean:
-        least = [max([*least, of_one(problem, lower_bound)])]
+        least = [max([*least, model_bound(problem, lower_bound)])]
     sizes = [[scale.size(w, 1, one.unit * top_speed) for w in one.load] for one in loads.each]
     finest = 2**20 if limits.total is None else 2**10
     return FlowFormulation(
@@ -289,7 +233,7 @@ def formulate_flows(
         scale=scale,
         size=np.array(sizes, dtype=np.int64).reshape(len(sizes), problem.num_experts),
         rate=tuple(GpuRate.above(min(speed / top_speed, ONE), finest) for speed in problem.speed),
-        least=tuple(ceil(worth * scale.value) for worth in least),
+        least=tuple(ceil(value * scale.value) for value in least),
         weight=weights_of(loads),
         change=change,
     )

@@ -34,9 +34,11 @@ def flow_values(f: FlowFormulation, physical_to_logical: np.ndarray) -> np.ndarr
     hosts = hosts_in_order(problem, hosts_of(f, physical_to_logical), held)
     values = np.zeros(f.choices.num_columns, dtype=np.int64)
     values[f.hosts] = hosts
-    if f.hosted.size:
+    if f.group_on_node.size:
         expert, gpu = np.nonzero(hosts)
-        values[f.hosted[expert // problem.experts_per_group, gpu // problem.gpus_per_node]] = 1
+        values[
+            f.group_on_node[expert // problem.experts_per_group, gpu // problem.gpus_per_node]
+        ] = 1
     if held is not None:
         keeps = (hosts & held).any(axis=0)
         values[f.filling] = np.where(keeps, 0, problem.open_slots - hosts.sum(axis=0))

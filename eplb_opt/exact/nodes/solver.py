@@ -6,9 +6,9 @@ import math
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from eplb_opt.exact.nodes.model import LayerNodes
-from eplb_opt.exact.nodes.parts import NodesParams
-from eplb_opt.exact.shared.turns import deadline_with_solvers, turn_of
+from eplb_opt.exact.nodes.group_set import NodesParams
+from eplb_opt.exact.nodes.model import NodeDecomposition
+from eplb_opt.exact.shared.model_calls import as_answer, deadline_after_imports
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class NodesSolver:
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
         self.is_small = problem.slots_per_gpu <= 2
-        self.work: LayerNodes | None = None
+        self.work: NodeDecomposition | None = None
 
     def solve(self, task: Task) -> Answer:
         """Goes on where the last turn stopped; see `Solver`."""
@@ -44,13 +44,13 @@ class NodesSolver:
             return Answer(verdict=Verdict.NOT_YET)
         # The configuration LP closes most heavy nodes; all layers get it before any gets CP-SAT.
         is_first = self.work is None and task.effort is None
-        with_solver = self.is_small or (gap > NODES_GAPS[-2] and not is_first)
-        deadline = deadline_with_solvers(task) if with_solver else task.deadline
+        with_cpsat = self.is_small or (gap > NODES_GAPS[-2] and not is_first)
+        deadline = deadline_after_imports(task) if with_cpsat else task.deadline
         if deadline is None:
             return Answer(verdict=Verdict.NOT_YET)
         if self.work is None:
-            self.work = LayerNodes(self.problem, task.start, NodesParams(), task.seed)
+            self.work = NodeDecomposition(self.problem, task.start, NodesParams(), task.seed)
         else:
             self.work.offer(task.start)
-        answer = self.work.run(task.lower_bound, deadline, task.effort, with_solver=with_solver)
-        return turn_of("nodes", answer)
+        answer = self.work.run(task.lower_bound, deadline, task.effort, with_cpsat=with_cpsat)
+        return as_answer("nodes", answer)

@@ -13,13 +13,13 @@ from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.certificates.certificate import Certificate
 from eplb_opt.core import pairs
 from eplb_opt.exact.pairs.counts import exact_value, fill
+from eplb_opt.exact.pairs.fixed_point import ScaledLayer
 from eplb_opt.exact.pairs.params import PairsParams
 from eplb_opt.exact.pairs.tree import Tree
-from eplb_opt.exact.pairs.units import Layer
-from eplb_opt.exact.shared.solver_imports import solvers_are_loaded
+from eplb_opt.exact.shared.backend_imports import backends_are_loaded
 
 if TYPE_CHECKING:
-    from eplb_opt.exact.pairs.budget import Budget
+    from eplb_opt.exact.pairs.work_limit import WorkLimit
 
 #: A level is asked about up to five times: the tree's root, a few nodes, the labels, many nodes,
 #: and CP-SAT where it may be asked.
@@ -29,7 +29,7 @@ MAX_CUTS = 4
 
 
 @dataclass(eq=False)
-class Search:
+class LevelBisection:
     """The bisection on one list of loads; a node of a hierarchical problem can be one.
 
     A call of `run` goes on where the last one stopped.
@@ -42,7 +42,7 @@ class Search:
         int64 [num_experts], of any plan; half their sum is the number of GPUs.
     known_bound
         A proven lower bound.
-    budget, params
+    work_limit, params
         Of the search.
     asks_cpsat
         Whether CP-SAT gets the last word on a level; what it says depends on its version.
@@ -58,7 +58,7 @@ class Search:
     load: np.ndarray
     counts: np.ndarray
     known_bound: Fraction
-    budget: Budget
+    work_limit: WorkLimit
     params: PairsParams = field(default_factory=PairsParams)
     asks_cpsat: bool = False
     upper: Fraction = field(init=False)
@@ -78,7 +78,7 @@ class Search:
 
     def __post_init__(self) -> None:
         num_slots = int(self.counts.sum())
-        self.layer = Layer.of(self.load, num_slots)
+        self.layer = ScaledLayer.of(self.load, num_slots)
         self.upper = exact_value(self.load, self.counts)
         water_level = water_levels(self.load[None, :], num_slots)[0]
         mean = Fraction(2 * int(self.load.sum()), num_slots)
@@ -89,7 +89,7 @@ class Search:
     def goal(self) -> int:
         """The level that everything better than the incumbent reaches, and nothing else.
 
-        Two pair sums differ by four units or more (`Layer`), and counts that reach a level in
+        Two pair sums differ by four units or more (`ScaledLayer`), and counts that reach a level in
         units are worth less than one unit more.
         """
         return _ceil(self.upper * self.layer.scale) - 2
@@ -136,7 +136,7 @@ class Search:
         while not self.is_done:
             level, number = self._question or (self._next_level(), ROOT)
             self._question = (level, number)
-            if self.budget.is_spent or self._is_too_late_for(number, is_fresh):
+            if self.work_limit.is_spent or self._is_too_late_for(number, is_fresh):
                 return "the budget is spent"
             is_fresh = False
             answer = self._put(level, number)
@@ -161,31 +161,31 @@ class Search:
         if number != CP_SAT:
             return False
         least, usual = self.params.cpsat_seconds
-        loading = 0.0 if solvers_are_loaded() else self.params.import_seconds
-        return self.budget.seconds < loading + (least if is_fresh else usual)
+        loading = 0.0 if backends_are_loaded() else self.params.import_seconds
+        return self.work_limit.seconds < loading + (least if is_fresh else usual)
 
     def _certify(self) -> None:
         """Spend some more work on a proof where labels or CP-SAT alone closed the last level."""
         tree = self._unproven
-        if tree is not None and tree.level >= self.goal and not self.budget.is_spent:
+        if tree is not None and tree.level >= self.goal and not self.work_limit.is_spent:
             self._ask(tree.level, self.params.certify_nodes)
 
     def _first_pass(self) -> None:
         """A bound from the roots of some levels, and counts that come close to it, by turns."""
         while self._passed < len(self.params.first_pass):
             coarse, aim = self.params.first_pass[self._passed]
-            while not (self.is_done or self.budget.is_spent) and self._sweep(coarse):
+            while not (self.is_done or self.work_limit.is_spent) and self._sweep(coarse):
                 pass
-            if self.is_done or self.budget.is_spent:
+            if self.is_done or self.work_limit.is_spent:
                 return
             self._move(aim, self.params.first_moves)
             # What a turn's end cut off is done again, from where it got.
-            self._passed += self.budget.effort is not None or not self.budget.is_spent
+            self._passed += self.work_limit.effort is not None or not self.work_limit.is_spent
 
     def _move_on(self) -> None:
         """Search on counts between two levels while the bounds are far apart."""
         aims = [aim for _, aim in self.params.first_pass]
-        is_between = self._question is None and not (self.is_done or self.budget.is_spent)
+        is_between = self._question is None and not (self.is_done or self.work_limit.is_spent)
         if aims and is_between and not self._is_narrow:
             self._move(aims[self._asked % len(aims)], self.params.first_moves)
 
@@ -211,9 +211,9 @@ class Search:
             self.counts,
             (self._fewest(self.goal), most),
             (self.low / self.layer.scale, aim),
-            (moves, self.budget.seconds),
+            (moves, self.work_limit.seconds),
         )
-        self.budget.spend_moves(moves)
+        self.work_limit.spend_moves(moves)
         self.offer(found)
 
     def _next_level(self) -> int:
@@ -240,8 +240,8 @@ class Search:
         self._trees = {at: tree for at, tree in self._trees.items() if self.low < at <= self.goal}
         if level not in self._trees:
             offer = partial(self._offer, level=level)
-            worth = float(self.upper)
-            self._trees[level] = Tree(self.layer, level, self.budget, offer, worth, self._hint)
+            best = float(self.upper)
+            self._trees[level] = Tree(self.layer, level, self.work_limit, offer, best, self._hint)
         return self._trees[level]
 
     def _ask(self, level: int, max_nodes: int) -> bool | None:
@@ -281,14 +281,14 @@ class Search:
         from eplb_opt.exact.pairs.cpsat import find_counts
 
         most_time = self.params.cpsat_time * self._patience
-        found = find_counts(options, self.layer.num_slots, most_time, self.budget.deadline)
+        found = find_counts(options, self.layer.num_slots, most_time, self.work_limit.deadline)
         if isinstance(found, np.ndarray):
             return tree.reaches(found) or None
         return found
 
     def _note(self, level: int, number: int, answer: bool | None) -> None:
         """Keep what a question brought, and whether it is put again, for more nodes."""
-        if answer is None and self.budget.is_spent and self._goes_on(number):
+        if answer is None and self.work_limit.is_spent and self._goes_on(number):
             return  # the next turn goes on within the question
         self._question = None
         if answer is False:
@@ -329,7 +329,7 @@ class Search:
             return None
         scale, level = self.layer.scale, self._proof.level
         bound = self.upper if level >= self.goal else Fraction(level, scale)
-        return Certificate("k2", bound, self._proof.proof(scale))
+        return Certificate("pairs", bound, self._proof.proof(scale))
 
 
 def _ceil(value: Fraction) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.exact.shared.ortools_solver import import_cp_model, make_solver
+from eplb_opt.exact.shared.ortools_backend import import_cp_model, make_solver
 
 if TYPE_CHECKING:
     from eplb_opt.clock import Deadline

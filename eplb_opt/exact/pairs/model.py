@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.exact.pairs.bisection import Search
-from eplb_opt.exact.pairs.budget import Budget
+from eplb_opt.exact.pairs.bisection import LevelBisection
 from eplb_opt.exact.pairs.counts import pair_up
 from eplb_opt.exact.pairs.params import PairsParams
+from eplb_opt.exact.pairs.work_limit import WorkLimit
 from eplb_opt.exact.shared.answer import ModelAnswer
-from eplb_opt.exact.shared.start import worth_of_start
+from eplb_opt.exact.shared.start import plain_start_value
 
 if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
@@ -75,7 +75,7 @@ class PairsLayer:
     def __init__(self, problem: Problem, params: PairsParams) -> None:
         self.problem = problem
         self.params = params
-        self._search: Search | None = None
+        self._search: LevelBisection | None = None
 
     def run(
         self, start: np.ndarray, lower_bound: Fraction, deadline: Deadline, effort: int | None
@@ -94,11 +94,11 @@ class PairsLayer:
             Counted work of the turn: a unit is about a millisecond, four ascents of prices or six
             moves of replicas.
         """
-        upper = worth_of_start(self.problem, start)
+        upper = plain_start_value(self.problem, start)
         if upper <= lower_bound:
             return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
-        budget = Budget(deadline, effort)
-        refusal = self._refusal() or self._prepare(start, lower_bound, budget)
+        work_limit = WorkLimit(deadline, effort)
+        refusal = self._refusal() or self._prepare(start, lower_bound, work_limit)
         search = self._search
         if refusal or search is None:
             return ModelAnswer(None, Fraction(0), message=f"refused: {refusal}", refused=True)
@@ -113,27 +113,27 @@ class PairsLayer:
             certificate=search.certificate(),
         )
 
-    def _prepare(self, start: np.ndarray, lower_bound: Fraction, budget: Budget) -> str:
+    def _prepare(self, start: np.ndarray, lower_bound: Fraction, work_limit: WorkLimit) -> str:
         """Tell the search what is new; why the layer is too large, or nothing."""
         counts = np.bincount(start, minlength=self.problem.num_experts)
         search = self._search
         if search is None:
             load = self.problem.load[0]
-            search = Search(load, counts, lower_bound, budget, self.params)
+            search = LevelBisection(load, counts, lower_bound, work_limit, self.params)
             num_options = search.num_options()
             if num_options > self.params.max_options:
                 return f"{num_options} options, more than {self.params.max_options}"
         else:
-            search.budget.renew(budget.deadline, budget.effort)
+            search.work_limit.restart(work_limit.deadline, work_limit.effort)
             search.offer(counts)
             search.raise_bound(lower_bound)
         # With counted work the answer must not depend on the version of OR-Tools.
-        search.asks_cpsat = budget.effort is None and find_spec("ortools") is not None
+        search.asks_cpsat = work_limit.effort is None and find_spec("ortools") is not None
         self._search = search
         return ""
 
     @property
-    def waits_for_solvers(self) -> bool:
+    def waits_for_backend(self) -> bool:
         """Whether the next turn needs OR-Tools."""
         return self._search is not None and self._search.waits_for_cpsat
 

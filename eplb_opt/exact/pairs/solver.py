@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eplb_opt.exact.pairs.model import PairsLayer, PairsParams
-from eplb_opt.exact.shared.turns import deadline_with_solvers, turn_of
+from eplb_opt.exact.shared.model_calls import as_answer, deadline_after_imports
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -29,6 +29,6 @@ class PairsSolver:
     def solve(self, task: Task) -> Answer:
         """Another turn of the bisection; see `Solver`."""
         deadline = task.deadline
-        if task.effort is None and self.layer.waits_for_solvers:
-            deadline = deadline_with_solvers(task) or deadline
-        return turn_of("k2", self.layer.run(task.start, task.lower_bound, deadline, task.effort))
+        if task.effort is None and self.layer.waits_for_backend:
+            deadline = deadline_after_imports(task) or deadline
+        return as_answer("k2", self.layer.run(task.start, task.lower_bound, deadline, task.effort))

@@ -1,4 +1,4 @@
-"""Two slots a GPU: is there a plan of at most a level? The core's tree, within a budget."""
+"""Two slots a GPU: is there a plan of at most a level? The core's tree, within a limit of work."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from eplb_opt.core import pairs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eplb_opt.exact.pairs.budget import Budget
-    from eplb_opt.exact.pairs.units import Layer
+    from eplb_opt.exact.pairs.fixed_point import ScaledLayer
+    from eplb_opt.exact.pairs.work_limit import WorkLimit
 
 #: Prices are integers of 1 / DIGITS.
 DIGITS = 2**24
@@ -49,16 +49,16 @@ class Tree:
 
     def __init__(
         self,
-        layer: Layer,
+        layer: ScaledLayer,
         level: int,
-        budget: Budget,
+        work_limit: WorkLimit,
         reaches: Callable[[np.ndarray], bool],
         best: float,
         hint: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         self.level = level
         self.prices: tuple[np.ndarray, np.ndarray] | None = None
-        self._budget = budget
+        self._work_limit = work_limit
         self.reaches = reaches
         loads = pairs.Layer(layer.load, layer.scale_bits, layer.num_slots)
         self._tree = pairs.Tree(loads, level, best)
@@ -75,7 +75,7 @@ class Tree:
         tree = self._tree
         while not (tree.is_closed or tree.is_stuck):
             left = max_nodes - tree.num_nodes if tree.is_root_done else 1
-            if self._budget.is_spent or left <= 0:
+            if self._work_limit.is_spent or left <= 0:
                 return None
             if self._grow(min(left, NODES_AT_ONCE)):
                 return True
@@ -84,10 +84,10 @@ class Tree:
     def decide(self) -> bool | None:
         """The same by dynamic programming over what the root left; it leaves no proof."""
         tree = self._tree
-        while not self._budget.is_spent:
+        while not self._work_limit.is_spent:
             before = tree.num_labels
-            answer = tree.decide(self._budget.seconds)
-            self._budget.spend_labels(tree.num_labels - before)
+            answer = tree.decide(self._work_limit.seconds)
+            self._work_limit.spend_labels(tree.num_labels - before)
             if answer:
                 return self.reaches(tree.best_counts) or None
             if answer is False or tree.has_given_up or not tree.is_root_done:
@@ -114,13 +114,13 @@ class Tree:
         """Some nodes, at first the root alone; whether counts were found."""
         tree = self._tree
         nodes = nodes if tree.is_root_done else 1
-        self._budget.spend_ascents(tree.grow(nodes, self._budget.seconds))
+        self._work_limit.spend_ascents(tree.grow(nodes, self._work_limit.seconds))
         if self.prices is None and tree.is_root_done:
             self.prices = self._at, tree.root_running
         return bool(tree.has_found and self.reaches(tree.best_counts))
 
     def proof(self, scale: int) -> dict[str, int | list[int]]:
-        """The integers of a certificate of kind "k2" that the level is out of reach."""
+        """The integers of a certificate of kind "pairs" that the level is out of reach."""
         trace = {name: numbers.tolist() for name, numbers in self._tree.trace().items()}
         threshold = self._tree.threshold
         at = [threshold[row] for row in trace.pop("row")]

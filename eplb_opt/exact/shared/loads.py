@@ -64,7 +64,7 @@ class LayerLoads:
     is_mean: bool
 
 
-def worth(problem: Problem, placed: np.ndarray) -> Fraction:
+def plan_value(problem: Problem, placed: np.ndarray) -> Fraction:
     """What the model minimises, of a plan: at most the objective as it is scored.
 
     The two differ for rounded scenarios alone: here each counts with the least that its loads can

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eplb_opt.errors import ProblemError
-from eplb_opt.exact.shared.loads import worth
+from eplb_opt.exact.shared.loads import plan_value
 from eplb_opt.placement import checker, scoring
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
 
-def worth_of_start(problem: Problem, start: np.ndarray) -> Fraction:
+def plain_start_value(problem: Problem, start: np.ndarray) -> Fraction:
     """The largest GPU load of a valid start, the upper bound that a model rests on.
 
     A start that breaks a rule could lie below the optimum; all counts derived from it would
@@ -37,9 +37,9 @@ def worth_of_start(problem: Problem, start: np.ndarray) -> Fraction:
     return scoring.largest_gpu_loads(problem.load, placed, problem.num_gpus)[0]
 
 
-def worth_of_any_start(problem: Problem, start: np.ndarray) -> Fraction:
+def start_value(problem: Problem, start: np.ndarray) -> Fraction:
     """The same for models that know scenarios, all rules and dispatch; see `loads.worth`."""
-    return worth(problem, _checked(problem, start)[0])
+    return plan_value(problem, _checked(problem, start)[0])
 
 
 def _checked(problem: Problem, start: np.ndarray) -> np.ndarray:

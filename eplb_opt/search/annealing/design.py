@@ -12,8 +12,8 @@ import numpy as np
 
 from eplb_opt.core import annealing
 from eplb_opt.search.annealing.layer import THRESHOLDS, relative_loads
+from eplb_opt.search.annealing.machine import machine_of, speeds_fit
 from eplb_opt.search.annealing.noise import noisy_copies
-from eplb_opt.search.annealing.rules import machine_of, speeds_fit
 from eplb_opt.search.annealing.starts import level_nodes, nodes_of, start_on_nodes
 from eplb_opt.search.seeds import SALT
 
@@ -133,7 +133,7 @@ class DesignSearch:
         problem = self.problem
         nothing = np.zeros((0, problem.num_experts), dtype=bool)
         return annealing.DesignSearch(
-            machine_of(problem, apart=True),
+            machine_of(problem, forbids_colocation=True),
             annealing.DesignLoads(
                 self._drawn_loads(),
                 problem.has_scenarios and problem.objective == "max",
@@ -148,7 +148,7 @@ class DesignSearch:
     def adapt_noise(self) -> None:
         """More noise where the known loads are level all the same; see `DesignParams`."""
         params, least = self.params, self.least_noise
-        share = self.omega[: self.num_known]
+        share = self.load_shares[: self.num_known]
         peaks = self._search.peaks()[: self.num_known]
         is_level = float(peaks @ share) <= params.level * float(share.sum())
         factor = params.growth if is_level else 1.0 / params.growth
@@ -186,9 +186,9 @@ class DesignSearch:
         """Share the weights out among known loads and noisy copies."""
         num, noisy = self.num_known, self.params.noisy if self.least_noise > 0 else 0
         known = self.share if len(self.share) == num else np.full(num, 1.0 / num)
-        self.omega = np.full(num + noisy, noisy_share / max(noisy, 1))
-        self.omega[:num] = known * (1.0 - noisy_share if noisy else 1.0)
-        self._search.set_shares(self.omega)
+        self.load_shares = np.full(num + noisy, noisy_share / max(noisy, 1))
+        self.load_shares[:num] = known * (1.0 - noisy_share if noisy else 1.0)
+        self._search.set_shares(self.load_shares)
 
     def restart(self, start: np.ndarray) -> None:
         """Go on from another plan; the best ones are kept."""
@@ -202,12 +202,14 @@ class DesignSearch:
 
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]."""
-        return self.opened(int(self.best_value.argmin()))
+        return self.plan_with_moves(int(self.best_value.argmin()))
 
-    def opened(self, kept: int) -> np.ndarray:
-        """The best plan with so many moved slots, int64 [num_slots]; -1 in closed slots."""
+    def plan_with_moves(self, num_moves: int) -> np.ndarray:
+        """The best plan with that number of moved slots, int64 [num_slots]; -1 in closed slots."""
         placed = np.full(self.problem.num_slots, -1, dtype=np.int64)
-        placed[self.problem.is_open] = self.start if self.is_trivial else self._search.plan(kept)
+        placed[self.problem.is_open] = (
+            self.start if self.is_trivial else self._search.plan(num_moves)
+        )
         return placed
 
     @property
@@ -264,10 +266,10 @@ class DesignSearch:
         if heat is not None:
             longest = MOST_SLICES
         for factor in factors:
-            champion = self.placed() if self.best < math.inf else None
+            best_plan = self.placed() if self.best < math.inf else None
             yield _Run(self, price, factor * (params.heat if heat is None else heat)), longest
-            if champion is not None:
-                self.restart(champion)
+            if best_plan is not None:
+                self.restart(best_plan)
                 self.look()
             self.restart(self.placed())
 

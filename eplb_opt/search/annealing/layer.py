@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.core import annealing
-from eplb_opt.search.annealing.rules import machine_of, speeds_fit
+from eplb_opt.search.annealing.machine import machine_of, speeds_fit
 from eplb_opt.search.seeds import SALT
 
 if TYPE_CHECKING:
@@ -109,12 +109,12 @@ class AnnealSearch:
 
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]."""
-        return self.opened(int(self.best_value.argmin()))
+        return self.plan_with_moves(int(self.best_value.argmin()))
 
-    def opened(self, kept: int) -> np.ndarray:
-        """The best plan with so many moved slots, int64 [num_slots]; -1 in closed slots."""
+    def plan_with_moves(self, num_moves: int) -> np.ndarray:
+        """The best plan with that number of moved slots, int64 [num_slots]; -1 in closed slots."""
         placed = np.full(self.problem.num_slots, -1, dtype=np.int64)
-        placed[self.problem.is_open] = self._search.plan(kept)
+        placed[self.problem.is_open] = self._search.plan(num_moves)
         return placed
 
     def restart(self, start: np.ndarray) -> None:

@@ -21,7 +21,7 @@ FIRST_PRICE, LAST_PRICE, RUNS = 0.3, 0.001, 12
 HEAT = 0.2
 
 
-def layer_front(
+def plans_with_few_moves(
     problem: Problem,
     current: np.ndarray,
     seed: int,
@@ -71,7 +71,7 @@ def layer_front(
             search.run_slices(max(slices // RUNS, 1), price, HEAT * price)
     best = np.minimum.accumulate(search.best_value)
     better = np.flatnonzero(np.append(True, best[1:] < best[:-1]))
-    rows = [slots_kept(current, search.opened(m), problem.num_gpus) for m in better[1:]]
+    rows = [slots_kept(current, search.plan_with_moves(m), problem.num_gpus) for m in better[1:]]
     return [current, *rows]
 
 

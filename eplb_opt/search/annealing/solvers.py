@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.search.annealing.design import DesignSearch
 from eplb_opt.search.annealing.layer import AnnealSearch
-from eplb_opt.search.annealing.starts import best_start
+from eplb_opt.search.annealing.starts import settle_from_starts
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class AnnealingSolver:
             search = self.search = AnnealSearch(self.problem, task.start, task.seed)
             if search.is_trivial:
                 return Answer(verdict=Verdict.FINISHED)
-            best_start(search)
+            settle_from_starts(search)
         before = search.best
         search.restart(search.placed())
         if task.effort is None:

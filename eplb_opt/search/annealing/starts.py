@@ -21,7 +21,7 @@ MAX_EXCHANGES = 200
 COUNT_DOUBLINGS = 5
 
 
-def best_start(search: AnnealSearch) -> None:
+def settle_from_starts(search: AnnealSearch) -> None:
     """Let several starts settle: the given one, and one whose counts look at every load.
 
     Where groups stay on nodes, another partition of them is tried too.
@@ -156,5 +156,5 @@ def _high_power(values: np.ndarray) -> np.ndarray:
 def _packed(
     blend: np.ndarray, count: np.ndarray, num_gpus: int, problem: Problem
 ) -> np.ndarray | None:
-    apart = problem.colocation == "forbid"
-    return local.pack(blend // count, count, num_gpus, problem.slots_per_gpu, apart)
+    forbids = problem.colocation == "forbid"
+    return local.pack(blend // count, count, num_gpus, problem.slots_per_gpu, forbids)

@@ -17,7 +17,7 @@ MAX_SHARE = 2**21
 
 
 @dataclass(frozen=True, eq=False)
-class Worths:
+class ObjectiveUnits:
     """Units of the objective, sum weight_r T_r, as a layer's worth.
 
     Parameters
@@ -38,11 +38,11 @@ class Worths:
     weight: tuple[int, ...]
     slack: int = 0
 
-    def to_units(self, worth: Fraction) -> int:
+    def to_units(self, value: Fraction) -> int:
         """The most units of the objective that a plan of at most this worth can have."""
         if not self.loads.is_mean:
-            return floor(worth * self.scale.value) + self.slack
-        top = (worth - self.loads.constant - self._rest()) * self.scale.value / self.share(1)
+            return floor(value * self.scale.value) + self.slack
+        top = (value - self.loads.constant - self._rest()) * self.scale.value / self.share(1)
         return floor(top) + self.slack * sum(self.weight)
 
     def to_bound(self, units: int) -> Fraction:
@@ -57,7 +57,7 @@ class Worths:
         units = max(units - self.slack * sum(self.weight), 0)
         return self.loads.constant + self._rest() + self.share(1) * units / self.scale.value
 
-    def to_load(self, units: int) -> Fraction:
+    def to_value(self, units: int) -> Fraction:
         """The worth that so many units of the objective stand for, up to the scale's rounding."""
         if not self.loads.is_mean:
             return self.scale.to_load(units)

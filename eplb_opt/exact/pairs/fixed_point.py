@@ -13,7 +13,7 @@ INT64_ROOM = 2**62
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
+class ScaledLayer:
     """Loads in fixed point.
 
     A level is an integer of units 1 / scale. The scale is at least four times the fourth power of
@@ -38,7 +38,7 @@ class Layer:
     num_slots: int
 
     @classmethod
-    def of(cls, load: np.ndarray, num_slots: int) -> Layer:
+    def of(cls, load: np.ndarray, num_slots: int) -> ScaledLayer:
         """The layer at the coarsest scale that decides exactly."""
         most = num_slots - len(load) + 1
         bits = 2 + 4 * most.bit_length()

@@ -18,7 +18,7 @@ LABELS_PER_UNIT = 10_000
 
 
 @dataclass(eq=False)
-class Budget:
+class WorkLimit:
     """Seconds or work, whichever the caller asked for.
 
     Parameters
@@ -47,7 +47,7 @@ class Budget:
         """Count labels looked at."""
         self.spent += ceil(labels / LABELS_PER_UNIT)
 
-    def renew(self, deadline: Deadline, effort: int | None) -> None:
+    def restart(self, deadline: Deadline, effort: int | None) -> None:
         """Another turn begins."""
         self.deadline, self.effort, self.spent = deadline, effort, 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eplb_opt.errors import MissingDependency
-from eplb_opt.exact.shared.solver_imports import load_module
+from eplb_opt.exact.shared.backend_imports import load_module
 
 
 def import_cp_model() -> Any:

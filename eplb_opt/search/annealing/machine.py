@@ -17,7 +17,7 @@ from eplb_opt.core import annealing
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
-#: Marks of the core: the expert must not stand on the GPU; it must.
+#: How the core is told that an expert must not stand on a GPU, or that it must.
 FORBIDDEN, PINNED = 1, 2
 #: The fastest GPU is at most so many times as fast as the slowest.
 MAX_SPEEDS = Fraction(2**100)
@@ -28,7 +28,9 @@ def speeds_fit(problem: Problem) -> bool:
     return problem.speed_range < MAX_SPEEDS
 
 
-def machine_of(problem: Problem, apart: bool, spread: bool = True) -> annealing.Machine:
+def machine_of(
+    problem: Problem, forbids_colocation: bool, spread: bool = True
+) -> annealing.Machine:
     """The GPUs of one layer for the core, and what may stand on them.
 
     GPUs without a slot are left out, and so are slots that stay empty. Speeds are over the largest.
@@ -37,7 +39,7 @@ def machine_of(problem: Problem, apart: bool, spread: bool = True) -> annealing.
     ----------
     problem
         Of one layer.
-    apart
+    forbids_colocation
         Whether no expert may stand twice on a GPU.
     spread
         Whether the problem's rule that experts stand on two GPUs or nodes is looked at.
@@ -49,7 +51,7 @@ def machine_of(problem: Problem, apart: bool, spread: bool = True) -> annealing.
     num_slots = int(first[-1])
     node_size = num_slots // problem.num_nodes if problem.is_hierarchical else num_slots
     unit = _units(problem) if spread else np.zeros(0, dtype=np.int64)
-    return annealing.Machine(rate, first, _ties(problem, used), unit, node_size, apart)
+    return annealing.Machine(rate, first, _ties(problem, used), unit, node_size, forbids_colocation)
 
 
 @lru_cache(maxsize=8)
@@ -65,9 +67,9 @@ def _ties(problem: Problem, used: np.ndarray) -> np.ndarray:
     if problem.pinned is None and problem.forbidden is None:
         return np.zeros((0, problem.num_experts), dtype=np.int8)
     ties = np.zeros((int(used.sum()), problem.num_experts), dtype=np.int8)
-    for mask, mark in ((problem.forbidden, FORBIDDEN), (problem.pinned, PINNED)):
+    for mask, tie in ((problem.forbidden, FORBIDDEN), (problem.pinned, PINNED)):
         if mask is not None:
-            ties[mask[0].T[used]] = mark
+            ties[mask[0].T[used]] = tie
     return ties
 
 

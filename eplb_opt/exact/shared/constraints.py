@@ -18,7 +18,7 @@ Term = tuple[Any, Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class LinearConstraints:
     """Constraints lower <= sum coefficient * column <= upper.
 
     Parameters
@@ -61,8 +61,10 @@ class Rows:
         return bool(((sums >= self.lower) & (sums <= self.upper)).all())
 
 
-def rows_of(terms: Iterable[Term], lower: np.ndarray, upper: np.ndarray) -> Rows:
-    """Rows from terms in any order.
+def constraints_of(
+    terms: Iterable[Term], lower: np.ndarray, upper: np.ndarray
+) -> LinearConstraints:
+    """LinearConstraints from terms in any order.
 
     Parameters
     ----------
@@ -76,10 +78,10 @@ def rows_of(terms: Iterable[Term], lower: np.ndarray, upper: np.ndarray) -> Rows
     order = np.argsort(row, kind="stable")
     first = np.zeros(len(lower) + 1, dtype=np.int64)
     np.cumsum(np.bincount(row, minlength=len(lower)), out=first[1:])
-    return Rows(first, column[order], coefficient[order], lower, upper)
+    return LinearConstraints(first, column[order], coefficient[order], lower, upper)
 
 
-def no_rows() -> Rows:
+def no_constraints() -> LinearConstraints:
     """The rows of a rule that does not apply."""
     none = np.zeros(0, dtype=np.int64)
-    return Rows(np.zeros(1, dtype=np.int64), none, none, none, none)
+    return LinearConstraints(np.zeros(1, dtype=np.int64), none, none, none, none)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from eplb_opt.exact.shared.start import worth_of_start
+from eplb_opt.exact.shared.start import plain_start_value
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.clock import Deadline
-    from eplb_opt.exact.config_lp.model import NodeLp
+    from eplb_opt.exact.config_lp.model import FlatConfigLp
     from eplb_opt.problem.problem import Problem
 
 
@@ -51,7 +51,7 @@ class NodesParams:
 
 
 @dataclass(eq=False)
-class Node:
+class GroupSet:
     """A node with some set of groups, a flat problem.
 
     Parameters
@@ -75,17 +75,17 @@ class Node:
     problem: Problem
     expert: np.ndarray
     slot: np.ndarray
-    worth: Fraction
-    turns: int = 0
-    lp: NodeLp | None = None
+    value: Fraction
+    steps: int = 0
+    lp: FlatConfigLp | None = None
     lp_done: bool = False
     stuck: bool = False
     proof: Certificate | None = None
 
     def offer(self, slot: np.ndarray | None) -> None:
         """Keep a plan if it is better."""
-        if slot is not None and (worth := worth_of_start(self.problem, slot)) < self.worth:
-            self.slot, self.worth = slot, worth
+        if slot is not None and (value := plain_start_value(self.problem, slot)) < self.value:
+            self.slot, self.value = slot, value
             self.lp_done = self.lp_done and self.lp is None  # which then asks for more or less
 
     def prove(self, certificate: Certificate | None) -> None:
@@ -94,7 +94,7 @@ class Node:
             self.proof = certificate
 
 
-class Turn(NamedTuple):
+class StepLimit(NamedTuple):
     """What one turn may spend: until a deadline, or counted."""
 
     deadline: Deadline

@@ -8,17 +8,17 @@ from importlib.util import find_spec
 from types import ModuleType
 
 _LOADING = threading.Lock()
-SOLVERS = ("scipy.optimize", "ortools.sat.python.cp_model")
+BACKENDS = ("scipy.optimize", "ortools.sat.python.cp_model")
 
 
-def solvers_are_loaded() -> bool:
+def backends_are_loaded() -> bool:
     """Whether a model that needs them starts at once."""
-    return all(name in sys.modules for name in SOLVERS)
+    return all(name in sys.modules for name in BACKENDS)
 
 
-def load_solvers() -> None:
+def load_backends() -> None:
     """Import those that are installed; a model that misses one names the extra that brings it."""
-    for name in SOLVERS:
+    for name in BACKENDS:
         if find_spec(name.split(".")[0]) is not None:
             load_module(name)
 

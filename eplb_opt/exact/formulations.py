@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eplb_opt.exact.counts.formulation import Formulation, formulate, list_choices
+from eplb_opt.exact.counts.formulation import CountFormulation, formulate, list_choices
 from eplb_opt.exact.counts.rules import RULES
 from eplb_opt.exact.counts.values import to_plan, to_values
 from eplb_opt.exact.flows.formulation import FlowFormulation, formulate_flows, list_hosts
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from eplb_opt.exact.shared.rows import Rows
+    from eplb_opt.exact.shared.constraints import LinearConstraints
 
 #: The columns of a model: of counts and replicas, or of hosts and flows.
-AnyFormulation = Formulation | FlowFormulation
+AnyFormulation = CountFormulation | FlowFormulation
 
 
 @dataclass(frozen=True)
-class Form:
+class FormulationFunctions:
     """The functions that make one form of the model.
 
     Parameters
@@ -41,13 +41,15 @@ class Form:
 
     list_choices: Callable[..., Any]
     formulate: Callable[..., Any]
-    rules: tuple[Callable[[Any], Rows], ...]
+    rules: tuple[Callable[[Any], LinearConstraints], ...]
     to_values: Callable[[Any, np.ndarray], np.ndarray]
     to_plan: Callable[[Any, np.ndarray], np.ndarray]
 
 
 #: By a problem's dispatch.
-FORMS = {
-    "uniform": Form(list_choices, formulate, RULES, to_values, to_plan),
-    "optimal": Form(list_hosts, formulate_flows, FLOW_RULES, flow_values, flow_plan),
+FORMULATIONS = {
+    "uniform": FormulationFunctions(list_choices, formulate, RULES, to_values, to_plan),
+    "optimal": FormulationFunctions(
+        list_hosts, formulate_flows, FLOW_RULES, flow_values, flow_plan
+    ),
 }
