@@ -167,7 +167,7 @@ class FlatConfigLp:
         Parameters
         ----------
         lower, upper
-            A proven lower bound, and the largest GPU load of a plan, in the problem's integer units.
+            A proven lower bound, and the largest GPU load of a plan, in integer units.
         deadline
             The end of the work; not looked at where `effort` is given.
         effort
