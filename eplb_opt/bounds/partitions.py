@@ -65,7 +65,7 @@ def least_partition(problem: Problem, cost: dict[int, Fraction]) -> tuple[int, .
     Parameters
     ----------
     problem
-        Of one layer, one that `can_enumerate` admits.
+        A problem of one layer, one that `can_enumerate` admits.
     cost
         By set of groups, a bit mask; a set that is not there is not used.
 

@@ -52,7 +52,7 @@ class Patterns:
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
-    """The bound, re-proved in integers; see the module.
+    """The bound, proven again in integers as the module describes.
 
     Nodes and co-location only forbid plans, so the bound holds for them too.
 

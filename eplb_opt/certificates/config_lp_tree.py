@@ -31,7 +31,7 @@ CountRange = tuple[list[int], list[int]]
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
-    """The bound, re-proved in integers; see the module.
+    """The bound, proven again in integers as the module describes.
 
     Raises
     ------

@@ -34,7 +34,7 @@ BITS = 61
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
-    """The bound, proven anew; see the module. Nodes and co-location only forbid plans.
+    """The bound, proven again as the module describes. Nodes and co-location only forbid plans.
 
     Raises
     ------

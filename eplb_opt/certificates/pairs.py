@@ -57,7 +57,7 @@ ROUND_UNITS, CELL_UNITS = 2_000, 5
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
-    """The bound, re-proved in integers; see the module.
+    """The bound, proven again in integers as the module describes.
 
     Raises
     ------

@@ -52,7 +52,7 @@ Part = tuple[tuple[Fraction, ...], tuple[Fraction, ...]]
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
-    """The bound, re-proved in integers; see the module.
+    """The bound, proven again in integers as the module describes.
 
     Nodes, co-location and tied experts only forbid plans, so the bound holds for them too. And
     however tokens are split, some replica carries w / c or more: without lists of values

@@ -1,4 +1,10 @@
-"""The exact model of one layer, of counts or of flows, solved by CP-SAT, OR-Tools' solver."""
+"""The general model of one layer, of counts or of flows, solved by CP-SAT of OR-Tools.
+
+References
+----------
+L. Perron and F. Didier, "CP-SAT", Google OR-Tools,
+https://developers.google.com/optimization/cp/cp_solver, 2024.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +31,7 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
 LIMITS = ScaleLimits(load=2**30 - 1)
-#: CP-SAT's bound is an integer in a float64; what is less off than this is noise.
+#: CP-SAT gives its bound, an integer, as a float64: a difference below this is noise.
 BOUND_NOISE = 1e-4
 
 
@@ -36,24 +42,24 @@ class CpSatParams:
     Parameters
     ----------
     num_workers
-        Threads; with `effort` always one, which makes the answer reproducible.
+        CP-SAT's threads; with `effort` always one, which makes the answer reproducible.
     symmetry_level, linearization_level
         CP-SAT's parameters of these names. Its symmetry detection tends to drop a complete
         feasible hint on this model, so it is off.
     limits
-        Of CP-SAT's integers. It is fastest where a GPU load and twice of it fit 31 bits.
+        The limits of CP-SAT's integers; it is fastest where twice a GPU load fits 31 bits.
     max_columns
-        A model with more is refused: it would take gigabytes.
+        A model with more columns is refused: it would take gigabytes.
     large_columns
-        From this size on presolve and linear relaxations are left out: they take the time
-        in which the start would be read, and prove nothing there.
+        From this number of columns on, presolve and linear relaxations are left out: they take the
+        time in which the start would be read, and prove nothing there.
     seconds_per_column, seconds_at_least
-        For building and presolving on a slow core; a model that cannot be ready in the time left is
-        refused.
+        Seconds for building and presolving on a slow core; a model that cannot be ready in the time
+        left is refused.
     seconds_to_return, seconds_to_return_per_column
-        Kept back from the solver, which looks at its clock now and then only.
+        Seconds kept back from CP-SAT, which looks at its clock only now and then.
     effort_to_time
-        CP-SAT's deterministic time, about a second each, for one unit of effort.
+        CP-SAT's deterministic time, in units of about a second, for one unit of effort.
     """
 
     num_workers: int = 1
@@ -73,14 +79,14 @@ class CpSatParams:
 class CpSatModel:
     """A `LayerModel`: the exact model of one layer, solved by CP-SAT.
 
-    The bound it returns is proven: an optimal plan is among the model's solutions, its load in the
-    model is at most the scale times its true one (see `scaling.Scale`), and CP-SAT computes in
-    integers. Under optimal dispatch `flow_formulation` says why what is read from it holds.
+    Its bound is proven: an optimal plan is among the model's solutions, its load in the model is at
+    most the scale times its true one (`scaling.Scale`), and CP-SAT computes in integers. Under
+    optimal dispatch `flows.formulation` says why the bound holds.
 
     Parameters
     ----------
     params
-        Settings.
+        The settings of the model.
     """
 
     params: CpSatParams = CpSatParams()
@@ -96,9 +102,9 @@ class CpSatModel:
         seed: int = 0,
         change: Change | None = None,
     ) -> ModelAnswer:
-        """Solve one layer; see `LayerModel`. With `effort` the deadline is not looked at.
+        """Solve one layer as `LayerModel` describes; `effort` takes the place of the deadline.
 
-        With `change` it looks among the plans that move little; the start must be one.
+        With `change`, only plans within its limit of moves count, and the start must be one.
         """
         upper = start_value(problem, start)
         if upper <= lower_bound:
@@ -121,10 +127,21 @@ class CpSatModel:
         seed: int = 0,
         change: Change | None = None,
     ) -> ModelAnswer:
-        """Solve the model of given choices, from a plan that is among them or from none.
+        """Solve the model of given choices.
 
-        Where `change` has a limit the moves are minimised, and the answer's bound is one of them.
-        Without any plan it is finished: none is among the choices and within the limits.
+        Where `change` has a limit on the plan's value, the moves are minimised and the answer's
+        bound is one of moves. An answer that is finished and has no plan says that none exists.
+
+        Parameters
+        ----------
+        choices
+            What plans can have.
+        start
+            int64 [num_slots], a plan among the choices to begin with, or None.
+        lower_bound, deadline, effort, seed
+            As in `LayerModel`.
+        change
+            How plans are compared with the plan in force; None where they are not.
         """
         cp_model = import_cp_model()
         if choices.is_empty:
@@ -141,7 +158,7 @@ class CpSatModel:
         return _solve(cp_model, solver, model, f)
 
     def _refusal(self, choices: Choices | HostChoices, deadline: Deadline | None) -> str:
-        """Why the model is not built, or nothing."""
+        """Why the model is not built; empty where it is."""
         size = choices.num_columns
         if size > self.params.max_columns:
             return f"refused: {size} columns are more than max_columns={self.params.max_columns}"
@@ -170,16 +187,16 @@ class CpSatModel:
 
 
 def build(cp_model: Any, f: AnyFormulation, hint: np.ndarray | None) -> Any:
-    """The model as a `CpModel`.
+    """The formulation as a `CpModel` of OR-Tools.
 
     Parameters
     ----------
     cp_model
         The module `ortools.sat.python.cp_model`.
     f
-        Columns and sizes.
+        The formulation.
     hint
-        A value for every column, or None.
+        int64 [num_columns], a value for every column, or None.
     """
     model = cp_model.CpModel()
     proto = model.proto
@@ -196,7 +213,7 @@ def build(cp_model: Any, f: AnyFormulation, hint: np.ndarray | None) -> Any:
 
 
 def _add_columns(proto: Any, f: AnyFormulation) -> None:
-    # Column by column takes five times as long; equal neighbours are added at once.
+    # Equal neighbours are added at once: column by column takes five times as long.
     domains = zip(f.column_lower.tolist(), f.column_upper.tolist(), strict=True)
     for domain, run in groupby(domains):
         first = proto.variables.add()

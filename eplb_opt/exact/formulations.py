@@ -1,4 +1,4 @@
-"""The form of the exact model by how tokens reach their replicas; each solver takes either."""
+"""The formulations of the exact model, by how tokens are dispatched; each backend solves either."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ if TYPE_CHECKING:
 
     from eplb_opt.exact.shared.constraints import LinearConstraints
 
-#: The columns of a model: of counts and replicas, or of hosts and flows.
+#: The columns of a model: counts and replicas, or hosts and flows.
 AnyFormulation = CountFormulation | FlowFormulation
 
 
 @dataclass(frozen=True)
 class FormulationFunctions:
-    """The functions that make one form of the model.
+    """The functions that write one formulation of the model and read its solution.
 
     Parameters
     ----------
     list_choices
-        (problem, upper) to what plans of at most that worth can have.
+        From a problem and an upper bound to what plans of at most that value can have.
     formulate
-        (choices, lower bound, limits, change) to columns and sizes.
+        From choices, a lower bound, `ScaleLimits` and a `Change` to columns and sizes.
     rules
-        Each from a formulation to rows.
+        Functions from a formulation to the linear constraints of one rule.
     to_values, to_plan
-        A plan as values of the columns, and back.
+        Functions from a plan to values of the columns, and back.
     """
 
     list_choices: Callable[..., Any]
@@ -46,7 +46,7 @@ class FormulationFunctions:
     to_plan: Callable[[Any, np.ndarray], np.ndarray]
 
 
-#: By a problem's dispatch.
+#: By `Problem.dispatch`.
 FORMULATIONS = {
     "uniform": FormulationFunctions(list_choices, formulate, RULES, to_values, to_plan),
     "optimal": FormulationFunctions(

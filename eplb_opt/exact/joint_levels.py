@@ -162,11 +162,11 @@ def scenario_water(
     Parameters
     ----------
     problem
-        Of one layer, with scenarios.
+        A problem of one layer, with scenarios.
     deadline
         The search ends by then; a bound that it has not verified is lost.
     params
-        Settings.
+        The settings of the model.
     """
     params = params or ScenarioWaterParams()
     joint, constant = joint_levels(problem)

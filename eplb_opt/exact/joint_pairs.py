@@ -207,7 +207,7 @@ def scenario_pairs(
     Parameters
     ----------
     problem
-        Of one layer, with scenarios and at most two slots a GPU.
+        A problem of one layer, with scenarios and at most two slots a GPU.
     lower_bound, upper
         What is proven of the layer, and the objective of a plan.
     deadline

@@ -1,4 +1,9 @@
-"""The exact model, of counts or of flows, solved through PuLP, by any solver that its user has."""
+"""The general model of one layer, of counts or of flows, solved through PuLP by a MILP backend.
+
+References
+----------
+J. Forrest et al., "CBC (COIN-OR branch and cut)", https://github.com/coin-or/Cbc, 2024.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
 LIMITS = ScaleLimits(load=2**20, total=250_000)
-#: PuLP's signs of a constraint.
+#: PuLP's codes for the sense of a constraint.
 AT_MOST, EQUAL, AT_LEAST = -1, 0, 1
 
 
@@ -39,22 +44,22 @@ class MilpParams:
     Parameters
     ----------
     solver
-        PuLP's name of a solver, as `pulp.listSolvers()` gives it; None for CBC, which comes with
+        PuLP's name of the backend, as `pulp.listSolvers()` gives it; None for CBC, which comes with
         PuLP.
     limits
-        Of a solver that computes in floats. With sizes that add up to 2.5e5, values that are 1e-6
-        off their integers put a GPU's load off by a quarter of a unit at most.
+        The limits of a backend that computes in floats. With sizes that add up to 2.5e5, values
+        that are 1e-6 off their integers change a GPU's load by a quarter of a unit at most.
     bound_margin
-        Taken off the solver's bound before it is rounded up, in units of the model; at least the
-        quarter that `limits` allows.
+        What is subtracted from the backend's bound before it is rounded up, in units of the model;
+        at least the quarter that `limits` allows.
     max_columns
-        A model with more is refused.
+        A model with more columns is refused.
     seconds_per_column, seconds_at_least
-        For starting Python, building, and writing the model; one that cannot be ready in the time
-        left is refused.
+        Seconds for starting Python, building and writing the model; one that cannot be ready in the
+        time left is refused.
     seconds_to_return
-        Kept back for reading the solution; the solver is told to stop by then, and what still
-        runs at the deadline is ended.
+        Seconds kept back for reading the solution; the backend is told to stop by then, and ended
+        at the deadline where it still runs.
     effort_to_nodes
         Nodes of branch and bound for one unit of effort.
     """
@@ -71,20 +76,20 @@ class MilpParams:
 
 @dataclass(frozen=True)
 class MilpModel:
-    """A `LayerModel`: the exact model of one layer, solved through PuLP in a process of its own.
+    """A `LayerModel`: the general model of one layer, solved through PuLP in a process of its own.
 
     An optimal plan is a solution of the model in small integers, with a T of at most the scale
-    times its true load (see `scaling.Scale`). So a solver without rounding errors proves only
-    true bounds. Those of a real one come from its tolerances: with values within 1e-6 of integers
-    and the sizes that `MilpParams.limits` allows they stay below `bound_margin`, which is
-    taken off before rounding up, as T is an integer (flows need not be, and the bound that
-    `flow_formulation` argues for holds all the more). That is an argument about the solver's
-    stated tolerances and not a certificate: unlike CP-SAT's, this bound trusts float arithmetic.
+    times its true load (`scaling.Scale`). So a backend without rounding errors proves only true
+    bounds. The errors of a real one come from its tolerances: with values within 1e-6 of integers
+    and sizes within `MilpParams.limits` they stay below `bound_margin`, which is subtracted before
+    the bound is rounded up. Rounding up is right because T is an integer; flows need not be
+    integers here, which only relaxes the model of `flows.formulation`. This is an argument about
+    the backend's stated tolerances and no certificate: unlike CP-SAT's, this bound trusts floats.
 
     Parameters
     ----------
     params
-        Settings.
+        The settings of the model.
     """
 
     params: MilpParams = MilpParams()
@@ -99,7 +104,7 @@ class MilpModel:
         effort: int | None = None,
         seed: int = 0,
     ) -> ModelAnswer:
-        """Solve one layer; see `LayerModel`. With `effort` the deadline is not looked at."""
+        """Solve one layer as `LayerModel` describes; `effort` takes the place of the deadline."""
         if find_spec("pulp") is None:
             raise MissingDependency("pulp", "milp")
         upper = start_value(problem, start)
@@ -121,7 +126,7 @@ class MilpModel:
         return self._answer(f, rules, result, log)
 
     def _refusal(self, size: int, left: float) -> str:
-        """Why the model is not built, or nothing."""
+        """Why the model is not built; empty where it is."""
         if size > self.params.max_columns:
             return f"refused: {size} columns are more than max_columns={self.params.max_columns}"
         needed = self.params.seconds_at_least + size * self.params.seconds_per_column
@@ -170,7 +175,7 @@ class MilpModel:
         )
 
     def _proven(self, f: AnyFormulation, facts: LogFacts) -> Fraction:
-        """The bound of the log, less each T's margin, rounded up: T is an integer in every plan."""
+        """The backend's bound less the margin of each T, rounded up, because T is an integer."""
         if facts.bound is None or not isfinite(facts.bound):
             return Fraction(0)
         units = ceil(facts.bound - self.params.bound_margin * sum(f.weight))
@@ -193,7 +198,7 @@ def _signed(rows: LinearConstraints) -> list[tuple[list[int], list[int], list[tu
 def _checked_plan(
     f: AnyFormulation, rules: list[LinearConstraints], found: list[float] | None
 ) -> np.ndarray | None:
-    """The solver's plan, if its values, rounded, obey every rule with the T that they need."""
+    """The plan of the backend's values, if these, rounded, obey every rule with the T they need."""
     if found is None:
         return None
     if isinstance(f, FlowFormulation):
@@ -203,7 +208,7 @@ def _checked_plan(
 
 
 def _plan_of_hosts(f: FlowFormulation, found: np.ndarray) -> np.ndarray | None:
-    """The same of the flow model: its hosts alone are read, and the checker asked."""
+    """The plan of the hosts in a solution of the flow model, if the checker accepts it."""
     placed = flow_plan(f, found)
     try:
         check(f.problem, placed[None, :])

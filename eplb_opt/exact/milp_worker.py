@@ -1,9 +1,9 @@
-"""The process of its own in which PuLP and its solver run.
+"""The script that runs PuLP and its backend in a process of their own.
 
-`milp` starts this file as a script with a folder as its argument: it reads `model.pickle`
-there and writes `result.pickle`; the solver's log is what it prints. It imports PuLP and nothing of
-this package. In a process of its own whatever the solver does can be ended in time, its temporary
-files lie in that folder, and highspy, which PuLP imports where it is installed, never
+`milp_process` starts this file as a script with a folder as its argument: it reads `model.pickle`
+there and writes `result.pickle`, and it prints the backend's log. It imports PuLP and nothing of
+this package. In a process of its own the backend can be ended in time whatever it does, its
+temporary files lie in that folder, and highspy, which PuLP imports where it is installed, never
 meets OR-Tools: the two cannot be loaded together.
 """
 
@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-#: Tried in this order when no solver is named: CBC comes with PuLP 3, or with its extra.
+#: The backends that are tried in this order when none is named: CBC comes with PuLP 3, or with its
+#: extra.
 DEFAULT_SOLVERS = ("PULP_CBC_CMD", "COIN_CMD")
-#: How a solver is told to start its random numbers, where it is known.
+#: The option that seeds a backend's random numbers, where we know it.
 SEED_OPTIONS = dict.fromkeys(DEFAULT_SOLVERS, "randomCbcSeed {}")
 
 

@@ -35,16 +35,16 @@ class JointLevelsSolver:
     Parameters
     ----------
     problem
-        Of one layer, with scenarios.
+        A problem of one layer, with scenarios.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
 
     def solve(self, task: Task) -> Answer:
-        """All of the work, or none where the time is short; see `Solver`."""
+        """All of the work, or none where the time is short."""
         found = scenario_water(self.problem, task.deadline)
         if found is None:
             late = task.deadline.expired
@@ -58,16 +58,16 @@ class JointPairsSolver:
     Parameters
     ----------
     problem
-        Of one layer, with scenarios.
+        A problem of one layer, with scenarios.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
 
     def solve(self, task: Task) -> Answer:
-        """One division of the pairs, ended by the clock alone; see `Solver`."""
+        """One division of the pairs, ended by the clock alone."""
         if task.deadline.remaining < PAIRS_SECONDS:
             return Answer(verdict=Verdict.NOT_YET)
         found = scenario_pairs(self.problem, task.lower_bound, task.objective, task.deadline)
@@ -84,9 +84,9 @@ class ScenarioBoundsSolver:
     Parameters
     ----------
     problem
-        Of one layer, with scenarios, on GPUs that are alike.
+        A problem of one layer, with scenarios, on GPUs that are alike.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
@@ -94,7 +94,7 @@ class ScenarioBoundsSolver:
         self.specialist = _specialist(problem)
 
     def solve(self, task: Task) -> Answer:
-        """The specialist on one scenario after the other; see `Solver`."""
+        """The specialist on one scenario after the other."""
         specialist = self.specialist
         if specialist is None or (specialist == "config_lp" and not _is_heavy(self.problem)):
             return Answer(verdict=Verdict.REFUSED)

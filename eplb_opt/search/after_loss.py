@@ -43,7 +43,7 @@ def least_load_after_loss(
     Parameters
     ----------
     problem
-        Of one layer, without scenarios.
+        A problem of one layer, without scenarios.
     start
         int64 [num_slots], valid; -1 in closed slots.
     guarded
@@ -53,7 +53,7 @@ def least_load_after_loss(
     deadline
         The end of the search; not looked at where `calls` is given.
     seed
-        Seed of the search's randomness.
+        The seed of the search's random numbers.
     calls
         Calls of the compiled search, as counted work instead of time; None under a clock.
 

@@ -32,7 +32,7 @@ class LayerSearch:
     Parameters
     ----------
     problem
-        Of one layer with some load.
+        A problem of one layer with some load.
     start
         int64 [num_slots], a plan that fits.
     lower_bound
@@ -116,9 +116,9 @@ class LocalSolver:
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
@@ -127,7 +127,7 @@ class LocalSolver:
         self.num_idle = 0
 
     def solve(self, task: Task) -> Answer:
-        """Goes on where the last turn stopped; see `Solver`.
+        """Work for one turn, from where the last turn stopped.
 
         The first turn under a clock ends at the first local optimum.
         """

@@ -75,7 +75,7 @@ class ConfigLpModel:
     Parameters
     ----------
     params
-        Settings.
+        The settings of the model.
     """
 
     params: ConfigLpParams = field(default_factory=ConfigLpParams)
@@ -90,7 +90,7 @@ class ConfigLpModel:
         effort: int | None = None,
         seed: int = 0,
     ) -> ModelAnswer:
-        """Bound one layer; see `LayerModel`. Nothing in it is random.
+        """Bound one layer as `LayerModel` describes. Nothing in it is random.
 
         A unit of effort is a round of pricing; with it the deadline is not looked at.
         """
@@ -127,7 +127,7 @@ class FlatConfigLp:
         int64 [num_slots], a plan whose GPUs are the first patterns, or None; it may be replaced
         by a better one between two runs.
     params
-        Settings.
+        The settings of the model.
 
     Attributes
     ----------

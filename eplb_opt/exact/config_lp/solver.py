@@ -32,9 +32,9 @@ class ConfigLpSolver:
     Parameters
     ----------
     problem
-        Of one layer, flat.
+        A problem of one layer, flat.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
@@ -44,7 +44,7 @@ class ConfigLpSolver:
         self.work: FlatConfigLp | None = None
 
     def solve(self, task: Task) -> Answer:
-        """Goes on where the last turn stopped; see `Solver`."""
+        """Work for one turn, from where the last turn stopped."""
         if self.problem.slots_per_gpu != 2 and self.share <= LIGHT_REGIME:
             return Answer(verdict=Verdict.REFUSED)
         if task.effort is None and not self._is_worth_a_turn(task):

@@ -8,12 +8,13 @@ With z_ec = 1 when expert e has c replicas and y_ecg how many of them stand on G
     sum_ec y_ecg = open slots of g                  for every g
     sum_ec floor(Q w_e / (c speed_g)) y_ecg <= T    for every g
 
-With scenarios every load has rows like the last, in units of its mean: the worst of them shares one
-T, a weighted mean has a T for each. `rules` holds these and the rules of groups, of
-colocation, of spread, of pinned and forbidden experts, of moves and of order. The counts range over
-all that a plan no worse than the start can have, so the start and an optimal plan
-are among the solutions, and what is proven of all solutions is proven of the optimum. A solver
-numbers the columns: the T, the z, the y, and in hierarchical problems x_hn, group h on node n.
+With scenarios every load has constraints like the last, in units of its mean GPU load: they share
+one T where the largest is minimised, and each has a T of its own in a weighted mean. `rules` holds
+these constraints and those of groups, of colocation, of spread, of pinned and forbidden experts, of
+moves and of order. The counts range over all that a plan no worse than the start can have, so the
+start and an optimal plan are among the solutions, and a bound of all solutions is a bound of the
+optimum. The columns are numbered in this order: T, z, y, and in hierarchical problems x_hn, which
+is 1 when group h is on node n.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Choices(LayerChoices):
-    """The counts an expert may have; choice k is `count[k]` replicas of `expert[k]`.
+    """The counts that experts may have; choice k is `count[k]` replicas of `expert[k]`.
 
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     upper
-        What the start is worth, positive; see `loads.worth`.
+        The value of the start, positive; see `loads.worth`.
     loads
-        What the model looks at.
+        The loads that the model looks at.
     expert, count
-        int64 [num_choices], by expert and then by count, without a hole.
+        int64 [num_choices], sorted by expert and then by count; an expert's counts are consecutive.
     """
 
     problem: Problem
@@ -72,24 +73,26 @@ class Choices(LayerChoices):
 
 @dataclass(frozen=True, eq=False)
 class CountFormulation(LayerFormulation):
-    """Columns, sizes and limits of the model of one layer.
+    """Columns, sizes and limits of the count-and-assignment model of one layer.
 
     Parameters
     ----------
     choices
-        The counts an expert may have.
+        The counts that experts may have.
     scale
-        Units of the model per unit of load, or of a scenario's worth.
+        Units of the model per unit of load or, with scenarios, of a load's value.
     size
-        int64 [num_loads, num_choices, num_gpus], of one replica; 1 GPU where all are as fast.
+        int64 [num_loads, num_choices, num_gpus], the size of one replica in units of the model. The
+        last axis has length 1 where all GPUs are equally fast.
     most
-        int64 [num_choices, num_gpus], replicas that a GPU takes; 1 GPU where all are alike.
+        int64 [num_choices, num_gpus], the most replicas of one choice that a GPU takes. The last
+        axis has length 1 where all GPUs are alike.
     least
-        Proven of every T, in units of the scale, [num_peaks].
+        What is proven of every T, in units of the model, [num_peaks].
     weight
-        What a unit of every T counts in the objective, [num_peaks].
+        What a unit of every T counts in the model's objective, [num_peaks].
     change
-        Where plans are compared with the one in force.
+        How plans are compared with the plan in force; None where they are not.
     """
 
     choices: Choices
@@ -112,31 +115,31 @@ class CountFormulation(LayerFormulation):
 
     @cached_property
     def chosen(self) -> np.ndarray:
-        """Columns of z, int64 [num_choices]."""
+        """The columns of z, int64 [num_choices]."""
         return self.choices.num_peaks + np.arange(len(self.count))
 
     @cached_property
     def placed(self) -> np.ndarray:
-        """Columns of y, int64 [num_choices, num_gpus]."""
+        """The columns of y, int64 [num_choices, num_gpus]."""
         shape = (len(self.count), self.problem.num_gpus)
         first = self.choices.num_peaks + len(self.count)
         return first + np.arange(shape[0] * shape[1]).reshape(shape)
 
     @cached_property
     def moving(self) -> np.ndarray:
-        """Columns of y whose replicas are new on their GPU, int64 [any number]."""
+        """The columns of y whose replicas are new on their GPU, int64."""
         if self.change is None:
             return np.zeros(0, dtype=np.int64)
         return np.asarray(self.placed[~self.change.held[self.expert]])
 
     @cached_property
     def group_on_node(self) -> np.ndarray:
-        """Columns of x, int64 [num_groups, num_nodes]; none in a flat problem."""
+        """The columns of x, int64 [num_groups, num_nodes]; none in a flat problem."""
         return self._group_columns(self.choices.num_peaks + len(self.count) + self.placed.size)
 
     @cached_property
     def column_upper(self) -> np.ndarray:
-        """Largest value of every column, int64 [num_columns]; the smallest is 0, but for T."""
+        """The largest value of every column, int64 [num_columns]."""
         upper = np.ones(self.choices.num_columns, dtype=np.int64)
         upper[self.placed] = self.most
         upper[: self.choices.num_peaks] = self._largest_peaks()
@@ -144,10 +147,17 @@ class CountFormulation(LayerFormulation):
 
 
 def list_choices(problem: Problem, upper: Fraction) -> Choices:
-    """All counts that a plan of at most the worth `upper` can have.
+    """All counts that a plan of at most the value `upper` can have.
 
     An expert e needs c_e >= w_e / upper replicas, and the others' needs leave it at most
     what `ranges.most_replicas` says; a narrower range would make the model's bound false.
+
+    Parameters
+    ----------
+    problem
+        A problem of one layer.
+    upper
+        The value of the start (`loads.plan_value`), positive.
     """
     loads = loads_within(problem, upper)
     fewest = ranges.fewest_replicas(problem, loads)
@@ -165,13 +175,13 @@ def formulate(
     Parameters
     ----------
     choices
-        The counts an expert may have.
+        The counts that experts may have.
     lower_bound
-        A proven one of the layer. A weighted mean makes no use of it.
+        A proven lower bound of the layer; it is not used where the aim is a weighted mean.
     limits
-        Of the solver's arithmetic.
+        The limits of the backend's arithmetic.
     change
-        Where plans are compared with the one in force.
+        How plans are compared with the plan in force; None where they are not.
     """
     problem, loads = choices.problem, choices.loads
     upper = max((one.most for one in loads.each), default=Fraction(1))
@@ -192,13 +202,13 @@ def formulate(
 
 
 def model_bound(problem: Problem, lower_bound: Fraction) -> Fraction:
-    """The layer's bound as one of the model's worth, which is less where scenarios are rounded."""
+    """A bound of the layer as one of what the model minimises; 0 where scenarios are rounded."""
     return Fraction(0) if problem.has_scenarios and problem.rounded.any() else lower_bound
 
 
 def _replica_values(choices: Choices) -> list[Fraction]:
-    """What a replica of every choice is worth under every load and on GPUs of every speed."""
-    pairs = list(zip(choices.expert.tolist(), choices.count.tolist(), strict=True))
+    """The value of a replica of every choice, under every load and on GPUs of every speed."""
+    replicas = list(zip(choices.expert.tolist(), choices.count.tolist(), strict=True))
     units = [
         (one.load, one.unit * speed)
         for one in choices.loads.each
@@ -207,7 +217,7 @@ def _replica_values(choices: Choices) -> list[Fraction]:
     return [
         Fraction(load[e] * per.denominator, c * per.numerator)
         for load, per in units
-        for e, c in pairs
+        for e, c in replicas
     ]
 
 
@@ -218,8 +228,8 @@ def _sizes(choices: Choices, scale: Scale, cut: int) -> np.ndarray:
 
     def of(one: ModelLoad, speed: Fraction) -> list[int]:
         per = one.unit * speed
-        pairs = zip(experts, counted, strict=True)
-        return [min(scale.size(one.load[e], c, per), cut) for e, c in pairs]
+        replicas = zip(experts, counted, strict=True)
+        return [min(scale.size(one.load[e], c, per), cut) for e, c in replicas]
 
     shape = (len(choices.loads.each), len(experts))
     of_speed = {

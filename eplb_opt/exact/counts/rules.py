@@ -1,4 +1,4 @@
-"""The rules of the count-and-assignment model, one function a rule, in any order."""
+"""The linear constraints of the count-and-assignment model, one function a rule, in any order."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def gpus_are_full(f: CountFormulation) -> LinearConstraints:
 
 
 def counts_fill_the_slots(f: CountFormulation) -> LinearConstraints:
-    """sum_ec c z_ec = open slots; follows from other rules, but spares the solver the way there."""
+    """sum_ec c z_ec = open slots; it follows from other rules and spares the backend the proof."""
     slots = _constant(1, int(f.problem.open_slots.sum()))
     return constraints_of([(0, f.chosen, f.count)], slots, slots)
 
 
 def no_gpu_exceeds_t(f: CountFormulation) -> LinearConstraints:
-    """sum_ec size_ecg y_ecg <= T under every load, each with its T or all with one."""
+    """sum_ec size_ecg y_ecg <= T under every load; loads share a T or have one each."""
     num_loads, num_gpus = len(f.size), f.problem.num_gpus
     row = np.arange(num_loads * num_gpus).reshape(num_loads, 1, num_gpus)
     return constraints_of(
@@ -62,9 +62,9 @@ def replicas_are_not_colocated(f: CountFormulation) -> LinearConstraints:
     """sum_c y_ecg <= 1 under colocation="forbid"."""
     if f.problem.colocation == "allow":
         return no_constraints()
-    pair = f.expert[:, None] * f.problem.num_gpus + _gpus(f)
-    num_pairs = f.problem.num_experts * f.problem.num_gpus
-    return constraints_of([(pair, f.placed, 1)], _constant(num_pairs, 0), _constant(num_pairs, 1))
+    row = f.expert[:, None] * f.problem.num_gpus + _gpus(f)
+    num_rows = f.problem.num_experts * f.problem.num_gpus
+    return constraints_of([(row, f.placed, 1)], _constant(num_rows, 0), _constant(num_rows, 1))
 
 
 def groups_have_one_node(f: AnyFormulation) -> LinearConstraints:
@@ -89,12 +89,12 @@ def replicas_follow_their_group(f: CountFormulation) -> LinearConstraints:
     node = np.arange(f.problem.num_gpus) // f.problem.gpus_per_node
     most = np.zeros(f.problem.num_experts, dtype=np.int64)
     np.maximum.at(most, f.expert, f.count)
-    pair = np.arange(len(most) * num_nodes).reshape(-1, num_nodes)
+    row = np.arange(len(most) * num_nodes).reshape(-1, num_nodes)
     host = np.repeat(f.group_on_node, f.problem.experts_per_group, axis=0)
     return constraints_of(
-        [(f.expert[:, None] * num_nodes + node, f.placed, 1), (pair, host, -most[:, None])],
-        _constant(pair.size, -UNLIMITED),
-        _constant(pair.size, 0),
+        [(f.expert[:, None] * num_nodes + node, f.placed, 1), (row, host, -most[:, None])],
+        _constant(row.size, -UNLIMITED),
+        _constant(row.size, 0),
     )
 
 
@@ -115,7 +115,7 @@ def forbidden_experts_stand_elsewhere(f: CountFormulation) -> LinearConstraints:
 def replicas_are_spread(f: CountFormulation) -> LinearConstraints:
     """sum_(c, g of a unit) y_ecg <= sum_c (c - 1) z_ec: one replica at least is elsewhere.
 
-    A unit is a GPU or a node, what a plan is to survive the loss of.
+    A unit is a GPU or a node: what the plan is to survive the loss of.
     """
     if f.problem.spread is None:
         return no_constraints()
@@ -156,7 +156,7 @@ def value_stays_within(f: AnyFormulation) -> LinearConstraints:
 
 
 def gpus_stand_in_order(f: CountFormulation) -> LinearConstraints:
-    """Keys of like GPUs do not increase; so the plans in this order stand for all, see `order`."""
+    """The keys of like GPUs do not increase; `shared.order` says why that loses no plan."""
     weight = gpu_key_weights(f.problem)[f.expert]
     key = np.flatnonzero(weight)
     kinds = like_gpus(f.problem, None if f.change is None else f.change.held)
@@ -213,7 +213,7 @@ RULES: tuple[Rule, ...] = (
 def _tied_constraints(
     f: CountFormulation, tied: np.ndarray, least: int, most: int
 ) -> LinearConstraints:
-    """Least <= sum_c y_ecg <= most for the pairs of a mask [num_experts, num_gpus]."""
+    """Least <= sum_c y_ecg <= most where a mask [num_experts, num_gpus] is set."""
     number = np.cumsum(tied).reshape(tied.shape) - 1
     choice, gpu = np.nonzero(tied[f.expert])
     num_rows = int(tied.sum())

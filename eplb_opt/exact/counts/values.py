@@ -1,4 +1,4 @@
-"""Plans as values of the model's columns, and back."""
+"""Plans as values of the columns of the count-and-assignment model, and back."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def to_values(f: CountFormulation, physical_to_logical: np.ndarray) -> np.ndarra
     Parameters
     ----------
     f
-        The model, made for a start that is no better than the plan.
+        The model; its start must be no better than the plan.
     physical_to_logical
-        int64 [num_slots], a plan that fits the problem.
+        int64 [num_slots], a plan that obeys the problem's rules.
 
     Returns
     -------
@@ -55,9 +55,14 @@ def with_peaks(f: CountFormulation, values: np.ndarray) -> np.ndarray:
 
 
 def to_plan(f: CountFormulation, values: np.ndarray) -> np.ndarray:
-    """The plan of a solution's values, int64 [num_slots], -1 in closed ones.
+    """The plan of a solution, int64 [num_slots]; -1 in closed slots.
 
-    Solvers' noise is rounded off.
+    Parameters
+    ----------
+    f
+        The model.
+    values
+        [num_columns], integers or floats; the float noise of a backend is rounded off.
     """
     on_gpu = np.round(values[f.placed]).astype(np.int64).T
     placed = np.full(f.problem.num_slots, -1, dtype=np.int64)

@@ -9,18 +9,24 @@ With h_eg = 1 when GPU g hosts expert e, and f_egr tokens of expert e of load r 
     1 <= sum_e h_eg <= open slots of g              for every g with a slot
 
 A second replica of an expert on one GPU changes nothing, so h is a set and not a count: every plan
-has its sets of hosts, and every such family of sets becomes a plan when what is left of a GPU's
-slots repeats what stands there (under colocation="forbid" the sets fill the slots exactly).
-`flow_rules` has these and the rules of groups, ties, spread, moves and order.
+has its sets of hosts, and every such family of sets becomes a plan when a GPU's remaining slots
+repeat an expert that stands there (under colocation="forbid" the sets fill the slots exactly).
+`rules` has these constraints and those of groups, of pinned and forbidden experts, of spread, of
+moves and of order.
 
-Why its bound is a proof. T and the flows are integers. Take any plan whose true worth is T*, with
+Why its bound is a proof. T and the flows are integers. Take any plan whose true value is T*, with
 its true split. With ceil(Q T*) as T, every GPU may take ceil(speed_g T) >= Q speed_g T* units, and
 each load is rounded down; so a split exists within these whole capacities, and as capacities and
-loads are whole numbers a whole one does too (max-flow is integral). The model's optimum is
-therefore at most ceil(Q T*), and a bound B of it proves T* > (B - 1) / Q. Where every possible T*
-is a multiple of 1 / Q the rounding does nothing and T* >= B / Q. And T* is of the form
-w(X) / speed(Y) for the experts X that live on a tight set Y of GPUs alone (`min_max_flow`):
-what is proven is rounded up to the next such value, which makes it exact for all but huge loads.
+loads are integers an integral split does too (the integrality theorem of maximum flow). The model's
+optimum is therefore at most ceil(Q T*), and a bound B of it proves T* > (B - 1) / Q. Where every
+possible T* is a multiple of 1 / Q the rounding does nothing and T* >= B / Q. And T* is of the form
+w(X) / speed(Y) for the experts X whose hosts all lie in a tight set Y of GPUs, a minimum cut
+(`placement.level_flow`): the bound is rounded up to the next such value, which makes it exact for
+all but huge loads.
+
+References
+----------
+L. R. Ford and D. R. Fulkerson, "Flows in Networks", Princeton University Press, 1962.
 """
 
 from __future__ import annotations
@@ -49,18 +55,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class HostChoices(LayerChoices):
-    """What the hosts of a layer's experts can be in a plan worth having.
+    """What the hosts of a layer's experts can be in a plan that is no worse than the start.
 
     Parameters
     ----------
     problem
-        Of one layer, split freely.
+        A problem of one layer under optimal dispatch.
     upper
-        What the start is worth, positive.
+        The value of the start, positive.
     loads
-        What the model looks at.
+        The loads that the model looks at.
     fewest
-        int64 [num_experts], GPUs that an expert stands on at least.
+        int64 [num_experts], the least number of GPUs that host each expert.
     """
 
     problem: Problem
@@ -88,19 +94,19 @@ class FlowFormulation(LayerFormulation):
     Parameters
     ----------
     choices
-        What hosts can be.
+        What the hosts can be.
     scale
-        Units of the model per unit of a load's worth.
+        Units of the model per unit of a load's value.
     size
-        int64 [num_loads, num_experts], tokens in units.
+        int64 [num_loads, num_experts], the tokens in units of the model.
     rate
         Every GPU's speed over the fastest one's, rounded up to a ratio of small integers.
     least
-        Proven of every T, in units, [num_peaks].
+        What is proven of every T, in units of the model, [num_peaks].
     weight
-        What a unit of every T counts in the objective, [num_peaks].
+        What a unit of every T counts in the model's objective, [num_peaks].
     change
-        Where plans are compared with the one in force.
+        How plans are compared with the plan in force; None where they are not.
     """
 
     choices: HostChoices
@@ -113,40 +119,40 @@ class FlowFormulation(LayerFormulation):
 
     @cached_property
     def hosts(self) -> np.ndarray:
-        """Columns of h, int64 [num_experts, num_gpus]."""
+        """The columns of h, int64 [num_experts, num_gpus]."""
         return self._columns(
             self.choices.num_peaks, self.problem.num_experts, self.problem.num_gpus
         )
 
     @cached_property
     def flows(self) -> np.ndarray:
-        """Columns of f, int64 [num_loads, num_experts, num_gpus]."""
+        """The columns of f, int64 [num_loads, num_experts, num_gpus]."""
         first = self.choices.num_peaks + self.hosts.size
         return self._columns(first, len(self.size), *self.hosts.shape)
 
     @cached_property
     def group_on_node(self) -> np.ndarray:
-        """Columns of x, group h on node n, int64 [num_groups, num_nodes]; none where flat."""
+        """The columns of x, group h on node n, int64 [num_groups, num_nodes]; none where flat."""
         return self._group_columns(self._after_flows)
 
     @cached_property
     def filling(self) -> np.ndarray:
-        """Columns of moved slots beside the moved hosts, int64 [num_gpus]."""
+        """The columns of moved slots of each GPU beside its moved hosts, int64 [num_gpus]."""
         return self._columns(self._after_flows + self.group_on_node.size, self.problem.num_gpus)
 
     @cached_property
     def moving(self) -> np.ndarray:
-        """Columns that count moves: hosts that are new, and slots that are filled with such."""
+        """The columns that count moves: new hosts, and further slots that new hosts fill."""
         if self.change is None:
             return np.zeros(0, dtype=np.int64)
         return np.concatenate([self.hosts[~self.change.held], self.filling])
 
     @cached_property
     def flow_upper(self) -> np.ndarray:
-        """The most units of an expert that a GPU can take.
+        """The most units of an expert that a GPU takes, int64 [num_loads, num_experts, num_gpus].
 
-        int64 [num_loads, num_experts, num_gpus]: its tokens, and what the GPU carries in a plan
-        no worse than the start.
+        It takes no more than the expert has, and no more than a GPU carries in a plan that is no
+        worse than the start.
         """
         tops = [ceil(one.most * self.scale.value) for one in self.choices.loads.each]
         room = np.array([[rate.most(top) for rate in self.rate] for top in tops], dtype=np.int64)
@@ -155,7 +161,7 @@ class FlowFormulation(LayerFormulation):
 
     @cached_property
     def column_upper(self) -> np.ndarray:
-        """Largest value of every column, int64 [num_columns]."""
+        """The largest value of every column, int64 [num_columns]."""
         upper = np.ones(self.choices.num_columns, dtype=np.int64)
         upper[self.hosts] = self.problem.open_slots > 0
         upper[self.flows] = self.flow_upper
@@ -165,7 +171,7 @@ class FlowFormulation(LayerFormulation):
 
     @property
     def is_exact(self) -> bool:
-        """Whether every plan's worth is a whole number of units."""
+        """Whether every plan's value is a whole number of units."""
         return self.scale.grain > 0 and self.scale.is_exact
 
     @property
@@ -175,12 +181,12 @@ class FlowFormulation(LayerFormulation):
         return ObjectiveUnits(self.choices.loads, self.scale, self.weight, slack)
 
     def to_bound(self, units: int) -> Fraction:
-        """A lower bound of the layer's worth from one of the objective, rounded up to a worth."""
+        """A lower bound of the layer from one of the objective, rounded up to a possible value."""
         bound = self.objective_units.to_bound(units)
         return bound if self.choices.loads.is_mean else self._next_level(bound)
 
     def _next_level(self, bound: Fraction) -> Fraction:
-        """The least worth that a plan can have and that is at least the bound."""
+        """The least value that a plan can have and that is at least the bound."""
         sums = subset_speeds(self.problem)
         if sums is None or not self.choices.loads.each:
             return bound
@@ -196,10 +202,18 @@ class FlowFormulation(LayerFormulation):
 
 
 def list_hosts(problem: Problem, upper: Fraction) -> HostChoices:
-    """What hosts can be in a plan of at most the worth `upper`; as `formulation.list_choices`.
+    """What hosts can be in a plan of at most the value `upper`.
 
-    Hosts of an expert take at most `upper` times their speeds of its tokens, so it has at least
-    w_e / (upper x the largest speed) of them, each GPU that it is pinned to, and two where spread.
+    A host takes at most `upper` times its speed of an expert's tokens, so an expert has at least
+    w_e / (upper x the largest speed) hosts; it has every GPU to which it is pinned, and two where
+    its replicas are spread.
+
+    Parameters
+    ----------
+    problem
+        A problem of one layer under optimal dispatch.
+    upper
+        The value of the start, positive.
     """
     loads = loads_within(problem, upper)
     fewest = np.full(problem.num_experts, 1 if problem.spread is None else 2, dtype=np.int64)
@@ -219,7 +233,19 @@ def formulate_flows(
     limits: ScaleLimits,
     change: Change | None = None,
 ) -> FlowFormulation:
-    """Sizes, scale and limits of the columns; as `formulation.formulate`."""
+    """Sizes, scale and limits of the columns.
+
+    Parameters
+    ----------
+    choices
+        What the hosts can be.
+    lower_bound
+        A proven lower bound of the layer; it is not used where the aim is a weighted mean.
+    limits
+        The limits of the backend's arithmetic.
+    change
+        How plans are compared with the plan in force; None where they are not.
+    """
     problem, loads = choices.problem, choices.loads
     top_speed = fastest(problem)
     scale = flow_scale(problem, loads, limits)

@@ -1,7 +1,7 @@
-"""The rules of the flow model, one function a rule, in any order; see `flow_formulation`.
+"""The linear constraints of the flow model, one function a rule, in any order.
 
-Rules of groups, of what is minimised and of nodes' order are those of the count model (`rules`):
-they speak of columns that both have.
+The rules of groups, of the limit on a plan's value and of the order of nodes are those of
+`counts.rules`: they speak of columns that both models have.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def experts_have_hosts(f: FlowFormulation) -> LinearConstraints:
-    """sum_g h_eg >= what its tokens need at the start's worth, at least 1."""
+    """sum_g h_eg >= the fewest hosts of e in a plan no worse than the start, at least 1."""
     fewest = f.choices.fewest
     expert = np.arange(len(fewest))[:, None]
     return constraints_of([(expert, f.hosts, 1)], fewest, _constant(len(fewest), UNLIMITED))
@@ -36,8 +36,8 @@ def experts_have_hosts(f: FlowFormulation) -> LinearConstraints:
 def gpus_hold_what_fits(f: FlowFormulation) -> LinearConstraints:
     """1 <= sum_e h_eg <= open slots of g; equal to them under colocation="forbid".
 
-    Slots that are left repeat an expert of their GPU, so it needs one; where no expert may stand
-    twice there is none to repeat.
+    The remaining slots of a GPU repeat one of its experts, so it needs one. Where no expert may
+    stand twice on a GPU, none can be repeated.
     """
     slots = f.problem.open_slots
     least = slots if f.problem.colocation == "forbid" else np.minimum(slots, 1)
@@ -115,8 +115,8 @@ def hosts_are_spread(f: FlowFormulation) -> LinearConstraints:
 def slots_are_filled(f: FlowFormulation) -> LinearConstraints:
     """filling_g + sum of new h_eg + (open slots of g)(sum of held h_eg) >= open slots of g.
 
-    A GPU that keeps an expert repeats it in the slots that are left, and nothing moves; one that
-    keeps none has something new in every slot.
+    A GPU that keeps an expert repeats it in its remaining slots, and these do not move; a GPU that
+    keeps none has a new expert in every slot.
     """
     if f.change is None:
         return no_constraints()
@@ -129,14 +129,14 @@ def slots_are_filled(f: FlowFormulation) -> LinearConstraints:
 
 
 def few_slots_change(f: FlowFormulation) -> LinearConstraints:
-    """Sum of h_eg that are new and of filling_g <= max_moves."""
+    """Sum of h_eg where e is new on g, and of filling_g, <= max_moves."""
     if f.change is None or f.change.max_moves is None:
         return no_constraints()
     return constraints_of([(0, f.moving, 1)], _constant(1, 0), _constant(1, f.change.max_moves))
 
 
 def gpus_stand_in_order(f: FlowFormulation) -> LinearConstraints:
-    """Keys of like GPUs do not increase; so the plans in this order stand for all."""
+    """The keys of like GPUs do not increase; `shared.order` says why that loses no plan."""
     kinds = like_gpus(f.problem, None if f.change is None else f.change.held)
     left = np.concatenate([like[:-1] for like in kinds])
     right = np.concatenate([like[1:] for like in kinds])

@@ -52,7 +52,7 @@ class NodesModel:
     Parameters
     ----------
     params
-        Settings.
+        The settings of the model.
     """
 
     params: NodesParams = field(default_factory=NodesParams)
@@ -67,9 +67,10 @@ class NodesModel:
         effort: int | None = None,
         seed: int = 0,
     ) -> ModelAnswer:
-        """Bound and solve one layer; see `LayerModel`. With `effort` no clock is looked at.
+        """Bound and solve one layer as `LayerModel` describes.
 
-        A unit of effort is one of the engine that a turn calls.
+        A unit of effort is one of the model that a step calls. Where `effort` is given, no clock is
+        looked at.
         """
         plain_start_value(problem, start)
         if not problem.is_hierarchical:
@@ -88,11 +89,11 @@ class NodeDecomposition:
     Parameters
     ----------
     problem
-        Of one layer, hierarchical, its partitions enumerable.
+        A problem of one layer, hierarchical, its partitions enumerable.
     start
         int64 [num_slots], a plan that fits.
     params
-        Settings.
+        The settings of the model.
     seed
         Of search and solvers.
 

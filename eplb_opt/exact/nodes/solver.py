@@ -26,9 +26,9 @@ class NodesSolver:
     Parameters
     ----------
     problem
-        Of one layer; the groups of a node can be enumerated.
+        A problem of one layer; the groups of a node can be enumerated.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
@@ -37,7 +37,7 @@ class NodesSolver:
         self.work: NodeDecomposition | None = None
 
     def solve(self, task: Task) -> Answer:
-        """Goes on where the last turn stopped; see `Solver`."""
+        """Work for one turn, from where the last turn stopped."""
         turn = len(NODES_GAPS) - 1 if task.effort is not None else task.attempt
         gap = task.objective / task.lower_bound - 1 if task.lower_bound else math.inf
         if not self.is_small and gap <= NODES_GAPS[min(turn, len(NODES_GAPS) - 1)]:

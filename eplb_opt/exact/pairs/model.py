@@ -38,7 +38,7 @@ class PairsModel:
     Parameters
     ----------
     params
-        Settings.
+        The settings of the model.
     """
 
     params: PairsParams = field(default_factory=PairsParams)
@@ -53,9 +53,9 @@ class PairsModel:
         effort: int | None = None,
         seed: int = 0,
     ) -> ModelAnswer:
-        """Solve one layer; see `LayerModel`. Nothing is random, and `seed` changes nothing.
+        """Solve one layer as `LayerModel` describes. Nothing is random, and `seed` changes nothing.
 
-        With `effort` the deadline is not looked at.
+        Where `effort` is given, the deadline is ignored.
         """
         layer = PairsLayer(problem, self.params)
         return layer.run(start, lower_bound, deadline, effort)
@@ -67,9 +67,9 @@ class PairsLayer:
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     params
-        Settings.
+        The settings of the model.
     """
 
     def __init__(self, problem: Problem, params: PairsParams) -> None:

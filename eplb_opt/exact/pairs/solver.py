@@ -18,16 +18,16 @@ class PairsSolver:
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.layer = PairsLayer(problem, PairsParams())
 
     def solve(self, task: Task) -> Answer:
-        """Another turn of the bisection; see `Solver`."""
+        """Work on the bisection for one turn."""
         deadline = task.deadline
         if task.effort is None and self.layer.waits_for_backend:
             deadline = deadline_after_imports(task) or deadline

@@ -1,4 +1,4 @@
-"""Linear constraints as arrays, so that a rule is written once for every solver."""
+"""Linear constraints as arrays, so that a rule is written once for every backend."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Term = tuple[Any, Any, Any]
 
 @dataclass(frozen=True, eq=False)
 class LinearConstraints:
-    """Constraints lower <= sum coefficient * column <= upper.
+    """Constraints lower <= sum coefficient * column <= upper, as a sparse matrix by rows.
 
     Parameters
     ----------
     first
-        int64 [num_rows + 1]; row i owns the entries first[i] to first[i + 1].
+        int64 [num_rows + 1]; constraint i has the entries from first[i] to first[i + 1].
     column, coefficient
-        int64 [num_entries].
+        int64 [num_entries], the column's number and its coefficient.
     lower, upper
-        int64 [num_rows]; -UNLIMITED or UNLIMITED for none.
+        int64 [num_rows], the limits; -UNLIMITED or UNLIMITED for none.
     """
 
     first: np.ndarray
@@ -39,7 +39,7 @@ class LinearConstraints:
 
     @property
     def num_rows(self) -> int:
-        """Constraints."""
+        """The number of constraints."""
         return len(self.lower)
 
     def each(self) -> Iterator[tuple[list[int], list[int], int, int]]:
@@ -64,14 +64,14 @@ class LinearConstraints:
 def constraints_of(
     terms: Iterable[Term], lower: np.ndarray, upper: np.ndarray
 ) -> LinearConstraints:
-    """LinearConstraints from terms in any order.
+    """Constraints from terms in any order.
 
     Parameters
     ----------
     terms
-        Triples of arrays; see `Term`.
+        Triples of arrays, each as `Term`.
     lower, upper
-        int64 [num_rows].
+        int64 [num_rows], the limits of every constraint.
     """
     parts = [[part.ravel() for part in np.broadcast_arrays(*term)] for term in terms]
     row, column, coefficient = (np.concatenate(kind) for kind in zip(*parts, strict=True))
@@ -82,6 +82,6 @@ def constraints_of(
 
 
 def no_constraints() -> LinearConstraints:
-    """The rows of a rule that does not apply."""
+    """The constraints of a rule that does not apply: none."""
     none = np.zeros(0, dtype=np.int64)
     return LinearConstraints(np.zeros(1, dtype=np.int64), none, none, none, none)

@@ -94,7 +94,7 @@ class DesignSearch:
     Parameters
     ----------
     problem
-        Of one layer under optimal dispatch.
+        A problem of one layer under optimal dispatch.
     start
         int64 [num_slots], a plan that fits; -1 in closed slots.
     seed

@@ -57,7 +57,7 @@ class AnnealSearch:
     Parameters
     ----------
     problem
-        Of one layer, with or without scenarios and rules of GPUs.
+        A problem of one layer, with or without scenarios and rules of GPUs.
     start
         int64 [num_slots], a plan that fits, -1 in closed slots; groups of experts stay on its
         nodes.

@@ -38,7 +38,7 @@ def machine_of(
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     forbids_colocation
         Whether no expert may stand twice on a GPU.
     spread

@@ -36,11 +36,11 @@ def plans_with_few_moves(
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     current
         int64 [num_slots], the plan in force; valid.
     seed
-        Of the search's randomness.
+        The seed of the search's random numbers.
     deadline
         The end of the search.
     slices

@@ -30,9 +30,9 @@ class AnnealingSolver:
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
@@ -41,7 +41,7 @@ class AnnealingSolver:
         self.num_idle = 0
 
     def solve(self, task: Task) -> Answer:
-        """A run that cools to the end of the turn, from the best plan so far; see `Solver`."""
+        """Anneal from the best plan so far, in a run that cools to the end of the turn."""
         search = self.search
         if search is None:
             search = self.search = AnnealSearch(self.problem, task.start, task.seed)
@@ -66,7 +66,7 @@ class DesignSolver:
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     options
         Where its noise is above 0, a plan replaces another when it is better on the known loads
         and their noisy copies together, though it may be worse on the known loads alone.
@@ -78,7 +78,7 @@ class DesignSolver:
         self.num_idle = 0
 
     def solve(self, task: Task) -> Answer:
-        """A run that cools to the end of the turn, from the best plan so far; see `Solver`."""
+        """Anneal from the best plan so far, in a run that cools to the end of the turn."""
         search = DesignSearch(self.problem, task.start, task.seed, self.noise)
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)

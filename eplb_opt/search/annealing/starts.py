@@ -53,7 +53,7 @@ def level_nodes(problem: Problem, nodes: list[list[int]]) -> list[list[int]]:
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     nodes
         Groups of each node, to begin with.
     """
