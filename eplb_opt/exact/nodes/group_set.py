@@ -1,4 +1,4 @@
-"""What the work on the nodes of a layer is made of."""
+"""One set of groups on a node: its flat problem, its best plan and what is proven of it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NodesParams:
-    """Settings of the work on nodes.
+    """Settings of the decomposition of a hierarchical layer by nodes.
 
     Parameters
     ----------
     max_columns
-        A node whose count-and-assignment model has more is left to the configuration LP.
+        A set whose count-and-assignment model has more columns is left to the configuration LP.
     heavy_regime
-        Below this share of the mean the water level leaves the configuration LP nothing to prove.
+        Below this share of the mean load the water level leaves the configuration LP nothing to
+        prove.
     share, min_seconds, min_effort
-        A turn of a node takes this share of what is left, and no less than these, which double
-        with each turn of the node.
+        A step takes this share of the time or effort left, and at least these seconds or this
+        effort, which double with each step on the same set.
     polish_seconds, polish_steps
-        Of the search on a node that the start does not have.
+        The seconds, or the counted steps, of the local search on a set that the start does not
+        have.
     import_seconds
-        Loading CP-SAT takes about as long; with less left it is not begun.
+        Seconds that importing CP-SAT takes; with less left it is not begun.
     seconds_at_least
-        With less left no turn is begun.
+        With fewer seconds left no step is begun.
     """
 
     max_columns: int = 20_000
@@ -52,22 +54,23 @@ class NodesParams:
 
 @dataclass(eq=False)
 class GroupSet:
-    """A node with some set of groups, a flat problem.
+    """A node that holds one set of groups: a flat problem of its own.
 
     Parameters
     ----------
     problem
-        Its experts, renumbered, its slots and GPUs.
+        The flat problem, with the set's experts renumbered.
     expert
-        int64, the layer's number of each of its experts.
-    slot, worth
-        Its best plan, in the node's own numbers, and the largest GPU load of that.
-    turns
-        It had.
+        int64 [num_experts of the set], the layer's number of each expert.
+    slot, value
+        The best plan, int64 [num_slots of a node] in the set's own numbers, and its largest GPU
+        load in the problem's integer units.
+    steps
+        The number of steps so far.
     lp
-        The work on its configuration LP, once begun.
+        The work on the configuration LP, once begun.
     lp_done, stuck
-        The configuration LP, and every engine, has nothing more to say.
+        Whether the configuration LP, and every other model, can prove nothing more.
     proof
         The certificate of the best bound that has one.
     """
@@ -86,7 +89,7 @@ class GroupSet:
         """Keep a plan if it is better."""
         if slot is not None and (value := plain_start_value(self.problem, slot)) < self.value:
             self.slot, self.value = slot, value
-            self.lp_done = self.lp_done and self.lp is None  # which then asks for more or less
+            self.lp_done = self.lp_done and self.lp is None  # the LP may then prove more
 
     def prove(self, certificate: Certificate | None) -> None:
         """Keep a certificate if it proves more."""
@@ -95,7 +98,7 @@ class GroupSet:
 
 
 class StepLimit(NamedTuple):
-    """What one turn may spend: until a deadline, or counted."""
+    """What one step may take: time until a deadline, or counted effort."""
 
     deadline: Deadline
     effort: int | None

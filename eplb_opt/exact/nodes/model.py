@@ -1,14 +1,14 @@
-"""Hierarchical layers: node by node, the node first that keeps the bound of the layer down.
+"""The decomposition of a hierarchical layer by nodes, with the bound of the best partition.
 
 A node that holds a set of groups is a flat problem of its own, so whatever is proven of that
 problem bounds the node. Every plan uses some partition of the groups into such sets, and its
 largest load is at least the largest of its nodes' bounds. So the minimum over all partitions of
 the largest bound is a bound of the layer, however far each set's own bound has been raised: a set
-never looked at keeps its mean or water level, which is as true.
+that was never worked on has its mean or water level as its bound, which also holds.
 
-The largest bound of the best partition is to blame for the layer's, so that set alone is worked on
-next. Where its plan is as good as the bound of the layer the partition's other sets follow, and
-when all of them are, their plans together are an optimal plan of the layer.
+The set with the largest bound in the best partition decides the layer's bound, so it is worked on
+next. Where its plan is as good as the bound of the layer, the partition's other sets follow; when
+the plans of all of them are, together they are an optimal plan of the layer.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from eplb_opt.exact.shared.answer import LayerModel
 
 CP_SAT = "ortools.sat.python.cp_model"
-#: Turns of a node, each twice as long as the one before.
+#: The most steps on one set; each may take twice as long as the one before.
 MAX_STEPS = 20
 
 
@@ -84,27 +84,27 @@ class NodesModel:
 
 @dataclass(eq=False)
 class NodeDecomposition:
-    """The work on one layer; a later call of `run` goes on where the last one stopped.
+    """The decomposition of one layer; a later call of `run` goes on where the last one stopped.
 
     Parameters
     ----------
     problem
-        A problem of one layer, hierarchical, its partitions enumerable.
+        A problem of one layer, hierarchical, whose partitions can be enumerated.
     start
-        int64 [num_slots], a plan that fits.
+        int64 [num_slots], a valid plan.
     params
         The settings of the model.
     seed
-        Of search and solvers.
+        The seed of the search and the models.
 
     Attributes
     ----------
     bound
-        The proven bound of every set of groups, by its bit mask.
+        The proven bound of every set of groups, by its bit mask, in the problem's integer units.
     simple_bound
-        The larger of mean and water level alone.
-    nodes
-        The sets that were looked at.
+        The larger of mean and water level of every set, by its bit mask.
+    group_sets
+        The sets that were worked on, by bit mask.
     """
 
     problem: Problem
@@ -125,7 +125,7 @@ class NodeDecomposition:
         self.offer(self.start)
 
     def offer(self, placed: np.ndarray) -> None:
-        """Take over what is better on the nodes of a plan, int64 [num_slots]."""
+        """Take over the nodes of a plan, int64 [num_slots], that are better than the known ones."""
         for slots in placed.reshape(self.problem.num_nodes, -1):
             held = sorted(set((slots // self.problem.experts_per_group).tolist()))
             mask = sum(1 << group_idx for group_idx in held)
@@ -143,14 +143,14 @@ class NodeDecomposition:
         *,
         with_cpsat: bool = True,
     ) -> ModelAnswer:
-        """Work until the bound meets the best plan, nothing helps, or the budget is spent.
+        """Work until the bound meets the best plan, no set can be improved, or the limit is reached.
 
         Parameters
         ----------
         lower_bound
-            Proven of the layer.
+            A proven lower bound of the layer.
         deadline
-            Not looked at where `effort` is given.
+            The end of the work; not looked at where `effort` is given.
         effort
             Counted work; None for no limit but time.
         with_cpsat
@@ -188,7 +188,7 @@ class NodeDecomposition:
         return is_open and group_set.value > max(reached, self.bound[mask])
 
     def _step_limit(self, mask: int, last: Deadline, left: int | None) -> StepLimit:
-        """A node's later turns are longer: the exact models start anew each time."""
+        """The limit of the next step; later ones are longer, as models start from the beginning."""
         steps = self.group_sets[mask].steps if mask in self.group_sets else 0
         factor = 2 ** max(min(steps, MAX_STEPS) - 1, 0)
         share = min(self.params.share * factor, 1.0)
@@ -229,7 +229,7 @@ class NodeDecomposition:
         self.bound[mask] = max(self.bound[mask], found.bound)
 
     def _call_models(self, mask: int, group_set: GroupSet, limit: StepLimit) -> None:
-        """The first engine that takes the node; a refusal by all for its size is final."""
+        """Call the models until one takes the set; where all refuse it for its size, that is final."""
         for solve in self._models(mask, group_set, limit):
             try:
                 answer = solve(
@@ -248,15 +248,15 @@ class NodeDecomposition:
                 self.bound[mask] = max(self.bound[mask], answer.lower_bound)
                 group_set.prove(answer.certificate)
                 group_set.offer(answer.physical_to_logical)
-                # What an optimum still lacks is the solver's rounding.
+                # Where an optimum and its bound still differ, the backend has rounded.
                 group_set.stuck = answer.finished
                 return
             self._message = answer.message
-        if not group_set.stuck:  # refused for the time left alone; there may be more in a later run
+        if not group_set.stuck:  # refused for the time left; a later run may have more
             self._paused.add(mask)
 
     def _models(self, mask: int, group_set: GroupSet, limit: StepLimit) -> list[LayerModel]:
-        """What may take a node, quickest first."""
+        """The models that may take a set, quickest first."""
         few = {1: ["enumeration"], 2: ["enumeration", "pairs"]}
         models = [get_specialist(name) for name in few.get(group_set.problem.slots_per_gpu, [])]
         size = list_choices(group_set.problem, group_set.value).num_columns
@@ -271,7 +271,7 @@ class NodeDecomposition:
         return [*models, get_model("cpsat")]
 
     def _new_node(self, mask: int, limit: StepLimit) -> GroupSet:
-        """A set that the start does not have, with a plan of its own."""
+        """A set that no known plan has, with a plan of its own."""
         load = self.problem.load[:, self._experts(mask)]
         slot = first_plan(self._flat(load))[0]
         group_set = self._node(mask, slot)
@@ -280,7 +280,7 @@ class NodeDecomposition:
         return group_set
 
     def _polished(self, mask: int, group_set: GroupSet, limit: StepLimit) -> np.ndarray:
-        """The node's plan after a short search."""
+        """The plan of a set after a short local search."""
         from eplb_opt.search.local import LayerSearch
 
         search = LayerSearch(group_set.problem, group_set.slot, self.bound[mask], self.seed)
@@ -307,7 +307,7 @@ class NodeDecomposition:
         )
 
     def _certificate(self) -> Certificate | None:
-        """The proofs of the sets, put together; None where they add nothing."""
+        """The certificate of the layer from those of its sets; None where they prove nothing."""
         proofs = {
             mask: group_set.proof
             for mask, group_set in self.group_sets.items()
@@ -319,7 +319,7 @@ class NodeDecomposition:
         return partitions.least_partition(self.problem, self.bound) or ()
 
     def _plan_parts(self) -> tuple[int, ...]:
-        """The partition with the best plan; the start's, unless one was found that is better."""
+        """The partition whose sets have the best plan together."""
         value = {mask: group_set.value for mask, group_set in self.group_sets.items()}
         return partitions.least_partition(self.problem, value) or ()
 
@@ -338,7 +338,7 @@ class NodeDecomposition:
         return GroupSet(problem, expert, slot, value)
 
     def _flat(self, load: np.ndarray) -> Problem:
-        """A node as a problem; its loads are integers in the layer's units."""
+        """A node as a flat problem; its loads are integers in the layer's units."""
         return Problem(
             load,
             self.problem.slots_per_node,

@@ -1,4 +1,4 @@
-"""The engine for hierarchical layers as a solver of the schedule."""
+"""The decomposition of hierarchical layers by nodes as a solver of the schedule."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Options
 
-#: With three slots a GPU or more nodes are worked on where the plan is further from the bound; turn
-#: by turn. Below the last but one CP-SAT brings nothing in seconds.
+#: With three or more slots a GPU a layer is worked on where its gap is above these, by the number of
+#: the turn. Below the last but one CP-SAT gains nothing in seconds.
 NODES_GAPS = (Fraction(1, 1000), Fraction(5, 10_000), Fraction(2, 10_000))
 
 
 class NodesSolver:
-    """Hierarchical layers node by node.
+    """The decomposition of one hierarchical layer.
 
     Parameters
     ----------
     problem
-        A problem of one layer; the groups of a node can be enumerated.
+        A problem of one layer whose partitions of groups can be enumerated.
     options
         The options of the call; this solver reads none of them.
     """
