@@ -102,6 +102,8 @@ class PlanOvershootRow:
         Rules that held, and what the call was told of the plan in force.
     slots_per_gpu
         1 or 2, for the most GPUs.
+    time_limit
+        What the call was given, in seconds.
     seconds, late
         From the call to the return, and past the limit.
     waited

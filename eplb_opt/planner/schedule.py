@@ -267,11 +267,9 @@ class Stage:
     Parameters
     ----------
     name
-        For messages and the history.
-    solver, pace, package
-        See `Entry`.
-    all_at_first
-        See `Entry`.
+        What messages and the history call it.
+    solver, pace, all_at_first, package
+        As in its row of `SOLVERS`; see `Entry`.
     """
 
     name: str
