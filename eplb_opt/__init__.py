@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from eplb_opt.planner.warmup import warmup
     from eplb_opt.result import Result, Status, StopReason
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "EngineError",
@@ -77,12 +77,26 @@ _ROOMS = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _ROOMS:
+        value = getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
     globals()[name] = value
     return value
 
 
+def _version() -> str:
+    """The installed version, which the build took from the last tag; 0+unknown without one."""
+    # What reads it is slow to import, and no serving process asks.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("eplb-opt")
+    except PackageNotFoundError:  # the sources are on the path, but were never installed
+        return "0+unknown"
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS})
+    return sorted({*globals(), *_ROOMS, "__version__"})

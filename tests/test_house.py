@@ -33,6 +33,7 @@ ROOMS = (
     "report",
     "plots",
     "bench",
+    "guide",
     "cli",
     "__init__",
     "__main__",

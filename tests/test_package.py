@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -17,6 +18,25 @@ def test_every_name_of_the_package_can_be_had_and_is_listed(name):
 def test_a_name_that_is_not_there_is_named_in_the_error():
     with pytest.raises(AttributeError, match="no attribute 'plans'"):
         _ = eplb_opt.plans
+
+
+def test_the_version_is_the_installed_ones_and_costs_nothing_until_it_is_asked_for():
+    code = (
+        "import sys, eplb_opt; read = 'importlib.metadata' in sys.modules; "
+        "version = eplb_opt.__version__; from importlib import metadata; "
+        "print(read, version == metadata.version('eplb-opt'))"
+    )
+    assert fresh(code) == "False True"
+
+
+def test_sources_that_were_never_installed_have_a_version_too(monkeypatch):
+    def nowhere(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", nowhere)
+    monkeypatch.delitem(vars(eplb_opt), "__version__", raising=False)
+    assert eplb_opt.__version__ == "0+unknown"
+    monkeypatch.delitem(vars(eplb_opt), "__version__")
 
 
 def fresh(code):

@@ -29,6 +29,12 @@ class AnytimeRow:
 
     Parameters
     ----------
+    machine
+        Slots and GPUs, as `Machine.parse` reads them.
+    time_limit
+        Seconds that the call was given.
+    seconds
+        Seconds that it took.
     gap
         Largest GPU loads over the bounds that hold without search, summed over layers, minus 1.
     rise

@@ -41,6 +41,8 @@ class AttackReport:
         over all placements, "limited" in their moves.
     faults
         What was wrong, each with the kind and the number that draw the call anew.
+    seconds
+        Duration of the whole attack.
     """
 
     counts: Counter[str] = field(default_factory=Counter)

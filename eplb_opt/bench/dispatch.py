@@ -39,6 +39,12 @@ class DispatchRow:
 
     Parameters
     ----------
+    machine
+        Slots and GPUs, as `Machine.parse` reads them.
+    placement
+        A key of `PLACEMENTS`.
+    program
+        Who split the tokens.
     splits
         Layers times batches that a call did.
     microseconds
@@ -68,7 +74,9 @@ class Case:
     placed
         int64 [num_layers, num_slots].
     load
-        float64 [num_batches, num_layers, num_experts].
+        Tokens, float64 [num_batches, num_layers, num_experts].
+    num_gpus
+        GPUs, each with an equal part of consecutive slots.
     """
 
     placed: np.ndarray
@@ -118,9 +126,15 @@ def make_case(
     Parameters
     ----------
     load
-        int64 [num_layers, num_experts].
+        Tokens, int64 [num_layers, num_experts].
+    machine
+        Slots and GPUs.
     placement
         A key of `PLACEMENTS`.
+    num_batches
+        Batches to draw.
+    seed
+        Seed of the placement and of the batches.
 
     Raises
     ------

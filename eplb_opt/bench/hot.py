@@ -81,9 +81,20 @@ class PolicyRow:
 
     Parameters
     ----------
+    loads, machine
+        The configuration: whose loads, and slots and GPUs as `Machine.parse` reads them.
+    slots_per_gpu
+        Slots of each GPU.
+    policy
+        A key of `policies`.
     rounds, kept
         Calls made, and those of them that never waited for a core; the medians are over the
-        latter where there are any.
+        kept ones where there are any.
+    seconds
+        Median duration of a call.
+    gap
+        Median over those calls of the model's gap: the layers' largest GPU loads, summed, over the
+        sum of their bounds, less 1.
     """
 
     loads: str

@@ -30,9 +30,17 @@ class OvershootRow:
 
     Parameters
     ----------
+    setting
+        What else kept the machine busy.
+    time_limit
+        Seconds that each call was given.
+    calls
+        Calls made.
     unpreempted
         Calls whose thread had a core whenever it wanted one; the percentiles are theirs, and
         `worst_of_all` is over all calls.
+    median, percentile_99, worst, worst_of_all
+        Seconds past the limit.
     """
 
     setting: str

@@ -179,6 +179,8 @@ def _some_weigh(size: np.ndarray, weight: np.ndarray, needed: int) -> bool:
         [num_scenarios, num_choices], of what a GPU may carry under each.
     weight
         int64 [num_choices], descending.
+    needed
+        The weight to reach, in the same unit.
     """
     if weight[0] >= needed:
         return True

@@ -113,7 +113,7 @@ def least_levels(
 ) -> list[Fraction]:
     """The largest GPU load of each layer under optimal dispatch, exactly; as `largest_gpu_loads`.
 
-    The core finds the set of GPUs that proves it; where its integers are too narrow `min_max_flow`
+    The core finds the set of GPUs that proves it; where its integers are too narrow `level_flow`
     does, which says why nothing lower can be. `rates` are what `whole_rates` makes of the speeds,
     where that is known.
     """

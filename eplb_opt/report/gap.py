@@ -91,6 +91,7 @@ class GapReport:
 
     @property
     def ours(self) -> GapRow:
+        """The row of our own plan."""
         return next(row for row in self.rows if row.kind == "ours")
 
     @property

@@ -50,14 +50,17 @@ def least_load_after_loss(
         bool [num_experts], what stands in two units and is to stay so.
     per_unit
         GPUs that are lost together.
-    deadline, calls
-        The end of the search; counted work instead.
+    deadline
+        The end of the search; not looked at where `calls` is given.
     seed
-        Of its randomness.
+        Seed of the search's randomness.
+    calls
+        Calls of the compiled search, as counted work instead of time; None under a clock.
 
     Returns
     -------
-    int64 [num_slots].
+    ndarray
+        Logical expert of each slot, int64 [num_slots].
     """
     if not problem.load.any() or not speeds_fit(problem):
         return start

@@ -107,6 +107,7 @@ class Search:
 
     @property
     def is_done(self) -> bool:
+        """Whether the incumbent is proven optimal."""
         return self.low >= self.goal
 
     def raise_bound(self, bound: Fraction) -> None:

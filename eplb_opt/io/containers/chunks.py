@@ -14,6 +14,7 @@ class Drain(io.RawIOBase):
         self._pieces: list[bytes] = []
 
     def writable(self) -> bool:
+        """Whether bytes can be written: always."""
         return True
 
     def write(self, piece: Any) -> int:

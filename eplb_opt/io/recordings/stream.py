@@ -79,6 +79,7 @@ class Trace:
 
     @property
     def num_steps(self) -> int:
+        """Steps of the recording."""
         return self.shape[0]
 
     def chunks(self, every: int | None = None) -> Iterator[np.ndarray]:

@@ -69,12 +69,16 @@ def choose(
 
     Parameters
     ----------
-    trace, machine, every, memory, budget, on_plan
+    trace, machine, every
         See `replay`.
     methods
-        Name -> method, at least one.
+        Methods by name, at least one.
+    memory, budget
+        See `replay`.
     planner
-        Makes the plans.
+        What makes the plans.
+    on_plan
+        See `replay`.
 
     Raises
     ------

@@ -27,6 +27,20 @@ class Run:
     ----------
     name, policy, machine, budget
         See `replay`.
+    placed
+        The plan in force; None before the first.
+    problem
+        Why the policy makes no plans, or nothing.
+    gpu, slot
+        Balancedness of the GPUs and of the slots, float64 [num_steps, num_layers] a window.
+    seen
+        Balancedness of each plan on the steps that it was made from.
+    moves
+        Moved slots of each plan.
+    seconds
+        What each plan took to make.
+    scored, num_scored
+        Sum and number of the balancedness values that were held out.
     """
 
     name: str
