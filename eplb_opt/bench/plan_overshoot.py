@@ -50,6 +50,7 @@ class Shape:
 
     @property
     def num_nodes(self) -> int:
+        """Nodes that the GPUs stand on, at least two."""
         return max(self.num_gpus // GPUS_PER_NODE, 2)
 
 

@@ -61,17 +61,34 @@ assert "swaps" in {point.stage for point in result.history}
 def changed_copy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipes")
     copy_packages(folder)
-    assert len(set(apply_recipes(PAGE, folder))) >= 10
-    return folder
+    files = sorted(set(apply_recipes(PAGE, folder)))
+    assert len(files) >= 10
+    return folder, files
 
 
 @pytest.mark.parametrize("name", USES)
 def test_a_recipe_adds_what_it_promises(changed_copy, name):
+    folder, _ = changed_copy
     assert f"## Add a {name}" in PAGE
     run = subprocess.run(
         [sys.executable, "-c", USES[name]],
-        cwd=changed_copy,
-        env={"PYTHONPATH": str(changed_copy), "PATH": ""},
+        cwd=folder,
+        env={"PYTHONPATH": str(folder), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "format --check"])
+def test_the_recipes_are_written_as_the_house_writes(changed_copy, command):
+    pytest.importorskip("ruff")
+    folder, files = changed_copy
+    settings = ["--config", str(ROOT / "pyproject.toml")]
+    run = subprocess.run(
+        [sys.executable, "-m", "ruff", *command.split(), *settings, *files],
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
