@@ -19,23 +19,27 @@ using IntMatrix = Matrix<const std::int64_t>;
 using IntRow = Row<const std::int64_t>;
 using Flags = Row<const bool>;
 
-// Plans, and of each: moves, their price, the largest load, and whether the level is reached.
+// Plans, and of each: moves, their price, the largest load, the bound, and whether the level is
+// reached.
 using Plans = std::tuple<NumpyMatrix<std::int64_t>, NumpyRow<std::int64_t>, NumpyRow<std::int64_t>,
-                         NumpyRow<std::int64_t>, NumpyRow<bool>>;
+                         NumpyRow<std::int64_t>, NumpyRow<std::int64_t>, NumpyRow<bool>>;
 
 // What `largest` counts is so much in the weights' unit.
 constexpr int kShift = serving::kTotalBits - near::kTotalBits;
 
 struct Columns {
+  explicit Columns(Index size) : num_slots(size) {}
+
   Index num_slots;
-  std::vector<std::int64_t> placed, moves, price, largest;
+  std::vector<std::int64_t> placed, moves, price, largest, bound;
   std::vector<std::uint8_t> is_reached;
 
-  void add(const near::Outcome& outcome) {
+  void add(const near::Outcome& outcome, std::int64_t least) {
     placed.resize(placed.size() + num_slots);
     moves.push_back(outcome.moves);
     price.push_back(outcome.price);
     largest.push_back(outcome.largest << kShift);
+    bound.push_back(least << kShift);
     is_reached.push_back(outcome.is_reached);
   }
   std::span<std::int64_t> last_row() { return std::span(placed).last(num_slots); }
@@ -47,7 +51,8 @@ struct Columns {
     nb::capsule owner(flags.get(), [](void* p) noexcept { delete[] static_cast<bool*>(p); });
     NumpyRow<bool> reached(flags.release(), {static_cast<std::size_t>(rows)}, owner);
     return {to_numpy(std::move(placed), rows, num_slots), to_numpy(std::move(moves)),
-            to_numpy(std::move(price)), to_numpy(std::move(largest)), reached};
+            to_numpy(std::move(price)), to_numpy(std::move(largest)), to_numpy(std::move(bound)),
+            reached};
   }
 };
 
@@ -83,12 +88,12 @@ class BoundPlanner {
     require_steps(steps);
     const Turn turn(is_taken_);
     start_checked(weight, held);
-    Columns columns{num_slots(), {}, {}, {}, {}, {}};
+    Columns columns(num_slots());
     {
       nb::gil_scoped_release unlocked;
       if (layer_.start(view(weight)[0], view(held)[0])) {
         for (const near::Outcome& outcome : layer_.front(steps)) {
-          columns.add(outcome);
+          columns.add(outcome, layer_.bound());
           layer_.write(std::ssize(columns.moves) - 1, columns.last_row());
         }
       }
@@ -157,12 +162,12 @@ class BoundPlanner {
   Plans each_layer(const IntMatrix& weights, const IntMatrix& held, const Plan& plan) {
     const Turn turn(is_taken_);
     start_checked(weights, held);
-    Columns columns{num_slots(), {}, {}, {}, {}, {}};
+    Columns columns(num_slots());
     {
       nb::gil_scoped_release unlocked;
       for (Index i = 0; i < view(weights).rows(); ++i) {
         const bool is_sound = layer_.start(view(weights)[i], view(held)[i]);
-        columns.add(is_sound ? plan(i) : near::Outcome{});
+        columns.add(is_sound ? plan(i) : near::Outcome{}, is_sound ? layer_.bound() : 0);
         if (is_sound) {
           layer_.write(columns.last_row());
         } else {
@@ -186,9 +191,10 @@ void add_near(nb::module_& chapter) {
                            "Weights are int64 [num_layers, num_experts], of `serving.fixed_point`;\n"
                            "`held` is int64 [num_layers, num_slots], -1 for an empty slot. All\n"
                            "methods return the plans, int64 [num, num_slots], -1 on lost GPUs, and of\n"
-                           "each its moves, their price and the largest load in the weights' unit,\n"
-                           "rounded up, int64 [num], and whether it is as level as asked, bool\n"
-                           "[num]. A layer that cannot be planned has the largest load 0.")
+                           "each its moves, their price, the largest load, rounded up, and what no\n"
+                           "plan is below, rounded down, in the weights' unit, int64 [num]; and\n"
+                           "whether it is as level as asked, bool [num]. A layer that cannot be\n"
+                           "planned has the largest load 0.")
       .def(nb::init<Index, const Sizes&, const Flags&, Index, bool>(), nb::arg("num_experts"),
            nb::arg("sizes"), nb::arg("active"), nb::arg("far_price"), nb::arg("is_apart"),
            "`sizes` are slots, groups, nodes and GPUs; one group where the nodes bind none.\n"

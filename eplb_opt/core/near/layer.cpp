@@ -15,7 +15,7 @@ namespace {
 constexpr Index kAnyPrice = std::numeric_limits<Index>::max() / 2;
 // Levels that are tried for the least load, and each level of a front by the one before.
 constexpr int kHalvings = 8;
-constexpr double kLowerBy = 0.8, kNegligible = 1e-4;
+constexpr double kLowerBy = 0.7, kNegligible = 1e-4;
 
 // Rounded down, and no further than loads reach.
 std::int32_t level_at(std::int32_t bound, double tolerance) {
