@@ -6,8 +6,6 @@ import logging
 import time
 from typing import Any
 
-import numpy as np
-
 from eplb_opt.arrays import as_int, as_numpy
 from eplb_opt.errors import ProblemError
 from eplb_opt.hot.call import rebalance, rebalance_near

@@ -6,8 +6,6 @@ import logging
 import time
 from typing import Any
 
-import numpy as np
-
 from eplb_opt.hot.current import keep_current
 from eplb_opt.hot.door import admit, in_kind
 from eplb_opt.hot.near import NearPlan, NearPlanner, NearRules
@@ -113,7 +111,7 @@ def rebalance_near(
         plan = Plan(found.placed, call.layout.num_gpus, call.layout.num_experts)
         arrays = plan.physical_to_logical, plan.logical_to_physical, plan.logical_count
         return in_kind(weight, tuple(array.copy() for array in arrays)), found
-    call.session.keep(found.placed, np.ones(call.num_layers, dtype=bool))
+    call.session.put(found.placed)
     is_sound, maps = call.session.maps()
     if not is_sound:
         LOGGER.error("a near plan broke a rule, and the greedy's took its place; please report")

@@ -103,7 +103,7 @@ class NearRules:
                 f"max_moves={self.max_moves} must be one number, or {num_layers} integers from 0 "
                 "on, one a layer."
             )
-        return np.minimum(most, 2**30).astype(np.int64)
+        return np.asarray(np.minimum(most, 2**30), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,84 +180,129 @@ class NearPlanner:
     def plan(self, steps: int | None, seconds: float | None = None) -> NearPlan:
         """The near plan; see `eplb_opt.rebalance_experts`."""
         steps = DEFAULT_STEPS if steps is None else max(steps, 1)
-        stay = self.planner.within(self.weights, self.held, 0.0, 0, 0.0)
         if self.rules.max_moves is not None:
-            found = self._limited(stay, steps)
+            found = self._limited(steps)
         else:
             tolerance = self.rules.tolerance or 0.0
-            found = self.planner.within(self.weights, self.held, tolerance, steps, seconds)
+            found = Rows(*self.planner.within(self.weights, self.held, tolerance, steps, seconds))
         answer = self._answer(found)
         if self.rules.max_moves is None:
-            answer = self._held_against_fresh(answer, found[3] == 0, steps)
-        return answer if self._is_worth_it(answer, stay) else self._answer(stay)
+            self._hold_against_fresh(answer, found, steps)
+        self._require_all(answer)
+        return answer if self._is_worth_it(answer, found) else self._as_it_was(answer, found)
 
-    def _limited(self, stay: Columns, steps: int) -> Columns:
+    def _limited(self, steps: int) -> Rows:
         """Moves limited layer by layer, or shared out where they gain most."""
         most = self.rules.per_layer(len(self.weights))
-        if most is None:
-            budget = as_int(self.rules.max_moves, "max_moves", least=0)
-            rows = [slice(i, i + 1) for i in range(len(self.weights))]
-            fronts = [
-                self.planner.front(self.weights[row], self.held[row], steps)
-                if stay[3][i]
-                else tuple(column[row] for column in stay)
-                for i, row in enumerate(rows)
-            ]
-            worth = [front[3] * unit for front, unit in zip(fronts, self.unit, strict=True)]
-            chosen = share_out([front[1] for front in fronts], worth, budget)
-            picked = [[column[i] for column in f] for f, i in zip(fronts, chosen, strict=True)]
-            return tuple(np.array(column) for column in zip(*picked, strict=True))
-        return self.planner.at_most(self.weights, self.held, most, steps)
+        if most is not None:
+            return Rows(*self.planner.at_most(self.weights, self.held, most, steps))
+        budget = as_int(self.rules.max_moves, "max_moves", least=0)
+        fronts = [
+            Rows(*self.planner.front(self.weights[i : i + 1], self.held[i : i + 1], steps))
+            for i in range(len(self.weights))
+        ]
+        if not all(len(front.placed) for front in fronts):
+            raise ProblemError("max_moves needs current=, a map that is valid in every layer.")
+        worth = [front.largest * unit for front, unit in zip(fronts, self.unit, strict=True)]
+        chosen = share_out([front.moves for front in fronts], worth, budget)
+        points = list(zip(fronts, chosen, strict=True))
+        return Rows(
+            np.array([front.placed[i] for front, i in points]),
+            np.array([front.numbers[i] for front, i in points]),
+        )
 
-    def _held_against_fresh(self, found: NearPlan, unsound: np.ndarray, steps: int) -> NearPlan:
-        """Fresh plans, under the names of the map in force, where near ones cannot be as good.
+    def _hold_against_fresh(self, answer: NearPlan, found: Rows, steps: int) -> None:
+        """Take fresh plans, under the names of the map in force, where near ones are not as good.
 
         A layer keeps the near plan unless a fresh one's load is lower by more than the tolerance.
         """
-        missed = np.flatnonzero(~found.reached)
-        if not missed.size:
-            return found
-        if self.rules.apart or not self.active.all():
-            if unsound.any():
-                raise ProblemError(
-                    f"Layer {int(np.argmax(unsound))} cannot be planned from its map: the GPUs "
-                    "that are left do not hold a part of the experts of each group's node."
-                )
-            return found
+        missed = np.flatnonzero(~answer.reached)
+        if not missed.size or self.rules.apart or not self.active.all():
+            return
         layout = self.call.layout
         sizes = layout.num_slots, layout.num_groups, layout.num_nodes, layout.num_gpus
         session = serving.Session(plain(self.call.values)[missed], sizes)
         session.refine(max(steps, FRESH_EFFORT), None)
-        fresh = self.planner.within(self.weights[missed], session.placed, 0.0, 0, 0.0)
-        largest = fresh[3] * self.unit[missed]
+        fresh = Rows(*self.planner.within(self.weights[missed], session.placed, 0.0, 0, 0.0))
         tolerance = self.rules.tolerance or 0.0
-        takes = unsound[missed] | (found.largest[missed] > largest * (1 + tolerance))
-        for layer_idx, row, load in zip(missed[takes], fresh[0][takes], largest[takes], strict=True):
-            held = self.held[layer_idx]
-            named = relabelled(held, row, layout.num_gpus, layout.num_nodes)
-            found.placed[layer_idx] = named
-            found.moves[layer_idx] = (named != held).sum()
-            found.largest[layer_idx] = load
-        level = found.bound * (1 + tolerance)
-        return NearPlan(
-            found.placed, found.moves, found.largest, found.bound, found.reached | (found.largest <= level)
-        )
+        lower = answer.largest[missed] > fresh.largest * self.unit[missed] * (1 + tolerance)
+        for i in np.flatnonzero(lower | (found.largest[missed] == 0)).tolist():
+            layer_idx, held = missed[i], self.held[missed[i]]
+            named = relabelled(held, fresh.placed[i], layout.num_gpus, layout.num_nodes)
+            answer.placed[layer_idx] = named
+            answer.moves[layer_idx] = (named != held).sum()
+            answer.largest[layer_idx] = fresh.largest[i] * self.unit[layer_idx]
+            answer.bound[layer_idx] = fresh.bound[i] * self.unit[layer_idx]
+            level = answer.bound[layer_idx] * (1 + tolerance)
+            answer.reached[layer_idx] = answer.largest[layer_idx] <= level
 
-    def _answer(self, found: Columns) -> NearPlan:
-        placed, moves, _, largest, bound, reached = found
-        return NearPlan(placed, moves, largest * self.unit, bound * self.unit, reached)
+    def _require_all(self, answer: NearPlan) -> None:
+        """Every layer has a plan."""
+        missing = np.flatnonzero(answer.largest == 0)
+        if missing.size:
+            raise ProblemError(
+                f"Layer {missing[0]} cannot be planned from its map: groups are not on one node "
+                "each, or the GPUs that are left of a node do not hold all of its experts."
+            )
 
-    def _is_worth_it(self, answer: NearPlan, stay: Columns) -> bool:
+    def _answer(self, found: Rows) -> NearPlan:
+        largest, bound = found.largest * self.unit, found.bound * self.unit
+        return NearPlan(found.placed, found.moves, largest, bound, found.reached)
+
+    def _as_it_was(self, answer: NearPlan, found: Rows) -> NearPlan:
+        before = found.before * self.unit
+        tolerance = self.rules.tolerance or 0.0
+        reached = before <= answer.bound * (1 + tolerance)
+        none = np.zeros_like(answer.moves)
+        return NearPlan(self.held.copy(), none, before, answer.bound, reached)
+
+    def _is_worth_it(self, answer: NearPlan, found: Rows) -> bool:
         """Whether the loads fall by enough; a map that cannot stay in force is always changed."""
-        if stay[1].any() or not stay[3].all() or not self.active.all():
+        if found.forced.any() or (found.largest == 0).any() or not self.active.all():
             return True
         # Summed without rounding in between, so that the same comes out everywhere.
-        before, after = math.fsum(stay[3] * self.unit), math.fsum(answer.largest)
+        before, after = math.fsum(found.before * self.unit), math.fsum(answer.largest)
         return before - after >= self.rules.min_gain * before
 
 
-#: Plans, moves, prices, largest loads, bounds and whether the level is reached, as the core has them.
-Columns = tuple[np.ndarray, ...]
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Plans as the core gives them: see `eplb_opt.core.near.Planner`.
+
+    Parameters
+    ----------
+    placed
+        int64 [num, num_slots].
+    numbers
+        int64 [num, 7].
+    """
+
+    placed: np.ndarray
+    numbers: np.ndarray
+
+    @property
+    def moves(self) -> np.ndarray:
+        return self.numbers[:, 0].copy()
+
+    @property
+    def largest(self) -> np.ndarray:
+        return self.numbers[:, 2]
+
+    @property
+    def bound(self) -> np.ndarray:
+        return self.numbers[:, 3]
+
+    @property
+    def before(self) -> np.ndarray:
+        return self.numbers[:, 4]
+
+    @property
+    def forced(self) -> np.ndarray:
+        return self.numbers[:, 5]
+
+    @property
+    def reached(self) -> np.ndarray:
+        return self.numbers[:, 6] > 0
 
 
 def is_number(value: Any) -> bool:

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def share_out(
-    moves: Sequence[np.ndarray], worth: Sequence[np.ndarray], most: int
-) -> list[int]:
+def share_out(moves: Sequence[np.ndarray], worth: Sequence[np.ndarray], most: int) -> list[int]:
     """One point of every layer's front, with at most so many moves together.
 
     Steps along the convex hulls are taken where a move gains most; what is left over then goes to

@@ -19,41 +19,36 @@ using IntMatrix = Matrix<const std::int64_t>;
 using IntRow = Row<const std::int64_t>;
 using Flags = Row<const bool>;
 
-// Plans, and of each: moves, their price, the largest load, the bound, and whether the level is
-// reached.
-using Plans = std::tuple<NumpyMatrix<std::int64_t>, NumpyRow<std::int64_t>, NumpyRow<std::int64_t>,
-                         NumpyRow<std::int64_t>, NumpyRow<std::int64_t>, NumpyRow<bool>>;
+// Plans, and columns of numbers: see `add_near`.
+using Plans = std::tuple<NumpyMatrix<std::int64_t>, NumpyMatrix<std::int64_t>>;
 
 // What `largest` counts is so much in the weights' unit.
 constexpr int kShift = serving::kTotalBits - near::kTotalBits;
 
 struct Columns {
+  static constexpr Index kWidth = 7;
+
   explicit Columns(Index size) : num_slots(size) {}
 
-  Index num_slots;
-  std::vector<std::int64_t> placed, moves, price, largest, bound;
-  std::vector<std::uint8_t> is_reached;
-
-  void add(const near::Outcome& outcome, std::int64_t least) {
+  void add(const near::Outcome& outcome, std::int64_t bound) {
     placed.resize(placed.size() + num_slots);
-    moves.push_back(outcome.moves);
-    price.push_back(outcome.price);
-    largest.push_back(outcome.largest << kShift);
-    bound.push_back(least << kShift);
-    is_reached.push_back(outcome.is_reached);
+    for (const std::int64_t number :
+         {outcome.moves, outcome.price, outcome.largest << kShift, bound << kShift,
+          outcome.before << kShift, outcome.forced, std::int64_t{outcome.is_reached}}) {
+      numbers.push_back(number);
+    }
   }
   std::span<std::int64_t> last_row() { return std::span(placed).last(num_slots); }
+  Index rows() const { return std::ssize(placed) / num_slots; }
 
   Plans to_plans() {
-    const Index rows = std::ssize(moves);
-    auto flags = std::make_unique<bool[]>(rows);
-    std::ranges::copy(is_reached, flags.get());
-    nb::capsule owner(flags.get(), [](void* p) noexcept { delete[] static_cast<bool*>(p); });
-    NumpyRow<bool> reached(flags.release(), {static_cast<std::size_t>(rows)}, owner);
-    return {to_numpy(std::move(placed), rows, num_slots), to_numpy(std::move(moves)),
-            to_numpy(std::move(price)), to_numpy(std::move(largest)), to_numpy(std::move(bound)),
-            reached};
+    const Index num_rows = rows();
+    return {to_numpy(std::move(placed), num_rows, num_slots),
+            to_numpy(std::move(numbers), num_rows, kWidth)};
   }
+
+  Index num_slots;
+  std::vector<std::int64_t> placed, numbers;
 };
 
 class BoundPlanner {
@@ -94,7 +89,7 @@ class BoundPlanner {
       if (layer_.start(view(weight)[0], view(held)[0])) {
         for (const near::Outcome& outcome : layer_.front(steps)) {
           columns.add(outcome, layer_.bound());
-          layer_.write(std::ssize(columns.moves) - 1, columns.last_row());
+          layer_.write(columns.rows() - 1, columns.last_row());
         }
       }
     }
@@ -191,10 +186,11 @@ void add_near(nb::module_& chapter) {
                            "Weights are int64 [num_layers, num_experts], of `serving.fixed_point`;\n"
                            "`held` is int64 [num_layers, num_slots], -1 for an empty slot. All\n"
                            "methods return the plans, int64 [num, num_slots], -1 on lost GPUs, and of\n"
-                           "each its moves, their price, the largest load, rounded up, and what no\n"
-                           "plan is below, rounded down, in the weights' unit, int64 [num]; and\n"
-                           "whether it is as level as asked, bool [num]. A layer that cannot be\n"
-                           "planned has the largest load 0.")
+                           "each these numbers, int64 [num, 7]: its moves, their price, its largest load\n"
+                           "(rounded up), what no plan is below (rounded down), the largest load of\n"
+                           "the map in force with the moves that must be, the number of those, and\n"
+                           "whether it is as level as asked; loads in the weights' unit. A layer that\n"
+                           "cannot be planned has the largest load 0.")
       .def(nb::init<Index, const Sizes&, const Flags&, Index, bool>(), nb::arg("num_experts"),
            nb::arg("sizes"), nb::arg("active"), nb::arg("far_price"), nb::arg("is_apart"),
            "`sizes` are slots, groups, nodes and GPUs; one group where the nodes bind none.\n"

@@ -57,7 +57,9 @@ Layer::Layer(const Machine& machine)
 bool Layer::start(std::span<const std::int64_t> weight, std::span<const std::int64_t> held) {
   if (!find_homes(held)) return false;
   for (Index i = 0; i < std::ssize(nodes_); ++i) take(nodes_[i], i, weight, held);
-  return is_roomy();
+  if (!is_roomy()) return false;
+  bound_ = lowest();
+  return true;
 }
 
 // The node of every group; whether each has one, and each node as many as the others.
@@ -104,7 +106,7 @@ bool Layer::is_roomy() const {
   });
 }
 
-std::int64_t Layer::bound() const {
+std::int64_t Layer::lowest() const {
   std::int64_t most = 0;
   for (const Node& node : nodes_) {
     const Index num_gpus = std::ssize(node.gpus);
@@ -122,8 +124,11 @@ Layer::Point Layer::run(std::int32_t level, Limits limits) {
     State& state = node.state;
     state.reset(level - state.rounding());
     const bool is_sound = give_homes(state, node.descent.turns());
-    const bool is_level = node.descent.run(state, limits);
     Outcome& outcome = point.outcome;
+    outcome.forced += state.moves();
+    outcome.before =
+        std::max<std::int64_t>(outcome.before, state.largest_load() + state.rounding());
+    const bool is_level = node.descent.run(state, limits);
     outcome.is_reached &= is_sound && is_level;
     outcome.moves += state.moves();
     outcome.price += state.price();
@@ -156,6 +161,11 @@ Outcome Layer::stay() {
 }
 
 Outcome Layer::within(double tolerance, Index steps) {
+  if (bound() == 0) {  // without load everything is level
+    stay();
+    best_.outcome.is_reached = true;
+    return best_.outcome;
+  }
   const std::int32_t level = level_at(static_cast<std::int32_t>(bound()), tolerance);
   const Limits limits{steps, kAnyPrice};
   best_ = run(level, limits);

@@ -28,6 +28,9 @@ struct Machine {
 struct Outcome {
   Index moves = 0, price = 0;
   std::int64_t largest = 0;  // GPU load, at most so much
+  // As it was when everything that must move had moved: its largest load and those moves.
+  std::int64_t before = 0;
+  Index forced = 0;
   bool is_reached = false;
 };
 
@@ -54,7 +57,7 @@ class Layer {
   void write(Index i, std::span<std::int64_t> placed) const;
 
   // No plan with the groups on their nodes is below it.
-  std::int64_t bound() const;
+  std::int64_t bound() const { return bound_; }
 
  private:
   struct Node {
@@ -74,6 +77,7 @@ class Layer {
   void take(Node& node, Index node_idx, std::span<const std::int64_t> weight,
             std::span<const std::int64_t> held);
   bool is_roomy() const;
+  std::int64_t lowest() const;
   Point run(std::int32_t level, Limits limits);
   void bisect(std::int32_t low, const Limits& limits);
   void write(const Point& point, std::span<std::int64_t> placed) const;
@@ -83,6 +87,7 @@ class Layer {
   std::vector<Index> node_of_group_;
   std::vector<std::int32_t> local_;  // the id of every expert on its node
   int shift_;
+  std::int64_t bound_ = 0;
   Point best_;
   std::vector<Point> front_;
 };

@@ -56,7 +56,9 @@ void State::reset(std::int32_t level) {
   for (const std::int32_t id : expert) {
     if (id >= 0) ++count[id];
   }
-  for (Index id = 0; id < shape_.num_experts; ++id) fresh[id] = weight[id] / (count[id] + 1);
+  for (Index id = 0; id < shape_.num_experts; ++id) {
+    fresh[id] = count[id] == 1 ? weight[id] / 2 : weight[id] / (count[id] + 1);
+  }
   std::ranges::fill(room, 0);
   for (Index gpu = 0; gpu < shape_.num_gpus; ++gpu) {
     room[gpu] = level;
@@ -79,9 +81,11 @@ void State::set_sizes(Index at) {
     grow[at] = -1;
     return;
   }
-  size[at] = weight[id] / count[id];
+  // Most experts stand alone, and divisions are slow.
+  const bool is_alone = count[id] == 1;
+  size[at] = is_alone ? weight[id] : weight[id] / count[id];
   shrink[at] = size[at] - fresh[id];
-  grow[at] = count[id] > 1 ? weight[id] / (count[id] - 1) - size[at] : -1;
+  grow[at] = is_alone ? -1 : weight[id] / (count[id] - 1) - size[at];
 }
 
 std::int32_t State::largest_load() const {
