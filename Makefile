@@ -5,10 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := .ci/requirements.lock
 STAMP := $(VENV)/.filled
+BARE := build/bare
+# What has to hold with numpy alone; all that these tests import comes with Python, numpy or pytest.
+BARE_TESTS := tests/test_readme.py tests/test_package.py tests/test_cold.py tests/core
 CORE := $(shell find eplb_opt/core -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
 STUBS := eplb_opt/core/_core
 
-.PHONY: venv plan test sanitize stubs lock clean
+.PHONY: venv plan test bare coverage docs figures sanitize stubs lock clean
 
 venv: $(STAMP)
 
@@ -27,6 +30,23 @@ plan: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2
 
+# Tests that need no extra, in an environment with numpy alone.
+bare: $(BARE)/.filled
+	$(BARE)/bin/python -m pytest --numprocesses 2 $(BARE_TESTS)
+
+$(BARE)/.filled: pyproject.toml $(CORE)
+	$(PYTHON) -m venv $(BARE)
+	$(BARE)/bin/python -m pip install --quiet --editable . pytest pytest-xdist hypothesis
+	touch $(BARE)/.filled
+
+# The tests with branch coverage: a table of what is not covered, and build/coverage/index.html.
+coverage: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses 2 --cov --cov-report=term --cov-report=html
+
+# The guide and the reference made of docstrings, in build/docs; a warning is an error.
+docs: $(STAMP)
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going .docs build/docs
+
 # The core under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer, and built without
 # optimisation for the same bytes; it compiles the core three times.
 sanitize: $(STAMP)
@@ -36,6 +56,10 @@ sanitize: $(STAMP)
 stubs: $(STAMP)
 	rm -rf $(STUBS)
 	$(BIN)/python -m nanobind.stubgen --quiet --recursive --module eplb_opt.core._core --output-dir $(STUBS:/_core=)
+
+# Writes the tables of figures in README.md and the guide anew; a test compares them with the stored data.
+figures: $(STAMP)
+	$(BIN)/python -m eplb_opt.guide.figures
 
 # Writes the lock file anew from what .venv holds.
 lock: $(STAMP)

@@ -16,20 +16,20 @@ from eplb_opt.errors import (
     ProblemError,
     RebalanceError,
 )
-from eplb_opt.plan import Plan
-from eplb_opt.problem import Problem
-from eplb_opt.warmup import warmup
+from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
-    from eplb_opt.evaluation import Evaluation, evaluate, lower_bound
-    from eplb_opt.flows.door import dispatch
-    from eplb_opt.frontiers import frontier
-    from eplb_opt.losses import LossPlan, plan_for_loss
-    from eplb_opt.moves import Transfer, transfers
-    from eplb_opt.planner import plan
+    from eplb_opt.engines.dispatch.call import dispatch
+    from eplb_opt.placement.moves import Transfer, transfers
+    from eplb_opt.planner.evaluate import Evaluation, evaluate, lower_bound
+    from eplb_opt.planner.frontier import frontier
+    from eplb_opt.planner.plan_for_loss import LossPlan, plan_for_loss
+    from eplb_opt.planner.planner import plan
+    from eplb_opt.planner.warmup import warmup
     from eplb_opt.result import Result, Status, StopReason
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "EngineError",
@@ -59,32 +59,44 @@ __all__ = [
 
 #: Rooms of the names that are loaded when they are first used.
 _ROOMS = {
-    "Evaluation": "evaluation",
-    "LossPlan": "losses",
+    "Evaluation": "planner.evaluate",
+    "LossPlan": "planner.plan_for_loss",
     "Result": "result",
     "Status": "result",
     "StopReason": "result",
-    "Transfer": "moves",
-    "dispatch": "flows.door",
-    "evaluate": "evaluation",
-    "frontier": "frontiers",
-    "lower_bound": "evaluation",
-    "plan": "planner",
-    "plan_for_loss": "losses",
-    "transfers": "moves",
+    "Transfer": "placement.moves",
+    "dispatch": "engines.dispatch.call",
+    "evaluate": "planner.evaluate",
+    "frontier": "planner.frontier",
+    "lower_bound": "planner.evaluate",
+    "plan": "planner.planner",
+    "plan_for_loss": "planner.plan_for_loss",
+    "transfers": "placement.moves",
+    "warmup": "planner.warmup",
 }
-
-# The module of this name is loaded, so that nothing binds it again: the name is the function's.
-globals().pop("plan")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _ROOMS:
+        value = getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_ROOMS[name]}"), name)
     globals()[name] = value
     return value
 
 
+def _version() -> str:
+    """The installed version, which the build took from the last tag; 0+unknown without one."""
+    # What reads it is slow to import, and no serving process asks.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("eplb-opt")
+    except PackageNotFoundError:  # the sources are on the path, but were never installed
+        return "0+unknown"
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ROOMS})
+    return sorted({*globals(), *_ROOMS, "__version__"})

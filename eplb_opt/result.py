@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt import scoring
-from eplb_opt.rounding import round_down, round_up
+from eplb_opt.placement import scoring
+from eplb_opt.placement.caller_units import (
+    balancedness,
+    bound_in_caller_units,
+    objective_in_caller_units,
+)
+from eplb_opt.problem.rounding import round_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eplb_opt.bounds import Bound
+    from eplb_opt.bounds.bounds import Bound
     from eplb_opt.certificates.certificate import Certificate
-    from eplb_opt.plan import Plan
-    from eplb_opt.problem import Problem
+    from eplb_opt.placement.plan import Plan
+    from eplb_opt.problem.problem import Problem
 
 
 class Status(StrEnum):
@@ -202,45 +207,6 @@ def model_gap(problem: Problem, pairs: Sequence[ObjectiveBounds]) -> float:
     objective = sum((p.objective * u for p, u in zip(pairs, units, strict=True)), Fraction(0))
     lower = sum((p.lower * u for p, u in zip(pairs, units, strict=True)), Fraction(0))
     return ObjectiveBounds(objective, lower).gap
-
-
-def balancedness(problem: Problem, objective: list[Fraction]) -> np.ndarray:
-    """Mean over largest GPU load, float64 [num_layers]; 1 for a layer without load.
-
-    With scenarios it is one over the objective: the harmonic mean of theirs, or the worst.
-    """
-    if problem.has_scenarios:
-        return np.array([float(1 / value) for value in objective])
-    totals = problem.load.sum(axis=1).tolist()
-    return np.array(
-        [
-            float(total / (problem.capacity * peak)) if peak else 1.0
-            for total, peak in zip(totals, objective, strict=True)
-        ]
-    )
-
-
-def objective_in_caller_units(problem: Problem, objective: list[Fraction]) -> np.ndarray:
-    """Integer-unit objectives as floats that are not below the truth, [num_layers]."""
-    if problem.has_scenarios:  # scored with what they lack
-        return np.array([round_up(value) for value in objective])
-    # A load that was rounded down lacks less than a unit, on each slot of the heaviest GPU.
-    lacking = problem.rounded.astype(np.int64) * problem.slots_per_gpu
-    slowest = min(problem.speed)
-    return np.array(
-        [
-            round_up((value + int(less) / slowest) * problem.unit(i))
-            for i, (value, less) in enumerate(zip(objective, lacking, strict=True))
-        ]
-    )
-
-
-def bound_in_caller_units(problem: Problem, lower: list[Fraction]) -> np.ndarray:
-    """Integer-unit bounds as floats that are not above the truth, [num_layers].
-
-    Loads are rounded down, and less load never raises the optimum, so the bound holds as it is.
-    """
-    return np.array([round_down(value * problem.unit(i)) for i, value in enumerate(lower)])
 
 
 def objective_bounds(objective: list[Fraction], lower: list[Bound]) -> tuple[ObjectiveBounds, ...]:

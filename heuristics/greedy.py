@@ -25,9 +25,35 @@ def rebalance_experts(
 ) -> Maps:
     """Place replicas of all experts, as the reference does, in well under a millisecond.
 
-    Parameters, returns and errors are those of `heuristics.table.Heuristic`;
-    log2phy is as wide as the largest count. Computed on the host whatever the
-    weight's device; the maps return to it.
+    Parameters
+    ----------
+    weight
+        Loads, tokens, [num_layers, num_experts]: an array or nested list,
+        or a tensor on any device, which is copied to the host. Never modified.
+    num_replicas
+        Slots of a layer, a multiple of `num_gpus`.
+    num_groups, num_nodes
+        Groups of consecutive experts that stay on one node. Where
+        num_groups is no multiple of num_nodes, both count as 1.
+    num_gpus
+        GPUs, a multiple of the nodes in force.
+
+    Returns
+    -------
+    phy2log
+        Expert of every slot, int64 [num_layers, num_replicas].
+    log2phy
+        Slots of every expert, ascending, int64 [num_layers, num_experts,
+        largest count], padded with -1.
+    logcnt
+        Replicas of every expert, int64 [num_layers, num_experts].
+        All three are tensors on the weight's device where that is a
+        tensor, else arrays.
+
+    Raises
+    ------
+    ValueError
+        If the loads or the numbers make no problem.
     """
     numbers = num_replicas, num_groups, num_nodes, num_gpus
     if not is_tensor(weight):

@@ -95,27 +95,77 @@ def balanced_packing(weight: NDArray[np.float32], num_packs: int) -> NDArray[np.
 
 
 def fill(weight: NDArray[np.float32], num_slots: int, num_gpus: int) -> NDArray[np.int64]:
-    """Replicate and pack every row; int64 [num_rows, num_slots]."""
+    """Replicate and pack every row.
+
+    Parameters
+    ----------
+    weight
+        Loads, float32 [num_rows, num_experts].
+    num_slots
+        Slots of a row, a multiple of `num_gpus`.
+    num_gpus
+        GPUs, each with as many slots.
+
+    Returns
+    -------
+    ndarray
+        Expert of every slot, int64 [num_rows, num_slots].
+    """
     experts, counts = replicate(weight, num_slots)
     order = balanced_packing(replica_loads(weight, counts, experts), num_gpus)
     return np.take_along_axis(experts, order, axis=1)
 
 
 def solve(weight: NDArray[np.float32], layout: Layout) -> NDArray[np.int64]:
-    """Expert of every slot, int64 [num_layers, num_slots]."""
+    """Pack the groups on nodes, then replicate and pack in each node.
+
+    Parameters
+    ----------
+    weight
+        Loads, float32 [num_layers, num_experts].
+    layout
+        Slots, GPUs, nodes and groups.
+
+    Returns
+    -------
+    ndarray
+        Expert of every slot, int64 [num_layers, num_slots].
+    """
     return three_steps(weight, layout, balanced_packing, fill)
 
 
 def rebalance_experts(
     weight: Any, num_replicas: int, num_groups: int, num_nodes: int, num_gpus: int
 ) -> Maps:
-    """Plan in numpy; see `heuristics.table.Heuristic`.
+    """Place replicas of all experts in numpy.
+
+    Parameters
+    ----------
+    weight
+        Loads, tokens, [num_layers, num_experts]: an array or nested list.
+        Never modified.
+    num_replicas
+        Slots of a layer, a multiple of `num_gpus`.
+    num_groups, num_nodes
+        Groups of consecutive experts that stay on one node. Where
+        num_groups is no multiple of num_nodes, both count as 1.
+    num_gpus
+        GPUs, a multiple of the nodes in force.
 
     Returns
     -------
-    phy2log, log2phy, logcnt
-        int64 arrays [num_layers, num_replicas], [num_layers, num_experts,
-        largest count] padded with -1, [num_layers, num_experts].
+    phy2log
+        Expert of every slot, int64 [num_layers, num_replicas].
+    log2phy
+        Slots of every expert, ascending, int64 [num_layers, num_experts,
+        largest count], padded with -1.
+    logcnt
+        Replicas of every expert, int64 [num_layers, num_experts].
+
+    Raises
+    ------
+    ValueError
+        If the loads or the numbers make no problem.
     """
     load = admit_array(weight)
     layout = make_layout(load.shape[1], num_replicas, num_groups, num_nodes, num_gpus)
@@ -123,7 +173,19 @@ def rebalance_experts(
 
 
 def expand(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Expert of every replica, in blocks by expert; [num_rows, num_slots], rows of equal sum."""
+    """List the replicas that counts ask for, in blocks by expert.
+
+    Parameters
+    ----------
+    counts
+        Replicas of every expert, int64 [num_rows, num_experts]; all rows
+        add up to the same number of slots.
+
+    Returns
+    -------
+    ndarray
+        Expert of every replica, int64 [num_rows, num_slots].
+    """
     experts = np.tile(np.arange(counts.shape[1]), counts.shape[0])
     return np.repeat(experts, counts.ravel()).reshape(counts.shape[0], -1)
 
@@ -131,7 +193,22 @@ def expand(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def place_rows(
     weight: NDArray[np.float32], counts: NDArray[np.int64], num_gpus: int
 ) -> NDArray[np.int64]:
-    """Pack the replicas that `counts` asks for; the trusted half of `place`."""
+    """Pack the replicas that counts ask for; the half of `place` that trusts its input.
+
+    Parameters
+    ----------
+    weight
+        Loads, float32 [num_rows, num_experts].
+    counts
+        Replicas of every expert, int64 [num_rows, num_experts].
+    num_gpus
+        GPUs, each with as many slots.
+
+    Returns
+    -------
+    ndarray
+        Expert of every slot, int64 [num_rows, num_slots].
+    """
     experts = expand(counts)
     order = balanced_packing(replica_loads(weight, counts, experts), num_gpus)
     return np.take_along_axis(experts, order, axis=1)

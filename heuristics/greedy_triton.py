@@ -31,6 +31,11 @@ MOST_WARPS = 8
 def load_kernels() -> Any:
     """Import the kernels at the first call.
 
+    Returns
+    -------
+    module
+        `heuristics.greedy_triton_kernels`.
+
     Raises
     ------
     MissingDependency
@@ -44,12 +49,36 @@ def load_kernels() -> Any:
 
 
 def power_of_two(number: int) -> int:
-    """Return the least power of two that is no less."""
+    """Round up to a power of two.
+
+    Parameters
+    ----------
+    number
+        A whole number from 1.
+
+    Returns
+    -------
+    int
+        The least power of two that is no less.
+    """
     return 1 << (number - 1).bit_length()
 
 
 def tiles(num_experts: int, num_slots: int, num_gpus: int, num_swaps: int) -> dict[str, int]:
-    """Compile-time sizes of `plan_rows`: few compiled kernels serve many shapes."""
+    """Compile-time sizes of `plan_rows`, rounded so that few compiled kernels serve many shapes.
+
+    Parameters
+    ----------
+    num_experts, num_slots, num_gpus
+        Sizes of a row.
+    num_swaps
+        Swaps after the greedy; only whether there are any matters here.
+
+    Returns
+    -------
+    dict
+        Arguments of the kernel by name.
+    """
     return {
         "EXPERTS": power_of_two(num_experts),
         "SLOTS": power_of_two(num_slots),
@@ -60,7 +89,18 @@ def tiles(num_experts: int, num_slots: int, num_gpus: int, num_swaps: int) -> di
 
 
 def options(sizes: dict[str, int]) -> dict[str, int]:
-    """How to compile: few warps, because every step of a row ends in a reduction over them."""
+    """How to compile: few warps, because every step of a row ends in a reduction over them.
+
+    Parameters
+    ----------
+    sizes
+        What `tiles` returned.
+
+    Returns
+    -------
+    dict
+        Options of the launch by name.
+    """
     # The swaps' loads are float64, and more of them are alive at once.
     swapped = 2 * sizes["GPUS"] * sizes["ROOM"] * sizes["SWAPS"]
     warps = max(sizes["EXPERTS"], sizes["SLOTS"], swapped) // TILE_PER_WARP
@@ -78,9 +118,9 @@ def place_rows(
     weight
         Loads, float32 [num_rows, num_experts], contiguous.
     num_slots, num_gpus
-        Of one row.
+        Slots and GPUs of one row.
     num_swaps
-        At most so many swaps a row.
+        Most swaps of a row after the greedy.
 
     Returns
     -------
@@ -100,7 +140,20 @@ def place_rows(
 
 
 def complete(phy2log: torch.Tensor, num_experts: int) -> Maps:
-    """Write log2phy and logcnt in one launch; `phy2log` is contiguous."""
+    """Write log2phy and logcnt in one launch.
+
+    Parameters
+    ----------
+    phy2log
+        Expert of every slot, int64 [num_layers, num_slots], contiguous.
+    num_experts
+        Logical experts of a layer.
+
+    Returns
+    -------
+    phy2log, log2phy, logcnt
+        The maps, int64 tensors on the same device.
+    """
     num_layers, num_slots = phy2log.shape
     width = num_slots - num_experts + 1
     log2phy = phy2log.new_empty((num_layers, num_experts, width))
@@ -113,7 +166,22 @@ def complete(phy2log: torch.Tensor, num_experts: int) -> Maps:
 
 
 def solve(weight: torch.Tensor, layout: Layout, num_swaps: int = 0) -> torch.Tensor:
-    """Expert of every slot, int64 [num_layers, num_slots]; the groups' nodes are the greedy's."""
+    """Pack the groups on nodes by the greedy, then plan in each node.
+
+    Parameters
+    ----------
+    weight
+        Loads, float32 [num_layers, num_experts], contiguous.
+    layout
+        Slots, GPUs, nodes and groups.
+    num_swaps
+        Most swaps in every layer and node after the greedy.
+
+    Returns
+    -------
+    tensor
+        Expert of every slot, int64 [num_layers, num_slots].
+    """
     if layout.num_groups == 1:
         return place_rows(weight, layout.num_slots, layout.num_gpus, num_swaps)
     from heuristics.stages_torch import three_steps
@@ -126,7 +194,17 @@ def solve(weight: torch.Tensor, layout: Layout, num_swaps: int = 0) -> torch.Ten
 
 
 def admit(weight: Any) -> torch.Tensor:
-    """Check what the host knows of the loads and return them in float32, contiguous.
+    """Check what the host knows of the loads.
+
+    Parameters
+    ----------
+    weight
+        Loads, [num_layers, num_experts], as the caller gave them.
+
+    Returns
+    -------
+    tensor
+        The same in float32, contiguous.
 
     Raises
     ------

@@ -204,10 +204,15 @@ def plan_rows(
         Room to work in: int32 [num_rows, num_experts].
     placed
         Written: expert of every slot, int64 [num_rows, num_slots].
+    num_experts, num_slots, num_gpus
+        Sizes of a row.
     num_swaps
-        At most so many swaps; read where SWAPS is set.
+        Most swaps of a row; read where SWAPS is set.
     EXPERTS, SLOTS, GPUS, ROOM
-        The next powers of two; ROOM = 1 exactly where a GPU has one slot.
+        Experts, slots, GPUs and slots of a GPU, rounded up to powers of two; ROOM is 1 exactly
+        where a GPU has one slot.
+    SWAPS
+        1 where there are swaps after the greedy, else 0.
     """
     row = tl.program_id(0).to(tl.int64)
     weight += row * num_experts

@@ -1,6 +1,12 @@
 """A different problem: no slot count, replicas only where an expert exceeds its share.
 
-Plain lists and a heap on the CPU.
+Plain lists and a heap on the CPU. That replicas go out in descending load, each to the least
+loaded GPU, is the rule of the longest processing time.
+
+References
+----------
+R. L. Graham, "Bounds on multiprocessing timing anomalies", SIAM Journal on Applied
+Mathematics 17 (2), 1969, pages 416 to 429.
 """
 
 from __future__ import annotations

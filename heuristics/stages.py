@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 class Pack(Protocol):
     """Gives every pack as many items; returns the order, int64 [num_rows, num_items]."""
 
-    def __call__(self, weight: NDArray[np.float32], num_packs: int, /) -> NDArray[np.int64]: ...
+    def __call__(self, weight: NDArray[np.float32], num_packs: int, /) -> NDArray[np.int64]:
+        """Pack the weights, [num_rows, num_items], into that many packs."""
+        ...
 
 
 class Fill(Protocol):
@@ -27,7 +29,9 @@ class Fill(Protocol):
 
     def __call__(
         self, weight: NDArray[np.float32], num_slots: int, num_gpus: int, /
-    ) -> NDArray[np.int64]: ...
+    ) -> NDArray[np.int64]:
+        """Fill the slots for weights, [num_rows, num_experts], and spread them over the GPUs."""
+        ...
 
 
 def group_sums(weight: NDArray[np.float32], layout: Layout) -> NDArray[np.float32]:

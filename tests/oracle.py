@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 
 def optimum(problem: Problem) -> list[Fraction]:

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from eplb_opt.problem import OBJECTIVES, Problem
+from eplb_opt.problem.problem import OBJECTIVES, Problem
 
 SMALL_LOADS = st.one_of(st.integers(0, 5), st.integers(0, 1000), st.just(0))
 LOADS = st.one_of(SMALL_LOADS, st.integers(0, 2**40))

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from eplb_opt.models import MODELS
+from eplb_opt.exact import MODELS
 
 HOST = """
 import decimal, gc, locale, os, random, signal, sys, threading, warnings

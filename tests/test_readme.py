@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""What the README shows is what happens; its first example with numpy alone."""
 
 import re
 from pathlib import Path
@@ -27,9 +27,15 @@ def test_every_command_of_the_readme_exists():
     from eplb_opt.cli.app import app
 
     known = set(typer.main.get_command(app).commands)
-    shown = set(re.findall(r"^eplb-opt (\w+)", README, re.MULTILINE))
+    in_blocks = "".join(re.findall(r"```console\n(.*?)```", README, re.DOTALL))
+    shown = set(re.findall(r"^eplb-opt (\w+)", in_blocks, re.MULTILINE))
+    shown |= set(re.findall(r"[|] `eplb-opt (\w+)", README))
     assert shown <= known
-    assert {"plan", "gap", "check", "bound"} <= shown
+    assert {"plan", "gap", "check", "size", "guide"} <= shown
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 140
 
 
 def test_no_placeholder_is_left():

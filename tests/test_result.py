@@ -6,14 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eplb_opt import Problem, plan
-from eplb_opt.result import (
-    ObjectiveBounds,
+from eplb_opt.placement.caller_units import (
     balancedness,
     bound_in_caller_units,
-    model_gap,
     objective_in_caller_units,
 )
-from eplb_opt.rounding import round_down, round_up
+from eplb_opt.problem.rounding import round_down, round_up
+from eplb_opt.result import ObjectiveBounds, model_gap
 
 
 def test_a_bound_above_the_objective_is_refused():

@@ -10,9 +10,9 @@ import numpy as np
 
 from eplb_opt.bench.hot import Model
 from eplb_opt.bench.plans import Machine
-from eplb_opt.bounds import fast_bounds
+from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.engines.rebalance import rebalance_experts
-from eplb_opt.evaluation import evaluate
+from eplb_opt.planner.evaluate import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +29,12 @@ class AnytimeRow:
 
     Parameters
     ----------
+    machine
+        Slots and GPUs, as `Machine.parse` reads them.
+    time_limit
+        Seconds that the call was given.
+    seconds
+        Seconds that it took.
     gap
         Largest GPU loads over the bounds that hold without search, summed over layers, minus 1.
     rise

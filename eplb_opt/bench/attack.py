@@ -12,8 +12,8 @@ import numpy as np
 from eplb_opt.bench import brute_force
 from eplb_opt.bench.brute_force import Case, Placement
 from eplb_opt.errors import ProblemError
-from eplb_opt.planner import plan
-from eplb_opt.problem import Problem
+from eplb_opt.planner.planner import plan
+from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +41,8 @@ class AttackReport:
         over all placements, "limited" in their moves.
     faults
         What was wrong, each with the kind and the number that draw the call anew.
+    seconds
+        Duration of the whole attack.
     """
 
     counts: Counter[str] = field(default_factory=Counter)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from eplb_opt.bench import library
 from eplb_opt.errors import FormatError
+from eplb_opt.io.containers.plain_json import parse_json
 from eplb_opt.io.files import naming, open_checked, read_text, write_atomically
-from eplb_opt.io.plain_json import parse_json
 
 if TYPE_CHECKING:
     from eplb_opt.io.files import PathLike

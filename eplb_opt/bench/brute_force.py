@@ -17,20 +17,34 @@ Placement = tuple[tuple[int, ...], ...]
 
 @dataclass(frozen=True)
 class Case:
-    """One layer as plain numbers; the fields are those of `Problem`.
+    """One layer as plain numbers; the fields mean what those of `Problem` mean.
 
     Parameters
     ----------
     load
         Tokens, [num_scenarios][num_experts].
-    has_scenarios
-        False for one load, which then counts in tokens.
+    slots_per_gpu
+        Slots of each GPU, empty ones too.
     open_slots
         [num_gpus], how many slots of each GPU are filled; 0 for a lost one.
     speed
-        [num_gpus].
+        [num_gpus], relative to each other.
+    has_scenarios
+        False for one load, whose objective is then in tokens.
+    weights
+        [num_scenarios], the scenarios' parts in the mean; empty where they count alike.
+    objective
+        "mean" or "max" over the scenarios.
+    num_nodes, num_groups
+        Nodes of consecutive GPUs, and groups of consecutive experts that stay on one node.
+    colocation
+        Whether two replicas of an expert may share a GPU: "allow" or "forbid".
     pinned, forbidden
-        (expert, GPU).
+        (expert, GPU) pairs, of which each must hold or must not.
+    spread
+        "gpu" or "node" where every expert needs two of them, else None.
+    dispatch
+        How replicas share an expert's tokens: "uniform" or "optimal".
     """
 
     load: tuple[tuple[int, ...], ...]
@@ -50,18 +64,22 @@ class Case:
 
     @property
     def num_gpus(self) -> int:
+        """GPUs of the machine, lost ones too."""
         return len(self.open_slots)
 
     @property
     def num_experts(self) -> int:
+        """Logical experts of the layer."""
         return len(self.load[0])
 
     @property
     def gpus_per_node(self) -> int:
+        """GPUs of a node, lost ones too."""
         return self.num_gpus // self.num_nodes
 
     @property
     def is_hierarchical(self) -> bool:
+        """Whether groups of experts have to stay on one node."""
         return self.num_nodes > 1 and self.num_groups > 1
 
     def arguments(self) -> dict[str, Any]:

@@ -14,10 +14,10 @@ import numpy as np
 
 from eplb_opt.bench import dispatch_rivals
 from eplb_opt.bench.hot import NO_WAIT, core_wait
+from eplb_opt.engines.dispatch.call import Dispatcher
+from eplb_opt.engines.dispatch.split import exact_levels
+from eplb_opt.engines.serving.call import rebalance
 from eplb_opt.errors import FormatError, ProblemError
-from eplb_opt.flows.door import Dispatcher
-from eplb_opt.flows.split import exact_levels
-from eplb_opt.hot.call import rebalance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,6 +39,12 @@ class DispatchRow:
 
     Parameters
     ----------
+    machine
+        Slots and GPUs, as `Machine.parse` reads them.
+    placement
+        A key of `PLACEMENTS`.
+    program
+        Who split the tokens.
     splits
         Layers times batches that a call did.
     microseconds
@@ -68,7 +74,9 @@ class Case:
     placed
         int64 [num_layers, num_slots].
     load
-        float64 [num_batches, num_layers, num_experts].
+        Tokens, float64 [num_batches, num_layers, num_experts].
+    num_gpus
+        GPUs, each with an equal part of consecutive slots.
     """
 
     placed: np.ndarray
@@ -118,9 +126,15 @@ def make_case(
     Parameters
     ----------
     load
-        int64 [num_layers, num_experts].
+        Tokens, int64 [num_layers, num_experts].
+    machine
+        Slots and GPUs.
     placement
         A key of `PLACEMENTS`.
+    num_batches
+        Batches to draw.
+    seed
+        Seed of the placement and of the batches.
 
     Raises
     ------

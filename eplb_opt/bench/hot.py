@@ -14,15 +14,15 @@ from eplb_opt.bench import rivals
 from eplb_opt.bench.families import family_loads
 from eplb_opt.bench.generator import generate_loads
 from eplb_opt.bench.plans import Machine
-from eplb_opt.bounds import fast_bounds
+from eplb_opt.bounds.bounds import fast_bounds
+from eplb_opt.engines.serving.call import rebalance
 from eplb_opt.errors import MissingDependency
-from eplb_opt.evaluation import evaluate
-from eplb_opt.hot.call import rebalance
+from eplb_opt.planner.evaluate import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
     Policy = Callable[[Any, int, int, int, int], Any]
 
@@ -81,9 +81,20 @@ class PolicyRow:
 
     Parameters
     ----------
+    loads, machine
+        The configuration: whose loads, and slots and GPUs as `Machine.parse` reads them.
+    slots_per_gpu
+        Slots of each GPU.
+    policy
+        A key of `policies`.
     rounds, kept
         Calls made, and those of them that never waited for a core; the medians are over the
-        latter where there are any.
+        kept ones where there are any.
+    seconds
+        Median duration of a call.
+    gap
+        Median over those calls of the model's gap: the layers' largest GPU loads, summed, over the
+        sum of their bounds, less 1.
     """
 
     loads: str

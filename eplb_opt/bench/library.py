@@ -16,10 +16,10 @@ import numpy as np
 
 from eplb_opt.bench.generator import generate_loads
 from eplb_opt.errors import FormatError, ProblemError
+from eplb_opt.io.containers.npz import npz_bytes
 from eplb_opt.io.files import write_atomically
-from eplb_opt.io.npz import npz_bytes
 from eplb_opt.io.read import read_loads
-from eplb_opt.problem import Problem
+from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
     from eplb_opt.io.files import PathLike
@@ -47,12 +47,23 @@ class Generated:
     model: str
 
     def load(self) -> np.ndarray:
+        """Loads as the generator makes them, int64 tokens, [num_layers, num_experts]."""
         return generate_loads(self.profile, self.num_layers, self.num_experts, self.seed)
 
 
 @dataclass(frozen=True)
 class Given:
-    """Loads written down here; attributes as of `Generated`."""
+    """Loads that are written down in this module.
+
+    Parameters
+    ----------
+    rows
+        Tokens, [num_layers][num_experts].
+    model
+        Whose shape the loads have.
+    first_layer
+        Place of the first MoE layer among the hidden layers, counted from 0.
+    """
 
     rows: tuple[tuple[int, ...], ...]
     model: str
@@ -60,13 +71,16 @@ class Given:
 
     @property
     def num_layers(self) -> int:
+        """Layers of the loads, one a row."""
         return len(self.rows)
 
     @property
     def num_experts(self) -> int:
+        """Logical experts of a layer."""
         return len(self.rows[0])
 
     def load(self) -> np.ndarray:
+        """Loads as they stand here, int64 tokens, [num_layers, num_experts]."""
         return np.array(self.rows, dtype=np.int64)
 
 
@@ -126,6 +140,7 @@ class Instance:
 
     @property
     def path(self) -> Path:
+        """The file of the stored loads."""
         return file_of(self.loads, self.folder)
 
     @cached_property

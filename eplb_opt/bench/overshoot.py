@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bench.hot import HEADLINE, NO_WAIT, core_wait
-from eplb_opt.hot.call import rebalance
+from eplb_opt.engines.serving.call import rebalance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,9 +30,17 @@ class OvershootRow:
 
     Parameters
     ----------
+    setting
+        What else kept the machine busy.
+    time_limit
+        Seconds that each call was given.
+    calls
+        Calls made.
     unpreempted
         Calls whose thread had a core whenever it wanted one; the percentiles are theirs, and
         `worst_of_all` is over all calls.
+    median, percentile_99, worst, worst_of_all
+        Seconds past the limit.
     """
 
     setting: str

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bounds import flat_bounds
-from eplb_opt.deadline import Deadline
+from eplb_opt.bounds.bounds import flat_bounds
+from eplb_opt.clock import Deadline
 from eplb_opt.errors import ProblemError
-from eplb_opt.models import get_model
-from eplb_opt.plan import Plan
-from eplb_opt.planner import plan
-from eplb_opt.problem import Problem
+from eplb_opt.exact import get_model
+from eplb_opt.placement.plan import Plan
+from eplb_opt.planner.planner import plan
+from eplb_opt.problem.problem import Problem
 from eplb_opt.result import ObjectiveBounds, layer_gaps, model_gap
 from eplb_opt.search.starts import first_plan, heuristic_calls
 from heuristics import HEURISTICS

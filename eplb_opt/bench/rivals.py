@@ -23,13 +23,13 @@ from eplb_opt.engines import sglang
 from eplb_opt.engines.tensors import cpu_tensor
 from eplb_opt.engines.vllm import EplbOptPolicy
 from eplb_opt.errors import FormatError, ProblemError
-from eplb_opt.evaluation import evaluate, lower_bound
+from eplb_opt.planner.evaluate import evaluate, lower_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from eplb_opt.io.files import PathLike
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
     #: (weight [L, E], map in force [L, P], the problem) -> new map [L, P], all of them tensors.
     Program = Callable[[Any, Any, Problem], Any]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bench.attack import MOST_TOLD, AttackReport, attack
+from eplb_opt.engines.serving.call import rebalance
 from eplb_opt.errors import PlanError
-from eplb_opt.hot.call import rebalance
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,12 @@ class SoakReport:
 
     Parameters
     ----------
+    calls
+        Calls of the serving function.
+    seconds
+        Duration of the whole soak.
+    layers, slots
+        Layers and slots that the calls planned in all.
     grown_bytes
         Resident memory at the end above that after a tenth of the calls; 0 where the system does
         not tell.
@@ -48,6 +54,7 @@ class SoakReport:
 
     @property
     def is_clean(self) -> bool:
+        """Whether neither the calls nor the plans showed a fault."""
         return not (self.faults or self.attack.faults)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from fractions import Fraction
 
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 __all__ = ["VERIFIERS", "Certificate", "CertificateError", "verify"]
 

@@ -29,7 +29,7 @@ from eplb_opt.certificates.work import spend
 
 if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 #: Sizes and weights of a whole layer stay below this in int64.
 INT64_ROOM = 2**61
@@ -235,10 +235,7 @@ def _tops(singles: Front, slots_per_gpu: int, most: int) -> list[np.ndarray]:
 def _sums(front: Front, singles: Front, top: np.ndarray, most: int, needed: int) -> Front:
     """The front of one slot more, without what cannot reach the weight on the slots left.
 
-    Parameters
-    ----------
-    top
-        What those can weigh, by cells of size; see `_tops`.
+    `top` has what those slots can weigh, by cells of size, as `_tops` computes it.
     """
     singles = _merged(singles, MAX_SUMS // 200, most)
     front = _merged(front, max(MAX_SUMS // len(singles.size), 200), most)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from eplb_opt.certificates.certificate import Certificate
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 LEAF = -1
 LISTS = ("expert", "count", "value")

@@ -17,7 +17,7 @@ from math import comb
 from typing import TYPE_CHECKING
 
 from eplb_opt.certificates.certificate import Certificate, CertificateError
-from eplb_opt.problem import Problem
+from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eplb_opt.certificates.certificate import Certificate
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 LISTS = ("rounds", "expert", "count", "entries", "threshold", "multiplier")
 NUMBERS = ("level", "scale", "digits")

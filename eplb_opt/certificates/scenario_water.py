@@ -32,7 +32,7 @@ from eplb_opt.certificates.work import spend
 
 if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 #: Levels are multiples of one over it.
 LEVELS_PER_UNIT = 2**40
@@ -179,6 +179,8 @@ def _some_weigh(size: np.ndarray, weight: np.ndarray, needed: int) -> bool:
         [num_scenarios, num_choices], of what a GPU may carry under each.
     weight
         int64 [num_choices], descending.
+    needed
+        The weight to reach, in the same unit.
     """
     if weight[0] >= needed:
         return True

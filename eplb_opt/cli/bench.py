@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from eplb_opt.bench import anytime, dispatch
+from eplb_opt.bench.dispatch_tables import splits_table
 from eplb_opt.bench.families import FAMILIES, family_loads
 from eplb_opt.bench.generator import generate_loads
 from eplb_opt.bench.hot import (
@@ -21,6 +22,7 @@ from eplb_opt.bench.hot import (
     measure,
     policies,
 )
+from eplb_opt.bench.hot_tables import anytime_table, means_table, overshoot_table, policies_table
 from eplb_opt.bench.overshoot import overshoot_rows
 from eplb_opt.bench.plans import Machine, plan_rows
 from eplb_opt.bench.soak import soak
@@ -34,12 +36,10 @@ from eplb_opt.cli.complete import (
     model_names,
 )
 from eplb_opt.cli.help import App
+from eplb_opt.exact import MODELS
 from eplb_opt.io import read_loads
-from eplb_opt.models import MODELS
-from eplb_opt.report.dispatch_bench import splits_table
-from eplb_opt.report.hot import anytime_table, means_table, overshoot_table, policies_table
+from eplb_opt.planner.warmup import warmup
 from eplb_opt.report.tables import plan_rows_table
-from eplb_opt.warmup import warmup
 
 app = App(help="Measurements.")
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.bench import library
 from eplb_opt.bench.families import FAMILIES
-from eplb_opt.models import MODELS
-from eplb_opt.replay import heuristics
+from eplb_opt.exact import MODELS
+from eplb_opt.guide import TOPICS
+from eplb_opt.workloads.replay import heuristics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,6 +35,11 @@ def model_names(incomplete: str) -> list[str]:
 def machine_names(incomplete: str) -> list[str]:
     """Machines of the benchmarks."""
     return _starting(MACHINES, incomplete)
+
+
+def guide_topics(incomplete: str) -> list[str]:
+    """Topics of the guide."""
+    return _starting(TOPICS, incomplete)
 
 
 def heuristic_names(incomplete: str) -> list[str]:

@@ -28,7 +28,7 @@ from eplb_opt.io import (
     write_plan,
 )
 from eplb_opt.io.loads import checked_layer_ids
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
 
 SOURCES = [*(row.name for row in LOAD_FORMATS), *(row.name for row in PLAN_FORMATS)]
 Source = StrEnum("Source", list(dict.fromkeys(SOURCES)))  # type: ignore[misc]

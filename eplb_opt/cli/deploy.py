@@ -6,7 +6,7 @@ import numpy as np
 
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.io import VALIDATORS
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
 
 
 def in_kept_slots(plan: Plan, engine: str, current: np.ndarray | None) -> Plan:

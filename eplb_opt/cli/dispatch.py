@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eplb_opt.dispatch_rules import dispatch_score
+from eplb_opt.placement.dispatch_rules import dispatch_score
 from eplb_opt.report.gap import model_balancedness
 from eplb_opt.report.words import DISPATCH_WORDS
 
 if TYPE_CHECKING:
-    from eplb_opt.dispatch_rules import DispatchScore
-    from eplb_opt.problem import Problem
+    from eplb_opt.placement.dispatch_rules import DispatchScore
+    from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
 
 #: Engine -> the option with which it splits every batch so that the largest GPU load is least.

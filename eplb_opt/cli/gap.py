@@ -16,8 +16,8 @@ from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import read_plan
 from eplb_opt.io.files import write_atomically
-from eplb_opt.planner import plan
-from eplb_opt.problem import Problem
+from eplb_opt.planner.planner import plan
+from eplb_opt.problem.problem import Problem
 from eplb_opt.report.gap import GapReport, gap_report
 from eplb_opt.report.gap_csv import gap_csv
 from eplb_opt.report.gap_tables import (

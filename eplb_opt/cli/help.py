@@ -29,7 +29,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Options": (),
 }
 #: Commands in the order of their use; others follow.
-ORDER = ("plan", "gap", "check", "bound", "size", "replay", "convert", "warmup")
+ORDER = ("plan", "gap", "check", "bound", "size", "replay", "convert", "guide", "warmup")
 
 
 class Command(TyperCommand):
@@ -46,6 +46,7 @@ class Command(TyperCommand):
         return super().invoke(ctx)
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """The command's purpose, then its example, folded to the width of the terminal."""
         super().format_help_text(ctx, formatter)
         if self.example:
             with formatter.section("Example"):
@@ -53,6 +54,7 @@ class Command(TyperCommand):
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Arguments and options under the headings of `PANELS`."""
         sections: dict[str, list[tuple[str, str]]] = {p: [] for p in ("Arguments", *PANELS)}
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
@@ -69,10 +71,12 @@ class Group(TyperGroup):
     """Commands in the order of their use, each with its whole first sentence."""
 
     def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the commands, those of `ORDER` first."""
         given = super().list_commands(ctx)
         return [*(name for name in ORDER if name in given), *(n for n in given if n not in ORDER)]
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """A line for each command that is not hidden, with its first sentence."""
         commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
         rows = [
             (name, command.get_short_help_str(limit=1000))

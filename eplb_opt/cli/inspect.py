@@ -15,11 +15,11 @@ from eplb_opt.cli.dispatch import check_notes
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.scenarios import planned_for, recordings
 from eplb_opt.cli.stopping import interruption
-from eplb_opt.dispatch_rules import DispatchScore, dispatch_score
 from eplb_opt.errors import PlanError
-from eplb_opt.evaluation import Evaluation, evaluate, verified_bounds
 from eplb_opt.io import VALIDATORS, read_certificates, read_plan, write_certificates
-from eplb_opt.planner import plan
+from eplb_opt.placement.dispatch_rules import DispatchScore, dispatch_score
+from eplb_opt.planner.evaluate import Evaluation, evaluate, verified_bounds
+from eplb_opt.planner.planner import plan
 from eplb_opt.report.dispatch import dispatch_table
 from eplb_opt.report.gap import model_balancedness
 from eplb_opt.report.tables import bound_table, evaluation_table

@@ -8,14 +8,14 @@ from typing import Annotated
 import typer
 
 from eplb_opt.bench import best_known, library
+from eplb_opt.bench.instance_tables import instance_rows, instance_table
 from eplb_opt.bench.verify import verify
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.complete import instance_names
 from eplb_opt.cli.help import App
 from eplb_opt.errors import FormatError
-from eplb_opt.planner import plan
-from eplb_opt.report.instances import instance_rows, instance_table
+from eplb_opt.planner.planner import plan
 
 app = App(help="The stored instances: list, generate, verify, solve.")
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eplb_opt.cli import output
+from eplb_opt.exact import MODELS
 from eplb_opt.io import LOAD_FORMATS, PLAN_FORMATS, VALIDATORS, WRITERS, read_loads, read_total
-from eplb_opt.models import MODELS
-from eplb_opt.problem import COLOCATIONS, DISPATCHES, Problem
+from eplb_opt.problem.problem import COLOCATIONS, DISPATCHES, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,9 +19,9 @@ from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.cli.scenarios import planned_for, recordings
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.io import Loads, read_plan, write_certificates, write_plan
-from eplb_opt.plan import Plan
-from eplb_opt.planner import plan
-from eplb_opt.problem import Problem
+from eplb_opt.placement.plan import Plan
+from eplb_opt.planner.planner import plan
+from eplb_opt.problem.problem import Problem
 from eplb_opt.report.gap_tables import scenario_table_text
 from eplb_opt.report.html import import_jinja
 from eplb_opt.report.scenarios import scenario_table

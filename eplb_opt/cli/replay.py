@@ -15,7 +15,9 @@ from eplb_opt.cli.complete import heuristic_names
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import open_trace, read_plan
-from eplb_opt.replay import (
+from eplb_opt.planner.warmup import warmup
+from eplb_opt.report.replay import choice_table, replay_table
+from eplb_opt.workloads.replay import (
     POLICIES,
     Budget,
     Choice,
@@ -28,9 +30,7 @@ from eplb_opt.replay import (
     replay,
     under,
 )
-from eplb_opt.report.replay import choice_table, replay_table
-from eplb_opt.representatives import METHODS
-from eplb_opt.warmup import warmup
+from eplb_opt.workloads.representatives import METHODS
 
 PolicyName = StrEnum("PolicyName", list(POLICIES))  # type: ignore[misc]
 MethodName = StrEnum("MethodName", list(METHODS))  # type: ignore[misc]

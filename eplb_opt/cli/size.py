@@ -15,9 +15,9 @@ from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.scenarios import planned_for, recordings
 from eplb_opt.io import Loads
 from eplb_opt.io.files import write_atomically
+from eplb_opt.planner.warmup import warmup
 from eplb_opt.report import size as tables
-from eplb_opt.sizing import SizeReport, Spread, make_sizes, spread_budgets, sweep
-from eplb_opt.warmup import warmup
+from eplb_opt.workloads.sizing import SizeReport, Spread, make_sizes, spread_budgets, sweep
 
 #: How several numbers are given.
 SEVERAL = "one, several (32,64) or a range (8:12)"

@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from eplb_opt.arrays import as_numpy
 from eplb_opt.engines.every_rank import (
     LEAST_NEAR_STEPS,
     chosen_effort,
@@ -28,13 +27,14 @@ from eplb_opt.engines.every_rank import (
     chosen_tolerance,
     place_apart,
 )
+from eplb_opt.engines.serving.call import rebalance_near
+from eplb_opt.engines.serving.near import NearRules
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
-from eplb_opt.hot.call import rebalance_near
-from eplb_opt.hot.near import NearRules
-from eplb_opt.plan import MAX_ID, Plan
-from eplb_opt.problem import Problem
-from eplb_opt.scoring import largest_gpu_loads
+from eplb_opt.placement.plan import MAX_ID, Plan
+from eplb_opt.placement.scoring import largest_gpu_loads
+from eplb_opt.problem.arrays import as_numpy
+from eplb_opt.problem.problem import Problem
 
 #: Counted work a layer, where neither the call nor EPLB_OPT_EFFORT names it.
 DEFAULT_EFFORT = 2000

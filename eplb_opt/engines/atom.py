@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from eplb_opt.arrays import as_numpy
 from eplb_opt.engines.every_rank import place
 from eplb_opt.engines.tensors import like
 from eplb_opt.errors import ProblemError
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.arrays import as_numpy
 
 
 def rebalance_layer(

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.arrays import as_int, as_numpy
 from eplb_opt.engines.every_rank import chosen_gain, chosen_tolerance, topology
 from eplb_opt.engines.rebalance import rebalance_experts
+from eplb_opt.engines.serving.call import rebalance_near
+from eplb_opt.engines.serving.near import NearRules
 from eplb_opt.engines.survivors import fitted, keep_slots
 from eplb_opt.engines.tensors import cpu_tensor, like
 from eplb_opt.errors import MissingDependency, ProblemError, RebalanceError
-from eplb_opt.hot.call import rebalance_near
-from eplb_opt.hot.near import NearRules
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.arrays import as_int, as_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """The call behind every drop-in that each rank makes for itself: the same bytes on all of them.
 
 No clock decides anything here. Effort counts the steps of the compiled refinement that a layer gets
-(see `eplb_opt.hot`). Without effort the answer is the greedy every engine ships. Where a plan needs
-packages that a rank lacks, it raises instead of answering with less.
+(see `eplb_opt.engines.serving`). Without effort the answer is the greedy every engine ships. Where
+a plan needs packages that a rank lacks, it raises instead of answering with less.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.arrays import as_int, as_numpy
+from eplb_opt.engines.serving.call import rebalance, rebalance_near
+from eplb_opt.engines.serving.near import NearRules
 from eplb_opt.engines.survivors import fitted, keep_slots
 from eplb_opt.errors import MissingDependency, ProblemError
-from eplb_opt.hot.call import rebalance, rebalance_near
-from eplb_opt.hot.near import NearRules
-from eplb_opt.plan import Plan
-from eplb_opt.planner import plan
+from eplb_opt.placement.plan import Plan
+from eplb_opt.planner.planner import plan
+from eplb_opt.problem.arrays import as_int, as_numpy
 from eplb_opt.search.starts import heuristic_arguments, spread_plan
 
 if TYPE_CHECKING:
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 #: Counted work a layer, where a call does not name it; must be equal on all ranks.
 EFFORT_VARIABLE = "EPLB_OPT_EFFORT"

@@ -6,12 +6,12 @@ import logging
 import time
 from typing import Any
 
-from eplb_opt.arrays import as_int, as_numpy
+from eplb_opt.engines.serving.arguments import in_kind
+from eplb_opt.engines.serving.call import rebalance, rebalance_near
+from eplb_opt.engines.serving.near import NearRules, is_number
 from eplb_opt.errors import ProblemError
-from eplb_opt.hot.call import rebalance, rebalance_near
-from eplb_opt.hot.door import in_kind
-from eplb_opt.hot.near import NearRules, is_number
-from eplb_opt.problem import Problem
+from eplb_opt.problem.arrays import as_int, as_numpy
+from eplb_opt.problem.problem import Problem
 
 LOGGER = logging.getLogger("eplb_opt")
 
@@ -142,7 +142,7 @@ def _planned(
 ) -> tuple[Any, Any, Any]:
     """The serving path's plan, from which the planner goes on while there is time."""
     # Not at the top: a process that never gets here does not wait for the planner's rooms.
-    from eplb_opt.planner import MAX_SECONDS, plan
+    from eplb_opt.planner.planner import MAX_SECONDS, plan
 
     began = time.monotonic()
     groups, nodes = as_int(num_groups, "num_groups"), as_int(num_nodes, "num_nodes")

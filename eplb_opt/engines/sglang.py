@@ -22,10 +22,10 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
-from eplb_opt.arrays import as_int
 from eplb_opt.engines.every_rank import is_asked_for, place
 from eplb_opt.engines.tensors import cpu_tensor
 from eplb_opt.errors import EngineError, ProblemError
+from eplb_opt.problem.arrays import as_int
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from eplb_opt.arrays import as_int, as_numpy
 from eplb_opt.errors import ProblemError
+from eplb_opt.problem.arrays import as_int, as_numpy
 
 
 def keep_slots(placed: np.ndarray, old: np.ndarray, num_gpus: int) -> np.ndarray:

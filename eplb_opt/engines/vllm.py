@@ -22,12 +22,12 @@ from typing import Any
 
 import numpy as np
 
-from eplb_opt.arrays import as_numpy
 from eplb_opt.engines.every_rank import is_asked_for, place, topology
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.engines.tensors import cpu_tensor
 from eplb_opt.errors import EngineError
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.arrays import as_numpy
 
 LOGGER = logging.getLogger("eplb_opt")
 

@@ -4,6 +4,7 @@ Importing this room loads numpy alone; torch loads with the first .pt file.
 """
 
 from eplb_opt.io.certificate_file import read_certificates, write_certificates
+from eplb_opt.io.engines.validate import VALIDATORS
 from eplb_opt.io.loads import Loads
 from eplb_opt.io.read import (
     LOAD_FORMATS,
@@ -13,11 +14,10 @@ from eplb_opt.io.read import (
     read_plan,
     read_stored_plan,
 )
-from eplb_opt.io.stream import Trace, open_trace
-from eplb_opt.io.totals import read_total
-from eplb_opt.io.validate import VALIDATORS
+from eplb_opt.io.recordings.stream import Trace, open_trace
+from eplb_opt.io.recordings.totals import read_total
+from eplb_opt.io.recordings.write import LOAD_WRITERS, write_loads
 from eplb_opt.io.write import WRITERS, write_plan
-from eplb_opt.io.write_recording import LOAD_WRITERS, write_loads
 
 __all__ = [
     "LOAD_FORMATS",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.certificates.certificate import Certificate
 from eplb_opt.errors import FormatError
+from eplb_opt.io.containers.plain_json import read_json
 from eplb_opt.io.files import naming, open_checked, write_atomically
-from eplb_opt.io.plain_json import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

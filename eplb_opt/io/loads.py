@@ -54,14 +54,17 @@ class Loads:
 
     @property
     def num_snapshots(self) -> int:
+        """Snapshots of the recording."""
         return int(self.load.shape[0])
 
     @property
     def num_layers(self) -> int:
+        """MoE layers."""
         return int(self.load.shape[1])
 
     @property
     def num_experts(self) -> int:
+        """Logical experts of a layer."""
         return int(self.load.shape[2])
 
     @property

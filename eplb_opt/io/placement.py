@@ -12,7 +12,7 @@ from eplb_opt.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eplb_opt.plan import Plan
+    from eplb_opt.placement.plan import Plan
 
 
 @dataclass(frozen=True, eq=False)

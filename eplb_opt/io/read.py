@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from eplb_opt.errors import FormatError
-from eplb_opt.io import (
+from eplb_opt.io.containers import csv_table, npz, parquet_table, plain_json
+from eplb_opt.io.containers.detect import CONTAINERS, container_of
+from eplb_opt.io.containers.folder import Folder, no_recording
+from eplb_opt.io.containers.npy import loads_from_array, plan_from_array, read_outline
+from eplb_opt.io.containers.torch_file import loads_from_pt, plan_from_pt
+from eplb_opt.io.engines import (
     ascend,
-    csv_table,
     deepseek,
-    npz,
-    parquet_table,
-    plain_json,
     sglang,
     sglang_recorder,
     trtllm,
@@ -21,12 +22,8 @@ from eplb_opt.io import (
     vllm,
     vllm_stats,
 )
-from eplb_opt.io.containers import CONTAINERS, container_of
 from eplb_opt.io.files import PathLike, naming, open_checked
-from eplb_opt.io.folder import Folder, no_recording
-from eplb_opt.io.npy import loads_from_array, plan_from_array, read_outline
-from eplb_opt.io.recording import Recording, whole_of
-from eplb_opt.io.torch_file import loads_from_pt, plan_from_pt
+from eplb_opt.io.recordings.recording import Recording, whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,26 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.errors import FormatError
-from eplb_opt.io import (
-    ascend,
-    csv_table,
-    deepseek,
-    npz,
-    parquet_table,
-    plain_json,
-    sglang,
-    trtllm,
-    vllm,
-)
+from eplb_opt.io.containers import csv_table, npz, parquet_table, plain_json
+from eplb_opt.io.containers.npy import npy_bytes
+from eplb_opt.io.containers.npz import npz_bytes
+from eplb_opt.io.containers.torch_file import import_torch, torch_bytes
+from eplb_opt.io.engines import ascend, deepseek, sglang, trtllm, vllm
+from eplb_opt.io.engines.runtime import Runtime, check_map
+from eplb_opt.io.engines.validate import VALIDATORS
 from eplb_opt.io.files import PathLike, check_writable, naming, write_atomically
 from eplb_opt.io.loads import checked_layer_ids, checked_num_hidden_layers
-from eplb_opt.io.npy import npy_bytes
-from eplb_opt.io.npz import npz_bytes
 from eplb_opt.io.placement import Placement
-from eplb_opt.io.runtime import Runtime, check_map
-from eplb_opt.io.torch_file import import_torch, torch_bytes
-from eplb_opt.io.validate import VALIDATORS
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.migration.fronts import Faults, FrontPoint, find_fronts, front_ends
 from eplb_opt.migration.naming import renamed
+from eplb_opt.migration.near_plans import Faults, FrontPoint, find_fronts, front_ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from fractions import Fraction
 
     from eplb_opt.migration.limits import MoveLimits
-    from eplb_opt.plan import Plan
-    from eplb_opt.problem import Problem
-    from eplb_opt.turns import Budget
+    from eplb_opt.placement.plan import Plan
+    from eplb_opt.problem.problem import Problem
+    from eplb_opt.solver import Budget
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.arrays import as_int
 from eplb_opt.migration.sharing import shared_out
-from eplb_opt.plan import Plan
-from eplb_opt.result import objective_in_caller_units
+from eplb_opt.placement.caller_units import objective_in_caller_units
+from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.arrays import as_int
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eplb_opt.migration.fronts import FrontPoint
-    from eplb_opt.problem import Problem
+    from eplb_opt.migration.near_plans import FrontPoint
+    from eplb_opt.problem.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)

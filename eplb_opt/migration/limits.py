@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.arrays import as_int, as_numpy
 from eplb_opt.errors import ProblemError
 from eplb_opt.migration.sharing import shared_out
-from eplb_opt.plan import Plan, as_plan
+from eplb_opt.placement.plan import Plan, as_plan
+from eplb_opt.problem.arrays import as_int, as_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eplb_opt.migration.fronts import FrontPoint
-    from eplb_opt.problem import Problem
+    from eplb_opt.migration.near_plans import FrontPoint
+    from eplb_opt.problem.problem import Problem
 
 #: The search for the best plan leaves a layer alone at this gap, or this part of the tolerance: the
 #: rest of the time is for near plans.

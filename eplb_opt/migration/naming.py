@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt import checker, scoring
 from eplb_opt.errors import PlanError
-from eplb_opt.relabel import relabelled
+from eplb_opt.placement import checker, scoring
+from eplb_opt.placement.relabel import relabelled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from fractions import Fraction
 
-    from eplb_opt.deadline import Deadline
-    from eplb_opt.plan import Plan
-    from eplb_opt.problem import Problem
+    from eplb_opt.clock import Deadline
+    from eplb_opt.placement.plan import Plan
+    from eplb_opt.problem.problem import Problem
 
 
 def naming_seconds(problem: Problem, current: Plan, placed: np.ndarray) -> float:

@@ -9,8 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eplb_opt.migration.fronts import FrontPoint
-    from eplb_opt.problem import Problem
+    from eplb_opt.migration.near_plans import FrontPoint
+    from eplb_opt.problem.problem import Problem
 
 
 def shared_out(

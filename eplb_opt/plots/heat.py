@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.placement.scoring import replica_counts as counts_of
 from eplb_opt.plots.axes import SHADES, new_axes
 from eplb_opt.report.figures import gpu_ratios, hottest_experts
-from eplb_opt.scoring import replica_counts as counts_of
 
 if TYPE_CHECKING:
     from typing import Any

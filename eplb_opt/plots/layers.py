@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.evaluation import evaluate
+from eplb_opt.planner.evaluate import evaluate
 from eplb_opt.plots.axes import INCUMBENT, LINEAR_PERCENT, PALETTE, new_axes
 from eplb_opt.report.gap import proven_bounds
 

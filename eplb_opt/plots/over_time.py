@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.plots.axes import BOUND, DOTTED, HEURISTIC, INCUMBENT, PALETTE, new_axes
-from eplb_opt.replay.report import block_means
+from eplb_opt.workloads.replay.report import block_means
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from eplb_opt.replay import PolicyRun, ReplayReport
     from eplb_opt.result import Result
+    from eplb_opt.workloads.replay import PolicyRun, ReplayReport
 
 #: Stretches that a line over time is thinned to; more are thinner than a pixel.
 MAX_POINTS = 400
@@ -68,7 +68,7 @@ def replay(report: ReplayReport, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     report
-        From `eplb_opt.replay.replay`.
+        From `eplb_opt.workloads.replay.replay`.
     ax
         To draw on; a new figure's by default.
 

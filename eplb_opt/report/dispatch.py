@@ -12,7 +12,7 @@ from eplb_opt.report.tables import WORST_LAYERS, amount, titled
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from eplb_opt.dispatch_rules import DispatchScore
+    from eplb_opt.placement.dispatch_rules import DispatchScore
 
 
 def dispatch_table(score: DispatchScore) -> Table:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt import scoring
-from eplb_opt.min_max_flow import least_level
-from eplb_opt.scenarios import blended
+from eplb_opt.placement import scoring
+from eplb_opt.placement.level_flow import least_level
+from eplb_opt.problem.scenarios import blended
 
 if TYPE_CHECKING:
     from typing import Any
 
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 
 def gpu_ratios(problem: Problem, physical_to_logical: Any) -> np.ndarray:

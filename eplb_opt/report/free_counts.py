@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt import scoring
-from eplb_opt.result import objective_in_caller_units
-from eplb_opt.scenarios import blended
+from eplb_opt.placement import scoring
+from eplb_opt.placement.caller_units import objective_in_caller_units
+from eplb_opt.problem.scenarios import blended
 
 if TYPE_CHECKING:
-    from eplb_opt.deadline import Deadline
-    from eplb_opt.problem import Problem
+    from eplb_opt.clock import Deadline
+    from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
 
 #: A better plan needs some hundred exchanges; many more bring what no one would see.

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.bounds import Bound
-from eplb_opt.dispatch_rules import nearest_copy_objectives
+from eplb_opt.bounds.bounds import Bound
 from eplb_opt.errors import PlanError
-from eplb_opt.evaluation import Evaluation, evaluate
-from eplb_opt.result import balancedness, objective_in_caller_units
+from eplb_opt.placement.caller_units import balancedness, objective_in_caller_units
+from eplb_opt.placement.dispatch_rules import nearest_copy_objectives
+from eplb_opt.planner.evaluate import Evaluation, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
     from eplb_opt.report.prices import ConstraintPrice
     from eplb_opt.result import Result
 
@@ -91,6 +91,7 @@ class GapReport:
 
     @property
     def ours(self) -> GapRow:
+        """The row of our own plan."""
         return next(row for row in self.rows if row.kind == "ours")
 
     @property

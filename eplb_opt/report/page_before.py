@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from eplb_opt.errors import PlanError
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
 from eplb_opt.report.figures import gpu_ratios
 from eplb_opt.search.starts import first_plan
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.placement.scoring import replica_counts
 from eplb_opt.report.figures import hottest_experts, load_shares
-from eplb_opt.scoring import replica_counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

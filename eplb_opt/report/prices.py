@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bounds import fast_bounds
-from eplb_opt.deadline import Deadline
+from eplb_opt.bounds.bounds import fast_bounds
+from eplb_opt.clock import Deadline
 from eplb_opt.errors import ProblemError
+from eplb_opt.placement.caller_units import bound_in_caller_units
 from eplb_opt.report.free_counts import free_objectives
-from eplb_opt.result import bound_in_caller_units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
 
     #: Plans a relaxed problem: the problem, what to call it, seconds.

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.replay.report import lowest, mean_of
 from eplb_opt.report.tables import titled
 from eplb_opt.report.words import DISPATCH_WORDS, duration
+from eplb_opt.workloads.replay.report import lowest, mean_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from eplb_opt.replay import Choice, PolicyRun, ReplayReport
+    from eplb_opt.workloads.replay import Choice, PolicyRun, ReplayReport
 
 GIB = 2**30
 DEFINITION = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from eplb_opt.arrays import as_numpy
 from eplb_opt.errors import PlanError, ProblemError
-from eplb_opt.evaluation import evaluate
+from eplb_opt.planner.evaluate import evaluate
+from eplb_opt.problem.arrays import as_numpy
 from eplb_opt.report.gap import model_balancedness
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)

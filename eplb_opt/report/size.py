@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.report.tables import amount, titled
-from eplb_opt.sizing import Verdict, spread_budgets
+from eplb_opt.workloads.sizing import Verdict, spread_budgets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rich.table import Table
 
-    from eplb_opt.sizing import SizeReport, SizeRow, Spread
+    from eplb_opt.workloads.sizing import SizeReport, SizeRow, Spread
 
 GIB = 2**30
 STYLES = {Verdict.MEETS: "green", Verdict.CANNOT: "red", Verdict.OPEN: "yellow"}

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.errors import MissingDependency
-from eplb_opt.sizing import Verdict
+from eplb_opt.workloads.sizing import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from eplb_opt.sizing import SizeReport, SizeRow
+    from eplb_opt.workloads.sizing import SizeReport, SizeRow
 
 #: Colours that stay apart for every kind of colour vision, and in print by their lightness.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")

@@ -18,7 +18,7 @@ from eplb_opt.report.words import percent as percent
 
 if TYPE_CHECKING:
     from eplb_opt.bench.plans import PlanRow
-    from eplb_opt.evaluation import Evaluation
+    from eplb_opt.planner.evaluate import Evaluation
     from eplb_opt.result import Result
 
 #: Layers that a summary shows one by one.

@@ -8,9 +8,14 @@ import numpy as np
 
 from eplb_opt.core import rules
 from eplb_opt.errors import ProblemError
+from eplb_opt.placement.parallel import in_parts
 
 if TYPE_CHECKING:
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
+
+
+#: Slots that are worth a thread: they take about ten milliseconds.
+SLOTS_OF_A_THREAD = 20_000
 
 
 def fill_plan(problem: Problem) -> np.ndarray:
@@ -41,15 +46,26 @@ def fill_plan(problem: Problem) -> np.ndarray:
         problem.spread is not None,
         problem.colocation == "forbid",
     )
-    load = np.ascontiguousarray(problem.load)
-    forbidden, pinned = (
-        None if mask is None else np.ascontiguousarray(mask)
-        for mask in (problem.forbidden, problem.pinned)
-    )
-    layer_idx, flaw, index, room = rules.fill(gpu_rules, load, forbidden, pinned, placed)
-    if layer_idx >= 0:
-        message = FLAWS[flaw].format(index=index, room=room, spread=problem.spread)
-        raise ProblemError(f"layer {layer_idx}: {message}")
+    loads, masks = problem.load, (problem.forbidden, problem.pinned)
+
+    def fill(part: slice) -> tuple[int, str]:
+        """The first layer of a part that has no plan, -1 where all have one, and why."""
+        load = np.ascontiguousarray(loads[part])
+        forbidden, pinned = (
+            None if mask is None else np.ascontiguousarray(mask[part]) for mask in masks
+        )
+        found = rules.fill(gpu_rules, load, forbidden, pinned, placed[part])
+        layer_idx, flaw, index, room = found
+        if layer_idx < 0:
+            return -1, ""
+        return part.start + layer_idx, FLAWS[flaw].format(
+            index=index, room=room, spread=problem.spread
+        )
+
+    least = max(SLOTS_OF_A_THREAD // problem.num_slots, 1)
+    for layer_idx, message in in_parts(fill, problem.num_layers, least):
+        if layer_idx >= 0:
+            raise ProblemError(f"layer {layer_idx}: {message}")
     return placed
 
 

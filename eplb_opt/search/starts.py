@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.bounds.partitions import greedy_partition
 from eplb_opt.core import rules
-from eplb_opt.partitions import greedy_partition
-from eplb_opt.scenarios import blended
+from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.fill import fill_plan
 from heuristics import greedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from eplb_opt.problem import Problem
+    from eplb_opt.problem.problem import Problem
 
 #: Published heuristics whose answers differ from the greedy's: not "deepseek", "vectorized_lpt".
 PUBLISHED_STARTS = ("swap_refine", "replica_refine_guarded", "waterfill_diverse", "cpu_lpt_slotted")

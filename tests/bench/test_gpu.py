@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from eplb_opt.bench import gpu
-from eplb_opt.plan import as_plan
-from eplb_opt.problem import Problem
+from eplb_opt.placement.plan import as_plan
+from eplb_opt.problem.problem import Problem
 from heuristics import HEURISTICS
 
 torch = pytest.importorskip("torch")

@@ -9,7 +9,7 @@ import pytest
 
 from eplb_opt.certificates import GENERAL, VERIFIERS, Certificate, CertificateError, verify
 from eplb_opt.errors import FormatError, ProblemError
-from eplb_opt.problem import Problem
+from eplb_opt.problem.problem import Problem
 
 GOOD = {"kind": "k2", "bound": "7/3", "data": {"level": 12, "list": [1, -2, 10**30]}}
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from eplb_opt.certificates import Certificate, CertificateError, verify
-from eplb_opt.deadline import Deadline
-from eplb_opt.models.pairs import PairsModel
-from eplb_opt.problem import Problem
-from tests.models.pairs_cases import best_value, lognormal, random_pairs
-from tests.models.starts import round_robin, water_filled
+from eplb_opt.clock import Deadline
+from eplb_opt.exact.pairs.model import PairsModel
+from eplb_opt.problem.problem import Problem
+from tests.exact.pairs_cases import best_value, lognormal, random_pairs
+from tests.exact.starts import round_robin, water_filled
 
 
 @cache
@@ -50,7 +50,7 @@ def test_verification_loads_no_solver_and_no_engine():
     code = (
         "import sys, eplb_opt.certificates.pairs; "
         "print([m for m in sys.modules if m.split('.')[0] in ('ortools', 'scipy', 'pulp')"
-        " or m.startswith('eplb_opt.models.pairs')])"
+        " or m.startswith('eplb_opt.exact.pairs.model')])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -11,7 +11,7 @@ import pytest
 from eplb_opt.certificates import config_lp
 from eplb_opt.certificates.certificate import Certificate, CertificateError
 from eplb_opt.certificates.config_lp import least_load, verify
-from eplb_opt.problem import Problem
+from eplb_opt.problem.problem import Problem
 from tests.oracle import optimum
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from eplb_opt.certificates import Certificate, CertificateError, verify
 from eplb_opt.certificates.config_lp import least_load
-from eplb_opt.deadline import Deadline
-from eplb_opt.models.config_lp import ConfigLpModel, ConfigLpParams
-from eplb_opt.problem import Problem
+from eplb_opt.clock import Deadline
+from eplb_opt.exact.config_lp.model import ConfigLpModel, ConfigLpParams
+from eplb_opt.problem.problem import Problem
 from tests.certificates.test_config_lp import brute_least_load
-from tests.models.starts import simple_start
-from tests.models.test_config_lp import random_flat
+from tests.exact.starts import simple_start
+from tests.exact.test_config_lp import random_flat
 from tests.oracle import optimum
 
 PROBLEM = Problem([[90, 41, 17, 8, 3]], 8, 4)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from eplb_opt.certificates import Certificate, CertificateError, verify
-from eplb_opt.deadline import Deadline
-from eplb_opt.models.enumeration import EnumerationModel
-from eplb_opt.problem import Problem
-from tests.models.starts import simple_start
+from eplb_opt.clock import Deadline
+from eplb_opt.exact.enumeration import EnumerationModel
+from eplb_opt.problem.problem import Problem
+from tests.exact.starts import simple_start
 from tests.oracle import optimum
 
 

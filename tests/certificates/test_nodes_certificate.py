@@ -7,15 +7,15 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from eplb_opt import partitions
+from eplb_opt.bounds import partitions
 from eplb_opt.certificates import Certificate, CertificateError, nodes, verify
-from eplb_opt.deadline import Deadline
-from eplb_opt.evaluation import verified_bounds
-from eplb_opt.models.nodes import LayerNodes
-from eplb_opt.models.nodes_parts import NodesParams
-from eplb_opt.models.nodes_proof import nodes_certificate
-from eplb_opt.problem import Problem
-from tests.models.starts import round_robin
+from eplb_opt.clock import Deadline
+from eplb_opt.exact.nodes.model import LayerNodes
+from eplb_opt.exact.nodes.parts import NodesParams
+from eplb_opt.exact.nodes.proof import nodes_certificate
+from eplb_opt.planner.evaluate import verified_bounds
+from eplb_opt.problem.problem import Problem
+from tests.exact.starts import round_robin
 from tests.oracle import optimum
 
 EMPTY = {"mask": [], "kind": [], "entry": []}

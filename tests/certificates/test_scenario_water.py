@@ -9,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eplb_opt
-from eplb_opt import Problem, scoring
-from eplb_opt.bounds import fast_bounds
+from eplb_opt import Problem
+from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.certificates import Certificate, CertificateError, verify
-from eplb_opt.deadline import Deadline
-from eplb_opt.models.scenario_pairs import scenario_pairs
-from eplb_opt.models.scenario_water import ScenarioWaterParams, scenario_water
+from eplb_opt.clock import Deadline
+from eplb_opt.exact.joint_levels import ScenarioWaterParams, scenario_water
+from eplb_opt.exact.joint_pairs import scenario_pairs
+from eplb_opt.placement import scoring
 from eplb_opt.search.starts import first_plan
 from tests.oracle import scenario_optimum
 from tests.strategies import scenario_problems

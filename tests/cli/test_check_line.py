@@ -13,8 +13,8 @@ from eplb_opt.certificates import Certificate
 from eplb_opt.cli import main
 from eplb_opt.cli.check_line import provable
 from eplb_opt.io import WRITERS, read_certificates
-from eplb_opt.planner import plan
-from eplb_opt.problem import Problem
+from eplb_opt.planner.planner import plan
+from eplb_opt.problem.problem import Problem
 
 MARK = "anew by: "
 PAIRS = ["--gpus", "8", "--slots", "16"]

@@ -7,7 +7,7 @@ import pytest
 
 from eplb_opt.cli import main
 from eplb_opt.io import VALIDATORS, read_loads, read_plan, write_plan
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
 from tests.cli.terminal import run_in_terminal
 from tests.io.samples import LOAD, expert_map, load_files, npy_bytes, plan_files
 from tests.io.test_read_loads import folder, written

@@ -5,8 +5,8 @@ import pytest
 
 from eplb_opt.bench import soak
 from eplb_opt.cli import output
-from eplb_opt.evaluation import verified_bounds
-from eplb_opt.problem import Problem
+from eplb_opt.planner.evaluate import verified_bounds
+from eplb_opt.problem.problem import Problem
 
 
 class Terminal(io.StringIO):

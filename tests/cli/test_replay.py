@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eplb_opt.cli import main
-from eplb_opt.replay import POLICIES
+from eplb_opt.workloads.replay import POLICIES
 
 MACHINE = ["--gpus", "4", "--slots", "8", "--every", "3", "--effort", "1", "--workers", "1"]
 

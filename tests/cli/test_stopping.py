@@ -12,8 +12,8 @@ import pytest
 
 from eplb_opt.cli.stopping import SIGNALS, Stopped, interruption
 from eplb_opt.io import read_certificates, read_plan
-from eplb_opt.plan import Plan
-from eplb_opt.problem import Problem
+from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.problem import Problem
 from tests.cli.programs import PATIENCE
 
 if TYPE_CHECKING:

@@ -38,8 +38,9 @@ OPTIONS = {
 }
 #: Rooms whose tests ask the core for little else than itself.
 TESTS = [
-    "tests/core", "tests/hot", "tests/search", "tests/flows", "tests/heuristics",
-    "tests/models/test_config_lp.py", "tests/models/test_pairs.py",
+    "tests/core", "tests/engines/serving", "tests/search", "tests/engines/dispatch",
+    "tests/heuristics",
+    "tests/exact/test_config_lp.py", "tests/exact/test_pairs.py",
 ]  # fmt: skip
 #: Those compare builds, and need no sanitizer.
 SKIPPED = "not two_builds and not stubs and not threads_and_forks"

@@ -9,14 +9,14 @@ import numpy as np
 
 import eplb_opt
 from eplb_opt import Problem
+from eplb_opt.clock import Deadline
 from eplb_opt.core import greedy, local, moves, pairs, serving
-from eplb_opt.deadline import Deadline
-from eplb_opt.models.config_lp import NodeLp
-from eplb_opt.models.pairs import PairsLayer, PairsParams
-from eplb_opt.search.anneal_layer import AnnealSearch
-from eplb_opt.search.design_layer import DesignSearch
-from eplb_opt.search.layer import LayerSearch
-from eplb_opt.search.loss_layer import least_load_after_loss
+from eplb_opt.exact.config_lp.model import NodeLp
+from eplb_opt.exact.pairs.model import PairsLayer, PairsParams
+from eplb_opt.search.after_loss import least_load_after_loss
+from eplb_opt.search.annealing.design import DesignSearch
+from eplb_opt.search.annealing.layer import AnnealSearch
+from eplb_opt.search.local import LayerSearch
 from eplb_opt.search.starts import first_plan
 
 if TYPE_CHECKING:

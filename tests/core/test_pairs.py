@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from eplb_opt.certificates import Certificate, verify
+from eplb_opt.clock import Deadline
 from eplb_opt.core import pairs
-from eplb_opt.deadline import Deadline
-from eplb_opt.models.pairs_budget import Budget
-from eplb_opt.models.pairs_counts import exact_value
-from eplb_opt.models.pairs_tree import Tree
-from eplb_opt.models.pairs_units import Layer
-from tests.models.pairs_cases import best_value, counts_of, lognormal, random_pairs
-from tests.models.pairs_table import DIGITS, list_table
+from eplb_opt.exact.pairs.budget import Budget
+from eplb_opt.exact.pairs.counts import exact_value
+from eplb_opt.exact.pairs.tree import Tree
+from eplb_opt.exact.pairs.units import Layer
+from tests.exact.pairs_cases import best_value, counts_of, lognormal, random_pairs
+from tests.exact.pairs_table import DIGITS, list_table
 
 
 def core_layer(layer):

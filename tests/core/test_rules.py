@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from eplb_opt import Problem, ProblemError, checker
+from eplb_opt import Problem, ProblemError
 from eplb_opt.core import rules
+from eplb_opt.placement import checker
 from eplb_opt.search.fill import fill_plan
 from eplb_opt.search.starts import first_plan, spread
 

@@ -5,8 +5,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from eplb_opt import core, scoring
-from eplb_opt.min_max_flow import least_level
+from eplb_opt import core
+from eplb_opt.placement import scoring
+from eplb_opt.placement.level_flow import least_level
 
 
 def random_layer(rng, most):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from eplb_opt.arrays import as_numpy
 from eplb_opt.engines import ascend, atom, sglang
 from eplb_opt.engines.rebalance import rebalance_experts
 from eplb_opt.engines.vllm import EplbOptPolicy, ThreeMapsPolicy
+from eplb_opt.problem.arrays import as_numpy
 
 
 def vllm(weight, *numbers):

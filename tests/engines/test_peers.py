@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eplb_opt import Problem, evaluate
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
 from tests.engines.drop_ins import ALL, FLAT, HIERARCHICAL
 
 torch = pytest.importorskip("torch")

@@ -12,7 +12,7 @@ import pytest
 from eplb_opt.bench.rivals import FOLDER_VARIABLE
 from eplb_opt.errors import EngineRefusal
 from eplb_opt.io import VALIDATORS, read_loads, write_plan
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.skipif(

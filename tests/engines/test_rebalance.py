@@ -98,7 +98,7 @@ def test_a_long_limit_goes_on_from_the_serving_paths_plan(monkeypatch):
         given.append(start)
         return plan(problem, time_limit=0, current=current, start=start)
 
-    monkeypatch.setattr("eplb_opt.planner.plan", plan_without_time)
+    monkeypatch.setattr("eplb_opt.planner.planner.plan", plan_without_time)
     placed = eplb_opt.rebalance_experts(load, 80, 1, 1, 40, time_limit=1.0)[0]
     assert given[0] is served
     ours, theirs = (eplb_opt.evaluate(problem, p).objective for p in (placed, served))
@@ -112,6 +112,6 @@ def test_what_the_planner_has_to_say_is_logged(monkeypatch, caplog):
         result = plan(problem, time_limit=0)
         return type(result)(**{**vars(result), "messages": ("no time",)})
 
-    monkeypatch.setattr("eplb_opt.planner.plan", plan_that_complains)
+    monkeypatch.setattr("eplb_opt.planner.planner.plan", plan_that_complains)
     eplb_opt.rebalance_experts(WEIGHT, 16, 1, 1, 8, time_limit=0.6)
     assert "no time" in caplog.text

@@ -17,7 +17,7 @@ import pytest
 from eplb_opt.certificates import Certificate
 from eplb_opt.errors import FormatError
 from eplb_opt.io import read_certificates, read_loads, read_plan, read_total
-from eplb_opt.io.npz import MAX_MEMBERS
+from eplb_opt.io.containers.npz import MAX_MEMBERS
 from tests.io.test_read_loads import written
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from eplb_opt.errors import FormatError, MissingDependency
 from eplb_opt.io import open_trace, read_loads, read_plan, read_total
-from eplb_opt.io.folding import Fold
+from eplb_opt.io.recordings.folding import Fold
 from tests.io.samples import (
     LOAD,
     PLAN,
@@ -166,7 +166,7 @@ def test_damaged_lines_say_what_is_wrong(tmp_path, lines, message):
 
 
 def test_lines_without_an_end_are_refused_before_they_are_in_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("eplb_opt.io.vllm_stats.MAX_LINE_BYTES", 50)
+    monkeypatch.setattr("eplb_opt.io.engines.vllm_stats.MAX_LINE_BYTES", 50)
     with pytest.raises(FormatError, match="more than 50 bytes"):
         read_loads(written(tmp_path, "a.jsonl", jsonl_bytes()))
 

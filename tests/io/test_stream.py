@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from eplb_opt.errors import FormatError
-from eplb_opt.io import Trace, open_trace, read_loads, stream
-from eplb_opt.io.npz import npz_bytes
+from eplb_opt.io import Trace, open_trace, read_loads
+from eplb_opt.io.containers.npz import npz_bytes
+from eplb_opt.io.recordings import stream
 
 LOAD = np.random.default_rng(0).integers(0, 1000, (23, 3, 5))
 

@@ -8,7 +8,7 @@ import pytest
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import EngineRefusal, FormatError, PlanError
 from eplb_opt.io import VALIDATORS, WRITERS, write_plan
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
 from tests.io.samples import expert_map, pt_bytes, yaml_text
 from tests.io.test_read_loads import written
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eplb_opt.errors import FormatError
-from eplb_opt.io import LOAD_WRITERS, Loads, open_trace, read_loads, read_total, stream, write_loads
+from eplb_opt.io import LOAD_WRITERS, Loads, open_trace, read_loads, read_total, write_loads
+from eplb_opt.io.recordings import stream
 from tests.io.samples import LOAD
 from tests.io.test_read_loads import TRACES
 
@@ -84,7 +85,7 @@ def test_what_a_format_cannot_hold_is_refused(tmp_path, monkeypatch):
         write_loads(tmp_path / "a.pt", LOAD, format="nope")
     with pytest.raises(FormatError, match="has shape"):
         write_loads(tmp_path / "a.npz", LOAD[0, 0])
-    monkeypatch.setattr("eplb_opt.io.write_recording.MAX_UNPACKED_BYTES", 10)
+    monkeypatch.setattr("eplb_opt.io.recordings.write.MAX_UNPACKED_BYTES", 10)
     with pytest.raises(FormatError, match=r"a.json: .*write .npy"):
         write_loads(tmp_path / "a.json", LOAD, format="json")
     assert os.listdir(tmp_path) == []

@@ -7,7 +7,7 @@ import pytest
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io import VALIDATORS, WRITERS, read_loads, read_plan, write_plan
-from eplb_opt.plan import Plan
+from eplb_opt.placement.plan import Plan
 from tests.io.samples import PLAN, pt_bytes, sglang_dump
 
 APART = np.array([[0, 1, 2, 3, 0, 1], [3, 2, 1, 0, 3, 1], [1, 0, 2, 3, 0, 2]])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import eplb_opt
-from eplb_opt.deadline import Deadline
+from eplb_opt.clock import Deadline
 from eplb_opt.report import gap_tables
 from eplb_opt.report.free_counts import balanced
 from eplb_opt.report.gap import gap_report

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from eplb_opt.sizing import make_sizes, sweep
+from eplb_opt.workloads.sizing import make_sizes, sweep
 
 pytest.importorskip("matplotlib")
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 
 import eplb_opt
-from eplb_opt import Problem, checker, scoring
-from eplb_opt.search.anneal_layer import AnnealSearch
-from eplb_opt.search.anneal_starts import (
+from eplb_opt import Problem
+from eplb_opt.placement import checker, scoring
+from eplb_opt.search.annealing.layer import AnnealSearch
+from eplb_opt.search.annealing.starts import (
     best_start,
     counts_for_all,
     level_nodes,

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 
 import eplb_opt
-from eplb_opt import Problem, ProblemError, checker, scoring
-from eplb_opt.bounds import mean_bound
-from eplb_opt.search.anneal_layer import AnnealSearch
-from eplb_opt.search.anneal_starts import best_start
+from eplb_opt import Problem, ProblemError
+from eplb_opt.bounds.bounds import mean_bound
+from eplb_opt.placement import checker, scoring
+from eplb_opt.planner.steps import make_steps
+from eplb_opt.search.annealing.layer import AnnealSearch
+from eplb_opt.search.annealing.starts import best_start
 from eplb_opt.search.starts import first_plan
-from eplb_opt.steps import make_steps
 from tests.oracle import ruled_optimum
 from tests.strategies import ruled_problems
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 
 import eplb_opt
-from eplb_opt import Problem, checker, scoring
-from eplb_opt.search.design_layer import DesignParams, DesignSearch
-from eplb_opt.search.noise import GRID, QUANTILES, factors, noisy_copies
+from eplb_opt import Problem
+from eplb_opt.placement import checker, scoring
+from eplb_opt.search.annealing.design import DesignParams, DesignSearch
+from eplb_opt.search.annealing.noise import GRID, QUANTILES, factors, noisy_copies
 from eplb_opt.search.starts import first_plan
 from tests.oracle import free_optimum
 from tests.strategies import ruled_problems, scenario_problems

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from eplb_opt import Plan, Problem, bounds, scoring
-from eplb_opt.deadline import Deadline
-from eplb_opt.search.layer import LayerSearch
+from eplb_opt import Plan, Problem
+from eplb_opt.bounds import bounds
+from eplb_opt.clock import Deadline
+from eplb_opt.placement import scoring
+from eplb_opt.search.local import LayerSearch
 from eplb_opt.search.starts import first_plan
 from tests.oracle import optimum
 from tests.strategies import tiny_problems

@@ -70,9 +70,10 @@ std::tuple<Index, int, Index, Index> fill(const GpuRules& rules,
   require_mask("forbidden", forbidden, loads, num_gpus);
   require_mask("pinned", pinned, loads, num_gpus);
   nb::gil_scoped_release unlocked;
+  rules::Filler filler(rules, loads.columns());
   for (Index layer = 0; layer < loads.rows(); ++layer) {
     const rules::Ties ties{layer_of(forbidden, layer), layer_of(pinned, layer)};
-    const Fault fault = rules::fill(rules, loads[layer], ties, rows[layer]);
+    const Fault fault = filler.fill(loads[layer], ties, rows[layer]);
     if (fault.flaw != rules::Flaw::kNone) {
       return {layer, static_cast<int>(fault.flaw), fault.index, fault.room};
     }

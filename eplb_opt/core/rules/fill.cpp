@@ -1,6 +1,7 @@
 #include "rules/fill.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <queue>
 #include <tuple>
@@ -82,6 +83,18 @@ bool place_one(Layer& layer, Index expert) {
   return true;
 }
 
+// Hardly any pair of an expert and a GPU is pinned: the mask is passed over with the widest reads that there are.
+void put_pinned(Layer& layer, std::span<const bool> pinned) {
+  const auto* const first = reinterpret_cast<const char*>(pinned.data());
+  const auto size = std::ssize(pinned);
+  for (Index at = 0; at < size; ++at) {
+    const void* const found = std::memchr(first + at, 1, static_cast<std::size_t>(size - at));
+    if (found == nullptr) return;
+    at = static_cast<const char*>(found) - first;
+    layer.put(at / layer.num_gpus(), at % layer.num_gpus());
+  }
+}
+
 // One replica of every expert, or two where they are to be spread.
 Fault place_needed(Layer& layer) {
   std::vector<Index> order(layer.num_experts());
@@ -128,14 +141,16 @@ Fault fill_rest(Layer& layer) {
 
 }  // namespace
 
-Fault fill(const GpuRules& rules, std::span<const std::int64_t> load, const Ties& ties,
-           std::span<std::int64_t> placed) {
-  Layer layer(rules, load, ties);
-  for (Index expert = 0; expert < layer.num_experts() && !ties.pinned.empty(); ++expert) {
-    for (Index gpu = 0; gpu < layer.num_gpus(); ++gpu) {
-      if (layer.is_pinned(expert, gpu)) layer.put(expert, gpu);
-    }
-  }
+Filler::Filler(const GpuRules& rules, Index num_experts)
+    : layer_(std::make_unique<Layer>(rules, num_experts)) {}
+
+Filler::~Filler() = default;
+
+Fault Filler::fill(std::span<const std::int64_t> load, const Ties& ties,
+                   std::span<std::int64_t> placed) {
+  Layer& layer = *layer_;
+  layer.begin(load, ties);
+  put_pinned(layer, ties.pinned);
   Fault fault = place_needed(layer);
   if (fault.flaw == Flaw::kNone) fault = fill_rest(layer);
   const Index size = std::ssize(placed) / layer.num_gpus();

@@ -1,6 +1,7 @@
 // A first plan where GPUs differ or experts are tied to them: greedy, with room made by moves.
 #pragma once
 
+#include <memory>
 #include <vector>
 
 #include "common/views.hpp"
@@ -33,13 +34,24 @@ struct Fault {
   Index room = 0;
 };
 
-// Fills one layer: `placed` has equally many slots for each GPU, and -1 stays in the closed ones.
+class Layer;
+
+// Fills layers one after the other, all of as many experts.
 //
 // Pinned replicas come first, then one of every other expert, the most loaded first, with spread a
 // second one on another unit, then what is worth most in each slot that is left: the largest
 // replica that may stand there. Where all GPUs that may take an expert are full, replicas move along
 // a shortest chain to a free slot.
-Fault fill(const GpuRules& rules, std::span<const std::int64_t> load, const Ties& ties,
-           std::span<std::int64_t> placed);
+class Filler {
+ public:
+  Filler(const GpuRules& rules, Index num_experts);
+  ~Filler();
+
+  // `placed` has equally many slots for each GPU, and -1 stays in the closed ones.
+  Fault fill(std::span<const std::int64_t> load, const Ties& ties, std::span<std::int64_t> placed);
+
+ private:
+  std::unique_ptr<Layer> layer_;
+};
 
 }  // namespace eplb::rules

@@ -12,23 +12,45 @@ std::vector<double> slowness_of(const std::vector<double>& speed) {
   return slowness;
 }
 
+// Whether every GPU is a unit of its own.
+bool are_apart(std::vector<Index> unit) {
+  std::ranges::sort(unit);
+  return std::ranges::adjacent_find(unit) == unit.end();
+}
+
 }  // namespace
 
-Layer::Layer(const GpuRules& rules, std::span<const std::int64_t> load, const Ties& ties)
+Layer::Layer(const GpuRules& rules, Index num_experts)
     : rules_(rules),
-      ties_(ties),
       num_units_(*std::ranges::max_element(rules.unit) + 1),
-      load_(load.begin(), load.end()),
       filled_(rules.unit.size()),
       open_(slowness_of(rules.speed)),
-      count_(load.size()),
-      room_(rules.open_slots),
-      copies_(load.size() * rules.unit.size()),
-      at_home_(rules.is_spread ? load.size() * num_units_ : 0),
-      num_homes_(load.size()),
+      count_(num_experts),
+      room_(rules.unit.size()),
+      copies_(num_experts * rules.unit.size()),
+      at_home_(rules.is_spread && !are_apart(rules.unit) ? num_experts * num_units_ : 0),
+      num_homes_(num_experts),
       held_(rules.unit.size()),
-      hosts_(load.size()) {
-  for (Index gpu = 0; gpu < num_gpus(); ++gpu) set_room(gpu, room_[gpu]);
+      hosts_(num_experts) {}
+
+void Layer::begin(std::span<const std::int64_t> load, const Ties& ties) {
+  ties_ = ties;
+  load_.assign(load.begin(), load.end());
+  std::ranges::fill(filled_, 0.0);
+  std::ranges::fill(count_, 0);
+  std::ranges::fill(num_homes_, 0);
+  // Few of the pairs have a copy: they are taken back one by one.
+  for (Index expert = 0; expert < num_experts(); ++expert) {
+    for (const Index gpu : hosts_[expert]) {
+      copies_[at(expert, gpu)] = 0;
+      if (!at_home_.empty()) at_home_[home(expert, gpu)] = 0;
+    }
+    hosts_[expert].clear();
+  }
+  for (Index gpu = 0; gpu < num_gpus(); ++gpu) {
+    held_[gpu].clear();
+    set_room(gpu, rules_.open_slots[gpu]);
+  }
 }
 
 bool Layer::is_placed(Index expert) const {
@@ -42,27 +64,25 @@ bool Layer::may_take(Index gpu, Index expert) const {
 }
 
 bool Layer::may_begin(Index gpu, Index expert) const {
-  return may_take(gpu, expert) && (!rules_.is_spread || at_home_[home(expert, gpu)] == 0);
+  return may_take(gpu, expert) && (!rules_.is_spread || at_home(expert, gpu) == 0);
 }
 
 bool Layer::may_move(Index expert, Index source, Index target) const {
   if (!may_take(target, expert)) return false;
   if (!rules_.is_spread || rules_.unit[source] == rules_.unit[target]) return true;
   if (count_[expert] == 1) return true;
-  const Index left = num_homes_[expert] - (at_home_[home(expert, source)] == 1 ? 1 : 0);
-  return left + (at_home_[home(expert, target)] == 0 ? 1 : 0) > 1;
+  const Index left = num_homes_[expert] - (at_home(expert, source) == 1 ? 1 : 0);
+  return left + (at_home(expert, target) == 0 ? 1 : 0) > 1;
 }
 
 void Layer::stand(Index expert, Index gpu, std::int32_t change) {
+  const bool was_home = at_home(expert, gpu) > 0;
   std::int32_t& copies = copies_[at(expert, gpu)];
   if (copies == 0) hosts_[expert].push_back(gpu);
   copies += change;
   if (copies == 0) std::erase(hosts_[expert], gpu);
-  if (!rules_.is_spread) return;
-  std::int32_t& at_home = at_home_[home(expert, gpu)];
-  num_homes_[expert] -= at_home > 0 ? 1 : 0;
-  at_home += change;
-  num_homes_[expert] += at_home > 0 ? 1 : 0;
+  if (!at_home_.empty()) at_home_[home(expert, gpu)] += change;
+  num_homes_[expert] += (at_home(expert, gpu) > 0 ? 1 : 0) - (was_home ? 1 : 0);
 }
 
 void Layer::put(Index expert, Index gpu) {

@@ -11,9 +11,12 @@ namespace eplb::rules {
 
 class Layer {
  public:
-  Layer(const GpuRules& rules, std::span<const std::int64_t> load, const Ties& ties);
+  Layer(const GpuRules& rules, Index num_experts);
 
-  Index num_experts() const { return std::ssize(load_); }
+  // An empty layer of these loads; what the last one took is used again.
+  void begin(std::span<const std::int64_t> load, const Ties& ties);
+
+  Index num_experts() const { return std::ssize(count_); }
   Index num_gpus() const { return std::ssize(rules_.open_slots); }
   Index count(Index expert) const { return count_[expert]; }
   Index room(Index gpu) const { return room_[gpu]; }
@@ -45,19 +48,23 @@ class Layer {
  private:
   Index at(Index expert, Index gpu) const { return expert * num_gpus() + gpu; }
   Index home(Index expert, Index gpu) const { return expert * num_units_ + rules_.unit[gpu]; }
+  // Replicas of the expert on the GPU's unit.
+  std::int32_t at_home(Index expert, Index gpu) const {
+    return at_home_.empty() ? copies_[at(expert, gpu)] : at_home_[home(expert, gpu)];
+  }
   double share(Index expert) const { return load_[expert] / static_cast<double>(count_[expert]); }
   void stand(Index expert, Index gpu, std::int32_t change);
   void add_load(Index gpu, double change);
   void set_room(Index gpu, Index room);
 
   const GpuRules& rules_;
-  const Ties& ties_;
+  Ties ties_;
   Index num_units_;
   std::vector<double> load_, filled_;
   OpenGpus open_;
   std::vector<Index> count_, room_;
   std::vector<std::int32_t> copies_;      // [num_experts x num_gpus]
-  std::vector<std::int32_t> at_home_;     // [num_experts x num_units], replicas of each unit
+  std::vector<std::int32_t> at_home_;     // [num_experts x num_units]; empty where GPUs are units
   std::vector<Index> num_homes_;          // units that hold the expert
   std::vector<std::vector<Index>> held_;  // of each GPU, one entry a replica
   std::vector<std::vector<Index>> hosts_; // of each expert, one entry a GPU

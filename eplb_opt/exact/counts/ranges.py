@@ -1,0 +1,117 @@
+"""How many replicas an expert can have in a plan that is no worse than the start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from eplb_opt.exact.shared.loads import LayerLoads
+    from eplb_opt.problem.problem import Problem
+
+
+def fewest_replicas(problem: Problem, loads: LayerLoads) -> np.ndarray:
+    """What no plan worth having goes below; int64 [num_experts].
+
+    With fewer than ceil(w / most) each replica would exceed what its GPU may carry under one of the
+    loads: the fastest GPU on which the expert may stand, and of those on which it must stand
+    the slowest. It needs a replica on each of the latter, and two where its copies are spread.
+    """
+    speed = _speeds(problem)
+    fewest = np.full(problem.num_experts, 1 if problem.spread is None else 2, dtype=np.int64)
+    if problem.pinned is not None:
+        fewest = np.maximum(fewest, problem.pinned[0].sum(axis=1))
+    for one in loads.each:
+        most = [one.most * one.unit * s for s in speed]
+        pairs = zip(one.load, most, strict=True)
+        needed = [-(-w * m.denominator // m.numerator) if w else 0 for w, m in pairs]
+        fewest = np.maximum(fewest, needed)
+    return fewest
+
+
+def most_replicas(problem: Problem, fewest: np.ndarray) -> np.ndarray:
+    """What the slots leave when every other expert takes its fewest; int64 [num_experts].
+
+    On a node an expert shares the slots with the rest of its group and at least the cheapest
+    other groups that fill the node. Apart on the GPUs it has at most one a GPU.
+    """
+    most: np.ndarray = problem.open_slots.sum() - fewest.sum() + fewest
+    if problem.is_hierarchical:
+        most = np.minimum(most, _most_on_a_node(problem, fewest))
+    if problem.colocation == "forbid":
+        num_open = int((problem.open_slots > 0).sum())
+        most = np.minimum(most, problem.gpus_per_node if problem.is_hierarchical else num_open)
+    if problem.forbidden is not None:
+        one_a_gpu = problem.colocation == "forbid"
+        room = np.minimum(problem.open_slots, 1) if one_a_gpu else problem.open_slots
+        most = np.minimum(most, ~problem.forbidden[0] @ room)
+    return most
+
+
+def _speeds(problem: Problem) -> list[Fraction]:
+    """The speed that decides how large a replica of each expert may be."""
+    if problem.gpu_speed is None:
+        return list(problem.speed[:1]) * problem.num_experts
+    usable = np.broadcast_to(problem.open_slots > 0, (problem.num_experts, problem.num_gpus))
+    if problem.forbidden is not None:
+        usable = usable & ~problem.forbidden[0]
+    deciding = []
+    for expert_idx, allowed in enumerate(usable):
+        tied = () if problem.pinned is None else np.flatnonzero(problem.pinned[0, expert_idx])
+        if len(tied):
+            deciding.append(min(problem.speed[g] for g in tied))
+        else:
+            deciding.append(max(problem.speed[g] for g in np.flatnonzero(allowed)))
+    return deciding
+
+
+def _most_on_a_node(problem: Problem, fewest: np.ndarray) -> np.ndarray:
+    of_group = fewest.reshape(problem.num_groups, -1).sum(axis=1)
+    others = [
+        np.sort(np.delete(of_group, group_idx))[: problem.groups_per_node - 1].sum()
+        for group_idx in range(problem.num_groups)
+    ]
+    left = problem.slots_per_node - of_group - np.array(others)
+    most: np.ndarray = np.repeat(left, problem.experts_per_group) + fewest
+    return most
+
+
+def most_on_a_gpu(
+    problem: Problem, loads: LayerLoads, expert: np.ndarray, count: np.ndarray
+) -> np.ndarray:
+    """Replicas of one size that a GPU takes, int64 [num_choices, num_gpus], or 1 where all do.
+
+    At most its slots, the replicas there are, and what adds up to the most of every load.
+    """
+    kinds = list(zip(problem.open_slots.tolist(), problem.speed, strict=True))
+    of_kind = {
+        kind: _most_on_one(problem.colocation, *kind, loads, expert, count)
+        for kind in dict.fromkeys(kinds)
+    }
+    if len(of_kind) == 1:
+        return of_kind[kinds[0]][:, None]
+    return np.stack([of_kind[kind] for kind in kinds], axis=1)
+
+
+def _most_on_one(
+    colocation: str,
+    slots: int,
+    speed: Fraction,
+    loads: LayerLoads,
+    expert: np.ndarray,
+    count: np.ndarray,
+) -> np.ndarray:
+    if colocation == "forbid":
+        return np.full(len(count), min(slots, 1), dtype=np.int64)
+    most: np.ndarray = np.minimum(count, slots)
+    for one in loads.each:
+        limit = one.most * one.unit * speed
+        top, bottom = limit.numerator, limit.denominator
+        triples = zip(
+            np.array(one.load)[expert].tolist(), count.tolist(), most.tolist(), strict=True
+        )
+        most = np.array([min(m, top * c // (bottom * w)) if w else m for w, c, m in triples])
+    return most

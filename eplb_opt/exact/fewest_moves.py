@@ -1,0 +1,199 @@
+"""Layers with scenarios, GPU rules or a plan in force, solved exactly; small ones to a proof."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isfinite
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.bounds.bounds import fast_bounds
+from eplb_opt.errors import PlanError, ProblemError
+from eplb_opt.exact.counts.formulation import Change
+from eplb_opt.exact.cpsat import CpSatModel
+from eplb_opt.exact.forms import FORMS
+from eplb_opt.placement import checker, scoring
+
+if TYPE_CHECKING:
+    from eplb_opt.clock import Deadline
+    from eplb_opt.exact.shared.answer import ModelAnswer
+    from eplb_opt.problem.problem import Problem
+
+#: Parts of the time left that the proof of the fewest moves gets; a plan within the limit the rest.
+PROOF_SHARE = 0.7
+#: What a limit is tightened by, of itself, when rounded sizes let a plan past it.
+TIGHTENED = Fraction(1, 10**6)
+
+
+def exact_layer(
+    problem: Problem,
+    start: np.ndarray,
+    lower_bound: Fraction,
+    deadline: Deadline,
+    *,
+    current: np.ndarray | None = None,
+    max_moves: int | None = None,
+    effort: int | None = None,
+    seed: int = 0,
+) -> ModelAnswer:
+    """The best plan of one layer under all its rules, and a proven bound; see `LayerModel`.
+
+    Parameters
+    ----------
+    problem
+        Of one layer, with scenarios or GPU rules or without.
+    start
+        int64 [num_slots], a plan that fits the problem and moves no more than is allowed.
+    lower_bound
+        A proven one of the layer.
+    deadline
+        For building, solving and reading together.
+    current
+        int64 [num_slots], the plan in force; -1 is an empty slot.
+    max_moves
+        At most so many slots get an expert that is new on their GPU; None for any number.
+    effort, seed
+        See `LayerModel`.
+
+    Returns
+    -------
+    Where moves are limited its bound is one of the plans that move as little, and none of all.
+
+    Raises
+    ------
+    PlanError
+        When the start breaks a rule or moves too much: the counts that it leaves would be too few.
+    """
+    model = CpSatModel()
+    if current is None or max_moves is None:
+        return model(problem, start, lower_bound, deadline, effort=effort, seed=seed)
+    held = held_experts(problem, current)
+    moved = num_moves(problem, held, start)
+    if moved > max_moves:
+        raise PlanError(f"The start moves {moved} slots; at most {max_moves} are allowed.")
+    change = Change(held, max_moves)
+    return model(problem, start, lower_bound, deadline, effort=effort, seed=seed, change=change)
+
+
+def fewest_moves(
+    problem: Problem,
+    current: np.ndarray,
+    limit: Fraction,
+    deadline: Deadline,
+    *,
+    start: np.ndarray | None = None,
+    effort: int | None = None,
+    seed: int = 0,
+) -> tuple[np.ndarray | None, int]:
+    """The plan that moves the fewest slots among those of at most a given worth.
+
+    Parameters
+    ----------
+    problem
+        Of one layer.
+    current
+        int64 [num_slots], the plan in force; -1 is an empty slot.
+    limit
+        Largest objective of the plan, in what the problem's objective is counted in.
+    deadline
+        For both solves together.
+    start
+        int64 [num_slots], a plan within the limit to begin with, where one is known.
+    effort, seed
+        See `LayerModel`.
+
+    Returns
+    -------
+    A plan within the limit, or None when none was found; and the number of moves that none within
+    the limit goes below. Where the two agree the plan is optimal.
+
+    Raises
+    ------
+    ProblemError
+        When it is proven that no plan is within the limit.
+    """
+    if fast_bounds(problem)[0].value > limit:
+        raise ProblemError(f"No plan has an objective of at most {float(limit)}.")
+    held = held_experts(problem, current)
+
+    def moves(placed: np.ndarray) -> int:
+        return num_moves(problem, held, placed)
+
+    plans = [p for p in (start, current) if p is not None and _is_within(problem, p, limit)]
+    if any(moves(placed) == 0 for placed in plans):
+        return min(plans, key=moves).copy(), 0
+    ask = _Asked(problem, held, effort, seed)
+    answer = ask(min(plans, key=moves, default=None), limit, _first_part(deadline))
+    if answer.finished and answer.physical_to_logical is None:
+        raise ProblemError(f"No plan has an objective of at most {float(limit)}.")
+    found = answer.physical_to_logical
+    if found is not None and not _is_within(problem, found, limit):
+        # Rounded sizes let plans past the limit by a millionth of a millionth or so.
+        found = ask(None, limit * (1 - TIGHTENED), deadline).physical_to_logical
+    if found is not None and _is_within(problem, found, limit):
+        plans.append(found)
+    return min(plans, key=moves, default=None), int(answer.lower_bound)
+
+
+def held_experts(problem: Problem, current: np.ndarray) -> np.ndarray:
+    """Which expert stands on which GPU, bool [num_experts, num_gpus].
+
+    Parameters
+    ----------
+    problem
+        Of one layer.
+    current
+        int64 [num_slots]; -1 is an empty slot.
+    """
+    held = np.zeros((problem.num_experts, problem.num_gpus), dtype=bool)
+    slot = np.flatnonzero(current >= 0)
+    held[current[slot], slot // problem.slots_per_gpu] = True
+    return held
+
+
+def num_moves(problem: Problem, held: np.ndarray, placed: np.ndarray) -> int:
+    """Slots of a plan ([num_slots]) whose expert is new on its GPU."""
+    slot = np.flatnonzero(placed >= 0)
+    return int((~held[placed[slot], slot // problem.slots_per_gpu]).sum())
+
+
+def _is_within(problem: Problem, placed: np.ndarray, limit: Fraction) -> bool:
+    """Whether it is a plan, and of at most that objective."""
+    try:
+        checker.check(problem, placed[None, :])
+    except PlanError:
+        return False
+    return scoring.objectives(problem, placed[None, :])[0] <= limit
+
+
+def _first_part(deadline: Deadline) -> Deadline:
+    """A part of the time, so that some is left for a second call."""
+    left = deadline.remaining
+    return deadline.earlier(left * (1 - PROOF_SHARE)) if isfinite(left) else deadline
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """The model that minimises moves, as a function of the limit."""
+
+    problem: Problem
+    held: np.ndarray
+    effort: int | None
+    seed: int
+
+    def __call__(
+        self, start: np.ndarray | None, limit: Fraction, deadline: Deadline
+    ) -> ModelAnswer:
+        choices = FORMS[self.problem.dispatch].list_choices(self.problem, limit)
+        change = Change(self.held, limit=limit)
+        return CpSatModel().solve(
+            choices,
+            start,
+            Fraction(0),
+            deadline,
+            effort=self.effort,
+            seed=self.seed,
+            change=change,
+        )

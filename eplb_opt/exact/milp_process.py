@@ -1,0 +1,89 @@
+"""Runs PuLP and its solver in a process that can be ended in time."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from eplb_opt.exact import milp_worker
+
+#: Processes that are waited for.
+_RUNNING: set[subprocess.Popen[bytes]] = set()
+
+
+def run_apart(
+    task: dict[str, Any], seconds: float, seconds_to_return: float
+) -> tuple[dict[str, Any] | None, str]:
+    """Run `milp_worker` on a task, ending it and its solver when the time is up.
+
+    Parameters
+    ----------
+    task
+        The model as plain lists; see `milp_worker`.
+    seconds
+        Until it is ended; infinity for never.
+    seconds_to_return
+        How much earlier the solver shall stop by itself.
+
+    Returns
+    -------
+    The worker's result, None when it was ended, and what the solver printed.
+    """
+    limit = seconds if isfinite(seconds) else None
+    until = None if limit is None else time.time() + limit - seconds_to_return
+    with tempfile.TemporaryDirectory(prefix="eplb-opt-", ignore_cleanup_errors=True) as name:
+        folder, end = Path(name), time.monotonic() + seconds
+        (folder / "model.pickle").write_bytes(pickle.dumps({**task, "until": until}))
+        with (folder / "log").open("w") as log:
+            code = _run(folder, log, None if limit is None else end - time.monotonic())
+        text = (folder / "log").read_text(errors="replace")
+        if code is None:
+            return None, text
+        if code:
+            raise RuntimeError(f"PuLP's process failed with exit code {code}:\n{text[-2000:]}")
+        return pickle.loads((folder / "result.pickle").read_bytes()), text
+
+
+def _run(folder: Path, log: Any, seconds: float | None) -> int | None:
+    """The worker's exit code; None when it was ended."""
+    process = subprocess.Popen(
+        [sys.executable, "-P", milp_worker.__file__, str(folder)],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder), "TMP": str(folder), "TEMP": str(folder)},
+        start_new_session=True,  # so that the solver that PuLP starts can be ended with it
+    )
+    _RUNNING.add(process)
+    try:
+        return process.wait(None if seconds is None else max(seconds, 0.0))
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        if process.poll() is None:
+            _end(process)
+        _RUNNING.discard(process)
+
+
+def end_running() -> None:
+    """End the solvers at work; for a process that leaves without waiting for its threads."""
+    for process in list(_RUNNING):
+        if process.poll() is None:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if hasattr(os, "killpg"):
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()

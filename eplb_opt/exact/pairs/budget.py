@@ -1,0 +1,63 @@
+"""What the pair engine may still spend: seconds under a clock, else counted work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil, inf
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eplb_opt.clock import Deadline
+
+#: Ascents of prices for a unit of effort, about a millisecond.
+ASCENTS_PER_UNIT = 4
+#: Moves of replicas for a unit of effort.
+MOVES_PER_UNIT = 6
+#: Labels of the dynamic programme for a unit of effort.
+LABELS_PER_UNIT = 10_000
+
+
+@dataclass(eq=False)
+class Budget:
+    """Seconds or work, whichever the caller asked for.
+
+    Parameters
+    ----------
+    deadline
+        Not looked at when `effort` is given: the answer must not depend on the clock.
+    effort
+        Units of work; None for no limit but time.
+    spent
+        Units so far.
+    """
+
+    deadline: Deadline
+    effort: int | None = None
+    spent: int = 0
+
+    def spend_ascents(self, number: int) -> None:
+        """Count ascents of prices."""
+        self.spent += ceil(number / ASCENTS_PER_UNIT)
+
+    def spend_moves(self, moves: int) -> None:
+        """Count moves of replicas."""
+        self.spent += ceil(moves / MOVES_PER_UNIT)
+
+    def spend_labels(self, labels: int) -> None:
+        """Count labels looked at."""
+        self.spent += ceil(labels / LABELS_PER_UNIT)
+
+    def renew(self, deadline: Deadline, effort: int | None) -> None:
+        """Another turn begins."""
+        self.deadline, self.effort, self.spent = deadline, effort, 0
+
+    @property
+    def is_spent(self) -> bool:
+        if self.effort is not None:
+            return self.spent >= self.effort
+        return self.deadline.expired
+
+    @property
+    def seconds(self) -> float:
+        """Seconds left; infinity where work is counted."""
+        return inf if self.effort is not None else self.deadline.remaining

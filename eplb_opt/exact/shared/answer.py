@@ -1,0 +1,79 @@
+"""What an exact model says of one layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    import numpy as np
+
+    from eplb_opt.certificates.certificate import Certificate
+    from eplb_opt.clock import Deadline
+    from eplb_opt.problem.problem import Problem
+
+
+@dataclass(frozen=True, eq=False)
+class ModelAnswer:
+    """The best plan and the best bound that a model reached; either may be missing.
+
+    Parameters
+    ----------
+    physical_to_logical
+        int64 [num_slots], or None when the model found no plan.
+    lower_bound
+        A proven lower bound of the layer in the problem's integer units; 0 when nothing
+        is proven.
+    first_objective
+        The model's own objective of its first solution, in the problem's integer units
+        (rounded by the model's scale): shows whether the warm start was taken.
+    message
+        Why it stopped.
+    certificate
+        What re-proves the bound without a solver, where there is one.
+    finished
+        Another call with more time would say the same.
+    refused
+        It did not even try: too large for the time or the memory; `message` has the numbers.
+    """
+
+    physical_to_logical: np.ndarray | None
+    lower_bound: Fraction
+    first_objective: Fraction | None = None
+    message: str = ""
+    finished: bool = False
+    refused: bool = False
+    certificate: Certificate | None = None
+
+
+class LayerModel(Protocol):
+    """An exact model of one layer.
+
+    Parameters
+    ----------
+    problem
+        A problem of one layer.
+    start
+        int64 [num_slots], a plan that fits the problem: the warm start and the upper bound.
+    lower_bound
+        A proven lower bound in integer units; the model may stop when it meets it.
+    deadline
+        For building, solving and reading together.
+    effort
+        Counted work instead of time: same answer on every machine; None for no limit but time.
+    seed
+        Of the solver's own randomness.
+    """
+
+    def __call__(
+        self,
+        problem: Problem,
+        start: np.ndarray,
+        lower_bound: Fraction,
+        deadline: Deadline,
+        *,
+        effort: int | None = None,
+        seed: int = 0,
+    ) -> ModelAnswer: ...

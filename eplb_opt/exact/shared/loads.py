@@ -1,0 +1,142 @@
+"""The loads that one layer's model looks at, and how large each may be in a plan worth having."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from eplb_opt.bounds.bounds import fast_bounds
+from eplb_opt.placement import scoring
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from eplb_opt.problem.problem import Problem
+
+
+@dataclass(frozen=True)
+class ModelLoad:
+    """One load of the layer.
+
+    A plan's worth under it is its largest GPU load over speed, in `unit`s.
+
+    Parameters
+    ----------
+    load
+        [num_experts], in the problem's integer units.
+    unit
+        1 for the load of a problem without scenarios; a scenario's mean GPU load, positive, with
+        all that a rounded scenario may lack.
+    share
+        What the worth counts in the objective.
+    least
+        A proven lower bound of its worth; 0 for none.
+    most
+        The largest worth in a plan that is no worse than the start.
+    """
+
+    load: tuple[int, ...]
+    unit: Fraction
+    share: Fraction
+    least: Fraction
+    most: Fraction
+
+
+@dataclass(frozen=True)
+class LayerLoads:
+    """All loads of the layer that a plan can make a difference to.
+
+    Parameters
+    ----------
+    each
+        Scenarios without weight or load are left out.
+    constant
+        What those without load add to a weighted mean.
+    is_mean
+        Whether the objective is the weighted mean of more than one figure; else it is the largest.
+    """
+
+    each: tuple[ModelLoad, ...]
+    constant: Fraction
+    is_mean: bool
+
+
+def worth(problem: Problem, placed: np.ndarray) -> Fraction:
+    """What the model minimises, of a plan: at most the objective as it is scored.
+
+    The two differ for rounded scenarios alone: here each counts with the least that its loads can
+    be and the largest mean. So the least worth of all plans is a true bound.
+
+    Parameters
+    ----------
+    problem
+        Of one layer.
+    placed
+        int64 [num_slots], a plan that fits.
+    """
+    rows = placed[None, :]
+    if not problem.has_scenarios:
+        return scoring.objectives(problem, rows)[0]
+    speed = None if problem.gpu_speed is None else problem.speed
+    peaks = scoring.least_levels if problem.is_split_freely else scoring.largest_gpu_loads
+    ratios = []
+    for scenario_idx in range(problem.num_scenarios):
+        load, unit = problem.load[scenario_idx], _mean(problem, scenario_idx)
+        peak = peaks(load, rows, problem.num_gpus, speed)[0]
+        ratios.append(peak / unit if unit else Fraction(1))
+    return scoring.combined(problem, ratios)
+
+
+def loads_within(problem: Problem, upper: Fraction) -> LayerLoads:
+    """The loads of a layer, each with the most that it can be worth in a plan of at most `upper`.
+
+    In a weighted mean one scenario can be as bad as the others' lower bounds leave it room for: a
+    narrower limit could leave an optimal plan out.
+
+    Parameters
+    ----------
+    problem
+        Of one layer.
+    upper
+        The start's `worth`.
+    """
+    if not problem.has_scenarios:
+        alone = ModelLoad(
+            tuple(problem.load[0].tolist()), Fraction(1), Fraction(1), Fraction(0), upper
+        )
+        return LayerLoads((alone,) if any(alone.load) else (), Fraction(0), is_mean=False)
+    units = [_mean(problem, r) for r in range(problem.num_scenarios)]
+    counted = [r for r, unit in enumerate(units) if unit and problem.shares[r]]
+    least = {r: fast_bounds(problem.scenario(r))[0].value / units[r] for r in counted}
+    shares = problem.shares
+    is_mean = problem.objective == "mean" and bool(counted)
+    empty = (share for share, unit in zip(shares, units, strict=True) if not unit)
+    constant = sum(empty, Fraction(0)) if is_mean else Fraction(0)
+    most = {r: upper for r in counted}
+    if is_mean:
+        spare = upper - constant - sum((shares[r] * least[r] for r in counted), Fraction(0))
+        # No GPU carries more than everything.
+        all_on_one = problem.capacity / min(_open_speeds(problem))
+        most = {r: min(least[r] + spare / shares[r], all_on_one) for r in counted}
+    each = tuple(
+        ModelLoad(tuple(problem.load[r, 0].tolist()), units[r], shares[r], least[r], most[r])
+        for r in counted
+    )
+    return LayerLoads(each, constant, is_mean)
+
+
+def _mean(problem: Problem, scenario_idx: int) -> Fraction:
+    """Mean GPU load of a scenario, with all that it may lack; 0 where there is no load."""
+    total = int(problem.load[scenario_idx, 0].sum())
+    if not total:
+        return Fraction(0)
+    lacking = problem.num_experts if problem.rounded[scenario_idx, 0] else 0
+    return (total + lacking) / problem.capacity
+
+
+def _open_speeds(problem: Problem) -> Sequence[Fraction]:
+    used = zip(problem.speed, problem.open_slots.tolist(), strict=True)
+    return [speed for speed, slots in used if slots]

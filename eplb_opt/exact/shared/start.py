@@ -1,0 +1,52 @@
+"""What every model checks before it begins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eplb_opt.errors import ProblemError
+from eplb_opt.exact.shared.loads import worth
+from eplb_opt.placement import checker, scoring
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    import numpy as np
+
+    from eplb_opt.problem.problem import Problem
+
+
+def worth_of_start(problem: Problem, start: np.ndarray) -> Fraction:
+    """The largest GPU load of a valid start, the upper bound that a model rests on.
+
+    A start that breaks a rule could lie below the optimum; all counts derived from it would
+    be too narrow, and the model's bound false.
+
+    Raises
+    ------
+    ProblemError
+        For a problem of several layers, or one that is not plain.
+    PlanError
+        For a start that breaks a rule.
+    """
+    if not problem.is_plain:
+        raise ProblemError(
+            "This engine takes one load and GPUs that are alike; take cpsat or milp."
+        )
+    placed = _checked(problem, start)
+    return scoring.largest_gpu_loads(problem.load, placed, problem.num_gpus)[0]
+
+
+def worth_of_any_start(problem: Problem, start: np.ndarray) -> Fraction:
+    """The same for models that know scenarios, all rules and dispatch; see `loads.worth`."""
+    return worth(problem, _checked(problem, start)[0])
+
+
+def _checked(problem: Problem, start: np.ndarray) -> np.ndarray:
+    if problem.num_layers != 1:
+        raise ProblemError(
+            f"A model takes one layer, not {problem.num_layers}; use problem.layer()."
+        )
+    placed = start[None, :]
+    checker.check(problem, placed)
+    return placed

@@ -1,0 +1,1 @@
+"""How a file is packed, whoever wrote it: arrays, tables, JSON, torch archives, folders."""

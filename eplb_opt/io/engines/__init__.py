@@ -1,0 +1,1 @@
+"""What each serving engine reads and writes, one module a format."""

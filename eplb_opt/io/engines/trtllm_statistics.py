@@ -1,0 +1,137 @@
+"""TensorRT-LLM's EXPERT_STATISTIC_PATH: a folder of routed counts, a file a rank."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb_opt.errors import FormatError, MissingDependency
+from eplb_opt.io.containers.plain_json import read_json
+from eplb_opt.io.files import naming, open_checked
+from eplb_opt.io.loads import checked_layer_ids
+from eplb_opt.io.recordings.recording import Recording
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from eplb_opt.io.containers.folder import Folder
+    from eplb_opt.io.recordings.recording import Part, Progress
+
+META = "meta_info.json"
+#: Not `rank0_raw.safetensors`, which holds what was routed and not how much.
+RANK_FILE = re.compile(r"rank(\d{1,6})\.safetensors", re.ASCII)
+TENSOR = re.compile(r"(\d{1,15})_(\d{1,6})", re.ASCII)
+
+#: Iteration to its layers, in the order of the file.
+Index = dict[int, list[int]]
+
+
+def is_statistics(folder: Folder) -> bool:
+    """Whether a folder holds statistics."""
+    return META in folder.names
+
+
+def loads_from_trtllm(folder: Folder) -> Recording:
+    """The counts of all ranks added up, under the absolute ids of the layers.
+
+    Raises
+    ------
+    FormatError
+        When a rank's file is missing, or files hold anything else.
+    MissingDependency
+        When safetensors is not installed.
+    """
+    num_experts = _num_experts(folder)
+    ranks = {int(found[1]): name for name in folder.names if (found := RANK_FILE.fullmatch(name))}
+    if sorted(ranks) != list(range(len(ranks))) or not ranks:
+        raise FormatError(
+            f"{META} stands beside the files of the ranks {sorted(ranks)[:8]}; "
+            "rank0.safetensors and those of all other ranks are due."
+        )
+    files = [ranks[rank] for rank in sorted(ranks)]
+    layers: set[int] = set()
+    for name in files:
+        with _opened(folder.path, name) as tensors:
+            layers.update(*_index(tensors).values())
+    layer_ids = checked_layer_ids(sorted(layers), len(layers)) if layers else ()
+    return Recording(partial(_parts, folder, files, layer_ids, num_experts), layer_ids)
+
+
+def _parts(
+    folder: Folder, files: list[str], layer_ids: tuple[int, ...], num_experts: int, tell: Progress
+) -> Iterator[Part]:
+    sizes = [(folder.path / name).stat().st_size for name in files]
+    place = {layer_id: i for i, layer_id in enumerate(layer_ids)}
+    for file_idx, name in enumerate(files):
+        done = sum(sizes[:file_idx])
+        with _opened(folder.path, name) as tensors:
+            index = _index(tensors)
+            for i, (iteration, layers) in enumerate(index.items()):
+                rows = [_row(tensors, f"{iteration}_{layer}", num_experts) for layer in layers]
+                load = np.zeros((len(layer_ids), num_experts), dtype=rows[0].dtype)
+                load[[place[layer] for layer in layers]] = rows
+                yield iteration, load
+                tell(done + sizes[file_idx] * (i + 1) // len(index), sum(sizes))
+
+
+def _num_experts(folder: Folder) -> int:
+    with naming(META):
+        meta = read_json(open_checked(folder.path / META))
+        num_experts = meta.get("num_experts") if isinstance(meta, dict) else None
+        if type(num_experts) is not int or num_experts < 1:
+            raise FormatError(f"num_experts is {str(num_experts)[:40]}; a number is due.")
+        return num_experts
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[Any]:
+    """The tensors of a file, on the disk until one is asked for."""
+    try:
+        from safetensors import safe_open
+    except ImportError as error:
+        raise MissingDependency("safetensors", "formats") from error
+    with naming(name):
+        file = open_checked(path / name)
+        try:
+            tensors = safe_open(file, framework="np")
+        except Exception as error:  # the package's own kind, and whatever the system says
+            raise _damaged(error) from error
+        with tensors:
+            yield tensors
+
+
+def _index(tensors: Any) -> Index:
+    index: Index = {}
+    for key in tensors.keys():  # noqa: SIM118  # the file is no dict
+        found = TENSOR.fullmatch(key)
+        if not found or f"{int(found[1])}_{int(found[2])}" != key:
+            raise FormatError(f"a tensor is called {key[:40]!r}; iteration_layer is due.")
+        index.setdefault(int(found[1]), []).append(int(found[2]))
+    if len({tuple(sorted(layers)) for layers in index.values()}) > 1:
+        raise FormatError("the iterations have different layers; each has all layers of the rank.")
+    return index
+
+
+def _row(tensors: Any, key: str, num_experts: int) -> np.ndarray:
+    try:
+        shape = list(tensors.get_slice(key).get_shape())
+        if shape != [num_experts]:
+            raise FormatError(f"{key} has shape {shape}; {META} tells of {num_experts} experts.")
+        row = np.asarray(tensors.get_tensor(key))
+    except FormatError:
+        raise
+    except Exception as error:
+        raise _damaged(error) from error
+    if row.dtype.kind not in "iuf":
+        raise FormatError(f"{key} has type {row.dtype}; counts are numbers.")
+    return row
+
+
+def _damaged(error: Exception) -> FormatError:
+    reason = " ".join(str(error).split())[:160]
+    return FormatError(f"safetensors cannot read it ({reason}); is it cut off?")

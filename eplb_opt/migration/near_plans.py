@@ -1,0 +1,215 @@
+"""The plans of each layer that trade moved slots for balance."""
+
+from __future__ import annotations
+
+import math
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.clock import Deadline
+from eplb_opt.errors import MissingDependency
+from eplb_opt.migration.naming import naming_seconds, num_name_nodes
+from eplb_opt.placement import checker, scoring
+from eplb_opt.placement.moves import moved_slots
+from eplb_opt.placement.plan import Plan
+from eplb_opt.placement.relabel import relabelled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from fractions import Fraction
+
+    from eplb_opt.problem.problem import Problem
+    from eplb_opt.solver import Budget
+
+#: Slices of annealing for one unit of effort: four for each price.
+SLICES_PER_EFFORT = 48
+#: Of a layer's turn; the rest scores what was found.
+SEARCH_SHARE = 0.9
+#: Names are given where they take less than one part in so many of a turn: they end the front.
+NAMING_PARTS = 4
+#: The search keeps a plan for every number of moves. Layers with more slots than this would take
+#: hundreds of megabytes each, and have the ends of their fronts alone.
+MOST_SLOTS = 5000
+#: A shorter search of a layer finds nothing.
+LEAST_SEARCH_SECONDS = 0.002
+
+
+@dataclass(frozen=True, eq=False)
+class FrontPoint:
+    """A plan of one layer and what it costs to get there.
+
+    Parameters
+    ----------
+    moves
+        Slots whose expert is new on its GPU.
+    objective
+        Exact, in the problem's units.
+    placed
+        int64 [num_slots].
+    """
+
+    moves: int
+    objective: Fraction
+    placed: np.ndarray
+
+
+@dataclass(eq=False)
+class Faults:
+    """What failed on the way to an answer that is given all the same."""
+
+    by_layer: dict[int, str] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, layer_idx: int) -> Iterator[None]:
+        """Note what is raised inside, so that it costs nothing but itself."""
+        try:
+            yield
+        except MissingDependency as error:
+            self.by_layer.setdefault(layer_idx, str(error))
+        except Exception as error:  # a fault in the search never costs the caller the answer
+            what = f"near plans failed on layer {layer_idx}: {type(error).__name__}: {error}"
+            self.by_layer.setdefault(layer_idx, what)
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """The first layer's message, whichever failed first; none where nothing failed."""
+        return (self.by_layer[min(self.by_layer)],) if self.by_layer else ()
+
+
+def find_fronts(
+    problem: Problem,
+    current: Plan,
+    best: np.ndarray,
+    budget: Budget,
+    worth: Sequence[tuple[Fraction, Fraction]] | None = None,
+    naming: float | None = None,
+    faults: Faults | None = None,
+) -> list[list[FrontPoint]]:
+    """What each number of moves buys, one front a layer; see `FrontPoint`.
+
+    A layer for which there is no time, or whose search fails, has the ends of its front alone.
+
+    Parameters
+    ----------
+    problem
+        What is planned.
+    current
+        Valid.
+    best
+        int64 [num_layers, num_slots], a plan made without limits; it ends the fronts.
+    budget
+        Of this work alone.
+    worth
+        [num_layers], the exact objectives of current and best, where they are known.
+    naming
+        Seconds that the names of all GPUs take, where that is known; see `naming_seconds`.
+    faults
+        What failed on which layer is added here.
+    """
+    faults = Faults() if faults is None else faults
+    slices = None if budget.effort is None else budget.effort * SLICES_PER_EFFORT
+    ends = _ends(problem, current, best, worth)
+    if problem.num_slots > MOST_SLOTS:
+        faults.by_layer[0] = f"near plans are looked for up to {MOST_SLOTS} slots a layer alone."
+    naming = naming_seconds(problem, current, best) if naming is None else naming
+    naming /= problem.num_layers
+
+    def work(layer_idx: int) -> list[FrontPoint]:
+        # Layers not yet begun share the time left with this one.
+        waiting = -(-(problem.num_layers - layer_idx) // budget.workers)
+        turn = _even_part(budget.deadline, waiting)
+        row = current.physical_to_logical[layer_idx]
+        first, last = ends[layer_idx]
+        found = []
+        # GPUs that are not alike keep their names.
+        is_named = not problem.has_gpu_rules and turn.remaining > NAMING_PARTS * naming
+        until = turn.earlier(naming) if is_named else turn
+        is_searched = slices != 0 and problem.num_slots <= MOST_SLOTS
+        if is_searched and until.remaining > LEAST_SEARCH_SECONDS:
+            with faults.of(layer_idx):
+                found = _searched(problem.layer(layer_idx), row, budget.seed, until, slices)
+        if is_named:
+            with faults.of(layer_idx):
+                last = _named(problem, row, last)
+        return _front([first, *found, last])
+
+    with ThreadPoolExecutor(budget.workers, thread_name_prefix="eplb-opt") as pool:
+        return list(pool.map(work, range(problem.num_layers)))
+
+
+def front_ends(
+    problem: Problem,
+    current: Plan,
+    best: np.ndarray,
+    worth: Sequence[tuple[Fraction, Fraction]] | None = None,
+) -> list[list[FrontPoint]]:
+    """The fronts without any search: the plan in force and the best one; see `find_fronts`."""
+    return [_front(list(ends)) for ends in _ends(problem, current, best, worth)]
+
+
+def _even_part(deadline: Deadline, parts: int) -> Deadline:
+    if math.isinf(deadline.at):
+        return deadline
+    return Deadline(time.monotonic() + deadline.remaining * SEARCH_SHARE / parts)
+
+
+def _ends(
+    problem: Problem,
+    current: Plan,
+    best: np.ndarray,
+    worth: Sequence[tuple[Fraction, Fraction]] | None,
+) -> list[tuple[FrontPoint, FrontPoint]]:
+    """The plan in force and the best one of every layer, scored together."""
+    held = current.physical_to_logical
+    moves = moved_slots(current, Plan(best, problem.num_gpus, problem.num_experts)).tolist()
+    if worth is None:
+        both = scoring.objectives(problem, held), scoring.objectives(problem, best)
+        worth = list(zip(*both, strict=True))
+    return [
+        (FrontPoint(0, before, held[i]), FrontPoint(moves[i], after, best[i]))
+        for i, (before, after) in enumerate(worth)
+    ]
+
+
+def _searched(
+    layer: Problem, current: np.ndarray, seed: int, turn: Deadline, slices: int | None
+) -> list[FrontPoint]:
+    """What annealing finds, checked and scored exactly."""
+    from eplb_opt.search.annealing.priced_moves import layer_front
+
+    tried = layer_front(layer, current, seed, turn, slices)[1:]
+    if not tried:
+        return []
+    rows, num = np.array(tried), len(tried)
+    copies = layer.repeated(0, num)
+    checker.check(copies, rows)
+    held = Plan(np.tile(current, (num, 1)), layer.num_gpus, layer.num_experts)
+    moves = moved_slots(held, Plan(rows, layer.num_gpus, layer.num_experts)).tolist()
+    points = zip(moves, scoring.objectives(copies, rows), rows, strict=True)
+    return [FrontPoint(*point) for point in points]
+
+
+def _named(problem: Problem, current: np.ndarray, point: FrontPoint) -> FrontPoint:
+    """The same plan, worth the same, with its GPUs named as the plan in force has them."""
+    placed = relabelled(current, point.placed, problem.num_gpus, num_name_nodes(problem))
+    held = Plan(current[None], problem.num_gpus, problem.num_experts)
+    moved = moved_slots(held, Plan(placed[None], problem.num_gpus, problem.num_experts))
+    return FrontPoint(int(moved[0]), point.objective, placed)
+
+
+def _front(points: list[FrontPoint]) -> list[FrontPoint]:
+    """The points that no other beats in both, fewest moves first.
+
+    The first is the plan in force, or a better one that moves nothing either: a GPU may trade a
+    second copy of one expert for a second copy of another that it holds.
+    """
+    front: list[FrontPoint] = []
+    for point in sorted(points, key=lambda p: (p.moves, p.objective)):
+        if not front or point.objective < front[-1].objective:
+            front.append(point)
+    return front

@@ -1,0 +1,241 @@
+"""What a placement is worth, in exact rationals.
+
+Shares no code with the exact models or the search: they propose, this module says.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from math import lcm
+
+import numpy as np
+
+from eplb_opt import core
+from eplb_opt.placement.level_flow import least_level
+from eplb_opt.placement.parallel import in_parts
+from eplb_opt.problem.problem import Problem
+
+#: Far above the rounding of a float64 sum of some thousand terms (1e-12), far below any real gap.
+FLOAT_DOUBT = 1e-9
+#: Slots that are worth a thread: splitting the tokens on them takes about ten milliseconds.
+SLOTS_OF_A_THREAD = 20_000
+#: What the core's integers hold of a GPU's speed.
+MAX_RATE = 2**62
+
+
+def objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
+    """What a plan is worth, exactly, one a layer; see `Problem`.
+
+    Parameters
+    ----------
+    problem
+        With or without scenarios.
+    physical_to_logical
+        int64 [num_layers, num_slots], every expert at least once.
+
+    Returns
+    -------
+    The largest GPU load in units of the loads, or what the scenarios make together.
+    """
+    if not problem.has_scenarios:
+        return _peaks(problem, problem.load, physical_to_logical)
+    ratios = scenario_ratios(problem, physical_to_logical)
+    return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
+
+
+def combined(problem: Problem, ratio: Sequence[Fraction]) -> Fraction:
+    """The scenarios' figures of one layer, [num_scenarios], as one."""
+    if problem.objective == "max":
+        return max(r for r, share in zip(ratio, problem.shares, strict=True) if share)
+    return exact_sum([r * s for r, s in zip(ratio, problem.shares, strict=True)])
+
+
+def exact_sum(values: Sequence[Fraction]) -> Fraction:
+    """The sum of rationals, halves first: one by one, hundreds of them take the square of the time.
+
+    Their denominators have little in common, so what is added up so far grows with each.
+    """
+    parts = [(value.numerator, value.denominator) for value in values] or [(0, 1)]
+    while len(parts) > 1:
+        pairs = zip(parts[::2], parts[1::2], strict=False)
+        odd = parts[-1:] if len(parts) % 2 else []
+        parts = [(a * d + c * b, b * d) for (a, b), (c, d) in pairs] + odd
+    return Fraction(*parts[0])
+
+
+def scenario_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[list[Fraction]]:
+    """Largest over mean GPU load, exactly, [num_scenarios][num_layers]; 1 where there is no load.
+
+    Loads that were rounded down at the door count with all that they may lack.
+    """
+    num_layers, each = problem.num_layers, range(problem.num_scenarios)
+    # All scenarios at once: a problem of its own for each would take longer than the work.
+    loads = problem.load.reshape(-1, problem.num_experts)
+    peaks = _peaks(problem, loads, np.tile(physical_to_logical, (len(each), 1)))
+    rows = [slice(r * num_layers, (r + 1) * num_layers) for r in each]
+    return [_ratios(problem, peaks[rows[r]], loads[rows[r]], problem.rounded[r]) for r in each]
+
+
+def ratios_to_mean(problem: Problem, peaks: Sequence[Fraction]) -> list[Fraction]:
+    """One scenario's largest GPU loads, [num_layers], over its means."""
+    return _ratios(problem, peaks, problem.load, problem.rounded)
+
+
+def _ratios(
+    problem: Problem, peaks: Sequence[Fraction], load: np.ndarray, rounded: np.ndarray
+) -> list[Fraction]:
+    """As `ratios_to_mean`, with the scenario's loads and which of them were rounded."""
+    lacking = (rounded * problem.slots_per_gpu).tolist()
+    totals = load.sum(axis=1).tolist()
+    slowest = problem.slowest
+    return [
+        (peak + less / slowest if less else peak) * problem.capacity / total
+        if total
+        else Fraction(1)
+        for peak, less, total in zip(peaks, lacking, totals, strict=True)
+    ]
+
+
+def _peaks(problem: Problem, load: np.ndarray, physical_to_logical: np.ndarray) -> list[Fraction]:
+    speed = None if problem.gpu_speed is None else problem.speed
+    if not problem.is_split_freely:
+        return largest_gpu_loads(load, physical_to_logical, problem.num_gpus, speed)
+    rates = problem.whole_speed
+    return least_levels(load, physical_to_logical, problem.num_gpus, speed, rates)
+
+
+def least_levels(
+    load: np.ndarray,
+    physical_to_logical: np.ndarray,
+    num_gpus: int,
+    speed: tuple[Fraction, ...] | None = None,
+    rates: tuple[Sequence[int], int] | None = None,
+) -> list[Fraction]:
+    """The largest GPU load of each layer under optimal dispatch, exactly; as `largest_gpu_loads`.
+
+    The core finds the set of GPUs that proves it; where its integers are too narrow `level_flow`
+    does, which says why nothing lower can be. `rates` are what `whole_rates` makes of the speeds,
+    where that is known.
+    """
+    rate, unit = whole_rates(num_gpus, speed) if rates is None else rates
+    placed = np.ascontiguousarray(physical_to_logical, dtype=np.int64)
+    weights = np.ascontiguousarray(load, dtype=np.int64)
+    tokens = np.full(len(load), -1, dtype=np.int64)
+    tight = np.zeros((len(load), num_gpus), dtype=bool)
+    if max(rate) <= MAX_RATE:
+        whole = np.array(rate, dtype=np.int64)
+
+        def find(part: slice) -> None:
+            core.scoring.least_levels(weights[part], placed[part], whole, tokens[part], tight[part])
+
+        in_parts(find, len(load), max(SLOTS_OF_A_THREAD // placed.shape[1], 1))
+    together = tight.sum(axis=1) if speed is None else tight @ np.array(rate, dtype=object)
+    layers = zip(tokens.tolist(), together.tolist(), weights, placed, strict=True)
+    return [
+        Fraction(found * unit, total) if found >= 0 else _level(row, slots, num_gpus, speed)
+        for found, total, row, slots in layers
+    ]
+
+
+def whole_rates(num_gpus: int, speed: tuple[Fraction, ...] | None) -> tuple[list[int], int]:
+    """Speeds as whole numbers [num_gpus] of a common unit, and how many of it make 1."""
+    if speed is None:
+        return [1] * num_gpus, 1
+    unit = lcm(*(value.denominator for value in speed))
+    return [int(value * unit) for value in speed], unit
+
+
+def _level(
+    load: np.ndarray, placed: np.ndarray, num_gpus: int, speed: tuple[Fraction, ...] | None
+) -> Fraction:
+    """Of one layer, in integers of any size."""
+    hosts = expert_hosts(placed, len(load), num_gpus)
+    return least_level(load.tolist(), hosts, num_gpus, speed).level
+
+
+def expert_hosts(placed: np.ndarray, num_experts: int, num_gpus: int) -> list[list[int]]:
+    """The GPUs that hold each expert of one layer ([num_slots] ids), ascending."""
+    gpu_idx = np.arange(len(placed)) // (len(placed) // num_gpus)
+    pairs = np.unique(placed[placed >= 0] * num_gpus + gpu_idx[placed >= 0])
+    hosts: list[list[int]] = [[] for _ in range(num_experts)]
+    for expert, gpu in zip((pairs // num_gpus).tolist(), (pairs % num_gpus).tolist(), strict=True):
+        hosts[expert].append(gpu)
+    return hosts
+
+
+def replica_counts(physical_to_logical: np.ndarray, num_experts: int) -> np.ndarray:
+    """Replicas of each expert, int64 [num_layers, num_experts]; -1 is an empty slot."""
+    num_layers = physical_to_logical.shape[0]
+    # Empty slots are counted as an expert of their own and then left out.
+    labels = physical_to_logical + 1 + np.arange(num_layers)[:, None] * (num_experts + 1)
+    counts = np.bincount(labels.ravel(), minlength=num_layers * (num_experts + 1))
+    return counts.astype(np.int64).reshape(num_layers, num_experts + 1)[:, 1:]
+
+
+def gpu_loads(load: np.ndarray, physical_to_logical: np.ndarray, num_gpus: int) -> np.ndarray:
+    """GPU loads, float64 [num_layers, num_gpus]: for looking at, never for claims."""
+    counts = replica_counts(physical_to_logical, load.shape[1])
+    # Empty slots (-1) take the last column, where nothing is.
+    share = np.pad(load / np.maximum(counts, 1), ((0, 0), (0, 1)))
+    replicas = np.take_along_axis(share, physical_to_logical, axis=1)
+    return np.asarray(replicas.reshape(len(load), num_gpus, -1).sum(axis=2))
+
+
+def largest_gpu_loads(
+    load: np.ndarray,
+    physical_to_logical: np.ndarray,
+    num_gpus: int,
+    speed: tuple[Fraction, ...] | None = None,
+) -> list[Fraction]:
+    """The largest GPU load of each layer, exactly.
+
+    Parameters
+    ----------
+    load
+        int64 [num_layers, num_experts].
+    physical_to_logical
+        int64 [num_layers, num_slots], every expert at least once; -1 is an empty slot.
+    num_gpus
+        Slot p is on GPU p // (num_slots // num_gpus).
+    speed
+        [num_gpus], what each GPU's load is divided by.
+
+    Returns
+    -------
+    One rational a layer, in units of the loads.
+    """
+    counts = replica_counts(physical_to_logical, load.shape[1])
+    rough = gpu_loads(load, physical_to_logical, num_gpus)
+    if speed is not None:
+        rough = rough / np.array([float(value) for value in speed])
+    # Floats only choose which GPUs can be the heaviest; each of those is then added up exactly.
+    doubtful = rough >= rough.max(axis=1, keepdims=True) * (1 - FLOAT_DOUBT)
+    placed = physical_to_logical.reshape(len(load), num_gpus, -1)
+    return [
+        max(_exact_loads(load[row], counts[row], placed[row], np.flatnonzero(doubtful[row]), speed))
+        for row in range(len(load))
+    ]
+
+
+def _exact_loads(
+    load: np.ndarray,
+    count: np.ndarray,
+    placed: np.ndarray,
+    gpu_idx: np.ndarray,
+    speed: tuple[Fraction, ...] | None,
+) -> set[Fraction]:
+    """Exact loads of the given GPUs of one layer, over their speeds."""
+    gpus = placed[gpu_idx]
+    # GPUs that hold the same at the same speed are added up once.
+    rate = [1] * len(gpu_idx) if speed is None else [speed[g] for g in gpu_idx.tolist()]
+    held = {
+        (tuple(sorted(Counter(gpu).items())), by)
+        for gpu, by in zip(gpus.tolist(), rate, strict=True)
+    }
+    counts = {e: int(count[e]) for gpu, _ in held for e, _ in gpu if e >= 0}
+    denominator = lcm(*set(counts.values()))
+    weight = {e: int(load[e]) * (denominator // c) for e, c in counts.items()}
+    weight[-1] = 0
+    return {
+        Fraction(sum(weight[e] * times for e, times in gpu), denominator) / by for gpu, by in held
+    }

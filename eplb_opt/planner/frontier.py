@@ -1,0 +1,55 @@
+"""What moving slots buys, as a call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eplb_opt.migration import (
+    UNLIMITED_SHARE,
+    Faults,
+    Frontier,
+    find_fronts,
+    make_frontier,
+    valid_current,
+)
+from eplb_opt.planner.planner import DEFAULT_TIME_LIMIT, Default, make_budget, plan
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.problem import Problem
+
+
+def frontier(
+    problem: Problem,
+    current: Any,
+    *,
+    time_limit: float | Default | None = DEFAULT_TIME_LIMIT,
+    effort: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+) -> Frontier:
+    """What moving slots buys: the least objective for every number of moved slots.
+
+    Parameters
+    ----------
+    problem
+        Loads and topology.
+    current
+        The plan in force, a Plan or [num_layers, num_slots] ids; valid.
+    time_limit, effort, seed, workers
+        See `plan`.
+
+    Raises
+    ------
+    ProblemError
+        For an argument that cannot be used.
+    """
+    held = valid_current(problem, current)
+    budget, limit = make_budget(time_limit, effort, 0.0, seed, workers)
+    share = limit if limit is None else limit * UNLIMITED_SHARE
+    result = plan(
+        problem, time_limit=share, effort=effort, current=held, seed=seed, workers=workers
+    )
+    best, faults = result.plan.physical_to_logical, Faults()
+    fronts = find_fronts(problem, held, best, budget, faults=faults)
+    messages = dict.fromkeys((*result.messages, *faults.messages))
+    return make_frontier(problem, held, fronts, tuple(messages))

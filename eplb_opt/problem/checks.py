@@ -1,0 +1,171 @@
+"""What a problem must obey, each with the numbers and the mend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb_opt.errors import ProblemError
+from eplb_opt.problem.arrays import as_numpy, shown
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.problem import Problem
+
+#: How the scenarios' figures become one: their weighted mean, or the worst of them.
+OBJECTIVES = ("mean", "max")
+COLOCATIONS = ("allow", "forbid")
+#: How an expert's tokens reach its replicas: an equal part each, or as levels the GPUs best.
+DISPATCHES = ("uniform", "optimal")
+#: What every expert's replicas can be asked to stand on two of.
+SPREADS = ("gpu", "node")
+
+#: Slots of a layer, and GPUs, nodes and groups: fifty times the largest machines there are.
+MAX_SLOTS = 2**20
+#: Slots of all layers; a plan of so many takes 256 MiB.
+MAX_PLACED = 2**25
+
+
+def scenario_weights(weights: Any, scenarios: tuple[int, ...], objective: str) -> Any:
+    """Weights as float64 [num_scenarios], or None without scenarios."""
+    if objective not in OBJECTIVES:
+        raise ProblemError(f"objective={objective!r} is unknown; known: {', '.join(OBJECTIVES)}.")
+    if not scenarios:
+        if weights is None:
+            return None
+        raise ProblemError(
+            "scenario_weights need loads of shape [num_scenarios, num_layers, num_experts]."
+        )
+    given = np.ones(scenarios) if weights is None else as_numpy(weights, "scenario_weights")
+    given = given.astype(np.float64)
+    if given.shape != scenarios:
+        raise ProblemError(
+            f"scenario_weights has shape {list(given.shape)}; there are {scenarios[0]} scenarios."
+        )
+    if not np.isfinite(given).all() or given.min() < 0 or given.max() == 0:
+        raise ProblemError(
+            f"scenario_weights range from {given.min()} to {given.max()}; they must be finite and "
+            "at least 0, and not all 0."
+        )
+    given.flags.writeable = False
+    return given
+
+
+def check_size(num_layers: int, num_slots: int) -> None:
+    """Refuse more slots than any machine has, before memory is taken for them.
+
+    Raises
+    ------
+    ProblemError
+        With the limit.
+    """
+    if num_slots > MAX_SLOTS:
+        raise ProblemError(f"num_slots={shown(num_slots)} is above {MAX_SLOTS}; take fewer.")
+    if num_layers * num_slots > MAX_PLACED:
+        raise ProblemError(
+            f"{num_layers} layers with num_slots={num_slots} are more than the {MAX_PLACED} slots "
+            "that are planned at a time; take fewer slots, or plan the layers in parts."
+        )
+
+
+def check_topology(problem: Problem) -> None:
+    """Raise ProblemError where slots, GPUs, nodes and groups do not divide as they must."""
+    num_slots, num_gpus, num_experts = problem.num_slots, problem.num_gpus, problem.num_experts
+    if problem.colocation not in COLOCATIONS:
+        raise ProblemError(
+            f"colocation={problem.colocation!r} is unknown; known: {', '.join(COLOCATIONS)}."
+        )
+    if problem.dispatch not in DISPATCHES:
+        raise ProblemError(
+            f"dispatch={problem.dispatch!r} is unknown; known: {', '.join(DISPATCHES)}."
+        )
+    check_size(problem.num_layers, num_slots)
+    _check_divides("num_slots", num_slots, "num_gpus", num_gpus)
+    if num_slots < num_experts:
+        raise ProblemError(
+            f"num_slots={num_slots} is below the {num_experts} experts; every expert needs a slot: "
+            f"take at least {-(-num_experts // num_gpus) * num_gpus} slots on {num_gpus} GPUs."
+        )
+    _check_divides("num_gpus", num_gpus, "num_nodes", problem.num_nodes)
+    _check_divides("The number of experts", num_experts, "num_groups", problem.num_groups)
+    if problem.is_hierarchical:
+        _check_divides("num_groups", problem.num_groups, "num_nodes", problem.num_nodes)
+
+
+def check_gpu_rules(problem: Problem) -> None:
+    """What can be told at the door; whether a plan exists at all is the first plan's to find."""
+    num_open = int(problem.open_slots.sum())
+    if num_open < problem.num_experts:
+        raise ProblemError(
+            f"{num_open} slots are left on {int((problem.open_slots > 0).sum())} GPUs, below the "
+            f"{problem.num_experts} experts; every expert needs a slot."
+        )
+    if problem.is_hierarchical and problem.has_gpu_rules and problem.without_lost_gpus() is None:
+        raise ProblemError(
+            "Groups that stay on nodes go with lost GPUs only where each node lost equally many, "
+            "and with no other difference between GPUs. Take num_groups=1, which lets experts "
+            "stand on any node."
+        )
+    _check_apart(problem)
+    if problem.pinned is None:
+        return
+    num_pinned = problem.pinned.sum(axis=1)
+    full = num_pinned > problem.open_slots
+    if full.any():
+        layer_idx, gpu_idx = np.argwhere(full)[0]
+        raise ProblemError(
+            f"{num_pinned[layer_idx, gpu_idx]} experts are pinned to GPU {gpu_idx} in layer "
+            f"{layer_idx}, which has {problem.open_slots[gpu_idx]} slots."
+        )
+    if problem.forbidden is not None and (problem.pinned & problem.forbidden).any():
+        at = np.argwhere(problem.pinned & problem.forbidden)[0].tolist()
+        raise ProblemError(f"(layer, expert, GPU) {tuple(at)} is both pinned and forbidden.")
+
+
+def _check_apart(problem: Problem) -> None:
+    """Whether replicas of one expert can stand apart: each GPU fills its slots with others."""
+    distinct = problem.num_experts // (problem.num_nodes if problem.is_hierarchical else 1)
+    most = int(problem.open_slots.max())
+    if problem.colocation == "forbid" and most > distinct:
+        raise ProblemError(
+            f'colocation="forbid" cannot hold: a GPU has {most} slots to fill, but only {distinct} '
+            "different experts may stand on it. Take fewer slots or allow co-location."
+        )
+
+
+def check_spread(problem: Problem) -> None:
+    """Raise ProblemError where not every expert can stand on two GPUs, or on two nodes."""
+    spread = problem.spread
+    if spread is None:
+        return
+    if spread not in SPREADS:
+        raise ProblemError(f"spread={spread!r} is unknown; known: {', '.join(SPREADS)}, None.")
+    if problem.is_hierarchical:
+        raise ProblemError(
+            "Groups that stay on one node do not go with spread. Take num_groups=1, which lets "
+            "experts stand on any node."
+        )
+    slots = problem.open_slots
+    if spread == "node":
+        slots = slots.reshape(problem.num_nodes, -1).sum(axis=1)
+    # Of an expert's two replicas a GPU or node takes one.
+    room = int(np.minimum(slots, problem.num_experts).sum())
+    if room < 2 * problem.num_experts:
+        raise ProblemError(
+            f'spread="{spread}" cannot hold: {problem.num_experts} experts need '
+            f"{2 * problem.num_experts} slots with at most {problem.num_experts} of them on one "
+            f"{spread}; there are {room} such slots on {int((slots > 0).sum())} {spread}s."
+        )
+
+
+def _check_divides(name: str, value: int, divisor_name: str, divisor: int) -> None:
+    if value % divisor == 0:
+        return
+    below, above = value - value % divisor, value - value % divisor + divisor
+    nearest = f"{below} or {above}" if below else f"{above}"
+    divisors = [d for d in range(1, value + 1) if value % d == 0]
+    near = sorted(divisors, key=lambda d: abs(d - divisor))[:3]
+    raise ProblemError(
+        f"{name} = {value} is no multiple of {divisor_name} = {divisor}. "
+        f"Make the former {nearest}, or the latter one of {', '.join(map(str, sorted(near)))}."
+    )

@@ -1,0 +1,81 @@
+"""Problems made of a problem: some of its layers or scenarios, or other rules for all of them."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.problem import Problem
+
+#: What a problem works out once and what does not hold for a part of its layers or scenarios.
+OF_ALL_LOADS = ("shares", "_layers")
+#: What it works out of the GPUs' speeds, once for all parts.
+OF_ALL_GPUS = ("speed", "whole_speed", "capacity", "slowest", "fastest")
+
+
+def part_of(problem: Problem, at: Any) -> Problem:
+    """Some of the layers or of the scenarios under the same rules, which hold for them too.
+
+    Nothing is checked again, and what is known of the GPUs is known there: a model of a hundred
+    layers is taken apart in milliseconds.
+
+    Parameters
+    ----------
+    problem
+        What a part is taken of.
+    at
+        Index of `unit_exponent` and `rounded`; where it is a tuple its last entry is the layers'.
+    """
+    if problem.gpu_speed is not None:
+        for name in OF_ALL_GPUS:
+            getattr(problem, name)
+    part = copy(problem)
+    for name in OF_ALL_LOADS:
+        part.__dict__.pop(name, None)
+    whole = (*at, np.s_[:]) if isinstance(at, tuple) else at
+    part.set_loads(problem.load[whole], problem.unit_exponent[at], problem.rounded[at])
+    if not part.has_scenarios:
+        part.set_field("scenario_weights", None)
+    for name in ("pinned", "forbidden"):
+        mask = getattr(problem, name)
+        if mask is not None and isinstance(at, tuple) and at[-1] != np.s_[:]:
+            mask = mask[at[-1]]
+            mask.flags.writeable = False
+            part.set_field(name, mask if mask.any() else None)
+    return part
+
+
+def changed(problem: Problem, **changes: Any) -> Problem:
+    """Other fields, which are checked; integer loads pass unchanged, so units are carried."""
+    other = replace(problem, **changes)
+    other.set_field("unit_exponent", problem.unit_exponent)
+    other.set_field("rounded", problem.rounded)
+    return other
+
+
+def without_lost_gpus(problem: Problem) -> Problem | None:
+    """See `Problem.without_lost_gpus`."""
+    lost = problem.open_slots == 0
+    in_nodes = lost.reshape(problem.num_nodes, -1).sum(axis=1)
+    whole = np.isin(problem.open_slots, (0, problem.slots_per_gpu)).all()
+    others = (problem.gpu_speed, problem.pinned, problem.forbidden)
+    if not (lost.any() and whole) or any(rule is not None for rule in others):
+        return None
+    if problem.spread == "node":
+        return None
+    if problem.is_hierarchical and np.ptp(in_nodes):
+        return None
+    left = int((~lost).sum())
+    flat = {} if problem.is_hierarchical else {"num_nodes": 1, "num_groups": 1}
+    return changed(
+        problem,
+        num_slots=left * problem.slots_per_gpu,
+        num_gpus=left,
+        active_gpus=None,
+        gpu_slots=None,
+        **flat,
+    )

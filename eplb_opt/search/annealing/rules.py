@@ -1,0 +1,77 @@
+"""Rules of the GPUs inside the annealing: what a move must not break.
+
+A plan that obeys them stays one: each move is judged by the experts that it takes from a GPU and
+by those that it brings there.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.core import annealing
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.problem import Problem
+
+#: Marks of the core: the expert must not stand on the GPU; it must.
+FORBIDDEN, PINNED = 1, 2
+#: The fastest GPU is at most so many times as fast as the slowest.
+MAX_SPEEDS = Fraction(2**100)
+
+
+def fastest(problem: Problem) -> Fraction:
+    """The largest speed of a GPU with slots."""
+    speeds = zip(problem.speed, problem.open_slots.tolist(), strict=True)
+    return max(speed for speed, slots in speeds if slots)
+
+
+def speeds_fit(problem: Problem) -> bool:
+    """Whether float64 holds high powers of loads on all GPUs."""
+    speeds = zip(problem.speed, problem.open_slots.tolist(), strict=True)
+    return all(fastest(problem) < MAX_SPEEDS * speed for speed, slots in speeds if slots)
+
+
+def machine_of(problem: Problem, apart: bool, spread: bool = True) -> annealing.Machine:
+    """The GPUs of one layer for the core, and what may stand on them.
+
+    GPUs without a slot are left out, and so are slots that stay empty. Speeds are over the largest.
+
+    Parameters
+    ----------
+    problem
+        Of one layer.
+    apart
+        Whether no expert may stand twice on a GPU.
+    spread
+        Whether the problem's rule that experts stand on two GPUs or nodes is looked at.
+    """
+    used = problem.open_slots > 0
+    quickest = fastest(problem)
+    rate = np.array([float(min(quickest / speed, MAX_SPEEDS)) for speed in problem.speed])[used]
+    first = np.concatenate(([0], np.cumsum(problem.open_slots[used])))
+    num_slots = int(first[-1])
+    node_size = num_slots // problem.num_nodes if problem.is_hierarchical else num_slots
+    unit = _units(problem) if spread else np.zeros(0, dtype=np.int64)
+    return annealing.Machine(rate, first, _ties(problem, used), unit, node_size, apart)
+
+
+def _ties(problem: Problem, used: np.ndarray) -> np.ndarray:
+    """What is forbidden or pinned, int8 [num_gpus, num_experts]; no rows where nothing is."""
+    if problem.pinned is None and problem.forbidden is None:
+        return np.zeros((0, problem.num_experts), dtype=np.int8)
+    ties = np.zeros((int(used.sum()), problem.num_experts), dtype=np.int8)
+    for mask, mark in ((problem.forbidden, FORBIDDEN), (problem.pinned, PINNED)):
+        if mask is not None:
+            ties[mask[0].T[used]] = mark
+    return ties
+
+
+def _units(problem: Problem) -> np.ndarray:
+    """The GPU or node of each open slot, int64; empty where experts need not stand on two."""
+    if problem.spread is None:
+        return np.zeros(0, dtype=np.int64)
+    size = problem.slots_per_node if problem.spread == "node" else problem.slots_per_gpu
+    return np.flatnonzero(problem.is_open) // size

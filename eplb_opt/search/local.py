@@ -1,0 +1,102 @@
+"""The search on one layer: its nodes in fixed-point loads, for the compiled search."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.bounds.partitions import best_partition
+from eplb_opt.core import local
+from eplb_opt.search.starts import spread
+from heuristics import greedy
+
+if TYPE_CHECKING:
+    from eplb_opt.clock import Deadline
+    from eplb_opt.problem.problem import Problem
+
+#: Below half a token, and below this share of the bound, a gap is of no use to anyone.
+NEGLIGIBLE_GAP = 2e-6
+
+
+class LayerSearch:
+    """Anytime search on one layer; every call goes on where the last one stopped.
+
+    Parameters
+    ----------
+    problem
+        Of one layer with some load.
+    start
+        int64 [num_slots], a plan that fits.
+    lower_bound
+        Proven, in integer units: the search stops close to it.
+    seed
+        Of the kicks; with it the plan after some number of steps is always the same.
+    """
+
+    def __init__(
+        self, problem: Problem, start: np.ndarray, lower_bound: Fraction, seed: int
+    ) -> None:
+        self.problem = problem
+        total = int(problem.load.sum())
+        self.weight = local.fixed_point(problem.load[0])
+        self.experts = self._experts_of_nodes()
+        allowed = min(lower_bound * Fraction(NEGLIGIBLE_GAP), problem.half_token(0))
+        self.search = local.LayerSearch(
+            self.weight[self.experts],
+            self._starts(start),
+            problem.num_gpus // len(self.experts),
+            problem.colocation == "forbid",
+            int((lower_bound + allowed) * local.TOTAL / total),
+            seed % 2**63,
+        )
+
+    @property
+    def best(self) -> int:
+        """The largest fixed-point GPU load of the best plan."""
+        return int(self.search.best)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the plan is as close to the bound as is of use."""
+        return bool(self.search.is_done)
+
+    @property
+    def is_polished(self) -> bool:
+        """Whether the heaviest node has been at a local optimum."""
+        return bool(self.search.is_polished)
+
+    def placed(self) -> np.ndarray:
+        """The best plan, int64 [num_slots]."""
+        return np.take_along_axis(self.experts, self.search.best_slots(), axis=1).ravel()
+
+    def run_until(self, deadline: Deadline) -> None:
+        """Search until the deadline, or until done; at least one step.
+
+        A first call ends at the first local optimum: other layers need theirs more.
+        """
+        self.search.run_until(deadline.remaining)
+
+    def run_steps(self, steps: int) -> None:
+        """Search for a number of steps, or until done."""
+        self.search.run_steps(steps)
+
+    def _experts_of_nodes(self) -> np.ndarray:
+        """Expert ids of each node, int64 [num_nodes, num_experts]: all on one when flat."""
+        if not self.problem.is_hierarchical:
+            return np.arange(self.problem.num_experts)[None, :]
+        size = self.problem.experts_per_group
+        groups = np.array(best_partition(self.problem))
+        return (groups[:, :, None] * size + np.arange(size)).reshape(len(groups), -1)
+
+    def _starts(self, start: np.ndarray) -> np.ndarray:
+        """A plan of each node in its own expert numbers, int64 [num_nodes, num_slots]."""
+        if not self.problem.is_hierarchical:
+            return start[None, :]
+        slots, num_gpus = self.problem.slots_per_node, self.problem.gpus_per_node
+        if self.problem.colocation == "forbid":
+            loads = [self.problem.load[0, experts].tolist() for experts in self.experts]
+            return np.array([spread(load, num_gpus, self.problem.slots_per_gpu) for load in loads])
+        weights = self.weight[self.experts].astype(float)
+        return np.asarray(greedy.rebalance_experts(weights, slots, 1, 1, num_gpus)[0])

@@ -1,0 +1,1 @@
+"""Loads over time: recordings condensed, replayed, and swept over sizes."""

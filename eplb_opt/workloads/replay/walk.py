@@ -1,0 +1,148 @@
+"""The walk through time: score a step under the plan in force, then let it become the past."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.errors import ProblemError
+from eplb_opt.problem.arrays import MAX_BYTES, as_int
+from eplb_opt.problem.units import MAX_LAYER_TOTAL
+from eplb_opt.workloads.replay.policies import Budget
+from eplb_opt.workloads.replay.report import ReplayReport
+from eplb_opt.workloads.replay.run import Run
+from eplb_opt.workloads.replay.scores import Steps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from eplb_opt.io import Trace
+    from eplb_opt.workloads.replay.machine import Machine
+    from eplb_opt.workloads.replay.policies import Policy
+
+    # Policy's name, the step from which the plan is in force, [num_layers, num_slots] ids.
+    OnPlan = Callable[[str, int, np.ndarray], None]
+
+#: Windows of the past that policies may look at.
+MEMORY = 32
+
+
+def replay(
+    trace: Trace,
+    machine: Machine,
+    policies: Mapping[str, Policy],
+    *,
+    every: int,
+    memory: int = MEMORY,
+    budget: Budget | None = None,
+    expert_bytes: int | None = None,
+    on_plan: OnPlan | None = None,
+) -> ReplayReport:
+    """Walk through a recording, re-planning every so many steps from the past alone.
+
+    The first `every` steps are planned from and not scored. Of a long recording only a chunk and
+    the last windows' sums are in memory.
+
+    Parameters
+    ----------
+    trace
+        The recording.
+    machine
+        Slots and topology.
+    policies
+        Name -> policy; one that fails has its reason in the report, and the others go on.
+    every
+        Steps between two re-plans, and the length of a window.
+    memory
+        Windows that policies may look back on.
+    budget
+        Of each re-plan; a second by default.
+    expert_bytes
+        Weights of one expert in one layer, to tell what moves cost.
+    on_plan
+        Called with every plan: policy, first step that it serves, ids.
+
+    Raises
+    ------
+    ProblemError
+        When there are not more steps than `every`, or the loads do not fit the machine.
+    FormatError
+        When the recording is damaged.
+    """
+    every = as_int(every, "every")
+    if expert_bytes is not None:
+        as_int(expert_bytes, "expert_bytes", most=MAX_BYTES)
+    if trace.num_steps <= every:
+        raise ProblemError(
+            f"The recording has {trace.num_steps} steps, --every is {every}: nothing follows the "
+            "first window. Re-plan more often or record for longer."
+        )
+    runs = [
+        Run(name, policy, _machine(machine, policy), budget or Budget())
+        for name, policy in policies.items()
+    ]
+    past, done = _Past(as_int(memory, "memory"), trace.shape[1:]), 0
+    for chunk in trace.chunks(every):
+        steps = Steps.of(chunk)
+        for run in runs:
+            run.score(steps)
+        past.add(chunk, float(steps.totals.sum()))
+        done += len(chunk)
+        if done % every == 0 and done < trace.num_steps:
+            _replan(runs, past.closed(), done, on_plan)
+    return ReplayReport(
+        tuple(run.finished() for run in runs),
+        every,
+        trace.num_steps,
+        trace.shape[1],
+        machine.num_slots,
+        machine.num_gpus,
+        expert_bytes,
+    )
+
+
+def _machine(machine: Machine, policy: Policy) -> Machine:
+    return machine if policy.dispatch is None else replace(machine, dispatch=policy.dispatch)
+
+
+def _replan(runs: list[Run], past: np.ndarray, done: int, on_plan: OnPlan | None) -> None:
+    others = [run for run in runs if not (run.policy.is_heuristic or run.policy.follows)]
+    # Who follows needs the others' plans first.
+    for run in sorted(runs, key=lambda run: run.policy.follows):
+        alike = [other for other in others if other.machine == run.machine]
+        is_new = run.follow(alike) if run.policy.follows else run.replan(past)
+        if is_new and on_plan is not None and run.placed is not None:
+            on_plan(run.name, done, run.placed.physical_to_logical)
+
+
+class _Past:
+    """Sums of the last windows, and of the one that is not full yet."""
+
+    def __init__(self, memory: int, shape: tuple[int, ...]) -> None:
+        self.windows: deque[np.ndarray] = deque(maxlen=memory)
+        self.memory, self.shape = memory, shape
+        self._begin()
+
+    def _begin(self) -> None:
+        self.window, self.tokens = np.zeros(self.shape, dtype=np.int64), 0.0
+
+    def add(self, chunk: np.ndarray, tokens: float) -> None:
+        """Add steps, and their rough sum, to the window."""
+        self.tokens += tokens
+        if chunk.dtype.kind == "i" and self.tokens * self.memory >= MAX_LAYER_TOTAL:
+            raise ProblemError(
+                f"A window's loads add up to about {self.tokens:.3g} and --memory is {self.memory}:"
+                " together beyond 2**62. Divide the loads by a constant or re-plan more often."
+            )
+        self.window = self.window + chunk.sum(axis=0)
+
+    def closed(self) -> np.ndarray:
+        """End the window; all that are remembered, [num, num_layers, num_experts]."""
+        self.windows.append(self.window)
+        self._begin()
+        past = np.stack(self.windows)
+        past.flags.writeable = False  # one policy must not change what the next one sees
+        return past

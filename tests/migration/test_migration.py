@@ -1,0 +1,191 @@
+"""Plans that move little: limits hold, nothing moves for nothing, and fronts are honest."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import eplb_opt
+from eplb_opt import Plan, Problem, ProblemError, plots
+from eplb_opt.clock import Deadline
+from eplb_opt.migration import near_plans
+from eplb_opt.placement.moves import moved_slots
+from eplb_opt.solver import Budget
+from tests.strategies import SMALL_LOADS, tiny_problems
+
+
+def drifted(num_layers=3, num_experts=32, num_slots=40, num_gpus=8, seed=0, **topology):
+    """A problem and a plan that was good for other loads."""
+    rng = np.random.default_rng(seed)
+    before = rng.lognormal(8, 1, (num_layers, num_experts))
+    after = before * np.exp(0.3 * rng.standard_normal(before.shape))
+    old = Problem(before.astype(np.int64), num_slots, num_gpus, **topology)
+    current = eplb_opt.plan(old, effort=20).plan
+    return Problem(after.astype(np.int64), num_slots, num_gpus, **topology), current
+
+
+TOPOLOGIES = [{}, {"num_nodes": 2, "num_groups": 4}, {"colocation": "forbid"}]
+
+
+@pytest.mark.parametrize("topology", TOPOLOGIES, ids=["flat", "nodes", "apart"])
+def test_no_more_slots_move_than_allowed_and_they_pay(topology):
+    problem, current = drifted(**topology)
+    before = eplb_opt.evaluate(problem, current).objective
+    worth = [before.sum()]
+    for most in (0, 5, 20):
+        result = eplb_opt.plan(problem, effort=20, current=current, max_moves=most)
+        result.plan.check(problem)
+        assert result.moves.sum() <= most
+        assert result.moves.tolist() == moved_slots(current, result.plan).tolist()
+        assert [b.objective for b in result.bounds] == result.plan.objectives(problem)
+        worth.append(result.objective.sum())
+    assert worth[0] == worth[1] > worth[2] > worth[3]
+
+
+def test_a_limit_a_layer_holds_for_each():
+    problem, current = drifted()
+    result = eplb_opt.plan(problem, effort=20, current=current, max_moves=[4, 0, 9])
+    assert (result.moves <= [4, 0, 9]).all()
+    assert result.moves[1] == 0
+    kept = current.physical_to_logical[1]
+    assert (result.plan.physical_to_logical[1] == kept).all()
+
+
+def test_a_tolerance_trades_objective_for_moves():
+    problem, current = drifted()
+    best = eplb_opt.plan(problem, effort=20, current=current)
+    moves = []
+    for tolerance in (0.0, 0.02, 0.1):
+        near = eplb_opt.plan(problem, effort=20, current=current, move_tolerance=tolerance)
+        assert (near.objective <= best.objective * (1 + tolerance) * (1 + 1e-12)).all()
+        moves.append(int(near.moves.sum()))
+    assert moves[0] > moves[1] > moves[2]
+
+
+@settings(max_examples=40, deadline=None)
+@given(problem=tiny_problems(loads=SMALL_LOADS))
+def test_with_nothing_to_gain_the_current_plan_comes_back_byte_for_byte(problem):
+    best = eplb_opt.plan(problem, effort=50, model="cpsat")
+    rows = best.plan.physical_to_logical
+    current = rows.reshape(1, problem.num_gpus, -1)[:, :, ::-1].reshape(1, -1)
+    again = eplb_opt.plan(problem, effort=2, current=current)
+    if again.objective[0] == best.objective[0]:
+        assert (again.plan.physical_to_logical == current).all()
+        assert again.moves.tolist() == [0]
+    held = eplb_opt.plan(problem, effort=2, current=current, max_moves=0)
+    assert (held.plan.physical_to_logical == current).all()
+
+
+def test_effort_gives_the_same_near_plan_at_any_number_of_workers():
+    problem, current = drifted()
+    answers = [
+        eplb_opt.plan(problem, effort=3, current=current, max_moves=12, workers=n) for n in (1, 3)
+    ]
+    first, other = (answer.plan.physical_to_logical for answer in answers)
+    assert (first == other).all()
+
+
+def test_a_better_plan_keeps_the_names_that_move_least():
+    problem, current = drifted()
+    free = eplb_opt.plan(problem, effort=20)
+    named = eplb_opt.plan(problem, effort=20, current=current)
+    assert (named.objective <= free.objective).all()
+    assert (named.moves <= moved_slots(current, free.plan)).all()
+
+
+def test_a_frontier_rises_in_moves_and_falls_in_objective():
+    problem, current = drifted()
+    curve = eplb_opt.frontier(problem, current, effort=10)
+    assert curve.moves[0] == 0
+    assert (np.diff(curve.moves) > 0).all()
+    assert (np.diff(curve.objective) < 0).all()
+    for at in (0, len(curve.moves) // 2, len(curve.moves) - 1):
+        near = curve.plan(int(curve.moves[at]))
+        near.check(problem)
+        assert moved_slots(current, near).sum() <= curve.moves[at]
+        score = eplb_opt.evaluate(problem, near).objective.sum()
+        assert score == pytest.approx(curve.objective[at], rel=1e-12)
+
+
+def test_a_pareto_figure_shows_the_frontier():
+    pytest.importorskip("matplotlib")
+    problem, current = drifted()
+    curve = eplb_opt.frontier(problem, current, effort=2)
+    line = plots.pareto(curve).get_lines()[0]
+    assert line.get_xdata().tolist() == curve.moves.tolist()
+    assert line.get_ydata()[-1] == 0
+
+
+def test_transfers_serve_every_move_and_no_gpu_is_in_two_at_once():
+    problem, current = drifted()
+    new = eplb_opt.plan(problem, effort=5).plan
+    batches = eplb_opt.transfers(current, new)
+    served = [move for batch in batches for move in batch]
+    assert len(served) == moved_slots(current, new).sum()
+    assert len({(m.layer_idx, m.slot_idx) for m in served}) == len(served)
+    gpus = current.physical_to_logical.reshape(3, 8, -1)
+    for move in served:
+        assert move.expert_idx in gpus[move.layer_idx, move.source_gpu]
+        assert new.physical_to_logical[move.layer_idx, move.slot_idx] == move.expert_idx
+        assert move.destination_gpu == move.slot_idx // 5
+    for batch in batches:
+        ends = [gpu for move in batch for gpu in (move.source_gpu, move.destination_gpu)]
+        assert len(set(ends)) == len(ends)
+    degree = np.bincount([g for m in served for g in (m.source_gpu, m.destination_gpu)])
+    assert degree.max() <= len(batches) <= degree.max() * 3 // 2
+
+
+def test_an_expert_that_nobody_holds_comes_from_storage():
+    current, new = Plan([[0, -1]], 2, 2), Plan([[0, 1]], 2)
+    move = eplb_opt.transfers(current, new)[0][0]
+    assert (move.source_gpu, move.destination_gpu, move.expert_idx) == (-1, 1, 1)
+
+
+def test_moves_are_told_in_bytes():
+    problem, current = drifted()
+    result = eplb_opt.plan(problem, effort=1, current=current)
+    assert result.move_bytes(10).tolist() == (10 * result.moves).tolist()
+    assert eplb_opt.plan(problem, effort=0).move_bytes(10) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_moves": 3}, "need current="),
+        ({"max_moves": 3, "current": [[0, 1, -1]]}, "empty slot"),
+        ({"max_moves": -1, "current": [[0, 1, 1]]}, "max_moves=-1"),
+        ({"max_moves": [1, 2], "current": [[0, 1, 1]]}, "1 integers"),
+        ({"max_moves": 1, "move_tolerance": 0.1, "current": [[0, 1, 1]]}, "exclude"),
+        ({"move_tolerance": -0.1, "current": [[0, 1, 1]]}, "move_tolerance=-0.1"),
+    ],
+)
+def test_limits_that_cannot_be_used_are_refused(options, words):
+    with pytest.raises(ProblemError, match=words):
+        eplb_opt.plan(Problem([[3, 2]], 3, 3), effort=1, **options)
+
+
+def test_gpus_that_are_not_alike_keep_their_names_and_the_limits_hold():
+    load = np.arange(1, 13)[None] ** 2
+    problem = Problem(load, 16, 4, gpu_speed=[1, 1, 2, 2])
+    current = eplb_opt.plan(Problem(load[:, ::-1], 16, 4), effort=2).plan
+    free = eplb_opt.plan(problem, effort=2, current=current)
+    free.plan.check(problem)
+    held = eplb_opt.plan(problem, effort=2, current=current, max_moves=0)
+    assert (held.plan.physical_to_logical == current.physical_to_logical).all()
+
+
+def test_layers_without_time_cost_neither_a_search_nor_names(monkeypatch):
+    problem, current = drifted()
+    best = eplb_opt.plan(problem, effort=5).plan.physical_to_logical
+    forbidden = "nothing may be searched or named when the time is up"
+
+    def refuse(*_args):
+        raise AssertionError(forbidden)
+
+    monkeypatch.setattr(near_plans, "relabelled", refuse)
+    monkeypatch.setattr(near_plans, "_searched", refuse)
+    found = near_plans.find_fronts(problem, current, best, Budget(Deadline.after(0)), naming=1.0)
+    for layer_idx, front in enumerate(found):
+        assert len(front) == 2
+        assert (front[0].placed == current.physical_to_logical[layer_idx]).all()
+        assert (front[1].placed == best[layer_idx]).all()
+        assert front[1].objective == Plan(best, 8).objectives(problem)[layer_idx]

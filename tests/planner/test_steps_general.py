@@ -1,0 +1,108 @@
+"""What a call does for problems that are not plain: bounds and proofs, step by step."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import eplb_opt
+from eplb_opt import Problem, ProblemError
+from eplb_opt.bounds.bounds import fast_bounds
+from eplb_opt.clock import Deadline
+from eplb_opt.exact import get_model
+from eplb_opt.placement import scoring
+from eplb_opt.planner.steps_general import (
+    general_steps,
+    own_bounds_step,
+    scenario_pairs_step,
+    scenario_water_step,
+)
+from eplb_opt.planner.steps_model import model_step
+from eplb_opt.search.starts import first_plan
+from eplb_opt.solver import Task
+from tests.oracle import optimum, ruled_optimum, scenario_optimum
+
+PAIRS = np.array([[90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86]])
+RIVALS = [[[90, 2, 2, 2, 2, 2]], [[2, 90, 2, 2, 2, 2]]]
+
+
+def task_of(problem, seconds=20.0, effort=None):
+    start = first_plan(problem)
+    return Task(
+        layer_idx=0,
+        problem=problem,
+        start=start[0],
+        objective=scoring.objectives(problem, start)[0],
+        lower_bound=fast_bounds(problem)[0].value,
+        deadline=Deadline.after(seconds),
+        call_deadline=Deadline.after(seconds),
+        effort=effort,
+        seed=0,
+        attempt=0,
+    )
+
+
+@pytest.mark.parametrize("objective", ["mean", "max"])
+def test_a_small_call_with_scenarios_ends_in_a_proof(objective):
+    problem = Problem([[[9, 4, 3, 1]], [[2, 8, 3, 3]]], 6, 2, objective=objective)
+    result = eplb_opt.plan(problem, time_limit=30)
+    assert result.status == ["optimal"]
+    assert result.bounds[0].objective == scenario_optimum(problem)[0]
+
+
+def test_a_small_call_with_gpu_rules_ends_in_a_proof():
+    problem = Problem(
+        [[9, 4, 3, 1]], 9, 3, gpu_slots=[3, 2, 1], gpu_speed=[1, 2, 1], forbidden=[(0, 2)]
+    )
+    result = eplb_opt.plan(problem, time_limit=30)
+    assert result.status == ["optimal"]
+    assert result.bounds[0].objective == ruled_optimum(problem)[0]
+
+
+def test_one_scenario_is_bounded_by_the_engine_of_its_load():
+    problem = Problem(PAIRS[None], 16, 8)
+    outcome = own_bounds_step().run(task_of(problem, seconds=None, effort=100))
+    best = optimum_of_pairs()
+    assert outcome.bound.source == "scenarios"
+    assert fast_bounds(problem)[0].value < outcome.bound.value
+    assert outcome.bound.value == best * 8 / int(PAIRS.sum())
+
+
+def optimum_of_pairs():
+    """Proven elsewhere by brute force: the worked example's optimum."""
+    result = eplb_opt.plan(Problem(PAIRS, 16, 8), effort=20)
+    assert result.status == ["optimal"]
+    return result.bounds[0].objective
+
+
+@pytest.mark.parametrize("step", [scenario_water_step(), scenario_pairs_step()])
+def test_steps_of_bounds_give_a_bound_and_what_proves_it(step):
+    problem = Problem(RIVALS, 8, 4)
+    outcome = step.run(task_of(problem))
+    assert outcome.bound.source == step.name == outcome.certificate.kind
+    assert outcome.bound.value == outcome.certificate.bound
+    assert outcome.bound.value <= scoring.objectives(problem, first_plan(problem))[0]
+
+
+def test_counted_work_knows_no_clock():
+    # The division of pairs ends by the clock alone, so it has no place in a reproducible call.
+    assert scenario_pairs_step().run(task_of(Problem(RIVALS, 8, 4), effort=3)).refused
+    first, second = (eplb_opt.plan(Problem(RIVALS, 8, 4), effort=3) for _ in range(2))
+    assert first.bounds == second.bounds
+
+
+def test_a_model_too_large_for_a_solver_is_left_to_the_search():
+    load = np.random.default_rng(0).lognormal(5, 1, (2, 1, 128)).astype(np.int64)
+    assert model_step("cpsat", get_model("cpsat")).run(task_of(Problem(load, 160, 32))).refused
+
+
+def test_an_unknown_model_is_refused_before_anything_runs():
+    problem = Problem(RIVALS, 8, 4)
+    with pytest.raises(ProblemError, match="known: cpsat, milp"):
+        general_steps(problem, "simplex")
+
+
+def test_the_oracle_of_one_load_agrees_with_one_scenario():
+    problem = Problem([[[7, 5, 3, 2]]], 6, 3)
+    alone = optimum(problem.scenario(0))[0]
+    assert scenario_optimum(problem)[0] == alone * 3 / 17
