@@ -1,6 +1,7 @@
 """Plans near the map in force, against all plans of small layers."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def bound_of(load, held, num_gpus):
 
 @pytest.mark.parametrize("sizes", SMALL, ids=str)
 def test_no_plan_has_fewer_moves_than_the_fewest_of_all_and_most_have_as_few(sizes):
-    num_experts, num_slots, num_gpus = sizes
+    num_experts, _, num_gpus = sizes
     plans = all_plans(*sizes)
     reached = fewest = asked = 0
     for load, held in small_layers(sizes):
@@ -91,7 +92,7 @@ def test_more_moves_are_never_worse_along_a_front_and_it_begins_in_force():
     assert (np.diff(found["moves"]) > 0).all()
     assert (np.diff(found["largest"]) < 0).all()
     exact = [largest_load(load[0], row, 8) for row in placed]
-    assert all(a > b for a, b in zip(exact, exact[1:], strict=False))
+    assert all(a > b for a, b in pairwise(exact))
 
 
 def test_what_stays_on_its_gpu_keeps_its_slot():
@@ -241,7 +242,7 @@ def test_arguments_that_cannot_be_used_are_refused(change, message):
 def test_machines_that_are_none_are_refused():
     mask = np.ones(4, dtype=bool)
     for sizes in ((9, 1, 1, 4), (8, 1, 3, 4), (8, 4, 1, 4), (0, 1, 1, 4)):
-        with pytest.raises(ValueError, match="num_slots|Groups|at least"):
+        with pytest.raises(ValueError, match=r"num_slots|Groups|at least"):
             near.Planner(6, sizes, mask, 1, False)
     with pytest.raises(ValueError, match="active"):
         near.Planner(6, (8, 1, 1, 4), mask[:3], 1, False)

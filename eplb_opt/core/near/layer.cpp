@@ -1,6 +1,7 @@
 #include "near/layer.hpp"
 
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <numeric>
 
@@ -15,6 +16,7 @@ namespace {
 constexpr Index kAnyPrice = std::numeric_limits<Index>::max() / 2;
 // Levels that are tried for the least load, and each level of a front by the one before.
 constexpr int kHalvings = 8;
+constexpr std::array<double, 4> kParts = {0.9, 0.8, 0.95, 0.6};  // of the tolerance
 constexpr double kLowerBy = 0.7, kNegligible = 1e-4;
 
 // Rounded down, and no further than loads reach.
@@ -170,8 +172,15 @@ Outcome Layer::within(double tolerance, Index steps) {
   const Limits limits{steps, kAnyPrice};
   best_ = run(level, limits);
   if (best_.outcome.is_reached) return best_.outcome;
+  // Another level takes other ways, and what is above it in the end may be at this one.
+  for (const double part : kParts) {
+    Point found = run(level_at(static_cast<std::int32_t>(bound()), part * tolerance), limits);
+    if (found.outcome.largest < best_.outcome.largest) best_ = std::move(found);
+    best_.outcome.is_reached = best_.outcome.largest <= level;
+    if (best_.outcome.is_reached) return best_.outcome;
+  }
   bisect(level, limits);
-  best_.outcome.is_reached = false;
+  best_.outcome.is_reached = best_.outcome.largest <= level;
   return best_.outcome;
 }
 

@@ -45,7 +45,8 @@ class Layer {
   // Nothing but what must move: experts without a slot, and slots without an expert.
   Outcome stay();
   // The fewest moves found to bring every GPU to (1 + tolerance) times the bound. Where that is not
-  // reached, the least largest load found. Each descent has so many steps: one, or nine at most.
+  // reached, the least largest load found. Each descent has so many steps: one, or
+  // thirteen at most.
   Outcome within(double tolerance, Index steps);
   // The least largest load found with moves of at most that price, and those that must be.
   Outcome at_most(Index price, Index steps);

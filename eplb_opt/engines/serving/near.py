@@ -20,6 +20,7 @@ from eplb_opt.engines.serving.shared_moves import share_out
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.relabel import relabelled
 from eplb_opt.problem.arrays import as_int, as_numpy
+from eplb_opt.problem.gpu_rules import as_mask
 
 if TYPE_CHECKING:
     from eplb_opt.engines.serving.arguments import Call
@@ -85,13 +86,10 @@ class NearRules:
         """
         if self.active_gpus is None:
             return np.ones(num_gpus, dtype=bool)
-        mask = as_numpy(self.active_gpus, "active_gpus")
-        if mask.shape != (num_gpus,) or mask.dtype.kind not in "biu" or not mask.any():
-            raise ProblemError(
-                f"active_gpus is {mask.dtype} {list(mask.shape)}; it must be bool [{num_gpus}], "
-                "with one GPU at least that is there."
-            )
-        return mask.astype(bool)
+        mask = as_mask(self.active_gpus, "active_gpus", (num_gpus,))
+        if not mask.any():
+            raise ProblemError(f"active_gpus names none of the {num_gpus} GPUs.")
+        return mask
 
     def per_layer(self, num_layers: int) -> np.ndarray | None:
         """The most moves of every layer, int64 [num_layers]; None where the model shares them."""
