@@ -91,7 +91,7 @@ def least_load(
         [num_experts], not negative.
     below
         Above 0; plans of at least this load are left out of account.
-    window
+    count_range
         Least and largest counts, [num_experts] each; the bound is of plans that keep to them.
         None for all counts.
 

@@ -90,7 +90,7 @@ class JointLevels:
 
     @cached_property
     def levels(self) -> list[np.ndarray]:
-        """The levels that each scenario can have, ascending: its least, and the replicas above it."""
+        """The levels that a scenario can have, ascending: its least and the replicas above it."""
         # More replicas of the heaviest are all below the least levels.
         most = min(self.num_slots, int(np.ceil(self.ratio.max() / self.least.min())))
         divided = self.ratio[:, :, None] / np.arange(1, most + 1)
@@ -109,7 +109,7 @@ class JointLevels:
         return float(self.share @ level)
 
     def common_level(self) -> tuple[float, float]:
-        """A level of all scenarios at which the slots do not suffice, and one just above at which they do.
+        """A level for all scenarios that does not fit the slots, and one just above it that does.
 
         They are equal where the slots suffice at the largest of the least levels.
         """
@@ -258,6 +258,8 @@ class RefutationTree:
         The most entries.
     deadline
         The end of the work.
+    scenario, level
+        The entries so far: a scenario's number and a level in units of 1 / LEVELS_PER_UNIT.
     """
 
     joint: JointLevels
@@ -294,7 +296,7 @@ class RefutationTree:
         return True
 
     def other_refutation(self, top: np.ndarray) -> int | None:
-        """The entry of another proof that no plan has levels of at most `top`; here there is none."""
+        """The entry of another proof that no plan stays below `top`; here there is none."""
         return None
 
     def _is_refuted(self, low: np.ndarray, high: np.ndarray) -> bool:
@@ -302,7 +304,7 @@ class RefutationTree:
         return bool((top <= low).any()) or not self.joint.fit(top)
 
     def _raise_one(self, low: np.ndarray, high: np.ndarray, top: np.ndarray) -> bool:
-        """Cut off the levels that the slots forbid, scenario by scenario; whether there were any."""
+        """Cut off the levels of each scenario that the slots forbid; whether there were any."""
         raised = False
         for r in range(len(low)):
             level = _on_grid(self.joint.forced(low, top, r) * (1 - LOWERED))

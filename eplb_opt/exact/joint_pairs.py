@@ -118,7 +118,7 @@ class _Fitting:
 
     @classmethod
     def of(cls, joint: JointLevels, top: np.ndarray) -> _Fitting | None:
-        """The replicas below the levels `top`; None where they are too many, or the slots too few."""
+        """The replicas below `top`; None where they are too many, or the slots too few."""
         ratio = joint.ratio / top[:, None]
         fewest = np.ceil(ratio * (1 - DOUBT)).max(axis=0).astype(np.int64)
         fewest = np.maximum(fewest, joint.fewest)
@@ -146,7 +146,7 @@ class _Fitting:
         return not bool((heavy & self.fits[np.ix_(order, order)]).any())
 
     def values(self, num_gpus: int, deadline: Deadline) -> np.ndarray | None:
-        """The dual's values, int64 [num_experts]; None where the GPUs suffice or the time is over."""
+        """The dual's values, int64 [num_experts]; None where the GPUs suffice or time is over."""
         pairs = self._first_pairs()
         for _ in range(MAX_ROUNDS):
             if deadline.expired:

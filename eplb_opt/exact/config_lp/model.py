@@ -1,8 +1,16 @@
-"""The configuration LP: a lower bound from patterns of replicas that fit a GPU together.
+"""The configuration LP: a lower bound from patterns of replicas that fit on a GPU together.
 
 For a target load T the LP asks for the fewest GPUs, fractions allowed, whose patterns cover every
-expert; more than there are prove that no plan stays at T. Its dual values make the certificate,
-and every bound above mean and water level is what the verifier proved in integers.
+expert; where that is more GPUs than there are, no plan stays at T. Its dual values make the
+certificate, and every bound above mean and water level was proven in integers by the verifier.
+
+References
+----------
+P. C. Gilmore and R. E. Gomory, "A linear programming approach to the cutting-stock problem",
+Operations Research 9, 1961.
+C. Barnhart, E. L. Johnson, G. L. Nemhauser, M. W. P. Savelsbergh and P. H. Vance,
+"Branch-and-price: column generation for solving huge integer programs", Operations Research 46,
+1998.
 """
 
 from __future__ import annotations
@@ -34,17 +42,17 @@ class ConfigLpParams:
     Parameters
     ----------
     min_gain
-        A bound that cannot rise by this share is left as it is.
+        A bound that cannot rise by this share of itself is left as it is.
     tolerance
-        The search for the largest provable T ends when it is known as closely, relatively.
+        The relative precision to which the largest provable T is searched.
     digits
-        Bits of an average GPU's weight in the certificate.
+        The bits of an average GPU's weight in the certificate.
     max_experts
-        More make a dense inverse of gigabytes and a pivot of seconds.
+        More experts are refused: the basis inverse would take gigabytes and a pivot seconds.
     patience
-        So many splits of the tree of counts that raise nothing end it.
+        The number of splits of the tree in a row without a better bound that end the search.
     seconds_at_least
-        With less left nothing is begun.
+        With fewer seconds left nothing is begun.
     """
 
     min_gain: float = 1e-4
@@ -56,10 +64,19 @@ class ConfigLpParams:
 
 
 class ConfigLpBound(NamedTuple):
-    """A bound of one flat node, the certificate of what is proven here, and why it ended.
+    """A bound of a flat problem, its certificate, and why the search ended.
 
-    The certificate is None where that is no more than mean and water level, and it proves less
-    than `bound` where a better one was given; `finished` says that more time would not help.
+    Parameters
+    ----------
+    bound
+        The larger of the proven bound and the one that the caller gave, in integer units.
+    certificate
+        The proof of what was proven here, which may be below `bound`; None where that is no more
+        than mean and water level.
+    message
+        Why the search ended.
+    finished
+        Whether more time would not help.
     """
 
     bound: Fraction
@@ -70,7 +87,7 @@ class ConfigLpBound(NamedTuple):
 
 @dataclass(frozen=True)
 class ConfigLpModel:
-    """A `LayerModel` that brings a bound and no plan.
+    """A `LayerModel` that proves a bound and finds no plan.
 
     Parameters
     ----------
@@ -92,7 +109,7 @@ class ConfigLpModel:
     ) -> ModelAnswer:
         """Bound one layer as `LayerModel` describes. Nothing in it is random.
 
-        A unit of effort is a round of pricing; with it the deadline is not looked at.
+        A unit of effort is a round of pricing; it takes the place of the deadline.
         """
         upper = plain_start_value(problem, start)
         if problem.is_hierarchical:
@@ -103,7 +120,7 @@ class ConfigLpModel:
 
 
 def answer_of(problem: Problem, found: ConfigLpBound) -> ModelAnswer:
-    """As the answer of a `LayerModel`, after its certificate was verified."""
+    """The answer of a `LayerModel`, after its certificate was verified."""
     if found.certificate is not None:
         verify(problem, found.certificate)
     return ModelAnswer(
@@ -117,12 +134,14 @@ def answer_of(problem: Problem, found: ConfigLpBound) -> ModelAnswer:
 
 @dataclass(eq=False)
 class FlatConfigLp:
-    """The work on one flat node; a later call of `run` goes on where the last one stopped.
+    """The configuration LP of one flat problem; a later `run` goes on where the last one stopped.
 
     Parameters
     ----------
-    load, num_slots, num_gpus
-        Of the node.
+    load
+        int64 [num_experts], the loads in the problem's integer units.
+    num_slots, num_gpus
+        The slots and GPUs of the problem.
     start
         int64 [num_slots], a plan whose GPUs are the first patterns, or None; it may be replaced
         by a better one between two runs.
@@ -132,7 +151,7 @@ class FlatConfigLp:
     Attributes
     ----------
     root
-        Of the tree of counts.
+        The root of the branch-and-bound tree over counts.
     """
 
     load: np.ndarray
@@ -155,7 +174,7 @@ class FlatConfigLp:
     def of(
         cls, problem: Problem, start: np.ndarray | None, params: ConfigLpParams | None = None
     ) -> FlatConfigLp:
-        """Of a flat problem of one layer."""
+        """The configuration LP of a flat problem of one layer."""
         params = params or ConfigLpParams()
         return cls(problem.load[0], problem.num_slots, problem.num_gpus, start, params)
 
@@ -190,14 +209,14 @@ class FlatConfigLp:
 
     @property
     def bound(self) -> Fraction:
-        """Proven so far."""
+        """The bound proven so far, the least of the leaves."""
         return min(node.bound for node in self._leaves())
 
     def _leaves(self) -> list[TreeNode]:
         return [node for node in self.root.preorder() if node.low is None]
 
     def _grow(self, lower: Fraction, upper: Fraction) -> str | None:
-        """Raise the leaf of the least bound, or split it; why that ended, None if out of budget."""
+        """Raise or split the leaf of least bound; why that ended, None where work ran out."""
         close = upper * (1 - Fraction(self.params.tolerance))
         if self.root.low is None:
             if not self._bisect(self.root, lower, upper, float(upper)):
@@ -233,9 +252,10 @@ class FlatConfigLp:
         ).run()
 
     def _cap(self, lower: Fraction, upper: Fraction) -> float | None:
-        """No tree proves more than the LP does when all counts are a plan's; None if out of budget.
+        """The load up to which the tree may prove something; None where the work ran out.
 
-        Who is to blame? If that is far below the plan, the plan is, or its not being fractional.
+        No tree proves more than the LP with all counts fixed to those of a plan. Where that is far
+        below the plan's value, no branching on counts can close the gap.
         """
         if self.start is None:
             return float(upper)

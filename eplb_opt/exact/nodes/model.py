@@ -143,7 +143,7 @@ class NodeDecomposition:
         *,
         with_cpsat: bool = True,
     ) -> ModelAnswer:
-        """Work until the bound meets the best plan, no set can be improved, or the limit is reached.
+        """Work until the bound meets the best plan, no set can improve, or the limit is reached.
 
         Parameters
         ----------
@@ -200,7 +200,7 @@ class NodeDecomposition:
         return StepLimit(min(until, last, key=lambda d: d.at), None)
 
     def _work_on(self, mask: int, limit: StepLimit) -> None:
-        """One turn of a set: a plan and the configuration LP first, then the exact engines."""
+        """One turn of a set: a plan and the configuration LP first, then the other exact models."""
         if mask not in self.group_sets:
             self.group_sets[mask] = self._new_node(mask, limit)
         group_set = self.group_sets[mask]
@@ -229,7 +229,7 @@ class NodeDecomposition:
         self.bound[mask] = max(self.bound[mask], found.bound)
 
     def _call_models(self, mask: int, group_set: GroupSet, limit: StepLimit) -> None:
-        """Call the models until one takes the set; where all refuse it for its size, that is final."""
+        """Call the models until one takes the set; a refusal by all for its size is final."""
         for solve in self._models(mask, group_set, limit):
             try:
                 answer = solve(

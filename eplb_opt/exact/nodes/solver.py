@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Options
 
-#: With three or more slots a GPU a layer is worked on where its gap is above these, by the number of
-#: the turn. Below the last but one CP-SAT gains nothing in seconds.
+#: With three or more slots a GPU a layer is worked on where its gap is above these, by turn.
+#: Below the last but one CP-SAT gains nothing in seconds.
 NODES_GAPS = (Fraction(1, 1000), Fraction(5, 10_000), Fraction(2, 10_000))
 
 

@@ -1,11 +1,18 @@
-"""Two slots a GPU: the exact optimum of one layer.
+"""The exact model for two slots a GPU.
 
-For given counts the heaviest replica meets the lightest, so the counts are the only decision. A
-bisection over levels T (`pairs_search`) asks whether some counts reach T, a small integer program.
-Its relaxation is made so strong that levels out of reach fall within some nodes of a branch and
-bound (`pairs_tree`, in the core), with a proof in integers. Moves of replicas (in the core, too)
-find counts. Levels that branches leave open are decided by dynamic programming (in the core) or, in
-the last place and under a clock only, by CP-SAT (`pairs_cpsat`).
+For given counts the best plan pairs the heaviest replica with the lightest, so the counts are the
+only decision. A bisection over levels T (`bisection`) asks whether some counts reach T, which is a
+small integer program. Its relaxation is so strong that most levels that no counts reach are refuted
+within some nodes of a branch and bound (`tree`, in the core), with a proof in integers. Moves of
+replicas (in the core) find better counts. Levels that stay open are decided by dynamic programming
+(in the core) or, in the last place and under a clock only, by CP-SAT (`cpsat`).
+
+References
+----------
+M. L. Fisher, "The Lagrangian relaxation method for solving integer programming problems",
+Management Science 27, 1981.
+D. Erlenkotter, "A dual-based procedure for uncapacitated facility location", Operations Research
+26, 1978 (dual ascent).
 """
 
 from __future__ import annotations
@@ -53,16 +60,16 @@ class PairsModel:
         effort: int | None = None,
         seed: int = 0,
     ) -> ModelAnswer:
-        """Solve one layer as `LayerModel` describes. Nothing is random, and `seed` changes nothing.
+        """Solve one layer as `LayerModel` describes. `effort` takes the place of the deadline.
 
-        Where `effort` is given, the deadline is ignored.
+        Nothing is random: `seed` has no effect.
         """
         layer = PairsLayer(problem, self.params)
         return layer.run(start, lower_bound, deadline, effort)
 
 
 class PairsLayer:
-    """The engine on one layer; every call goes on where the last one stopped.
+    """The search on one layer; every call of `run` goes on where the last one stopped.
 
     Parameters
     ----------
@@ -80,19 +87,19 @@ class PairsLayer:
     def run(
         self, start: np.ndarray, lower_bound: Fraction, deadline: Deadline, effort: int | None
     ) -> ModelAnswer:
-        """Another turn, from the best plan and bound that anyone knows.
+        """Work for one turn, from the best known plan and bound.
 
         Parameters
         ----------
         start
-            int64 [num_slots], a plan that fits.
+            int64 [num_slots], a valid plan.
         lower_bound
-            Proven, in integer units.
+            A proven lower bound, in integer units.
         deadline
-            Of the turn; not looked at with `effort`.
+            The end of the turn; not looked at where `effort` is given.
         effort
-            Counted work of the turn: a unit is about a millisecond, four ascents of prices or six
-            moves of replicas.
+            Counted work of the turn: a unit is about a millisecond, four dual ascents or six moves
+            of replicas.
         """
         upper = plain_start_value(self.problem, start)
         if upper <= lower_bound:
@@ -114,7 +121,7 @@ class PairsLayer:
         )
 
     def _prepare(self, start: np.ndarray, lower_bound: Fraction, work_limit: WorkLimit) -> str:
-        """Tell the search what is new; why the layer is too large, or nothing."""
+        """Give the bisection the new plan and bound; why the layer is too large, else empty."""
         counts = np.bincount(start, minlength=self.problem.num_experts)
         search = self._search
         if search is None:
@@ -134,11 +141,11 @@ class PairsLayer:
 
     @property
     def waits_for_backend(self) -> bool:
-        """Whether the next turn needs OR-Tools."""
+        """Whether the next question is one to CP-SAT."""
         return self._search is not None and self._search.waits_for_cpsat
 
     def _refusal(self) -> str:
-        """Why the engine does not apply, or nothing."""
+        """Why the model does not apply; empty where it does."""
         problem = self.problem
         if problem.slots_per_gpu != 2:
             return f"{problem.slots_per_gpu} slots a GPU; pairs takes 2"

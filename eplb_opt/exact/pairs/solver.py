@@ -1,4 +1,4 @@
-"""The engine for two slots a GPU as a solver of the schedule."""
+"""The exact model for two slots a GPU as a solver of the schedule."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ LARGEST_LOAD = 0
 class LayerChoices:
     """What the plans of a layer that are no worse than the start can have.
 
-    Parameters
+    Attributes
     ----------
     problem
         A problem of one layer.
@@ -60,7 +60,7 @@ class LayerFormulation:
 
     A subclass adds the columns of its own decisions after those of T.
 
-    Parameters
+    Attributes
     ----------
     choices
         What plans can have.
