@@ -10,10 +10,15 @@ at most what the others' fewest leave of the slots; so that GPU holds at most K 
 load below T together that weigh W. Where no such pattern exists, T is a lower bound. (Values w_e
 give the mean, values ceil(w_e / T) the water level.)
 
-Patterns are searched exactly: partial patterns of half the slots by ascending size, those left out
-that another one undercuts in size and matches in weight, and those that cannot reach W. Where there
-are too many, neighbours are merged into one of the smaller's size and the larger's weight, and
-sizes are rounded down: both can only make a heavy pattern appear where there is none.
+Patterns are searched exactly, each as two partial patterns of half the slots. A partial pattern is
+left out where another one is no larger and no lighter (dominance), or where it cannot reach W.
+Where there are too many, neighbours are merged into one of the smaller size and the larger weight,
+and sizes are rounded down: both can only make a heavy pattern appear where there is none.
+
+References
+----------
+E. Horowitz and S. Sahni, "Computing partitions with applications to the knapsack problem", Journal
+of the ACM 21, 1974 (two halves of a knapsack).
 """
 
 from __future__ import annotations
@@ -31,21 +36,28 @@ if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.problem.problem import Problem
 
-#: Sizes and weights of a whole layer stay below this in int64.
+#: Sizes and weights of a whole layer, as int64, stay below this.
 INT64_ROOM = 2**61
-#: Cells of the table of what k slots can weigh at most.
+#: The cells of size in the table of the most that k slots can weigh.
 NUM_CELLS = 1024
-#: Sums of two patterns that are worth the memory; longer patterns are merged first.
+#: The most sums of two lists of patterns, for their memory; longer lists are merged first.
 MAX_SUMS = 1_500_000
-#: More partial patterns are weeded, by about so many cells of size, before they are sorted.
+#: Where there are more partial patterns, most dominated ones are left out before sorting, by about
+#: as many cells of size.
 NUM_WEEDED = 1 << 14
-#: Replicas to choose from (experts times counts) that are worth the memory.
+#: The most replicas to choose from (experts times counts), for their memory.
 MAX_CHOICES = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
 class Patterns:
-    """Partial patterns, int64 [length] each, both ascending; the empty one is first."""
+    """Partial patterns of which none dominates another, the empty one first.
+
+    Parameters
+    ----------
+    size, weight
+        int64 [num_patterns], both ascending.
+    """
 
     size: np.ndarray
     weight: np.ndarray
@@ -54,7 +66,7 @@ class Patterns:
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
     """The bound, proven again in integers as the module describes.
 
-    Nodes and co-location only forbid plans, so the bound holds for them too.
+    Rules of nodes and co-location only forbid plans, so the bound holds under them too.
 
     Raises
     ------
@@ -79,21 +91,21 @@ def least_load(
     below: Fraction,
     count_range: tuple[list[int], list[int]] | None = None,
 ) -> Fraction:
-    """A lower bound of at most `below` that the values prove.
+    """The lower bound, at most `below`, that the values prove.
 
     Parameters
     ----------
     load
-        int64 [num_experts], not negative, adding up to less than 2**62.
+        int64 [num_experts], loads of at least 0 that add up to less than 2**62.
     num_slots, num_gpus
-        The latter divides the former.
+        The slots and GPUs of the problem; num_gpus divides num_slots.
     value
-        [num_experts], not negative.
+        [num_experts], the experts' values of the certificate, at least 0.
     below
-        Above 0; plans of at least this load are left out of account.
+        A load above 0; plans of at least this load are not looked at.
     count_range
-        Least and largest counts, [num_experts] each; the bound is of plans that keep to them.
-        None for all counts.
+        The least and the largest counts, [num_experts] each: the bound holds for plans with counts
+        between them. None for all counts.
 
     Raises
     ------
@@ -117,7 +129,7 @@ def least_load(
 
 
 def leaf_units(slots_per_gpu: int) -> int:
-    """What `least_load` may cost at most, in units of work."""
+    """The most that `least_load` may cost, in units of work."""
     return (slots_per_gpu - slots_per_gpu // 2) * MAX_SUMS
 
 
@@ -135,7 +147,7 @@ def _counts(
     most = [c + spare for c in fewest]
     if count_range is not None:
         most = [min(pair) for pair in zip(most, count_range[1], strict=True)]
-    # The water level, and what the count_range leaves of it.
+    # Some expert has no count left, or the counts cannot fill the slots.
     is_empty = any(m < c for c, m in zip(fewest, most, strict=True)) or sum(most) < num_slots
     return None if is_empty else (fewest, most)
 
@@ -150,7 +162,7 @@ def _read(certificate: Certificate, num_experts: int) -> list[int]:
 
 
 def _unit(total: int) -> Fraction:
-    """A power of two in which the layer's total fits, as finely as it can."""
+    """The smallest power of two in units of which the layer's total fits."""
     bits = INT64_ROOM.bit_length() - 2 - total.bit_length()
     return Fraction(1, 2**bits) if bits >= 0 else Fraction(2**-bits)
 
@@ -163,7 +175,7 @@ def _singles(
     unit: Fraction,
     most: int,
 ) -> Patterns:
-    """The front of one slot: sizes rounded down, weights up."""
+    """The patterns of one slot: sizes rounded down, weights up."""
     times = np.array(most_counts, dtype=np.int64) - fewest + 1
     if int(times.max()) * len(loads) > MAX_CHOICES:
         raise CertificateError(f"{len(loads)} experts with {times.max()} counts are too many.")
@@ -177,7 +189,7 @@ def _singles(
 
 
 def _undominated(size: np.ndarray, weight: np.ndarray) -> Patterns:
-    """What is heavier than everything that is no larger, after the empty pattern."""
+    """The patterns that are heavier than all that are no larger, after the empty one."""
     if len(size) > NUM_WEEDED:
         size, weight = _weeded(size, weight)
     order = np.lexsort((-weight, size))
@@ -189,7 +201,7 @@ def _undominated(size: np.ndarray, weight: np.ndarray) -> Patterns:
 
 
 def _weeded(size: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Without most of what something in a lower cell of sizes matches in weight."""
+    """Without most of the patterns that one in a lower cell of sizes dominates."""
     cell = size >> max(int(size.max()).bit_length() - NUM_WEEDED.bit_length(), 0)
     best = np.zeros(int(cell.max()) + 2, dtype=np.int64)
     np.maximum.at(best[1:], cell, weight)
@@ -198,7 +210,7 @@ def _weeded(size: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _least_size(singles: Patterns, slots_per_gpu: int, most: int, needed: int) -> int | None:
-    """The least size of a pattern of that weight; None when none is at most `most`."""
+    """The least size of a pattern that weighs `needed`; None when all are above `most`."""
     if needed <= 0:
         return 0
     tops = _tops(singles, slots_per_gpu, most)
@@ -214,7 +226,7 @@ def _least_size(singles: Patterns, slots_per_gpu: int, most: int, needed: int) -
 
 
 def _tops(singles: Patterns, slots_per_gpu: int, most: int) -> list[np.ndarray]:
-    """At least what k slots of total size x cells can weigh, for k = 0 .. slots_per_gpu.
+    """Upper limits on the weight of k slots by cells of size, for k = 0 .. slots_per_gpu.
 
     Sizes are rounded down to cells, so that a pattern of size s is found at s // width.
     """
@@ -235,9 +247,9 @@ def _tops(singles: Patterns, slots_per_gpu: int, most: int) -> list[np.ndarray]:
 def _sums(
     patterns: Patterns, singles: Patterns, top: np.ndarray, most: int, needed: int
 ) -> Patterns:
-    """The front of one slot more, without what cannot reach the weight on the slots left.
+    """The patterns of one slot more, without those that cannot reach the weight.
 
-    `top` has what those slots can weigh, by cells of size, as `_tops` computes it.
+    `top` has the most that the remaining slots can weigh, by cells of size, from `_tops`.
     """
     singles = _merged(singles, MAX_SUMS // 200, most)
     patterns = _merged(patterns, max(MAX_SUMS // len(singles.size), 200), most)
@@ -251,7 +263,7 @@ def _sums(
 
 
 def _merged(patterns: Patterns, length: int, most: int) -> Patterns:
-    """About that many rows: neighbours become one of the least size and the largest weight."""
+    """About `length` patterns: neighbours become one of the least size and largest weight."""
     if len(patterns.size) <= length:
         return patterns
     cell = patterns.size // (most // length + 1)

@@ -19,15 +19,17 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
-#: Published heuristics whose answers differ from the greedy's: not "deepseek", "vectorized_lpt".
+#: The published heuristics whose plans differ from the greedy's (those of "deepseek" and
+#: "vectorized_lpt" do not).
 PUBLISHED_STARTS = ("swap_refine", "replica_refine_guarded", "waterfill_diverse", "cpu_lpt_slotted")
 
 
 def first_plan(problem: Problem) -> np.ndarray:
-    """The greedy every engine ships, or one that keeps replicas apart, [num_layers, num_slots].
+    """The first plan of a problem, int64 [num_layers, num_slots].
 
-    It takes a millisecond and cannot fail, so it is there whatever else fails. With scenarios
-    it is made for their blend.
+    It is the plan of the greedy that every serving engine ships, or of a greedy of our own under
+    colocation="forbid" or GPU rules. It takes a millisecond and succeeds wherever the rules can be
+    obeyed, so there is a plan whatever else fails. With scenarios it is made for their blend.
     """
     problem = blended(problem)
     if problem.has_gpu_rules:
@@ -38,9 +40,9 @@ def first_plan(problem: Problem) -> np.ndarray:
 
 
 def heuristic_calls(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
-    """Every heuristic by name, as a call that makes its plan, int64 [num_layers, num_slots].
+    """Every heuristic by name, as a function that makes its plan, int64 [num_layers, num_slots].
 
-    Under colocation="forbid" their plans may break that rule. Scenarios are blended.
+    Under colocation="forbid" the plans may break that rule. Scenarios are blended.
     """
     from heuristics import HEURISTICS
 
@@ -53,7 +55,7 @@ def _placed_by(heuristic: Callable[..., Any], problem: Problem) -> np.ndarray:
 
 
 def published_starts(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
-    """The heuristics worth trying as a start, where they fit the problem."""
+    """The heuristics that are tried as starts, by name; none where they may break a rule."""
     if problem.colocation == "forbid" or problem.has_gpu_rules:
         return {}
     calls = heuristic_calls(problem)
@@ -61,12 +63,12 @@ def published_starts(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
 
 
 def torch_is_loaded() -> bool:
-    """Whether the published heuristics start at once."""
+    """Whether torch is imported, so that the published heuristics start at once."""
     return "torch" in sys.modules
 
 
 def heuristic_arguments(problem: Problem) -> tuple[np.ndarray, int, int, int, int]:
-    """The five arguments of the common call, for a problem that is hierarchical or flat."""
+    """The five arguments of the call that engines share: loads, slots, groups, nodes, GPUs."""
     nodes, groups = (problem.num_nodes, problem.num_groups) if problem.is_hierarchical else (1, 1)
     scale = np.ldexp(1.0, -problem.unit_exponent.astype(int))[:, None]
     return problem.load * scale, problem.num_slots, groups, nodes, problem.num_gpus
@@ -75,13 +77,13 @@ def heuristic_arguments(problem: Problem) -> tuple[np.ndarray, int, int, int, in
 def no_colocation_plan(problem: Problem) -> np.ndarray:
     """A greedy for colocation="forbid": no GPU holds an expert twice.
 
-    Counts by greedy replication, at most one replica a GPU; then the heaviest replica to the
-    lightest GPU with room and without its expert. Where all GPUs with room have the expert already,
-    another replica makes way.
+    Counts come from greedy replication with at most one replica a GPU. Then the heaviest replica
+    that is left goes to the lightest GPU that has room and does not hold its expert. Where every
+    GPU with room holds the expert, another replica is moved to make room.
 
     Returns
     -------
-    int64 [num_layers, num_slots].
+    The plan, int64 [num_layers, num_slots].
     """
     placed = np.empty((problem.num_layers, problem.num_slots), dtype=np.int64)
     num_gpus = problem.num_gpus // (problem.num_nodes if problem.is_hierarchical else 1)
@@ -105,7 +107,7 @@ def no_colocation_slots(
 
 
 def _experts_of_nodes(problem: Problem, layer_idx: int) -> list[list[int]]:
-    """Expert ids of each node: all of them on one when flat, else groups packed greedily."""
+    """The experts of each node, with groups packed greedily; a flat problem has one node."""
     if not problem.is_hierarchical:
         return [list(range(problem.num_experts))]
     size = problem.experts_per_group

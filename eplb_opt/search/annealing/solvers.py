@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Options
 
-#: Slices of proposals for one unit of effort.
+#: The slices of proposals for one unit of effort, of annealing and of the design.
 SLICES_PER_EFFORT = 16
 DESIGN_SLICES_PER_EFFORT = 8
-#: Turns without a better plan that end a layer's search in a call without limit.
+#: The turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
-#: How long a turn of the design is in such a call.
+#: The seconds of a turn of the design in such a call.
 OPEN_TURN_SECONDS = 1.0
-#: A run stops so long before its turn ends: what comes after the end of the call is lost.
+#: The seconds before the end of its turn at which a run stops: a plan after the call is lost.
 RESERVE_SECONDS = 0.1
 
 
@@ -55,13 +55,13 @@ class AnnealingSolver:
         else:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         self.num_idle = 0 if search.best < before else self.num_idle + 1
-        # Without any limit something has to end the search: many turns that bring nothing.
+        # In a call without limit, many turns without a better plan end the search.
         over = task.call_deadline.is_open and self.num_idle >= IDLE_TURNS
         return Answer(search.placed(), verdict=Verdict.FINISHED if over else Verdict.AGAIN)
 
 
 class DesignSolver:
-    """The design of a placement for optimal dispatch; every turn is a run of its own.
+    """Annealing of a placement for optimal dispatch (the design); every turn is a new run.
 
     Parameters
     ----------
