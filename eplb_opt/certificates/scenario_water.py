@@ -99,7 +99,7 @@ class _Space:
         counted = [r for r, total in enumerate(totals) if total and problem.shares[r]]
         self.is_max = problem.objective == "max"
         empty = [s for s, total in zip(problem.shares, totals, strict=True) if not total]
-        # A scenario without load is worth 1, whatever the plan.
+        # The value of a scenario without load is 1, whatever the plan.
         self.bound = bound if self.is_max else bound - sum(empty, Fraction(0))
         self.share = [problem.shares[r] for r in counted]
         self.least = [Fraction(totals[r], totals[r] + lacking[r]) for r in counted]

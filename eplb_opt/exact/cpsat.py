@@ -37,7 +37,7 @@ BOUND_NOISE = 1e-4
 
 @dataclass(frozen=True)
 class CpSatParams:
-    """Settings of the model and its solver.
+    """Settings of the model and of CP-SAT.
 
     Parameters
     ----------

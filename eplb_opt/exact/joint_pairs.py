@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import isinf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -232,7 +231,8 @@ def scenario_pairs(
         if claim >= high:
             step /= 2
             continue
-        part = _part(deadline)
+        # A claim that takes longer is too high for the time.
+        part = deadline.part(PART_OF_TIME)
         tree = replace(known, claim=claim * (1 + LOWERED), deadline=part, scenario=[], level=[])
         certificate = None
         if worst:
@@ -247,12 +247,6 @@ def scenario_pairs(
         else:
             best, low = certificate, claim
     return best
-
-
-def _part(deadline: Deadline) -> Deadline:
-    """The deadline of one claim: one that takes longer is too high for the time."""
-    left = deadline.remaining
-    return deadline if isinf(left) else deadline.earlier(left * (1 - PART_OF_TIME))
 
 
 def _certified(

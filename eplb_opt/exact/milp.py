@@ -39,7 +39,7 @@ AT_MOST, EQUAL, AT_LEAST = -1, 0, 1
 
 @dataclass(frozen=True)
 class MilpParams:
-    """Settings of the model and its solver.
+    """Settings of the model and its backend.
 
     Parameters
     ----------
@@ -120,9 +120,9 @@ class MilpModel:
             return ModelAnswer(None, Fraction(0), message=refusal, refused=True)
         f = functions.formulate(choices, lower_bound, self.params.limits)
         rules = [rule(f) for rule in functions.rules]
-        task = self._task(f, rules, functions.to_values(f, start), effort, seed)
+        request = self._request(f, rules, functions.to_values(f, start), effort, seed)
         left = deadline.remaining if effort is None else float("inf")
-        result, log = run_in_process(task, left, self.params.seconds_to_return)
+        result, log = run_in_process(request, left, self.params.seconds_to_return)
         return self._answer(f, rules, result, log)
 
     def _refusal(self, size: int, left: float) -> str:
@@ -134,7 +134,7 @@ class MilpModel:
             return f"refused: {size} columns take about {needed:.2f} s, more than is left"
         return ""
 
-    def _task(
+    def _request(
         self,
         f: AnyFormulation,
         rules: list[LinearConstraints],

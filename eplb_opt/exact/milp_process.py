@@ -20,13 +20,13 @@ _RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
 def run_in_process(
-    task: dict[str, Any], seconds: float, seconds_to_return: float
+    request: dict[str, Any], seconds: float, seconds_to_return: float
 ) -> tuple[dict[str, Any] | None, str]:
-    """Run `milp_worker` on a task; it and its backend are ended when the time is up.
+    """Run `milp_worker` on a model; it and its backend are ended when the time is up.
 
     Parameters
     ----------
-    task
+    request
         The model as plain lists, as `milp_worker` reads it.
     seconds
         Seconds until the process is ended; infinity for never.
@@ -41,7 +41,7 @@ def run_in_process(
     until = None if limit is None else time.time() + limit - seconds_to_return
     with tempfile.TemporaryDirectory(prefix="eplb-opt-", ignore_cleanup_errors=True) as name:
         folder, end = Path(name), time.monotonic() + seconds
-        (folder / "model.pickle").write_bytes(pickle.dumps({**task, "until": until}))
+        (folder / "model.pickle").write_bytes(pickle.dumps({**request, "until": until}))
         with (folder / "log").open("w") as log:
             code = _run(folder, log, None if limit is None else end - time.monotonic())
         text = (folder / "log").read_text(errors="replace")

@@ -46,7 +46,7 @@ def test_verified_certificate_survives_json():
     assert verify(problem, Certificate.from_json(certificate.to_json())) == certificate.bound
 
 
-def test_verification_loads_no_solver_and_no_engine():
+def test_verification_loads_no_backend_and_no_solver():
     code = (
         "import sys, eplb_opt.certificates.pairs; "
         "print([m for m in sys.modules if m.split('.')[0] in ('ortools', 'scipy', 'pulp')"

@@ -26,7 +26,7 @@ SHAPES = [(1, 3), (2, 2), (2, 3), (2, 4), (2, 5), (3, 2), (3, 3), (4, 2), (4, 1)
 
 
 def random_flat(seed: int) -> Problem:
-    """Tiny, with heavy heads, ties and zeros; apart every third time."""
+    """Tiny, with heavy heads, ties and zeros; colocation="forbid" every third time."""
     rng = np.random.default_rng(seed)
     num_gpus, slots_per_gpu = SHAPES[rng.integers(len(SHAPES))]
     colocation = "forbid" if seed % 3 == 0 else "allow"

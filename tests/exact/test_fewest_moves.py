@@ -106,7 +106,7 @@ def test_milp_agrees_on_scenarios_and_rules(seed):
 
 @settings(max_examples=200, deadline=None)
 @given(st.one_of(scenario_problems(colocations=("allow", "forbid")), ruled_problems()))
-def test_the_start_is_a_solution_with_its_own_worth(given_problem):
+def test_the_start_is_a_solution_with_its_own_value(given_problem):
     problem = given_problem
     if isinstance(given_problem, dict):
         problem = problem_with_a_plan(given_problem)
@@ -126,7 +126,7 @@ def test_the_start_is_a_solution_with_its_own_worth(given_problem):
     assert (values >= f.column_lower).all()
     columns, coefficients = f.minimised
     units = int(np.dot(values[columns], coefficients))
-    assert upper * (1 - ROUNDING) <= f.to_load(units) <= upper
+    assert upper * (1 - ROUNDING) <= f.to_value(units) <= upper
     back = to_plan(f, values)
     assert plan_value(problem, back) == upper
     assert num_moves(problem, change.held, back) == 0
@@ -155,8 +155,8 @@ def test_fewest_moves_and_best_within_moves_equal_those_of_all_plans(case):
         (ruled_worth(problem, load, plan), moves_of(problem, current, plan))
         for plan in ruled_plans(problem)
     ]
-    worths = sorted({value for value, _ in known})
-    limit = worths[len(worths) // 2]
+    values = sorted({value for value, _ in known})
+    limit = values[len(values) // 2]
     fewest = min(moves for value, moves in known if value <= limit)
     found, bound = fewest_moves(problem, np.array(current), limit, Deadline.after(30))
     checker.check(problem, found[None, :])
@@ -208,7 +208,7 @@ def test_scenarios_without_any_load_are_optimal_at_once():
     assert exact_layer(problem, start, Fraction(0), Deadline()).lower_bound == 1
 
 
-def test_engines_for_one_load_refuse_the_others():
+def test_models_of_one_load_refuse_the_others():
     from eplb_opt.exact import SPECIALISTS, get_specialist
 
     problem = Problem([[[3, 9, 1, 1]], [[1, 1, 1, 1]]], 4, 2)

@@ -33,7 +33,7 @@ from tests.strategies import ruled_problems, scenario_problems, tiny_problems
 
 #: Where units are rounded a bound may miss the optimum by as much, and only downwards.
 ROUNDING = Fraction(1, 10**6)
-APART = ("allow", "forbid")
+COLOCATIONS = ("allow", "forbid")
 
 
 def freely_split(given_problem):
@@ -70,7 +70,7 @@ def test_small_loads_are_solved_to_the_very_optimum(given_problem):
 
 
 @settings(max_examples=100, deadline=None)
-@given(scenario_problems(colocations=APART))
+@given(scenario_problems(colocations=COLOCATIONS))
 def test_scenarios_are_solved_to_the_optimum_of_all_plans(given_problem):
     problem = freely_split(given_problem)
     assert_solved(problem, solve(problem), free_optimum(problem))
@@ -85,7 +85,7 @@ def test_gpu_rules_are_solved_to_the_optimum_of_all_plans(given_problem):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.one_of(scenario_problems(colocations=APART), ruled_problems()), st.integers(3, 40))
+@given(st.one_of(scenario_problems(colocations=COLOCATIONS), ruled_problems()), st.integers(3, 40))
 def test_coarse_units_never_make_a_false_bound(given_problem, load):
     # A T that is not given its unit of rounding puts some of these bounds above the optimum.
     problem = freely_split(given_problem)
@@ -111,12 +111,12 @@ def test_milp_agrees(seed):
 @settings(max_examples=150, deadline=None)
 @given(
     st.one_of(
-        scenario_problems(colocations=APART),
+        scenario_problems(colocations=COLOCATIONS),
         ruled_problems(spreads=(None, "gpu")),
         tiny_problems(),
     )
 )
-def test_the_start_is_a_solution_with_its_own_worth(given_problem):
+def test_the_start_is_a_solution_with_its_own_value(given_problem):
     problem = freely_split(given_problem)
     if problem is None:
         return
@@ -134,7 +134,7 @@ def test_the_start_is_a_solution_with_its_own_worth(given_problem):
     assert (values >= f.column_lower).all()
     columns, coefficients = f.minimised
     units = int(np.dot(values[columns], coefficients))
-    assert abs(f.to_load(units) - upper) <= upper * ROUNDING
+    assert abs(f.to_value(units) - upper) <= upper * ROUNDING
     assert units <= f.to_units(upper)
     back = flow_plan(f, values)
     assert plan_value(problem, back) == upper
@@ -178,8 +178,8 @@ def test_fewest_moves_and_best_within_moves_equal_those_of_all_plans(arguments, 
         (_free_worth(problem, rows, plan), moves_of(problem, current, plan))
         for plan in ruled_plans(problem)
     ]
-    worths = sorted({value for value, _ in known})
-    limit = worths[len(worths) // 2]
+    values = sorted({value for value, _ in known})
+    limit = values[len(values) // 2]
     held = held_experts(problem, np.array(current))
     fewest = min(moves for value, moves in known if value <= limit)
     found, bound = fewest_moves(problem, np.array(current), limit, Deadline.after(30))

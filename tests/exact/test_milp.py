@@ -146,6 +146,6 @@ def test_missing_pulp_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_process_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MilpModel, "_task", lambda *args: {"solver": None, "max_nodes": None})
+    monkeypatch.setattr(MilpModel, "_request", lambda *args: {"solver": None, "max_nodes": None})
     with pytest.raises(RuntimeError, match="KeyError"):
         MilpModel()(SMALL, simple_start(SMALL), Fraction(0), Deadline.after(20))

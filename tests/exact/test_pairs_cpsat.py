@@ -1,4 +1,4 @@
-"""CP-SAT as the last word on a level of the engine for two slots a GPU."""
+"""CP-SAT decides a level, in the last place, for two slots a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counts to plans, options and rows of the engine for two slots a GPU."""
+"""Counts to plans, options and thresholds of the exact model for two slots a GPU."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def test_counts_satisfy_the_rows_where_their_plan_reaches_the_level_and_only_the
     load = random_load(seed, 4)
     counts = counts_of(rng, 4, 10)
     layer = ScaledLayer.of(load, 10)
-    worth = exact_value(load, counts) * layer.scale
-    for level, fits in ((-(-worth // 1), True), (worth // 1 - 3, False)):
+    value = exact_value(load, counts) * layer.scale
+    for level, fits in ((-(-value // 1), True), (value // 1 - 3, False)):
         options = list_options(layer, int(level)) if level > 0 else None
-        assert satisfied(options, counts) is fits or worth == 0
+        assert satisfied(options, counts) is fits or value == 0
 
 
 def chosen(options, counts):

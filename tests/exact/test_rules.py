@@ -27,7 +27,7 @@ from tests.exact.starts import round_robin
 LIMITS = ScaleLimits(load=2**30)
 FLAT = Problem([[8, 6, 4, 2]], 6, 3)
 NODES = Problem([[8, 6, 4, 2]], 8, 4, num_nodes=2, num_groups=4)
-APART = Problem([[8, 6, 4, 2]], 6, 3, colocation="forbid")
+NO_COLOCATION = Problem([[8, 6, 4, 2]], 6, 3, colocation="forbid")
 
 
 TIED = Problem([[8, 6, 4, 2]], 6, 3, pinned=[(3, 2)], forbidden=[(0, 2)])
@@ -47,8 +47,8 @@ def start_of(problem: Problem) -> np.ndarray:
 def holding(problem: Problem, start: np.ndarray) -> Change:
     """Nothing may move, and no plan be worse than the start."""
     held = held_experts(problem, start)
-    worth = scoring.largest_gpu_loads(problem.load, start[None, :], problem.num_gpus)[0]
-    return Change(held, max_moves=0, limit=worth)
+    value = scoring.largest_gpu_loads(problem.load, start[None, :], problem.num_gpus)[0]
+    return Change(held, max_moves=0, limit=value)
 
 
 def column(f: CountFormulation, expert: int, count: int, gpu: int) -> int:
@@ -137,7 +137,7 @@ BREAKAGES: dict[str, tuple[rules.Rule, Problem, Breakage]] = {
     "gpus full": (rules.gpus_are_full, FLAT, replica_on_another_gpu),
     "slots filled": (rules.counts_fill_the_slots, FLAT, two_counts),
     "loads below T": (rules.no_gpu_exceeds_t, FLAT, smaller_t),
-    "apart": (rules.replicas_are_not_colocated, APART, replica_beside_its_twin),
+    "no colocation": (rules.replicas_are_not_colocated, NO_COLOCATION, replica_beside_its_twin),
     "one node": (rules.groups_have_one_node, NODES, group_on_two_nodes),
     "equal nodes": (rules.nodes_take_equally_many_groups, NODES, group_on_two_nodes),
     "groups followed": (rules.replicas_follow_their_group, NODES, replica_on_another_node),
@@ -145,7 +145,7 @@ BREAKAGES: dict[str, tuple[rules.Rule, Problem, Breakage]] = {
     "forbidden there": (rules.forbidden_experts_stand_elsewhere, TIED, with_the_forbidden),
     "spread": (rules.replicas_are_spread, SPREAD, both_on_one_gpu),
     "few moves": (rules.few_slots_change, FLAT, replica_on_another_gpu),
-    "worth within": (rules.value_stays_within, FLAT, larger_t),
+    "value within": (rules.value_stays_within, FLAT, larger_t),
     "gpus in order": (rules.gpus_stand_in_order, FLAT, gpus_reversed),
     "nodes in order": (rules.nodes_stand_in_order, NODES, nodes_reversed),
 }

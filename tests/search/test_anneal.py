@@ -54,7 +54,7 @@ def test_small_optima_are_found():
 @pytest.mark.parametrize(
     "topology",
     [{}, {"num_nodes": 2, "num_groups": 4}, {"colocation": "forbid"}],
-    ids=["flat", "nodes", "apart"],
+    ids=["flat", "nodes", "no colocation"],
 )
 def test_the_search_is_far_ahead_of_the_greedy_on_the_blend(topology, objective):
     problem = several(objective=objective, **topology)
@@ -65,7 +65,7 @@ def test_the_search_is_far_ahead_of_the_greedy_on_the_blend(topology, objective)
     assert left < lost * Fraction(3, 4)
 
 
-def test_what_the_kernel_calls_best_is_what_the_plan_is_worth():
+def test_the_best_value_of_the_core_is_the_value_of_its_plan():
     for objective in ("mean", "max"):
         problem = several(num_scenarios=20, objective=objective)
         search = AnnealSearch(problem, first_plan(problem)[0], seed=1)
@@ -83,8 +83,8 @@ def test_the_same_seed_and_work_give_the_same_plan():
 
 def test_more_work_is_not_worse():
     problem = several(seed=2)
-    worth = [eplb_opt.plan(problem, effort=n).objective[0] for n in (0, 1, 100)]
-    assert worth[0] >= worth[1] >= worth[2]
+    values = [eplb_opt.plan(problem, effort=n).objective[0] for n in (0, 1, 100)]
+    assert values[0] >= values[1] >= values[2]
 
 
 def test_a_scenario_without_weight_or_load_is_left_out():

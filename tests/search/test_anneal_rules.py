@@ -74,10 +74,10 @@ def test_the_search_alone_finds_small_optima(spread):
     rng = np.random.default_rng(3)
     problems = [p for _ in range(300) if (p := drawn(rng, spread)) is not None]
     assert len(problems) >= 30
-    worth = [scoring.objectives(p, searched(p, slices=64))[0] for p in problems]
+    values = [scoring.objectives(p, searched(p, slices=64))[0] for p in problems]
     best = [ruled_optimum(p)[0] for p in problems]
-    assert all(value >= least for value, least in zip(worth, best, strict=True))
-    found = sum(value == least for value, least in zip(worth, best, strict=True))
+    assert all(value >= least for value, least in zip(values, best, strict=True))
+    found = sum(value == least for value, least in zip(values, best, strict=True))
     assert found >= 0.9 * len(problems)
 
 

@@ -46,7 +46,7 @@ class Choices(LayerChoices):
     problem
         A problem of one layer.
     upper
-        The value of the start, positive; see `loads.worth`.
+        The value of the start, positive; as `loads.plan_value` has it.
     loads
         The loads that the model looks at.
     expert, count

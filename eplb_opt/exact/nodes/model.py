@@ -196,11 +196,10 @@ class NodeDecomposition:
             effort = max(int(left * share), self.params.min_effort * factor)
             return StepLimit(last, min(effort, left))
         part = last.remaining * share if isfinite(last.at) else 0.0
-        until = Deadline.after(max(part, self.params.min_seconds * factor))
-        return StepLimit(min(until, last, key=lambda d: d.at), None)
+        return StepLimit(last.sooner(max(part, self.params.min_seconds * factor)), None)
 
     def _work_on(self, mask: int, limit: StepLimit) -> None:
-        """One turn of a set: a plan and the configuration LP first, then the other exact models."""
+        """One step on a set: a plan and the configuration LP first, then the other exact models."""
         if mask not in self.group_sets:
             self.group_sets[mask] = self._new_node(mask, limit)
         group_set = self.group_sets[mask]
@@ -287,8 +286,7 @@ class NodeDecomposition:
         if limit.effort is not None:
             search.run_steps(self.params.polish_steps)
         else:
-            until = Deadline.after(self.params.polish_seconds)
-            search.run_until(min(until, limit.deadline, key=lambda d: d.at))
+            search.run_until(limit.deadline.sooner(self.params.polish_seconds))
         return search.placed()
 
     def _answer(self, lower_bound: Fraction, *, finished: bool) -> ModelAnswer:
