@@ -6,12 +6,14 @@ the turns of the schedule; the `*Solver` classes here are named in `planner/sche
 The general models are mixed-integer programs, made from a formulation (`formulations`: `counts/`
 where tokens are split evenly over replicas, `flows/` where they are split freely) and solved by a
 backend: `cpsat` (OR-Tools) or `milp` (CBC or another one through PuLP, in a process of its own).
-The specialists take some shapes only and need no backend: `enumeration` (few experts, or one slot
-a GPU), `pairs/` (two slots a GPU), `config_lp/` (a bound by column generation), `nodes/` (groups
-that stay on a node), `joint_levels` and `joint_pairs` (bounds for several loads at once).
+The specialists take some shapes of problems only, and ask a backend in the last place or not at
+all: `enumeration` (all replica counts, with one or two slots a GPU), `pairs/` (two slots a GPU),
+`config_lp/` (a bound by column generation), `nodes/` (groups that stay on a node), `joint_levels`
+and `joint_pairs` (bounds for several loads at once, called by `scenario_solvers`).
 `fewest_moves` asks the general model for the plan that is closest to the plan in force.
 What they share (loads, scales, linear constraints, calls, imports of backends) is in `shared/`.
-Each backend is imported when a model first needs it.
+The tables `MODELS` and `SPECIALISTS` name the models; a model and its backend are imported when
+they are first needed.
 """
 
 from __future__ import annotations

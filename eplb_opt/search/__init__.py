@@ -1,6 +1,6 @@
 """Who finds: valid plans to start from, and searches that improve the plan of one layer.
 
-`starts` makes first plans that cannot fail: the compiled greedy, the published heuristics, a greedy
+`starts` makes first plans in milliseconds: the compiled greedy, the published heuristics, a greedy
 for colocation="forbid"; `fill` makes one where GPUs differ or experts are tied to GPUs. `local` is
 the local search of one load on GPUs that are alike. `annealing/` is simulated annealing for all
 else: several loads, GPUs that differ, optimal dispatch, few moves from the plan in force.

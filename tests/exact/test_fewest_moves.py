@@ -14,17 +14,13 @@ from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.clock import Deadline
 from eplb_opt.errors import PlanError
 from eplb_opt.exact import MODELS, get_model
-from eplb_opt.exact.counts.formulation import formulate, list_choices
-from eplb_opt.exact.counts.rules import RULES
-from eplb_opt.exact.counts.values import to_plan, to_values
 from eplb_opt.exact.fewest_moves import exact_layer, fewest_moves, held_experts, num_moves
-from eplb_opt.exact.shared.change import Change
-from eplb_opt.exact.shared.loads import plan_value
 from eplb_opt.exact.shared.scaling import ScaleLimits
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan
 from eplb_opt.search.starts import first_plan
+from tests.exact.starts import model_with_its_start
 from tests.oracle import moves_of, ruled_optimum, ruled_plans, ruled_worth, scenario_optimum
 from tests.strategies import ruled_problems, scenario_problems
 
@@ -112,24 +108,10 @@ def test_the_start_is_a_solution_with_its_own_value(given_problem):
         problem = problem_with_a_plan(given_problem)
     if problem is None:
         return
-    start = first_plan(problem)[0]
-    upper = plan_value(problem, start)
-    choices = list_choices(problem, upper)
-    if not choices.loads.each:
-        return
-    change = Change(held_experts(problem, start), max_moves=0)
-    f = formulate(choices, Fraction(0), ScaleLimits(load=2**30), change)
-    values = to_values(f, start)
-    for rule in RULES:
-        assert rule(f).hold(values), rule.__name__
-    assert (values <= f.column_upper).all()
-    assert (values >= f.column_lower).all()
-    columns, coefficients = f.minimised
-    units = int(np.dot(values[columns], coefficients))
-    assert upper * (1 - ROUNDING) <= f.to_value(units) <= upper
-    back = to_plan(f, values)
-    assert plan_value(problem, back) == upper
-    assert num_moves(problem, change.held, back) == 0
+    found = model_with_its_start(problem)
+    if found is not None:
+        f, upper, units = found
+        assert upper * (1 - ROUNDING) <= f.to_value(units) <= upper
 
 
 @st.composite

@@ -4,8 +4,8 @@
 `design` anneals plans for optimal dispatch (`DesignSearch`), with noisy copies of the loads from
 `noise` where a plan is to withstand noise. `starts` has the plans that annealing begins with,
 `machine` describes GPUs and rules to the core, `priced_moves` finds the best plans with few moved
-slots, and `solvers` has the solvers of the schedule. The loop runs in the core; here is what it
-starts from, how it cools and when it ends.
+slots, and `solvers` has the solvers of the schedule. The loop runs in the core; how it cools and
+when it ends is in `layer` and `design`.
 
 References
 ----------
