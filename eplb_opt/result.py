@@ -110,35 +110,53 @@ class HistoryPoint:
 
 
 @dataclass(frozen=True, eq=False)
+class LayerResult:
+    """What is known of one layer.
+
+    Parameters
+    ----------
+    bounds
+        Objective and proven lower bound, in the problem's integer units.
+    status
+        See `Status`.
+    bound_source
+        Which bound proved it.
+    certificate
+        What proves the bound again without a solver, or None: mean, water level and hierarchy need
+        none, and an exact solver's last word has none.
+    moves
+        Slots whose expert is new on its GPU, or None without a plan in force.
+    """
+
+    bounds: ObjectiveBounds
+    status: Status
+    bound_source: str
+    certificate: Certificate | None = None
+    moves: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Result:
     """A checked plan with what is proven about it.
 
     Parameters
     ----------
     plan
-        The plan, which has passed the independent checker.
+        It has passed the independent checker.
     problem
-        The loads, the machine and the rules that it is for.
-    bounds
-        [num_layers], the exact objective and lower bound of each layer, in the problem's integer
-        units.
-    status, bound_source
-        One a layer: see `Status`, and which bound proved it.
+        What was planned.
+    layers
+        What is known of each layer.
     stop_reason
         Why the call ended; see `StopReason`.
     elapsed
         Seconds from the call to the return.
     messages
         What went wrong without costing the answer: a missing package, a solver's fault.
-    moves
-        int64 [num_layers], slots whose expert is new on its GPU, or None without a current plan.
     history
         The incumbent and the bound over time.
-    certificates
-        What re-proves a layer's bound without a solver, or None: mean, water level and hierarchy
-        need none, and an exact solver's last word has none.
     noise
-        Size of the noise that the plan was made to withstand under optimal dispatch; see `plan`.
+        Size of the noise that the plan was made to withstand under optimal dispatch, see `plan`;
         None for the uniform split.
     relied_on
         Solvers and their versions, as "ortools 9.15.6755", that were asked on the way: with
@@ -147,17 +165,39 @@ class Result:
 
     plan: Plan
     problem: Problem
-    bounds: tuple[ObjectiveBounds, ...]
-    status: list[str]
-    bound_source: list[str]
+    layers: tuple[LayerResult, ...]
     stop_reason: str
     elapsed: float
     messages: tuple[str, ...] = ()
-    moves: np.ndarray | None = None
     history: tuple[HistoryPoint, ...] = field(default=(), repr=False)
-    certificates: tuple[Certificate | None, ...] = field(default=(), repr=False)
     noise: float | None = None
     relied_on: tuple[str, ...] = ()
+
+    @property
+    def bounds(self) -> tuple[ObjectiveBounds, ...]:
+        """Objective and lower bound of each layer, exact, in the problem's integer units."""
+        return tuple(layer.bounds for layer in self.layers)
+
+    @property
+    def status(self) -> list[str]:
+        """What is known of each layer's plan; see `Status`."""
+        return [str(layer.status) for layer in self.layers]
+
+    @property
+    def bound_source(self) -> list[str]:
+        """Which bound proved each layer's."""
+        return [layer.bound_source for layer in self.layers]
+
+    @property
+    def certificates(self) -> tuple[Certificate | None, ...]:
+        """What proves each layer's bound again without a solver, where there is something."""
+        return tuple(layer.certificate for layer in self.layers)
+
+    @property
+    def moves(self) -> np.ndarray | None:
+        """Slots whose expert is new on its GPU, int64 [num_layers]; None without a current plan."""
+        moved = [layer.moves for layer in self.layers if layer.moves is not None]
+        return np.array(moved, dtype=np.int64) if len(moved) == len(self.layers) else None
 
     @property
     def objective(self) -> np.ndarray:

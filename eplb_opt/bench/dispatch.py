@@ -22,7 +22,7 @@ from eplb_opt.errors import FormatError, ProblemError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from eplb_opt.bench.plans import Machine
+    from eplb_opt.problem.machine import Machine
 
     #: Loads [num_batches, num_layers, num_experts] -> weights [num_batches, num_layers, num_slots].
     Split = Callable[[np.ndarray], np.ndarray]

@@ -113,7 +113,8 @@ def _planned(
 ) -> tuple[Any, Any, Any]:
     """The serving path's plan, from which the planner goes on while there is time."""
     # Not at the top: a process that never gets here does not wait for the planner's rooms.
-    from eplb_opt.planner.planner import MAX_SECONDS, plan
+    from eplb_opt.planner.arguments import MAX_SECONDS
+    from eplb_opt.planner.planner import plan
 
     began = time.monotonic()
     groups, nodes = as_int(num_groups, "num_groups"), as_int(num_nodes, "num_nodes")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: What a problem works out once and what does not hold for a part of its layers or scenarios.
 OF_ALL_LOADS = ("shares", "_layers")
 #: What it works out of the GPUs' speeds, once for all parts.
-OF_ALL_GPUS = ("speed", "whole_speed", "capacity", "slowest", "fastest")
+OF_ALL_GPUS = ("speed", "whole_speed", "capacity", "slowest", "fastest", "speed_range")
 
 
 def part_of(problem: Problem, at: Any) -> Problem:
@@ -30,9 +30,8 @@ def part_of(problem: Problem, at: Any) -> Problem:
     at
         Index of `unit_exponent` and `rounded`; where it is a tuple its last entry is the layers'.
     """
-    if problem.gpu_speed is not None:
-        for name in OF_ALL_GPUS:
-            getattr(problem, name)
+    for name in OF_ALL_GPUS:
+        getattr(problem, name)
     part = copy(problem)
     for name in OF_ALL_LOADS:
         part.__dict__.pop(name, None)

@@ -198,9 +198,18 @@ class Terms:
 
     @cached_property
     def fastest(self) -> Fraction:
-        """The largest speed of all GPUs."""
-        rates, unit = self.whole_speed
-        return Fraction(max(rates), unit)
+        """The largest speed of the GPUs with a slot."""
+        return Fraction(max(self._open_rates), self.whole_speed[1])
+
+    @cached_property
+    def speed_range(self) -> Fraction:
+        """The largest over the least speed of the GPUs with a slot."""
+        return Fraction(max(self._open_rates), min(self._open_rates))
+
+    @property
+    def _open_rates(self) -> list[int]:
+        rates = zip(self.whole_speed[0], self.open_slots.tolist(), strict=True)
+        return [rate for rate, slots in rates if slots]
 
     @property
     def slots_per_gpu(self) -> int:

@@ -11,10 +11,10 @@ from eplb_opt.io import Trace, open_trace
 from eplb_opt.io.recordings import stream
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.machine import Machine
 from eplb_opt.workloads.replay import (
     POLICIES,
     Budget,
-    Machine,
     Policy,
     given,
     heuristic,

@@ -15,7 +15,7 @@ from eplb_opt.workloads.replay.report import PolicyRun, mean_of
 from eplb_opt.workloads.replay.scores import Placed, Steps
 
 if TYPE_CHECKING:
-    from eplb_opt.workloads.replay.machine import Machine
+    from eplb_opt.problem.machine import Machine
     from eplb_opt.workloads.replay.policies import Budget, Policy
 
 
@@ -77,7 +77,7 @@ class Run:
         if self.problem or (self.policy.once and self.placed is not None):
             return False
         scenarios = self.policy.scenarios(past)
-        problem = self.machine.problem(scenarios)
+        problem = self.machine.problem(scenarios.load, scenarios.weights)
         current = None if self.placed is None else self.placed.physical_to_logical
         began = time.perf_counter()
         try:
