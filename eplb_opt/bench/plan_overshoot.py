@@ -50,7 +50,7 @@ class Shape:
 
     @property
     def num_nodes(self) -> int:
-        """Nodes of `GPUS_PER_NODE` GPUs, at least two."""
+        """Nodes that the GPUs stand on, at least two."""
         return max(self.num_gpus // GPUS_PER_NODE, 2)
 
 

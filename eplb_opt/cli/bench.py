@@ -30,6 +30,7 @@ from eplb_opt.bench.hot_tables import (
     policies_table,
 )
 from eplb_opt.bench.overshoot import overshoot_rows
+from eplb_opt.bench.plan_tables import plan_rows_table
 from eplb_opt.bench.plans import plan_rows
 from eplb_opt.bench.soak import soak
 from eplb_opt.cli import options as opt
@@ -46,7 +47,6 @@ from eplb_opt.exact import MODELS
 from eplb_opt.io import read_loads
 from eplb_opt.planner.warmup import warmup
 from eplb_opt.problem.machine import Machine
-from eplb_opt.report.tables import plan_rows_table
 
 app = App(help="Measurements.")
 
