@@ -103,13 +103,13 @@ class PlanOvershootRow:
     slots_per_gpu
         1 or 2, for the most GPUs.
     time_limit
-        Seconds that the call was given.
+        What the call was given, in seconds.
     seconds, late
         From the call to the return, and past the limit.
     waited
         Seconds that the calling thread was ready to run without a core.
     cpu_seconds
-        Processor time of all threads together.
+        Of all threads together.
     peak_bytes
         The most memory that the process held; 0 where the system does not tell.
     """

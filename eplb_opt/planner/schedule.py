@@ -267,9 +267,9 @@ class Stage:
     Parameters
     ----------
     name
-        For messages and the history.
+        What messages and the history call it.
     solver, pace, all_at_first, package
-        See `Entry`.
+        As in its row of `SOLVERS`; see `Entry`.
     """
 
     name: str

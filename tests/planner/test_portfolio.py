@@ -160,3 +160,14 @@ def test_stages_of_one_solver_share_what_it_has_found():
     portfolio(table).run()
     assert len(made) == 4
     assert len(seen) == 8
+
+
+def test_what_no_search_answered_for_is_not_blamed_on_the_clock_where_work_is_counted():
+    def fail(task):
+        raise OSError("no luck")
+
+    run = portfolio([MadeStage("late", fail)], effort=1)
+    run.run()
+    assert "4 of 4 layers" in run.messages[-1]
+    assert "no search had an answer for them" in run.messages[-1]
+    assert "time" not in run.messages[-1]
