@@ -6,12 +6,12 @@ import pytest
 import eplb_opt
 from eplb_opt import Problem
 from eplb_opt.bounds.bounds import flat_bounds
-from eplb_opt.clock import Budget, Deadline
+from eplb_opt.clock import Budget, Deadline, Pace
 from eplb_opt.planner.incumbents import Incumbents
 from eplb_opt.planner.portfolio import Portfolio
 from eplb_opt.planner.schedule import schedule
 from eplb_opt.search.starts import first_plan
-from eplb_opt.solver import Answer, Options, Pace, Verdict
+from eplb_opt.solver import Answer, Options, Verdict
 from tests.planner.stages import MadeStage
 
 LOAD = np.rint(1e5 * np.random.default_rng(0).lognormal(0, 1, (4, 48))).astype(np.int64)
