@@ -45,7 +45,8 @@ coverage: $(STAMP)
 
 # The guide and the reference made of docstrings, in build/docs; a warning is an error.
 docs: $(STAMP)
-	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going .docs build/docs
+	rm -rf build/pages && mkdir -p build && cp -R .docs build/pages && cp -R eplb_opt/guide build/pages
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going build/pages build/docs
 
 # The core under AddressSanitizer, UndefinedBehaviorSanitizer and ThreadSanitizer, and built without
 # optimisation for the same bytes; it compiles the core three times.

@@ -30,26 +30,31 @@ if TYPE_CHECKING:
 class Status(StrEnum):
     """What is known of a layer's plan."""
 
-    OPTIMAL = "optimal"  # proven: the bound equals the objective
-    FEASIBLE = "feasible"  # something stronger than a heuristic has worked on it
-    HEURISTIC = "heuristic"  # there was no time, or no means, to improve on it
+    OPTIMAL = "optimal"  #: Proven: the bound equals the objective.
+    FEASIBLE = "feasible"  #: Something stronger than a heuristic has worked on it.
+    HEURISTIC = "heuristic"  #: There was no time, or no means, to improve on it.
 
 
 class StopReason(StrEnum):
     """Why the call ended."""
 
-    OPTIMAL = "optimal"
-    TARGET_GAP = "target_gap"
-    NEGLIGIBLE = "negligible_gap"  # every layer is within half a token of its bound
-    TIME_LIMIT = "time_limit"
-    REQUEST = "request"  # the caller set `stop`
-    EFFORT = "effort"
-    EXHAUSTED = "exhausted"  # no stage had anything left to try
+    OPTIMAL = "optimal"  #: Every layer is proven optimal.
+    TARGET_GAP = "target_gap"  #: The gap that was asked for is reached.
+    NEGLIGIBLE = "negligible_gap"  #: Every layer is within half a token of its bound.
+    TIME_LIMIT = "time_limit"  #: The time is up.
+    REQUEST = "request"  #: The caller set `stop`.
+    EFFORT = "effort"  #: The counted work is done.
+    EXHAUSTED = "exhausted"  #: No solver had anything left to try.
 
 
 @dataclass(frozen=True)
 class ObjectiveBounds:
     """Largest GPU load of a layer and its proven lower bound, exact.
+
+    Parameters
+    ----------
+    objective, lower
+        The load and the bound, in the problem's integer units.
 
     Raises
     ------
@@ -66,6 +71,7 @@ class ObjectiveBounds:
 
     @cached_property
     def is_closed(self) -> bool:
+        """Whether the optimum is proven: the bound equals the objective."""
         return self.lower == self.objective
 
     @cached_property
@@ -104,6 +110,32 @@ class HistoryPoint:
 
 
 @dataclass(frozen=True, eq=False)
+class LayerResult:
+    """What is known of one layer.
+
+    Parameters
+    ----------
+    bounds
+        Objective and proven lower bound, in the problem's integer units.
+    status
+        See `Status`.
+    bound_source
+        Which bound proved it.
+    certificate
+        What proves the bound again without a solver, or None: mean, water level and hierarchy need
+        none, and an exact solver's last word has none.
+    moves
+        Slots whose expert is new on its GPU, or None without a plan in force.
+    """
+
+    bounds: ObjectiveBounds
+    status: Status
+    bound_source: str
+    certificate: Certificate | None = None
+    moves: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Result:
     """A checked plan with what is proven about it.
 
@@ -111,46 +143,61 @@ class Result:
     ----------
     plan
         It has passed the independent checker.
-    bounds
-        Objective and lower bound a layer, in the problem's integer units.
     problem
         What was planned.
-    status, bound_source
-        One a layer: see `Status`, and which bound proved it.
+    layers
+        What is known of each layer.
     stop_reason
         Why the call ended; see `StopReason`.
     elapsed
         Seconds from the call to the return.
     messages
         What went wrong without costing the answer: a missing package, a solver's fault.
-    moves
-        int64 [num_layers], slots whose expert is new on its GPU, or None without a current plan.
     history
         The incumbent and the bound over time.
-    certificates
-        What re-proves a layer's bound without a solver, or None: mean, water level and hierarchy
-        need none, and an exact solver's last word has none.
     noise
-        Size of the noise that the plan was made to withstand under optimal dispatch; see `plan`.
+        Size of the noise that the plan was made to withstand under optimal dispatch, see `plan`;
+        None for the uniform split.
     relied_on
         Solvers and their versions, as "ortools 9.15.6755", that were asked on the way: with
         `effort` the same answer comes back where these are the same.
-        None for the uniform split.
     """
 
     plan: Plan
     problem: Problem
-    bounds: tuple[ObjectiveBounds, ...]
-    status: list[str]
-    bound_source: list[str]
+    layers: tuple[LayerResult, ...]
     stop_reason: str
     elapsed: float
     messages: tuple[str, ...] = ()
-    moves: np.ndarray | None = None
     history: tuple[HistoryPoint, ...] = field(default=(), repr=False)
-    certificates: tuple[Certificate | None, ...] = field(default=(), repr=False)
     noise: float | None = None
     relied_on: tuple[str, ...] = ()
+
+    @property
+    def bounds(self) -> tuple[ObjectiveBounds, ...]:
+        """Objective and lower bound of each layer, exact, in the problem's integer units."""
+        return tuple(layer.bounds for layer in self.layers)
+
+    @property
+    def status(self) -> list[str]:
+        """What is known of each layer's plan; see `Status`."""
+        return [str(layer.status) for layer in self.layers]
+
+    @property
+    def bound_source(self) -> list[str]:
+        """Which bound proved each layer's."""
+        return [layer.bound_source for layer in self.layers]
+
+    @property
+    def certificates(self) -> tuple[Certificate | None, ...]:
+        """What proves each layer's bound again without a solver, where there is something."""
+        return tuple(layer.certificate for layer in self.layers)
+
+    @property
+    def moves(self) -> np.ndarray | None:
+        """Slots whose expert is new on its GPU, int64 [num_layers]; None without a current plan."""
+        moved = [layer.moves for layer in self.layers if layer.moves is not None]
+        return np.array(moved, dtype=np.int64) if len(moved) == len(self.layers) else None
 
     @property
     def objective(self) -> np.ndarray:
@@ -184,7 +231,18 @@ class Result:
         return balancedness(self.problem, [b.objective for b in self.bounds])
 
     def move_bytes(self, expert_bytes: int) -> np.ndarray | None:
-        """Bytes that the moves send, int64 [num_layers]; None without a current plan."""
+        """Bytes that the moves send.
+
+        Parameters
+        ----------
+        expert_bytes
+            Bytes of the weights of one expert in one layer.
+
+        Returns
+        -------
+        ndarray or None
+            int64 [num_layers]; None without a current plan.
+        """
         return None if self.moves is None else self.moves * expert_bytes
 
     @cached_property

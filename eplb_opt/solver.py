@@ -1,13 +1,16 @@
-"""What passes between the portfolio and its steps."""
+"""All that passes between the portfolio and who works for it: tasks, answers, verdicts.
+
+A solver is one way to improve one layer. It knows nothing of the other layers, of the schedule or
+of where it runs.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
     from fractions import Fraction
 
     import numpy as np
@@ -20,24 +23,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One turn of one step on one layer.
+    """One turn of one solver on one layer.
 
     Parameters
     ----------
     layer_idx
-        Which layer.
+        The layer's number in the whole problem.
     problem
-        Of that layer alone.
+        The problem of that layer alone.
     start
-        int64 [num_slots], its best plan so far.
+        int64 [num_slots], the best plan known for it.
     objective, lower_bound
-        What is known, in integer units.
+        What is known of the layer, in the problem's integer units.
     deadline, call_deadline
         The end of the turn, and of the whole call.
     effort
         Counted work of the turn; None under a clock.
-    seed, attempt
-        Of randomness; how many turns this step has had on this layer.
+    seed
+        Seed of the turn's randomness.
+    attempt
+        How many turns the solver has had on this layer before.
     """
 
     layer_idx: int
@@ -52,90 +57,67 @@ class Task:
     attempt: int
 
 
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a turn brought: a plan ([num_slots]), a bound and its certificate, where there are.
+class Verdict(Enum):
+    """What a solver says of another turn on the same layer."""
 
-    `finished` says that another turn of this step on this layer cannot help, `refused` that
-    the step is none for this layer, for the reason in `message`, and `postponed` that there
-    was no time, or no need, to begin yet. A `preferred` plan takes the place of another even
-    where its objective is larger: it was made to hold for more than the known loads.
+    AGAIN = "another turn may help"
+    FINISHED = "another turn cannot help"
+    REFUSED = "the layer is none for this solver"
+    NOT_YET = "there was no time, or no need, to begin"
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a turn brought.
+
+    Parameters
+    ----------
+    placed
+        int64 [num_slots], a plan of the layer, or None.
+    bound
+        A proven lower bound in the problem's integer units, or None.
+    certificate
+        What proves the bound again without a solver, or None.
+    verdict
+        What another turn would bring.
+    preferred
+        The plan takes the place of another even where its objective is larger: it was made to
+        hold for more than the known loads.
+    message
+        A sentence for the caller, or nothing.
     """
 
     placed: np.ndarray | None = None
     bound: Bound | None = None
     certificate: Certificate | None = None
-    finished: bool = False
-    refused: bool = False
-    postponed: bool = False
+    verdict: Verdict = Verdict.AGAIN
     preferred: bool = False
     message: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class Step:
-    """A way to improve a layer.
+class Solver(Protocol):
+    """One way to improve a layer.
 
-    Parameters
-    ----------
-    name
-        For messages and the history.
-    run
-        The work itself; called from worker threads.
-    share
-        A turn under a clock takes this part of the layer's even share of the time left,
-    min_seconds, max_seconds
-        but no less and no more than these; the former grows with each turn,
-    growth
-        so many times.
-    turns
-        Turns in a row before the next step of the table gets one.
-    max_attempts
-        Turns a layer may get.
-    in_rounds
-        The even share is taken among the layers that have not had this turn yet, so that the
-        last of them gets as much as the first.
-    package
-        What it asks for an answer that another version of it may not give, under `effort` neither.
-    first_turns
-        Under a clock, the first turns of all layers in one go, until a deadline; what came of
-        those that had theirs, by layer. They are made before any other turn; None where there
-        are none.
+    The portfolio makes a solver once for each layer, with the problem of that layer and the call's
+    `Options`; a later call of `solve` goes on where the last one stopped.
     """
 
-    name: str
-    run: Callable[[Task], Outcome]
-    share: float = 1.0
-    min_seconds: float = 1.0
-    max_seconds: float = math.inf
-    growth: float = 2.0
-    turns: int = 1
-    max_attempts: int = 4
-    in_rounds: bool = False
-    package: str | None = None
-    first_turns: Callable[[Iterable[Task], Deadline], dict[int, Outcome]] | None = None
+    def solve(self, task: Task) -> Answer:
+        """Work until the task's deadline, or for its effort."""
+        ...
 
 
 @dataclass(frozen=True)
-class Budget:
-    """What a call may spend.
+class Options:
+    """What a call asks of all its solvers.
 
     Parameters
     ----------
-    deadline
-        Of the call, with what the output costs already taken off.
-    effort
-        Counted work a layer, or None.
-    target_gap
-        A layer at or below it is left alone.
-    workers
-        Layers worked on at a time.
-    seed
-        Of every step's randomness.
+    model
+        Name of the exact model; a key of `exact.MODELS`.
+    noise
+        Size of the noise that a plan is to withstand under optimal dispatch; see `plan`.
     """
 
-    deadline: Deadline
-    effort: int | None = None
-    target_gap: float = 0.0
-    workers: int = 1
-    seed: int = 0
+    model: str = "cpsat"
+    noise: float = 0.0

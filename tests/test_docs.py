@@ -1,6 +1,7 @@
 """The pages are built without a warning and without the network, and leave no public name out."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import eplb_opt
 import heuristics
+from eplb_opt.guide import TOPICS
 
 ROOT = Path(__file__).parent.parent
 #: Sphinx in a process that cannot reach the network.
@@ -26,7 +28,9 @@ def pages(tmp_path_factory):
     for package in ("sphinx", "numpydoc", "myst_parser"):
         pytest.importorskip(package, reason="the extra eplb-opt[docs] is not installed")
     out = tmp_path_factory.mktemp("docs")
-    folders = [str(ROOT / ".docs"), str(out / "html"), "--doctree-dir", str(out / "trees")]
+    shutil.copytree(ROOT / ".docs", out / "pages")
+    shutil.copytree(ROOT / "eplb_opt" / "guide", out / "pages" / "guide")
+    folders = [str(out / "pages"), str(out / "html"), "--doctree-dir", str(out / "trees")]
     run = subprocess.run(
         [sys.executable, "-c", BUILD, *folders],
         cwd=ROOT,
@@ -52,3 +56,9 @@ def test_every_heuristic_has_its_place(pages):
     assert {"heuristics.cpu_lpt", "heuristics.greedy.rebalance_experts"} <= names_on(
         pages / "heuristics.html"
     )
+
+
+def test_every_page_of_the_guide_is_built_and_listed(pages):
+    index = (pages / "index.html").read_text()
+    assert all((pages / "guide" / f"{topic}.html").exists() for topic in TOPICS)
+    assert all(f'href="guide/{topic}.html"' in index for topic in TOPICS)

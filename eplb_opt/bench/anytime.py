@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bench.hot import Model
-from eplb_opt.bench.plans import Machine
 from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.engines.rebalance import rebalance_experts
 from eplb_opt.planner.evaluate import evaluate
+from eplb_opt.problem.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

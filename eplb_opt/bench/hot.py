@@ -13,11 +13,11 @@ import numpy as np
 from eplb_opt.bench import rivals
 from eplb_opt.bench.families import family_loads
 from eplb_opt.bench.generator import generate_loads
-from eplb_opt.bench.plans import Machine
 from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.engines.serving.call import rebalance
 from eplb_opt.errors import MissingDependency
 from eplb_opt.planner.evaluate import evaluate
+from eplb_opt.problem.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from eplb_opt.bench.anytime import AnytimeRow
     from eplb_opt.bench.hot import PolicyRow
     from eplb_opt.bench.overshoot import OvershootRow
+    from eplb_opt.bench.plan_overshoot import PlanOvershootRow
 
 
 def milliseconds(seconds: float) -> str:
@@ -62,6 +63,19 @@ def overshoot_table(rows: Sequence[OvershootRow]) -> Table:
             str(row.unpreempted),
             *map(milliseconds, (row.median, row.percentile_99, row.worst, row.worst_of_all)),
         )
+    return table
+
+
+def plan_overshoot_table(rows: Sequence[PlanOvershootRow]) -> Table:
+    """How late plans came, the latest last."""
+    table = titled("past the time limit, one plan a process, the latest last")
+    columns = ("rules", "slots a GPU", "limit", "late", "without a core", "CPU time", "memory")
+    for column in columns:
+        table.add_column(column, justify="left" if column == "rules" else "right")
+    for row in sorted(rows, key=lambda r: r.late - r.waited):
+        times = map(milliseconds, (row.time_limit, row.late, row.waited, row.cpu_seconds))
+        memory = f"{row.peak_bytes / 2**20:.0f} MiB"
+        table.add_row(row.case, str(row.slots_per_gpu), *times, memory)
     return table
 
 

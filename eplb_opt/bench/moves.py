@@ -20,7 +20,7 @@ from eplb_opt.planner.planner import plan
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from eplb_opt.bench.plans import Machine
+    from eplb_opt.problem.machine import Machine
     from eplb_opt.problem.problem import Problem
 
     Policy = Callable[[], Any]

@@ -15,7 +15,6 @@ from eplb_opt.errors import ProblemError
 from eplb_opt.exact import get_model
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
-from eplb_opt.problem.problem import Problem
 from eplb_opt.result import ObjectiveBounds, layer_gaps, model_gap
 from eplb_opt.search.starts import first_plan, heuristic_calls
 from heuristics import HEURISTICS
@@ -23,37 +22,9 @@ from heuristics import HEURISTICS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from eplb_opt.problem.machine import Machine
+    from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Slots and topology to plan for."""
-
-    num_slots: int
-    num_gpus: int
-    num_nodes: int = 1
-    num_groups: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Machine:
-        """From "288x32", slots x GPUs, or "288x32/4/8", with nodes and groups.
-
-        Raises
-        ------
-        ValueError
-            When it is neither.
-        """
-        slots, _, rest = text.partition("x")
-        return cls(int(slots), *map(int, rest.split("/")))
-
-    def __str__(self) -> str:
-        nodes = f"/{self.num_nodes}/{self.num_groups}" if self.num_nodes > 1 else ""
-        return f"{self.num_slots}x{self.num_gpus}{nodes}"
-
-    def problem(self, load: np.ndarray) -> Problem:
-        """Loads on this machine."""
-        return Problem(load, self.num_slots, self.num_gpus, self.num_nodes, self.num_groups)
 
 
 @dataclass(frozen=True)

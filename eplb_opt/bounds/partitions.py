@@ -149,12 +149,9 @@ def _partition_steps(num_groups: int, size: int) -> tuple[tuple[int, tuple[int, 
 def _bottleneck_partition(
     num_groups: int, group_sets: list[tuple[int, ...]], cost: np.ndarray
 ) -> np.ndarray:
-    """The least achievable largest cost over partitions into the given sets; [num_layers].
+    """The least achievable largest cost over partitions into the given sets, [num_layers].
 
-    Parameters
-    ----------
-    cost
-        [num_layers, num_sets].
+    `cost` is [num_layers, num_sets], one for each of `group_sets`.
     """
     column = {_mask(members): idx for idx, members in enumerate(group_sets)}
     best: dict[int, np.ndarray] = {0: np.zeros(len(cost), dtype=cost.dtype)}

@@ -56,12 +56,12 @@ def check_line(
         The format that it was written in.
     """
     words = [PLACEHOLDER if plan_file is None else _path(plan_file), *map(_path, asked.loads)]
-    machine = asked.topology
+    machine = asked.machine
     options = {
-        "gpus": machine.gpus,
-        "slots": machine.slots,
-        "nodes": machine.nodes,
-        "groups": machine.groups,
+        "gpus": machine.num_gpus,
+        "slots": machine.num_slots,
+        "nodes": machine.num_nodes,
+        "groups": machine.num_groups,
         "colocation": machine.colocation,
         "dispatch": machine.dispatch,
         "format": asked.load_format,

@@ -75,8 +75,8 @@ def gap_command(
     """
     num_shown = _number_of_layers(layers)
     recorded = opt.total(loads, load_format)
-    topology = opt.Topology(gpus, slots, nodes, groups, colocation, dispatch)
-    problem = topology.problem(recorded)
+    machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
+    problem = machine.problem(recorded.total)
     given = {str(path): read_plan(path, layer_ids=recorded.layer_ids) for path in plan_files or []}
 
     unseen = read_held_out(held_out, recorded)

@@ -22,7 +22,7 @@ EXAMPLE = "Example:"
 PANELS: dict[str, tuple[str, ...]] = {
     "Machine": ("gpus", "slots", "slots-per-gpu", "nodes", "groups", "colocation", "dispatch"),
     "Loads": ("format", "held-out", "scenarios", "every"),
-    "Target and memory": ("target-balancedness", "uneven", "budget", "expert-bytes"),
+    "Target and memory": ("target-balancedness", "expert-bytes"),
     "Planning": ("time-limit", "effort", "target-gap", "noise", "model", "workers"),
     "Near the plan in force": ("current", "max-moves", "move-tolerance"),
     "Output": ("output", "engine", "certificate", "report", "plot", "json", "csv"),

@@ -90,8 +90,8 @@ def check_command(
     Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """
     recorded, *others = recordings(loads, load_format, with_scenarios)
-    topology = opt.Topology(gpus, slots, nodes, groups, colocation, dispatch)
-    problem = topology.problem_of(planned_for([recorded, *others], with_scenarios))
+    machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
+    problem = machine.problem(planned_for([recorded, *others], with_scenarios))
     name = None if plan_format is None else str(plan_format)
     placed = read_plan(plan_file, name, layer_ids=recorded.layer_ids)
     if engine is not None:
@@ -171,8 +171,8 @@ def bound_command(
     Example: eplb-opt bound loads.npz --gpus 32 --slots 288 --time-limit 60
     """
     recorded = recordings(loads, load_format, with_scenarios)
-    topology = opt.Topology(gpus, slots, nodes, groups, colocation, dispatch)
-    problem = topology.problem_of(planned_for(recorded, with_scenarios))
+    machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
+    problem = machine.problem(planned_for(recorded, with_scenarios))
     limit = None if effort is not None else time_limit
     with interruption() as asked:
         with output.progress_bar(limit, "proving") as progress:
@@ -193,7 +193,7 @@ def bound_command(
             output.warn(refused)
         output.warn(result.messages)
         if certificate_file is not None:
-            asked_for = opt.Asked(loads, topology, with_scenarios, load_format)
+            asked_for = opt.Asked(loads, machine, with_scenarios, load_format)
             line = check_line(asked_for, certificate_file)
             output.warn((f"the proofs are checked anew by: {line}",))
         try:

@@ -12,12 +12,11 @@ import typer
 from eplb_opt.cli import output
 from eplb_opt.exact import MODELS
 from eplb_opt.io import LOAD_FORMATS, PLAN_FORMATS, VALIDATORS, WRITERS, read_loads, read_total
-from eplb_opt.problem.problem import COLOCATIONS, DISPATCHES, Problem
+from eplb_opt.problem.machine import Machine
+from eplb_opt.problem.problem import COLOCATIONS, DISPATCHES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    import numpy as np
 
     from eplb_opt.io import Loads
 
@@ -100,32 +99,11 @@ Workers = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-@dataclass(frozen=True)
-class Topology:
+def machine(
+    slots: int, gpus: int, nodes: int, groups: int, colocation: str, dispatch: str
+) -> Machine:
     """The machine as the command line gives it."""
-
-    gpus: int
-    slots: int
-    nodes: int = 1
-    groups: int = 1
-    colocation: str = "allow"
-    dispatch: str = "uniform"
-
-    def problem(self, loads: Loads) -> Problem:
-        """The total load of a recording on this machine."""
-        return self.problem_of(loads.total)
-
-    def problem_of(self, load: np.ndarray) -> Problem:
-        """Loads on this machine; see `Problem`."""
-        return Problem(
-            load,
-            self.slots,
-            self.gpus,
-            self.nodes,
-            self.groups,
-            str(self.colocation),
-            dispatch=str(self.dispatch),
-        )
+    return Machine(slots, gpus, nodes, groups, str(colocation), str(dispatch))
 
 
 @dataclass(frozen=True)
@@ -136,8 +114,8 @@ class Asked:
     ----------
     loads
         The files.
-    topology
-        The machine.
+    machine
+        What they are planned for.
     with_scenarios
         Whether every snapshot is to be served, instead of their sum.
     load_format
@@ -145,7 +123,7 @@ class Asked:
     """
 
     loads: list[Path]
-    topology: Topology
+    machine: Machine
     with_scenarios: bool
     load_format: LoadFormat | None
 

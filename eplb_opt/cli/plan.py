@@ -84,8 +84,8 @@ def plan_command(
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     recorded, *others = recordings(loads, load_format, with_scenarios)
     in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
-    topology = opt.Topology(gpus, slots, nodes, groups, colocation_rule, dispatch)
-    problem = topology.problem_of(planned_for([recorded, *others], with_scenarios))
+    machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
+    problem = machine.problem(planned_for([recorded, *others], with_scenarios))
     limit = None if effort is not None else time_limit
     unseen = read_held_out(held_out, recorded)
     writer = _PlanWriter(recorded, in_force)
@@ -124,7 +124,7 @@ def plan_command(
         if output_file is not None:
             output.warn(deploy_notes(result, str(engine)))
         if certificate_file is not None:
-            asked_for = opt.Asked(loads, topology, with_scenarios, load_format)
+            asked_for = opt.Asked(loads, machine, with_scenarios, load_format)
             line = check_line(asked_for, certificate_file, output_file, str(engine))
             output.warn((f"the proofs are checked anew by: {line}",))
         plans = {"eplb-opt": result.plan} | ({} if before is None else {before[0]: in_force})

@@ -16,12 +16,12 @@ from eplb_opt.cli.outputs import Saving
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import open_trace, read_plan
 from eplb_opt.planner.warmup import warmup
+from eplb_opt.problem.machine import Machine
 from eplb_opt.report.replay import choice_table, replay_table
 from eplb_opt.workloads.replay import (
     POLICIES,
     Budget,
     Choice,
-    Machine,
     Policy,
     ReplayReport,
     choose,

@@ -13,18 +13,13 @@ from eplb_opt.cli import output
 from eplb_opt.cli.numbers import numbers
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.scenarios import planned_for, recordings
-from eplb_opt.io import Loads
 from eplb_opt.io.files import write_atomically
 from eplb_opt.planner.warmup import warmup
 from eplb_opt.report import size as tables
-from eplb_opt.workloads.sizing import SizeReport, Spread, make_sizes, spread_budgets, sweep
+from eplb_opt.workloads.sizing import SizeReport, make_sizes, sweep
 
 #: How several numbers are given.
 SEVERAL = "one, several (32,64) or a range (8:12)"
-NO_BUDGET = (
-    "--output writes the plan that --budget makes; give --budget, the slots over all layers. For a "
-    "plan with the same slots in every layer use `eplb-opt plan`."
-)
 
 
 def size_command(
@@ -73,18 +68,6 @@ def size_command(
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     dispatches: opt.Dispatches = [opt.UNIFORM],  # noqa: B006
     noise: opt.Noise = None,
-    uneven: Annotated[
-        bool,
-        typer.Option("--uneven", help="Also spread each size's memory over the layers unevenly."),
-    ] = False,
-    budget: Annotated[
-        int | None,
-        typer.Option("--budget", help="Slots over all layers, to be spread unevenly."),
-    ] = None,
-    output_file: Annotated[
-        Path | None,
-        typer.Option("--output", help="Where to write the plan that --budget makes: JSON."),
-    ] = None,
     expert_bytes: Annotated[
         int | None,
         typer.Option("--expert-bytes", help="Weights of an expert in a layer: memory in GiB."),
@@ -113,8 +96,6 @@ def size_command(
 
     Example: eplb-opt size loads.npz --gpus 32,64 --target-balancedness 0.98 --plot size.png
     """
-    if output_file is not None and budget is None:
-        raise typer.BadParameter(NO_BUDGET)
     if plot_file is not None:
         plots.check_format(plot_file)
     opt.check_noise(noise, dispatches)
@@ -142,15 +123,11 @@ def size_command(
             expert_bytes=expert_bytes,
             progress=show,
         )
-    spread = None if budget is None else _spread(report, budget)
     saving = Saving()
     saving.save(plot_file, lambda to: _draw(report, to))
-    if spread is not None:
-        document = tables.spread_json(spread, recorded[0].layer_ids)
-        saving.save(output_file, lambda to: output.write_json(to, document))
     saving.save(csv_file, lambda to: write_atomically(to, tables.size_csv(report).encode()))
     try:
-        _print(report, spread, recorded[0], uneven=uneven, as_json=as_json)
+        _print(report, as_json=as_json)
     finally:
         saving.finish()
 
@@ -161,32 +138,15 @@ def _held_out(paths: list[Path]) -> dict[str, Any]:
     return {name: opt.read(path, None).total for name, path in zip(names, paths, strict=True)}
 
 
-def _spread(report: SizeReport, budget: int) -> Spread:
-    if len(report.gpu_counts) > 1 or len(report.dispatches) > 1:
-        raise typer.BadParameter("--budget goes with one number of --gpus and one --dispatch.")
-    rows = report.of(report.dispatches[0], report.gpu_counts[0])
-    return spread_budgets(rows, [budget])[0]
-
-
 def _draw(report: SizeReport, path: Path) -> None:
     from eplb_opt.report import size_plot
 
     plots.save(size_plot.sizes(report), path)
 
 
-def _print(
-    report: SizeReport,
-    spread: Spread | None,
-    loads: Loads,
-    *,
-    uneven: bool,
-    as_json: bool,
-) -> None:
+def _print(report: SizeReport, *, as_json: bool) -> None:
     if as_json:
-        answer: dict[str, Any] = tables.size_json(report)
-        if spread is not None:
-            answer["spread"] = tables.spread_json(spread, loads.layer_ids)
-        output.print_json(answer)
+        output.print_json(tables.size_json(report))
         return
     console = output.stdout()
     console.print(tables.size_table(report))
@@ -194,7 +154,3 @@ def _print(
         console.print(sentence, style="bold", highlight=False)
     if report.held_out_names:
         console.print(tables.held_out_table(report))
-    if uneven:
-        console.print(tables.uneven_table(report))
-    if spread is not None:
-        console.print(tables.spread_text(spread), highlight=False)

@@ -49,7 +49,7 @@ def rebalance_experts(
         [num_layers, num_experts] loads, a torch tensor on any device or an array.
     num_replicas, num_groups, num_nodes, num_gpus
         Slots a layer, expert groups, nodes and GPUs.
-    further
+    *further
         Further positional arguments that some engine passes; they are not looked at.
     time_limit
         Seconds; without it and `effort`, one second. Below `HOT_SECONDS` the serving path answers,
@@ -76,9 +76,13 @@ def rebalance_experts(
 
     Returns
     -------
-    physical_to_logical int64 [num_layers, num_replicas], logical_to_physical int64 [num_layers,
-    num_experts, largest count] padded with -1, logical_count int64 [num_layers, num_experts];
-    torch tensors on the weight's device where a tensor came in, else numpy.
+    physical_to_logical
+        Logical expert of every slot, int64 [num_layers, num_replicas].
+    logical_to_physical
+        Slots of every expert, int64 [num_layers, num_experts, largest count], padded with -1.
+    logical_count
+        Replicas of every expert, int64 [num_layers, num_experts]. All three are torch tensors on
+        the weight's device where a tensor came in, else numpy arrays.
 
     Raises
     ------
@@ -142,7 +146,8 @@ def _planned(
 ) -> tuple[Any, Any, Any]:
     """The serving path's plan, from which the planner goes on while there is time."""
     # Not at the top: a process that never gets here does not wait for the planner's rooms.
-    from eplb_opt.planner.planner import MAX_SECONDS, plan
+    from eplb_opt.planner.arguments import MAX_SECONDS
+    from eplb_opt.planner.planner import plan
 
     began = time.monotonic()
     groups, nodes = as_int(num_groups, "num_groups"), as_int(num_nodes, "num_nodes")

@@ -16,12 +16,14 @@ from eplb_opt.exact.pairs.counts import exact_value, pair_up
 from eplb_opt.exact.pairs.units import Layer
 from eplb_opt.exact.shared.answer import ModelAnswer
 from eplb_opt.exact.shared.start import worth_of_start
+from eplb_opt.exact.shared.turns import ask, turn_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
+    from eplb_opt.solver import Answer, Options, Task
 
 #: Count vectors for one unit of effort, about a millisecond.
 VECTORS_PER_UNIT = 1000
@@ -199,6 +201,25 @@ def _certificate(problem: Problem, bound: Fraction) -> Certificate | None:
     except CertificateError:
         return None
     return certificate
+
+
+class EnumerationSolver:
+    """Few experts, or one slot a GPU: all counts, in milliseconds.
+
+    Parameters
+    ----------
+    problem
+        Of one layer.
+    options
+        Nothing of it matters here.
+    """
+
+    def __init__(self, problem: Problem, options: Options) -> None:
+        self.solve_layer = EnumerationModel()
+
+    def solve(self, task: Task) -> Answer:
+        """One call of the model; see `Solver`."""
+        return turn_of("enumeration", ask(self.solve_layer, task, task.deadline))
 
 
 def _refused(reason: str) -> ModelAnswer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import isfinite
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -125,7 +124,7 @@ def fewest_moves(
     if any(moves(placed) == 0 for placed in plans):
         return min(plans, key=moves).copy(), 0
     ask = _Asked(problem, held, effort, seed)
-    answer = ask(min(plans, key=moves, default=None), limit, _first_part(deadline))
+    answer = ask(min(plans, key=moves, default=None), limit, deadline.part(PROOF_SHARE))
     if answer.finished and answer.physical_to_logical is None:
         raise ProblemError(f"No plan has an objective of at most {float(limit)}.")
     found = answer.physical_to_logical
@@ -166,12 +165,6 @@ def _is_within(problem: Problem, placed: np.ndarray, limit: Fraction) -> bool:
     except PlanError:
         return False
     return scoring.objectives(problem, placed[None, :])[0] <= limit
-
-
-def _first_part(deadline: Deadline) -> Deadline:
-    """A part of the time, so that some is left for a second call."""
-    left = deadline.remaining
-    return deadline.earlier(left * (1 - PROOF_SHARE)) if isfinite(left) else deadline
 
 
 @dataclass(frozen=True, eq=False)

@@ -69,6 +69,7 @@ class PairsDivision(Division):
     feasible: list[np.ndarray] = field(default_factory=list)
 
     def refuted_otherwise(self, top: np.ndarray) -> int | None:
+        """The entry of the values of pairs that refute a part, or None."""
         if not np.isfinite(top).all() or any((known <= top).all() for known in self.feasible):
             return None
         fitting = _Fitting.of(self.joint, top)

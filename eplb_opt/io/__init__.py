@@ -14,8 +14,9 @@ from eplb_opt.io.read import (
     read_plan,
     read_stored_plan,
 )
-from eplb_opt.io.recordings.stream import Trace, open_trace
+from eplb_opt.io.recordings.stream import open_trace
 from eplb_opt.io.recordings.totals import read_total
+from eplb_opt.io.recordings.trace import Trace
 from eplb_opt.io.recordings.write import LOAD_WRITERS, write_loads
 from eplb_opt.io.write import WRITERS, write_plan
 

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from fractions import Fraction
 
+    from eplb_opt.clock import Budget
     from eplb_opt.migration.limits import MoveLimits
     from eplb_opt.placement.plan import Plan
     from eplb_opt.problem.problem import Problem
-    from eplb_opt.solver import Budget
 
 
 @dataclass(frozen=True, eq=False)

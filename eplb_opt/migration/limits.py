@@ -27,7 +27,15 @@ UNLIMITED_GAP, TOLERANCE_PART = 1e-4, 0.02
 
 @dataclass(frozen=True)
 class MoveLimits:
-    """How much a call may move; see `plan`.
+    """How much a call may move; at most one of the limits is given.
+
+    Parameters
+    ----------
+    max_moves
+        Most slots whose expert is new on its GPU: a number for the model, or [num_layers]; None
+        for no limit.
+    tolerance
+        The part of the best objective that fewer moves may cost; None for no such limit.
 
     Raises
     ------
@@ -50,6 +58,7 @@ class MoveLimits:
 
     @property
     def is_given(self) -> bool:
+        """Whether moves are limited at all."""
         return self.max_moves is not None or self.tolerance is not None
 
     @property

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.clock import Deadline
 from eplb_opt.errors import MissingDependency
 from eplb_opt.migration.naming import naming_seconds, num_name_nodes
 from eplb_opt.placement import checker, scoring
@@ -23,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from fractions import Fraction
 
+    from eplb_opt.clock import Budget, Deadline
     from eplb_opt.problem.problem import Problem
-    from eplb_opt.solver import Budget
 
 #: Slices of annealing for one unit of effort: four for each price.
 SLICES_PER_EFFORT = 48
@@ -121,8 +118,7 @@ def find_fronts(
 
     def work(layer_idx: int) -> list[FrontPoint]:
         # Layers not yet begun share the time left with this one.
-        waiting = -(-(problem.num_layers - layer_idx) // budget.workers)
-        turn = _even_part(budget.deadline, waiting)
+        turn = budget.even_part(problem.num_layers - layer_idx, SEARCH_SHARE)
         row = current.physical_to_logical[layer_idx]
         first, last = ends[layer_idx]
         found = []
@@ -150,12 +146,6 @@ def front_ends(
 ) -> list[list[FrontPoint]]:
     """The fronts without any search: the plan in force and the best one; see `find_fronts`."""
     return [_front(list(ends)) for ends in _ends(problem, current, best, worth)]
-
-
-def _even_part(deadline: Deadline, parts: int) -> Deadline:
-    if math.isinf(deadline.at):
-        return deadline
-    return Deadline(time.monotonic() + deadline.remaining * SEARCH_SHARE / parts)
 
 
 def _ends(

@@ -13,6 +13,7 @@ from eplb_opt.problem.problem import Problem
 
 
 def shape_fits(problem: Problem, placed: np.ndarray) -> str | None:
+    """The map has a row for each layer and a column for each slot."""
     wanted = (problem.num_layers, problem.num_slots)
     if placed.shape == wanted:
         return None
@@ -20,6 +21,7 @@ def shape_fits(problem: Problem, placed: np.ndarray) -> str | None:
 
 
 def ids_in_range(problem: Problem, placed: np.ndarray) -> str | None:
+    """Every slot that can be filled holds the id of an expert."""
     bad = problem.is_open & ((placed < 0) | (placed >= problem.num_experts))
     if not bad.any():
         return None
@@ -32,6 +34,7 @@ def ids_in_range(problem: Problem, placed: np.ndarray) -> str | None:
 
 
 def closed_slots_are_empty(problem: Problem, placed: np.ndarray) -> str | None:
+    """Slots of lost GPUs, and those beyond what a GPU can fill, hold -1."""
     bad = ~problem.is_open & (placed != -1)
     if not bad.any():
         return None
@@ -45,6 +48,7 @@ def closed_slots_are_empty(problem: Problem, placed: np.ndarray) -> str | None:
 
 
 def every_expert_is_placed(problem: Problem, placed: np.ndarray) -> str | None:
+    """Every expert has at least one replica in every layer."""
     missing = replica_counts(placed, problem.num_experts) == 0
     if not missing.any():
         return None
@@ -53,6 +57,7 @@ def every_expert_is_placed(problem: Problem, placed: np.ndarray) -> str | None:
 
 
 def groups_stay_on_one_node(problem: Problem, placed: np.ndarray) -> str | None:
+    """All replicas of a group's experts are on one node."""
     if not problem.is_hierarchical:
         return None
     group = placed // problem.experts_per_group
@@ -72,6 +77,7 @@ def groups_stay_on_one_node(problem: Problem, placed: np.ndarray) -> str | None:
 
 
 def nodes_hold_equally_many_groups(problem: Problem, placed: np.ndarray) -> str | None:
+    """Every node takes the same number of groups."""
     if not problem.is_hierarchical:
         return None
     group = placed.reshape(problem.num_layers, problem.num_nodes, -1) // problem.experts_per_group
@@ -88,6 +94,7 @@ def nodes_hold_equally_many_groups(problem: Problem, placed: np.ndarray) -> str 
 
 
 def replicas_stand_apart(problem: Problem, placed: np.ndarray) -> str | None:
+    """No GPU holds an expert twice where colocation is "forbid"."""
     if problem.colocation == "allow":
         return None
     held = np.sort(placed.reshape(problem.num_layers, problem.num_gpus, -1), axis=2)
@@ -102,6 +109,7 @@ def replicas_stand_apart(problem: Problem, placed: np.ndarray) -> str | None:
 
 
 def pinned_experts_stand_there(problem: Problem, placed: np.ndarray) -> str | None:
+    """Every pinned expert has a replica on its GPU."""
     if problem.pinned is None:
         return None
     # In one dimension numpy looks through a hundred megabytes ten times faster than in three.
@@ -119,6 +127,7 @@ def pinned_experts_stand_there(problem: Problem, placed: np.ndarray) -> str | No
 
 
 def forbidden_experts_stand_elsewhere(problem: Problem, placed: np.ndarray) -> str | None:
+    """No forbidden expert has a replica on its GPU."""
     if problem.forbidden is None:
         return None
     layers = np.arange(problem.num_layers)[:, None]
@@ -134,6 +143,7 @@ def forbidden_experts_stand_elsewhere(problem: Problem, placed: np.ndarray) -> s
 
 
 def replicas_are_spread(problem: Problem, placed: np.ndarray) -> str | None:
+    """Every expert is on two GPUs, or nodes, where the problem asks for that."""
     if problem.spread is None:
         return None
     unit = _gpu_of_slots(problem)

@@ -67,7 +67,8 @@ def transfers(current: Plan, new: Plan) -> list[list[Transfer]]:
 
     Returns
     -------
-    Batches in the order in which they run.
+    list of list of Transfer
+        Batches in the order in which they run.
     """
     left = _with_sources(current, new)
     batches = []

@@ -66,10 +66,12 @@ class Plan:
 
     @property
     def num_layers(self) -> int:
+        """MoE layers of the map."""
         return int(self.physical_to_logical.shape[0])
 
     @property
     def num_slots(self) -> int:
+        """Slots of a layer over all GPUs, empty ones too."""
         return int(self.physical_to_logical.shape[1])
 
     @cached_property
@@ -93,7 +95,18 @@ class Plan:
         return _frozen(slots)
 
     def check(self, problem: Problem) -> None:
-        """Raise PlanError with the layer, the GPU and the reason when the plan breaks a rule."""
+        """Look for a rule of a problem that the plan breaks.
+
+        Parameters
+        ----------
+        problem
+            The loads, the machine and the rules that the plan is for.
+
+        Raises
+        ------
+        PlanError
+            When a rule is broken, with the layer, the GPU and the reason.
+        """
         if self.num_gpus != problem.num_gpus:
             raise PlanError(
                 f"The plan is for {self.num_gpus} GPUs; the problem has {problem.num_gpus}."
@@ -101,9 +114,18 @@ class Plan:
         checker.check(problem, self.physical_to_logical)
 
     def objectives(self, problem: Problem) -> list[Fraction]:
-        """The exact objective of each layer, see `Problem`; the plan must fit.
+        """The exact objective of each layer, as `Problem` defines it.
 
-        Without scenarios it is the largest GPU load in the problem's integer units.
+        Parameters
+        ----------
+        problem
+            The loads, the machine and the rules, which the plan must obey.
+
+        Returns
+        -------
+        list of Fraction
+            [num_layers], the largest GPU loads in the problem's integer units; with scenarios
+            what their ratios make together.
         """
         return scoring.objectives(problem, self.physical_to_logical)
 

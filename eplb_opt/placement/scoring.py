@@ -11,8 +11,8 @@ from math import lcm
 import numpy as np
 
 from eplb_opt import core
+from eplb_opt.core.parts import in_parts
 from eplb_opt.placement.level_flow import least_level
-from eplb_opt.placement.parallel import in_parts
 from eplb_opt.problem.problem import Problem
 
 #: Far above the rounding of a float64 sum of some thousand terms (1e-12), far below any real gap.

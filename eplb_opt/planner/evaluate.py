@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 class Evaluation:
     """A plan's worth, scored exactly.
 
-    Attributes
+    Parameters
     ----------
     objective
-        float64 [num_layers], the largest GPU load, caller's unit, rounded up; with scenarios what
-        they make together.
+        float64 [num_layers], the largest GPU load in the caller's unit, rounded up; with
+        scenarios what their ratios make together.
     lower_bound
-        float64 [num_layers], proven, rounded down.
+        float64 [num_layers], the proven lower bound in the same unit, rounded down.
     gap
         float64 [num_layers], objective over bound, less 1.
     model_gap
@@ -61,7 +61,12 @@ def evaluate(problem: Problem, plan: Any, bounds: list[Bound] | None = None) -> 
     plan
         A Plan or [num_layers, num_slots] expert ids, array or tensor.
     bounds
-        Proven bounds a layer; by default the best that need no solver.
+        [num_layers], proven bounds; by default the best that need no solver.
+
+    Returns
+    -------
+    Evaluation
+        Objective, bound, gap and balancedness of every layer.
 
     Raises
     ------
@@ -136,7 +141,8 @@ def lower_bound(problem: Problem, time_limit: float | None = None) -> np.ndarray
 
     Returns
     -------
-    float64 [num_layers], caller's unit, rounded down.
+    ndarray
+        float64 [num_layers], in the caller's unit, rounded down.
     """
     if time_limit is not None:
         from eplb_opt.planner.planner import plan

@@ -12,7 +12,8 @@ from eplb_opt.migration import (
     make_frontier,
     valid_current,
 )
-from eplb_opt.planner.planner import DEFAULT_TIME_LIMIT, Default, make_budget, plan
+from eplb_opt.planner.arguments import DEFAULT_TIME_LIMIT, Default, Spending, read_budget
+from eplb_opt.planner.planner import plan
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -38,13 +39,19 @@ def frontier(
     time_limit, effort, seed, workers
         See `plan`.
 
+    Returns
+    -------
+    Frontier
+        The least objective found for each number of moved slots; its `plan` has the plan for
+        a limit.
+
     Raises
     ------
     ProblemError
         For an argument that cannot be used.
     """
     held = valid_current(problem, current)
-    budget, limit = make_budget(time_limit, effort, 0.0, seed, workers)
+    budget, limit = read_budget(Spending(time_limit, effort, 0.0, seed, workers))
     share = limit if limit is None else limit * UNLIMITED_SHARE
     result = plan(
         problem, time_limit=share, effort=effort, current=held, seed=seed, workers=workers

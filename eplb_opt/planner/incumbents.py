@@ -35,7 +35,9 @@ class Incumbents:
     placed
         int64 [num_layers, num_slots], a first valid plan.
     bounds
-        A first bound a layer.
+        [num_layers], a first bound of each layer.
+    started
+        When the call began, in seconds of `time.monotonic`; by default now.
 
     Attributes
     ----------

@@ -34,6 +34,8 @@ def on_gpus_left(problem: Problem, current: Plan) -> np.ndarray:
 def with_lost_gpus(problem: Problem, result: Result) -> Result:
     """A result for the GPUs that are left, as one of the whole problem: -1 on the lost ones.
 
+    Where no GPU is lost it is the same result.
+
     Parameters
     ----------
     problem
@@ -41,6 +43,8 @@ def with_lost_gpus(problem: Problem, result: Result) -> Result:
     result
         What is to be told.
     """
+    if result.problem is problem:
+        return result
     placed = np.full((problem.num_layers, problem.num_slots), -1, dtype=np.int64)
     placed[:, problem.is_open] = result.plan.physical_to_logical
     plan = Plan(placed, problem.num_gpus, problem.num_experts)

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.placement import scoring
-from eplb_opt.planner.steps_design import SLICES_PER_EFFORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from fractions import Fraction
 
+    from eplb_opt.clock import Budget
     from eplb_opt.problem.problem import Problem
-    from eplb_opt.solver import Budget
 
 #: Sizes to choose from, the standard deviation of a factor's logarithm.
 SIZES = (0.2, 0.3, 0.5)
@@ -115,6 +114,7 @@ def _held_out(
 ) -> float:
     """Balancedness on one scenario of a layer planned on the others."""
     from eplb_opt.search.annealing.design import DesignSearch
+    from eplb_opt.search.annealing.solvers import DESIGN_SLICES_PER_EFFORT
 
     search = DesignSearch(problem.without_scenario(fold), start, budget.seed, size)
     if search.is_trivial:
@@ -123,7 +123,7 @@ def _held_out(
     if budget.effort is None:
         search.run_until(budget.deadline.sooner(seconds))
     else:
-        search.run_slices(max(int(budget.effort * SLICES_PER_EFFORT * EFFORT_SHARE), 1))
+        search.run_slices(max(int(budget.effort * DESIGN_SLICES_PER_EFFORT * EFFORT_SHARE), 1))
     ratio = scoring.scenario_ratios(problem, search.placed()[None])[fold][0]
     return float(1 / ratio)
 

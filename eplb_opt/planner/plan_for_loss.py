@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.bounds.water_level import water_levels
-from eplb_opt.clock import Deadline
 from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.placement import checker
 from eplb_opt.placement.after_loss import AfterLoss, loads_after_loss
 from eplb_opt.placement.caller_units import bound_in_caller_units
 from eplb_opt.placement.plan import Plan
-from eplb_opt.planner.planner import DEFAULT_TIME_LIMIT, Default, make_budget, plan
+from eplb_opt.planner.arguments import DEFAULT_TIME_LIMIT, Default, Spending, read_budget
+from eplb_opt.planner.planner import plan
 
 if TYPE_CHECKING:
+    from eplb_opt.clock import Budget
     from eplb_opt.problem.problem import Problem
-    from eplb_opt.solver import Budget
 
 #: The part of a call that plans for the whole machine; the rest looks at losses.
 FIRST_SHARE = 0.3
@@ -39,7 +38,7 @@ class LossPlan:
     Parameters
     ----------
     plan
-        Checked.
+        The plan, which has passed the independent checker.
     after
         What the worst loss makes of it; see `AfterLoss`.
     unprepared
@@ -48,7 +47,7 @@ class LossPlan:
         float64 [num_layers], in the caller's unit, rounded down: no plan that loses no expert has
         a smaller largest load after its worst loss.
     elapsed
-        Seconds, the whole call.
+        Seconds from the call to the return.
     messages
         What went wrong without costing the answer.
     """
@@ -79,11 +78,16 @@ def plan_for_loss(
     Parameters
     ----------
     problem
-        Without scenarios.
+        Loads, without scenarios, and the machine.
     of
         "gpu" or "node": what is lost at a time.
     time_limit, effort, seed, workers
         See `plan`; without any limit the default of 10 seconds holds.
+
+    Returns
+    -------
+    LossPlan
+        The plan, what the worst loss makes of it, and a proven bound on that.
 
     Raises
     ------
@@ -101,7 +105,7 @@ def plan_for_loss(
         )
     if time_limit is None and effort is None:
         time_limit = DEFAULT_TIME_LIMIT
-    budget, limit = make_budget(time_limit, effort, 0.0, seed, workers)
+    budget, limit = read_budget(Spending(time_limit, effort, 0.0, seed, workers))
     first: dict[str, Any] = {"effort": effort, "seed": seed, "workers": workers}
     whole = plan(problem, time_limit=_part(limit, FIRST_SHARE / 2), **first).plan
     unprepared = loads_after_loss(problem, whole, of)
@@ -184,10 +188,7 @@ def _searched(problem: Problem, start: Plan, of: str, budget: Budget) -> Plan:
     calls = None if budget.effort is None else budget.effort * CALLS_PER_EFFORT
 
     def work(layer_idx: int) -> np.ndarray:
-        waiting = -(-(problem.num_layers - layer_idx) // budget.workers)
-        turn = budget.deadline
-        if not math.isinf(turn.at):
-            turn = Deadline.after(turn.remaining * SEARCH_SHARE / waiting)
+        turn = budget.even_part(problem.num_layers - layer_idx, SEARCH_SHARE)
         row = start.physical_to_logical[layer_idx]
         layer = problem.layer(layer_idx)
         return least_load_after_loss(

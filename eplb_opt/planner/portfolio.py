@@ -1,24 +1,26 @@
-"""Layers, steps and cores under one budget: whose turn it is, and for how long."""
+"""Layers, solvers and cores under one budget: whose turn it is, and for how long."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from eplb_opt.errors import MissingDependency
+from eplb_opt.planner.executor import Executor, LayerSolvers, ThreadExecutor, Turn
 from eplb_opt.result import ObjectiveBounds, StopReason
-from eplb_opt.solver import Budget, Outcome, Step, Task
+from eplb_opt.solver import Answer, Options, Task, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from eplb_opt.clock import Deadline
+    from eplb_opt.clock import Budget, Deadline
     from eplb_opt.planner.incumbents import Incumbents
+    from eplb_opt.planner.schedule import Stage
 
 
 #: Below half a token and this gap a layer is left alone: nobody can measure the difference.
@@ -39,31 +41,52 @@ class Portfolio:
     """Gives turns to the layers with the largest gaps until the budget is spent.
 
     After a first pass over all layers a layer's claim to the next turn is gap / (1 + 0.2 turns it
-    had): the plain largest gap would starve the others where the bound is to blame. Under `effort`
-    every open layer gets every step once, from its own state alone, so that the answer does not
-    depend on the clock. For the same reason a step that fails on a layer is left out for that layer
-    alone: which layers had it before would depend on who finished first.
+    had): the largest gap alone would starve the others where it is the bound that is weak. Under
+    `effort` every open layer gets every stage once, from its own state alone, so that the answer
+    does not depend on the clock. For the same reason a stage that fails on a layer is left out for
+    that layer alone: which layers had it before would depend on who finished first.
+
+    Parameters
+    ----------
+    incumbents
+        What is known of every layer; it takes what the solvers bring.
+    stages
+        Of the call, in the order of their first turns; see `schedule`.
+    budget
+        Of all turns together.
+    on_event
+        Called with a stage's name after each of its turns.
+    messages
+        What went wrong is added here.
+    options
+        What the call asks of its solvers.
     """
 
     incumbents: Incumbents
-    steps: Sequence[Step]
+    stages: Sequence[Stage]
     budget: Budget
     on_event: Callable[[str], None] = lambda stage: None
     messages: list[str] = field(default_factory=list)
+    options: Options = field(default_factory=Options)
     _turns: Counter[tuple[int, str]] = field(default_factory=Counter)
     _finished: set[tuple[int, str]] = field(default_factory=set)
     _said: dict[str, dict[int, str]] = field(default_factory=dict)
     _failed: dict[str, set[int]] = field(default_factory=dict)
     _answered: set[int] = field(default_factory=set)
-    _running: dict[Future[Outcome], tuple[int, Step]] = field(default_factory=dict)
+    _running: dict[Future[Answer], tuple[int, Stage]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.budget.effort is not None:
+            self.stages = [stage for stage in self.stages if stage.pace.with_effort]
+        self.solvers = LayerSolvers(self.options)
 
     def run(self) -> StopReason:
         """Work until all layers are done, nothing is left to try, or the time is up."""
-        pool = ThreadPoolExecutor(self.budget.workers, thread_name_prefix="eplb-opt")
+        executor = ThreadExecutor(self.solvers, self.budget.workers)
         try:
             self._take_first_turns()
             while not self.budget.deadline.expired:
-                self._hand_out(pool)
+                self._hand_out(executor)
                 if not self._running:
                     return self._why_done()
                 self._collect()
@@ -74,60 +97,68 @@ class Portfolio:
             self.messages.append(f"the search ended early: {type(error).__name__}: {error}")
             return StopReason.EXHAUSTED
         finally:
-            # Late threads are never waited for; each step ends by itself at its own deadline.
-            pool.shutdown(wait=False, cancel_futures=True)
+            executor.close()
             self._tell()
 
     def worked_on(self) -> set[int]:
-        """Layers that any step has answered for."""
+        """Layers that any solver has answered for."""
         return set(self._answered)
 
     def relied_on(self) -> tuple[str, ...]:
-        """The packages, with their versions, of the steps that had turns; in order of the names."""
+        """Packages, with their versions, of the stages that had turns; in order of the names."""
         asked = {name for (_, name), turns in self._turns.items() if turns}
-        packages = {step.package for step in self.steps if step.package and step.name in asked}
+        packages = {stage.package for stage in self.stages if stage.package and stage.name in asked}
         return tuple(f"{name} {_version(name)}" for name in sorted(packages) if find_spec(name))
 
     def _take_first_turns(self) -> None:
-        """First turns of all layers, one after the other, where a step has them.
+        """First turns of all layers, one after the other, where a stage asks for that.
 
         Handed out and scored one by one, turns of a millisecond would cost several.
         """
         if self.budget.effort is not None:
             return
-        for step in self.steps:
+        for stage in self.stages:
             left = self.budget.deadline.remaining - self.incumbents.scoring_seconds
-            if step.first_turns is None or left <= 0:
+            if not stage.all_at_first or left <= 0:
                 continue
             until = self.budget.deadline.sooner(min(FIRST_SHARE * left, FIRST_SECONDS))
-            layers = sorted(self._open_layers(), key=self.incumbents.gap, reverse=True)
+            found: dict[int, Answer] = {}
             try:
-                found = step.first_turns((self._task(i, step) for i in layers), until)
-                self._take_first(step, found)
+                self._make_first(stage, until, found)
+                self._take_first(stage, found)
             except Exception as error:  # what fails here is tried again, layer by layer
-                self.messages.append(f"{step.name} failed: {type(error).__name__}: {error}")
-            self.on_event(step.name)
+                self.messages.append(f"{stage.name} failed: {type(error).__name__}: {error}")
+            self.on_event(stage.name)
 
-    def _take_first(self, step: Step, found: dict[int, Outcome]) -> None:
+    def _make_first(self, stage: Stage, until: Deadline, found: dict[int, Answer]) -> None:
+        """Answers of the layers with the largest gaps, as many as there is time for."""
+        for layer_idx in sorted(self._open_layers(), key=self.incumbents.gap, reverse=True):
+            if until.expired:
+                return
+            task = replace(self._task(layer_idx, stage), deadline=until)
+            found[layer_idx] = self.solvers.solve(Turn(stage, task))
+
+    def _take_first(self, stage: Stage, found: dict[int, Answer]) -> None:
         placed = self.incumbents.placed.copy()
-        for layer_idx, outcome in found.items():
-            placed[layer_idx] = outcome.placed
+        for layer_idx, answer in found.items():
+            if answer.placed is not None:
+                placed[layer_idx] = answer.placed
         self.incumbents.offer_plans(placed)
-        for layer_idx, outcome in found.items():
+        for layer_idx, answer in found.items():
             self._answered.add(layer_idx)
-            self._turns[layer_idx, step.name] += 1
-            if outcome.finished:
-                self._finished.add((layer_idx, step.name))
+            self._turns[layer_idx, stage.name] += 1
+            if answer.verdict is Verdict.FINISHED:
+                self._finished.add((layer_idx, stage.name))
 
-    def _hand_out(self, pool: ThreadPoolExecutor) -> None:
+    def _hand_out(self, executor: Executor) -> None:
         while len(self._running) < self.budget.workers:
             chosen = self._next_turn()
             if chosen is None:
                 return
-            layer_idx, step = chosen
-            task = self._task(layer_idx, step)
-            self._turns[layer_idx, step.name] += 1
-            self._running[pool.submit(step.run, task)] = chosen
+            layer_idx, stage = chosen
+            task = self._task(layer_idx, stage)
+            self._turns[layer_idx, stage.name] += 1
+            self._running[executor.submit(Turn(stage, task))] = chosen
 
     def _collect(self) -> None:
         left = self.budget.deadline.remaining
@@ -139,83 +170,91 @@ class Portfolio:
         """Wait at most so long, and take what the turns that have ended brought."""
         done, _ = wait(self._running, seconds, return_when=return_when)
         for future in done:
-            layer_idx, step = self._running.pop(future)
+            layer_idx, stage = self._running.pop(future)
             try:
-                self._take(layer_idx, step, future.result())
+                self._take(layer_idx, stage, future.result())
             except MissingDependency as error:
-                self._give_up(layer_idx, step, str(error))
+                self._give_up(layer_idx, stage, str(error))
             except Exception as error:  # a fault in a solver never costs the caller the answer
-                self._failed.setdefault(step.name, set()).add(layer_idx)
-                message = f"{step.name} failed: {type(error).__name__}: {error}"
-                self._give_up(layer_idx, step, message)
-            self.on_event(step.name)
+                self._failed.setdefault(stage.name, set()).add(layer_idx)
+                message = f"{stage.name} failed: {type(error).__name__}: {error}"
+                self._give_up(layer_idx, stage, message)
+            self.on_event(stage.name)
 
-    def _take(self, layer_idx: int, step: Step, outcome: Outcome) -> None:
-        self.incumbents.offer_layer(layer_idx, outcome.placed, preferred=outcome.preferred)
-        self.incumbents.offer_layer(layer_idx, bound=outcome.bound, certificate=outcome.certificate)
-        if not (outcome.refused or outcome.postponed):
+    def _take(self, layer_idx: int, stage: Stage, answer: Answer) -> None:
+        self.incumbents.offer_layer(layer_idx, answer.placed, preferred=answer.preferred)
+        self.incumbents.offer_layer(layer_idx, bound=answer.bound, certificate=answer.certificate)
+        if answer.verdict not in (Verdict.REFUSED, Verdict.NOT_YET):
             self._answered.add(layer_idx)
-        if outcome.finished or outcome.refused:
-            self._finished.add((layer_idx, step.name))
-        if outcome.message:
-            self._say(layer_idx, step, outcome.message)
+        if answer.verdict in (Verdict.FINISHED, Verdict.REFUSED):
+            self._finished.add((layer_idx, stage.name))
+        if answer.message:
+            self._say(layer_idx, stage, answer.message)
 
-    def _give_up(self, layer_idx: int, step: Step, message: str) -> None:
-        self._finished.add((layer_idx, step.name))
-        self._say(layer_idx, step, message)
+    def _give_up(self, layer_idx: int, stage: Stage, message: str) -> None:
+        self._finished.add((layer_idx, stage.name))
+        self._say(layer_idx, stage, message)
 
-    def _say(self, layer_idx: int, step: Step, message: str) -> None:
-        self._said.setdefault(step.name, {}).setdefault(layer_idx, message)
+    def _say(self, layer_idx: int, stage: Stage, message: str) -> None:
+        self._said.setdefault(stage.name, {}).setdefault(layer_idx, message)
 
     def _tell(self) -> None:
-        """Add what the steps said to the messages, one a step: that of its first layer.
+        """Add what the solvers said to the messages, one a stage: that of its first layer.
 
         In the order of the table, not in that in which turns ended, which differs from run to run.
         """
-        for step in self.steps:
-            by_layer = self._said.get(step.name)
+        for stage in self.stages:
+            by_layer = self._said.get(stage.name)
             if not by_layer:
                 continue
             message = by_layer[min(by_layer)]
-            if step.name in self._failed and self.incumbents.problem.num_layers > 1:
-                message += f" ({_named(self._failed[step.name])})"
-            if message not in self.messages:  # two steps may lack the same package
+            if stage.name in self._failed and self.incumbents.problem.num_layers > 1:
+                message += f" ({_named(self._failed[stage.name])})"
+            if message not in self.messages:  # two stages may lack the same package
                 self.messages.append(message)
         left = len(set(self._open_layers()) - self._answered)
         if left:
+            counted = self.budget.effort is not None
+            why = (
+                "no search had an answer for them."
+                if counted
+                else "the time was up before a search had answered for them."
+            )
             self.messages.append(
                 f"{left} of {self.incumbents.problem.num_layers} layers are as the heuristics left "
-                "them: the time was up before a search had answered for them."
+                f"them: {why}"
             )
 
-    def _next_turn(self) -> tuple[int, Step] | None:
+    def _next_turn(self) -> tuple[int, Stage] | None:
         busy = {layer_idx for layer_idx, _ in self._running.values()}
         waiting = [layer_idx for layer_idx in self._open_layers() if layer_idx not in busy]
         for layer_idx in sorted(waiting, key=self._claim, reverse=True):
-            step = self._next_step(layer_idx)
-            if step is not None:
-                return layer_idx, step
+            stage = self._next_stage(layer_idx)
+            if stage is not None:
+                return layer_idx, stage
         return None
 
-    def _next_step(self, layer_idx: int) -> Step | None:
-        """The step with the fewest rounds of turns on this layer; ties in the table's order."""
+    def _next_stage(self, layer_idx: int) -> Stage | None:
+        """The stage with the fewest rounds of turns on this layer; ties in the table's order."""
         left = [
-            step
-            for step in self.steps
-            if (layer_idx, step.name) not in self._finished
-            and self._turns[layer_idx, step.name] < self._max_turns(step)
+            stage
+            for stage in self.stages
+            if (layer_idx, stage.name) not in self._finished
+            and self._turns[layer_idx, stage.name] < self._max_turns(stage)
         ]
-        return min(left, key=lambda s: self._turns[layer_idx, s.name] // s.turns, default=None)
+        return min(
+            left, key=lambda s: self._turns[layer_idx, s.name] // s.pace.in_a_row, default=None
+        )
 
-    def _max_turns(self, step: Step) -> int:
+    def _max_turns(self, stage: Stage) -> int:
         if self.budget.effort is not None:
             return 1
-        return step.max_attempts
+        return stage.pace.most
 
     def _claim(self, layer_idx: int) -> float:
         if layer_idx not in self._answered:
             return math.inf  # a first pass over all layers brings more than any second turn
-        turns = sum(self._turns[layer_idx, step.name] for step in self.steps)
+        turns = sum(self._turns[layer_idx, stage.name] for stage in self.stages)
         return self.incumbents.gap(layer_idx) / (1 + 0.2 * turns)
 
     def _open_layers(self) -> list[int]:
@@ -234,8 +273,8 @@ class Portfolio:
             return False
         return pair.objective - pair.lower < self.incumbents.problem.half_token(layer_idx)
 
-    def _task(self, layer_idx: int, step: Step) -> Task:
-        attempt = self._turns[layer_idx, step.name]
+    def _task(self, layer_idx: int, stage: Stage) -> Task:
+        attempt = self._turns[layer_idx, stage.name]
         pair = self.incumbents.pairs()[layer_idx]
         return Task(
             layer_idx=layer_idx,
@@ -243,24 +282,18 @@ class Portfolio:
             start=self.incumbents.placed[layer_idx].copy(),
             objective=pair.objective,
             lower_bound=pair.lower,
-            deadline=self._turn_deadline(step, attempt),
+            deadline=self._turn_end(stage, attempt),
             call_deadline=self.budget.deadline,
             effort=self.budget.effort,
             seed=self.budget.seed + attempt,
             attempt=attempt,
         )
 
-    def _turn_deadline(self, step: Step, attempt: int) -> Deadline:
-        """When a turn ends: by the step's share of the time left, never past the call's end."""
-        if self.budget.effort is not None:
-            return self.budget.deadline
-        left = self.budget.deadline.remaining
+    def _turn_end(self, stage: Stage, attempt: int) -> Deadline:
         waiting = self._open_layers()
-        if step.in_rounds:
-            waiting = [i for i in waiting if self._turns[i, step.name] <= attempt]
-        even = 0.0 if math.isinf(left) else left * self.budget.workers / max(len(waiting), 1)
-        least = min(step.min_seconds * step.growth**attempt, step.max_seconds)
-        return self.budget.deadline.sooner(min(max(step.share * even, least), step.max_seconds))
+        if stage.pace.in_rounds:
+            waiting = [i for i in waiting if self._turns[i, stage.name] <= attempt]
+        return self.budget.turn_end(stage.pace, attempt, len(waiting))
 
     def _why_cut_short(self) -> StopReason:
         stopped = self.budget.deadline.is_stopped

@@ -18,7 +18,8 @@ def warmup(everything: bool = False) -> float:
 
     Returns
     -------
-    Seconds it took.
+    float
+        Seconds that loading took.
     """
     began = time.monotonic()
     if everything:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 #: What a problem works out once and what does not hold for a part of its layers or scenarios.
 OF_ALL_LOADS = ("shares", "_layers")
 #: What it works out of the GPUs' speeds, once for all parts.
-OF_ALL_GPUS = ("speed", "whole_speed", "capacity", "slowest", "fastest")
+OF_ALL_GPUS = ("speed", "whole_speed", "capacity", "slowest", "fastest", "speed_range")
 
 
 def part_of(problem: Problem, at: Any) -> Problem:
@@ -30,9 +30,8 @@ def part_of(problem: Problem, at: Any) -> Problem:
     at
         Index of `unit_exponent` and `rounded`; where it is a tuple its last entry is the layers'.
     """
-    if problem.gpu_speed is not None:
-        for name in OF_ALL_GPUS:
-            getattr(problem, name)
+    for name in OF_ALL_GPUS:
+        getattr(problem, name)
     part = copy(problem)
     for name in OF_ALL_LOADS:
         part.__dict__.pop(name, None)
@@ -59,17 +58,9 @@ def changed(problem: Problem, **changes: Any) -> Problem:
 
 def without_lost_gpus(problem: Problem) -> Problem | None:
     """See `Problem.without_lost_gpus`."""
-    lost = problem.open_slots == 0
-    in_nodes = lost.reshape(problem.num_nodes, -1).sum(axis=1)
-    whole = np.isin(problem.open_slots, (0, problem.slots_per_gpu)).all()
-    others = (problem.gpu_speed, problem.pinned, problem.forbidden)
-    if not (lost.any() and whole) or any(rule is not None for rule in others):
+    if not problem.leaves_equal_gpus:
         return None
-    if problem.spread == "node":
-        return None
-    if problem.is_hierarchical and np.ptp(in_nodes):
-        return None
-    left = int((~lost).sum())
+    left = int((problem.open_slots > 0).sum())
     flat = {} if problem.is_hierarchical else {"num_nodes": 1, "num_groups": 1}
     return changed(
         problem,

@@ -5,14 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from eplb_opt.report.words import amount, duration, percent, price_text
+from eplb_opt.report.columns import PAGE, Column
+from eplb_opt.report.gap_columns import (
+    ON_PAGE,
+    layer_columns,
+    plan_columns,
+    price_columns,
+    scenario_columns,
+    with_figures,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from eplb_opt.report.gap import GapReport, GapRow
+    import numpy as np
+
+    from eplb_opt.report.gap import GapReport
     from eplb_opt.report.scenarios import ScenarioTable
 
 
@@ -42,13 +50,10 @@ class PageTable:
 
 
 def plans_table(report: GapReport) -> PageTable:
-    """Every plan against the bound, best first; failures with their reason."""
-    headings = ["plan", "gap", "median", "worst", "in layer", "optimal", "balancedness"]
-    headings += ["nearest copy", "time"]
-    good = [row for row in report.rows if not row.problem]
-    rows = [_plan_cells(row, len(report.status)) for row in good]
+    """Every plan against the bound, best first."""
+    good = with_figures(report)
     strong = tuple(i for i, row in enumerate(good) if row.kind == "ours")
-    return PageTable("Plans, best first", headings, rows, _first_only(headings), strong)
+    return _page_table("Plans, best first", plan_columns(report), strong)
 
 
 def failures(report: GapReport) -> list[tuple[str, str]]:
@@ -60,9 +65,7 @@ def prices_table(report: GapReport) -> PageTable | None:
     """What each constraint costs; None where nothing was asked."""
     if not report.prices:
         return None
-    rows = [[p.name, p.rule, price_text(p.at_least, p.at_most), p.proven_by] for p in report.prices]
-    headings = ["constraint", "rule", "price", "known from"]
-    return PageTable("Prices of constraints", headings, rows, [True, True, False, True])
+    return _page_table("Prices of constraints", price_columns(report))
 
 
 def layers_table(
@@ -84,63 +87,36 @@ def layers_table(
         int64 [num_layers] or None.
     layer_ids
         Place of each layer among the model's hidden layers.
+
+    Returns
+    -------
+    PageTable
+        The last row is that of the whole model.
     """
-    others = [row for row in report.rows if row.kind != "ours" and row.layer_gap is not None]
-    headings = ["layer", "hidden layer", "largest GPU load", "proven bound", "gap", "status"]
-    headings += ["bound by", "peak before", "peak after"]
-    headings += ["moves"] if moves is not None else []
-    headings += [f"gap of {row.name}" for row in others]
-    headings += [f"price of {price.name}" for price in report.prices]
-    peaks = before.max(axis=1), after.max(axis=1)
-    gap = np.asarray(report.ours.layer_gap)
-    rows = []
-    for i in report.worst_first:
-        cells = [str(i), str(layer_ids[i]), amount(report.objective[i])]
-        cells += [amount(report.lower_bound[i]), percent(gap[i]), report.status[i]]
-        cells += [report.bound_source[i], *(f"{peak[i]:.4f}" for peak in peaks)]
-        cells += [f"{moves[i]}"] if moves is not None else []
-        cells += [percent(row.layer_gap[i]) for row in others if row.layer_gap is not None]
-        prices = [(p.layers_at_least[i], p.layers_at_most[i]) for p in report.prices]
-        rows.append([*cells, *(price_text(*price) for price in prices)])
-    rows.append(_whole_model(report, others, moves))
-    is_text = [heading in ("status", "bound by") for heading in headings]
-    return PageTable("Layers, worst first", headings, rows, is_text, (len(rows) - 1,))
+    order = report.worst_first
+    extra = [
+        Column(heading, [*(f"{ratios[i].max():.4f}" for i in order), ""], places=ON_PAGE)
+        for heading, ratios in (("peak before", before), ("peak after", after))
+    ]
+    if moves is not None:
+        cells = [*(f"{moves[i]}" for i in order), f"{moves.sum():,}"]
+        extra.append(Column("moves", cells, places=ON_PAGE))
+    columns = layer_columns(report, order, layer_ids, extra=extra)
+    return _page_table("Layers, worst first", columns, (len(order),))
 
 
 def scenarios_table(table: ScenarioTable) -> PageTable:
     """Balancedness of every plan under every load; those not seen are marked."""
-    loads = [
-        name if i < table.num_seen else f"{name} (held out)" for i, name in enumerate(table.loads)
-    ]
-    headings = ["plan", *loads]
-    rows = [[name, *(f"{value:.4f}" for value in row)] for name, row in table.rows.items()]
     strong = tuple(i for i, name in enumerate(table.rows) if name == "eplb-opt")
-    return PageTable("Balancedness by load", headings, rows, _first_only(headings), strong)
+    return _page_table("Balancedness by load", scenario_columns(table), strong)
 
 
-def _whole_model(report: GapReport, others: list[GapRow], moves: np.ndarray | None) -> list[str]:
-    sums = amount(float(report.objective.sum())), amount(float(report.lower_bound.sum()))
-    proven = f"{report.status.count('optimal')} optimal"
-    cells = [f"all {len(report.status)}", "", *sums, percent(report.ours.model_gap), proven]
-    cells += ["", "", ""]
-    cells += [f"{moves.sum():,}"] if moves is not None else []
-    cells += [percent(row.model_gap) for row in others]
-    return [*cells, *(price_text(p.at_least, p.at_most) for p in report.prices)]
-
-
-def _plan_cells(row: GapRow, num_layers: int) -> list[str]:
-    return [
-        row.name,
-        percent(row.model_gap),
-        percent(row.median_gap),
-        percent(row.worst_gap),
-        str(row.worst_layer),
-        f"{row.layers_optimal} of {num_layers}",
-        f"{row.balancedness:.4f}",
-        f"{row.nearest_copy:.4f}",
-        duration(row.seconds),
-    ]
-
-
-def _first_only(headings: list[str]) -> list[bool]:
-    return [i == 0 for i in range(len(headings))]
+def _page_table(caption: str, columns: Sequence[Column], strong: tuple[int, ...] = ()) -> PageTable:
+    shown = [column for column in columns if PAGE in column.places]
+    return PageTable(
+        caption,
+        [column.heading for column in shown],
+        [list(row) for row in zip(*(column.cells for column in shown), strict=True)],
+        [column.is_text for column in shown],
+        strong,
+    )

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import csv
 from io import StringIO
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eplb_opt.report.tables import amount, titled
-from eplb_opt.workloads.sizing import Verdict, spread_budgets
+from eplb_opt.workloads.sizing import Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rich.table import Table
 
-    from eplb_opt.workloads.sizing import SizeReport, SizeRow, Spread
+    from eplb_opt.workloads.sizing import SizeReport, SizeRow
 
 GIB = 2**30
 STYLES = {Verdict.MEETS: "green", Verdict.CANNOT: "red", Verdict.OPEN: "yellow"}
@@ -25,13 +22,6 @@ SMALLEST = "bold green"
 HELD_OUT = (
     "static: under the size's plan, which was not made for them. re-planned: under one made for "
     "each. Mean and worst of them."
-)
-#: Budgets between two sizes are looked at in such parts.
-BETWEEN = 2
-UNEVEN = (
-    "at least: no spread over the sizes of the sweep is below it, proven. The plan files of vLLM, "
-    "SGLang, TensorRT-LLM and vllm-ascend want the same slots in every layer; an engine that plans "
-    "layer by layer can take this."
 )
 
 
@@ -162,67 +152,6 @@ def held_out_table(report: SizeReport) -> Table:
     return table
 
 
-def uneven_table(report: SizeReport) -> Table:
-    """What uneven layers make of the memory of every size, and of memory between two sizes."""
-    table = titled("Memory spread over the layers unevenly")
-    table.caption, table.caption_justify = UNEVEN, "left"
-    several = len(report.dispatches) > 1
-    columns = ["GPUs", "slots, all layers", "layers x slots a GPU", "even", "uneven"]
-    for name in [*(["dispatch"] * several), *columns, "at least", "balancedness"]:
-        left = name in ("dispatch", "layers x slots a GPU")
-        table.add_column(name, justify="left" if left else "right")
-    for dispatch in report.dispatches:
-        for num_gpus in report.gpu_counts:
-            for cells in _uneven_rows(report, dispatch, num_gpus):
-                table.add_row(*([dispatch] * several), str(num_gpus), *cells)
-            table.add_section()
-    return table
-
-
-def _uneven_rows(report: SizeReport, dispatch: str, num_gpus: int) -> Iterator[list[str]]:
-    rows = report.of(dispatch, num_gpus)
-    even = {row.size.num_slots * report.num_layers: row for row in rows}
-    between = [
-        (low * (BETWEEN - part) + high * part) // BETWEEN
-        for low, high in pairwise(even)
-        for part in range(1, BETWEEN)
-    ]
-    as_load = "{:.4f}".format if report.has_scenarios else amount
-    for spread in spread_budgets(rows, sorted({*even, *between})):
-        row = even.get(spread.budget)
-        yield [
-            f"{spread.budget:,}",
-            layers_text(spread),
-            "" if row is None else as_load(row.objective),
-            as_load(spread.objective),
-            as_load(spread.lower_bound),
-            f"{_balancedness(spread, rows[0]):.4f}",
-        ]
-
-
-def _balancedness(spread: Spread, row: SizeRow) -> float:
-    """Of a spread: the mean GPU load is that of any size on the same GPUs."""
-    return row.balancedness * row.objective / spread.objective if spread.objective else 1.0
-
-
-def layers_text(spread: Spread) -> str:
-    """How many layers get how many slots a GPU.
-
-    "26x8, 32x9": 26 layers with 8 slots on each GPU, 32 with 9.
-    """
-    each, layers = np.unique([row.size.slots_per_gpu for row in spread.rows], return_counts=True)
-    return ", ".join(f"{n}x{k}" for k, n in zip(each.tolist(), layers.tolist(), strict=True))
-
-
-def spread_text(spread: Spread) -> str:
-    """A spread in one sentence."""
-    return (
-        f"{spread.budget:,} slots over all layers: {layers_text(spread)} slots a GPU "
-        f"(layers x slots), largest GPU loads {amount(spread.objective)}, proven at least "
-        f"{amount(spread.lower_bound)}; {int(spread.num_slots.sum()):,} slots used."
-    )
-
-
 def size_json(report: SizeReport) -> dict[str, Any]:
     """A report as a script wants it."""
     return {
@@ -285,19 +214,3 @@ def size_csv(report: SizeReport) -> str:
         for row in rows
     )
     return text.getvalue()
-
-
-def spread_json(spread: Spread, layer_ids: tuple[int, ...]) -> dict[str, Any]:
-    """A spread with its plans; the rows of the map have different lengths."""
-    rows = spread.physical_to_logical
-    return {
-        "num_gpus": spread.rows[0].size.num_gpus,
-        "dispatch": spread.rows[0].dispatch,
-        "budget": spread.budget,
-        "objective": spread.objective,
-        "lower_bound": spread.lower_bound,
-        "layer_ids": list(layer_ids),
-        "num_slots": spread.num_slots,
-        "slots_per_gpu": [row.size.slots_per_gpu for row in spread.rows],
-        "physical_to_logical_map": rows,
-    }

@@ -11,7 +11,7 @@ import numpy as np
 from eplb_opt.core import annealing
 from eplb_opt.placement.scoring import FLOAT_DOUBT
 from eplb_opt.search.annealing.layer import LARGEST_EXPONENT, THRESHOLDS
-from eplb_opt.search.annealing.rules import fastest, machine_of, speeds_fit
+from eplb_opt.search.annealing.rules import machine_of, speeds_fit
 from eplb_opt.search.seeds import SALT
 
 if TYPE_CHECKING:
@@ -50,14 +50,17 @@ def least_load_after_loss(
         bool [num_experts], what stands in two units and is to stay so.
     per_unit
         GPUs that are lost together.
-    deadline, calls
-        The end of the search; counted work instead.
+    deadline
+        The end of the search; not looked at where `calls` is given.
     seed
-        Of its randomness.
+        Seed of the search's randomness.
+    calls
+        Calls of the compiled search, as counted work instead of time; None under a clock.
 
     Returns
     -------
-    int64 [num_slots].
+    ndarray
+        Logical expert of each slot, int64 [num_slots].
     """
     if not problem.load.any() or not speeds_fit(problem):
         return start
@@ -93,7 +96,7 @@ def _search(
     load = problem.load[0]
     return annealing.LossSearch(
         machine_of(problem, problem.colocation == "forbid", spread=False),
-        load / load.sum() * float(problem.capacity / fastest(problem)),
+        load / load.sum() * float(problem.capacity / problem.fastest),
         np.unique(np.flatnonzero(used) // per_unit, return_inverse=True)[1].astype(np.int64),
         np.asarray(guarded, dtype=bool),
         np.array(start[problem.is_open], dtype=np.int64),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.core import rules
+from eplb_opt.core.parts import in_parts
 from eplb_opt.errors import ProblemError
-from eplb_opt.placement.parallel import in_parts
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -46,13 +46,13 @@ def fill_plan(problem: Problem) -> np.ndarray:
         problem.spread is not None,
         problem.colocation == "forbid",
     )
-    loads, masks = problem.load, (problem.forbidden, problem.pinned)
 
     def fill(part: slice) -> tuple[int, str]:
         """The first layer of a part that has no plan, -1 where all have one, and why."""
-        load = np.ascontiguousarray(loads[part])
+        load = np.ascontiguousarray(problem.load[part])
         forbidden, pinned = (
-            None if mask is None else np.ascontiguousarray(mask[part]) for mask in masks
+            None if mask is None else np.ascontiguousarray(mask[part])
+            for mask in (problem.forbidden, problem.pinned)
         )
         found = rules.fill(gpu_rules, load, forbidden, pinned, placed[part])
         layer_idx, flaw, index, room = found

@@ -10,14 +10,20 @@ import numpy as np
 from eplb_opt.bounds.partitions import best_partition
 from eplb_opt.core import local
 from eplb_opt.search.starts import spread
+from eplb_opt.solver import Answer, Task, Verdict
 from heuristics import greedy
 
 if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
+    from eplb_opt.solver import Options
 
 #: Below half a token, and below this share of the bound, a gap is of no use to anyone.
 NEGLIGIBLE_GAP = 2e-6
+#: Turns without a better plan that end a layer's search in a call without limit.
+IDLE_TURNS = 20
+#: Search steps for one unit of effort.
+STEPS_PER_EFFORT = 10
 
 
 class LayerSearch:
@@ -100,3 +106,40 @@ class LayerSearch:
             return np.array([spread(load, num_gpus, self.problem.slots_per_gpu) for load in loads])
         weights = self.weight[self.experts].astype(float)
         return np.asarray(greedy.rebalance_experts(weights, slots, 1, 1, num_gpus)[0])
+
+
+class LocalSolver:
+    """Local search as a solver of the schedule.
+
+    Parameters
+    ----------
+    problem
+        Of one layer.
+    options
+        Nothing of it matters here.
+    """
+
+    def __init__(self, problem: Problem, options: Options) -> None:
+        self.problem = problem
+        self.search: LayerSearch | None = None
+        self.num_idle = 0
+
+    def solve(self, task: Task) -> Answer:
+        """Goes on where the last turn stopped; see `Solver`.
+
+        The first turn under a clock ends at the first local optimum.
+        """
+        search = self.search
+        if search is None:
+            search = LayerSearch(self.problem, task.start, task.lower_bound, task.seed)
+            self.search = search
+        before = search.best
+        if task.effort is None:
+            search.run_until(task.deadline)
+        else:
+            search.run_steps(task.effort * STEPS_PER_EFFORT)
+        self.num_idle = 0 if search.best < before else self.num_idle + 1
+        # Without any limit something has to end the search: many turns that bring nothing.
+        gives_up = task.call_deadline.is_open and self.num_idle >= IDLE_TURNS
+        over = search.is_done or gives_up
+        return Answer(search.placed(), verdict=Verdict.FINISHED if over else Verdict.AGAIN)

@@ -41,6 +41,7 @@ class Scenarios:
 
     @property
     def num_scenarios(self) -> int:
+        """Loads that one plan is to serve."""
         return len(self.load)
 
 

@@ -40,7 +40,9 @@ def with_bounds(result, objective=None, lower=None, status=None):
     changed = ObjectiveBounds(
         pair.objective if objective is None else objective, pair.lower if lower is None else lower
     )
-    return replace(result, bounds=(changed,), status=[status or result.status[0]])
+    known = result.layers[0]
+    layer = replace(known, bounds=changed, status=status or known.status)
+    return replace(result, layers=(layer,))
 
 
 def closed(result):

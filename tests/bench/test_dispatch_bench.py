@@ -7,8 +7,8 @@ import pytest
 
 from eplb_opt import ProblemError
 from eplb_opt.bench import dispatch, dispatch_rivals, rivals
-from eplb_opt.bench.plans import Machine
 from eplb_opt.cli import main
+from eplb_opt.problem.machine import Machine
 
 #: A solver that answers what SGLang's does where it has not converged, or the right thing.
 STEPS = """

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from eplb_opt.bench import hot, overshoot
-from eplb_opt.bench.plans import Machine
 from eplb_opt.bench.soak import check_maps, random_call
 from eplb_opt.cli import main
 from eplb_opt.errors import PlanError
+from eplb_opt.problem.machine import Machine
 from heuristics import HEURISTICS
 
 pytest.importorskip("torch")

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from eplb_opt.bench.families import family_loads
-from eplb_opt.bench.plans import Machine, plan_rows
+from eplb_opt.bench.plans import plan_rows
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.machine import Machine
 from heuristics import greedy_numpy
 from tests.oracle import optimum
 

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 
-from eplb_opt import Problem, evaluate
 from eplb_opt.cli import main
 
 LOADS = [[90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86], [50] * 12]
@@ -92,23 +91,6 @@ def test_several_files_or_all_snapshots_are_served_by_one_plan(capsys, loads, ot
     assert 1 <= answers[0] < 2 < answers[2]
 
 
-def test_a_budget_is_spread_unevenly_and_written_with_its_plans(capsys, loads, tmp_path):
-    target = tmp_path / "spread.json"
-    code, out, _ = run(
-        capsys, loads, "--gpus", "4", "--uneven", "--budget", "28", "--output", str(target)
-    )
-    assert code == 0
-    assert "28 slots over all layers" in out
-    spread = json.loads(target.read_text())
-    assert spread["num_slots"] == [16, 12]  # the flat layer needs no redundant slot
-    rows = spread["physical_to_logical_map"]
-    found = [
-        evaluate(Problem(LOADS[i : i + 1], len(row), 4), [row]).objective[0]
-        for i, row in enumerate(rows)
-    ]
-    assert sum(found) == pytest.approx(spread["objective"])
-
-
 def test_the_plot_is_written(capsys, loads, other, tmp_path):
     pytest.importorskip("matplotlib")
     target = tmp_path / "size.png"
@@ -127,9 +109,6 @@ def test_the_plot_is_written(capsys, loads, other, tmp_path):
         (["--gpus", "4", "--slots-per-gpu", "9:8"], "8:12 for"),
         (["--gpus", "4", "--target-balancedness", "99"], "at most 1"),
         (["--gpus", "4", "--csv", "no/where.csv"], "mkdir -p"),
-        (["--gpus", "4", "--output", "x.json"], "give --budget"),
-        (["--gpus", "4,6", "--slots-per-gpu", "4", "--budget", "99"], "one number of --gpus"),
-        (["--gpus", "4", "--slots", "12", "--budget", "9"], "take 24 or more"),
         ([], "--gpus"),
     ],
 )

@@ -25,7 +25,7 @@ MACHINE = ["--gpus", "40", "--slots", "120", "--time-limit", "100000"]
 #: Begins the command line, and tells on stdout when the planner takes its first turn.
 WATCHED = """
 import sys
-from eplb_opt import portfolio
+from eplb_opt.planner import portfolio
 from eplb_opt.cli import main
 run = portfolio.Portfolio.run
 def watched(self):

@@ -6,10 +6,9 @@ from hypothesis import given, settings
 
 import eplb_opt
 from eplb_opt import Plan, Problem, ProblemError, plots
-from eplb_opt.clock import Deadline
+from eplb_opt.clock import Budget, Deadline
 from eplb_opt.migration import near_plans
 from eplb_opt.placement.moves import moved_slots
-from eplb_opt.solver import Budget
 from tests.strategies import SMALL_LOADS, tiny_problems
 
 

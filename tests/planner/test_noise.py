@@ -5,10 +5,9 @@ import pytest
 
 import eplb_opt
 from eplb_opt import Problem
-from eplb_opt.clock import Deadline
+from eplb_opt.clock import Budget, Deadline
 from eplb_opt.planner.noise import DEFAULT_SIZE, SIZES, TOLERANCE, choose_noise
 from eplb_opt.search.starts import first_plan
-from eplb_opt.solver import Budget
 
 
 def shifting(num_scenarios, size, num_slots=48, seed=0):

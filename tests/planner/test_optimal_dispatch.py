@@ -8,12 +8,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import eplb_opt
-from eplb_opt.bounds.bounds import Bound, fast_bounds, flat_bounds
+from eplb_opt.bounds.bounds import fast_bounds, flat_bounds
 from eplb_opt.certificates import Certificate, CertificateError, verify
+from eplb_opt.clock import Deadline
+from eplb_opt.exact.model_solver import ModelSolver
 from eplb_opt.placement import scoring
-from eplb_opt.planner.steps_model import bound_alone
 from eplb_opt.problem.problem import Problem
-from eplb_opt.solver import Outcome
+from eplb_opt.search.starts import first_plan
+from eplb_opt.solver import Options, Task
 from tests import oracle
 from tests.strategies import ruled_problems, scenario_problems, tiny_problems
 
@@ -114,9 +116,23 @@ def test_small_tight_layers_are_planned_to_a_proof():
 
 
 def test_with_noise_the_exact_model_brings_its_bound_and_no_plan():
-    placed = np.array([0, 1, 0, 2])
-    proven = Outcome(placed, Bound(Fraction(6), "cp_sat"), finished=True)
-    kept = bound_alone(lambda task: proven)(None)
-    assert kept.placed is None
-    assert kept.bound == proven.bound
-    assert kept.finished
+    problem = Problem([[90, 61, 44, 30]], 6, 3, dispatch="optimal")
+    start = first_plan(problem)
+    value = scoring.objectives(problem, start)[0]
+    task = Task(
+        layer_idx=0,
+        problem=problem,
+        start=start[0],
+        objective=value,
+        lower_bound=Fraction(0),
+        deadline=Deadline.after(20),
+        call_deadline=Deadline.after(20),
+        effort=None,
+        seed=0,
+        attempt=0,
+    )
+    plain, noisy = (ModelSolver(problem, Options(noise=size)).solve(task) for size in (0.0, 0.3))
+    assert plain.placed is not None
+    assert noisy.placed is None
+    assert noisy.bound == plain.bound
+    assert noisy.verdict is plain.verdict

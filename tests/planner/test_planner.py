@@ -9,8 +9,9 @@ import eplb_opt
 from eplb_opt import MissingDependency, Plan, PlanError, Problem, ProblemError
 from eplb_opt.exact import MODELS
 from eplb_opt.exact.shared.answer import ModelAnswer
-from eplb_opt.planner.steps_model import model_step
+from eplb_opt.exact.shared.turns import ask, turn_of
 from tests.oracle import optimum
+from tests.planner.stages import MadeStage, use_stages
 from tests.strategies import SMALL_LOADS, tiny_problems
 
 README_LOADS = [
@@ -151,10 +152,11 @@ class Hanging:
 
 def use_model(monkeypatch, model):
     """Let the portfolio have this model and nothing else."""
-    monkeypatch.setattr(
-        "eplb_opt.planner.planner.make_steps",
-        lambda problem, name, noise=0.0: [model_step(name, model)],
-    )
+
+    def solve(task):
+        return turn_of("cpsat", ask(model, task, task.deadline))
+
+    use_stages(monkeypatch, MadeStage("cpsat", solve))
 
 
 @pytest.mark.parametrize(
@@ -271,8 +273,8 @@ def test_without_any_limit_the_call_still_ends():
     assert result.status == ["optimal"]
 
 
-def test_without_any_limit_a_search_in_vain_ends(monkeypatch):
-    monkeypatch.setattr("eplb_opt.planner.steps.IDLE_TURNS", 2)
+def test_without_any_limit_a_search_that_brings_nothing_ends(monkeypatch):
+    monkeypatch.setattr("eplb_opt.search.local.IDLE_TURNS", 2)
     problem = Problem(recorded_like(1, 64, seed=0), 96, 32)
     result = eplb_opt.plan(problem, time_limit=None)
     assert result.stop_reason == "exhausted"

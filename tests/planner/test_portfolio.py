@@ -6,12 +6,13 @@ import pytest
 import eplb_opt
 from eplb_opt import Problem
 from eplb_opt.bounds.bounds import flat_bounds
-from eplb_opt.clock import Deadline
-from eplb_opt.planner import steps
+from eplb_opt.clock import Budget, Deadline, Pace
 from eplb_opt.planner.incumbents import Incumbents
 from eplb_opt.planner.portfolio import Portfolio
+from eplb_opt.planner.schedule import schedule
 from eplb_opt.search.starts import first_plan
-from eplb_opt.solver import Budget, Outcome, Step
+from eplb_opt.solver import Answer, Options, Verdict
+from tests.planner.stages import MadeStage
 
 LOAD = np.rint(1e5 * np.random.default_rng(0).lognormal(0, 1, (4, 48))).astype(np.int64)
 PROBLEM = Problem(LOAD, 64, 16)
@@ -23,82 +24,86 @@ def portfolio(table, seconds=60.0, **budget):
     return Portfolio(incumbents, table, Budget(Deadline.after(seconds), **budget))
 
 
-def answering(name, seen, **options):
-    """A step that notes its layers and has nothing to say."""
+def answering(name, seen, placed=None, **options):
+    """A stage that notes its layers, and has nothing to say but a plan where one is given."""
 
-    def run(task):
+    def solve(task):
         seen.append((name, task.layer_idx))
-        return Outcome(finished=True)
+        if placed is None:
+            return Answer(verdict=Verdict.FINISHED)
+        return Answer(placed(task.layer_idx))
 
-    return Step(name, run, **options)
+    return MadeStage(name, solve, **options)
 
 
-def test_all_layers_have_their_first_turn_before_any_other_step():
+def test_all_layers_have_their_first_turn_before_any_other_stage():
     seen = []
-
-    def first_turns(tasks, deadline):
-        seen.extend(("first", task.layer_idx) for task in tasks)
-        return {layer_idx: Outcome(PROBLEM_START[layer_idx]) for layer_idx in range(4)}
-
-    table = [answering("early", seen), answering("late", seen, first_turns=first_turns)]
-    run = portfolio(table)
+    late = answering("late", seen, PROBLEM_START.__getitem__, pace=Pace(most=2), all_at_first=True)
+    run = portfolio([answering("early", seen), late])
     run.run()
-    assert sorted(seen[:4]) == [("first", layer_idx) for layer_idx in range(4)]
+    assert sorted(seen[:4]) == [("late", layer_idx) for layer_idx in range(4)]
     assert {name for name, _ in seen[4:]} == {"early", "late"}
     assert run.worked_on() == {0, 1, 2, 3}
 
 
 def test_the_layer_with_the_largest_gap_comes_first():
     seen = []
-
-    def first_turns(tasks, deadline):
-        seen.extend(task.layer_idx for task in tasks)
-        return {}
-
-    run = portfolio([answering("late", [], first_turns=first_turns)])
+    run = portfolio([answering("late", seen, all_at_first=True)])
     gaps = [run.incumbents.gap(layer_idx) for layer_idx in range(4)]
     run.run()
-    assert seen == sorted(range(4), key=lambda layer_idx: -gaps[layer_idx])
+    assert seen == [("late", i) for i in sorted(range(4), key=lambda i: -gaps[i])]
 
 
 def test_first_turns_end_before_most_of_a_short_call_is_gone():
     ends = []
 
-    def first_turns(tasks, deadline):
-        ends.append(deadline.remaining)
-        return {}
+    def solve(task):
+        ends.append(task.deadline.remaining)
+        return Answer(verdict=Verdict.FINISHED)
 
-    portfolio([answering("late", [], first_turns=first_turns)], 100.0).run()
-    portfolio([answering("late", [], first_turns=first_turns)], 0.4).run()
-    assert ends[0] <= 0.5
-    assert ends[1] <= 0.8 * 0.4
+    portfolio([MadeStage("late", solve, all_at_first=True)], 100.0).run()
+    assert ends.pop(0) <= 0.5
+    ends.clear()
+    portfolio([MadeStage("late", solve, all_at_first=True)], 0.4).run()
+    assert ends.pop(0) <= 0.8 * 0.4
 
 
 def test_counted_effort_has_no_first_turns():
-    def first_turns(tasks, deadline):
-        raise AssertionError("under effort every layer has its own turns")
+    efforts = []
 
+    def solve(task):
+        efforts.append(task.effort)
+        return Answer(verdict=Verdict.FINISHED)
+
+    portfolio([MadeStage("late", solve, all_at_first=True)], effort=1).run()
+    assert efforts == [1] * 4
+
+
+def test_counted_effort_has_no_stages_that_a_clock_alone_can_end():
     seen = []
-    portfolio([answering("late", seen, first_turns=first_turns)], effort=1).run()
-    assert len(seen) == 4
+    timed = answering("timed", seen, pace=Pace(with_effort=False))
+    portfolio([timed, answering("counted", seen)], effort=1).run()
+    assert {name for name, _ in seen} == {"counted"}
 
 
 def test_a_fault_in_first_turns_costs_nothing_but_them():
-    def first_turns(tasks, deadline):
-        raise OSError("no luck")
+    calls = []
 
-    seen = []
-    run = portfolio([answering("late", seen, first_turns=first_turns)])
+    def solve(task):
+        calls.append(task.layer_idx)
+        if len(calls) == 2:
+            raise OSError("no luck")
+        return Answer(verdict=Verdict.FINISHED)
+
+    run = portfolio([MadeStage("late", solve, all_at_first=True)])
     run.run()
-    assert len(seen) == 4
+    assert sorted(calls) == sorted([*range(4), *calls[:2]])
     assert run.messages == ["late failed: OSError: no luck"]
 
 
 def test_a_plan_of_first_turns_is_checked():
-    def first_turns(tasks, deadline):
-        return {0: Outcome(np.zeros(64, dtype=np.int64))}
-
-    run = portfolio([answering("late", [], first_turns=first_turns)])
+    bad = answering("late", [], lambda i: np.zeros(64, dtype=np.int64), all_at_first=True)
+    run = portfolio([bad])
     run.run()
     assert "late failed" in run.messages[0]
     assert (run.incumbents.placed == PROBLEM_START).all()
@@ -113,25 +118,56 @@ def test_a_plan_of_first_turns_is_checked():
     ],
 )
 def test_the_search_has_first_turns_where_it_comes_first(problem, has_them):
-    table = {step.name: step for step in steps.make_steps(problem, "cpsat")}
-    assert (table["search"].first_turns is not None) == has_them
+    table = {stage.name: stage for stage in schedule(problem, Options())}
+    assert table["search"].all_at_first == has_them
+
+
+def only_search():
+    return [stage for stage in schedule(PROBLEM, Options()) if stage.name == "search"]
 
 
 def test_first_turns_bring_every_layer_to_a_local_optimum():
-    (search,) = (step for step in steps.make_steps(PROBLEM, "cpsat") if step.name == "search")
-    run = portfolio([search])
+    run = portfolio(only_search())
     before = [pair.objective for pair in run.incumbents.pairs()]
-    tasks = [run._task(layer_idx, search) for layer_idx in range(4)]
-    found = search.first_turns(iter(tasks), Deadline.after(60))
+    found = {}
+    run._make_first(only_search()[0], Deadline.after(60), found)
     assert sorted(found) == [0, 1, 2, 3]
-    for layer_idx, outcome in found.items():
-        placed = outcome.placed[None, :]
+    for layer_idx, answer in found.items():
+        placed = answer.placed[None, :]
         reached = eplb_opt.evaluate(PROBLEM.layer(layer_idx), placed).objective[0]
         assert reached < before[layer_idx]
 
 
 def test_layers_that_first_turns_had_no_time_for_come_next():
-    (search,) = (step for step in steps.make_steps(PROBLEM, "cpsat") if step.name == "search")
-    run = portfolio([search])
-    tasks = [run._task(layer_idx, search) for layer_idx in range(4)]
-    assert search.first_turns(iter(tasks), Deadline.after(0.0)) == {}
+    run, found = portfolio(only_search()), {}
+    run._make_first(only_search()[0], Deadline.after(0.0), found)
+    assert found == {}
+
+
+def test_stages_of_one_solver_share_what_it_has_found():
+    made = []
+
+    class Counting(MadeStage):
+        solver = "shared"
+
+        def make(self, problem, options):
+            made.append(self.name)
+            return super().make(problem, options)
+
+    seen = []
+    first, second = answering("first", seen, PROBLEM_START.__getitem__), answering("second", seen)
+    table = [Counting(stage.name, stage.solve, pace=Pace(most=1)) for stage in (first, second)]
+    portfolio(table).run()
+    assert len(made) == 4
+    assert len(seen) == 8
+
+
+def test_what_no_search_answered_for_is_not_blamed_on_the_clock_where_work_is_counted():
+    def fail(task):
+        raise OSError("no luck")
+
+    run = portfolio([MadeStage("late", fail)], effort=1)
+    run.run()
+    assert "4 of 4 layers" in run.messages[-1]
+    assert "no search had an answer for them" in run.messages[-1]
+    assert "time" not in run.messages[-1]

@@ -10,7 +10,8 @@ from eplb_opt import Plan, Problem
 from eplb_opt.errors import MissingDependency
 from eplb_opt.migration import answer, near_plans
 from eplb_opt.placement.moves import moved_slots
-from eplb_opt.solver import Outcome, Step
+from eplb_opt.solver import Answer, Verdict
+from tests.planner.stages import MadeStage, use_stages
 
 LOADS = np.random.default_rng(7).integers(1, 10**6, (6, 24))
 PROBLEM = Problem(LOADS, 32, 8)
@@ -23,28 +24,22 @@ def current():
     return Plan([row] * 6, 8)
 
 
-def improving_step(bad_layers, error, name="fragile"):
-    """A step that breaks on some layers and takes the plan of a good search on the others."""
+def improving_stage(bad_layers, error, name="fragile"):
+    """A stage that breaks on some layers and takes the plan of a good search on the others."""
     best = eplb_opt.plan(PROBLEM, effort=20).plan.physical_to_logical
 
     def run(task):
         if task.layer_idx in bad_layers:
             raise error
-        return Outcome(best[task.layer_idx], finished=True)
+        return Answer(best[task.layer_idx], verdict=Verdict.FINISHED)
 
-    return Step(name, run)
-
-
-def use_steps(monkeypatch, *steps):
-    monkeypatch.setattr(
-        "eplb_opt.planner.planner.make_steps", lambda problem, name, noise=0.0: list(steps)
-    )
+    return MadeStage(name, run)
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
-def test_a_step_that_fails_on_one_layer_is_not_dropped_for_the_others(monkeypatch, workers):
+def test_a_stage_that_fails_on_one_layer_is_not_dropped_for_the_others(monkeypatch, workers):
     first = eplb_opt.plan(PROBLEM, time_limit=0)
-    use_steps(monkeypatch, improving_step({0, 3}, ZeroDivisionError("sums cancel")))
+    use_stages(monkeypatch, improving_stage({0, 3}, ZeroDivisionError("sums cancel")))
     result = eplb_opt.plan(PROBLEM, effort=1, workers=workers)
     better = result.objective < first.objective
     assert better.tolist() == [False, True, True, False, True, True]
@@ -53,11 +48,11 @@ def test_a_step_that_fails_on_one_layer_is_not_dropped_for_the_others(monkeypatc
 
 def test_messages_do_not_depend_on_who_finished_first(monkeypatch):
     def said(workers):
-        steps = [
-            improving_step({5}, ValueError("last"), "one"),
-            improving_step({0, 1, 2, 3, 4, 5}, ValueError("all"), "two"),
+        stages = [
+            improving_stage({5}, ValueError("last"), "one"),
+            improving_stage({0, 1, 2, 3, 4, 5}, ValueError("all"), "two"),
         ]
-        use_steps(monkeypatch, *steps)
+        use_stages(monkeypatch, *stages)
         return eplb_opt.plan(PROBLEM, effort=1, workers=workers).messages
 
     assert said(1) == said(4)
@@ -66,7 +61,7 @@ def test_messages_do_not_depend_on_who_finished_first(monkeypatch):
 
 
 def test_a_missing_package_is_named_once(monkeypatch):
-    use_steps(monkeypatch, improving_step(set(range(6)), MissingDependency("ortools", "cpsat")))
+    use_stages(monkeypatch, improving_stage(set(range(6)), MissingDependency("ortools", "cpsat")))
     result = eplb_opt.plan(PROBLEM, effort=1)
     named = [message for message in result.messages if "ortools" in message]
     assert len(named) == 1
@@ -77,7 +72,7 @@ def test_no_thread_to_be_had_costs_the_search_alone(monkeypatch):
     def refuse(*args):
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr("eplb_opt.planner.portfolio.ThreadPoolExecutor.submit", refuse)
+    monkeypatch.setattr("eplb_opt.planner.executor.ThreadPoolExecutor.submit", refuse)
     result = eplb_opt.plan(PROBLEM, effort=1)
     result.plan.check(PROBLEM)
     assert any("can't start new thread" in message for message in result.messages)

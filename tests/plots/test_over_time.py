@@ -47,7 +47,8 @@ def test_a_result_without_load_is_refused_with_words():
 @pytest.fixture(scope="module")
 def replayed():
     from eplb_opt.io import Trace
-    from eplb_opt.workloads.replay import POLICIES, Budget, Machine, heuristic, replay
+    from eplb_opt.problem.machine import Machine
+    from eplb_opt.workloads.replay import POLICIES, Budget, heuristic, replay
 
     load = np.random.default_rng(0).integers(1, 100, (11, 2, 6))
     policies = {name: POLICIES[name] for name in ("last", "static")}

@@ -85,7 +85,9 @@ def test_the_csv_holds_every_layer_worst_first_and_the_whole_model(report):
 
 
 def test_plans_of_one_name_keep_their_own_columns(report):
-    twice = replace(report, rows=[*report.rows, replace(report.rows[0], name="old.json")])
+    twice = replace(
+        report, rows=[*report.rows, replace(report.rows[0], name="old.json", kind="given")]
+    )
     lines = list(csv.reader(io.StringIO(gap_csv(twice))))
     assert {len(line) for line in lines} == {len(lines[0])}
     assert lines[0].count("gap old.json") == 2

@@ -3,13 +3,13 @@ import doctest
 import numpy as np
 
 import eplb_opt
-from eplb_opt.report import gap_tables, tables, words
+from eplb_opt.report import gap_columns, gap_tables, tables, words
 from eplb_opt.report.scenarios import ScenarioTable
 from tests.report.texts import text_of
 
 
 def test_examples_in_docstrings_hold():
-    for module in (words, gap_tables):
+    for module in (words, gap_columns):
         found = doctest.testmod(module)
         assert found.attempted > 0
         assert found.failed == 0

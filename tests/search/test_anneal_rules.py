@@ -12,10 +12,11 @@ import eplb_opt
 from eplb_opt import Problem, ProblemError
 from eplb_opt.bounds.bounds import mean_bound
 from eplb_opt.placement import checker, scoring
-from eplb_opt.planner.steps import make_steps
+from eplb_opt.planner.schedule import schedule
 from eplb_opt.search.annealing.layer import AnnealSearch
 from eplb_opt.search.annealing.starts import best_start
 from eplb_opt.search.starts import first_plan
+from eplb_opt.solver import Options
 from tests.oracle import ruled_optimum
 from tests.strategies import ruled_problems
 
@@ -133,8 +134,8 @@ def test_fast_gpus_get_more_until_all_are_level(rules):
 
 
 def test_a_call_searches_where_gpus_differ():
-    names = [step.name for step in make_steps(uneven(), "cpsat")]
-    assert names == ["rules_first", "cpsat", "rules"]
+    names = [stage.name for stage in schedule(uneven(), Options())]
+    assert names == ["annealing_first", "cpsat", "annealing"]
 
 
 def test_speeds_that_no_float_can_compare_are_left_to_the_model():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from eplb_opt.io import Trace
+from eplb_opt.problem.machine import Machine
 from eplb_opt.report.replay import choice_table
-from eplb_opt.workloads.replay import Budget, Machine, choose
+from eplb_opt.workloads.replay import Budget, choose
 from eplb_opt.workloads.replay.choice import followed
 from eplb_opt.workloads.representatives import last, total
 from tests.report.test_tables import text_of

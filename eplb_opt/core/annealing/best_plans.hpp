@@ -50,11 +50,8 @@ class PlanInForce {
 class BestPlans {
  public:
   BestPlans(Index num_kept, std::span<const Index> start)
-      : num_slots_(std::ssize(start)), value_(num_kept) {
+      : start_(start.begin(), start.end()), value_(num_kept), slots_(num_kept) {
     forget();
-    for (Index kept = 0; kept < num_kept; ++kept) {
-      slot_.insert(slot_.end(), start.begin(), start.end());
-    }
   }
 
   // Values that later ones cannot be compared with; the plans stay until better ones come.
@@ -66,18 +63,20 @@ class BestPlans {
     const Index kept = std::min(num_moves, std::ssize(value_) - 1);
     if (!(value < value_[kept])) return;
     value_[kept] = value;
-    std::ranges::copy(slots, slot_.begin() + kept * num_slots_);
+    slots_[kept].assign(slots.begin(), slots.end());
   }
 
   std::span<const double> values() const { return value_; }
+  // The start where no plan with so many moves has come.
   std::span<const Index> slots(Index kept) const {
-    return {slot_.data() + kept * num_slots_, static_cast<std::size_t>(num_slots_)};
+    return slots_[kept].empty() ? start_ : slots_[kept];
   }
 
  private:
-  Index num_slots_;
+  std::vector<Index> start_;
   std::vector<double> value_;
-  std::vector<Index> slot_;
+  // A search sees few of the numbers of moves: plans of thousands of slots are made as they come.
+  std::vector<std::vector<Index>> slots_;
 };
 
 }  // namespace eplb::annealing

@@ -48,9 +48,10 @@ def dispatch(
 
     Returns
     -------
-    float64 [num_layers, num_slots], or [num_scenarios, num_layers, num_slots]: an expert's weights
-    sum to 1. Copies on one GPU get equal parts; an expert without load is split equally; an empty
-    slot has 0. A tensor on the load's device where a tensor came in.
+    ndarray or tensor
+        float64 [num_layers, num_slots], or [num_scenarios, num_layers, num_slots]: an expert's
+        weights sum to 1. Copies on one GPU get equal parts; an expert without load is split
+        equally; an empty slot has 0. A tensor on the load's device where a tensor came in.
 
     Raises
     ------

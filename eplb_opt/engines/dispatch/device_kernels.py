@@ -53,8 +53,12 @@ def level_experts(
         there; changed.
     flow
         float64 [num_scenarios, num_layers, most_many, width]; comes with zeros; written.
+    num_layers, num_experts, num_gpus
+        Sizes of the loads and the placement.
+    most_many, width
+        Experts with several hosts in a layer, and hosts of an expert, at most.
     num_sweeps
-        At most.
+        Most sweeps of a layer.
     still
         A sweep that moves no more than this share of the largest level ends it.
     WIDTH

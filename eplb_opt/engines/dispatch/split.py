@@ -27,17 +27,22 @@ def split(
 
     Parameters
     ----------
+    routes
+        Where the experts of the placement are.
     load
-        float64 [num_scenarios, num_layers, num_experts].
+        Tokens, float64 [num_scenarios, num_layers, num_experts].
     speed
-        float64 [num_gpus].
+        float64 [num_gpus], relative to each other.
     num_sweeps
-        At least 1.
+        Sweeps of least squares, at least 1.
 
     Returns
     -------
-    Weights, float64 [num_scenarios, num_layers, num_slots], and the level that no split is below,
-    up to rounding, float64 [num_scenarios, num_layers].
+    weights
+        Each slot's part of its expert's tokens, float64 [num_scenarios, num_layers, num_slots].
+    levels
+        The largest GPU load over its speed that no split is below, up to rounding, float64
+        [num_scenarios, num_layers].
     """
     weights, proven = routes.compiled.split(
         np.ascontiguousarray(load, dtype=np.float64),

@@ -46,6 +46,7 @@ class Call:
 
     @property
     def num_layers(self) -> int:
+        """MoE layers of the call."""
         return len(self.values)
 
     def problem(self) -> Problem:

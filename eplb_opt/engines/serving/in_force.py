@@ -23,6 +23,8 @@ def keep_current(call: Call, current: Any, *, exactly: bool) -> None:
 
     Parameters
     ----------
+    call
+        The loads and sizes of the call, with what has been found so far; changed.
     current
         [num_layers, num_replicas], a map or a Plan. Layers that are no longer valid are not used.
     exactly

@@ -280,26 +280,32 @@ class Rows:
 
     @property
     def moves(self) -> np.ndarray:
+        """Slots whose expert is new on its GPU, int64 [num]."""
         return self.numbers[:, 0].copy()
 
     @property
     def largest(self) -> np.ndarray:
+        """The largest GPU load, in fixed point, int64 [num]."""
         return self.numbers[:, 2]
 
     @property
     def bound(self) -> np.ndarray:
+        """The proven lower bound of it, in fixed point, int64 [num]."""
         return self.numbers[:, 3]
 
     @property
     def before(self) -> np.ndarray:
+        """The largest GPU load under the map in force, in fixed point, int64 [num]."""
         return self.numbers[:, 4]
 
     @property
     def forced(self) -> np.ndarray:
+        """Moves that the map in force needs to be valid at all, int64 [num]."""
         return self.numbers[:, 5]
 
     @property
     def reached(self) -> np.ndarray:
+        """Whether the tolerance was reached, bool [num]."""
         return self.numbers[:, 6] > 0
 
 

@@ -52,6 +52,8 @@ class Node:
         How the LP divides each expert among its counts at `open_at`.
     expert, count
         What splits it: `low` has at most that count of the expert, `high` more.
+    low, high
+        The two parts, None for a leaf.
     """
 
     window: Window

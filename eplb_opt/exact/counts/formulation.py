@@ -128,14 +128,17 @@ class Formulation:
 
     @property
     def problem(self) -> Problem:
+        """The layer that the model is of."""
         return self.choices.problem
 
     @property
     def expert(self) -> np.ndarray:
+        """The expert of every choice, int64 [num_choices]."""
         return self.choices.expert
 
     @property
     def count(self) -> np.ndarray:
+        """The replica count of every choice, int64 [num_choices]."""
         return self.choices.count
 
     @cached_property
@@ -166,6 +169,7 @@ class Formulation:
 
     @property
     def minimises_moves(self) -> bool:
+        """Whether moves are minimised, under a limit on the largest load."""
         return self.change is not None and self.change.limit is not None
 
     @property
@@ -211,6 +215,7 @@ class Formulation:
 
     @property
     def worths(self) -> Worths:
+        """How the layer's objective and the model's are converted into each other."""
         return Worths(self.choices.loads, self.scale, self.weight)
 
     def to_units(self, worth: Fraction) -> int:

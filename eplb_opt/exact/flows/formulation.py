@@ -118,6 +118,7 @@ class FlowFormulation:
 
     @property
     def problem(self) -> Problem:
+        """The layer that the model is of."""
         return self.choices.problem
 
     @cached_property
@@ -173,6 +174,7 @@ class FlowFormulation:
 
     @property
     def minimises_moves(self) -> bool:
+        """Whether moves are minimised, under a limit on the largest load."""
         return self.change is not None and self.change.limit is not None
 
     @property
@@ -216,6 +218,7 @@ class FlowFormulation:
 
     @property
     def worths(self) -> Worths:
+        """How the layer's objective and the model's are converted into each other."""
         slack = 0 if self.is_exact else 1
         return Worths(self.choices.loads, self.scale, self.weight, slack)
 

@@ -110,7 +110,7 @@ class LayerNodes:
     seed: int
     bound: dict[int, Fraction] = field(init=False)
     simple_bound: dict[int, Fraction] = field(init=False)
-    nodes: dict[int, Node] = field(default_factory=dict)
+    nodes: dict[int, Node] = field(init=False, default_factory=dict)
     _paused: set[int] = field(default_factory=set)
     _message: str = ""
     _has_worked: bool = False

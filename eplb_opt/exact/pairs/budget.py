@@ -53,6 +53,7 @@ class Budget:
 
     @property
     def is_spent(self) -> bool:
+        """Whether the counted work, or the time, is used up."""
         if self.effort is not None:
             return self.spent >= self.effort
         return self.deadline.expired

@@ -30,13 +30,14 @@ class ModelAnswer:
         The model's own objective of its first solution, in the problem's integer units
         (rounded by the model's scale): shows whether the warm start was taken.
     message
-        Why it stopped.
+        Why the model stopped.
+    finished
+        Whether another call with more time would say the same.
+    refused
+        Whether the model did not even try, for the layer is too large for the time or the
+        memory; `message` has the numbers.
     certificate
         What re-proves the bound without a solver, where there is one.
-    finished
-        Another call with more time would say the same.
-    refused
-        It did not even try: too large for the time or the memory; `message` has the numbers.
     """
 
     physical_to_logical: np.ndarray | None
@@ -76,4 +77,6 @@ class LayerModel(Protocol):
         *,
         effort: int | None = None,
         seed: int = 0,
-    ) -> ModelAnswer: ...
+    ) -> ModelAnswer:
+        """Solve the layer as far as time or counted work allow."""
+        ...

@@ -39,6 +39,7 @@ class Rows:
 
     @property
     def num_rows(self) -> int:
+        """Constraints."""
         return len(self.lower)
 
     def each(self) -> Iterator[tuple[list[int], list[int], int, int]]:

@@ -57,6 +57,7 @@ class Scale:
 
     @property
     def is_exact(self) -> bool:
+        """Whether no size is rounded in the model."""
         return (self.grain * self.value).denominator == 1
 
     def size(self, load: int, count: int, per: Fraction = ONE) -> int:

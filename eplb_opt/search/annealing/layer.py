@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.core import annealing
-from eplb_opt.search.annealing.rules import fastest, machine_of, speeds_fit
+from eplb_opt.search.annealing.rules import machine_of, speeds_fit
 from eplb_opt.search.seeds import SALT
 
 if TYPE_CHECKING:
@@ -234,5 +234,5 @@ def relative_loads(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     shares = np.array([float(share) for share in problem.shares])
     counts = (rows.sum(axis=1) > 0) & (shares > 0)
     totals = rows[counts].sum(axis=1, keepdims=True)
-    relative = rows[counts] / totals * float(problem.capacity / fastest(problem))
+    relative = rows[counts] / totals * float(problem.capacity / problem.fastest)
     return np.ascontiguousarray(relative.T), shares[counts]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import time
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.clock import Deadline
 from eplb_opt.placement.relabel import slots_kept
 from eplb_opt.search.annealing.design import DesignSearch
 from eplb_opt.search.annealing.layer import AnnealSearch
 
 if TYPE_CHECKING:
+    from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
 
 #: Prices of a moved slot, from the first to the last in this many runs, as parts of what the plan
@@ -68,7 +66,7 @@ def layer_front(
             break
         search.restart(current)
         if slices is None:
-            search.run_until(_part(deadline, RUNS - done), price, HEAT * price)
+            search.run_until(deadline.part(1 / (RUNS - done)), price, HEAT * price)
         else:
             search.run_slices(max(slices // RUNS, 1), price, HEAT * price)
     best = np.minimum.accumulate(search.best_value)
@@ -83,11 +81,3 @@ def _search(
     if problem.is_split_freely:
         return DesignSearch(problem, current, seed, held=held)
     return AnnealSearch(problem, current, seed, held)
-
-
-def _part(deadline: Deadline, runs_left: int) -> Deadline:
-    """The end of a run that takes an even part of the time left."""
-    if math.isinf(deadline.at):
-        return deadline
-    now = time.monotonic()
-    return Deadline(now + max(deadline.at - now, 0.0) / runs_left)

@@ -7,6 +7,7 @@ by those that it brings there.
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,16 +23,9 @@ FORBIDDEN, PINNED = 1, 2
 MAX_SPEEDS = Fraction(2**100)
 
 
-def fastest(problem: Problem) -> Fraction:
-    """The largest speed of a GPU with slots."""
-    speeds = zip(problem.speed, problem.open_slots.tolist(), strict=True)
-    return max(speed for speed, slots in speeds if slots)
-
-
 def speeds_fit(problem: Problem) -> bool:
     """Whether float64 holds high powers of loads on all GPUs."""
-    speeds = zip(problem.speed, problem.open_slots.tolist(), strict=True)
-    return all(fastest(problem) < MAX_SPEEDS * speed for speed, slots in speeds if slots)
+    return problem.speed_range < MAX_SPEEDS
 
 
 def machine_of(problem: Problem, apart: bool, spread: bool = True) -> annealing.Machine:
@@ -49,13 +43,21 @@ def machine_of(problem: Problem, apart: bool, spread: bool = True) -> annealing.
         Whether the problem's rule that experts stand on two GPUs or nodes is looked at.
     """
     used = problem.open_slots > 0
-    quickest = fastest(problem)
-    rate = np.array([float(min(quickest / speed, MAX_SPEEDS)) for speed in problem.speed])[used]
+    rates, unit_speed = problem.whole_speed
+    rate = _slowness(rates, int(problem.fastest * unit_speed))[used]
     first = np.concatenate(([0], np.cumsum(problem.open_slots[used])))
     num_slots = int(first[-1])
     node_size = num_slots // problem.num_nodes if problem.is_hierarchical else num_slots
     unit = _units(problem) if spread else np.zeros(0, dtype=np.int64)
     return annealing.Machine(rate, first, _ties(problem, used), unit, node_size, apart)
+
+
+@lru_cache(maxsize=8)
+def _slowness(rates: tuple[int, ...], fastest: int) -> np.ndarray:
+    """The largest speed over that of each GPU, float64 [num_gpus]; layers share their GPUs."""
+    slowness = np.array([float(min(Fraction(fastest, rate), MAX_SPEEDS)) for rate in rates])
+    slowness.flags.writeable = False
+    return slowness
 
 
 def _ties(problem: Problem, used: np.ndarray) -> np.ndarray:

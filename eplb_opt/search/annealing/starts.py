@@ -124,12 +124,15 @@ def counts_for_all(weight: np.ndarray, shares: np.ndarray, num_slots: int, most:
         float64 [num_experts, num_scenarios], relative loads.
     shares
         float64 [num_scenarios], the scenarios' weights.
+    num_slots
+        Replicas to hand out in all.
     most
         No expert gets more replicas.
 
     Returns
     -------
-    int64 [num_experts].
+    ndarray
+        Replicas of each expert, int64 [num_experts].
     """
     count = np.ones(len(weight), dtype=np.int64)
     for _ in range(num_slots - len(weight)):

@@ -1,7 +1,6 @@
 """A recording walked through in time order: plans from the past, scored on what follows."""
 
 from eplb_opt.workloads.replay.choice import Choice, choose
-from eplb_opt.workloads.replay.machine import Machine
 from eplb_opt.workloads.replay.policies import (
     POLICIES,
     Budget,
@@ -18,7 +17,6 @@ __all__ = [
     "POLICIES",
     "Budget",
     "Choice",
-    "Machine",
     "Policy",
     "PolicyRun",
     "ReplayReport",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from eplb_opt.io import Trace
-    from eplb_opt.workloads.replay.machine import Machine
+    from eplb_opt.problem.machine import Machine
     from eplb_opt.workloads.replay.policies import Budget, Planner
     from eplb_opt.workloads.replay.walk import OnPlan
     from eplb_opt.workloads.representatives import Method, Scenarios
@@ -69,12 +69,16 @@ def choose(
 
     Parameters
     ----------
-    trace, machine, every, memory, budget, on_plan
+    trace, machine, every
         See `replay`.
     methods
-        Name -> method, at least one.
+        Methods by name, at least one.
+    memory, budget
+        See `replay`.
     planner
-        Makes the plans.
+        What makes the plans.
+    on_plan
+        See `replay`.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from eplb_opt.workloads.replay.report import PolicyRun, mean_of
 from eplb_opt.workloads.replay.scores import Placed, Steps
 
 if TYPE_CHECKING:
-    from eplb_opt.workloads.replay.machine import Machine
+    from eplb_opt.problem.machine import Machine
     from eplb_opt.workloads.replay.policies import Budget, Policy
 
 
@@ -27,6 +27,20 @@ class Run:
     ----------
     name, policy, machine, budget
         See `replay`.
+    placed
+        The plan in force; None before the first.
+    problem
+        Why the policy makes no plans, or nothing.
+    gpu, slot
+        Balancedness of the GPUs and of the slots, float64 [num_steps, num_layers] a window.
+    seen
+        Balancedness of each plan on the steps that it was made from.
+    moves
+        Moved slots of each plan.
+    seconds
+        What each plan took to make.
+    scored, num_scored
+        Sum and number of the balancedness values that were held out.
     """
 
     name: str
@@ -63,7 +77,7 @@ class Run:
         if self.problem or (self.policy.once and self.placed is not None):
             return False
         scenarios = self.policy.scenarios(past)
-        problem = self.machine.problem(scenarios)
+        problem = self.machine.problem(scenarios.load, scenarios.weights)
         current = None if self.placed is None else self.placed.physical_to_logical
         began = time.perf_counter()
         try:

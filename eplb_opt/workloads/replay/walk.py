@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from eplb_opt.io import Trace
-    from eplb_opt.workloads.replay.machine import Machine
+    from eplb_opt.problem.machine import Machine
     from eplb_opt.workloads.replay.policies import Policy
 
     # Policy's name, the step from which the plan is in force, [num_layers, num_slots] ids.

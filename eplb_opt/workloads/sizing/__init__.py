@@ -3,17 +3,13 @@
 from eplb_opt.workloads.sizing.report import HeldOut, SizeReport, SizeRow, Verdict
 from eplb_opt.workloads.sizing.sizes import Size, make_sizes
 from eplb_opt.workloads.sizing.sweep import sweep
-from eplb_opt.workloads.sizing.uneven import Spread, spread_budgets, spread_sizes
 
 __all__ = [
     "HeldOut",
     "Size",
     "SizeReport",
     "SizeRow",
-    "Spread",
     "Verdict",
     "make_sizes",
-    "spread_budgets",
-    "spread_sizes",
     "sweep",
 ]

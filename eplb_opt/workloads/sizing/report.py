@@ -140,14 +140,17 @@ class SizeReport:
 
     @property
     def dispatches(self) -> list[str]:
+        """Ways of dispatch among the rows, in their order."""
         return list(dict.fromkeys(row.dispatch for row in self.rows))
 
     @property
     def gpu_counts(self) -> list[int]:
+        """GPU counts among the rows, in their order."""
         return list(dict.fromkeys(row.size.num_gpus for row in self.rows))
 
     @property
     def held_out_names(self) -> list[str]:
+        """Names of the workloads that no plan has seen, in their order."""
         return list(dict.fromkeys(score.name for row in self.rows for score in row.held_out))
 
     def of(self, dispatch: str, num_gpus: int) -> list[SizeRow]:

@@ -24,7 +24,7 @@ class Size:
     num_slots
         Physical experts a layer, over all GPUs.
     num_gpus
-        That share them alike.
+        GPUs, each with an equal part of the slots.
     """
 
     num_slots: int
@@ -32,6 +32,7 @@ class Size:
 
     @property
     def slots_per_gpu(self) -> int:
+        """Slots of each GPU."""
         return self.num_slots // self.num_gpus
 
     def redundant(self, num_experts: int) -> int:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.plan import as_plan
-from eplb_opt.planner.planner import DEFAULT_TIME_LIMIT, plan
+from eplb_opt.planner.arguments import DEFAULT_TIME_LIMIT
+from eplb_opt.planner.planner import plan
 from eplb_opt.problem.arrays import MAX_BYTES, as_int, as_numpy
 from eplb_opt.problem.problem import Problem
 from eplb_opt.problem.rounding import round_down
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from eplb_opt.planner.planner import Default
+    from eplb_opt.planner.arguments import Default
     from eplb_opt.result import Result
     from eplb_opt.workloads.sizing.sizes import Size
 

@@ -1,6 +1,8 @@
-"""What a call does for problems that are not plain: bounds and proofs, step by step."""
+"""The tables of the schedule, and what solvers of problems that are not plain bring."""
 
 from __future__ import annotations
+
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -9,17 +11,16 @@ import eplb_opt
 from eplb_opt import Problem, ProblemError
 from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.clock import Deadline
-from eplb_opt.exact import get_model
-from eplb_opt.placement import scoring
-from eplb_opt.planner.steps_general import (
-    general_steps,
-    own_bounds_step,
-    scenario_pairs_step,
-    scenario_water_step,
+from eplb_opt.exact.model_solver import ModelSolver
+from eplb_opt.exact.scenario_solvers import (
+    JointLevelsSolver,
+    JointPairsSolver,
+    ScenarioBoundsSolver,
 )
-from eplb_opt.planner.steps_model import model_step
+from eplb_opt.placement import scoring
+from eplb_opt.planner.schedule import ORDERS, SOLVERS, Share, schedule
 from eplb_opt.search.starts import first_plan
-from eplb_opt.solver import Task
+from eplb_opt.solver import Options, Task, Verdict
 from tests.oracle import optimum, ruled_optimum, scenario_optimum
 
 PAIRS = np.array([[90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86]])
@@ -61,7 +62,9 @@ def test_a_small_call_with_gpu_rules_ends_in_a_proof():
 
 def test_one_scenario_is_bounded_by_the_engine_of_its_load():
     problem = Problem(PAIRS[None], 16, 8)
-    outcome = own_bounds_step().run(task_of(problem, seconds=None, effort=100))
+    outcome = ScenarioBoundsSolver(problem, Options()).solve(
+        task_of(problem, seconds=None, effort=100)
+    )
     best = optimum_of_pairs()
     assert outcome.bound.source == "scenarios"
     assert fast_bounds(problem)[0].value < outcome.bound.value
@@ -75,34 +78,82 @@ def optimum_of_pairs():
     return result.bounds[0].objective
 
 
-@pytest.mark.parametrize("step", [scenario_water_step(), scenario_pairs_step()])
-def test_steps_of_bounds_give_a_bound_and_what_proves_it(step):
+@pytest.mark.parametrize(
+    ("solver", "source"),
+    [(JointLevelsSolver, "scenario_water"), (JointPairsSolver, "scenario_pairs")],
+)
+def test_solvers_of_bounds_give_a_bound_and_what_proves_it(solver, source):
     problem = Problem(RIVALS, 8, 4)
-    outcome = step.run(task_of(problem))
-    assert outcome.bound.source == step.name == outcome.certificate.kind
+    outcome = solver(problem, Options()).solve(task_of(problem))
+    assert outcome.bound.source == source == outcome.certificate.kind
     assert outcome.bound.value == outcome.certificate.bound
     assert outcome.bound.value <= scoring.objectives(problem, first_plan(problem))[0]
 
 
 def test_counted_work_knows_no_clock():
     # The division of pairs ends by the clock alone, so it has no place in a reproducible call.
-    assert scenario_pairs_step().run(task_of(Problem(RIVALS, 8, 4), effort=3)).refused
+    assert not SOLVERS["joint_pairs"].pace.with_effort
     first, second = (eplb_opt.plan(Problem(RIVALS, 8, 4), effort=3) for _ in range(2))
     assert first.bounds == second.bounds
 
 
 def test_a_model_too_large_for_a_solver_is_left_to_the_search():
     load = np.random.default_rng(0).lognormal(5, 1, (2, 1, 128)).astype(np.int64)
-    assert model_step("cpsat", get_model("cpsat")).run(task_of(Problem(load, 160, 32))).refused
+    problem = Problem(load, 160, 32)
+    answer = ModelSolver(problem, Options()).solve(task_of(problem))
+    assert answer.verdict is Verdict.REFUSED
 
 
 def test_an_unknown_model_is_refused_before_anything_runs():
     problem = Problem(RIVALS, 8, 4)
     with pytest.raises(ProblemError, match="known: cpsat, milp"):
-        general_steps(problem, "simplex")
+        schedule(problem, Options(model="simplex"))
 
 
 def test_the_oracle_of_one_load_agrees_with_one_scenario():
     problem = Problem([[[7, 5, 3, 2]]], 6, 3)
     alone = optimum(problem.scenario(0))[0]
     assert scenario_optimum(problem)[0] == alone * 3 / 17
+
+
+def test_every_name_of_an_order_is_a_solver_and_every_solver_has_its_order():
+    named = {
+        entry.name if isinstance(entry, Share) else entry for _, names in ORDERS for entry in names
+    }
+    assert named == set(SOLVERS)
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_every_solver_of_the_table_can_be_made(name):
+    module, attribute = SOLVERS[name].solver.split(":")
+    made = getattr(import_module(module), attribute)(Problem(PAIRS, 16, 8), Options())
+    assert callable(made.solve)
+
+
+@pytest.mark.parametrize(
+    ("problem", "names"),
+    [
+        (Problem(PAIRS, 24, 8), ["search", "config_lp", "cpsat"]),
+        (Problem(PAIRS, 16, 8), ["enumeration", "pairs", "config_lp", "search", "cpsat"]),
+        (Problem(PAIRS, 12, 12), ["enumeration", "search", "config_lp", "cpsat"]),
+        (Problem(PAIRS, 24, 8, num_nodes=2, num_groups=4), ["search", "nodes", "cpsat"]),
+        (
+            Problem(PAIRS, 16, 8, num_nodes=2, num_groups=4),
+            ["enumeration", "nodes", "search", "cpsat"],
+        ),
+        (Problem(PAIRS, 24, 8, dispatch="optimal"), ["design", "cpsat", "redesign"]),
+        (
+            Problem(RIVALS, 8, 4),
+            [
+                "cpsat",
+                "annealing_first",
+                "joint_levels",
+                "annealing",
+                "scenario_bounds",
+                "joint_pairs",
+            ],
+        ),
+    ],
+)
+def test_the_order_follows_from_the_problem(problem, names):
+    assert [stage.name for stage in schedule(problem, Options())] == names

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import os
+from itertools import pairwise
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
-
-
-def cores() -> int:
-    """Cores that this process may use; where the system does not tell, all there are."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def in_parts(work: Callable[[slice], T], num: int, least: int) -> list[T]:
@@ -36,10 +29,17 @@ def in_parts(work: Callable[[slice], T], num: int, least: int) -> list[T]:
     """
     parts = max(min(cores(), num // least), 1)
     ends = [num * part // parts for part in range(parts + 1)]
-    slices = [slice(first, end) for first, end in itertools.pairwise(ends)]
+    slices = [slice(first, end) for first, end in pairwise(ends)]
     if parts == 1:
         return [work(slices[0])]
     from concurrent.futures import ThreadPoolExecutor  # scoring is loaded where that is not
 
     with ThreadPoolExecutor(parts, thread_name_prefix="eplb-opt") as pool:
         return list(pool.map(work, slices))
+
+
+def cores() -> int:
+    """Cores that this process may use; where the system does not tell, all there are."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,260 @@
+"""One planning call, from the first plan to the result."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.bounds.bounds import fast_bounds, flat_bounds
+from eplb_opt.clock import Budget, Deadline
+from eplb_opt.errors import MissingDependency, ProblemError
+from eplb_opt.migration import UNLIMITED_SHARE, NearAnswer, naming_seconds
+from eplb_opt.placement import scoring
+from eplb_opt.placement.moves import moved_slots
+from eplb_opt.placement.plan import Plan, as_plan
+from eplb_opt.planner.incumbents import Incumbents
+from eplb_opt.planner.noise import DEFAULT_SIZE, choose_noise, price_of_noise
+from eplb_opt.planner.portfolio import Portfolio
+from eplb_opt.planner.schedule import schedule
+from eplb_opt.result import LayerResult, Result, Status, StopReason, objective_bounds
+from eplb_opt.search import starts
+from eplb_opt.solver import Options
+
+if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from eplb_opt.planner.arguments import Request
+    from eplb_opt.result import ObjectiveBounds
+
+#: Giving GPUs their names takes no more than this part of what is left.
+MAX_NAMING_SHARE = 0.2
+#: What giving names and limiting moves may still take once the caller asked for the end.
+OUTPUT_SECONDS = 0.5
+#: Checking a plan takes about so much of the time that scoring it takes.
+CHECK_SHARE = 0.25
+#: What the rest of the output takes, in seconds.
+REST_SECONDS = 0.002
+
+
+@dataclass(eq=False)
+class Call:
+    """One call's state; there is a checked answer in `incumbents` from the start.
+
+    Parameters
+    ----------
+    request
+        What is asked.
+    """
+
+    request: Request
+
+    def __post_init__(self) -> None:
+        self.problem, self.budget = self.request.problem, self.request.budget
+        self.messages: list[str] = []
+        self.current: Plan | None = None
+        self.current_objective: list[Fraction] | None = None
+        self.naming_seconds = 0.0
+        self.noise: float | None = None
+        self.stop_reason = StopReason.EXHAUSTED
+        self.worked_on: set[int] = set()
+        self.relied_on: tuple[str, ...] = ()
+        first = starts.first_plan(self.problem)
+        scoring_began = time.monotonic()
+        bounds = flat_bounds(self.problem)
+        self.incumbents = Incumbents(self.problem, first, bounds, self.request.started)
+        self._leave_time_for_output(time.monotonic() - scoring_began)
+        self.first_objective = [pair.objective for pair in self.incumbents.pairs()]
+        self.note("greedy")
+
+    def _leave_time_for_output(self, seconds: float) -> None:
+        """The output is checked once more, and what got new names or came in last is scored."""
+        is_named = self.request.current is not None
+        times = 2.0 if is_named else CHECK_SHARE + 2.0 / self.problem.num_layers
+        deadline = self.budget.deadline.earlier(times * seconds + REST_SECONDS)
+        self.budget = replace(self.budget, deadline=deadline)
+
+    def note(self, stage: str) -> None:
+        """Record the state and tell the caller."""
+        point = self.incumbents.record(stage)
+        if self.request.progress is not None:
+            self.request.progress(point)
+
+    def take_start(self) -> None:
+        """The caller's own start competes."""
+        start = self.request.start
+        if start is not None:
+            self.incumbents.offer_plans(getattr(start, "physical_to_logical", start))
+
+    def take_current(self) -> None:
+        """The plan in force competes where it is a valid one, and moves are counted against it."""
+        current = self.request.current
+        if current is None:
+            return
+        self.current = (
+            current if isinstance(current, Plan) else Plan(current, self.problem.num_gpus)
+        )
+        wanted = (self.problem.num_layers, self.problem.num_slots, self.problem.num_gpus)
+        held = (self.current.num_layers, self.current.num_slots, self.current.num_gpus)
+        if held != wanted:
+            raise ProblemError(
+                f"current has {held[0]} layers, {held[1]} slots and {held[2]} GPUs; the problem "
+                f"has {wanted[0]}, {wanted[1]} and {wanted[2]}."
+            )
+        self.naming_seconds = naming_seconds(self.problem, self.current, self.incumbents.placed)
+        try:
+            valid = as_plan(self.current, self.problem)
+        except ValueError as error:
+            self.messages.append(f"current is no start: {error}")
+        else:
+            self.current_objective = self.incumbents.offer_plans(valid.physical_to_logical)
+            self.note("current")
+
+    def take_published_starts(self) -> None:
+        """The published heuristics compete where nothing stronger will: in a call without time."""
+        # Whether torch is installed must not change a reproducible answer; and with any time at
+        # all the search passes the heuristics before they have answered.
+        if self.request.time_limit != 0 or not starts.torch_is_loaded():
+            return
+        for name, make in starts.published_starts(self.problem).items():
+            try:
+                self.incumbents.offer_plans(make())
+            except ImportError as error:
+                self.messages.append(str(error))
+                return
+            except Exception as error:  # a start that fails costs nothing but itself
+                self.messages.append(f"{name} failed: {type(error).__name__}: {error}")
+            self.note(name)
+
+    def raise_hierarchical_bounds(self) -> None:
+        """Raise the flat bounds by the best partition of groups over nodes, layer by layer."""
+        if not self.problem.is_hierarchical:
+            return
+        for layer_idx in range(self.problem.num_layers):
+            if self.budget.deadline.expired:
+                break
+            bound = fast_bounds(self.problem.layer(layer_idx))[0]
+            self.incumbents.offer_layer(layer_idx, bound=bound)
+        self.note("hierarchy")
+
+    def choose_noise(self) -> None:
+        """The noise that the plan is to withstand: as asked for, or chosen; none if uniform."""
+        if not self.problem.is_split_freely:
+            return
+        if self.request.noise is not None:
+            self.noise = self.request.noise
+            return
+        self.noise = DEFAULT_SIZE if self.problem.has_scenarios else 0.0
+        try:
+            self.noise = choose_noise(self.problem, self.incumbents.placed, self.budget).size
+        except MissingDependency as error:
+            self.messages.append(str(error))
+        except Exception as error:  # a choice that fails costs nothing but itself
+            self.messages.append(f"choosing noise failed: {type(error).__name__}: {error}")
+        self.note("noise")
+
+    def improve(self) -> None:
+        """Spend what is left on search and proofs, but for what the output needs."""
+        options = Options(self.request.model, self.noise or 0.0)
+        portfolio = Portfolio(
+            self.incumbents,
+            schedule(self.problem, options),
+            self._budget_of_search(),
+            self.note,
+            self.messages,
+            options,
+        )
+        self.stop_reason = portfolio.run()
+        self.worked_on, self.relied_on = portfolio.worked_on(), portfolio.relied_on()
+        if self.budget.deadline.is_stopped:
+            self.budget = replace(self.budget, deadline=Deadline.after(OUTPUT_SECONDS), effort=None)
+
+    def _budget_of_search(self) -> Budget:
+        budget, limits = self.budget, self.request.limits
+        left = budget.deadline.remaining
+        if limits.is_given and not math.isinf(left):
+            gap = max(budget.target_gap, limits.good_enough)
+            part = budget.deadline.sooner(left * UNLIMITED_SHARE)
+            return replace(budget, deadline=part, target_gap=gap)
+        if self.current is not None:
+            names = min(self.naming_seconds, left * MAX_NAMING_SHARE)
+            return replace(budget, deadline=budget.deadline.earlier(names))
+        return budget
+
+    def result(self) -> Result:
+        """The best plan so far, near the one in force as far as that is asked, checked."""
+        placed = self._near_current(self.incumbents.placed.copy())
+        pairs = objective_bounds(self._objectives(placed), self.incumbents.bounds)
+        self._tell_price_of_noise([pair.objective for pair in pairs])
+        answer = Plan(placed, self.problem.num_gpus, self.problem.num_experts)
+        answer.check(self.problem)
+        return Result(
+            plan=answer,
+            problem=self.problem,
+            layers=self._layers(answer, pairs),
+            stop_reason=str(self.stop_reason),
+            elapsed=time.monotonic() - self.request.started,
+            messages=tuple(self.messages),
+            history=tuple(self.incumbents.history),
+            noise=self.noise,
+            relied_on=self.relied_on,
+        )
+
+    def _layers(self, answer: Plan, pairs: tuple[ObjectiveBounds, ...]) -> tuple[LayerResult, ...]:
+        found = self.incumbents
+        moves = None if self.current is None else moved_slots(self.current, answer).tolist()
+        return tuple(
+            LayerResult(
+                bounds=pair,
+                status=_status(pair.is_closed, layer_idx in self.worked_on),
+                bound_source=found.bounds[layer_idx].source,
+                certificate=found.certificates[layer_idx],
+                moves=None if moves is None else moves[layer_idx],
+            )
+            for layer_idx, pair in enumerate(pairs)
+        )
+
+    def _tell_price_of_noise(self, objective: list[Fraction]) -> None:
+        price = price_of_noise(self.noise, self.first_objective, objective) if self.noise else None
+        if price:
+            self.messages.append(price)
+
+    def _objectives(self, placed: np.ndarray) -> list[Fraction]:
+        """Exact objectives; what was scored when it came in, or is in force, is not again."""
+        worth = [pair.objective for pair in self.incumbents.pairs()]
+        is_new = (placed != self.incumbents.placed).any(axis=1)
+        if self.current is not None and self.current_objective is not None:
+            stays = (placed == self.current.physical_to_logical).all(axis=1)
+            for layer_idx in np.flatnonzero(is_new & stays).tolist():
+                worth[layer_idx] = self.current_objective[layer_idx]
+            is_new &= ~stays
+        fresh = np.flatnonzero(is_new).tolist()
+        if fresh:
+            scored = scoring.objectives(self.problem.selected(fresh), placed[fresh])
+            for layer_idx, value in zip(fresh, scored, strict=True):
+                worth[layer_idx] = value
+        return worth
+
+    def _near_current(self, best: np.ndarray) -> np.ndarray:
+        """The plan to answer with: near the one in force as the limits ask, or under its names."""
+        if self.current is None:
+            return best
+        worth = None
+        if self.current_objective is not None:
+            known = [pair.objective for pair in self.incumbents.pairs()]
+            worth = list(zip(self.current_objective, known, strict=True))
+        near = NearAnswer(
+            self.problem, self.current, self.request.limits, best, worth, self.naming_seconds
+        )
+        placed, messages = near.rows(self.budget)
+        self.messages += [text for text in messages if text not in self.messages]
+        return placed
+
+
+def _status(is_closed: bool, was_worked_on: bool) -> Status:
+    if is_closed:
+        return Status.OPTIMAL
+    return Status.FEASIBLE if was_worked_on else Status.HEURISTIC

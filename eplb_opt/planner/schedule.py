@@ -1,0 +1,333 @@
+"""Who suits which problem, in which order, at what pace: the tables that the portfolio works by.
+
+A new solver is a file that holds it and a row of `SOLVERS`, named in the rows of `ORDERS` where it
+is to have turns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from eplb_opt.bounds.partitions import can_enumerate
+from eplb_opt.clock import Pace
+from eplb_opt.exact import get_model
+from eplb_opt.exact.model_solver import SEARCH_BEATS_MODEL
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.problem import Problem
+    from eplb_opt.solver import Options, Solver
+
+#: As often as the time allows.
+ALWAYS = 10**9
+#: Columns of the model with scenarios, times scenarios, up to which it is solved at once.
+SMALL_SCENARIOS = 4000
+#: Flows, one for every expert, GPU and scenario, up to which the exact model of optimal dispatch
+#: proves something in seconds.
+SMALL_FLOW = 500
+
+Suits = Callable[["Problem"], bool]
+
+
+def always(problem: Problem) -> bool:
+    """Whatever the problem is."""
+    return True
+
+
+def splits_freely(problem: Problem) -> bool:
+    """Tokens are split freely over an expert's replicas: optimal dispatch."""
+    return problem.is_split_freely
+
+
+def splits_few_flows(problem: Problem) -> bool:
+    """Under optimal dispatch the exact model has a chance."""
+    flows = problem.num_experts * problem.num_gpus * problem.num_scenarios
+    return splits_freely(problem) and flows <= SMALL_FLOW
+
+
+def has_scenarios(problem: Problem) -> bool:
+    """One plan is to serve several loads."""
+    return problem.has_scenarios
+
+
+def has_small_scenarios(problem: Problem) -> bool:
+    """One plan is to serve several loads, and the exact model solves it at once."""
+    return has_scenarios(problem) and _columns(problem) * problem.num_scenarios <= SMALL_SCENARIOS
+
+
+def has_middling_scenarios(problem: Problem) -> bool:
+    """One plan is to serve several loads, and the exact model has a chance beside the search."""
+    return has_scenarios(problem) and _columns(problem) <= SEARCH_BEATS_MODEL
+
+
+def has_gpu_rules(problem: Problem) -> bool:
+    """GPUs differ, or experts are tied to them or kept off."""
+    return problem.has_gpu_rules
+
+
+def is_hierarchical(problem: Problem) -> bool:
+    """Groups of experts stay on one node."""
+    return problem.is_hierarchical
+
+
+def is_hierarchical_and_roomy(problem: Problem) -> bool:
+    """Groups stay on one node, with three slots a GPU or more."""
+    return problem.is_hierarchical and has_room(problem)
+
+
+def has_room(problem: Problem) -> bool:
+    """GPUs have three slots or more."""
+    return problem.slots_per_gpu > 2
+
+
+def has_two_slots(problem: Problem) -> bool:
+    """GPUs have two slots."""
+    return problem.slots_per_gpu == 2
+
+
+def has_few_slots(problem: Problem) -> bool:
+    """GPUs have one slot or two."""
+    return problem.slots_per_gpu <= 2
+
+
+def has_few_open_slots(problem: Problem) -> bool:
+    """No GPU has more than two open slots; GPUs may differ."""
+    return int(problem.open_slots.max()) <= 2
+
+
+def has_one_kind_of_gpu(problem: Problem) -> bool:
+    """GPUs are alike, and no expert is tied to any."""
+    return not problem.has_gpu_rules
+
+
+def _columns(problem: Problem) -> int:
+    spare = int(problem.open_slots.sum()) - problem.num_experts
+    return problem.num_experts * (spare + 1) * (problem.num_gpus + 1)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row of `SOLVERS`.
+
+    Parameters
+    ----------
+    solver
+        Module and class, imported at the first turn; it is made once for each layer, with the
+        problem of that layer and the call's `Options`.
+    pace
+        Of its turns.
+    suits
+        Whether it has anything to say about a problem. What only a layer's state can tell is the
+        solver's own verdict.
+    all_at_first
+        Whether, under a clock, all layers have a first turn before any solver's second, one after
+        the other; the answers are then scored together.
+    package
+        What it asks for an answer that another version of it may not give.
+    """
+
+    solver: str
+    pace: Pace
+    suits: Suits = always
+    all_at_first: Suits = lambda problem: False
+    package: str | None = None
+
+
+_ANNEALING = "eplb_opt.search.annealing.solvers:AnnealingSolver"
+_DESIGN = "eplb_opt.search.annealing.solvers:DesignSolver"
+
+#: The solvers by name. Names that share a class share a layer's solver, with what it has found.
+SOLVERS: dict[str, Entry] = {
+    "enumeration": Entry(
+        "eplb_opt.exact.enumeration:EnumerationSolver", Pace(shortest=0.1, most=3), has_few_slots
+    ),
+    # Short turns: all layers get a first one before any gets many. Hardly anything is left to the
+    # solvers after it, so these wait for the end of its first turns.
+    "pairs": Entry(
+        "eplb_opt.exact.pairs.solver:PairsSolver",
+        Pace(share=0.2, growth=30, shortest=0.015, longest=4.0, in_a_row=12, most=60),
+        has_two_slots,
+    ),
+    # Short turns here as well.
+    "search": Entry(
+        "eplb_opt.search.local:LocalSolver",
+        Pace(share=0.1, shortest=0.004, longest=0.5, in_a_row=3, most=ALWAYS),
+        all_at_first=has_room,
+    ),
+    "config_lp": Entry(
+        "eplb_opt.exact.config_lp.solver:ConfigLpSolver", Pace(share=0.5, shortest=0.5, most=6)
+    ),
+    "nodes": Entry(
+        "eplb_opt.exact.nodes.solver:NodesSolver",
+        Pace(shortest=0.5, most=8),
+        can_enumerate,
+        package="ortools",
+    ),
+    # A model starts anew at each turn, so its turns double.
+    "model": Entry("eplb_opt.exact.model_solver:ModelSolver", Pace()),
+    # An annealing run cools to the end of its turn, and a long one finds more than several short
+    # ones: a short run on every layer, then one that takes all the time there is.
+    "annealing_first": Entry(
+        _ANNEALING,
+        Pace(share=0.08, shortest=0.002, most=1, in_rounds=True, with_effort=False),
+    ),
+    "annealing": Entry(_ANNEALING, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
+    # One long run on every layer, and more for those with the largest gaps. Bounds and the output
+    # want some of the time too.
+    "design": Entry(_DESIGN, Pace(share=0.9, shortest=0.01, most=1, in_rounds=True)),
+    "redesign": Entry(_DESIGN, Pace(shortest=0.05, most=ALWAYS, in_rounds=True)),
+    # What follows says nothing of plans; its bounds take tenths of a second.
+    "joint_levels": Entry(
+        "eplb_opt.exact.scenario_solvers:JointLevelsSolver",
+        Pace(share=0.3, shortest=0.1),
+        has_scenarios,
+    ),
+    "scenario_bounds": Entry(
+        "eplb_opt.exact.scenario_solvers:ScenarioBoundsSolver",
+        Pace(share=0.2, shortest=0.1),
+        has_one_kind_of_gpu,
+        package="ortools",
+    ),
+    "joint_pairs": Entry(
+        "eplb_opt.exact.scenario_solvers:JointPairsSolver",
+        Pace(share=0.3, shortest=0.5, with_effort=False),  # its work is not counted
+        has_few_open_slots,
+    ),
+}
+
+
+class Share(NamedTuple):
+    """A solver's name where it is to take another share of the time than its own row says."""
+
+    name: str
+    share: float
+
+
+#: The first row whose condition holds is the order of the first turns.
+ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
+    (
+        splits_few_flows,
+        (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),
+    ),
+    (splits_freely, ("design", "joint_levels", "redesign")),
+    # The last annealing takes all the time that is left, so the joint level comes before it; and
+    # where the model has a chance, it leaves some.
+    (
+        has_small_scenarios,
+        (
+            "model",
+            "annealing_first",
+            "joint_levels",
+            "annealing",
+            "scenario_bounds",
+            "joint_pairs",
+        ),
+    ),
+    (
+        has_middling_scenarios,
+        (
+            "annealing_first",
+            "joint_levels",
+            Share("annealing", 0.7),
+            "scenario_bounds",
+            "model",
+            "joint_pairs",
+        ),
+    ),
+    (
+        has_scenarios,
+        (
+            "annealing_first",
+            "joint_levels",
+            "annealing",
+            "scenario_bounds",
+            "model",
+            "joint_pairs",
+        ),
+    ),
+    # With one load the model ends soon or never.
+    (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
+    (is_hierarchical_and_roomy, ("search", "nodes", "model")),
+    (is_hierarchical, ("enumeration", "nodes", "search", "model")),
+    # The search has little to do with two slots a GPU.
+    (has_two_slots, ("enumeration", "pairs", "config_lp", "search", "model")),
+    (always, ("enumeration", "search", "config_lp", "model")),
+)
+
+#: Whose version may decide what a model answers.
+MODEL_PACKAGES = {"cpsat": "ortools", "milp": "pulp"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A solver's place in the schedule of one call.
+
+    Parameters
+    ----------
+    name
+        What messages and the history call it.
+    solver, pace, all_at_first, package
+        As in its row of `SOLVERS`; see `Entry`.
+    """
+
+    name: str
+    solver: str
+    pace: Pace
+    all_at_first: bool = False
+    package: str | None = None
+
+    def make(self, problem: Problem, options: Options) -> Solver:
+        """The solver of one layer.
+
+        Parameters
+        ----------
+        problem
+            Of that layer.
+        options
+            Of the call.
+        """
+        module, name = self.solver.split(":")
+        return cast("Solver", getattr(import_module(module), name)(problem, options))
+
+
+def schedule(problem: Problem, options: Options) -> list[Stage]:
+    """The stages of one call, in the order of their first turns.
+
+    Parameters
+    ----------
+    problem
+        What is planned.
+    options
+        What the call asks of its solvers.
+
+    Raises
+    ------
+    ProblemError
+        When no exact model has the name that is asked for.
+    """
+    get_model(options.model)
+    names = next(names for suits, names in ORDERS if suits(problem))
+    places = [name if isinstance(name, Share) else Share(name, _pace(name).share) for name in names]
+    return [
+        _stage(name, share, problem, options)
+        for name, share in places
+        if SOLVERS[name].suits(problem)
+    ]
+
+
+def _pace(name: str) -> Pace:
+    return SOLVERS[name].pace
+
+
+def _stage(name: str, share: float, problem: Problem, options: Options) -> Stage:
+    entry = SOLVERS[name]
+    package = MODEL_PACKAGES.get(options.model) if name == "model" else entry.package
+    return Stage(
+        options.model if name == "model" else name,
+        entry.solver,
+        replace(entry.pace, share=share),
+        entry.all_at_first(problem),
+        package,
+    )

@@ -1,0 +1,102 @@
+"""Annealing of known loads, and the design for optimal dispatch, as solvers of the schedule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eplb_opt.search.annealing.design import DesignSearch
+from eplb_opt.search.annealing.layer import AnnealSearch
+from eplb_opt.search.annealing.starts import best_start
+from eplb_opt.solver import Answer, Task, Verdict
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.problem import Problem
+    from eplb_opt.solver import Options
+
+#: Slices of proposals for one unit of effort.
+SLICES_PER_EFFORT = 16
+DESIGN_SLICES_PER_EFFORT = 8
+#: Turns without a better plan that end a layer's search in a call without limit.
+IDLE_TURNS = 8
+#: How long a turn of the design is in such a call.
+OPEN_TURN_SECONDS = 1.0
+#: A run stops so long before its turn ends: what comes after the end of the call is lost.
+RESERVE_SECONDS = 0.1
+
+
+class AnnealingSolver:
+    """Annealing of a layer with several loads, or on GPUs that differ.
+
+    Parameters
+    ----------
+    problem
+        Of one layer.
+    options
+        Nothing of it matters here.
+    """
+
+    def __init__(self, problem: Problem, options: Options) -> None:
+        self.problem = problem
+        self.search: AnnealSearch | None = None
+        self.num_idle = 0
+
+    def solve(self, task: Task) -> Answer:
+        """A run that cools to the end of the turn, from the best plan so far; see `Solver`."""
+        search = self.search
+        if search is None:
+            search = self.search = AnnealSearch(self.problem, task.start, task.seed)
+            if search.is_trivial:
+                return Answer(verdict=Verdict.FINISHED)
+            best_start(search)
+        before = search.best
+        search.restart(search.placed())
+        if task.effort is None:
+            search.run_until(task.deadline)
+        else:
+            search.run_slices(task.effort * SLICES_PER_EFFORT)
+        self.num_idle = 0 if search.best < before else self.num_idle + 1
+        # Without any limit something has to end the search: many turns that bring nothing.
+        over = task.call_deadline.is_open and self.num_idle >= IDLE_TURNS
+        return Answer(search.placed(), verdict=Verdict.FINISHED if over else Verdict.AGAIN)
+
+
+class DesignSolver:
+    """The design of a placement for optimal dispatch; every turn is a run of its own.
+
+    Parameters
+    ----------
+    problem
+        Of one layer.
+    options
+        Where its noise is above 0, a plan replaces another when it is better on the known loads
+        and their noisy copies together, though it may be worse on the known loads alone.
+    """
+
+    def __init__(self, problem: Problem, options: Options) -> None:
+        self.problem = problem
+        self.noise = options.noise
+        self.num_idle = 0
+
+    def solve(self, task: Task) -> Answer:
+        """A run that cools to the end of the turn, from the best plan so far; see `Solver`."""
+        search = DesignSearch(self.problem, task.start, task.seed, self.noise)
+        if search.is_trivial:
+            return Answer(verdict=Verdict.FINISHED)
+        search.settle()
+        self._run(search, task)
+        found = search.best
+        search.restart(task.start)
+        search.look()  # on the same loads as what was found: the better one stays
+        self.num_idle = 0 if search.best == found else self.num_idle + 1
+        over = task.call_deadline.is_open and self.num_idle >= IDLE_TURNS
+        verdict = Verdict.FINISHED if over else Verdict.AGAIN
+        return Answer(search.placed(), verdict=verdict, preferred=self.noise > 0)
+
+    def _run(self, search: DesignSearch, task: Task) -> None:
+        deadline = task.deadline
+        if task.effort is not None:
+            search.run_slices(task.effort * DESIGN_SLICES_PER_EFFORT)
+        elif deadline.is_open:
+            search.run_until(deadline.sooner(OPEN_TURN_SECONDS))
+        else:
+            search.run_until(deadline.earlier(min(RESERVE_SECONDS, deadline.remaining / 8)))
