@@ -8,8 +8,8 @@ import pytest
 from eplb_opt.bench import moves
 from eplb_opt.bench.families import family_loads
 from eplb_opt.bench.moves_table import moves_table
-from eplb_opt.bench.plans import Machine
 from eplb_opt.cli import main
+from eplb_opt.problem.machine import Machine
 
 LOAD = family_loads("lognormal-0.5", 2, 32, 0)
 MACHINE = Machine.parse("40x8")

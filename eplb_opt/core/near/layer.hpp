@@ -46,8 +46,7 @@ class Layer {
   Outcome stay();
   // The fewest moves found to bring every GPU to (1 + tolerance) times the bound. Where that is not
   // reached, the least largest load found. Each descent has at most so many steps.
-  // There is one, or several where a fifth of the steps is more than it took, and up to thirteen
-  // where the level is not reached.
+  // There is one, or up to thirteen where the level is not reached.
   Outcome within(double tolerance, Index steps);
   // The least largest load found with moves of at most that price, and those that must be.
   Outcome at_most(Index price, Index steps);
@@ -72,7 +71,6 @@ class Layer {
   };
   struct Point {
     Outcome outcome;
-    Index steps = 0;
     std::vector<std::int32_t> placed;  // node after node, in the nodes' own experts
   };
 
