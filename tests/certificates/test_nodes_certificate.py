@@ -29,7 +29,7 @@ def random_layer(seed, slots_per_gpu):
 
 def solved(problem):
     work = NodeDecomposition(problem, round_robin(problem), NodesParams(heavy_regime=0.0), 0)
-    return work.run(Fraction(0), Deadline(), 400, with_solver=problem.slots_per_gpu < 3)
+    return work.run(Fraction(0), Deadline(), 400, with_cpsat=problem.slots_per_gpu < 3)
 
 
 def changed(certificate, rng):
