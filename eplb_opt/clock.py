@@ -65,7 +65,7 @@ class Deadline:
     def part(self, share: float) -> Deadline:
         """The end of the next `share` (0 to 1) of the time left; without a deadline there is none.
 
-        Equal parts are ``part(1 / left)``, with as many parts as are still to come.
+        Equal parts are ``part(1 / left)``, where ``left`` counts the parts that are still to come.
         """
         return self if self.is_open else self.sooner(self.remaining * share)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heuristics.door import admit_array
+from heuristics.arguments import admit_array
 from heuristics.layout import make_layout, positive
 from heuristics.maps import Maps, complete
 from heuristics.stages import replica_loads, three_steps

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heuristics import greedy
-from heuristics.door import admit_array, admit_tensor, is_tensor
+from heuristics.arguments import admit_array, admit_tensor, is_tensor
 from heuristics.errors import require
 from heuristics.layout import make_layout
 from heuristics.maps import complete, complete_tensor, to_device

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LIMITS = (0.0003, 0.001, 0.002, 0.005, 0.02)
 #: Whom gaps are compared with.
 YARDSTICK = "swap_refine"
-#: A rival that has taken so many seconds sits out the further rounds of a configuration.
+#: A rival that has taken this number of seconds sits out the further rounds of a configuration.
 PATIENCE = 2.0
 #: Seconds without a core that a wake-up costs at all times.
 NO_WAIT = 5e-5

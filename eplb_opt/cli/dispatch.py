@@ -72,7 +72,7 @@ def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tup
     return (
         f"scored under {DISPATCH_WORDS[problem.dispatch]}, which puts "
         f"{100 * score.needs_dispatch:.3g} % more on the largest GPUs than optimal dispatch: the "
-        f"plan looks designed for the latter ({_engines()}). If it is, check it with "
+        f"plan looks designed for optimal dispatch ({_engines()}). If it is, check it with "
         "--dispatch optimal; if not, plan anew.",
     )
 
@@ -95,12 +95,12 @@ def _worth(score: DispatchScore) -> str:
 def _who(engine: str) -> str:
     if engine in SPLITS_OPTIMALLY:
         return (
-            f"start the engine with {SPLITS_OPTIMALLY[engine]}, or it is worth only the latter "
+            f"start the engine with {SPLITS_OPTIMALLY[engine]}, or it is worth only the other two "
             "figures."
         )
     if engine in SPLITS_OTHERWISE:
         return (
-            f"{engine} has no optimal dispatch, so there the plan is worth only the latter "
+            f"{engine} has no optimal dispatch, so there the plan is worth only the other two "
             "figures; plan for it with --dispatch uniform."
         )
     return f"the engine must run it with optimal dispatch: {_engines()}."

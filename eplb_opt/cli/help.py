@@ -121,7 +121,7 @@ def split_example(text: str) -> tuple[str, str]:
 
 
 def folded(command: str, width: int) -> list[str]:
-    r"""A command on lines of at most so many characters, to be pasted into a shell as they are.
+    r"""A command on lines of at most `width` characters, to be pasted into a shell as they are.
 
     >>> folded("eplb-opt plan loads.npz --gpus 32 --slots 288", 36)
     ['eplb-opt plan loads.npz --gpus 32 \\\\', '    --slots 288']

@@ -125,7 +125,7 @@ def check_command(
 
 
 def _shares(reached: DispatchScore) -> dict[str, float]:
-    return {"apart": reached.apart, "needs_dispatch": reached.needs_dispatch}
+    return {"apart": reached.nearest_excess, "needs_dispatch": reached.needs_dispatch}
 
 
 def _check_limits(score: Evaluation, max_gap: float | None, min_balancedness: float | None) -> None:

@@ -91,7 +91,7 @@ def leave(code: int) -> None:
     """End the process at once: turns of solvers under way would else be waited for."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    apart = sys.modules.get("eplb_opt.exact.milp_process")
-    if apart is not None:
-        apart.end_running()
+    workers = sys.modules.get("eplb_opt.exact.milp_process")
+    if workers is not None:
+        workers.end_running()
     os._exit(code)

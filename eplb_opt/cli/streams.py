@@ -37,8 +37,8 @@ class Guarded:
     stream
         The other one; None where it is closed.
     is_vital
-        Whether a failure is an `OutputError`; else what cannot be written is lost, silently: there
-        is no other place to say so.
+        Whether a failure is an `OutputError`; else what cannot be written is dropped without a
+        word: there is no other place to say so.
     """
 
     def __init__(self, stream: Any, is_vital: bool) -> None:

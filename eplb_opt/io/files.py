@@ -1,4 +1,4 @@
-"""The door to the disk: what may be opened, and writing that cannot half succeed."""
+"""What may be opened on the disk, and writing that leaves a whole file or none."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from eplb_opt.migration.answer import NearAnswer
 from eplb_opt.migration.frontier import Frontier, make_frontier
 from eplb_opt.migration.limits import MoveLimits, move_limits, valid_current
 from eplb_opt.migration.naming import naming_seconds
-from eplb_opt.migration.near_plans import Faults, FrontPoint, find_fronts
+from eplb_opt.migration.near_plans import Faults, FrontPoint, find_frontiers
 
 #: The part of a call that looks for the best plan of all; the rest looks for near ones.
 UNLIMITED_SHARE = 0.2
@@ -16,7 +16,7 @@ __all__ = [
     "Frontier",
     "MoveLimits",
     "NearAnswer",
-    "find_fronts",
+    "find_frontiers",
     "make_frontier",
     "move_limits",
     "naming_seconds",

@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 SLICES_PER_EFFORT = 48
 #: Of a layer's turn; the rest scores what was found.
 SEARCH_SHARE = 0.9
-#: Names are given where they take less than one part in so many of a turn: they end the front.
+#: GPUs are renamed where that takes less than a quarter of a layer's turn: renaming is what makes
+#: the last point of the frontier cheap to reach.
 NAMING_PARTS = 4
 #: The search keeps a plan for every number of moves. Layers with more slots than this would take
-#: hundreds of megabytes each, and have the ends of their fronts alone.
+#: hundreds of megabytes each, and have the ends of their frontiers alone.
 MOST_SLOTS = 5000
 #: A shorter search of a layer finds nothing.
 LEAST_SEARCH_SECONDS = 0.002
@@ -78,7 +79,7 @@ class Faults:
         return (self.by_layer[min(self.by_layer)],) if self.by_layer else ()
 
 
-def find_fronts(
+def find_frontiers(
     problem: Problem,
     current: Plan,
     best: np.ndarray,
@@ -87,9 +88,9 @@ def find_fronts(
     naming: float | None = None,
     faults: Faults | None = None,
 ) -> list[list[FrontPoint]]:
-    """What each number of moves buys, one front a layer; see `FrontPoint`.
+    """What each number of moves buys, one frontier a layer; see `FrontPoint`.
 
-    A layer for which there is no time, or whose search fails, has the ends of its front alone.
+    A layer for which there is no time, or whose search fails, has the ends of its frontier alone.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ def find_fronts(
     current
         Valid.
     best
-        int64 [num_layers, num_slots], a plan made without limits; it ends the fronts.
+        int64 [num_layers, num_slots], a plan made without limits; it ends the frontiers.
     budget
         Of this work alone.
     worth
@@ -132,20 +133,20 @@ def find_fronts(
         if is_named:
             with faults.of(layer_idx):
                 last = _named(problem, row, last)
-        return _front([first, *found, last])
+        return _frontier([first, *found, last])
 
     with ThreadPoolExecutor(budget.workers, thread_name_prefix="eplb-opt") as pool:
         return list(pool.map(work, range(problem.num_layers)))
 
 
-def front_ends(
+def frontier_ends(
     problem: Problem,
     current: Plan,
     best: np.ndarray,
     worth: Sequence[tuple[Fraction, Fraction]] | None = None,
 ) -> list[list[FrontPoint]]:
-    """The fronts without any search: the plan in force and the best one; see `find_fronts`."""
-    return [_front(list(ends)) for ends in _ends(problem, current, best, worth)]
+    """The frontiers without any search: the plan in force and the best one alone."""
+    return [_frontier(list(ends)) for ends in _ends(problem, current, best, worth)]
 
 
 def _ends(
@@ -192,14 +193,14 @@ def _named(problem: Problem, current: np.ndarray, point: FrontPoint) -> FrontPoi
     return FrontPoint(int(moved[0]), point.objective, placed)
 
 
-def _front(points: list[FrontPoint]) -> list[FrontPoint]:
+def _frontier(points: list[FrontPoint]) -> list[FrontPoint]:
     """The points that no other beats in both, fewest moves first.
 
     The first is the plan in force, or a better one that moves nothing either: a GPU may trade a
     second copy of one expert for a second copy of another that it holds.
     """
-    front: list[FrontPoint] = []
+    frontier: list[FrontPoint] = []
     for point in sorted(points, key=lambda p: (p.moves, p.objective)):
-        if not front or point.objective < front[-1].objective:
-            front.append(point)
-    return front
+        if not frontier or point.objective < frontier[-1].objective:
+            frontier.append(point)
+    return frontier

@@ -108,7 +108,7 @@ class DispatchScore:
     optimal_balancedness: np.ndarray
 
     @property
-    def apart(self) -> float:
+    def nearest_excess(self) -> float:
         """What nearest copy adds to the largest GPU loads, summed layers: 0.1 is 10 %."""
         return float(self.nearest.sum() / self.uniform.sum() - 1) if self.uniform.any() else 0.0
 

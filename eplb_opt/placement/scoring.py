@@ -66,7 +66,7 @@ def exact_sum(values: Sequence[Fraction]) -> Fraction:
 def scenario_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[list[Fraction]]:
     """Largest over mean GPU load, exactly, [num_scenarios][num_layers]; 1 where there is no load.
 
-    Loads that were rounded down at the door count with all that they may lack.
+    Loads that were rounded down as they came in count with all that they may lack.
     """
     num_layers, each = problem.num_layers, range(problem.num_scenarios)
     # All scenarios at once: a problem of its own for each would take longer than the work.

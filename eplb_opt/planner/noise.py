@@ -129,5 +129,5 @@ def _held_out(
 
 
 def _spread(num: int, most: int) -> list[int]:
-    """At most so many of 0..num - 1, evenly spread."""
+    """At most `most` of the numbers 0..num - 1, evenly spread."""
     return sorted({int(i) for i in np.linspace(0, num - 1, min(num, most)).round().tolist()})

@@ -156,7 +156,7 @@ def _bounds(problem: Problem, of: str) -> list[Fraction]:
 
     All tokens are left when the fastest unit is lost, on what is left of the speeds. And of the
     replicas of each expert some loss takes one at least, so with a largest load of T the others are
-    at least w_e / T: together as many as there are slots, less one for each expert.
+    at least w_e / T; together they are the slots less one for each expert.
     """
     spare = int(problem.open_slots.sum()) - problem.num_experts
     if spare < problem.num_experts:

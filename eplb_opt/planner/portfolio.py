@@ -131,7 +131,7 @@ class Portfolio:
             self.on_event(stage.name)
 
     def _make_first(self, stage: Stage, until: Deadline, found: dict[int, Answer]) -> None:
-        """Answers of the layers with the largest gaps, as many as there is time for."""
+        """Add the answers of the layers with the largest gaps, until the time is up."""
         for layer_idx in sorted(self._open_layers(), key=self.incumbents.gap, reverse=True):
             if until.expired:
                 return
@@ -167,7 +167,7 @@ class Portfolio:
         self._take_done(None if math.isinf(left) else left, FIRST_COMPLETED)
 
     def _take_done(self, seconds: float | None, return_when: str) -> None:
-        """Wait at most so long, and take what the turns that have ended brought."""
+        """Wait at most `seconds`, and take what the turns that have ended brought."""
         done, _ = wait(self._running, seconds, return_when=return_when)
         for future in done:
             layer_idx, stage = self._running.pop(future)
@@ -262,7 +262,7 @@ class Portfolio:
         ]
 
     def _is_negligible(self, layer_idx: int, pair: ObjectiveBounds) -> bool:
-        # With so few slots a GPU the exact engines may yet prove the optimum.
+        # With one or two slots on each GPU the exact solvers may yet prove the optimum.
         if pair.gap >= NEGLIGIBLE_GAP or self.incumbents.problem.slots_per_gpu <= EXACT_SLOTS:
             return False
         return pair.objective - pair.lower < self.incumbents.problem.half_token(layer_idx)

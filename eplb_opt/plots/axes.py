@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from eplb_opt.io.files import PathLike
 
-#: Colours that stay apart for every kind of colour vision, and in print by their lightness.
+#: Colours that can be told from each other with every kind of colour vision, and in print by their
+#: lightness.
 INCUMBENT, BOUND = "#0072b2", "#d55e00"
 #: Dotted, so that a line of another colour shows under it.
 DOTTED = "#000000"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.result import Result
 
-#: Lines of the same colour stay apart by these.
+#: Lines of the same colour differ in these styles.
 MARKERS = "os^vDPX*"
 
 

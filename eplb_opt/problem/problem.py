@@ -342,7 +342,7 @@ class Problem:
         return without_lost_gpus(self)
 
     def with_slots(self, num_slots: int) -> Problem:
-        """The same loads with other slots; every GPU that has some gains or loses as many."""
+        """The same loads with other slots: each GPU that has slots gains or loses equally many."""
         more = num_slots // self.num_gpus - self.slots_per_gpu
         slots = self.gpu_slots
         if slots is not None:

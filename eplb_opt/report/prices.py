@@ -83,7 +83,7 @@ def _together(problem: Problem) -> Problem | None:
 def _one_more_slot(problem: Problem) -> Problem | None:
     try:
         return problem.with_slots(problem.num_slots + problem.num_gpus)
-    except ProblemError:  # replicas that stand apart leave nothing to fill it with
+    except ProblemError:  # no expert is left that the slot may hold
         return None
 
 

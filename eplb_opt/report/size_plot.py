@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.errors import MissingDependency
-from eplb_opt.workloads.sizing import Verdict
+from eplb_opt.workloads.sizing import TargetStatus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
     from eplb_opt.workloads.sizing import SizeReport, SizeRow
 
-#: Colours that stay apart for every kind of colour vision, and in print by their lightness.
+#: Colours that can be told from each other with every kind of colour vision, and in print by their
+#: lightness.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DISPATCH_LINES = ("-", "--", ":")
 GIB = 2**30
 #: Of a size; the smallest that meets the target is a star instead.
-MARKERS = {Verdict.MEETS: "o", Verdict.NONE: "o", Verdict.OPEN: "o", Verdict.CANNOT: "x"}
+MARKERS = dict.fromkeys(TargetStatus, "o") | {TargetStatus.CANNOT: "x"}
 LEGEND = (
     ("o", "0.4", "meets the target"),
     ("o", "white", "open"),
@@ -37,10 +38,10 @@ def sizes(report: SizeReport) -> Axes:
     axes = [figure.add_subplot(1, panels, place + 1) for place in range(panels)]
     if report.held_out_names:
         held_out(report, axes[1])
-    return frontier(report, axes[0])
+    return trade_off(report, axes[0])
 
 
-def frontier(report: SizeReport, ax: Axes | None = None) -> Axes:
+def trade_off(report: SizeReport, ax: Axes | None = None) -> Axes:
     """Largest GPU load against memory, each size from its proven bound to its plan.
 
     A line a GPU count goes through the plans; the band reaches down to the bounds, and no plan can
@@ -143,10 +144,10 @@ def _name(report: SizeReport, dispatch: str, gpus: int) -> str:
 
 
 def _mark(ax: Axes, report: SizeReport, row: SizeRow, x: float, colour: str) -> None:
-    verdict, y = row.verdict(report.target), 1 / row.balancedness
+    verdict, y = row.target_status(report.target), 1 / row.balancedness
     is_smallest = row is report.smallest(row.dispatch)
     marker = "*" if is_smallest else MARKERS[verdict]
-    face = "white" if verdict == Verdict.OPEN else colour
+    face = "white" if verdict == TargetStatus.OPEN else colour
     look: dict[str, Any] = {
         "color": colour,
         "markerfacecolor": face,

@@ -16,7 +16,7 @@ from eplb_opt.errors import ProblemError
 from eplb_opt.problem.arrays import as_int, as_numpy
 from eplb_opt.workloads.k_means import k_means
 
-#: Longer recordings are summed into so many windows before they are clustered.
+#: Longer recordings are summed into this number of windows before they are clustered.
 MAX_CLUSTERED = 256
 #: Later steps are as noisy as the windows, and a plan should withstand that: of three recordings
 #: in windows of 512 tokens, drawing all the way cost up to 0.5 % of held-out balancedness, and up

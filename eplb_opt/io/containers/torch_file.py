@@ -84,7 +84,7 @@ class _Lists:
         self._known: dict[int, int] = {}
 
     def num_values(self, document: Any, depth: int = 0, in_list: bool = False) -> int:
-        """The values, those of a list that stands in several places so many times.
+        """The number of values, where a list that stands in several places counts at each of them.
 
         Raises
         ------

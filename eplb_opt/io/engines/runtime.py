@@ -25,7 +25,7 @@ class Runtime:
     layer_ids
         Hidden layers that have experts.
     num_hidden_layers
-        At least so many layers the model has, dense ones included.
+        The least number of layers that the model has, dense ones included.
     current
         The map in force, int64 [num_layers, num_slots]; -1 is an empty slot.
     """

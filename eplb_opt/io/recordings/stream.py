@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.io.recordings.recording import Progress
 
-    # Yields a call that reads the next so many steps, [num, num_layers, num_experts].
+    # Yields a call that takes a number of steps and reads them, [num, num_layers, num_experts].
     Opener = Callable[[], AbstractContextManager[Callable[[int], np.ndarray]]]
 
 #: Steps read at a time take about so much memory.

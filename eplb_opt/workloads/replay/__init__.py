@@ -3,8 +3,8 @@
 from eplb_opt.workloads.replay.choice import Choice, choose
 from eplb_opt.workloads.replay.policies import (
     POLICIES,
-    Budget,
     Policy,
+    ReplanLimits,
     given,
     heuristic,
     heuristics,
@@ -15,10 +15,10 @@ from eplb_opt.workloads.replay.walk import replay
 
 __all__ = [
     "POLICIES",
-    "Budget",
     "Choice",
     "Policy",
     "PolicyRun",
+    "ReplanLimits",
     "ReplayReport",
     "choose",
     "given",

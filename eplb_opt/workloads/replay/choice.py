@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.io import Trace
     from eplb_opt.problem.machine import Machine
-    from eplb_opt.workloads.replay.policies import Budget, Planner
+    from eplb_opt.workloads.replay.policies import Planner, ReplanLimits
     from eplb_opt.workloads.replay.walk import OnPlan
     from eplb_opt.workloads.representatives import Method, Scenarios
 
@@ -61,7 +61,7 @@ def choose(
     every: int,
     methods: Mapping[str, Method] = METHODS,
     memory: int = MEMORY,
-    budget: Budget | None = None,
+    limits: ReplanLimits | None = None,
     planner: Planner = ours,
     on_plan: OnPlan | None = None,
 ) -> Choice:
@@ -73,7 +73,7 @@ def choose(
         See `replay`.
     methods
         Methods by name, at least one.
-    memory, budget
+    memory, limits
         See `replay`.
     planner
         What makes the plans.
@@ -87,7 +87,7 @@ def choose(
     """
     policies = {name: Policy(method, planner) for name, method in methods.items()}
     report = replay(
-        trace, machine, policies, every=every, memory=memory, budget=budget, on_plan=on_plan
+        trace, machine, policies, every=every, memory=memory, limits=limits, on_plan=on_plan
     )
     means = np.array([block_means(run.held_out, every) for run in report.runs])
     best = report.ranked()[0].name

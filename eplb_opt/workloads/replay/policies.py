@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
-    # Problem, the placement in force or None, the budget -> int64 [num_layers, num_slots].
-    Planner = Callable[[Problem, np.ndarray | None, "Budget"], np.ndarray]
+    # Problem, the placement in force or None, the limits -> int64 [num_layers, num_slots].
+    Planner = Callable[[Problem, np.ndarray | None, "ReplanLimits"], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Budget:
+class ReplanLimits:
     """What a single re-plan may cost; see `plan`.
 
     Parameters
@@ -62,16 +62,16 @@ class Budget:
         }
 
 
-def ours(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
+def ours(problem: Problem, current: np.ndarray | None, limits: ReplanLimits) -> np.ndarray:
     """The planner, from scratch or from the plan in force, whichever it finds better."""
-    result = plan(problem, current=current, **budget.arguments(problem))
+    result = plan(problem, current=current, **limits.arguments(problem))
     return result.plan.physical_to_logical
 
 
-def limited(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
-    """The planner with at most so many moves from the plan in force."""
-    allowed: dict[str, Any] = {} if current is None else {"max_moves": budget.max_moves}
-    result = plan(problem, current=current, **budget.arguments(problem), **allowed)
+def limited(problem: Problem, current: np.ndarray | None, limits: ReplanLimits) -> np.ndarray:
+    """The planner with at most `limits.max_moves` moves from the plan in force."""
+    allowed: dict[str, Any] = {} if current is None else {"max_moves": limits.max_moves}
+    result = plan(problem, current=current, **limits.arguments(problem), **allowed)
     return result.plan.physical_to_logical
 
 
@@ -137,7 +137,7 @@ def heuristic(name: str, method: str = "last") -> Policy:
         When there is no such method, and on planning when there is no such heuristic.
     """
 
-    def make(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
+    def make(problem: Problem, current: np.ndarray | None, limits: ReplanLimits) -> np.ndarray:
         return heuristic_calls(problem)[name]()
 
     return Policy(METHODS[method], make, is_heuristic=True)
@@ -170,7 +170,7 @@ def under(dispatches: Sequence[str], policies: Mapping[str, Policy]) -> dict[str
 def given(placed: Any) -> Policy:
     """A plan that somebody else made, [num_layers, num_slots] ids, kept from the first step on."""
 
-    def keep(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
+    def keep(problem: Problem, current: np.ndarray | None, limits: ReplanLimits) -> np.ndarray:
         return as_plan(placed, problem).physical_to_logical
 
     return replace(POLICIES["static"], planner=keep)
