@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from threading import Event
 
-    from eplb_opt.solver import Pace
-
 
 @dataclass(frozen=True)
 class Deadline:
@@ -68,6 +66,39 @@ class Deadline:
         Equal parts are ``part(1 / left)``, where ``left`` counts the parts that are still to come.
         """
         return self if self.is_open else self.sooner(self.remaining * share)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long the turns of a solver take under a clock, and how many it gets.
+
+    Parameters
+    ----------
+    share
+        The part of a layer's even share of the time left that a turn takes.
+    shortest, longest
+        Seconds that a turn takes at least and at most.
+    growth
+        How many times longer the shortest turn becomes with each turn.
+    in_a_row
+        Turns that a layer gets from this solver before the next solver has one.
+    most
+        Turns that a layer gets in all.
+    in_rounds
+        Whether the even share is taken among the layers that have not had this turn yet, so that
+        the last of them gets as much as the first.
+    with_effort
+        Whether the solver has turns in a call with counted work.
+    """
+
+    share: float = 1.0
+    shortest: float = 1.0
+    longest: float = math.inf
+    growth: float = 2.0
+    in_a_row: int = 1
+    most: int = 4
+    in_rounds: bool = False
+    with_effort: bool = True
 
 
 @dataclass(frozen=True)

@@ -30,26 +30,31 @@ if TYPE_CHECKING:
 class Status(StrEnum):
     """What is known of a layer's plan."""
 
-    OPTIMAL = "optimal"  # proven: the bound equals the objective
-    FEASIBLE = "feasible"  # something stronger than a heuristic has worked on it
-    HEURISTIC = "heuristic"  # there was no time, or no means, to improve on it
+    OPTIMAL = "optimal"  #: Proven: the bound equals the objective.
+    FEASIBLE = "feasible"  #: Something stronger than a heuristic has worked on it.
+    HEURISTIC = "heuristic"  #: There was no time, or no means, to improve on it.
 
 
 class StopReason(StrEnum):
     """Why the call ended."""
 
-    OPTIMAL = "optimal"
-    TARGET_GAP = "target_gap"
-    NEGLIGIBLE = "negligible_gap"  # every layer is within half a token of its bound
-    TIME_LIMIT = "time_limit"
-    REQUEST = "request"  # the caller set `stop`
-    EFFORT = "effort"
-    EXHAUSTED = "exhausted"  # no stage had anything left to try
+    OPTIMAL = "optimal"  #: Every layer is proven optimal.
+    TARGET_GAP = "target_gap"  #: The gap that was asked for is reached.
+    NEGLIGIBLE = "negligible_gap"  #: Every layer is within half a token of its bound.
+    TIME_LIMIT = "time_limit"  #: The time is up.
+    REQUEST = "request"  #: The caller set `stop`.
+    EFFORT = "effort"  #: The counted work is done.
+    EXHAUSTED = "exhausted"  #: No solver had anything left to try.
 
 
 @dataclass(frozen=True)
 class ObjectiveBounds:
     """Largest GPU load of a layer and its proven lower bound, exact.
+
+    Parameters
+    ----------
+    objective, lower
+        The load and the bound, in the problem's integer units.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""All that passes between the portfolio and who works for it: a task, an answer, and a pace.
+"""All that passes between the portfolio and who works for it: tasks, answers, verdicts.
 
 A solver is one way to improve one layer. It knows nothing of the other layers, of the schedule or
 of where it runs.
@@ -6,7 +6,6 @@ of where it runs.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
@@ -122,36 +121,3 @@ class Options:
 
     model: str = "cpsat"
     noise: float = 0.0
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How long the turns of a solver take under a clock, and how many it gets.
-
-    Parameters
-    ----------
-    share
-        The part of a layer's even share of the time left that a turn takes.
-    shortest, longest
-        Seconds that a turn takes at least and at most.
-    growth
-        How many times longer the shortest turn becomes with each turn.
-    in_a_row
-        Turns that a layer gets from this solver before the next solver has one.
-    most
-        Turns that a layer gets in all.
-    in_rounds
-        Whether the even share is taken among the layers that have not had this turn yet, so that
-        the last of them gets as much as the first.
-    with_effort
-        Whether the solver has turns in a call with counted work.
-    """
-
-    share: float = 1.0
-    shortest: float = 1.0
-    longest: float = math.inf
-    growth: float = 2.0
-    in_a_row: int = 1
-    most: int = 4
-    in_rounds: bool = False
-    with_effort: bool = True

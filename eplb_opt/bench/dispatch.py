@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.bench import dispatch_rivals
+from eplb_opt.bench.dispatch_case import Case
 from eplb_opt.bench.hot import NO_WAIT, core_wait
 from eplb_opt.engines.dispatch.call import Dispatcher
 from eplb_opt.engines.dispatch.split import exact_levels
@@ -22,10 +23,8 @@ from eplb_opt.errors import FormatError, ProblemError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from eplb_opt.bench.dispatch_case import Split
     from eplb_opt.problem.machine import Machine
-
-    #: Loads [num_batches, num_layers, num_experts] -> weights [num_batches, num_layers, num_slots].
-    Split = Callable[[np.ndarray], np.ndarray]
 
 #: Logarithmic deviation of a batch's loads from those that the placement was made for.
 BATCH_SHIFT = 0.3
@@ -64,29 +63,6 @@ class DispatchRow:
     worst: float
     mean: float
     note: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """A placement and the batches it meets.
-
-    Parameters
-    ----------
-    placed
-        int64 [num_layers, num_slots].
-    load
-        Tokens, float64 [num_batches, num_layers, num_experts].
-    num_gpus
-        GPUs, each with an equal part of consecutive slots.
-    """
-
-    placed: np.ndarray
-    load: np.ndarray
-    num_gpus: int
-
-    def layers(self, chosen: np.ndarray) -> Case:
-        """The same with some of the layers."""
-        return Case(self.placed[chosen], np.ascontiguousarray(self.load[:, chosen]), self.num_gpus)
 
 
 def greedy_placement(load: np.ndarray, machine: Machine, seed: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from eplb_opt.bench.rivals import find_engine_files, load_alone
 from eplb_opt.engines.tensors import cpu_tensor
 
 if TYPE_CHECKING:
-    from eplb_opt.bench.dispatch import Case, Split
+    from eplb_opt.bench.dispatch_case import Case, Split
 
 #: Where SGLang keeps the steps in torch, and what its kernel has room for.
 SGLANG_STEPS = "sglang/test/kernels"

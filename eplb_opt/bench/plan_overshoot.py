@@ -50,6 +50,7 @@ class Shape:
 
     @property
     def num_nodes(self) -> int:
+        """Nodes that the GPUs stand on, at least two."""
         return max(self.num_gpus // GPUS_PER_NODE, 2)
 
 
@@ -101,6 +102,8 @@ class PlanOvershootRow:
         Rules that held, and what the call was told of the plan in force.
     slots_per_gpu
         1 or 2, for the most GPUs.
+    time_limit
+        What the call was given, in seconds.
     seconds, late
         From the call to the return, and past the limit.
     waited

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from eplb_opt.bench import anytime, dispatch, plan_overshoot
+from eplb_opt.bench import anytime, dispatch, moves, plan_overshoot
 from eplb_opt.bench.dispatch_tables import splits_table
 from eplb_opt.bench.families import FAMILIES, family_loads
 from eplb_opt.bench.generator import generate_loads
@@ -29,7 +29,9 @@ from eplb_opt.bench.hot_tables import (
     plan_overshoot_table,
     policies_table,
 )
+from eplb_opt.bench.moves_table import moves_table
 from eplb_opt.bench.overshoot import overshoot_rows
+from eplb_opt.bench.plan_tables import plan_rows_table
 from eplb_opt.bench.plans import plan_rows
 from eplb_opt.bench.soak import soak
 from eplb_opt.cli import options as opt
@@ -46,7 +48,6 @@ from eplb_opt.exact import MODELS
 from eplb_opt.io import read_loads
 from eplb_opt.planner.warmup import warmup
 from eplb_opt.problem.machine import Machine
-from eplb_opt.report.tables import plan_rows_table
 
 app = App(help="Measurements.")
 
@@ -263,6 +264,59 @@ def overshoot_command(
         output.stdout().print(plan_overshoot_table(rows))
     if not all(row.keeps_its_limit for row in rows):
         raise typer.Exit(1)
+
+
+@app.command("moves")
+def moves_command(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="LOADS",
+            help="Recorded loads: the first drift, and change to each of the others. By default "
+            "DeepSeek-V3-like ones that drift.",
+        ),
+    ] = None,
+    machines: Annotated[
+        list[str],
+        typer.Option(
+            "--machine",
+            help="SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS.",
+            autocompletion=machine_names,
+        ),
+    ] = list(moves.MACHINES),  # noqa: B006
+    drifts: Annotated[
+        list[float], typer.Option("--drift", help="Standard deviation of the loads' logarithms.")
+    ] = list(moves.DRIFTS),  # noqa: B006
+    tolerances: Annotated[
+        list[float], typer.Option("--tolerance", help="Above the bound, of the near plans.")
+    ] = list(moves.TOLERANCES),  # noqa: B006
+    rounds: Annotated[int, typer.Option(min=1, help="Calls of each policy.")] = 5,
+    offline: Annotated[
+        float, typer.Option(min=0, help="Seconds of the planner, as a reference; 0 leaves it out.")
+    ] = 10.0,
+    layers: Annotated[int, typer.Option(help="Layers of the synthetic model.")] = 58,
+    as_json: opt.Json = False,
+) -> None:
+    """Re-plan near the map in force and anew, by turns: load, moves and time.
+
+    Example: eplb-opt bench moves prefill.npz decode.npz --machine 288x32 --tolerance 0.01
+    """
+    parsed = _parse(machines)
+    loads = {path.stem: read_loads(path).total for path in files or []}
+    if not loads:
+        loads = {"deepseek-v3": generate_loads("deepseek-v3", layers, 256, 0)}
+    name = next(iter(loads))
+    changes = [*moves.drifts(name, loads[name], drifts), *moves.recorded(loads)]
+    rows: list[moves.MovesRow] = []
+    for machine in parsed:
+        for change in changes:
+            with output.spinner(f"measuring {change.name} on {machine}"):
+                found = list(moves.moves_rows([change], machine, tolerances, rounds, offline))
+            rows += found
+            if not as_json:
+                output.stdout().print(moves_table(found))
+    if as_json:
+        output.print_json(rows)
 
 
 @app.command("soak")

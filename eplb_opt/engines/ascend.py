@@ -6,8 +6,11 @@ function here is such a method once it is static::
     class OurPolicy(EplbPolicy):
         rebalance_experts = staticmethod(eplb_opt.engines.ascend.rebalance_experts)
 
-Every rank's worker plans by itself, so EPLB_OPT_EFFORT must be the same on all of them. The worker
-is a process in the background: by default a plan has about a second's work on 58 layers.
+Plans stay near the current table: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says how level they have
+to be, and below EPLB_OPT_MIN_GAIN (here by default 0.05) nothing moves. With a tolerance of 0 they
+are made freely, with about a second's work on 58 layers; the worker is a process in the background.
+Every rank's worker plans by itself, so these variables and EPLB_OPT_EFFORT must be the same on all
+of them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from eplb_opt.engines.every_rank import chosen_effort, place_apart
+from eplb_opt.engines.every_rank import (
+    LEAST_NEAR_STEPS,
+    chosen_effort,
+    chosen_gain,
+    chosen_tolerance,
+    place_apart,
+)
+from eplb_opt.engines.serving.call import rebalance_near
+from eplb_opt.engines.serving.near import NearRules
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.plan import MAX_ID, Plan
@@ -37,7 +48,7 @@ def rebalance_experts(
     expert_workload: Any,
     *,
     effort: int | None = None,
-    least_gain: float = LEAST_GAIN,
+    least_gain: float | None = None,
 ) -> tuple[int, list[int], np.ndarray]:
     """Place all experts under the worker's rules; the same bytes on every rank.
 
@@ -55,7 +66,8 @@ def rebalance_experts(
     effort
         Counted work a layer; None for EPLB_OPT_EFFORT, or `DEFAULT_EFFORT`.
     least_gain
-        Part by which the summed largest device loads must fall.
+        Part by which the summed largest device loads must fall; None for EPLB_OPT_MIN_GAIN, or
+        `LEAST_GAIN`.
 
     Returns
     -------
@@ -69,17 +81,16 @@ def rebalance_experts(
     MissingDependency
         With effort, where SciPy or OR-Tools is missing.
     """
+    least_gain = chosen_gain(LEAST_GAIN) if least_gain is None else least_gain
     table = _table(current_expert_table)
     num_layers, num_devices, _ = table.shape
     current = table.reshape(num_layers, -1)
     load = fold(current, _workload(expert_workload, table.shape).reshape(num_layers, -1))
     problem = Problem(load, current.shape[1], num_devices, colocation="forbid")
-    placed = keep_slots(
-        place_apart(problem, chosen_effort(effort, DEFAULT_EFFORT)), current, num_devices
-    )
-    before, after = _largest(problem, current), _largest(problem, placed)
     # A table that breaks the rules has to go, better or not.
     is_broken = _breaks_rules(current, num_devices, problem.num_experts)
+    placed = _placed(problem, load, current, chosen_effort(effort, DEFAULT_EFFORT), is_broken)
+    before, after = _largest(problem, current), _largest(problem, placed)
     takes = is_broken | np.array([new < old for new, old in zip(after, before, strict=True)])
     placed = np.where(takes[:, None], placed, current)
     gains = [old - new if t else 0 for old, new, t in zip(before, after, takes, strict=True)]
@@ -89,6 +100,20 @@ def rebalance_experts(
     if not is_worth_it or (placed == current).all():
         return 0, priority, table
     return 1, priority, placed.reshape(table.shape)
+
+
+def _placed(
+    problem: Problem, load: np.ndarray, current: np.ndarray, effort: int, is_broken: np.ndarray
+) -> np.ndarray:
+    """The new table, int64 like the current one: near it, unless it breaks the rules."""
+    tolerance = chosen_tolerance()
+    if tolerance == 0 or is_broken.any():
+        return keep_slots(place_apart(problem, effort), current, problem.num_gpus)
+    sizes = problem.num_slots, 1, 1, problem.num_gpus
+    rules = NearRules(tolerance, apart=True)
+    steps = max(effort, LEAST_NEAR_STEPS)
+    maps, _ = rebalance_near(load, *sizes, current=current, rules=rules, effort=steps)
+    return np.asarray(maps[0])
 
 
 def fold(placed: np.ndarray, slot_load: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from eplb_opt.engines.every_rank import place
-from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.engines.tensors import like
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.plan import Plan
@@ -26,7 +25,8 @@ def rebalance_layer(
     num_physical, num_gpus
         Slots, and the GPUs they divide among.
     old_physical_to_logical
-        [num_physical], the map in force; what stays on its GPU keeps its slot.
+        [num_physical], the map in force: the plan stays near it, see `place`, and what stays on
+        its GPU keeps its slot.
 
     Returns
     -------
@@ -42,10 +42,10 @@ def rebalance_layer(
     load = as_numpy(weight, "weight")
     if load.ndim != 1:
         raise ProblemError(f"weight has shape {list(load.shape)}; it must be [num_experts].")
-    placed = place(load[None, :], num_physical, 1, 1, num_gpus)[0]
-    if old_physical_to_logical is not None:
-        old = as_numpy(old_physical_to_logical, "old_physical_to_logical")
-        placed = keep_slots(placed, old[None, ...], num_gpus)
+    old = old_physical_to_logical
+    if old is not None:
+        old = as_numpy(old, "old_physical_to_logical")[None, ...]
+    placed = place(load[None, :], num_physical, 1, 1, num_gpus, current=old)[0]
     maps = Plan(placed, num_gpus, len(load))
     rank = np.empty(placed.shape[1], dtype=np.int64)
     expert_idx, replica_idx = np.nonzero(maps.logical_to_physical[0] >= 0)

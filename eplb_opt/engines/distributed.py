@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.engines.every_rank import topology
+from eplb_opt.engines.every_rank import chosen_gain, chosen_tolerance, topology
 from eplb_opt.engines.rebalance import rebalance_experts
-from eplb_opt.engines.survivors import keep_slots
+from eplb_opt.engines.serving.call import rebalance_near
+from eplb_opt.engines.serving.near import NearRules
+from eplb_opt.engines.survivors import fitted, keep_slots
 from eplb_opt.engines.tensors import cpu_tensor, like
 from eplb_opt.errors import MissingDependency, ProblemError, RebalanceError
 from eplb_opt.placement.plan import Plan
@@ -42,6 +44,7 @@ def rebalance_experts_distributed(
     time_limit: float = DEFAULT_TIME_LIMIT,
     current: Any = None,
     timeout: float = DEFAULT_TIMEOUT,
+    move_tolerance: float | None = None,
 ) -> tuple[Any, Any, Any]:
     """The common call made by all ranks together: one plan, the same map on each of them.
 
@@ -62,6 +65,9 @@ def rebalance_experts_distributed(
         what stays on its GPU keeps its slot. All ranks give one or none does.
     timeout
         Seconds an exchange may take. A call ends after at most time_limit + 4 * timeout.
+    move_tolerance
+        How far above the bound a plan near `current` may be, as of `rebalance_experts`; None for
+        EPLB_OPT_MOVE_TOLERANCE, or 0.003. Rank 0's counts; 0 plans freely in all of `time_limit`.
 
     Returns
     -------
@@ -88,12 +94,13 @@ def rebalance_experts_distributed(
         raise ProblemError(f"time_limit={time_limit} and timeout={timeout} must be finite seconds.")
     held = None if current is None else as_numpy(current, "current")
     form = [*load.shape, *(as_int(number, "a size") for number in numbers), held is not None]
+    tolerance = chosen_tolerance(move_tolerance)
     ranks = _Ranks(group, timeout)
     others = ranks.gather(np.array(form, dtype=np.int64))
     if others is None:
         placed = ranks.receive((load.shape[0], num_replicas), time_limit)
     else:
-        placed = ranks.send(*_planned(others, load, numbers, time_limit, held))
+        placed = ranks.send(*_planned(others, load, numbers, time_limit, (held, tolerance)))
     ranks.confirm()
     answer = Plan(placed, num_gpus, load.shape[1])
     maps = (answer.physical_to_logical, answer.logical_to_physical, answer.logical_count)
@@ -105,7 +112,7 @@ def _planned(
     load: np.ndarray,
     numbers: tuple[int, int, int, int],
     time_limit: float,
-    held: np.ndarray | None,
+    near: tuple[np.ndarray | None, float],
 ) -> tuple[np.ndarray | None, str]:
     """Rank 0's map, or None and why there is none: the others wait, so nothing is raised here."""
     names = "layers, experts, slots, GPUs, nodes, groups, current given"
@@ -117,6 +124,17 @@ def _planned(
             )
     try:
         num_slots, num_gpus, num_nodes, num_groups = numbers
+        held, tolerance = near
+        if held is not None and tolerance > 0:
+            sizes = num_slots, num_groups, num_nodes, num_gpus
+            placed, _ = rebalance_near(
+                load,
+                *sizes,
+                current=fitted(held, len(load), num_slots),
+                rules=NearRules(tolerance, min_gain=chosen_gain()),
+                time_limit=time_limit,
+            )
+            return placed[0], ""
         is_start = held is not None and held.shape == (len(load), num_slots) and held.min() >= 0
         placed = rebalance_experts(
             load,

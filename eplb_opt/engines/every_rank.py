@@ -7,14 +7,18 @@ a plan needs packages that a rank lacks, it raises instead of answering with les
 
 from __future__ import annotations
 
+import math
 import os
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.engines.serving.call import rebalance
+from eplb_opt.engines.serving.call import rebalance, rebalance_near
+from eplb_opt.engines.serving.near import NearRules
+from eplb_opt.engines.survivors import fitted, keep_slots
 from eplb_opt.errors import MissingDependency, ProblemError
+from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.arrays import as_int, as_numpy
 from eplb_opt.search.starts import heuristic_arguments, spread_plan
@@ -27,11 +31,19 @@ EFFORT_VARIABLE = "EPLB_OPT_EFFORT"
 #: For 58 layers of 256 experts 3 to 11 ms; with four slots a GPU or more it leaves a twentieth of
 #: the greedy's gap or less.
 DEFAULT_EFFORT = 100
+#: How far above the bound a plan near the map in force may be, as a share of it; 0 plans freely.
+#: Must be equal on all ranks, as must the next one.
+TOLERANCE_VARIABLE = "EPLB_OPT_MOVE_TOLERANCE"
+DEFAULT_TOLERANCE = 0.003
+#: Where the largest GPU loads would fall by a smaller share, the map in force stays.
+GAIN_VARIABLE = "EPLB_OPT_MIN_GAIN"
 #: What a plan that keeps replicas apart needs. With one of them absent on some rank its plan would
 #: differ.
 PLANNER_ENGINES = ("scipy", "ortools")
 #: Steps of the hot path that are worth a unit of the planner's effort.
 STEPS_PER_PLANNER_EFFORT = 100
+#: Steps of a descent near the map in force are not fewer, whatever the effort.
+LEAST_NEAR_STEPS = 100
 SWITCH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(
     ("", "0", "false", "no", "off"), False
 )
@@ -74,6 +86,39 @@ def chosen_effort(effort: int | None, default: int = DEFAULT_EFFORT) -> int:
     return int(value)
 
 
+def chosen_tolerance(tolerance: float | None = None) -> float:
+    """How far from the bound a plan may stay: as given, else EPLB_OPT_MOVE_TOLERANCE, else 0.003.
+
+    Raises
+    ------
+    ProblemError
+        When it is no finite number of at least 0.
+    """
+    return _chosen_share(TOLERANCE_VARIABLE, DEFAULT_TOLERANCE, tolerance)
+
+
+def chosen_gain(default: float = 0.0) -> float:
+    """The share by which loads have to fall: EPLB_OPT_MIN_GAIN, else the default.
+
+    Raises
+    ------
+    ProblemError
+        When it is no finite number of at least 0.
+    """
+    return _chosen_share(GAIN_VARIABLE, default)
+
+
+def _chosen_share(variable: str, default: float, given: float | None = None) -> float:
+    text = os.environ.get(variable, "").strip() if given is None else str(given)
+    try:
+        value = float(text or default)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise ProblemError(f"{variable}={text!r} is no finite number of at least 0.")
+    return value
+
+
 def topology(num_groups: Any, num_nodes: Any) -> tuple[int, int]:
     """Groups and nodes by the rule of the common call: both 1 where they do not divide.
 
@@ -96,8 +141,14 @@ def place(
     num_nodes: int,
     num_gpus: int,
     effort: int | None = None,
+    current: Any = None,
 ) -> Maps:
     """Place all experts; a function of the arguments and nothing else.
+
+    With a map in force the plan stays near it: the fewest moves with which every layer's largest
+    GPU load is within EPLB_OPT_MOVE_TOLERANCE (0.003) of the bound, or, where no plan is, of the
+    best one found. What stays on its GPU keeps its slot. Where the loads would fall by less than
+    EPLB_OPT_MIN_GAIN in all, the map in force comes back, byte for byte.
 
     Parameters
     ----------
@@ -108,7 +159,10 @@ def place(
     effort
         Steps of the refinement a layer; None for EPLB_OPT_EFFORT, or 100. 0 is the greedy, half a
         millisecond for a model; 300 takes three times as long as 100 and leaves a third to three
-        quarters of its gap.
+        quarters of its gap. Near a map in force it is at least `LEAST_NEAR_STEPS`.
+    current
+        The map in force, [num_layers, any number of slots] with as many slots a GPU; -1 is an empty
+        slot. None plans freely, as does a tolerance of 0, with survivors in their slots.
 
     Returns
     -------
@@ -122,9 +176,29 @@ def place(
     """
     load = as_numpy(weight, "weight")
     effort = chosen_effort(effort)
+    sizes = num_slots, num_groups, num_nodes, num_gpus
+    if current is None:
+        return _place_freely(load, sizes, effort)
+    num_gpus = as_int(num_gpus, "num_gpus")
+    held = fitted(current, len(load), as_int(num_slots, "num_slots"))
+    tolerance, gain = chosen_tolerance(), chosen_gain()
+    if tolerance == 0:
+        return _with_survivors(_place_freely(load, sizes, effort)[0], held, load, num_gpus)
+    rules = NearRules(tolerance, min_gain=gain)
+    steps = max(effort, LEAST_NEAR_STEPS)
+    return rebalance_near(load, *sizes, current=held, rules=rules, effort=steps)[0]
+
+
+def _place_freely(load: np.ndarray, sizes: tuple[int, int, int, int], effort: int) -> Maps:
     if effort == 0:
-        return greedy(load, num_slots, num_groups, num_nodes, num_gpus)
-    return rebalance(load, num_slots, num_groups, num_nodes, num_gpus, effort=effort)
+        return greedy(load, *sizes)
+    return rebalance(load, *sizes, effort=effort)
+
+
+def _with_survivors(placed: np.ndarray, held: np.ndarray, load: np.ndarray, num_gpus: int) -> Maps:
+    """The maps of a plan whose survivors have kept their slots."""
+    maps = Plan(keep_slots(placed, held, num_gpus), num_gpus, load.shape[1])
+    return maps.physical_to_logical, maps.logical_to_physical, maps.logical_count
 
 
 def _require(packages: tuple[str, ...]) -> None:

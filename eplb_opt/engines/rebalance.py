@@ -6,10 +6,9 @@ import logging
 import time
 from typing import Any
 
-import numpy as np
-
 from eplb_opt.engines.serving.arguments import in_kind
-from eplb_opt.engines.serving.call import rebalance
+from eplb_opt.engines.serving.call import rebalance, rebalance_near
+from eplb_opt.engines.serving.near import NearRules, is_number
 from eplb_opt.errors import ProblemError
 from eplb_opt.problem.arrays import as_int, as_numpy
 from eplb_opt.problem.problem import Problem
@@ -24,6 +23,8 @@ HOT_SECONDS = 0.5
 #: has more to find, and the planner needs more time to do better.
 START_SECONDS, START_SECONDS_FEW_SLOTS = 0.1, 0.25
 FEW_SLOTS_PER_GPU = 3
+#: Of a plan for the GPUs that are left, where no other limit is given.
+LOST_TOLERANCE = 0.003
 
 
 def rebalance_experts(
@@ -32,10 +33,13 @@ def rebalance_experts(
     num_groups: int,
     num_nodes: int,
     num_gpus: int,
-    *,
+    *further: Any,
     time_limit: float | None = None,
     effort: int | None = None,
     current: Any = None,
+    move_tolerance: float | None = None,
+    max_moves: Any = None,
+    active_gpus: Any = None,
 ) -> tuple[Any, Any, Any]:
     """Drop-in for DeepSeek EPLB's call: hierarchical when num_groups % num_nodes == 0, else flat.
 
@@ -45,6 +49,8 @@ def rebalance_experts(
         [num_layers, num_experts] loads, a torch tensor on any device or an array.
     num_replicas, num_groups, num_nodes, num_gpus
         Slots a layer, expert groups, nodes and GPUs.
+    *further
+        Further positional arguments that some engine passes; they are not looked at.
     time_limit
         Seconds; without it and `effort`, one second. Below `HOT_SECONDS` the serving path answers,
         in the milliseconds that are given, on one core; beyond, the planner goes on from what
@@ -57,6 +63,16 @@ def rebalance_experts(
     current
         The [num_layers, num_replicas] map in force; where it is still valid no layer gets a worse
         plan.
+    move_tolerance
+        With `current`: the fewest moves with which every layer's largest GPU load is within
+        (1 + move_tolerance) times the bound, or, where no plan found is, of the best one. A move
+        is a slot whose expert is new on its GPU. Some milliseconds; what stays keeps its slot.
+    max_moves
+        With `current`, in the place of `move_tolerance`: the least load with so many moves, a
+        number for the model or one a layer.
+    active_gpus
+        With `current`, bool [num_gpus]: GPUs that are there. Every expert gets a slot on one of
+        them, and slots of the others hold -1. Alone it means move_tolerance=`LOST_TOLERANCE`.
 
     Returns
     -------
@@ -73,13 +89,34 @@ def rebalance_experts(
     ProblemError
         For loads, sizes or a budget that cannot be used.
     """
-    if effort is None and time_limit is None:
+    is_near = any(limit is not None for limit in (move_tolerance, max_moves, active_gpus))
+    if effort is None and time_limit is None and not is_near:
         time_limit = DEFAULT_TIME_LIMIT
     if effort is not None:
         if time_limit is not None:
             raise ProblemError(f"time_limit={time_limit} and effort={effort} exclude each other.")
         effort = as_int(effort, "effort", least=0)
-    elif not _is_short(time_limit):
+    if is_near:
+        if current is None:
+            raise ProblemError(
+                "move_tolerance, max_moves and active_gpus need current=, the map in force."
+            )
+        if time_limit is not None and not (is_number(time_limit) and time_limit >= 0):
+            raise ProblemError(f"time_limit={time_limit} must be seconds, at least 0.")
+        if move_tolerance is None and max_moves is None:
+            move_tolerance = LOST_TOLERANCE
+        return rebalance_near(
+            weight,
+            num_replicas,
+            num_groups,
+            num_nodes,
+            num_gpus,
+            current=current,
+            rules=NearRules(move_tolerance, max_moves, active_gpus=active_gpus),
+            time_limit=time_limit,
+            effort=effort,
+        )[0]
+    if effort is None and not _is_short(time_limit):
         return _planned(weight, num_replicas, num_groups, num_nodes, num_gpus, time_limit, current)
     return rebalance(
         weight,
@@ -95,11 +132,7 @@ def rebalance_experts(
 
 def _is_short(time_limit: Any) -> bool:
     """Whether the serving path answers; the planner refuses what is no number of seconds."""
-    return _is_number(time_limit) and 0 <= time_limit < HOT_SECONDS
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return is_number(time_limit) and 0 <= time_limit < HOT_SECONDS
 
 
 def _planned(
@@ -125,7 +158,7 @@ def _planned(
     start = None
     if (
         time_limit is not None
-        and _is_number(time_limit)
+        and is_number(time_limit)
         and HOT_SECONDS <= time_limit <= MAX_SECONDS
     ):
         is_few = problem.slots_per_gpu <= FEW_SLOTS_PER_GPU

@@ -8,8 +8,10 @@ and start it with::
 Then the entry point `eplb_opt` of the group `sglang.srt.plugins` calls `install()`. Where
 SGLANG_PLUGINS is set it must name `eplb_opt`, too. A program of one's own may call `install()`
 itself, outside `if __name__ == "__main__"`, so that the processes it spawns do so as well.
-EPLB_OPT_EFFORT (default 100) says how much work is put into a plan; every rank plans by itself, so
-both variables must be the same on all of them.
+EPLB_OPT_EFFORT (default 100) says how much work is put into a plan. Plans stay near the map in
+force, which SGLang keeps in every process: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says how level
+they have to be, and below EPLB_OPT_MIN_GAIN nothing moves. Every rank plans by itself, so the
+variables must be the same on all of them.
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ LOGGER = logging.getLogger("eplb_opt")
 SWITCH_VARIABLE = "EPLB_OPT_SGLANG"
 MODULE = "sglang.srt.eplb.eplb_algorithms"
 FUNCTION = "rebalance_experts"
+#: Where SGLang keeps the map in force.
+LOCATION_MODULE = "sglang.srt.eplb.expert_location"
+LOCATION_FUNCTION = "get_global_expert_location_metadata"
 #: SGLang's algorithms that we stand in for, and whether groups stay on a node. The others, which
 #: know of ranks that are down, stay SGLang's own.
 HIERARCHICAL = {
@@ -53,6 +58,7 @@ def rebalance_experts(
     algorithm: Any,
     *,
     effort: int | None = None,
+    current: Any = None,
 ) -> tuple[Any, Any, Any]:
     """Place all experts, called as SGLang calls; the same bytes on every rank.
 
@@ -68,6 +74,9 @@ def rebalance_experts(
         A member of SGLang's EplbAlgorithm, or its name.
     effort
         Counted work a layer; None for EPLB_OPT_EFFORT.
+    current
+        The map in force, [num_layers, num_physical_experts]; the plan stays near it, see
+        `eplb_opt.engines.every_rank.place`.
 
     Returns
     -------
@@ -97,7 +106,7 @@ def rebalance_experts(
             f"num_physical_experts={slots} is no multiple of num_local_physical_experts={local}."
         )
     groups, nodes = _topology(num_groups, num_nodes) if HIERARCHICAL[name] else (1, 1)
-    maps = place(tokens_per_expert.sum(0), slots, groups, nodes, slots // local, effort)
+    maps = place(tokens_per_expert.sum(0), slots, groups, nodes, slots // local, effort, current)
     physical, logical, count = (cpu_tensor(array) for array in maps)
     return physical, logical, count
 
@@ -159,10 +168,35 @@ def _drop_in(own: Callable[..., Any], effort: int | None) -> Callable[..., Any]:
         numbers = (num_physical_experts, num_local_physical_experts, num_groups, num_nodes)
         if _name(algorithm) not in HIERARCHICAL:
             return own(tokens_per_expert, *numbers, algorithm)
-        return rebalance_experts(tokens_per_expert, *numbers, algorithm, effort=effort)
+        current = map_in_force(tokens_per_expert.shape[1], num_physical_experts)
+        return rebalance_experts(
+            tokens_per_expert, *numbers, algorithm, effort=effort, current=current
+        )
 
     call.eplb_opt_replaces = own  # type: ignore[attr-defined]
     return call
+
+
+def map_in_force(num_layers: int, num_slots: int) -> Any:
+    """The map by which SGLang dispatches in this process, [num_layers, num_slots], or None.
+
+    SGLang's call does not pass it; every rank has it beside the call, and the same one, for all
+    dispatch by it. None before the first map, for other sizes, and in releases that keep it
+    elsewhere: all ranks are of one release, so that they plan freely together. A last answer of
+    our own is not remembered: a rank that joins late would not have it.
+    """
+    module = sys.modules.get(LOCATION_MODULE)
+    if module is None or not hasattr(module, LOCATION_FUNCTION):
+        return None
+    try:
+        metadata = getattr(module, LOCATION_FUNCTION)()
+    except (AttributeError, RuntimeError, LookupError) as error:
+        LOGGER.debug("SGLang has no map yet: %s", error)
+        return None
+    placed = getattr(metadata, "physical_to_logical_map_cpu", None)
+    if placed is None or tuple(placed.shape) != (num_layers, num_slots):
+        return None
+    return placed
 
 
 def _replace(before: Any, after: Any) -> None:

@@ -39,7 +39,7 @@ def keep_slots(placed: np.ndarray, old: np.ndarray, num_gpus: int) -> np.ndarray
         raise ProblemError(f"{num_slots} slots are no multiple of num_gpus={num_gpus}.")
     rows = (num_layers * num_gpus, num_slots // num_gpus)
     new = placed.reshape(rows)
-    before = _fitted(old, num_layers, num_slots).reshape(rows)
+    before = fitted(old, num_layers, num_slots).reshape(rows)
     stays, is_newcomer = _matched(before, new)
     # A row has as many holes as newcomers, and masks are read row by row: the i-th meets the i-th.
     kept = before.astype(np.int64)
@@ -68,8 +68,14 @@ def _times_before(ids: np.ndarray) -> np.ndarray:
     return times
 
 
-def _fitted(old: np.ndarray, num_layers: int, num_slots: int) -> np.ndarray:
-    """The old map with as many slots as the new one, cut or filled with empty ones."""
+def fitted(old: np.ndarray, num_layers: int, num_slots: int) -> np.ndarray:
+    """The old map with as many slots as the new one, cut or filled with empty ones.
+
+    Raises
+    ------
+    ProblemError
+        When it does not have the layers of the new one.
+    """
     old = as_numpy(old, "the old map")
     if old.ndim != 2 or old.shape[0] != num_layers:
         raise ProblemError(

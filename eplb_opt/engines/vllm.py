@@ -7,8 +7,10 @@ and start it with::
 
 Then the entry point `eplb_opt` of the group `vllm.general_plugins` puts `EplbOptPolicy` in the
 place of the policy "default", the one name that vLLM's settings allow. Where VLLM_PLUGINS is set it
-must name `eplb_opt`, too. EPLB_OPT_EFFORT (default 100) says how much work is put into a plan;
-every rank plans by itself, so both variables must be the same on all of them.
+must name `eplb_opt`, too. EPLB_OPT_EFFORT (default 100) says how much work is put into a plan.
+vLLM gives the map in force, and plans stay near it: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says
+how level they have to be, and below EPLB_OPT_MIN_GAIN nothing moves. Every rank plans by itself, so
+the variables must be the same on all of them.
 """
 
 from __future__ import annotations
@@ -67,8 +69,8 @@ class EplbOptPolicy:
         num_nodes, num_ranks
             The latter a multiple of the former.
         old_global_expert_indices
-            The map in force, [num_layers, num_replicas]; -1 is an empty slot. An expert that stays
-            on its rank keeps its slot there.
+            The map in force, [num_layers, num_replicas]; -1 is an empty slot. The plan stays near
+            it, see `place`; an expert that stays on its rank keeps its slot there.
 
         Returns
         -------
@@ -82,11 +84,10 @@ class EplbOptPolicy:
             With effort, where SciPy or OR-Tools is missing.
         """
         groups, nodes = topology(num_groups, num_nodes)
-        placed = place(weight, num_replicas, groups, nodes, num_ranks, cls.effort)[0]
-        if old_global_expert_indices is not None:
-            old = as_numpy(old_global_expert_indices, "old_global_expert_indices")
-            placed = keep_slots(placed, old, num_ranks)
-        return cpu_tensor(placed)
+        old = old_global_expert_indices
+        if old is not None:
+            old = as_numpy(old, "old_global_expert_indices")
+        return cpu_tensor(place(weight, num_replicas, groups, nodes, num_ranks, cls.effort, old)[0])
 
     @classmethod
     def preserve_intragpu_slots(

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 class Frontier:
     """What moving slots buys: from the plan in force to the best one found.
 
-    Attributes
+    Parameters
     ----------
     problem, current
-        What was asked.
+        What was planned, and the plan in force.
     layers
         The points of each layer, fewest moves first.
     moves, objective
         int64 and float64 [num_points], for the whole model: moved slots, and the least sum of the
-        layers' objectives with them. The moves rise and the objective falls; see `make_frontier`.
+        layers' objectives with them; the moves rise and the objectives fall.
     messages
         What went wrong without costing the answer.
     """
@@ -45,7 +45,18 @@ class Frontier:
     messages: tuple[str, ...] = ()
 
     def plan(self, max_moves: int) -> Plan:
-        """The best plan with at most `max_moves` moved slots in the whole model."""
+        """The best plan under a limit on the moved slots of the whole model.
+
+        Parameters
+        ----------
+        max_moves
+            Most slots whose expert is new on its GPU, from 0.
+
+        Returns
+        -------
+        Plan
+            The best known plan with at most that number of moves.
+        """
         chosen = shared_out(self.problem, self.layers, as_int(max_moves, "max_moves", least=0))
         placed = np.array([point.placed for point in chosen])
         return Plan(placed, self.problem.num_gpus, self.problem.num_experts)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: SGLang draws from this seed, on every rank alike.
 SGLANG_SEED = 42
-#: Loads are multiplied in two halves of so many binary digits, so that int64 holds the sums.
+#: Binary digits of the half in which loads are multiplied, so that int64 holds the sums.
 HALF_BITS = 31
 
 

@@ -214,9 +214,15 @@ class Portfolio:
                 self.messages.append(message)
         left = len(set(self._open_layers()) - self._answered)
         if left:
+            counted = self.budget.effort is not None
+            why = (
+                "no search had an answer for them."
+                if counted
+                else "the time was up before a search had answered for them."
+            )
             self.messages.append(
                 f"{left} of {self.incumbents.problem.num_layers} layers are as the heuristics left "
-                "them: the time was up before a search had answered for them."
+                f"them: {why}"
             )
 
     def _next_turn(self) -> tuple[int, Stage] | None:

@@ -12,12 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from eplb_opt.bounds.partitions import can_enumerate
+from eplb_opt.clock import Pace
 from eplb_opt.exact import get_model
 from eplb_opt.exact.model_solver import SEARCH_BEATS_MODEL
-from eplb_opt.solver import Options, Pace, Solver
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
+    from eplb_opt.solver import Options, Solver
 
 #: As often as the time allows.
 ALWAYS = 10**9
@@ -266,11 +267,9 @@ class Stage:
     Parameters
     ----------
     name
-        For messages and the history.
-    solver, pace, package
-        See `Entry`.
-    all_at_first
-        See `Entry`.
+        What messages and the history call it.
+    solver, pace, all_at_first, package
+        As in its row of `SOLVERS`; see `Entry`.
     """
 
     name: str

@@ -10,7 +10,7 @@ from eplb_opt.errors import ProblemError
 from eplb_opt.problem.arrays import as_numpy, shown
 
 if TYPE_CHECKING:
-    from eplb_opt.problem.problem import Problem
+    from eplb_opt.problem.terms import Terms
 
 #: How the scenarios' figures become one: their weighted mean, or the worst of them.
 OBJECTIVES = ("mean", "max")
@@ -68,7 +68,7 @@ def check_size(num_layers: int, num_slots: int) -> None:
         )
 
 
-def check_topology(problem: Problem) -> None:
+def check_topology(problem: Terms) -> None:
     """Raise ProblemError where slots, GPUs, nodes and groups do not divide as they must."""
     num_slots, num_gpus, num_experts = problem.num_slots, problem.num_gpus, problem.num_experts
     if problem.colocation not in COLOCATIONS:
@@ -92,7 +92,7 @@ def check_topology(problem: Problem) -> None:
         _check_divides("num_groups", problem.num_groups, "num_nodes", problem.num_nodes)
 
 
-def check_gpu_rules(problem: Problem) -> None:
+def check_gpu_rules(problem: Terms) -> None:
     """Refuse rules that no plan can keep, as far as counting shows it.
 
     Whether a plan exists at all shows when the first one is made.
@@ -103,7 +103,7 @@ def check_gpu_rules(problem: Problem) -> None:
             f"{num_open} slots are left on {int((problem.open_slots > 0).sum())} GPUs, below the "
             f"{problem.num_experts} experts; every expert needs a slot."
         )
-    if problem.is_hierarchical and problem.has_gpu_rules and problem.without_lost_gpus() is None:
+    if problem.is_hierarchical and problem.has_gpu_rules and not problem.leaves_equal_gpus:
         raise ProblemError(
             "Groups that stay on nodes go with lost GPUs only where each node lost equally many, "
             "and with no other difference between GPUs. Take num_groups=1, which lets experts "
@@ -125,7 +125,7 @@ def check_gpu_rules(problem: Problem) -> None:
         raise ProblemError(f"(layer, expert, GPU) {tuple(at)} is both pinned and forbidden.")
 
 
-def _check_colocation(problem: Problem) -> None:
+def _check_colocation(problem: Terms) -> None:
     """Refuse colocation="forbid" where a GPU has more slots than experts that may stand on it."""
     distinct = problem.num_experts // (problem.num_nodes if problem.is_hierarchical else 1)
     most = int(problem.open_slots.max())
@@ -136,7 +136,7 @@ def _check_colocation(problem: Problem) -> None:
         )
 
 
-def check_spread(problem: Problem) -> None:
+def check_spread(problem: Terms) -> None:
     """Raise ProblemError where not every expert can stand on two GPUs, or on two nodes."""
     spread = problem.spread
     if spread is None:

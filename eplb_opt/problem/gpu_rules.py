@@ -41,7 +41,7 @@ def open_slots(
             )
         slots = given.astype(np.int64)
     if active_gpus is not None:
-        slots = np.where(_mask(active_gpus, "active_gpus", (num_gpus,)), slots, 0)
+        slots = np.where(as_mask(active_gpus, "active_gpus", (num_gpus,)), slots, 0)
     if not slots.any():
         raise ProblemError(f"None of the {num_gpus} GPUs is active and has a slot.")
     slots.flags.writeable = False
@@ -91,7 +91,7 @@ def expert_gpu_pairs(pairs: Any, name: str, shape: tuple[int, int, int]) -> np.n
     given = np.asarray(pairs)
     if given.dtype == bool:
         wanted = shape if given.ndim == 3 else shape[1:]
-        mask = np.broadcast_to(_mask(given, name, wanted), shape).copy()
+        mask = np.broadcast_to(as_mask(given, name, wanted), shape).copy()
     else:
         mask = _from_indices(given, name, shape)
     mask.flags.writeable = False
@@ -120,7 +120,14 @@ def _row(values: Any, name: str, num_gpus: int) -> np.ndarray:
     return row
 
 
-def _mask(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+def as_mask(values: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Flags of that shape, an array or a tensor.
+
+    Raises
+    ------
+    ProblemError
+        For another type or shape.
+    """
     mask = np.asarray(values.cpu() if hasattr(values, "cpu") else values)
     if mask.dtype != bool or mask.shape != shape:
         raise ProblemError(

@@ -57,21 +57,10 @@ def changed(problem: Problem, **changes: Any) -> Problem:
 
 
 def without_lost_gpus(problem: Problem) -> Problem | None:
-    """The problem of the GPUs that are left, where they are alike; None where they are not.
-
-    Slot p of its plan is the p-th open slot of this problem's. Nodes must have lost equally many.
-    """
-    lost = problem.open_slots == 0
-    in_nodes = lost.reshape(problem.num_nodes, -1).sum(axis=1)
-    whole = np.isin(problem.open_slots, (0, problem.slots_per_gpu)).all()
-    others = (problem.gpu_speed, problem.pinned, problem.forbidden)
-    if not (lost.any() and whole) or any(rule is not None for rule in others):
+    """See `Problem.without_lost_gpus`."""
+    if not problem.leaves_equal_gpus:
         return None
-    if problem.spread == "node":
-        return None
-    if problem.is_hierarchical and np.ptp(in_nodes):
-        return None
-    left = int((~lost).sum())
+    left = int((problem.open_slots > 0).sum())
     flat = {} if problem.is_hierarchical else {"num_nodes": 1, "num_groups": 1}
     return changed(
         problem,

@@ -102,7 +102,7 @@ def layer_columns(
     layer_ids
         Place of each layer among the model's hidden layers; by default the layer's own index.
     extra
-        Columns with as many rows, put before the gaps of other plans.
+        Columns with a row for each layer, put before the gaps of other plans.
     """
     num_layers = len(report.status)
     hidden = layer_ids or range(num_layers)
@@ -179,7 +179,7 @@ def _prices(price: ConstraintPrice, order: Sequence[int]) -> Iterator[Column]:
 
 
 def short_name(name: str, room: int = 0) -> str:
-    """The end of a file's name, as many folders as there is room for: columns are narrow.
+    """The end of a file's name, with the folders that there is room for: columns are narrow.
 
     >>> short_name("plans/of/may/old.json"), short_name("plans/of/may/old.json", 16)
     ('old.json', '…/may/old.json')

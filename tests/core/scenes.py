@@ -166,9 +166,21 @@ def rebalances() -> None:
     node.step(1), node.exchange(1), node.sweep()
 
 
+def near_plans() -> None:
+    held = eplb_opt.rebalance_experts(LOAD, 24, 1, 1, 6, effort=5)[0]
+    later = LOAD[:, ::-1]
+    near = {"effort": 20, "current": held}
+    eplb_opt.rebalance_experts(later, 24, 1, 1, 6, move_tolerance=0.05, **near)
+    eplb_opt.rebalance_experts(later, 24, 1, 1, 6, move_tolerance=0.0, **near)
+    eplb_opt.rebalance_experts(later, 24, 1, 1, 6, max_moves=8, **near)
+    eplb_opt.rebalance_experts(later, 24, 1, 1, 6, max_moves=[3, 4], **near)
+    lost = np.arange(6) != 2
+    eplb_opt.rebalance_experts(later, 24, 1, 1, 6, active_gpus=lost, **near)
+
+
 SCENES: tuple[Callable[[], None], ...] = (
     flat, apart, nodes, two_slots, configurations, scenarios, rules, designs, losses, migrations,
-    splits, rebalances, single_moves,
+    splits, rebalances, near_plans, single_moves,
 )  # fmt: skip
 
 

@@ -91,7 +91,7 @@ def test_algorithms_that_know_of_dead_ranks_stay_sglangs_own(engine):
 def test_the_effort_of_the_installation_is_used(engine, monkeypatch):
     seen = []
     place = sglang.place
-    monkeypatch.setattr(sglang, "place", lambda *a: seen.append(a[-1]) or place(*a[:-1]))
+    monkeypatch.setattr(sglang, "place", lambda *a: seen.append(a[-2]) or place(*a))
     sglang.install(effort=4)
     call(engine.rebalance_experts, Algorithm.deepseek)
     assert seen == [4]

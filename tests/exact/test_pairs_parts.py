@@ -7,9 +7,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from eplb_opt.clock import Deadline
 from eplb_opt.core import pairs
+from eplb_opt.exact.pairs.bisection import Search
+from eplb_opt.exact.pairs.budget import Budget
 from eplb_opt.exact.pairs.counts import exact_value, fill, pair_up
 from eplb_opt.exact.pairs.units import Layer
+from eplb_opt.problem.problem import Problem
+from eplb_opt.search.starts import first_plan
 from tests.exact.pairs_cases import counts_of, random_load
 
 
@@ -88,3 +93,23 @@ def test_integer_proof_is_at_most_the_replicas_of_any_counts_that_fit():
         price[need <= 0] = 0
         value, excess = options.prove(price)
         assert value + excess[chosen(options, counts)].sum() <= 10 * 2**24
+
+
+@pytest.mark.parametrize(("num_slots", "moves_first"), [(128, True), (44, False)])
+def test_counts_are_moved_before_levels_are_asked_where_no_replica_need_be_large(
+    monkeypatch, num_slots, moves_first
+):
+    load = np.random.default_rng(0).lognormal(0, 1, (1, 32)) * 1000
+    problem = Problem(load.astype(np.int64), num_slots, num_slots // 2)
+    counts = np.bincount(first_plan(problem)[0], minlength=32)
+    search = Search(problem.load[0], counts, Fraction(0), Budget(Deadline(), 1000))
+    at_the_start, when_asked = search.upper, []
+
+    def ask_nothing(self, coarse):
+        when_asked.append(self.upper)
+        return False
+
+    monkeypatch.setattr(Search, "_sweep", ask_nothing)
+    search._first_pass()
+    assert (when_asked[0] < at_the_start) == moves_first
+    assert search.upper < at_the_start

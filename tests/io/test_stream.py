@@ -9,14 +9,14 @@ import pytest
 from eplb_opt.errors import FormatError
 from eplb_opt.io import Trace, open_trace, read_loads
 from eplb_opt.io.containers.npz import npz_bytes
-from eplb_opt.io.recordings import stream
+from eplb_opt.io.recordings import stream, trace
 
 LOAD = np.random.default_rng(0).integers(0, 1000, (23, 3, 5))
 
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(stream, "CHUNK_BYTES", 4 * LOAD[0].nbytes)
+    monkeypatch.setattr(trace, "CHUNK_BYTES", 4 * LOAD[0].nbytes)
 
 
 def written(tmp_path, kind, load=LOAD):
@@ -60,7 +60,7 @@ def test_it_can_be_walked_through_again(tmp_path):
 @pytest.mark.parametrize("kind", ["npy", "npz", "npz packed"])
 def test_memory_stays_far_below_the_size_of_the_file(tmp_path, monkeypatch, kind):
     path = written(tmp_path, kind, np.ones((4000, 3, 1000), dtype=np.int32))  # 48 MB
-    monkeypatch.setattr(stream, "CHUNK_BYTES", 2**20)
+    monkeypatch.setattr(trace, "CHUNK_BYTES", 2**20)
     tracemalloc.start()
     total = sum(int(chunk.sum()) for chunk in open_trace(path).chunks())
     _, peak = tracemalloc.get_traced_memory()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io import LOAD_WRITERS, Loads, open_trace, read_loads, read_total, write_loads
-from eplb_opt.io.recordings import stream
+from eplb_opt.io.recordings import trace
 from tests.io.samples import LOAD
 from tests.io.test_read_loads import TRACES
 
@@ -21,7 +21,7 @@ WITHOUT_IDS = {"npy", "pt", "vllm", "lmdeploy"}
 
 @pytest.mark.parametrize(("name", "extension"), PACKINGS)
 def test_loads_are_read_back(tmp_path, monkeypatch, name, extension):
-    monkeypatch.setattr(stream, "CHUNK_BYTES", 1)  # a step at a time
+    monkeypatch.setattr(trace, "CHUNK_BYTES", 1)  # a step at a time
     path = tmp_path / f"a{extension}"
     write_loads(path, Loads(LOAD, (2, 3, 4), 5), format=name)
     loads = read_loads(path, None if name != "lmdeploy" else name)
@@ -55,7 +55,7 @@ def test_any_integers_survive_every_format(tmp_path_factory, data):
 
 
 def test_a_recording_is_written_as_it_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(trace, "CHUNK_BYTES", 1)
     write_loads(tmp_path / "a.npz", Loads(LOAD, (2, 3, 4), 9))
     write_loads(tmp_path / "b.npz", open_trace(tmp_path / "a.npz"))
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()

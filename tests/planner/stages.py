@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-from eplb_opt.solver import Answer, Pace, Task
+from eplb_opt.clock import Pace
+from eplb_opt.solver import Answer, Task
 
 
 @dataclass(frozen=True)

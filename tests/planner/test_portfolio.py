@@ -6,12 +6,12 @@ import pytest
 import eplb_opt
 from eplb_opt import Problem
 from eplb_opt.bounds.bounds import flat_bounds
-from eplb_opt.clock import Budget, Deadline
+from eplb_opt.clock import Budget, Deadline, Pace
 from eplb_opt.planner.incumbents import Incumbents
 from eplb_opt.planner.portfolio import Portfolio
 from eplb_opt.planner.schedule import schedule
 from eplb_opt.search.starts import first_plan
-from eplb_opt.solver import Answer, Options, Pace, Verdict
+from eplb_opt.solver import Answer, Options, Verdict
 from tests.planner.stages import MadeStage
 
 LOAD = np.rint(1e5 * np.random.default_rng(0).lognormal(0, 1, (4, 48))).astype(np.int64)
@@ -160,3 +160,14 @@ def test_stages_of_one_solver_share_what_it_has_found():
     portfolio(table).run()
     assert len(made) == 4
     assert len(seen) == 8
+
+
+def test_what_no_search_answered_for_is_not_blamed_on_the_clock_where_work_is_counted():
+    def fail(task):
+        raise OSError("no luck")
+
+    run = portfolio([MadeStage("late", fail)], effort=1)
+    run.run()
+    assert "4 of 4 layers" in run.messages[-1]
+    assert "no search had an answer for them" in run.messages[-1]
+    assert "time" not in run.messages[-1]

@@ -8,7 +8,7 @@ import pytest
 
 import eplb_opt
 from eplb_opt.io import Trace, open_trace
-from eplb_opt.io.recordings import stream
+from eplb_opt.io.recordings import trace
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan
 from eplb_opt.problem.machine import Machine
@@ -125,7 +125,7 @@ def test_a_stream_is_replayed_like_an_array(tmp_path, monkeypatch, kind):
     load = recording(40)
     path = tmp_path / f"trace.{kind}"
     np.save(path, load) if kind == "npy" else np.savez_compressed(path, load=load)
-    monkeypatch.setattr(stream, "CHUNK_BYTES", 2 * load[0].nbytes)
+    monkeypatch.setattr(trace, "CHUNK_BYTES", 2 * load[0].nbytes)
     streamed = replay(open_trace(path), MACHINE, OURS, every=7, limits=EFFORT)
     monkeypatch.undo()
     whole = replay(Trace.of(load), MACHINE, OURS, every=7, limits=EFFORT)

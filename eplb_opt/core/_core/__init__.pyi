@@ -9,6 +9,7 @@ from eplb_opt.core._core import (
     greedy as greedy,
     local as local,
     moves as moves,
+    near as near,
     pairs as pairs,
     rules as rules,
     scoring as scoring,

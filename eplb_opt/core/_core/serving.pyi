@@ -102,6 +102,11 @@ class Session:
         Take the layers that `layers`, bool [num_layers], names from the plan in force.
         """
 
+    def put(self, plan: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> None:
+        """
+        Take all layers of a plan, int64 [num_layers, num_slots], to write its maps.
+        """
+
     def refine(self, steps: int, seconds: float | None) -> None:
         """
         Refine by steps a layer, or for so many seconds with what is still to come.

@@ -16,5 +16,6 @@ void add_serving(nanobind::module_& chapter);
 void add_rules(nanobind::module_& chapter);
 void add_scoring(nanobind::module_& chapter);
 void add_moves(nanobind::module_& chapter);
+void add_near(nanobind::module_& chapter);
 
 }  // namespace eplb::bind

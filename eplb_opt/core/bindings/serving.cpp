@@ -67,6 +67,12 @@ class BoundSession {
     session_->keep(view(current), kept);
   }
 
+  void put(const IntMatrix& plan) {
+    require_plan(plan);
+    nb::gil_scoped_release unlocked;
+    session_->put(view(plan));
+  }
+
   void refine(Index steps, std::optional<double> seconds) {
     require(steps >= 0, "steps is at least 0.");
     require(!seconds || !std::isnan(*seconds), "seconds is no number.");
@@ -127,6 +133,8 @@ void add_serving(nb::module_& chapter) {
            "differ by no more than rounding.")
       .def("keep", &BoundSession::keep, nb::arg("current"), nb::arg("layers"),
            "Take the layers that `layers`, bool [num_layers], names from the plan in force.")
+      .def("put", &BoundSession::put, nb::arg("plan"),
+           "Take all layers of a plan, int64 [num_layers, num_slots], to write its maps.")
       .def("refine", &BoundSession::refine, nb::arg("steps"), nb::arg("seconds").none(),
            "Refine by steps a layer, or for so many seconds with what is still to come.")
       .def("maps", &BoundSession::maps,

@@ -31,6 +31,19 @@ EPLB_INLINE void raise(Octet& most, const Octet& other) {
   most = std::bit_cast<Octet>(a > b ? a : b);
 }
 
+EPLB_INLINE void load(SignedOctet& octet, const std::int32_t* from) {
+  std::memcpy(&octet, from, sizeof(SignedOctet));
+}
+EPLB_INLINE void store(const SignedOctet& octet, std::int32_t* to) {
+  std::memcpy(to, &octet, sizeof(SignedOctet));
+}
+EPLB_INLINE void lower(SignedOctet& least, const SignedOctet& other) {
+  least = least < other ? least : other;
+}
+EPLB_INLINE void raise(SignedOctet& most, const SignedOctet& other) {
+  most = most > other ? most : other;
+}
+
 // Compared without a sign.
 EPLB_INLINE void lower_unsigned(Octet& least, const Octet& other) {
   least = least < other ? least : other;
@@ -43,6 +56,11 @@ EPLB_INLINE std::int32_t least_of(const Octet& octet) {
   for (const std::int32_t one : all) least = std::min(least, one);
   return least;
 }
+
+EPLB_INLINE std::int32_t least_of(const SignedOctet& octet) {
+  return least_of(std::bit_cast<Octet>(octet));
+}
+EPLB_INLINE std::int32_t most_of(const SignedOctet& octet) { return -least_of(-octet); }
 
 EPLB_INLINE bool is_any(const Octet& octet) {
   std::uint64_t halves[kOctet / 2];

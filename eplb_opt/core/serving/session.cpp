@@ -77,11 +77,18 @@ void Session::keep(Table<const std::int64_t> current, std::span<const std::uint8
     }
   }
   for (Index layer = 0; layer < num_layers_; ++layer) {
-    if (!layers[layer]) continue;
-    std::ranges::copy(current[layer], placed()[layer].begin());
-    std::ranges::fill(counts()[layer], 0);
-    for (const std::int64_t expert : current[layer]) ++counts()(layer, expert);
+    if (layers[layer]) take(current, layer);
   }
+}
+
+void Session::put(Table<const std::int64_t> plan) {
+  for (Index layer = 0; layer < num_layers_; ++layer) take(plan, layer);
+}
+
+void Session::take(Table<const std::int64_t> plan, Index layer) {
+  std::ranges::copy(plan[layer], placed()[layer].begin());
+  std::ranges::fill(counts()[layer], 0);
+  for (const std::int64_t expert : plan[layer]) ++counts()(layer, expert);
 }
 
 // Whether no step is to be made and there is nothing else to start from.

@@ -33,6 +33,9 @@ class Session {
   // Take these layers of that plan in the place of the greedy's.
   void keep(Table<const std::int64_t> current, std::span<const std::uint8_t> layers);
 
+  // Take all layers of a plan, which nothing refines afterwards.
+  void put(Table<const std::int64_t> plan);
+
   // Refine; no layer's largest load rises. Seconds, where given, include what is still to come.
   void refine(Index steps, std::optional<double> seconds);
 
@@ -42,6 +45,7 @@ class Session {
 
  private:
   void place_greedily();
+  void take(Table<const std::int64_t> plan, Index layer);
   const FixedLoads& fixed();
   NodeShape node_shape() const;
   bool is_left_alone(Index steps, bool has_deadline) const;

@@ -63,8 +63,12 @@ def _open(values: np.ndarray, sizes: tuple[int, int, int, int]) -> serving.Sessi
             return serving.Session(values, sizes)
     except TypeError:
         pass  # a type, byte order or stride that the core does not read
-    plain = np.array(values, dtype=PLAIN_TYPES[values.dtype.kind], order="C")
-    return serving.Session(plain, sizes)
+    return serving.Session(plain(values), sizes)
+
+
+def plain(values: np.ndarray) -> np.ndarray:
+    """A copy in a type and an order that the core reads."""
+    return np.array(values, dtype=PLAIN_TYPES[values.dtype.kind], order="C")
 
 
 def _why_not(values: np.ndarray) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from eplb_opt.engines.serving.arguments import admit, in_kind
 from eplb_opt.engines.serving.in_force import keep_current
+from eplb_opt.engines.serving.near import NearPlan, NearPlanner, NearRules
+from eplb_opt.placement.plan import Plan
 
 LOGGER = logging.getLogger("eplb_opt")
 
@@ -61,3 +63,56 @@ def rebalance(
         # Cannot be; and were it a fault of ours, it would cost the caller the gain alone.
         LOGGER.error("a refined plan broke a rule, and the greedy's took its place; please report")
     return in_kind(weight, maps)
+
+
+def rebalance_near(
+    weight: Any,
+    num_replicas: Any,
+    num_groups: Any,
+    num_nodes: Any,
+    num_gpus: Any,
+    *,
+    current: Any,
+    rules: NearRules,
+    time_limit: float | None = None,
+    effort: int | None = None,
+) -> tuple[tuple[Any, Any, Any], NearPlan]:
+    """Plan near the map in force; the same bytes everywhere where no time is given.
+
+    Parameters
+    ----------
+    weight, num_replicas, num_groups, num_nodes, num_gpus, current
+        As of `rebalance`.
+    rules
+        How near, and on what machine.
+    time_limit
+        Seconds; layers whose turn comes later stay as they are.
+    effort
+        Steps of a layer's descent at most, each an exchange or a replica turned into another.
+
+    Returns
+    -------
+    The maps, as of `rebalance`, with -1 on lost GPUs; and what they came to.
+
+    Raises
+    ------
+    ProblemError
+        For an argument that cannot be used.
+    """
+    began = time.perf_counter()
+    call = admit(weight, num_replicas, num_groups, num_nodes, num_gpus)
+    planner = NearPlanner(call, current, rules)
+    seconds = None if time_limit is None else time_limit - (time.perf_counter() - began)
+    found = planner.plan(effort, seconds)
+    message = found.message(rules.tolerance) if rules.tolerance is not None else ""
+    if message:
+        LOGGER.info("%s", message)
+    if (found.placed < 0).any():
+        plan = Plan(found.placed, call.layout.num_gpus, call.layout.num_experts)
+        arrays = plan.physical_to_logical, plan.logical_to_physical, plan.logical_count
+        return in_kind(weight, tuple(array.copy() for array in arrays)), found
+    call.session.put(found.placed)
+    is_sound, maps = call.session.maps()
+    if not is_sound:
+        LOGGER.error("a near plan broke a rule, and the greedy's took its place; please report")
+    return in_kind(weight, maps), found

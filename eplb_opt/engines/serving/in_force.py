@@ -60,13 +60,7 @@ def admit_current(call: Call, current: Any) -> tuple[np.ndarray, np.ndarray]:
     ProblemError
         When it is of another shape.
     """
-    placed = as_numpy(getattr(current, "physical_to_logical", current), "current")
-    wanted = (call.num_layers, call.layout.num_slots)
-    if placed.shape != wanted or placed.dtype.kind not in "iu":
-        raise ProblemError(
-            f"current is {placed.dtype} {list(placed.shape)}; it must hold integers "
-            f"{list(wanted)}: the expert of every slot."
-        )
+    placed = _admit_map(call, current)
     num_experts = call.layout.num_experts
     valid = (placed.min(axis=1) >= 0) & (placed.max(axis=1) < num_experts)
     placed = np.where(valid[:, None], placed, 0).astype(np.int64)
@@ -76,6 +70,30 @@ def admit_current(call: Call, current: Any) -> tuple[np.ndarray, np.ndarray]:
     if call.layout.num_nodes > 1:
         valid &= _keeps_groups(call, placed)
     return placed, np.asarray(valid)
+
+
+def as_current(call: Call, current: Any) -> np.ndarray:
+    """The map in force, int64; what is no expert's id is an empty slot, -1.
+
+    Raises
+    ------
+    ProblemError
+        When it is of another shape.
+    """
+    placed = _admit_map(call, current)
+    is_expert = (placed >= 0) & (placed < call.layout.num_experts)
+    return np.where(is_expert, placed, -1).astype(np.int64)
+
+
+def _admit_map(call: Call, current: Any) -> np.ndarray:
+    placed = as_numpy(getattr(current, "physical_to_logical", current), "current")
+    wanted = (call.num_layers, call.layout.num_slots)
+    if placed.shape != wanted or placed.dtype.kind not in "iu":
+        raise ProblemError(
+            f"current is {placed.dtype} {list(placed.shape)}; it must hold integers "
+            f"{list(wanted)}: the expert of every slot."
+        )
+    return placed
 
 
 def _keeps_groups(call: Call, placed: np.ndarray) -> np.ndarray:

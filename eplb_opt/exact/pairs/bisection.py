@@ -70,6 +70,8 @@ class Search:
     _trees: dict[int, Tree] = field(default_factory=dict)
     _hint: tuple[np.ndarray, np.ndarray] | None = None
     _swept_to: int | None = None
+    _is_light: bool = field(init=False)
+    _has_moved: bool = False
     _passed: int = 0
     _asked: int = 0
     _question: tuple[int, int] | None = None
@@ -82,6 +84,8 @@ class Search:
         self.upper = exact_value(self.load, self.counts)
         water_level = water_levels(self.load[None, :], num_slots)[0]
         mean = Fraction(2 * int(self.load.sum()), num_slots)
+        # Where no replica need be large the mean is nearly reached, and levels are asked in vain.
+        self._is_light = water_level <= self.params.light * mean and bool(self.params.first_pass)
         known_bound, self.known_bound, self.low = self.known_bound, Fraction(0), 0
         self.raise_bound(max(known_bound, water_level, mean))
 
@@ -172,6 +176,9 @@ class Search:
 
     def _first_pass(self) -> None:
         """A bound from the roots of some levels, and counts that come close to it, by turns."""
+        if self._is_light and not self._has_moved and not self.budget.is_spent:
+            self._move(self.params.first_pass[0][1], self.params.light_moves)
+            self._has_moved = True
         while self._passed < len(self.params.first_pass):
             coarse, aim = self.params.first_pass[self._passed]
             while not (self.is_done or self.budget.is_spent) and self._sweep(coarse):

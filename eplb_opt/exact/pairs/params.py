@@ -17,6 +17,10 @@ class PairsParams:
         this share of the way from the bound to the incumbent.
     first_moves
         Of each of those searches.
+    light, light_moves
+        Where the water level is at most this share of the mean GPU load, that many moves come
+        before any level is asked about: counts come close to the mean there, and a root refutes
+        nothing.
     first_nodes, max_nodes, certify_nodes
         Of a level's tree: before labels are to decide; when they did not, before the level is left
         for others, after which the numbers are doubled; and in the end, of the last level's tree
@@ -39,6 +43,8 @@ class PairsParams:
 
     first_pass: tuple[tuple[float, float], ...] = ((1e-2, 0.3), (3e-3, 0.5), (3e-3, 0.2))
     first_moves: int = 20
+    light: float = 0.75
+    light_moves: int = 6
     first_nodes: int = 60
     max_nodes: int = 1000
     certify_nodes: int = 300

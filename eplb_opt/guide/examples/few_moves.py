@@ -122,10 +122,12 @@ def describe(
 
     Parameters
     ----------
-    problem, plan, bound
-        As of `above`.
+    problem
+        Today's.
     in_force
         The plan from which moves are counted.
+    plan, bound
+        The plan to be scored, and the sum of the layers' bounds, in tokens.
     """
     moves = int(moved_slots(in_force, plan).sum())
     return f"{moves} moves, {above(problem, plan, bound):.2f} % above the bound"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eplb_opt.io.placement import Placement
-    from eplb_opt.io.recordings.stream import Trace
+    from eplb_opt.io.recordings.trace import Trace
 
 Rows = list[list[str]]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from eplb_opt.io.recordings.recording import Part, Progress
-    from eplb_opt.io.recordings.stream import Trace
+    from eplb_opt.io.recordings.trace import Trace
 
 META, STATS = "eplb_load_meta", "eplb_load_stats"
 #: A step of a thousand layers with a thousand slots takes some ten million characters.

@@ -17,93 +17,20 @@ from eplb_opt.io.containers.detect import container_of
 from eplb_opt.io.containers.npy import MAX_HEADER_BYTES, check_size, parse_header
 from eplb_opt.io.containers.npz import ZIP_ERRORS, Archive, has_loads, load_key, opened
 from eplb_opt.io.files import PathLike, check_ratio, naming, open_checked
-from eplb_opt.io.loads import checked_layer_ids, checked_num_hidden_layers
+from eplb_opt.io.loads import checked_layer_ids
 from eplb_opt.io.read import parse_loads
 from eplb_opt.io.recordings.recording import Recording
 from eplb_opt.io.recordings.spool import Spool
-from eplb_opt.io.shapes import load_array
+from eplb_opt.io.recordings.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from eplb_opt.io.recordings.recording import Progress
 
-    # Yields a call that takes a number of steps and reads them, [num, num_layers, num_experts].
-    Opener = Callable[[], AbstractContextManager[Callable[[int], np.ndarray]]]
-
-#: Steps read at a time take about so much memory.
-CHUNK_BYTES = 16 * 2**20
 #: A larger step is left to the reader of whole files, which compares it with what there is.
 MAX_STEP_BYTES = 2**30
-
-
-@dataclass(frozen=True, eq=False)
-class Trace:
-    """A recording in time order, of which only a chunk at a time is in memory.
-
-    Parameters
-    ----------
-    shape
-        (num_steps, num_layers, num_experts).
-    opener
-        A context in which steps can be read one after the other.
-    layer_ids
-        Place of each MoE layer among the model's hidden layers.
-    num_hidden_layers
-        Layers of the model, dense ones included; by default up to the last MoE layer.
-    """
-
-    shape: tuple[int, int, int]
-    opener: Opener
-    layer_ids: tuple[int, ...]
-    num_hidden_layers: int = 0
-
-    def __post_init__(self) -> None:
-        count = checked_num_hidden_layers(self.num_hidden_layers, self.layer_ids)
-        object.__setattr__(self, "num_hidden_layers", count)
-
-    @classmethod
-    def of(cls, load: Any, layer_ids: Any = (), num_hidden_layers: int = 0) -> Trace:
-        """A recording that is in memory already.
-
-        Raises
-        ------
-        FormatError
-            When it is no array of loads.
-        """
-        steps = load_array(load)
-        ids = checked_layer_ids(layer_ids, steps.shape[1])
-        return cls(steps.shape, partial(_in_memory, steps), ids, num_hidden_layers)
-
-    @property
-    def num_steps(self) -> int:
-        """Steps of the recording."""
-        return self.shape[0]
-
-    def chunks(self, every: int | None = None) -> Iterator[np.ndarray]:
-        """The steps from the first to the last, int64 or float64 [num, num_layers, num_experts].
-
-        Parameters
-        ----------
-        every
-            No chunk reaches over a multiple of it.
-
-        Raises
-        ------
-        FormatError
-            When the file ends early or holds what cannot be loads.
-        """
-        most = max(1, CHUNK_BYTES // (8 * self.shape[1] * self.shape[2]))
-        done = 0
-        with self.opener() as take:
-            while done < self.num_steps:
-                room = every - done % every if every else self.num_steps
-                chunk = load_array(take(min(most, room, self.num_steps - done)))
-                _check_values(chunk, done)
-                yield chunk
-                done += len(chunk)
 
 
 def open_trace(
@@ -208,18 +135,6 @@ def _header(stream: IO[bytes], size: int) -> _Header | None:
 
 
 @contextmanager
-def _in_memory(steps: np.ndarray) -> Iterator[Callable[[int], np.ndarray]]:
-    position = 0
-
-    def take(num: int) -> np.ndarray:
-        nonlocal position
-        position += num
-        return steps[position - num : position]
-
-    yield take
-
-
-@contextmanager
 def _streamed(
     path: Path, member: str | None, header: _Header
 ) -> Iterator[Callable[[int], np.ndarray]]:
@@ -254,13 +169,3 @@ def _read(path: Path, stream: IO[bytes], num_bytes: int) -> bytes:
     if len(content) != num_bytes:
         raise FormatError(f"{os.fspath(path)}: the file ends early; copy or save it again.")
     return content
-
-
-def _check_values(chunk: np.ndarray, first: int) -> None:
-    good = np.isfinite(chunk) & (chunk >= 0)
-    if not good.all():
-        at = np.argwhere(~good)[0]
-        raise FormatError(
-            f"load[{first + at[0]}, {at[1]}, {at[2]}] = {chunk[tuple(at)]}; "
-            "loads are finite and at least 0."
-        )

@@ -21,7 +21,7 @@ from eplb_opt.io.engines.vllm_stats import stats_chunks
 from eplb_opt.io.files import MAX_UNPACKED_BYTES, PathLike, naming, write_atomically
 from eplb_opt.io.loads import Loads
 from eplb_opt.io.recordings.recording import added
-from eplb_opt.io.recordings.stream import Trace
+from eplb_opt.io.recordings.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -1,0 +1,40 @@
+// From the plan in force to one in which no GPU is above the level.
+#pragma once
+
+#include <vector>
+
+#include "near/exchanges.hpp"
+#include "near/state.hpp"
+#include "near/turns.hpp"
+
+namespace eplb::near {
+
+// How long a descent may go on.
+struct Limits {
+  Index steps;       // actions, at most
+  Index most_price;  // of all moves together
+};
+
+class Descent {
+ public:
+  explicit Descent(const Shape& shape);
+
+  // Take the best action for the heaviest GPU again and again; a GPU for which there is none waits
+  // until another action has been taken. What moved in vain is taken back at the end. Whether all
+  // GPUs are at the level or below.
+  bool run(State& state, const Limits& limits);
+
+  Turns& turns() { return turns_; }
+  Index steps() const { return steps_; }  // that the last run took
+
+ private:
+  Index heaviest(const State& state) const;
+  Action best_action(State& state, Index gpu);
+
+  Exchanges exchanges_;
+  Turns turns_;
+  std::vector<std::uint8_t> waits_;
+  Index steps_ = 0, pause_ = 0;
+};
+
+}  // namespace eplb::near

@@ -1,0 +1,313 @@
+#include "near/exchanges.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "common/inline.hpp"
+#include "common/lanes.hpp"
+#include "common/octets.hpp"
+
+namespace eplb::near {
+
+namespace {
+
+struct Rows {
+  const std::int32_t* size;
+  const std::int32_t* room;
+  Index num_rows, stride;
+};
+
+// By how much a swap of a replica of one size with any other brings both GPUs below the level, for
+// eight GPUs: the load that moves is of use up to the excess here, and up to the room there.
+EPLB_INLINE SignedOctet swap_gains(const Rows& rows, Index gpu, std::int32_t given,
+                                   std::int32_t excess) {
+  SignedOctet room, size, most = SignedOctet{};
+  load(room, rows.room + gpu);
+  SignedOctet limit = SignedOctet{} + excess;
+  lower(limit, room);
+  const SignedOctet both = room + excess;
+  for (Index k = 0; k < rows.num_rows; ++k) {
+    load(size, rows.size + k * rows.stride + gpu);
+    const SignedOctet moved = given - size;
+    SignedOctet gain = both - moved;
+    lower(gain, moved);
+    lower(gain, limit);
+    raise(most, gain);
+  }
+  return most;
+}
+
+// The largest gain of a swap of one replica.
+struct LargestGain {
+  Rows rows;
+  std::int32_t given, excess, gain = 0;
+
+  EPLB_INLINE void run() {
+    SignedOctet most = SignedOctet{};
+    for (Index gpu = 0; gpu < rows.stride; gpu += kOctet) {
+      raise(most, swap_gains(rows, gpu, given, excess));
+    }
+    gain = most_of(most);
+  }
+};
+
+// The least room that a swap with that gain leaves.
+struct LeastUnused {
+  Rows rows;
+  std::int32_t given, excess, gain, unused = kFar;
+
+  EPLB_INLINE void run() {
+    SignedOctet least = SignedOctet{} + kFar;
+    for (Index gpu = 0; gpu < rows.stride; gpu += kOctet) {
+      SignedOctet room, size;
+      load(room, rows.room + gpu);
+      SignedOctet limit = SignedOctet{} + excess;
+      lower(limit, room);
+      for (Index k = 0; k < rows.num_rows; ++k) {
+        load(size, rows.size + k * rows.stride + gpu);
+        const SignedOctet moved = given - size;
+        SignedOctet found = room + excess - moved;
+        lower(found, moved);
+        lower(found, limit);
+        SignedOctet left = room - moved;
+        raise(left, SignedOctet{});
+        lower(least, found == gain ? left : SignedOctet{} + kFar);
+      }
+    }
+    unused = least_of(least);
+  }
+};
+
+// For every GPU the smallest replica that is larger than what it gets by its excess at least, and
+// the largest one that it can take for one that is small enough to mend the heavy GPU.
+struct ChainSizes {
+  Rows rows;
+  std::int32_t given, excess;
+  std::int32_t *least_given, *taken;
+  std::int32_t most_taken = -1;
+
+  EPLB_INLINE void run() {
+    SignedOctet most = SignedOctet{} - 1;
+    for (Index gpu = 0; gpu < rows.stride; gpu += kOctet) {
+      SignedOctet room, size, small = SignedOctet{} - 1, least = SignedOctet{} + kFar;
+      load(room, rows.room + gpu);
+      const SignedOctet wanted = given - room;
+      for (Index k = 0; k < rows.num_rows; ++k) {
+        load(size, rows.size + k * rows.stride + gpu);
+        raise(small, size <= given - excess ? size : SignedOctet{} - 1);
+        lower(least, size >= wanted ? size : SignedOctet{} + kFar);
+      }
+      store(least, least_given + gpu);
+      small = (room > 0) & (small >= 0) ? room + small : SignedOctet{} - 1;
+      store(small, taken + gpu);
+      raise(most, small);
+    }
+    most_taken = most_of(most);
+  }
+};
+
+// What is left of the smallest that is large enough.
+struct LeastLeft {
+  const std::int32_t* taken;
+  Index stride;
+  std::int32_t size, left = kFar;
+
+  EPLB_INLINE void run() {
+    SignedOctet least = SignedOctet{} + kFar, most;
+    for (Index gpu = 0; gpu < stride; gpu += kOctet) {
+      load(most, taken + gpu);
+      lower(least, most >= size ? most - size : SignedOctet{} + kFar);
+    }
+    left = least_of(least);
+  }
+};
+
+}  // namespace
+
+Exchanges::Exchanges(const Shape& shape)
+    : shape_(shape),
+      stride_(shape.stride()),
+      room_of_(shape.slots_per_gpu),
+      swap_gain_(shape.slots_per_gpu),
+      taken_(shape.stride()),
+      least_given_(shape.stride()) {
+  if (!shape.is_apart) return;
+  hidden_sizes_.resize(shape.table_size());
+  hidden_rooms_.resize(shape.slots_per_gpu * stride_);
+}
+
+void Exchanges::find(State& state, Index heavy, Action& best) {
+  heavy_ = heavy;
+  excess_ = -state.room[heavy];
+  above_.clear();
+  for (Index gpu = 0; gpu < shape_.num_gpus; ++gpu) {
+    if (gpu != heavy && state.room[gpu] < 0) above_.push_back(gpu);
+  }
+  std::ranges::stable_sort(above_, {}, [&](Index gpu) { return state.room[gpu]; });
+  chain_ = {};
+  is_any_new_ = state.moves_of(heavy) > 0;
+  lend_views(state);
+  look_around(state);
+  find_chain(state, best);
+  find_swap_with_new(state, best);
+  find_swap(state, best);
+}
+
+void Exchanges::lend_views(const State& state) {
+  size_ = state.size.data();
+  std::ranges::fill(room_of_, state.room.data());
+  if (shape_.is_apart) hide_what_may_not_come(state);
+}
+
+// No GPU may get an expert that it holds: neither the heavy one, nor those that hold what it gives.
+void Exchanges::hide_what_may_not_come(const State& state) {
+  hidden_sizes_ = state.size;
+  size_ = hidden_sizes_.data();
+  for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
+    std::int32_t* rooms = hidden_rooms_.data() + k * stride_;
+    std::ranges::copy(state.room, rooms);
+    room_of_[k] = rooms;
+    const std::int32_t id = state.expert[state.slot(heavy_, k)];
+    if (id < 0 || state.count[id] < 2) continue;
+    for (Index at = 0; at < shape_.table_size(); ++at) {
+      if (state.expert[at] != id || state.gpu_of(at) == heavy_) continue;
+      hidden_sizes_[at] = kFar;
+      rooms[state.gpu_of(at)] = 0;
+    }
+  }
+}
+
+// For every replica that the heavy GPU may give: what a swap gains, and the chains.
+void Exchanges::look_around(const State& state) {
+  for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
+    const std::int32_t given = state.size[state.slot(heavy_, k)];
+    const Rows rows{size_, room_of_[k], shape_.slots_per_gpu, stride_};
+    LargestGain largest{rows, given, excess_};
+    with_widest_vectors(largest);
+    swap_gain_[k] = largest.gain;
+    if (!above_.empty() && given > excess_) look_for_chains(state, k);
+  }
+}
+
+std::int32_t Exchanges::swap_gain(std::int32_t room, std::int32_t moved) const {
+  return std::min({moved, room, excess_, room + excess_ - moved});
+}
+
+void Exchanges::offer(State& state, Action& action, std::int64_t gain, Action& best) const {
+  if (gain <= 0) return;
+  action.score = gain * worth_of_price(state.price_of(action));
+  if (action.is_better_than(best) && state.is_allowed(action)) best = action;
+}
+
+void Exchanges::find_swap(State& state, Action& best) {
+  // A replica that came here with a move can go on for one move less.
+  std::int64_t most = 0;
+  const auto score = [&](Index k) {
+    const Index price = state.is_new[state.slot(heavy_, k)] ? 1 : 2;
+    return swap_gain_[k] * worth_of_price(price);
+  };
+  for (Index k = 0; k < shape_.slots_per_gpu; ++k) most = std::max(most, score(k));
+  if (most == 0 || most < best.score) return;
+  Index given = -1;
+  std::int32_t unused = kFar;
+  for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
+    if (score(k) != most) continue;
+    LeastUnused least{{size_, room_of_[k], shape_.slots_per_gpu, stride_},
+                      state.size[state.slot(heavy_, k)],
+                      excess_,
+                      swap_gain_[k]};
+    with_widest_vectors(least);
+    if (given < 0 || least.unused < unused) given = k, unused = least.unused;
+  }
+  const Index from = state.slot(heavy_, given);
+  for (Index gpu = 0; gpu < shape_.num_gpus; ++gpu) {
+    const std::int32_t room = room_of_[given][gpu];
+    if (room <= 0) continue;
+    for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
+      const Index at = state.slot(gpu, k);
+      const std::int32_t gain = swap_gain(room, state.size[from] - size_[at]);
+      if (gain != swap_gain_[given] || std::max(room - state.size[from] + size_[at], 0) != unused) continue;
+      Action action = swap_of(state, from, at);
+      action.unused = unused;
+      return offer(state, action, gain, best);
+    }
+  }
+}
+
+// Replicas that came with a move go on, or back, for one move less.
+void Exchanges::find_swap_with_new(State& state, Action& best) {
+  for (Index gpu = 0; gpu < shape_.num_gpus; ++gpu) {
+    if (state.room[gpu] <= 0 || state.moves_of(gpu) == 0) continue;
+    for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
+      if (state.is_new[state.slot(gpu, k)]) find_swap_with(state, state.slot(gpu, k), best);
+    }
+  }
+}
+
+void Exchanges::find_swap_with(State& state, Index at, Action& best) {
+  const Index gpu = state.gpu_of(at);
+  const bool is_home = state.is_missing(heavy_, state.expert[at]);
+  const std::int64_t most = std::min(state.room[gpu], excess_);
+  if (!is_home && !is_any_new_ && most * worth_of_price(1) <= best.score) return;
+  for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
+    const Index from = state.slot(heavy_, k);
+    const std::int32_t room = room_of_[k][gpu], moved = state.size[from] - size_[at];
+    const std::int32_t gain = swap_gain(room, moved);
+    if (gain <= 0 || gain * worth_of_price(state.is_new[from] || is_home ? 0 : 1) <= best.score) continue;
+    Action action = swap_of(state, from, at);
+    action.unused = std::max(room - moved, 0);
+    offer(state, action, gain, best);
+  }
+}
+
+// The chains that begin with a replica of the heavy GPU.
+void Exchanges::look_for_chains(const State& state, Index given) {
+  const Index first = state.slot(heavy_, given);
+  ChainSizes sizes{{size_, room_of_[given], shape_.slots_per_gpu, stride_},
+                   state.size[first],
+                   excess_,
+                   least_given_.data(),
+                   taken_.data()};
+  with_widest_vectors(sizes);
+  for (const Index gpu : above_) {
+    const std::int64_t relief = std::int64_t{excess_} - state.room[gpu];
+    // What has moved before goes on for one move less.
+    const Index least_price = 3 - state.is_new[first] - (state.moves_of(gpu) > 0);
+    if (relief * worth_of_price(least_price) < chain_.score) continue;
+    if (room_of_[given][gpu] >= 0 || least_given_[gpu] > sizes.most_taken) continue;
+    for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
+      const Index second = state.slot(gpu, k);
+      if (size_[second] < least_given_[gpu] || size_[second] > sizes.most_taken) continue;
+      const Index price = 3 - state.is_new[first] - state.is_new[second];
+      const std::int64_t score = relief * worth_of_price(price);
+      if (score < chain_.score) continue;
+      LeastLeft least{taken_.data(), stride_, size_[second]};
+      with_widest_vectors(least);
+      if (score == chain_.score && least.left >= chain_.unused) continue;
+      chain_ = {first, second, -1, relief, score, least.left};
+    }
+  }
+}
+
+void Exchanges::find_chain(State& state, Action& best) {
+  if (chain_.first < 0 || chain_.score < best.score) return;
+  // The slot that takes it is the one that leaves what was found.
+  const Index given = chain_.first / stride_;
+  const std::int32_t largest = state.size[chain_.first] - excess_;
+  for (Index gpu = 0; gpu < shape_.num_gpus && chain_.third < 0; ++gpu) {
+    if (room_of_[given][gpu] <= 0) continue;
+    for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
+      const Index at = state.slot(gpu, k);
+      const std::int32_t left = room_of_[given][gpu] + size_[at] - size_[chain_.second];
+      if (size_[at] <= largest && left == chain_.unused) chain_.third = at;
+    }
+  }
+  Action action;
+  action.unused = chain_.unused;
+  action.add(chain_.second, state.expert[chain_.first]);
+  action.add(chain_.third, state.expert[chain_.second]);
+  action.add(chain_.first, state.expert[chain_.third]);
+  offer(state, action, chain_.relief, best);
+}
+
+}  // namespace eplb::near
