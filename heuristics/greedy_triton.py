@@ -94,7 +94,7 @@ def options(sizes: dict[str, int]) -> dict[str, int]:
     Parameters
     ----------
     sizes
-        What `tiles` returned.
+        The sizes that `tiles` returned.
 
     Returns
     -------

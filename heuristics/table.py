@@ -29,7 +29,7 @@ class Heuristic:
     Parameters
     ----------
     module
-        Where it is, imported at the first call.
+        The module that holds it, imported at the first call.
     backend
         "numpy" or "torch": what its `solve` computes with.
     solve

@@ -106,7 +106,7 @@ def generate_loads(profile: str, num_layers: int, num_experts: int, seed: int) -
     num_layers, num_experts
         At least one of each; the experts are a multiple of the profile's groups.
     seed
-        Of the generator.
+        Seed of the generator.
 
     Returns
     -------

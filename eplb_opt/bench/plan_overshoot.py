@@ -105,11 +105,11 @@ class PlanOvershootRow:
     time_limit
         What the call was given, in seconds.
     seconds, late
-        From the call to the return, and past the limit.
+        Seconds from the call to the return, and seconds past the limit.
     waited
         Seconds that the calling thread was ready to run without a core.
     cpu_seconds
-        Of all threads together.
+        Processor seconds of all threads together.
     peak_bytes
         The most memory that the process held; 0 where the system does not tell.
     """

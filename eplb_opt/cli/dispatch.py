@@ -40,9 +40,9 @@ def deploy_notes(result: Result, engine: str) -> tuple[str, ...]:
     Parameters
     ----------
     result
-        From `plan`; one for the uniform split needs no words.
+        The result, from `plan`; one for the uniform split needs no words.
     engine
-        For which the plan is written.
+        The engine that the plan is written for.
     """
     if not result.problem.is_split_freely:
         return ()
@@ -56,11 +56,11 @@ def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tup
     Parameters
     ----------
     problem
-        What the plan is checked against.
+        The problem that the plan is checked against.
     score
-        Of the plan.
+        The plan's scores under the three ways of splitting tokens.
     model_gap
-        Of the plan under the problem's dispatch.
+        The plan's model gap under the problem's dispatch.
     """
     if problem.is_split_freely:
         return (

@@ -115,7 +115,7 @@ class Asked:
     loads
         The files.
     machine
-        What they are planned for.
+        The machine that they are planned for.
     with_scenarios
         Whether every snapshot is to be served, instead of their sum.
     load_format

@@ -34,7 +34,7 @@ def check_outputs(parameters: Mapping[str, Any], config: Path | None = None) -> 
     Parameters
     ----------
     parameters
-        Of a command, by name.
+        The command's parameters by name.
     config
         The config file in force, which is an input too.
 
@@ -111,7 +111,7 @@ class Saving:
         Parameters
         ----------
         path
-            Where to; None for nowhere.
+            The file to write; None for none.
         write
             Takes the path and the name of a format.
         kind

@@ -27,7 +27,7 @@ class Stopped(Exception):
     Parameters
     ----------
     number
-        Of the signal.
+        The signal's number.
     """
 
     def __init__(self, number: int) -> None:
@@ -44,7 +44,7 @@ class Interruption:
     event
         Set by the first signal; for `plan(stop=)`.
     number
-        Of the first signal; None where there was none.
+        Number of the first signal; None where there was none.
     """
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ class OutputError(Exception):
     Parameters
     ----------
     error
-        Of the system.
+        The system's error.
     """
 
     def __init__(self, error: OSError) -> None:

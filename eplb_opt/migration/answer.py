@@ -27,14 +27,15 @@ class NearAnswer:
     Parameters
     ----------
     problem, current, limits
-        What is asked; the plan in force is valid where a limit is given.
+        The problem, the plan in force and the limits on moves; the plan in force is valid where a
+        limit is given.
     best
         int64 [num_layers, num_slots], the best plan found without limits.
     worth
         [num_layers], the exact objectives of the plan in force and of the best; where they are
         known.
     naming
-        See `find_frontiers`.
+        Seconds that renaming all GPUs takes.
     """
 
     problem: Problem

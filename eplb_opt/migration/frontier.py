@@ -34,7 +34,7 @@ class Frontier:
         int64 and float64 [num_points], for the whole model: moved slots, and the least sum of the
         layers' objectives with them; the moves rise and the objectives fall.
     messages
-        What went wrong without costing the answer.
+        Sentences on what went wrong without costing the answer.
     """
 
     problem: Problem

@@ -44,11 +44,11 @@ class FrontPoint:
     Parameters
     ----------
     moves
-        Slots whose expert is new on its GPU.
+        The number of slots whose expert is new on its GPU.
     objective
-        Exact, in the problem's units.
+        The layer's exact objective, in the problem's integer units.
     placed
-        int64 [num_slots].
+        int64 [num_slots], the expert in each slot.
     """
 
     moves: int
@@ -95,19 +95,19 @@ def find_frontiers(
     Parameters
     ----------
     problem
-        What is planned.
+        The problem that is planned.
     current
-        Valid.
+        The plan in force, which obeys the problem's rules.
     best
         int64 [num_layers, num_slots], a plan made without limits; it ends the frontiers.
     budget
-        Of this work alone.
+        What this work alone may spend.
     worth
         [num_layers], the exact objectives of current and best, where they are known.
     naming
         Seconds that the names of all GPUs take, where that is known; see `naming_seconds`.
     faults
-        What failed on which layer is added here.
+        Collects what failed on which layer.
     """
     faults = Faults() if faults is None else faults
     slices = None if budget.effort is None else budget.effort * SLICES_PER_EFFORT

@@ -29,7 +29,7 @@ class AfterLoss:
     Parameters
     ----------
     problem
-        What the plan is for.
+        The problem that the plan is for.
     objective
         [num_layers], the largest GPU load of all that are left, exact, in the problem's integer
         units, over speed where GPUs have one.

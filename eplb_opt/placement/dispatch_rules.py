@@ -53,11 +53,11 @@ def nearest_copy(
     num_gpus, num_nodes
         Slots are numbered GPU by GPU, GPUs node by node.
     num_experts
-        By default one more than the largest id.
+        Logical experts of a layer; by default one more than the largest id.
     active_gpus
         bool [num_gpus], the GPUs that send; all by default.
     seed
-        Of the dealing.
+        Seed of the random order in which copies are dealt.
 
     Returns
     -------
@@ -124,7 +124,7 @@ def dispatch_score(problem: Problem, plan: Any, *, seed: int = SGLANG_SEED) -> D
     Parameters
     ----------
     problem, plan, seed
-        See `nearest_copy_objectives`.
+        The problem, the plan to score, and the seed of the dealing; see `nearest_copy_objectives`.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def nearest_copy_objectives(
     plan
         A Plan or [num_layers, num_slots] ids.
     seed
-        See `nearest_copy`.
+        Seed of the dealing; see `nearest_copy`.
 
     Returns
     -------

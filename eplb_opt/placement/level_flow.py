@@ -61,7 +61,7 @@ def least_level(
     load
         [num_experts], integers of at least 0.
     hosts
-        By expert, the GPUs that hold a copy; each once, at least one where there is load.
+        For each expert, the GPUs that hold a copy; each once, at least one where there is load.
     num_gpus
         GPUs are 0..num_gpus - 1.
     speed
@@ -91,7 +91,7 @@ def whole_split(
     Parameters
     ----------
     load, hosts
-        As `least_level` has them.
+        The loads, tokens, and the GPUs that hold each expert, as for `least_level`.
     capacity
         [num_gpus], tokens that each GPU can take.
 
@@ -156,7 +156,8 @@ class _Flow:
     Parameters
     ----------
     network, level
-        What flows, and to what height. No GPU's fixed load may exceed it.
+        The network, and the largest load over speed that a GPU may have. No GPU's fixed load may
+        exceed it.
     """
 
     def __init__(self, network: _Network, level: Fraction) -> None:

@@ -29,7 +29,7 @@ def objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fracti
     Parameters
     ----------
     problem
-        With or without scenarios.
+        The problem, with or without scenarios.
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once.
 

@@ -39,7 +39,7 @@ class LayerSolvers:
     Parameters
     ----------
     options
-        What the call asks of them.
+        What the call asks of all its solvers.
     """
 
     options: Options
@@ -60,9 +60,9 @@ class ThreadExecutor:
     Parameters
     ----------
     solvers
-        Whose turns they are.
+        The solvers whose turns are run.
     num_workers
-        Turns at a time.
+        The number of turns that run at a time.
     """
 
     def __init__(self, solvers: LayerSolvers, num_workers: int) -> None:

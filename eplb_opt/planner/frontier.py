@@ -37,7 +37,7 @@ def frontier(
     current
         The plan in force, a Plan or [num_layers, num_slots] ids; valid.
     time_limit, effort, seed, workers
-        See `plan`.
+        Limits, seed and threads of the call, as for `plan`.
 
     Returns
     -------

@@ -51,11 +51,11 @@ def choose_noise(problem: Problem, placed: np.ndarray, budget: Budget) -> NoiseC
     Parameters
     ----------
     problem
-        Under optimal dispatch.
+        A problem under optimal dispatch.
     placed
         int64 [num_layers, num_slots], what every design starts from.
     budget
-        Of the whole call; choosing takes a part of it.
+        What the whole call may spend; choosing takes a part of it.
     """
     if not problem.has_scenarios:
         return NoiseChoice(0.0, {})

@@ -40,7 +40,7 @@ class LossPlan:
     plan
         The plan, which has passed the independent checker.
     after
-        What the worst loss makes of it; see `AfterLoss`.
+        Loads of the plan after the worst loss; see `AfterLoss`.
     unprepared
         The same for a plan made for the whole machine alone, in the first part of the call.
     lower_bound
@@ -49,7 +49,7 @@ class LossPlan:
     elapsed
         Seconds from the call to the return.
     messages
-        What went wrong without costing the answer.
+        Sentences on what went wrong without costing the answer.
     """
 
     plan: Plan
@@ -82,7 +82,8 @@ def plan_for_loss(
     of
         "gpu" or "node": what is lost at a time.
     time_limit, effort, seed, workers
-        See `plan`; without any limit the default of 10 seconds holds.
+        Limits, seed and threads of the call, as for `plan`; without any limit the default of 10
+        seconds holds.
 
     Returns
     -------

@@ -79,7 +79,7 @@ def plan(
     model
         The exact model for the layers with the largest gaps; a name in `exact.MODELS`.
     seed
-        Of the solvers' randomness.
+        Seed of the solvers' randomness, at least 0.
     workers
         Layers worked on at a time; by default the cores this process may use.
     progress

@@ -49,15 +49,15 @@ class Portfolio:
     Parameters
     ----------
     incumbents
-        What is known of every layer; it takes what the solvers bring.
+        The best plan and bound of every layer; takes in what the solvers bring.
     stages
-        Of the call, in the order of their first turns; see `schedule`.
+        The stages of the call, in the order of their first turns; see `schedule`.
     budget
-        Of all turns together.
+        What all turns together may spend.
     on_event
         Called with a stage's name after each of its turns.
     messages
-        What went wrong is added here.
+        Collects sentences on what went wrong.
     options
         What the call asks of its solvers.
     """

@@ -117,15 +117,15 @@ class Entry:
         Module and class, imported at the first turn; it is made once for each layer, with the
         problem of that layer and the call's `Options`.
     pace
-        Of its turns.
+        How long and how many its turns are.
     suits
-        Whether it has anything to say about a problem. What only a layer's state can tell is the
-        solver's own verdict.
+        Whether the solver has anything to say about a problem. What only a layer's state can tell
+        is the solver's own verdict.
     all_at_first
         Whether, under a clock, all layers have a first turn before any solver's second, one after
         the other; the answers are then scored together.
     package
-        What it asks for an answer that another version of it may not give.
+        A package that it uses that another version of it may not give.
     """
 
     solver: str
@@ -284,9 +284,9 @@ class Stage:
         Parameters
         ----------
         problem
-            Of that layer.
+            The problem of that layer.
         options
-            Of the call.
+            What the call asks of all its solvers.
         """
         module, name = self.solver.split(":")
         return cast("Solver", getattr(import_module(module), name)(problem, options))
@@ -298,7 +298,7 @@ def schedule(problem: Problem, options: Options) -> list[Stage]:
     Parameters
     ----------
     problem
-        What is planned.
+        The problem that is planned.
     options
         What the call asks of its solvers.
 

@@ -26,7 +26,7 @@ def part_of(problem: Problem, at: Any) -> Problem:
     Parameters
     ----------
     problem
-        What a part is taken of.
+        The whole problem.
     at
         Index of `unit_exponent` and `rounded`; where it is a tuple its last entry is the layers'.
     """

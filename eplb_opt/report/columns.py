@@ -41,7 +41,7 @@ class Column:
     name, values
         Heading and cells in a CSV file; by default the column is in none.
     places
-        Where else it stands: `TERMINAL`, `PAGE`, both or neither.
+        Where else the column stands: `TERMINAL`, `PAGE`, both or neither.
     """
 
     heading: str

@@ -31,8 +31,8 @@ def free_objectives(result: Result, deadline: Deadline) -> np.ndarray:
     Parameters
     ----------
     result
-        With a plan of equal counts. That is one of the plans allowed here, so no layer comes out
-        worse; with nodes its experts stay on theirs. Without rules of single GPUs.
+        A result whose plan has equal counts. That is one of the plans allowed here, so no layer
+        comes out worse; with nodes its experts stay on theirs. Without rules of single GPUs.
     deadline
         Layers whose turn comes later keep its figure.
     """

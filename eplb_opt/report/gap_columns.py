@@ -34,7 +34,7 @@ def plan_columns(report: GapReport, name_width: int = 0) -> list[Column]:
     Parameters
     ----------
     report
-        From `gap_report`.
+        The report, from `gap_report`.
     name_width
         Characters of a plan's name; 0 for all of it.
     """
@@ -96,7 +96,7 @@ def layer_columns(
     Parameters
     ----------
     report
-        From `gap_report`.
+        The report, from `gap_report`.
     order
         Indices of the layers shown.
     layer_ids

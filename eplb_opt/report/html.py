@@ -69,21 +69,21 @@ def write_report(
     Parameters
     ----------
     path
-        Where to; an old file stays until the new one is whole.
+        The file to write; an old one stays until the new one is whole.
     result
-        From `plan`.
+        The result, from `plan`.
     current, current_name
         The plan in force, a Plan or [num_layers, num_slots] ids, and what to call it; by default
         the greedy that engines ship.
     gap
-        From `gap_report`, for more plans and the prices of constraints; by default ours and the
-        plan before.
+        A gap report from `gap_report`, for more plans and the prices of constraints; by default
+        ours and the plan before.
     held_out
         Name -> [num_layers, num_experts] loads that the plan has not seen.
     layer_ids
         Place of each layer among the model's hidden layers; by default 0, 1, 2, ...
     command
-        What made it, as it was typed.
+        The command that made the page, as it was typed.
 
     Raises
     ------

@@ -52,9 +52,9 @@ def trade_off(report: SizeReport, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     report
-        From `sizing.sweep`.
+        The sizes, from `sizing.sweep`.
     ax
-        To draw on; a new figure's by default.
+        The axes to draw on; those of a new figure by default.
 
     Raises
     ------
@@ -102,9 +102,9 @@ def held_out(report: SizeReport, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     report
-        From `sizing.sweep` with held-out loads.
+        The sizes, from `sizing.sweep` with held-out loads.
     ax
-        To draw on; a new figure's by default.
+        The axes to draw on; those of a new figure by default.
 
     Raises
     ------

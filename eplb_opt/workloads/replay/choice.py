@@ -29,11 +29,11 @@ class Choice:
     Parameters
     ----------
     name
-        Of the best method on the whole recording.
+        Name of the method that was best on the whole recording.
     method
-        Itself.
+        That method.
     held_out
-        What choosing is worth: held-out balancedness when each window is planned for by the
+        What choosing reaches: the held-out balancedness when each window is planned for by the
         method that was best on the windows before it. The winner's own figure flatters it, for it
         won on the very steps that it is measured on.
     report
@@ -70,15 +70,15 @@ def choose(
     Parameters
     ----------
     trace, machine, every
-        See `replay`.
+        The recording, the machine, and the steps between two re-plans, as for `replay`.
     methods
         Methods by name, at least one.
     memory, limits
-        See `replay`.
+        Windows to look back on, and what a re-plan may cost, as for `replay`.
     planner
-        What makes the plans.
+        The function that makes the plans.
     on_plan
-        See `replay`.
+        Called with every plan, as for `replay`.
 
     Raises
     ------

@@ -30,16 +30,17 @@ class ReplanLimits:
     Parameters
     ----------
     time_limit
-        Seconds a re-plan.
+        Seconds for each re-plan.
     effort
         Counted work instead: the same plans on any machine.
     workers
         Layers worked on at a time.
     max_moves
-        Slots a layer that a migration-limited policy may change.
+        Slots over all layers that a migration-limited policy may change.
     noise
-        That plans for optimal dispatch are to withstand. By default `plan` chooses where there are
-        scenarios; a single load is planned for with some noise too, for other loads follow.
+        Size of the noise that plans for optimal dispatch are to withstand. By default `plan`
+        chooses where there are scenarios; a single load is planned for with some noise too, for
+        other loads follow.
     """
 
     time_limit: float | None = 1.0
@@ -82,9 +83,10 @@ class Policy:
     Parameters
     ----------
     method
-        Windows of the past, [num, num_layers, num_experts], to the loads that are planned for.
+        A function from windows of the past, [num, num_layers, num_experts], to the loads that are
+        planned for.
     planner
-        Makes the plan.
+        The function that makes the plan.
     once
         Plan after the first window and never again.
     follows
@@ -127,7 +129,7 @@ def heuristic(name: str, method: str = "last") -> Policy:
     Parameters
     ----------
     name
-        Of the heuristic.
+        Name of the heuristic.
     method
         A name of `METHODS`; several scenarios are blended into one load.
 

@@ -15,7 +15,7 @@ class PolicyRun:
     Parameters
     ----------
     name
-        The policy's.
+        The policy's name.
     is_heuristic
         Whether it stands for what engines ship.
     held_out
@@ -28,7 +28,7 @@ class PolicyRun:
     moves
         int64 [num_plans], slots over all layers whose expert is new on its GPU; 0 for the first.
     seconds
-        float64 [num_plans], of planning.
+        float64 [num_plans], seconds that each plan took to make.
     problem
         Why there are no figures; "" otherwise.
     dispatch
@@ -78,13 +78,13 @@ class ReplayReport:
     Parameters
     ----------
     runs
-        In the order in which they were asked for.
+        One run for each policy, in the order in which they were asked for.
     every
         Steps between two re-plans.
     num_steps
-        Of the recording; the first `every` of them are only planned from.
+        Steps of the recording; the first `every` of them are only planned from.
     num_layers, num_slots, num_gpus
-        Of the model and the machine.
+        MoE layers of the model; slots of a layer, and GPUs, of the machine.
     expert_bytes
         Weights of one expert in one layer; None where not given.
     """

@@ -26,7 +26,7 @@ class Run:
     Parameters
     ----------
     name, policy, machine, limits
-        See `replay`.
+        The policy under its name, the machine, and what a re-plan may cost.
     placed
         The plan in force; None before the first.
     problem
@@ -38,7 +38,7 @@ class Run:
     moves
         Moved slots of each plan.
     seconds
-        What each plan took to make.
+        Seconds that each plan took to make.
     scored, num_scored
         Sum and number of the balancedness values that were held out.
     """

@@ -29,9 +29,9 @@ class Steps:
     Parameters
     ----------
     by_layer
-        float64 [num_layers, num_steps, num_experts].
+        float64 [num_layers, num_steps, num_experts], tokens.
     totals
-        float64 [num_steps].
+        float64 [num_steps], tokens of all layers.
     """
 
     by_layer: np.ndarray
@@ -53,10 +53,10 @@ class Placed:
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once.
     num_gpus, num_experts
-        See `Plan`.
+        The number of GPUs, and of logical experts of a layer.
     dispatch
-        See `Problem`. Optimal dispatch splits each step anew, in float64: the largest GPU load is
-        within about 1e-13 of the least.
+        How tokens are split, "uniform" or "optimal"; see `Problem`. Optimal dispatch splits each
+        step anew, in float64: the largest GPU load is within about 1e-13 of the least.
     """
 
     physical_to_logical: np.ndarray

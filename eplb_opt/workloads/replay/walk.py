@@ -59,7 +59,7 @@ def replay(
     memory
         Windows that policies may look back on.
     limits
-        Of each re-plan; a second by default.
+        What each re-plan may cost; a second by default.
     expert_bytes
         Weights of one expert in one layer, to tell what moves cost.
     on_plan

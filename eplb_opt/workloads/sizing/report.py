@@ -36,11 +36,11 @@ class HeldOut:
     Parameters
     ----------
     name
-        Of the workload.
+        The workload's name.
     static
         Balancedness of the plan made for the planned-for loads.
     replanned
-        Of a plan made for this workload itself, in the same time.
+        Balancedness of a plan made for this workload itself, in the same time.
     best_possible
         No plan of this size has more on this workload, proven.
     """
@@ -62,7 +62,7 @@ class SizeRow:
     dispatch
         How tokens are split over an expert's replicas.
     result
-        Of planning it; None where it cannot be planned, and `problem` says why.
+        The result of planning this size; None where it cannot be planned, and `problem` says why.
     held_out
         Its worth on other workloads.
     problem
@@ -120,9 +120,9 @@ class SizeReport:
     Parameters
     ----------
     rows
-        Dispatch by dispatch, GPU count by GPU count, the fewest slots first.
+        One row for each size, dispatch by dispatch, GPU count by GPU count, the fewest slots first.
     num_layers, num_experts
-        Of the model.
+        MoE layers of the model, and logical experts of each.
     has_scenarios
         Whether the plans serve several loads; objectives are then over the mean GPU load.
     target
@@ -221,7 +221,8 @@ def exact_balance(
     Parameters
     ----------
     problem
-        What the loads are of; with scenarios a layer's mean counts as 1, as in its objective.
+        The problem whose loads are balanced; with scenarios a layer's mean counts as 1, as in its
+        objective.
     largest
         [num_layers], in the problem's units.
     lacking
