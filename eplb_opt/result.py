@@ -103,7 +103,7 @@ class HistoryPoint:
 
     @property
     def gap(self) -> float:
-        """Of the model; infinity while nothing is proven."""
+        """The gap of the whole model; infinity while nothing is proven."""
         if self.objective <= self.lower_bound:
             return 0.0
         return self.objective / self.lower_bound - 1 if self.lower_bound else np.inf
@@ -248,7 +248,7 @@ class Result:
 
     @cached_property
     def scenario_balancedness(self) -> np.ndarray:
-        """Of every scenario, float64 [num_scenarios, num_layers]; one scenario without any."""
+        """Balancedness of each scenario, float64 [num_scenarios, num_layers]; one row without any."""
         if not self.problem.has_scenarios:
             return self.balancedness[None, :]
         ratios = scoring.scenario_ratios(self.problem, self.plan.physical_to_logical)

@@ -220,5 +220,5 @@ def gap_ratios(rows: Sequence[PolicyRow], policy: str) -> dict[tuple[str, str], 
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """Of positive numbers; NaN of none."""
+    """The geometric mean of positive numbers; NaN of none."""
     return float(np.exp(np.mean(np.log(values)))) if len(values) else float("nan")

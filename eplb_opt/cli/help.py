@@ -40,7 +40,7 @@ class Command(TyperCommand):
         self.help, self.example = split_example(self.help or "")
 
     def invoke(self, ctx: Any) -> Any:
-        """As of Typer, once it is known that the results can be written."""
+        """Run the command as Typer does, once it is known that the results can be written."""
         _, named = config.take_option(ctx.obj or [])
         check_outputs(ctx.params, config.find(named))
         return super().invoke(ctx)

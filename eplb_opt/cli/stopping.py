@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-#: Of the keyboard, of a person or a batch system, of a terminal that is gone.
+#: Signals from the keyboard, from a person or a batch system, from a terminal that is gone.
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -52,7 +52,7 @@ class Interruption:
         self.number: int | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """As a signal handler: the first signal asks for the end, a second Ctrl-C is it."""
+        """Handle a signal: the first one asks for the end, a second Ctrl-C ends the process."""
         if self.number is None:
             self.number = number
             self.event.set()

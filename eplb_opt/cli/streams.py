@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: As a program ends that SIGPIPE kills: 128 and the signal's number, on every Unix.
+#: The exit code of a program that SIGPIPE kills: 128 and the signal's number, on every Unix.
 BROKEN_PIPE = 141
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Slices of annealing for one unit of effort: four for each price.
 SLICES_PER_EFFORT = 48
-#: Of a layer's turn; the rest scores what was found.
+#: The part of a layer's turn that searches; the rest scores what was found.
 SEARCH_SHARE = 0.9
 #: GPUs are renamed where that takes less than a quarter of a layer's turn: renaming is what makes
 #: the last point of the frontier cheap to reach.

@@ -12,7 +12,8 @@ integers, sharing no code with the search or the models.
 
 References
 ----------
-.. [1] Radzik, "Fractional combinatorial optimization", 1998: few steps suffice.
+.. [1] T. Radzik, "Fractional combinatorial optimization", in Handbook of Combinatorial
+   Optimization, 1998: few steps suffice.
 """
 
 from __future__ import annotations
@@ -176,7 +177,8 @@ class _Flow:
     def filled(self) -> _Flow:
         """Send what goes directly, then all that shortest augmenting paths carry, until none is.
 
-        In rounds of one breadth-first search each, as Dinic's method has it.
+        In rounds of one breadth-first search each, as Dinic's method has it (Soviet Mathematics
+        Doklady 11, 1970).
         """
         for expert in self.left:
             for gpu in sorted(self.sent[expert], key=lambda g: -self.room[g]):

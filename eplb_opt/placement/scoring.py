@@ -1,6 +1,6 @@
 """What a placement is worth, in exact rationals.
 
-Shares no code with the exact models or the search: they propose, this module says.
+This module shares no code with the exact models or the search, whose plans it judges.
 """
 
 from collections import Counter
@@ -84,7 +84,7 @@ def ratios_to_mean(problem: Problem, peaks: Sequence[Fraction]) -> list[Fraction
 def _ratios(
     problem: Problem, peaks: Sequence[Fraction], load: np.ndarray, rounded: np.ndarray
 ) -> list[Fraction]:
-    """As `ratios_to_mean`, with the scenario's loads and which of them were rounded."""
+    """The ratios of `ratios_to_mean`, for these loads, of which some layers were rounded down."""
     lacking = (rounded * problem.slots_per_gpu).tolist()
     totals = load.sum(axis=1).tolist()
     slowest = problem.slowest
@@ -148,7 +148,7 @@ def whole_rates(num_gpus: int, speed: tuple[Fraction, ...] | None) -> tuple[list
 def _level(
     load: np.ndarray, placed: np.ndarray, num_gpus: int, speed: tuple[Fraction, ...] | None
 ) -> Fraction:
-    """Of one layer, in integers of any size."""
+    """The least level of one layer, in integers of any size."""
     hosts = expert_hosts(placed, len(load), num_gpus)
     return least_level(load.tolist(), hosts, num_gpus, speed).level
 

@@ -74,5 +74,5 @@ class ThreadExecutor:
         return self.pool.submit(self.solvers.solve, turn)
 
     def close(self) -> None:
-        """See `Executor`. Late threads end by themselves at their own deadlines."""
+        """Begin no other turn; threads under way end by themselves at their own deadlines."""
         self.pool.shutdown(wait=False, cancel_futures=True)

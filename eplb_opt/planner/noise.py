@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SIZES = (0.2, 0.3, 0.5)
 #: Taken where there are too few scenarios, or is too little time, to choose.
 DEFAULT_SIZE = 0.3
-#: Of the time, or of the effort, that choosing takes in all and in each run.
+#: Choosing takes SHARE of the call's time in all, or EFFORT_SHARE of its effort in each run.
 SHARE, EFFORT_SHARE = 0.12, 0.25
 #: A shorter run says nothing.
 MIN_SECONDS = 0.04

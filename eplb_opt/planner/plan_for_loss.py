@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FIRST_SHARE = 0.3
 #: Calls of the compiled search for one unit of effort.
 CALLS_PER_EFFORT = 2
-#: Of the time left: the rest scores what was found, exactly.
+#: The part of the time left that searches; the rest scores what was found, exactly.
 SEARCH_SHARE = 0.9
 
 

@@ -1,4 +1,4 @@
-"""Layers, solvers and cores under one budget: whose turn it is, and for how long."""
+"""The portfolio: which solver works on which layer next, and for how long, within one budget."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class Portfolio:
             self._tell()
 
     def worked_on(self) -> set[int]:
-        """Layers that any solver has answered for."""
+        """The layers that any solver has answered for."""
         return set(self._answered)
 
     def relied_on(self) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ class Portfolio:
         return tuple(f"{name} {_version(name)}" for name in sorted(packages) if find_spec(name))
 
     def _take_first_turns(self) -> None:
-        """First turns of all layers, one after the other, where a stage asks for that.
+        """Give all layers their first turn, one after the other, where a stage asks for that.
 
         Handed out and scored one by one, turns of a millisecond would cost several.
         """
@@ -201,7 +201,7 @@ class Portfolio:
     def _tell(self) -> None:
         """Add what the solvers said to the messages, one a stage: that of its first layer.
 
-        In the order of the table, not in that in which turns ended, which differs from run to run.
+        They come in the order of the table: that in which turns end differs from run to run.
         """
         for stage in self.stages:
             by_layer = self._said.get(stage.name)
@@ -235,7 +235,7 @@ class Portfolio:
         return None
 
     def _next_stage(self, layer_idx: int) -> Stage | None:
-        """The stage with the fewest rounds of turns on this layer; ties in the table's order."""
+        """The stage with the fewest rounds of turns on this layer; ties go to the first."""
         left = [
             stage
             for stage in self.stages
@@ -320,7 +320,7 @@ def _version(package: str) -> str:
 
 
 def _named(layers: set[int]) -> str:
-    """Layers for a message: all of them where they are few."""
+    """Numbers of layers for a message: all of them where they are few."""
     first = sorted(layers)[:MOST_NAMED]
     more = len(layers) - len(first)
     names = ", ".join(map(str, first)) + (f" and {more} more" if more else "")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Given plans with a column of their own on a terminal; what fits most screens.
 MAX_PLANS = 2
-#: Of a plan's name in the table of plans on a terminal; longer ones lose their folders.
+#: Characters of a plan's name on a terminal; longer ones are shown without their folders.
 NAME_WIDTH = 28
 ON_TERMINAL, ON_PAGE, NOWHERE = frozenset({TERMINAL}), frozenset({PAGE}), frozenset[str]()
 

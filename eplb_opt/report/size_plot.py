@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DISPATCH_LINES = ("-", "--", ":")
 GIB = 2**30
-#: Of a size; the smallest that meets the target is a star instead.
+#: The mark of a size; the smallest that meets the target is a star instead.
 MARKERS = dict.fromkeys(TargetStatus, "o") | {TargetStatus.CANNOT: "x"}
 LEGEND = (
     ("o", "0.4", "meets the target"),

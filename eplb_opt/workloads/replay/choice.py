@@ -50,7 +50,7 @@ class Choice:
         return self.method(past)
 
     def json(self) -> dict[str, Any]:
-        """As a script wants it."""
+        """The choice and the figures of all methods, as JSON writes them."""
         return {"name": self.name, "held_out": self.held_out, "methods": self.report.json()}
 
 

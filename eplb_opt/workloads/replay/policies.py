@@ -1,4 +1,4 @@
-"""What a policy plans from, and with what."""
+"""The policies of a replay: which loads of the past to plan for, and who makes the plan."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ReplanLimits:
     noise: float | None = None
 
     def arguments(self, problem: Problem) -> dict[str, Any]:
-        """As `plan` takes them."""
+        """The keywords of `plan` for a problem."""
         limit = None if self.effort is not None else self.time_limit
         noise = self.noise
         if noise is None and not problem.has_scenarios:

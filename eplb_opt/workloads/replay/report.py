@@ -1,4 +1,4 @@
-"""What a replay found."""
+"""The result of a replay: one row for each policy, and the figures made of it."""
 
 from __future__ import annotations
 
@@ -99,12 +99,12 @@ class ReplayReport:
 
     @property
     def dispatch(self) -> str:
-        """Of all rows; "" where they differ, and say so in their names."""
+        """The dispatch of all rows; "" where they differ, and say so in their names."""
         found = {run.dispatch for run in self.runs}
         return found.pop() if len(found) == 1 else ""
 
     def ranked(self) -> list[PolicyRun]:
-        """From the best held-out mean to the worst, failures last."""
+        """The runs from the best held-out mean to the worst, failures last."""
         return sorted(self.runs, key=lambda run: (bool(run.problem), -np.nan_to_num(run.mean)))
 
     def json(self) -> dict[str, Any]:
@@ -126,12 +126,12 @@ def block_means(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def lowest(values: np.ndarray) -> float:
-    """The least of those that are numbers; not a number where none is."""
+    """The least of those values that are numbers; not a number where none is."""
     there = values[~np.isnan(values)]
     return float(there.min()) if len(there) else float("nan")
 
 
 def mean_of(values: np.ndarray) -> float:
-    """Of those that are numbers; not a number where none is."""
+    """The mean of those values that are numbers; not a number where none is."""
     there = values[~np.isnan(values)]
     return float(there.mean()) if len(there) else float("nan")
