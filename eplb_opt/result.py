@@ -248,7 +248,7 @@ class Result:
 
     @cached_property
     def scenario_balancedness(self) -> np.ndarray:
-        """Balancedness of each scenario, float64 [num_scenarios, num_layers]; one row without any."""
+        """Balancedness of every scenario, float64 [num_scenarios, num_layers]; else one row."""
         if not self.problem.has_scenarios:
             return self.balancedness[None, :]
         ratios = scoring.scenario_ratios(self.problem, self.plan.physical_to_logical)
