@@ -15,7 +15,7 @@ from eplb_opt.bench.families import family_loads
 from eplb_opt.bench.generator import generate_loads
 from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.engines.serving.call import rebalance
-from eplb_opt.errors import MissingDependency
+from eplb_opt.errors import import_optional
 from eplb_opt.planner.evaluate import evaluate
 from eplb_opt.problem.machine import Machine
 
@@ -202,10 +202,7 @@ def core_wait() -> float:
 
 def _as_tensor(load: np.ndarray) -> tuple[Any, Callable[[int], None]]:
     """The loads as engines hold them, float32 in torch, and torch's switch for threads."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependency("torch", "heuristics") from error
+    torch = import_optional("torch", "heuristics")
     return torch.from_numpy(load.astype(np.float32)), torch.set_num_threads
 
 

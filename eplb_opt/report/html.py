@@ -9,7 +9,7 @@ import platform
 from importlib import metadata, resources
 from typing import TYPE_CHECKING, Any
 
-from eplb_opt.errors import MissingDependency
+from eplb_opt.errors import import_optional
 from eplb_opt.io.files import write_atomically
 from eplb_opt.report.figures import gpu_ratios
 from eplb_opt.report.gap import gap_report
@@ -46,11 +46,7 @@ def import_jinja() -> Any:
     MissingDependency
         When it is not installed.
     """
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingDependency("jinja2", "report") from error
-    return jinja2
+    return import_optional("jinja2", "report")
 
 
 def write_report(

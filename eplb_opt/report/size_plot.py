@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from eplb_opt.errors import MissingDependency
+from eplb_opt.errors import import_optional
 from eplb_opt.workloads.sizing import TargetStatus
 
 if TYPE_CHECKING:
@@ -179,9 +179,6 @@ def _whole_ticks(ax: Axes) -> None:
 
 
 def _figure(columns: int) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependency("matplotlib", "plots") from error
+    figure = import_optional("matplotlib.figure", "plots")
     # A figure of its own, not pyplot's: nothing global is touched, no display is asked for.
-    return Figure(figsize=(7 * columns, 4.5), layout="constrained")
+    return cast("Figure", figure.Figure(figsize=(7 * columns, 4.5), layout="constrained"))
