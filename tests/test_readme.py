@@ -31,7 +31,7 @@ def test_every_command_of_the_readme_exists():
     shown = set(re.findall(r"^eplb-opt (\w+)", in_blocks, re.MULTILINE))
     shown |= set(re.findall(r"[|] `eplb-opt (\w+)", README))
     assert shown <= known
-    assert {"plan", "gap", "check", "size", "guide"} <= shown
+    assert {"plan", "gap", "check", "size", "convert"} <= shown
 
 
 def test_the_readme_is_short():

@@ -69,11 +69,11 @@ def overshoot_table(rows: Sequence[OvershootRow]) -> Table:
 def plan_overshoot_table(rows: Sequence[PlanOvershootRow]) -> Table:
     """How late plans came, the latest last."""
     table = titled("past the time limit, one plan a process, the latest last")
-    columns = ("rules", "slots a GPU", "limit", "late", "without a core", "CPU time", "memory")
+    columns = ("rules", "slots a GPU", "limit", "late", "by itself", "CPU time", "memory")
     for column in columns:
         table.add_column(column, justify="left" if column == "rules" else "right")
-    for row in sorted(rows, key=lambda r: r.late - r.waited):
-        times = map(milliseconds, (row.time_limit, row.late, row.waited, row.cpu_seconds))
+    for row in sorted(rows, key=lambda r: r.late_by_itself):
+        times = map(milliseconds, (row.time_limit, row.late, row.late_by_itself, row.cpu_seconds))
         memory = f"{row.peak_bytes / 2**20:.0f} MiB"
         table.add_row(row.case, str(row.slots_per_gpu), *times, memory)
     return table

@@ -45,13 +45,18 @@ def moved_slots(current: Plan, new: Plan) -> np.ndarray:
         Plans with the same layers, slots and GPUs; `current` may have empty slots.
     """
     num_experts = max(current.num_experts, new.num_experts)
-    layer_idx = np.arange(new.num_layers)[:, None]
-    gpu_idx = np.arange(new.num_slots) // (new.num_slots // new.num_gpus)
-    # Empty slots (-1) fall into the last column, where no expert looks.
-    held = np.zeros((new.num_layers, new.num_gpus, num_experts + 1), dtype=bool)
-    held[layer_idx, gpu_idx, current.physical_to_logical] = True
-    stays = held[layer_idx, gpu_idx, new.physical_to_logical]
-    return np.asarray((~stays).sum(axis=1))
+    shape = (new.num_layers, new.num_gpus, -1)
+    rows, held = (plan.physical_to_logical.reshape(shape) for plan in (new, current))
+    # Slots of a GPU are compared with each other, or marked in a table of all GPUs and experts:
+    # at the largest shapes the one or the other takes a hundred megabytes.
+    if rows.shape[2] ** 2 <= num_experts:
+        stays = (rows[:, :, :, None] == held[:, :, None, :]).any(axis=3)
+    else:
+        # Empty slots (-1) fall into the last column, where no expert looks.
+        table = np.zeros((new.num_layers, new.num_gpus, num_experts + 1), dtype=bool)
+        np.put_along_axis(table, held, values=True, axis=2)
+        stays = np.take_along_axis(table, rows, axis=2)
+    return np.asarray((~stays).sum(axis=(1, 2)))
 
 
 def transfers(current: Plan, new: Plan) -> list[list[Transfer]]:

@@ -82,6 +82,11 @@ def has_room(problem: Problem) -> bool:
     return problem.slots_per_gpu > 2
 
 
+def has_room_or_groups(problem: Problem) -> bool:
+    """GPUs have three slots or more, or groups stay on one node."""
+    return has_room(problem) or problem.is_hierarchical
+
+
 def has_two_slots(problem: Problem) -> bool:
     """Whether every GPU has two slots."""
     return problem.slots_per_gpu == 2
@@ -150,11 +155,12 @@ SOLVERS: dict[str, Entry] = {
         Pace(share=0.2, growth=30, shortest=0.015, longest=4.0, in_a_row=12, most=60),
         has_two_slots,
     ),
-    # Short turns here as well.
+    # Short turns here as well. Where what comes before it may have to wait for OR-Tools to load,
+    # which takes seconds on a busy machine, every layer is searched first.
     "search": Entry(
         "eplb_opt.search.local:LocalSolver",
         Pace(share=0.1, shortest=0.004, longest=0.5, in_a_row=3, most=ALWAYS),
-        all_at_first=has_room,
+        all_at_first=has_room_or_groups,
     ),
     "config_lp": Entry(
         "eplb_opt.exact.config_lp.solver:ConfigLpSolver", Pace(share=0.5, shortest=0.5, most=6)
@@ -217,8 +223,8 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
     (
         has_small_scenarios,
         (
-            "model",
             "annealing_first",
+            "model",
             "joint_levels",
             "annealing",
             "scenario_bounds",

@@ -3,7 +3,9 @@
 import re
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
+from eplb_opt.core import _core
 from tests.guide.documents import ROOT, blocks
 
 FILE = re.compile(r"^# (\S+\.py)\n")
@@ -24,6 +26,9 @@ def copy_packages(folder):
     """Both packages, as they are here, in another folder."""
     for package in ("eplb_opt", "heuristics"):
         shutil.copytree(ROOT / package, folder / package, ignore=LEFT_OUT)
+    # An editable installation keeps the compiled core elsewhere.
+    core = Path(_core.__file__)
+    shutil.copy(core, folder / "eplb_opt" / "core" / core.name)
 
 
 def apply_recipes(document, folder):

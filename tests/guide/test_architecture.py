@@ -12,6 +12,11 @@ from tests.guide.recipes import apply_recipes, copy_packages
 from tests.test_house import ROOMS
 
 PAGE = read_topic("architecture")
+#: An editable installation leads imports to the sources; the copy is meant here.
+FROM_COPY = """
+import sys
+sys.meta_path[:] = [f for f in sys.meta_path if not type(f).__module__.startswith("_editable")]
+"""
 #: What each recipe adds, used as a reader would use it.
 USES = {
     "heuristic": """
@@ -71,7 +76,7 @@ def test_a_recipe_adds_what_it_promises(changed_copy, name):
     folder, _ = changed_copy
     assert f"## Add a {name}" in PAGE
     run = subprocess.run(
-        [sys.executable, "-c", USES[name]],
+        [sys.executable, "-c", FROM_COPY + USES[name]],
         cwd=folder,
         env={"PYTHONPATH": str(folder), "PATH": ""},
         capture_output=True,

@@ -21,6 +21,7 @@ PATIENCE = 30
 SMALL = {
     "bench hot": "--quick --rounds 1 --calls 0",
     "bench dispatch": "--rounds 1 --batches 1 --layers 1",
+    "bench moves": "--layers 1 --rounds 1 --offline 0 --drift 0.1",
     "bench plans": "--layers 1 --time-limit 0.1",
     "bench anytime": "--layers 1",
     "bench soak": "--calls 4 --plans 1",

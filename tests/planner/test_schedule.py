@@ -145,8 +145,8 @@ def test_every_solver_of_the_table_can_be_made(name):
         (
             Problem(RIVALS, 8, 4),
             [
-                "cpsat",
                 "annealing_first",
+                "cpsat",
                 "joint_levels",
                 "annealing",
                 "scenario_bounds",
@@ -157,3 +157,20 @@ def test_every_solver_of_the_table_can_be_made(name):
 )
 def test_the_order_follows_from_the_problem(problem, names):
     assert [stage.name for stage in schedule(problem, Options())] == names
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        Problem(PAIRS, 16, 8, num_nodes=2, num_groups=4),
+        Problem(PAIRS, 24, 8, num_nodes=2, num_groups=4),
+        Problem(RIVALS, 8, 4),
+        Problem(PAIRS, 16, 8),
+        Problem(PAIRS, 24, 8, gpu_speed=[1, 1, 1, 1, 2, 2, 2, 2]),
+        Problem(PAIRS, 24, 8, dispatch="optimal"),
+    ],
+)
+def test_under_a_clock_something_is_searched_before_any_backend_is_loaded(problem):
+    stages = schedule(problem, Options())
+    first = next((stage for stage in stages if stage.all_at_first), stages[0])
+    assert first.name not in ("cpsat", "nodes", "scenario_bounds")

@@ -1,7 +1,7 @@
 #include "near/exchanges.hpp"
 
 #include <algorithm>
-#include <limits>
+#include <utility>
 
 #include "common/inline.hpp"
 #include "common/lanes.hpp"
@@ -78,31 +78,27 @@ struct LeastUnused {
   }
 };
 
-// For every GPU the smallest replica that is larger than what it gets by its excess at least, and
-// the largest one that it can take for one that is small enough to mend the heavy GPU.
-struct ChainSizes {
+// The largest replica that every GPU can take for one that is small enough to mend the heavy GPU.
+struct LargestTaken {
   Rows rows;
-  std::int32_t given, excess;
-  std::int32_t *least_given, *taken;
-  std::int32_t most_taken = -1;
+  std::int32_t small;  // what is small enough
+  std::int32_t* taken;
+  std::int32_t most = -1;
 
   EPLB_INLINE void run() {
-    SignedOctet most = SignedOctet{} - 1;
+    SignedOctet largest = SignedOctet{} - 1;
     for (Index gpu = 0; gpu < rows.stride; gpu += kOctet) {
-      SignedOctet room, size, small = SignedOctet{} - 1, least = SignedOctet{} + kFar;
+      SignedOctet room, size, given = SignedOctet{} - 1;
       load(room, rows.room + gpu);
-      const SignedOctet wanted = given - room;
       for (Index k = 0; k < rows.num_rows; ++k) {
         load(size, rows.size + k * rows.stride + gpu);
-        raise(small, size <= given - excess ? size : SignedOctet{} - 1);
-        lower(least, size >= wanted ? size : SignedOctet{} + kFar);
+        raise(given, size <= small ? size : SignedOctet{} - 1);
       }
-      store(least, least_given + gpu);
-      small = (room > 0) & (small >= 0) ? room + small : SignedOctet{} - 1;
-      store(small, taken + gpu);
-      raise(most, small);
+      given = (room > 0) & (given >= 0) ? room + given : SignedOctet{} - 1;
+      store(given, taken + gpu);
+      raise(largest, given);
     }
-    most_taken = most_of(most);
+    most = most_of(largest);
   }
 };
 
@@ -129,8 +125,7 @@ Exchanges::Exchanges(const Shape& shape)
       stride_(shape.stride()),
       room_of_(shape.slots_per_gpu),
       swap_gain_(shape.slots_per_gpu),
-      taken_(shape.stride()),
-      least_given_(shape.stride()) {
+      taken_(shape.stride()) {
   if (!shape.is_apart) return;
   hidden_sizes_.resize(shape.table_size());
   hidden_rooms_.resize(shape.slots_per_gpu * stride_);
@@ -143,11 +138,9 @@ void Exchanges::find(State& state, Index heavy, Action& best) {
   for (Index gpu = 0; gpu < shape_.num_gpus; ++gpu) {
     if (gpu != heavy && state.room[gpu] < 0) above_.push_back(gpu);
   }
-  std::ranges::stable_sort(above_, {}, [&](Index gpu) { return state.room[gpu]; });
-  chain_ = {};
+  std::ranges::sort(above_, {}, [&](Index gpu) { return std::pair(state.room[gpu], gpu); });
   is_any_new_ = state.moves_of(heavy) > 0;
   lend_views(state);
-  look_around(state);
   find_chain(state, best);
   find_swap_with_new(state, best);
   find_swap(state, best);
@@ -177,18 +170,6 @@ void Exchanges::hide_what_may_not_come(const State& state) {
   }
 }
 
-// For every replica that the heavy GPU may give: what a swap gains, and the chains.
-void Exchanges::look_around(const State& state) {
-  for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
-    const std::int32_t given = state.size[state.slot(heavy_, k)];
-    const Rows rows{size_, room_of_[k], shape_.slots_per_gpu, stride_};
-    LargestGain largest{rows, given, excess_};
-    with_widest_vectors(largest);
-    swap_gain_[k] = largest.gain;
-    if (!above_.empty() && given > excess_) look_for_chains(state, k);
-  }
-}
-
 std::int32_t Exchanges::swap_gain(std::int32_t room, std::int32_t moved) const {
   return std::min({moved, room, excess_, room + excess_ - moved});
 }
@@ -201,12 +182,22 @@ void Exchanges::offer(State& state, Action& action, std::int64_t gain, Action& b
 
 void Exchanges::find_swap(State& state, Action& best) {
   // A replica that came here with a move can go on for one move less.
-  std::int64_t most = 0;
-  const auto score = [&](Index k) {
-    const Index price = state.is_new[state.slot(heavy_, k)] ? 1 : 2;
-    return swap_gain_[k] * worth_of_price(price);
+  const auto worth = [&](Index k) {
+    return worth_of_price(state.is_new[state.slot(heavy_, k)] ? 1 : 2);
   };
-  for (Index k = 0; k < shape_.slots_per_gpu; ++k) most = std::max(most, score(k));
+  const auto score = [&](Index k) { return swap_gain_[k] * worth(k); };
+  std::int64_t most = 0;
+  for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
+    swap_gain_[k] = 0;
+    // No swap gains more than the excess.
+    if (excess_ * worth(k) < std::max(most, best.score)) continue;
+    LargestGain largest{{size_, room_of_[k], shape_.slots_per_gpu, stride_},
+                        state.size[state.slot(heavy_, k)],
+                        excess_};
+    with_widest_vectors(largest);
+    swap_gain_[k] = largest.gain;
+    most = std::max(most, score(k));
+  }
   if (most == 0 || most < best.score) return;
   Index given = -1;
   std::int32_t unused = kFar;
@@ -263,21 +254,23 @@ void Exchanges::find_swap_with(State& state, Index at, Action& best) {
 // The chains that begin with a replica of the heavy GPU.
 void Exchanges::look_for_chains(const State& state, Index given) {
   const Index first = state.slot(heavy_, given);
-  ChainSizes sizes{{size_, room_of_[given], shape_.slots_per_gpu, stride_},
-                   state.size[first],
-                   excess_,
-                   least_given_.data(),
-                   taken_.data()};
-  with_widest_vectors(sizes);
+  if (state.size[first] <= excess_) return;
+  const std::int64_t most = std::int64_t{excess_} - state.room[above_.front()];
+  if (most * worth_of_price(state.is_new[first] ? 1 : 2) < chain_.score) return;
+  LargestTaken largest{{size_, room_of_[given], shape_.slots_per_gpu, stride_},
+                       state.size[first] - excess_,
+                       taken_.data()};
+  with_widest_vectors(largest);
   for (const Index gpu : above_) {
     const std::int64_t relief = std::int64_t{excess_} - state.room[gpu];
     // What has moved before goes on for one move less.
     const Index least_price = 3 - state.is_new[first] - (state.moves_of(gpu) > 0);
     if (relief * worth_of_price(least_price) < chain_.score) continue;
-    if (room_of_[given][gpu] >= 0 || least_given_[gpu] > sizes.most_taken) continue;
+    if (room_of_[given][gpu] >= 0) continue;
+    const std::int32_t least_given = state.size[first] - state.room[gpu];
     for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
       const Index second = state.slot(gpu, k);
-      if (size_[second] < least_given_[gpu] || size_[second] > sizes.most_taken) continue;
+      if (size_[second] < least_given || size_[second] > largest.most) continue;
       const Index price = 3 - state.is_new[first] - state.is_new[second];
       const std::int64_t score = relief * worth_of_price(price);
       if (score < chain_.score) continue;
@@ -290,7 +283,11 @@ void Exchanges::look_for_chains(const State& state, Index given) {
 }
 
 void Exchanges::find_chain(State& state, Action& best) {
-  if (chain_.first < 0 || chain_.score < best.score) return;
+  if (above_.empty()) return;
+  chain_ = {};
+  chain_.score = best.score;
+  for (Index k = 0; k < shape_.slots_per_gpu; ++k) look_for_chains(state, k);
+  if (chain_.first < 0) return;
   // The slot that takes it is the one that leaves what was found.
   const Index given = chain_.first / stride_;
   const std::int32_t largest = state.size[chain_.first] - excess_;

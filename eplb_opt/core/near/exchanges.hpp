@@ -31,7 +31,6 @@ class Exchanges {
   void find(State& state, Index heavy, Action& best);
 
  private:
-  void look_around(const State& state);
   void lend_views(const State& state);
   void hide_what_may_not_come(const State& state);
   void find_swap(State& state, Action& best);
@@ -52,8 +51,7 @@ class Exchanges {
   std::vector<const std::int32_t*> room_of_;  // for each replica that the heavy GPU may give
   std::vector<std::int32_t> hidden_sizes_, hidden_rooms_;
   std::vector<std::int32_t> swap_gain_;  // of each of those replicas
-  // Of every GPU: the largest replica that it can take for a smaller one; and what it gives at least.
-  std::vector<std::int32_t> taken_, least_given_;
+  std::vector<std::int32_t> taken_;      // the largest replica that every GPU can take for a small one
   Chain chain_;
 };
 

@@ -16,13 +16,22 @@ namespace {
 constexpr Index kAnyPrice = std::numeric_limits<Index>::max() / 2;
 // Levels that are tried for the least load, and each level of a front by the one before.
 constexpr int kHalvings = 8;
-constexpr std::array<double, 4> kParts = {0.9, 0.8, 0.95, 0.6};  // of the tolerance
+// Other levels that are tried, as parts of the tolerance: all of them where the level is not reached,
+// and where it is, as long as one part in so many of the steps is left.
+constexpr std::array<double, 4> kParts = {0.9, 0.8, 0.95, 0.6};
+constexpr Index kAgain = 5;
 constexpr double kLowerBy = 0.7, kNegligible = 1e-4;
 
 // Rounded down, and no further than loads reach.
 std::int32_t level_at(std::int32_t bound, double tolerance) {
   const double level = static_cast<double>(bound) * (1 + tolerance);
   return static_cast<std::int32_t>(std::min(level, static_cast<double>(kFar)));
+}
+
+// Whether it costs less where both are at the level, or is nearer to it.
+bool is_better(const Outcome& one, const Outcome& other) {
+  if (one.is_reached != other.is_reached) return one.is_reached;
+  return one.is_reached ? one.price < other.price : one.largest < other.largest;
 }
 
 }  // namespace
@@ -136,6 +145,7 @@ Layer::Point Layer::run(std::int32_t level, Limits limits) {
     outcome.price += state.price();
     outcome.largest =
         std::max<std::int64_t>(outcome.largest, state.largest_load() + state.rounding());
+    point.steps += node.descent.steps();
     limits.steps -= node.descent.steps();
     limits.most_price -= state.price();
     const Index before = std::ssize(point.placed);
@@ -168,17 +178,20 @@ Outcome Layer::within(double tolerance, Index steps) {
     best_.outcome.is_reached = true;
     return best_.outcome;
   }
-  const std::int32_t level = level_at(static_cast<std::int32_t>(bound()), tolerance);
+  const auto least = static_cast<std::int32_t>(bound());
+  const std::int32_t level = level_at(least, tolerance);
   const Limits limits{steps, kAnyPrice};
   best_ = run(level, limits);
-  if (best_.outcome.is_reached) return best_.outcome;
-  // Another level takes other ways, and what is above it in the end may be at this one.
+  // Another level takes other ways: what is above it in the end may be at this one, or cost less.
+  Index left = steps / kAgain - best_.steps;
   for (const double part : kParts) {
-    Point found = run(level_at(static_cast<std::int32_t>(bound()), part * tolerance), limits);
-    if (found.outcome.largest < best_.outcome.largest) best_ = std::move(found);
-    best_.outcome.is_reached = best_.outcome.largest <= level;
-    if (best_.outcome.is_reached) return best_.outcome;
+    if (best_.outcome.is_reached && left < best_.steps) return best_.outcome;
+    Point found = run(level_at(least, part * tolerance), limits);
+    found.outcome.is_reached = found.outcome.largest <= level;
+    left -= found.steps;
+    if (is_better(found.outcome, best_.outcome)) best_ = std::move(found);
   }
+  if (best_.outcome.is_reached) return best_.outcome;
   bisect(level, limits);
   best_.outcome.is_reached = best_.outcome.largest <= level;
   return best_.outcome;

@@ -84,9 +84,10 @@ void Turns::find(State& state, Index heavy, Action& best) {
 void Turns::list_copies(const State& state, Index heavy) {
   for (Index gpu = 0; gpu < shape_.num_gpus; ++gpu) above_[gpu] = state.above(gpu);
   copies_.num = 0;
-  for (Index first = 0; first < shape_.table_size(); first += shape_.stride()) {
-    const std::int32_t* grow = state.grow.data() + first;
-    for (Index gpu = 0; gpu < shape_.num_gpus; ++gpu) {
+  const Index num_gpus = shape_.num_gpus, stride = shape_.stride();
+  const std::int32_t* grow = state.grow.data();
+  for (Index first = 0; first < shape_.table_size(); first += stride, grow += stride) {
+    for (Index gpu = 0; gpu < num_gpus; ++gpu) {
       if (grow[gpu] >= 0) add_copy(state, first + gpu, gpu);
     }
   }
