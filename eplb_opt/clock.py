@@ -18,7 +18,7 @@ class Deadline:
     Parameters
     ----------
     at
-        In seconds of `time.monotonic`; infinity for none.
+        The time, in seconds of `time.monotonic`; infinity for none.
     stop
         Once it is set, nothing is left, whatever the clock says; None where nobody can stop the
         call.
@@ -63,7 +63,7 @@ class Deadline:
     def part(self, share: float) -> Deadline:
         """The end of the next `share` (0 to 1) of the time left; without a deadline there is none.
 
-        Equal parts are ``part(1 / left)``, with as many parts as are still to come.
+        Equal parts are ``part(1 / left)``, where ``left`` counts the parts that are still to come.
         """
         return self if self.is_open else self.sooner(self.remaining * share)
 
@@ -108,15 +108,15 @@ class Budget:
     Parameters
     ----------
     deadline
-        Of the call, with what the output costs already taken off.
+        The end of the call, less what the output takes.
     effort
-        Counted work a layer, or None.
+        Counted work for each layer, or None.
     target_gap
-        A layer at or below it is left alone.
+        The gap at or below which a layer is left alone.
     workers
-        Layers worked on at a time.
+        The number of layers worked on at a time.
     seed
-        Of every solver's randomness.
+        Seed of every solver's randomness.
     """
 
     deadline: Deadline
@@ -131,11 +131,11 @@ class Budget:
         Parameters
         ----------
         pace
-            Of the solver.
+            The solver's pace.
         attempt
-            How many turns it has had on this layer.
+            The number of turns that the solver has had on this layer.
         num_waiting
-            Layers that the time left is for, this one among them.
+            The number of layers that the time left is for, this one among them.
         """
         if self.effort is not None:
             return self.deadline
@@ -150,7 +150,7 @@ class Budget:
         Parameters
         ----------
         num_left
-            Layers not yet begun, this one among them.
+            The number of layers not yet begun, this one among them.
         share
             The part of the time left that all of them may take.
         """

@@ -1,4 +1,7 @@
-"""The errors a caller can meet; each message holds the numbers and the mend."""
+"""The errors a caller can meet; each message holds the numbers and says what would be right."""
+
+from importlib import import_module
+from typing import Any
 
 
 class ProblemError(ValueError):
@@ -40,3 +43,26 @@ class MissingDependency(ImportError):
         super().__init__(f"{package} is not installed; try: pip install 'eplb-opt[{extra}]'")
         self.package = package
         self.extra = extra
+
+
+def import_optional(module: str, extra: str, package: str | None = None) -> Any:
+    """A module of an optional package, or a message that names the extra that brings it.
+
+    Parameters
+    ----------
+    module
+        The module's full name.
+    extra
+        The extra of `eplb-opt` that brings it.
+    package
+        The package's name for the message; by default the module's first part.
+
+    Raises
+    ------
+    MissingDependency
+        When it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise MissingDependency(package or module.partition(".")[0], extra) from error

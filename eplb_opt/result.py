@@ -89,9 +89,9 @@ class HistoryPoint:
     Parameters
     ----------
     seconds
-        Since the call.
+        Seconds since the call.
     stage
-        What had just been done.
+        Name of the stage that had just ended.
     objective, lower_bound
         Sums over the layers, in the caller's unit.
     """
@@ -103,7 +103,7 @@ class HistoryPoint:
 
     @property
     def gap(self) -> float:
-        """Of the model; infinity while nothing is proven."""
+        """The gap of the whole model; infinity while nothing is proven."""
         if self.objective <= self.lower_bound:
             return 0.0
         return self.objective / self.lower_bound - 1 if self.lower_bound else np.inf
@@ -118,12 +118,12 @@ class LayerResult:
     bounds
         Objective and proven lower bound, in the problem's integer units.
     status
-        See `Status`.
+        What is known of the plan; see `Status`.
     bound_source
-        Which bound proved it.
+        Name of the bound that holds.
     certificate
-        What proves the bound again without a solver, or None: mean, water level and hierarchy need
-        none, and an exact solver's last word has none.
+        A certificate that proves the bound again without a solver, or None: mean, water level and
+        hierarchy need none, and an exact solver's last word has none.
     moves
         Slots whose expert is new on its GPU, or None without a plan in force.
     """
@@ -142,9 +142,9 @@ class Result:
     Parameters
     ----------
     plan
-        It has passed the independent checker.
+        The plan, which has passed the independent checker.
     problem
-        What was planned.
+        The problem that was planned.
     layers
         What is known of each layer.
     stop_reason
@@ -152,7 +152,8 @@ class Result:
     elapsed
         Seconds from the call to the return.
     messages
-        What went wrong without costing the answer: a missing package, a solver's fault.
+        Sentences on what went wrong without costing the answer: a missing package, a solver's
+        fault.
     history
         The incumbent and the bound over time.
     noise
@@ -247,7 +248,7 @@ class Result:
 
     @cached_property
     def scenario_balancedness(self) -> np.ndarray:
-        """Of every scenario, float64 [num_scenarios, num_layers]; one scenario without any."""
+        """Balancedness of every scenario, float64 [num_scenarios, num_layers]; else one row."""
         if not self.problem.has_scenarios:
             return self.balancedness[None, :]
         ratios = scoring.scenario_ratios(self.problem, self.plan.physical_to_logical)

@@ -34,15 +34,15 @@ class Task:
     start
         int64 [num_slots], the best plan known for it.
     objective, lower_bound
-        What is known of the layer, in the problem's integer units.
+        Objective and proven bound known of the layer, exact, in the problem's integer units.
     deadline, call_deadline
         The end of the turn, and of the whole call.
     effort
-        Counted work of the turn; None under a clock.
+        Counted work of the turn; None under a time limit.
     seed
         Seed of the turn's randomness.
     attempt
-        How many turns the solver has had on this layer before.
+        The number of turns that the solver has had on this layer before.
     """
 
     layer_idx: int
@@ -77,7 +77,7 @@ class Answer:
     bound
         A proven lower bound in the problem's integer units, or None.
     certificate
-        What proves the bound again without a solver, or None.
+        A certificate that proves the bound again without a solver, or None.
     verdict
         What another turn would bring.
     preferred

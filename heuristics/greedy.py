@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from heuristics.door import admit_array, admit_tensor, is_tensor
+from heuristics.arguments import admit_array, admit_tensor, is_tensor
 from heuristics.layout import make_layout
 from heuristics.maps import Maps, to_device
 
@@ -69,7 +69,7 @@ def rebalance_experts(
 def solve(values: np.ndarray, weight: Any, numbers: tuple[int, int, int, int]) -> Maps:
     """The maps of loads that the core looks through first.
 
-    What it does not read goes through the common door, which copies what is sound into float32,
+    What it does not read goes through the common checks, which copy what is sound into float32,
     and says what is wrong with the rest.
     """
     if values.ndim != 2 or 0 in values.shape:

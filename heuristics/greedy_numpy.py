@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from heuristics.door import admit_array
+from heuristics.arguments import admit_array
 from heuristics.layout import make_layout, positive
 from heuristics.maps import Maps, complete
 from heuristics.stages import replica_loads, three_steps
@@ -104,7 +104,7 @@ def fill(weight: NDArray[np.float32], num_slots: int, num_gpus: int) -> NDArray[
     num_slots
         Slots of a row, a multiple of `num_gpus`.
     num_gpus
-        GPUs, each with as many slots.
+        GPUs, each with the same number of slots.
 
     Returns
     -------
@@ -202,7 +202,7 @@ def place_rows(
     counts
         Replicas of every expert, int64 [num_rows, num_experts].
     num_gpus
-        GPUs, each with as many slots.
+        GPUs, each with the same number of slots.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from heuristics.door import is_tensor
+from heuristics.arguments import is_tensor
 from heuristics.errors import require
 from heuristics.layout import Layout, make_layout
 
@@ -94,7 +94,7 @@ def options(sizes: dict[str, int]) -> dict[str, int]:
     Parameters
     ----------
     sizes
-        What `tiles` returned.
+        The sizes that `tiles` returned.
 
     Returns
     -------
@@ -246,7 +246,7 @@ def rebalance_experts(
     num_replicas, num_groups, num_nodes, num_gpus
         As for `heuristics.table.Heuristic`; at most 32768 replicas.
     num_swaps
-        At most so many swaps in every layer and node after the greedy. With 0
+        The most swaps in every layer and node after the greedy. With 0
         the maps are the compiled greedy's; with more no layer's largest GPU
         load is larger.
 

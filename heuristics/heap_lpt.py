@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from heuristics.door import admit_array, admit_tensor, is_tensor
+from heuristics.arguments import admit_array, admit_tensor, is_tensor
 from heuristics.layout import positive
 
 

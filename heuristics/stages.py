@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Pack(Protocol):
-    """Gives every pack as many items; returns the order, int64 [num_rows, num_items]."""
+    """Gives every pack the same number of items; returns the order, int64 [num_rows, num_items]."""
 
     def __call__(self, weight: NDArray[np.float32], num_packs: int, /) -> NDArray[np.int64]:
         """Pack the weights, [num_rows, num_items], into that many packs."""

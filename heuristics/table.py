@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heuristics import greedy
-from heuristics.door import admit_array, admit_tensor, is_tensor
+from heuristics.arguments import admit_array, admit_tensor, is_tensor
 from heuristics.errors import require
 from heuristics.layout import make_layout
 from heuristics.maps import complete, complete_tensor, to_device
@@ -29,7 +29,7 @@ class Heuristic:
     Parameters
     ----------
     module
-        Where it is, imported at the first call.
+        The module that holds it, imported at the first call.
     backend
         "numpy" or "torch": what its `solve` computes with.
     solve

@@ -138,7 +138,7 @@ def test_a_call_leaves_torch_as_it_was(tmp_path):
 
 
 def test_cp_sat_runs_in_these_calls(tmp_path):
-    """Otherwise the handlers would be looked after in vain."""
+    """Otherwise the handlers would be looked after for nothing."""
     pytest.importorskip("ortools")
     call = CALLS["plan cpsat"].replace("(loads, 16, 8)", "(loads, 16, 8, colocation='forbid')")
     asked = f"{call}; assert 'ortools.sat.python.cp_model' in sys.modules"

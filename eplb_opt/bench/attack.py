@@ -40,7 +40,7 @@ class AttackReport:
         Calls by what came of them: "planned", "refused", "proven", "compared" with the optimum
         over all placements, "limited" in their moves.
     faults
-        What was wrong, each with the kind and the number that draw the call anew.
+        Sentences on what was wrong, each with the kind and the number that draw the call anew.
     seconds
         Duration of the whole attack.
     """

@@ -42,9 +42,9 @@ class Record:
     Parameters
     ----------
     value
-        In the instance's integer units, exact.
+        The exact value, in the instance's integer units.
     source
-        Who found it, such as a solver or a publication.
+        The one who found it, such as a solver or a publication.
     date
         When, as 2026-11-20.
     """
@@ -91,7 +91,7 @@ def load_best_known(folder: PathLike | None = None) -> Ledger:
     Parameters
     ----------
     folder
-        Where the stored files lie; by default the project's own.
+        The folder of the stored files; by default the project's own.
 
     Raises
     ------
@@ -127,15 +127,15 @@ def update_best_known(
     Parameters
     ----------
     name
-        Of the instance.
+        The instance's name.
     source
-        Who found the values.
+        The one who found the values.
     objective, lower_bound
         One exact value a layer, in the instance's integer units; None where there is none.
     date
-        As 2026-11-20; by default today.
+        The day, as 2026-11-20; by default today.
     folder
-        Where the stored files lie; by default the project's own.
+        The folder of the stored files; by default the project's own.
 
     Returns
     -------

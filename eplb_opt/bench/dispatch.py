@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 #: Logarithmic deviation of a batch's loads from those that the placement was made for.
 BATCH_SHIFT = 0.3
-#: Programs that take milliseconds a layer are called on so many layers, evenly spaced.
+#: Programs that take milliseconds for each layer are called on this number of layers, evenly
+#: spaced.
 SLOW_LAYERS = 6
 
 

@@ -14,7 +14,7 @@ of the log-loads:
   5.8-7.1 / 17-21 / 27-33 % of the load, the median is 0.71-0.80 of the mean and the lightest
   expert 0.11-0.18. The log-loads of two layers correlate at 0.15 to 0.31, near or (a little less)
   far: that is the eight routing groups, whose heaviest carries 1.5 to 2.1 times its share. `width`,
-  `bend` and `wobble` fit the former figures, `group_share` and `lasting` the last two. The stored
+  `bend` and `wobble` fit the first figures, `group_share` and `lasting` the last two. The stored
   file reaches: peak 6.49 (2.7 to 13.1), second 5.2, width 0.69 spreading by 0.145, the top
   6.3 / 18 / 29 %, median 0.76, lightest 0.146, correlation 0.18, heaviest group 1.63; but a lag-1
   correlation of 0.39 only.
@@ -106,7 +106,7 @@ def generate_loads(profile: str, num_layers: int, num_experts: int, seed: int) -
     num_layers, num_experts
         At least one of each; the experts are a multiple of the profile's groups.
     seed
-        Of the generator.
+        Seed of the generator.
 
     Returns
     -------

@@ -15,7 +15,7 @@ from eplb_opt.bench.families import family_loads
 from eplb_opt.bench.generator import generate_loads
 from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.engines.serving.call import rebalance
-from eplb_opt.errors import MissingDependency
+from eplb_opt.errors import import_optional
 from eplb_opt.planner.evaluate import evaluate
 from eplb_opt.problem.machine import Machine
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LIMITS = (0.0003, 0.001, 0.002, 0.005, 0.02)
 #: Whom gaps are compared with.
 YARDSTICK = "swap_refine"
-#: A rival that has taken so many seconds sits out the further rounds of a configuration.
+#: A rival that has taken this number of seconds sits out the further rounds of a configuration.
 PATIENCE = 2.0
 #: Seconds without a core that a wake-up costs at all times.
 NO_WAIT = 5e-5
@@ -202,10 +202,7 @@ def core_wait() -> float:
 
 def _as_tensor(load: np.ndarray) -> tuple[Any, Callable[[int], None]]:
     """The loads as engines hold them, float32 in torch, and torch's switch for threads."""
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependency("torch", "heuristics") from error
+    torch = import_optional("torch", "heuristics")
     return torch.from_numpy(load.astype(np.float32)), torch.set_num_threads
 
 
@@ -220,5 +217,5 @@ def gap_ratios(rows: Sequence[PolicyRow], policy: str) -> dict[tuple[str, str], 
 
 
 def geometric_mean(values: Sequence[float]) -> float:
-    """Of positive numbers; NaN of none."""
+    """The geometric mean of positive numbers; NaN of none."""
     return float(np.exp(np.mean(np.log(values)))) if len(values) else float("nan")

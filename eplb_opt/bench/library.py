@@ -32,11 +32,11 @@ class Generated:
     Parameters
     ----------
     profile, num_layers, num_experts, seed
-        What `generate_loads` takes.
+        The arguments of `generate_loads`.
     first_layer
         Place of the first MoE layer among the hidden layers: the dense ones come before.
     model
-        Whose shape it is.
+        The model whose shape it is.
     """
 
     profile: str
@@ -60,7 +60,7 @@ class Given:
     rows
         Tokens, [num_layers][num_experts].
     model
-        Whose shape the loads have.
+        The model whose shape the loads have.
     first_layer
         Place of the first MoE layer among the hidden layers, counted from 0.
     """
@@ -121,13 +121,13 @@ class Instance:
     Parameters
     ----------
     name
-        Of the instance; "-h" marks a hierarchical one.
+        The instance's name; "-h" marks a hierarchical one.
     loads
         A name of `LOAD_FILES`.
     num_slots, num_gpus, num_nodes, num_groups
-        As of `Problem`.
+        The machine, as for `Problem`.
     folder
-        Where the stored files lie; None for the project's own.
+        The folder of the stored files; None for the project's own.
     """
 
     name: str

@@ -96,7 +96,7 @@ def drifts(name: str, load: np.ndarray, sizes: Sequence[float], seed: int = 0) -
 
 
 def recorded(loads: Mapping[str, np.ndarray]) -> list[Change]:
-    """From the first of several loads to each of the others, where they have the same layers."""
+    """Changes from the first of several loads to each of the others with the same layers."""
     (first, earlier), *others = loads.items()
     return [
         Change(f"{first} -> {name}", earlier, later)

@@ -31,7 +31,7 @@ class OvershootRow:
     Parameters
     ----------
     setting
-        What else kept the machine busy.
+        What else kept the machine busy, a few words.
     time_limit
         Seconds that each call was given.
     calls

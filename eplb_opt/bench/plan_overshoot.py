@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: A plan may be so late: seconds, or a part of its limit where that is more.
 ALLOWED_SECONDS, ALLOWED_PART = 0.1, 0.05
-#: Loads that a plan with scenarios serves, and nodes whose loss a spread plan survives.
+#: Loads that a plan with scenarios serves, and nodes of a machine whose plans are spread.
 NUM_SCENARIOS, GPUS_PER_NODE = 5, 16
 #: What a call is told of the plan in force.
 LIMITS: dict[str, dict[str, Any]] = {
@@ -105,11 +105,11 @@ class PlanOvershootRow:
     time_limit
         What the call was given, in seconds.
     seconds, late
-        From the call to the return, and past the limit.
+        Seconds from the call to the return, and seconds past the limit.
     waited
         Seconds that the calling thread was ready to run without a core.
     cpu_seconds
-        Of all threads together.
+        Processor seconds of all threads together.
     peak_bytes
         The most memory that the process held; 0 where the system does not tell.
     """

@@ -62,7 +62,7 @@ def plan_rows(
     loads
         Name -> int64 [num_layers, num_experts].
     machines, limits
-        To plan for; seconds.
+        The machines to plan for, and the time limits in seconds.
     models
         Names in `models.MODELS`, each alone on every layer for an even share of the limit, started
         from the greedy's plan.

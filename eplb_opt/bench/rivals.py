@@ -48,7 +48,7 @@ class RivalRow:
     Parameters
     ----------
     name
-        Of the program.
+        The program's name.
     seconds
         Median of a call.
     ratio
@@ -90,7 +90,7 @@ def load_alone(folder: Path, package: str, module: str) -> ModuleType:
     Parameters
     ----------
     folder
-        With the engines' files.
+        The folder with the engines' files.
     package
         Path of its package in there; neighbours that it imports relatively are found.
     module
@@ -208,13 +208,13 @@ def compare(
     Parameters
     ----------
     problem
-        With integer loads.
+        A problem with integer loads.
     folder
-        With the engines' files; None for EPLB_OPT_ENGINE_FILES.
+        The folder with the engines' files; None for EPLB_OPT_ENGINE_FILES.
     rounds
         How many are counted.
     effort
-        Of our drop-ins.
+        Counted work of our drop-ins.
     bound
         [num_layers] lower bounds; by default those that cost nothing.
 

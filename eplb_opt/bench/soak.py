@@ -41,7 +41,7 @@ class SoakReport:
         What was wrong with the answers of the serving call, the first few; `random_call` draws such
         a call anew.
     attack
-        What came of the plans; see `attack`.
+        The outcome for the plans; see `attack`.
     """
 
     calls: int
@@ -66,9 +66,9 @@ def soak(
     Parameters
     ----------
     calls
-        Of the serving call, on shapes and loads of any kind.
+        Calls of the serving call, on shapes and loads of any kind.
     seed
-        Of all draws.
+        Seed of all draws.
     progress
         Called now and then with the number of calls and plans done.
     plans

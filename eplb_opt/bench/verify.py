@@ -35,7 +35,7 @@ def verify(folder: PathLike | None = None) -> list[str]:
     Parameters
     ----------
     folder
-        Where the stored files lie; by default the project's own.
+        The folder of the stored files; by default the project's own.
     """
     place = library.find_folder() if folder is None else Path(folder)
     return [*_wrong_files(place), *_wrong_values(place)]

@@ -139,7 +139,7 @@ def dispatch_command(
         list[str], typer.Option("--placement", help=f"Of {', '.join(dispatch.PLACEMENTS)}.")
     ] = list(dispatch.PLACEMENTS),  # noqa: B006
     batches: Annotated[int, typer.Option(help="Batches a call, each with loads of its own.")] = 4,
-    layers: Annotated[int, typer.Option(help="At most so many layers.")] = 58,
+    layers: Annotated[int, typer.Option(help="The most layers to measure.")] = 58,
     rounds: Annotated[int, typer.Option(help="Turns of every program.")] = 5,
     seed: Annotated[int, typer.Option(help="Of batches and placements.")] = 0,
     as_json: opt.Json = False,
@@ -212,7 +212,7 @@ def anytime_command(
     limits: Annotated[list[float], typer.Option("--time-limit", help="Seconds.")] = list(  # noqa: B006
         anytime.LIMITS
     ),
-    layers: Annotated[int, typer.Option(help="At most so many layers.")] = 58,
+    layers: Annotated[int, typer.Option(help="The most layers to measure.")] = 58,
     as_json: opt.Json = False,
 ) -> None:
     """Plan the same loads under ever longer limits: what more time brings.

@@ -1,4 +1,4 @@
-"""The command that proves anew what a plan and its certificates claim."""
+"""The proofs of a result: saved, and the command that proves anew what they claim."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import shlex
 from typing import TYPE_CHECKING
 
 from eplb_opt.certificates import CertificateError, verify
-from eplb_opt.io import WRITERS
+from eplb_opt.cli import output
+from eplb_opt.io import WRITERS, write_certificates
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from eplb_opt.certificates import Certificate
     from eplb_opt.cli.options import Asked
+    from eplb_opt.cli.outputs import Saving
     from eplb_opt.result import Result
 
 #: Stands for a plan's file where none was written.
@@ -35,6 +37,22 @@ def provable(result: Result) -> tuple[list[Certificate | None], tuple[str, ...]]
             kept.append(None)
             refused.append(f"layer {layer_idx}: the proof of its bound is left out: {error}")
     return kept, tuple(refused)
+
+
+def save_proofs(saving: Saving, path: Path | None, result: Result) -> None:
+    """Write the certificates of a result, and warn of those that `check` would not accept."""
+    if path is not None:
+        proofs, refused = provable(result)
+        saving.save(path, lambda to: write_certificates(to, proofs))
+        output.warn(refused)
+
+
+def announce_check(
+    asked: Asked, certificate: Path, plan_file: Path | None = None, engine: str = "npz"
+) -> None:
+    """Tell the command that proves the certificates anew; the arguments are `check_line`'s."""
+    line = check_line(asked, certificate, plan_file, engine)
+    output.warn((f"the proofs are checked anew by: {line}",))
 
 
 def check_line(

@@ -177,7 +177,7 @@ def _convert_loads(
 
 
 def _kind(source: Path, name_in: str | None, name_out: str | None) -> str:
-    """From the content, else from what OUT can be."""
+    """Whether the file is a plan or loads: from its content, else from what OUT can be."""
     found = kind_of(source, name_in)
     able = [kind for kind, table in KNOWN.items() if name_out in table]
     if found is None and len(able) == 1:

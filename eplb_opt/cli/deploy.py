@@ -10,7 +10,7 @@ from eplb_opt.placement.plan import Plan
 
 
 def in_kept_slots(plan: Plan, engine: str, current: np.ndarray | None) -> Plan:
-    """The plan with survivors in the slots they have, where the engine insists on it."""
+    """The plan with experts that stay on a GPU in the slots they had, where the engine asks."""
     rules = VALIDATORS.get(engine)
     if rules is None or not rules.keeps_slots or current is None:
         return plan

@@ -40,9 +40,9 @@ def deploy_notes(result: Result, engine: str) -> tuple[str, ...]:
     Parameters
     ----------
     result
-        From `plan`; one for the uniform split needs no words.
+        The result, from `plan`; one for the uniform split needs no words.
     engine
-        For which the plan is written.
+        The engine that the plan is written for.
     """
     if not result.problem.is_split_freely:
         return ()
@@ -56,11 +56,11 @@ def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tup
     Parameters
     ----------
     problem
-        What the plan is checked against.
+        The problem that the plan is checked against.
     score
-        Of the plan.
+        The plan's scores under the three ways of splitting tokens.
     model_gap
-        Of the plan under the problem's dispatch.
+        The plan's model gap under the problem's dispatch.
     """
     if problem.is_split_freely:
         return (
@@ -72,7 +72,7 @@ def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tup
     return (
         f"scored under {DISPATCH_WORDS[problem.dispatch]}, which puts "
         f"{100 * score.needs_dispatch:.3g} % more on the largest GPUs than optimal dispatch: the "
-        f"plan looks designed for the latter ({_engines()}). If it is, check it with "
+        f"plan looks designed for optimal dispatch ({_engines()}). If it is, check it with "
         "--dispatch optimal; if not, plan anew.",
     )
 
@@ -95,12 +95,12 @@ def _worth(score: DispatchScore) -> str:
 def _who(engine: str) -> str:
     if engine in SPLITS_OPTIMALLY:
         return (
-            f"start the engine with {SPLITS_OPTIMALLY[engine]}, or it is worth only the latter "
+            f"start the engine with {SPLITS_OPTIMALLY[engine]}, or it is worth only the other two "
             "figures."
         )
     if engine in SPLITS_OTHERWISE:
         return (
-            f"{engine} has no optimal dispatch, so there the plan is worth only the latter "
+            f"{engine} has no optimal dispatch, so there the plan is worth only the other two "
             "figures; plan for it with --dispatch uniform."
         )
     return f"the engine must run it with optimal dispatch: {_engines()}."

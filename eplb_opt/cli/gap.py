@@ -12,6 +12,7 @@ from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
+from eplb_opt.cli.scenarios import read_problem
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import read_plan
@@ -69,14 +70,13 @@ def gap_command(
     The time limit holds for our own plan. The prices of the constraints, each a planning run
     without one of them, share as much again.
 
-    The report's plan before is the first given one, else the greedy that engines ship.
+    The page compares our plan with the first given one, else with the greedy that engines ship.
 
     Example: eplb-opt gap loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --plan current.json
     """
     num_shown = _number_of_layers(layers)
-    recorded = opt.total(loads, load_format)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
-    problem = machine.problem(recorded.total)
+    (recorded,), problem = read_problem(opt.Asked([loads], machine, False, load_format))
     given = {str(path): read_plan(path, layer_ids=recorded.layer_ids) for path in plan_files or []}
 
     unseen = read_held_out(held_out, recorded)

@@ -40,7 +40,7 @@ class Command(TyperCommand):
         self.help, self.example = split_example(self.help or "")
 
     def invoke(self, ctx: Any) -> Any:
-        """As of Typer, once it is known that the results can be written."""
+        """Run the command as Typer does, once it is known that the results can be written."""
         _, named = config.take_option(ctx.obj or [])
         check_outputs(ctx.params, config.find(named))
         return super().invoke(ctx)
@@ -121,7 +121,7 @@ def split_example(text: str) -> tuple[str, str]:
 
 
 def folded(command: str, width: int) -> list[str]:
-    r"""A command on lines of at most so many characters, to be pasted into a shell as they are.
+    r"""A command on lines of at most `width` characters, to be pasted into a shell as they are.
 
     >>> folded("eplb-opt plan loads.npz --gpus 32 --slots 288", 36)
     ['eplb-opt plan loads.npz --gpus 32 \\\\', '    --slots 288']

@@ -10,13 +10,13 @@ import typer
 
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.cli.check_line import check_line, provable
+from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import check_notes
 from eplb_opt.cli.outputs import Saving
-from eplb_opt.cli.scenarios import planned_for, recordings
+from eplb_opt.cli.scenarios import read_problem
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import PlanError
-from eplb_opt.io import VALIDATORS, read_certificates, read_plan, write_certificates
+from eplb_opt.io import VALIDATORS, read_certificates, read_plan
 from eplb_opt.placement.dispatch_rules import DispatchScore, dispatch_score
 from eplb_opt.planner.evaluate import Evaluation, evaluate, verified_bounds
 from eplb_opt.planner.planner import plan
@@ -89,9 +89,8 @@ def check_command(
 
     Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """
-    recorded, *others = recordings(loads, load_format, with_scenarios)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
-    problem = machine.problem(planned_for([recorded, *others], with_scenarios))
+    (recorded, *_), problem = read_problem(opt.Asked(loads, machine, with_scenarios, load_format))
     name = None if plan_format is None else str(plan_format)
     placed = read_plan(plan_file, name, layer_ids=recorded.layer_ids)
     if engine is not None:
@@ -125,7 +124,7 @@ def check_command(
 
 
 def _shares(reached: DispatchScore) -> dict[str, float]:
-    return {"apart": reached.apart, "needs_dispatch": reached.needs_dispatch}
+    return {"apart": reached.nearest_excess, "needs_dispatch": reached.needs_dispatch}
 
 
 def _check_limits(score: Evaluation, max_gap: float | None, min_balancedness: float | None) -> None:
@@ -157,9 +156,7 @@ def bound_command(
     target_gap: opt.TargetGap = 0.0,
     model: opt.Model = opt.ModelName("cpsat"),
     workers: opt.Workers = None,
-    certificate_file: Annotated[
-        Path | None, typer.Option("--certificate", help="Where to write the proofs of the bounds.")
-    ] = None,
+    certificate_file: opt.CertificateFile = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -170,9 +167,9 @@ def bound_command(
 
     Example: eplb-opt bound loads.npz --gpus 32 --slots 288 --time-limit 60
     """
-    recorded = recordings(loads, load_format, with_scenarios)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
-    problem = machine.problem(planned_for(recorded, with_scenarios))
+    asked_for = opt.Asked(loads, machine, with_scenarios, load_format)
+    _, problem = read_problem(asked_for)
     limit = None if effort is not None else time_limit
     with interruption() as asked:
         with output.progress_bar(limit, "proving") as progress:
@@ -187,15 +184,10 @@ def bound_command(
                 stop=asked.event,
             )
         saving = Saving()
-        if certificate_file is not None:
-            proofs, refused = provable(result)
-            saving.save(certificate_file, lambda to: write_certificates(to, proofs))
-            output.warn(refused)
+        save_proofs(saving, certificate_file, result)
         output.warn(result.messages)
         if certificate_file is not None:
-            asked_for = opt.Asked(loads, machine, with_scenarios, load_format)
-            line = check_line(asked_for, certificate_file)
-            output.warn((f"the proofs are checked anew by: {line}",))
+            announce_check(asked_for, certificate_file)
         try:
             _print_bounds(result, as_json)
         finally:

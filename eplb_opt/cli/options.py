@@ -96,6 +96,9 @@ Model = Annotated[ModelName, typer.Option("--model", help="Exact model for the h
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Layers worked on at a time; default: all cores.")
 ]
+CertificateFile = Annotated[
+    Path | None, typer.Option("--certificate", help="Where to write the proofs of the bounds.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -115,7 +118,7 @@ class Asked:
     loads
         The files.
     machine
-        What they are planned for.
+        The machine that they are planned for.
     with_scenarios
         Whether every snapshot is to be served, instead of their sum.
     load_format

@@ -25,7 +25,7 @@ OUTPUTS = {
 PART_EXTENSIONS = (".pt", ".safetensors")
 PART_NAMES = ("meta_info.json",)
 #: What may go wrong with one file though the result is whole.
-LOSSES = (FormatError, PlanError, MissingDependency, OSError)
+WRITE_ERRORS = (FormatError, PlanError, MissingDependency, OSError)
 
 
 def check_outputs(parameters: Mapping[str, Any], config: Path | None = None) -> None:
@@ -34,7 +34,7 @@ def check_outputs(parameters: Mapping[str, Any], config: Path | None = None) -> 
     Parameters
     ----------
     parameters
-        Of a command, by name.
+        The command's parameters by name.
     config
         The config file in force, which is an input too.
 
@@ -48,7 +48,7 @@ def check_outputs(parameters: Mapping[str, Any], config: Path | None = None) -> 
     inputs = [path for value in (*others, config) for path in _paths(value)]
     for name, path in outputs.items():
         for source in inputs:
-            _check_apart(OUTPUTS[name], path, source)
+            _check_distinct(OUTPUTS[name], path, source)
     for (one, path), (other, same) in combinations(outputs.items(), 2):
         if is_same_file(path, same):
             raise FormatError(
@@ -64,7 +64,7 @@ def _paths(value: Any) -> list[Path]:
     return [each for each in values if isinstance(each, Path)]
 
 
-def _check_apart(option: str, path: Path, source: Path) -> None:
+def _check_distinct(option: str, path: Path, source: Path) -> None:
     if is_same_file(path, source):
         raise FormatError(
             f"{option} {path} is {source}, which this command reads: it would be overwritten. Name "
@@ -102,7 +102,7 @@ class Saving:
             return
         try:
             write(path)
-        except LOSSES as error:
+        except WRITE_ERRORS as error:
             self.failures.append(error)
 
     def save_plan(self, path: Path | None, write: Callable[[Path, str], object], kind: str) -> None:
@@ -111,7 +111,7 @@ class Saving:
         Parameters
         ----------
         path
-            Where to; None for nowhere.
+            The file to write; None for none.
         write
             Takes the path and the name of a format.
         kind
@@ -127,7 +127,7 @@ class Saving:
             ) as file:
                 refuge = Path(file.name)
             write(refuge, "npz")
-        except LOSSES:
+        except WRITE_ERRORS:
             return
         self.failures[-1] = FormatError(
             f"{self.failures[-1]} The plan is in {refuge} instead; turn it into another format "

@@ -11,14 +11,14 @@ import typer
 
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.cli.check_line import check_line, provable
+from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.deploy import in_kept_slots
 from eplb_opt.cli.dispatch import deploy_notes, noise_note
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
-from eplb_opt.cli.scenarios import planned_for, recordings
+from eplb_opt.cli.scenarios import read_problem
 from eplb_opt.cli.stopping import interruption
-from eplb_opt.io import Loads, read_plan, write_certificates, write_plan
+from eplb_opt.io import Loads, read_plan, write_plan
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.problem import Problem
@@ -62,9 +62,7 @@ def plan_command(
     output_file: Annotated[
         Path | None, typer.Option("--output", help="Where to write the plan.")
     ] = None,
-    certificate_file: Annotated[
-        Path | None, typer.Option("--certificate", help="Where to write the proofs of the bounds.")
-    ] = None,
+    certificate_file: opt.CertificateFile = None,
     engine: Annotated[
         opt.Engine, typer.Option("--engine", help="In whose format to write it.")
     ] = opt.Engine("npz"),
@@ -82,10 +80,10 @@ def plan_command(
     """
     opt.check_noise(noise, [dispatch])
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
-    recorded, *others = recordings(loads, load_format, with_scenarios)
-    in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
-    problem = machine.problem(planned_for([recorded, *others], with_scenarios))
+    asked_for = opt.Asked(loads, machine, with_scenarios, load_format)
+    (recorded, *_), problem = read_problem(asked_for)
+    in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
     limit = None if effort is not None else time_limit
     unseen = read_held_out(held_out, recorded)
     writer = _PlanWriter(recorded, in_force)
@@ -111,10 +109,7 @@ def plan_command(
             )
         saving = Saving()
         saving.save_plan(output_file, lambda to, kind: writer(to, kind, result), str(engine))
-        if certificate_file is not None:
-            proofs, refused = provable(result)
-            saving.save(certificate_file, lambda to: write_certificates(to, proofs))
-            output.warn(refused)
+        save_proofs(saving, certificate_file, result)
         before = None if current is None else (str(current), in_force)
         saving.save(
             report_file,
@@ -124,9 +119,7 @@ def plan_command(
         if output_file is not None:
             output.warn(deploy_notes(result, str(engine)))
         if certificate_file is not None:
-            asked_for = opt.Asked(loads, machine, with_scenarios, load_format)
-            line = check_line(asked_for, certificate_file, output_file, str(engine))
-            output.warn((f"the proofs are checked anew by: {line}",))
+            announce_check(asked_for, certificate_file, output_file, str(engine))
         plans = {"eplb-opt": result.plan} | ({} if before is None else {before[0]: in_force})
         try:
             _print(result, plans, unseen, as_json)

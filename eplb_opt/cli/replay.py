@@ -20,9 +20,9 @@ from eplb_opt.problem.machine import Machine
 from eplb_opt.report.replay import choice_table, replay_table
 from eplb_opt.workloads.replay import (
     POLICIES,
-    Budget,
     Choice,
     Policy,
+    ReplanLimits,
     ReplayReport,
     choose,
     given,
@@ -122,7 +122,7 @@ def replay_command(
         trace = open_trace(trace_file, name, reading)
     split = list(dict.fromkeys(map(str, dispatches)))
     machine = Machine(slots, gpus, nodes, groups, str(colocation), split[0])
-    budget = Budget(time_limit, effort, workers, max_moves, noise)
+    limits = ReplanLimits(time_limit, effort, workers, max_moves, noise)
     wanted = {str(name): POLICIES[str(name)] for name in policies}
     if max_moves is not None:
         wanted["limited"] = POLICIES["limited"]
@@ -134,7 +134,7 @@ def replay_command(
     wanted = under(split, wanted)
     with output.spinner("loading solvers"):
         warmup(everything=True)  # else the first plan's time would be that of imports
-    walk: dict[str, Any] = {"every": every, "memory": memory, "budget": budget}
+    walk: dict[str, Any] = {"every": every, "memory": memory, "limits": limits}
     with output.counting_bar(trace.num_steps, "replaying") as show:
         walk["on_plan"] = lambda name, step, ids: show(step)
         report = replay(trace, machine, wanted, expert_bytes=expert_bytes, **walk)

@@ -58,17 +58,17 @@ def save_report(
     Parameters
     ----------
     context
-        Of the command; its object holds the arguments as they were typed.
+        Typer's context of the command; its object holds the arguments as they were typed.
     path
-        Where to.
+        The file to write.
     result, recorded
-        What was planned, and the file it was planned for.
+        The result, and the recording that was planned for.
     current
         Name and map of the plan in force, or None.
     held_out
-        From `read_held_out`.
+        Loads that the plan has not seen, from `read_held_out`.
     gap
-        From `gap_report`, where there is one.
+        The gap report, from `gap_report`, where there is one.
     """
     name, placed = current or ("", None)
     write_report(

@@ -35,7 +35,7 @@ DROPPABLE = (
 )
 #: Characters between two columns of a tightened table.
 GAP = 2
-#: Cells of up to so many characters stay on one line.
+#: Cells of up to this number of characters stay on one line.
 SHORT = 24
 #: More than any table has.
 MOST_WIDTH = 1000
@@ -43,7 +43,7 @@ LEFT_OUT = "No room for: {}. Widen the terminal, or take --json."
 
 
 class Screen(Console):
-    """A console that fits tables to its width, and sets them apart."""
+    """A console that fits tables to its width, with an empty line between them."""
 
     has_table = False
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-#: Of the keyboard, of a person or a batch system, of a terminal that is gone.
+#: Signals from the keyboard, from a person or a batch system, from a terminal that is gone.
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -27,7 +27,7 @@ class Stopped(Exception):
     Parameters
     ----------
     number
-        Of the signal.
+        The signal's number.
     """
 
     def __init__(self, number: int) -> None:
@@ -44,7 +44,7 @@ class Interruption:
     event
         Set by the first signal; for `plan(stop=)`.
     number
-        Of the first signal; None where there was none.
+        Number of the first signal; None where there was none.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Interruption:
         self.number: int | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """As a signal handler: the first signal asks for the end, a second Ctrl-C is it."""
+        """Handle a signal: the first one asks for the end, a second Ctrl-C ends the process."""
         if self.number is None:
             self.number = number
             self.event.set()
@@ -91,7 +91,7 @@ def leave(code: int) -> None:
     """End the process at once: turns of solvers under way would else be waited for."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    apart = sys.modules.get("eplb_opt.exact.milp_process")
-    if apart is not None:
-        apart.end_running()
+    workers = sys.modules.get("eplb_opt.exact.milp_process")
+    if workers is not None:
+        workers.end_running()
     os._exit(code)

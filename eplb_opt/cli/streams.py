@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: As a program ends that SIGPIPE kills: 128 and the signal's number, on every Unix.
+#: The exit code of a program that SIGPIPE kills: 128 and the signal's number, on every Unix.
 BROKEN_PIPE = 141
 
 
@@ -21,7 +21,7 @@ class OutputError(Exception):
     Parameters
     ----------
     error
-        Of the system.
+        The system's error.
     """
 
     def __init__(self, error: OSError) -> None:
@@ -37,8 +37,8 @@ class Guarded:
     stream
         The other one; None where it is closed.
     is_vital
-        Whether a failure is an `OutputError`; else what cannot be written is lost, silently: there
-        is no other place to say so.
+        Whether a failure is an `OutputError`; else what cannot be written is dropped without a
+        word: there is no other place to say so.
     """
 
     def __init__(self, stream: Any, is_vital: bool) -> None:

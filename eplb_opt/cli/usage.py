@@ -30,7 +30,7 @@ def explain(error: Any, config: Path | None = None) -> str:
     error
         A `ClickError`.
     config
-        The config file in force, which may be to blame.
+        The config file in force, which may have set the option.
     """
     context: Any = getattr(error, "ctx", None)
     lines = [_what(error, config)]

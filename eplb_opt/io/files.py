@@ -1,4 +1,4 @@
-"""The door to the disk: what may be opened, and writing that cannot half succeed."""
+"""What may be opened on the disk, and writing that leaves a whole file or none."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def check_claim(claimed: int, stored: int) -> None:
 
 
 def check_ratio(claimed: int, stored: int) -> None:
-    """As `check_claim`, of what need not be in memory as a whole."""
+    """Refuse what `check_claim` does, for a file that need not be in memory as a whole."""
     if claimed > max(FREE_BYTES, MAX_RATIO * stored):
         raise FormatError(
             f"{stored} bytes claim to be {claimed} unpacked, more than {MAX_RATIO} times as many; "

@@ -58,7 +58,7 @@ class StoredPlan:
     layer_ids
         Hidden layers of the rows.
     num_gpus, num_experts, num_hidden_layers
-        Of the model and its machine.
+        GPUs of the machine; logical experts of a layer and layers of the model.
     is_every_layer
         Whether the one row stands for each layer.
     """

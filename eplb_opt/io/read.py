@@ -48,7 +48,7 @@ class Format(Generic[Parsed]):
     Parameters
     ----------
     name
-        What `format=` takes; a format that comes packed in two ways has two rows.
+        The name that `format=` takes; a format that comes packed in two ways has two rows.
     container
         A name of `CONTAINERS`.
     parse

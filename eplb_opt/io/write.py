@@ -32,7 +32,7 @@ class Writer:
     Parameters
     ----------
     document
-        What the engine will find in the file; it is validated before it is packed.
+        The content that the engine will find in the file; it is validated before it is packed.
     packings
         Extension to packing; the first one is for all other names.
     needs_gpus
@@ -113,17 +113,18 @@ def write_plan(
     engine
         A name of `WRITERS`.
     num_gpus, num_experts
-        Of a bare map: GPUs (by default 1), and experts (by default up to the largest id).
+        For a bare map: the number of GPUs (by default 1), and experts (by default up to the largest
+        id).
     layer_ids
         Place of each planned layer among the hidden layers, ascending; by default 0, 1, 2, ...
     num_hidden_layers
-        Of the model; by default up to the last planned layer.
+        Layers of the model, dense ones included; by default up to the last planned layer.
     current
         The map in force, [num_layers, num_slots], for the engines that restrict what may change.
     objective, lower_bound
-        Of a result, one a layer; kept in our own npz only.
+        A result's objective and bound, one for each layer; kept in our own npz only.
     status
-        Of a result, one a layer; kept in our own npz only.
+        A result's status, one for each layer; kept in our own npz only.
     dry_run
         Do everything but the writing: what is raised then would be raised at the end of the work.
 

@@ -1,10 +1,18 @@
-"""Plans that move little: what each number of moved slots buys, and what a limit leaves."""
+"""Plans near the plan in force: what each number of moved slots buys, and what a limit allows.
+
+A call with a plan in force may limit how many slots change (`limits.MoveLimits`). For each layer
+`near_plans.find_frontiers` looks for plans that trade moves for objective: a list of `FrontPoint`,
+from the plan in force to the best plan. `sharing` deals a limit for the whole model out to the
+layers, and `frontier.Frontier` is the same trade for the whole model. `naming` gives the GPUs of
+the best plan the names under which least moves. `answer.NearAnswer` puts these together into the
+rows that `planner.plan` returns, whatever fails on the way; start reading there.
+"""
 
 from eplb_opt.migration.answer import NearAnswer
 from eplb_opt.migration.frontier import Frontier, make_frontier
 from eplb_opt.migration.limits import MoveLimits, move_limits, valid_current
 from eplb_opt.migration.naming import naming_seconds
-from eplb_opt.migration.near_plans import Faults, FrontPoint, find_fronts
+from eplb_opt.migration.near_plans import Faults, FrontPoint, find_frontiers
 
 #: The part of a call that looks for the best plan of all; the rest looks for near ones.
 UNLIMITED_SHARE = 0.2
@@ -16,7 +24,7 @@ __all__ = [
     "Frontier",
     "MoveLimits",
     "NearAnswer",
-    "find_fronts",
+    "find_frontiers",
     "make_frontier",
     "move_limits",
     "naming_seconds",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.migration.naming import renamed
-from eplb_opt.migration.near_plans import Faults, FrontPoint, find_fronts, front_ends
+from eplb_opt.migration.near_plans import Faults, FrontPoint, find_frontiers, frontier_ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,14 +27,15 @@ class NearAnswer:
     Parameters
     ----------
     problem, current, limits
-        What is asked; the plan in force is valid where a limit is given.
+        The problem, the plan in force and the limits on moves; the plan in force is valid where a
+        limit is given.
     best
         int64 [num_layers, num_slots], the best plan found without limits.
     worth
         [num_layers], the exact objectives of the plan in force and of the best; where they are
         known.
     naming
-        See `find_fronts`.
+        Seconds that renaming all GPUs takes.
     """
 
     problem: Problem
@@ -62,16 +63,16 @@ class NearAnswer:
         if not self.limits.is_given:
             return renamed(self.problem, self.current, self.best, budget.deadline, self.worth)
         faults = Faults()
-        fronts = find_fronts(
+        frontiers = find_frontiers(
             self.problem, self.current, self.best, budget, self.worth, self.naming, faults
         )
         messages += faults.messages
-        return self._chosen(fronts)
+        return self._chosen(frontiers)
 
     def _ends_alone(self, budget: Budget, messages: list[str]) -> np.ndarray:
         if not self.limits.is_given:
             return self.best.copy()
-        return self._chosen(front_ends(self.problem, self.current, self.best, self.worth))
+        return self._chosen(frontier_ends(self.problem, self.current, self.best, self.worth))
 
-    def _chosen(self, fronts: Sequence[list[FrontPoint]]) -> np.ndarray:
-        return np.array([point.placed for point in self.limits.choose(self.problem, fronts)])
+    def _chosen(self, frontiers: Sequence[list[FrontPoint]]) -> np.ndarray:
+        return np.array([point.placed for point in self.limits.choose(self.problem, frontiers)])

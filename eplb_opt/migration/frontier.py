@@ -34,7 +34,7 @@ class Frontier:
         int64 and float64 [num_points], for the whole model: moved slots, and the least sum of the
         layers' objectives with them; the moves rise and the objectives fall.
     messages
-        What went wrong without costing the answer.
+        Sentences on what went wrong without costing the answer.
     """
 
     problem: Problem
@@ -55,7 +55,7 @@ class Frontier:
         Returns
         -------
         Plan
-            The best that is known with so many moves.
+            The best known plan with at most that number of moves.
         """
         chosen = shared_out(self.problem, self.layers, as_int(max_moves, "max_moves", least=0))
         placed = np.array([point.placed for point in chosen])
@@ -65,7 +65,7 @@ class Frontier:
 def make_frontier(
     problem: Problem,
     current: Plan,
-    fronts: Sequence[list[FrontPoint]],
+    frontiers: Sequence[list[FrontPoint]],
     messages: tuple[str, ...] = (),
 ) -> Frontier:
     """The model's frontier from its layers': each move goes to the layer where it gains most.
@@ -74,11 +74,11 @@ def make_frontier(
     the best for its number of moves; between them `Frontier.plan` may find others.
     """
     steps, start = [], 0.0
-    for layer_idx, front in enumerate(fronts):
+    for layer_idx, frontier in enumerate(frontiers):
         layer = problem.layer(layer_idx)
-        copies = layer.repeated(0, len(front))
-        worth = objective_in_caller_units(copies, [p.objective for p in front]).tolist()
-        moves = [point.moves for point in front]
+        copies = layer.repeated(0, len(frontier))
+        worth = objective_in_caller_units(copies, [p.objective for p in frontier]).tolist()
+        moves = [point.moves for point in frontier]
         corners = _hull(moves, worth)
         start += worth[0]
         for a, b in pairwise(corners):
@@ -87,7 +87,7 @@ def make_frontier(
     steps.sort()
     total = np.cumsum([0] + [more for _, more in steps])
     objective = np.cumsum([start] + [slope * more for slope, more in steps])
-    return Frontier(problem, current, tuple(fronts), total, objective, messages)
+    return Frontier(problem, current, tuple(frontiers), total, objective, messages)
 
 
 def _hull(moves: list[int], worth: list[float]) -> list[int]:

@@ -1,4 +1,4 @@
-"""How much a call may move, and the points of the layers' fronts that this calls for."""
+"""How much a call may move, and the points of the layers' frontiers that this calls for."""
 
 from __future__ import annotations
 
@@ -78,16 +78,16 @@ class MoveLimits:
             )
         return [int(limit) for limit in limits]
 
-    def choose(self, problem: Problem, fronts: Sequence[list[FrontPoint]]) -> list[FrontPoint]:
+    def choose(self, problem: Problem, frontiers: Sequence[list[FrontPoint]]) -> list[FrontPoint]:
         """The point of each layer that the limits call for."""
         if self.tolerance is not None:
-            return [_fewest_moves(front, Fraction(self.tolerance)) for front in fronts]
+            return [_fewest_moves(frontier, Fraction(self.tolerance)) for frontier in frontiers]
         limit = self.per_layer(problem.num_layers)
         if isinstance(limit, int):
-            return shared_out(problem, fronts, limit)
+            return shared_out(problem, frontiers, limit)
         return [
-            [point for point in front if point.moves <= most][-1]
-            for front, most in zip(fronts, limit, strict=True)
+            [point for point in frontier if point.moves <= most][-1]
+            for frontier, most in zip(frontiers, limit, strict=True)
         ]
 
 
@@ -121,9 +121,9 @@ def move_limits(
     return limits
 
 
-def _fewest_moves(front: list[FrontPoint], tolerance: Fraction) -> FrontPoint:
-    allowed = front[-1].objective * (1 + tolerance)
-    return next(point for point in front if point.objective <= allowed)
+def _fewest_moves(frontier: list[FrontPoint], tolerance: Fraction) -> FrontPoint:
+    allowed = frontier[-1].objective * (1 + tolerance)
+    return next(point for point in frontier if point.objective <= allowed)
 
 
 def _is_number(value: object) -> bool:

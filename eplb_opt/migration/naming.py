@@ -39,8 +39,19 @@ def renamed(
     """The plan with its GPUs named as the one in force has them, int64 [num_layers, num_slots].
 
     A layer that is no better than in force stays as it is, slot by slot. Names alone are worth no
-    delay: layers for which there is no time keep theirs. `worth` has the exact objectives of the
-    plan in force and of the best, one pair a layer, where the former is valid and they are known.
+    delay: layers for which there is no time keep theirs.
+
+    Parameters
+    ----------
+    problem, current
+        The problem and the plan in force.
+    best
+        int64 [num_layers, num_slots], the plan to rename.
+    deadline
+        The end of the work.
+    worth
+        [num_layers], the exact objectives of the plan in force and of `best`; None where they are
+        not known or the plan in force is not valid.
     """
     placed = best.copy()
     if worth is None:

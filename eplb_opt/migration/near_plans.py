@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 
 #: Slices of annealing for one unit of effort: four for each price.
 SLICES_PER_EFFORT = 48
-#: Of a layer's turn; the rest scores what was found.
+#: The part of a layer's turn that searches; the rest scores what was found.
 SEARCH_SHARE = 0.9
-#: Names are given where they take less than one part in so many of a turn: they end the front.
+#: GPUs are renamed where that takes less than a quarter of a layer's turn: renaming is what makes
+#: the last point of the frontier cheap to reach.
 NAMING_PARTS = 4
 #: The search keeps a plan for every number of moves. Layers with more slots than this would take
-#: hundreds of megabytes each, and have the ends of their fronts alone.
+#: hundreds of megabytes each, and have the ends of their frontiers alone.
 MOST_SLOTS = 5000
 #: A shorter search of a layer finds nothing.
 LEAST_SEARCH_SECONDS = 0.002
@@ -43,11 +44,11 @@ class FrontPoint:
     Parameters
     ----------
     moves
-        Slots whose expert is new on its GPU.
+        The number of slots whose expert is new on its GPU.
     objective
-        Exact, in the problem's units.
+        The layer's exact objective, in the problem's integer units.
     placed
-        int64 [num_slots].
+        int64 [num_slots], the expert in each slot.
     """
 
     moves: int
@@ -78,7 +79,7 @@ class Faults:
         return (self.by_layer[min(self.by_layer)],) if self.by_layer else ()
 
 
-def find_fronts(
+def find_frontiers(
     problem: Problem,
     current: Plan,
     best: np.ndarray,
@@ -87,26 +88,26 @@ def find_fronts(
     naming: float | None = None,
     faults: Faults | None = None,
 ) -> list[list[FrontPoint]]:
-    """What each number of moves buys, one front a layer; see `FrontPoint`.
+    """What each number of moves buys, one frontier a layer; see `FrontPoint`.
 
-    A layer for which there is no time, or whose search fails, has the ends of its front alone.
+    A layer for which there is no time, or whose search fails, has the ends of its frontier alone.
 
     Parameters
     ----------
     problem
-        What is planned.
+        The problem that is planned.
     current
-        Valid.
+        The plan in force, which obeys the problem's rules.
     best
-        int64 [num_layers, num_slots], a plan made without limits; it ends the fronts.
+        int64 [num_layers, num_slots], a plan made without limits; it ends the frontiers.
     budget
-        Of this work alone.
+        What this work alone may spend.
     worth
         [num_layers], the exact objectives of current and best, where they are known.
     naming
         Seconds that the names of all GPUs take, where that is known; see `naming_seconds`.
     faults
-        What failed on which layer is added here.
+        Collects what failed on which layer.
     """
     faults = Faults() if faults is None else faults
     slices = None if budget.effort is None else budget.effort * SLICES_PER_EFFORT
@@ -132,20 +133,20 @@ def find_fronts(
         if is_named:
             with faults.of(layer_idx):
                 last = _named(problem, row, last)
-        return _front([first, *found, last])
+        return _frontier([first, *found, last])
 
     with ThreadPoolExecutor(budget.workers, thread_name_prefix="eplb-opt") as pool:
         return list(pool.map(work, range(problem.num_layers)))
 
 
-def front_ends(
+def frontier_ends(
     problem: Problem,
     current: Plan,
     best: np.ndarray,
     worth: Sequence[tuple[Fraction, Fraction]] | None = None,
 ) -> list[list[FrontPoint]]:
-    """The fronts without any search: the plan in force and the best one; see `find_fronts`."""
-    return [_front(list(ends)) for ends in _ends(problem, current, best, worth)]
+    """The frontiers without any search: the plan in force and the best one alone."""
+    return [_frontier(list(ends)) for ends in _ends(problem, current, best, worth)]
 
 
 def _ends(
@@ -192,14 +193,14 @@ def _named(problem: Problem, current: np.ndarray, point: FrontPoint) -> FrontPoi
     return FrontPoint(int(moved[0]), point.objective, placed)
 
 
-def _front(points: list[FrontPoint]) -> list[FrontPoint]:
+def _frontier(points: list[FrontPoint]) -> list[FrontPoint]:
     """The points that no other beats in both, fewest moves first.
 
     The first is the plan in force, or a better one that moves nothing either: a GPU may trade a
     second copy of one expert for a second copy of another that it holds.
     """
-    front: list[FrontPoint] = []
+    frontier: list[FrontPoint] = []
     for point in sorted(points, key=lambda p: (p.moves, p.objective)):
-        if not front or point.objective < front[-1].objective:
-            front.append(point)
-    return front
+        if not frontier or point.objective < frontier[-1].objective:
+            frontier.append(point)
+    return frontier

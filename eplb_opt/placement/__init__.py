@@ -1,6 +1,11 @@
-"""What is answered: a placement, the laws it must obey, and what it is worth.
+"""What is answered: which expert stands in which slot, whether that is allowed, what it is worth.
 
-`plan.Plan` is one array, the expert in every slot; counts, maps and GPU loads follow from it.
-`checker` says whether a plan is allowed and `scoring` what its largest GPU load is, in exact
-rationals. Neither shares code with the solvers, whose plans they judge.
+`plan.Plan` is one array, the expert in every slot; counts and maps follow from it. Start there.
+`checker` says whether a plan obeys the rules of a problem, one function for each rule. `scoring`
+gives its largest GPU load in exact rationals, and `level_flow` the least one where tokens may be
+split freely (optimal dispatch). Neither shares code with the solvers, whose plans they judge.
+
+`dispatch_rules` scores a plan under other ways of splitting tokens, and `after_loss` after the
+loss of a GPU or node. `moves` counts what a change of plan moves and lists the transfers;
+`relabel` renames GPUs so that less moves. `caller_units` gives exact figures in the caller's unit.
 """

@@ -29,7 +29,7 @@ class AfterLoss:
     Parameters
     ----------
     problem
-        What the plan is for.
+        The problem that the plan is for.
     objective
         [num_layers], the largest GPU load of all that are left, exact, in the problem's integer
         units, over speed where GPUs have one.
@@ -189,7 +189,10 @@ class _FreeLayer(_Layer):
     """The same where tokens are split anew after a loss: each is a flow of its own."""
 
     def worst(self, unit_idx: np.ndarray) -> tuple[Fraction, int]:
-        """As `_Layer.worst`; what is level enough when tokens go evenly need not be asked."""
+        """The largest load, and the unit whose loss makes it.
+
+        A flow is computed only where the even split leaves at least the most found so far.
+        """
         at_most = self._rough().max(axis=1) * (1 + FLOAT_DOUBT)
         value, worst = Fraction(-1), -1
         for unit in sorted(unit_idx.tolist(), key=lambda unit: -at_most[unit]):

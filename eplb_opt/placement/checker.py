@@ -194,7 +194,7 @@ def check(problem: Problem, physical_to_logical: np.ndarray) -> None:
     Parameters
     ----------
     problem
-        What the plan is for.
+        The problem that the plan is for.
     physical_to_logical
         int64 [num_layers, num_slots].
     """

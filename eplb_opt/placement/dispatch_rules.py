@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: SGLang draws from this seed, on every rank alike.
 SGLANG_SEED = 42
-#: Loads are multiplied in two halves of so many binary digits, so that int64 holds the sums.
+#: Binary digits of the half in which loads are multiplied, so that int64 holds the sums.
 HALF_BITS = 31
 
 
@@ -53,11 +53,11 @@ def nearest_copy(
     num_gpus, num_nodes
         Slots are numbered GPU by GPU, GPUs node by node.
     num_experts
-        By default one more than the largest id.
+        Logical experts of a layer; by default one more than the largest id.
     active_gpus
         bool [num_gpus], the GPUs that send; all by default.
     seed
-        Of the dealing.
+        Seed of the random order in which copies are dealt.
 
     Returns
     -------
@@ -108,7 +108,7 @@ class DispatchScore:
     optimal_balancedness: np.ndarray
 
     @property
-    def apart(self) -> float:
+    def nearest_excess(self) -> float:
         """What nearest copy adds to the largest GPU loads, summed layers: 0.1 is 10 %."""
         return float(self.nearest.sum() / self.uniform.sum() - 1) if self.uniform.any() else 0.0
 
@@ -124,7 +124,7 @@ def dispatch_score(problem: Problem, plan: Any, *, seed: int = SGLANG_SEED) -> D
     Parameters
     ----------
     problem, plan, seed
-        See `nearest_copy_objectives`.
+        The problem, the plan to score, and the seed of the dealing; see `nearest_copy_objectives`.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def nearest_copy_objectives(
     plan
         A Plan or [num_layers, num_slots] ids.
     seed
-        See `nearest_copy`.
+        Seed of the dealing; see `nearest_copy`.
 
     Returns
     -------

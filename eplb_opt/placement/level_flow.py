@@ -12,7 +12,8 @@ integers, sharing no code with the search or the models.
 
 References
 ----------
-.. [1] Radzik, "Fractional combinatorial optimization", 1998: few steps suffice.
+.. [1] T. Radzik, "Fractional combinatorial optimization", in Handbook of Combinatorial
+   Optimization, 1998: few steps suffice.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def least_level(
     load
         [num_experts], integers of at least 0.
     hosts
-        By expert, the GPUs that hold a copy; each once, at least one where there is load.
+        For each expert, the GPUs that hold a copy; each once, at least one where there is load.
     num_gpus
         GPUs are 0..num_gpus - 1.
     speed
@@ -91,7 +92,7 @@ def whole_split(
     Parameters
     ----------
     load, hosts
-        As `least_level` has them.
+        The loads, tokens, and the GPUs that hold each expert, as for `least_level`.
     capacity
         [num_gpus], tokens that each GPU can take.
 
@@ -156,7 +157,8 @@ class _Flow:
     Parameters
     ----------
     network, level
-        What flows, and to what height. No GPU's fixed load may exceed it.
+        The network, and the largest load over speed that a GPU may have. No GPU's fixed load may
+        exceed it.
     """
 
     def __init__(self, network: _Network, level: Fraction) -> None:
@@ -175,7 +177,8 @@ class _Flow:
     def filled(self) -> _Flow:
         """Send what goes directly, then all that shortest augmenting paths carry, until none is.
 
-        In rounds of one breadth-first search each, as Dinic's method has it.
+        In rounds of one breadth-first search each, as Dinic's method has it (Soviet Mathematics
+        Doklady 11, 1970).
         """
         for expert in self.left:
             for gpu in sorted(self.sent[expert], key=lambda g: -self.room[g]):

@@ -19,11 +19,11 @@ class Transfer:
     Parameters
     ----------
     layer_idx, expert_idx
-        Whose weights.
+        The layer, and the expert of it whose weights are sent.
     source_gpu
         A GPU that had the expert; -1 where none had, so that they come from storage.
     destination_gpu, slot_idx
-        Where they go; the slot is counted over all GPUs.
+        The GPU and the slot that they go to; the slot is counted over all GPUs.
     """
 
     layer_idx: int

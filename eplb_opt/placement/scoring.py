@@ -1,6 +1,6 @@
 """What a placement is worth, in exact rationals.
 
-Shares no code with the exact models or the search: they propose, this module says.
+This module shares no code with the exact models or the search, whose plans it judges.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ def objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fracti
     Parameters
     ----------
     problem
-        With or without scenarios.
+        The problem, with or without scenarios.
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once.
 
@@ -66,7 +66,7 @@ def exact_sum(values: Sequence[Fraction]) -> Fraction:
 def scenario_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[list[Fraction]]:
     """Largest over mean GPU load, exactly, [num_scenarios][num_layers]; 1 where there is no load.
 
-    Loads that were rounded down at the door count with all that they may lack.
+    Loads that were rounded down as they came in count with all that they may lack.
     """
     num_layers, each = problem.num_layers, range(problem.num_scenarios)
     # All scenarios at once: a problem of its own for each would take longer than the work.
@@ -84,7 +84,7 @@ def ratios_to_mean(problem: Problem, peaks: Sequence[Fraction]) -> list[Fraction
 def _ratios(
     problem: Problem, peaks: Sequence[Fraction], load: np.ndarray, rounded: np.ndarray
 ) -> list[Fraction]:
-    """As `ratios_to_mean`, with the scenario's loads and which of them were rounded."""
+    """The ratios of `ratios_to_mean`, for these loads, of which some layers were rounded down."""
     lacking = (rounded * problem.slots_per_gpu).tolist()
     totals = load.sum(axis=1).tolist()
     slowest = problem.slowest
@@ -148,7 +148,7 @@ def whole_rates(num_gpus: int, speed: tuple[Fraction, ...] | None) -> tuple[list
 def _level(
     load: np.ndarray, placed: np.ndarray, num_gpus: int, speed: tuple[Fraction, ...] | None
 ) -> Fraction:
-    """Of one layer, in integers of any size."""
+    """The least level of one layer, in integers of any size."""
     hosts = expert_hosts(placed, len(load), num_gpus)
     return least_level(load.tolist(), hosts, num_gpus, speed).level
 

@@ -47,25 +47,25 @@ class Request:
     Parameters
     ----------
     whole
-        The caller's problem.
+        The caller's problem, lost GPUs included.
     problem
         The same without its lost GPUs; this one is planned.
     budget
-        What may be spent.
+        The time or counted work that may be spent.
     time_limit
         Seconds, or None where time does not count.
     current, start
         The plan in force and a plan to start from, for the GPUs of `problem`, or None.
     limits
-        How much may move.
+        The limits on moved slots.
     noise
-        What the plan is to withstand; None where the planner is to choose.
+        Size of the noise that the plan is to withstand; None where the planner is to choose.
     model
         A key of `exact.MODELS`.
     progress
-        See `plan`.
+        Called with a `HistoryPoint` after each stage, or None.
     started
-        When the call began, in seconds of `time.monotonic`.
+        The time at which the call began, in seconds of `time.monotonic`.
     """
 
     whole: Problem

@@ -47,7 +47,7 @@ class Call:
     Parameters
     ----------
     request
-        What is asked.
+        The checked arguments of the call.
     """
 
     request: Request

@@ -39,7 +39,7 @@ class LayerSolvers:
     Parameters
     ----------
     options
-        What the call asks of them.
+        What the call asks of all its solvers.
     """
 
     options: Options
@@ -60,9 +60,9 @@ class ThreadExecutor:
     Parameters
     ----------
     solvers
-        Whose turns they are.
+        The solvers whose turns are run.
     num_workers
-        Turns at a time.
+        The number of turns that run at a time.
     """
 
     def __init__(self, solvers: LayerSolvers, num_workers: int) -> None:
@@ -74,5 +74,5 @@ class ThreadExecutor:
         return self.pool.submit(self.solvers.solve, turn)
 
     def close(self) -> None:
-        """See `Executor`. Late threads end by themselves at their own deadlines."""
+        """Begin no other turn; threads under way end by themselves at their own deadlines."""
         self.pool.shutdown(wait=False, cancel_futures=True)

@@ -8,7 +8,7 @@ from eplb_opt.migration import (
     UNLIMITED_SHARE,
     Faults,
     Frontier,
-    find_fronts,
+    find_frontiers,
     make_frontier,
     valid_current,
 )
@@ -37,7 +37,7 @@ def frontier(
     current
         The plan in force, a Plan or [num_layers, num_slots] ids; valid.
     time_limit, effort, seed, workers
-        See `plan`.
+        Limits, seed and threads of the call, as for `plan`.
 
     Returns
     -------
@@ -57,6 +57,6 @@ def frontier(
         problem, time_limit=share, effort=effort, current=held, seed=seed, workers=workers
     )
     best, faults = result.plan.physical_to_logical, Faults()
-    fronts = find_fronts(problem, held, best, budget, faults=faults)
+    frontiers = find_frontiers(problem, held, best, budget, faults=faults)
     messages = dict.fromkeys((*result.messages, *faults.messages))
-    return make_frontier(problem, held, fronts, tuple(messages))
+    return make_frontier(problem, held, frontiers, tuple(messages))

@@ -31,18 +31,18 @@ class Incumbents:
     Parameters
     ----------
     problem
-        What is planned.
+        The problem that is planned.
     placed
         int64 [num_layers, num_slots], a first valid plan.
     bounds
         [num_layers], a first bound of each layer.
     started
-        When the call began, in seconds of `time.monotonic`; by default now.
+        The time at which the call began, in seconds of `time.monotonic`; by default now.
 
     Attributes
     ----------
     scoring_seconds
-        What it took to check and score the first plan; another one takes as long.
+        Seconds that checking and scoring the first plan took; another one takes as long.
     """
 
     problem: Problem

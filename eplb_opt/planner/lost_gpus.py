@@ -39,9 +39,9 @@ def with_lost_gpus(problem: Problem, result: Result) -> Result:
     Parameters
     ----------
     problem
-        The whole one; `result` is of its `without_lost_gpus`.
+        The whole problem; `result` is of its `without_lost_gpus`.
     result
-        What is to be told.
+        The result for the GPUs that are left.
     """
     if result.problem is problem:
         return result

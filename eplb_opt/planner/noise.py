@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SIZES = (0.2, 0.3, 0.5)
 #: Taken where there are too few scenarios, or is too little time, to choose.
 DEFAULT_SIZE = 0.3
-#: Of the time, or of the effort, that choosing takes in all and in each run.
+#: Choosing takes SHARE of the call's time in all, or EFFORT_SHARE of its effort in each run.
 SHARE, EFFORT_SHARE = 0.12, 0.25
 #: A shorter run says nothing.
 MIN_SECONDS = 0.04
@@ -51,11 +51,11 @@ def choose_noise(problem: Problem, placed: np.ndarray, budget: Budget) -> NoiseC
     Parameters
     ----------
     problem
-        Under optimal dispatch.
+        A problem under optimal dispatch.
     placed
         int64 [num_layers, num_slots], what every design starts from.
     budget
-        Of the whole call; choosing takes a part of it.
+        What the whole call may spend; choosing takes a part of it.
     """
     if not problem.has_scenarios:
         return NoiseChoice(0.0, {})
@@ -129,5 +129,5 @@ def _held_out(
 
 
 def _spread(num: int, most: int) -> list[int]:
-    """At most so many of 0..num - 1, evenly spread."""
+    """At most `most` of the numbers 0..num - 1, evenly spread."""
     return sorted({int(i) for i in np.linspace(0, num - 1, min(num, most)).round().tolist()})

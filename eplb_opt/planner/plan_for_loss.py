@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 FIRST_SHARE = 0.3
 #: Calls of the compiled search for one unit of effort.
 CALLS_PER_EFFORT = 2
-#: Of the time left: the rest scores what was found, exactly.
+#: The part of the time left that searches; the rest scores what was found, exactly.
 SEARCH_SHARE = 0.9
 
 
@@ -40,7 +40,7 @@ class LossPlan:
     plan
         The plan, which has passed the independent checker.
     after
-        What the worst loss makes of it; see `AfterLoss`.
+        Loads of the plan after the worst loss; see `AfterLoss`.
     unprepared
         The same for a plan made for the whole machine alone, in the first part of the call.
     lower_bound
@@ -49,7 +49,7 @@ class LossPlan:
     elapsed
         Seconds from the call to the return.
     messages
-        What went wrong without costing the answer.
+        Sentences on what went wrong without costing the answer.
     """
 
     plan: Plan
@@ -82,7 +82,8 @@ def plan_for_loss(
     of
         "gpu" or "node": what is lost at a time.
     time_limit, effort, seed, workers
-        See `plan`; without any limit the default of 10 seconds holds.
+        Limits, seed and threads of the call, as for `plan`; without any limit the default of 10
+        seconds holds.
 
     Returns
     -------
@@ -156,7 +157,7 @@ def _bounds(problem: Problem, of: str) -> list[Fraction]:
 
     All tokens are left when the fastest unit is lost, on what is left of the speeds. And of the
     replicas of each expert some loss takes one at least, so with a largest load of T the others are
-    at least w_e / T: together as many as there are slots, less one for each expert.
+    at least w_e / T; together they are the slots less one for each expert.
     """
     spare = int(problem.open_slots.sum()) - problem.num_experts
     if spare < problem.num_experts:

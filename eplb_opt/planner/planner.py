@@ -62,7 +62,7 @@ def plan(
         start where it is valid, and `Result.moves` counts against it. GPUs get the names that move
         least, and a layer with nothing to gain keeps its row as it is.
     max_moves
-        At most so many slots whose expert is new on its GPU: one number for the whole model, or
+        The most slots whose expert may be new on its GPU: one number for the whole model, or
         [num_layers] of them. Shared out where they lower the sum of the layers' objectives
         most. Needs a valid `current`.
     move_tolerance
@@ -79,7 +79,7 @@ def plan(
     model
         The exact model for the layers with the largest gaps; a name in `exact.MODELS`.
     seed
-        Of the solvers' randomness.
+        Seed of the solvers' randomness, at least 0.
     workers
         Layers worked on at a time; by default the cores this process may use.
     progress

@@ -1,4 +1,4 @@
-"""Layers, solvers and cores under one budget: whose turn it is, and for how long."""
+"""The portfolio: which solver works on which layer next, and for how long, within one budget."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ class Portfolio:
     Parameters
     ----------
     incumbents
-        What is known of every layer; it takes what the solvers bring.
+        The best plan and bound of every layer; takes in what the solvers bring.
     stages
-        Of the call, in the order of their first turns; see `schedule`.
+        The stages of the call, in the order of their first turns; see `schedule`.
     budget
-        Of all turns together.
+        What all turns together may spend.
     on_event
         Called with a stage's name after each of its turns.
     messages
-        What went wrong is added here.
+        Collects sentences on what went wrong.
     options
         What the call asks of its solvers.
     """
@@ -101,7 +101,7 @@ class Portfolio:
             self._tell()
 
     def worked_on(self) -> set[int]:
-        """Layers that any solver has answered for."""
+        """The layers that any solver has answered for."""
         return set(self._answered)
 
     def relied_on(self) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ class Portfolio:
         return tuple(f"{name} {_version(name)}" for name in sorted(packages) if find_spec(name))
 
     def _take_first_turns(self) -> None:
-        """First turns of all layers, one after the other, where a stage asks for that.
+        """Give all layers their first turn, one after the other, where a stage asks for that.
 
         Handed out and scored one by one, turns of a millisecond would cost several.
         """
@@ -131,7 +131,7 @@ class Portfolio:
             self.on_event(stage.name)
 
     def _make_first(self, stage: Stage, until: Deadline, found: dict[int, Answer]) -> None:
-        """Answers of the layers with the largest gaps, as many as there is time for."""
+        """Add the answers of the layers with the largest gaps, until the time is up."""
         for layer_idx in sorted(self._open_layers(), key=self.incumbents.gap, reverse=True):
             if until.expired:
                 return
@@ -167,7 +167,7 @@ class Portfolio:
         self._take_done(None if math.isinf(left) else left, FIRST_COMPLETED)
 
     def _take_done(self, seconds: float | None, return_when: str) -> None:
-        """Wait at most so long, and take what the turns that have ended brought."""
+        """Wait at most `seconds`, and take what the turns that have ended brought."""
         done, _ = wait(self._running, seconds, return_when=return_when)
         for future in done:
             layer_idx, stage = self._running.pop(future)
@@ -201,7 +201,7 @@ class Portfolio:
     def _tell(self) -> None:
         """Add what the solvers said to the messages, one a stage: that of its first layer.
 
-        In the order of the table, not in that in which turns ended, which differs from run to run.
+        They come in the order of the table: that in which turns end differs from run to run.
         """
         for stage in self.stages:
             by_layer = self._said.get(stage.name)
@@ -235,7 +235,7 @@ class Portfolio:
         return None
 
     def _next_stage(self, layer_idx: int) -> Stage | None:
-        """The stage with the fewest rounds of turns on this layer; ties in the table's order."""
+        """The stage with the fewest rounds of turns on this layer; ties go to the first."""
         left = [
             stage
             for stage in self.stages
@@ -268,7 +268,7 @@ class Portfolio:
         ]
 
     def _is_negligible(self, layer_idx: int, pair: ObjectiveBounds) -> bool:
-        # With so few slots a GPU the exact engines may yet prove the optimum.
+        # With one or two slots on each GPU the exact solvers may yet prove the optimum.
         if pair.gap >= NEGLIGIBLE_GAP or self.incumbents.problem.slots_per_gpu <= EXACT_SLOTS:
             return False
         return pair.objective - pair.lower < self.incumbents.problem.half_token(layer_idx)
@@ -320,7 +320,7 @@ def _version(package: str) -> str:
 
 
 def _named(layers: set[int]) -> str:
-    """Layers for a message: all of them where they are few."""
+    """Numbers of layers for a message: all of them where they are few."""
     first = sorted(layers)[:MOST_NAMED]
     more = len(layers) - len(first)
     names = ", ".join(map(str, first)) + (f" and {more} more" if more else "")

@@ -1,4 +1,4 @@
-"""Who suits which problem, in which order, at what pace: the tables that the portfolio works by.
+"""Which solver suits which problem, in which order, at what pace: the portfolio's tables.
 
 A new solver is a file that holds it and a row of `SOLVERS`, named in the rows of `ORDERS` where it
 is to have turns.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Options, Solver
 
-#: As often as the time allows.
+#: A number of turns that no call reaches: the solver has turns for as long as there is time.
 ALWAYS = 10**9
 #: Columns of the model with scenarios, times scenarios, up to which it is solved at once.
 SMALL_SCENARIOS = 4000
@@ -32,53 +32,53 @@ Suits = Callable[["Problem"], bool]
 
 
 def always(problem: Problem) -> bool:
-    """Whatever the problem is."""
+    """True for every problem."""
     return True
 
 
 def splits_freely(problem: Problem) -> bool:
-    """Tokens are split freely over an expert's replicas: optimal dispatch."""
+    """Whether tokens are split freely over an expert's replicas: optimal dispatch."""
     return problem.is_split_freely
 
 
 def splits_few_flows(problem: Problem) -> bool:
-    """Under optimal dispatch the exact model has a chance."""
+    """Whether, under optimal dispatch, the exact model is small enough to prove something."""
     flows = problem.num_experts * problem.num_gpus * problem.num_scenarios
     return splits_freely(problem) and flows <= SMALL_FLOW
 
 
 def has_scenarios(problem: Problem) -> bool:
-    """One plan is to serve several loads."""
+    """Whether one plan is to serve several loads."""
     return problem.has_scenarios
 
 
 def has_small_scenarios(problem: Problem) -> bool:
-    """One plan is to serve several loads, and the exact model solves it at once."""
+    """Whether one plan is to serve several loads, so few that the exact model solves it at once."""
     return has_scenarios(problem) and _columns(problem) * problem.num_scenarios <= SMALL_SCENARIOS
 
 
 def has_middling_scenarios(problem: Problem) -> bool:
-    """One plan is to serve several loads, and the exact model has a chance beside the search."""
+    """Whether one plan is to serve several loads, and the exact model may beat the search."""
     return has_scenarios(problem) and _columns(problem) <= SEARCH_BEATS_MODEL
 
 
 def has_gpu_rules(problem: Problem) -> bool:
-    """GPUs differ, or experts are tied to them or kept off."""
+    """Whether GPUs differ, or experts are tied to some of them or kept off."""
     return problem.has_gpu_rules
 
 
 def is_hierarchical(problem: Problem) -> bool:
-    """Groups of experts stay on one node."""
+    """Whether groups of experts stay on one node."""
     return problem.is_hierarchical
 
 
 def is_hierarchical_and_roomy(problem: Problem) -> bool:
-    """Groups stay on one node, with three slots a GPU or more."""
+    """Whether groups stay on one node, and every GPU has three slots or more."""
     return problem.is_hierarchical and has_room(problem)
 
 
 def has_room(problem: Problem) -> bool:
-    """GPUs have three slots or more."""
+    """Whether every GPU has three slots or more."""
     return problem.slots_per_gpu > 2
 
 
@@ -88,26 +88,26 @@ def has_room_or_groups(problem: Problem) -> bool:
 
 
 def has_two_slots(problem: Problem) -> bool:
-    """GPUs have two slots."""
+    """Whether every GPU has two slots."""
     return problem.slots_per_gpu == 2
 
 
 def has_few_slots(problem: Problem) -> bool:
-    """GPUs have one slot or two."""
+    """Whether every GPU has one slot or two."""
     return problem.slots_per_gpu <= 2
 
 
 def has_few_open_slots(problem: Problem) -> bool:
-    """No GPU has more than two open slots; GPUs may differ."""
+    """Whether no GPU has more than two open slots; GPUs may differ."""
     return int(problem.open_slots.max()) <= 2
 
 
 def has_one_kind_of_gpu(problem: Problem) -> bool:
-    """GPUs are alike, and no expert is tied to any."""
+    """Whether all GPUs are alike, and no expert is tied to any."""
     return not problem.has_gpu_rules
 
 
-def _columns(problem: Problem) -> int:
+def _columns(problem: Problem) -> int:  # of the exact model of one load
     spare = int(problem.open_slots.sum()) - problem.num_experts
     return problem.num_experts * (spare + 1) * (problem.num_gpus + 1)
 
@@ -122,15 +122,15 @@ class Entry:
         Module and class, imported at the first turn; it is made once for each layer, with the
         problem of that layer and the call's `Options`.
     pace
-        Of its turns.
+        How long and how many its turns are.
     suits
-        Whether it has anything to say about a problem. What only a layer's state can tell is the
-        solver's own verdict.
+        Whether the solver has anything to say about a problem. What only a layer's state can tell
+        is the solver's own verdict.
     all_at_first
         Whether, under a clock, all layers have a first turn before any solver's second, one after
         the other; the answers are then scored together.
     package
-        What it asks for an answer that another version of it may not give.
+        A package without which the solver has no answer, and whose version may change the answer.
     """
 
     solver: str
@@ -262,7 +262,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
     (always, ("enumeration", "search", "config_lp", "model")),
 )
 
-#: Whose version may decide what a model answers.
+#: The package whose version may change what a model answers.
 MODEL_PACKAGES = {"cpsat": "ortools", "milp": "pulp"}
 
 
@@ -273,9 +273,9 @@ class Stage:
     Parameters
     ----------
     name
-        What messages and the history call it.
+        The stage's name in messages and in the history.
     solver, pace, all_at_first, package
-        As in its row of `SOLVERS`; see `Entry`.
+        The values of the solver's row in `SOLVERS`; see `Entry`.
     """
 
     name: str
@@ -290,9 +290,9 @@ class Stage:
         Parameters
         ----------
         problem
-            Of that layer.
+            The problem of that layer.
         options
-            Of the call.
+            What the call asks of all its solvers.
         """
         module, name = self.solver.split(":")
         return cast("Solver", getattr(import_module(module), name)(problem, options))
@@ -304,7 +304,7 @@ def schedule(problem: Problem, options: Options) -> list[Stage]:
     Parameters
     ----------
     problem
-        What is planned.
+        The problem that is planned.
     options
         What the call asks of its solvers.
 

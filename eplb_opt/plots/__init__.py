@@ -1,4 +1,10 @@
-"""Figures of a result; each takes an optional axes and returns it, and none is shown or saved."""
+"""Figures by matplotlib: gaps, moves, GPU loads, progress and replays.
+
+Every function takes a result and, if wanted, the axes to draw on, and returns the axes; none
+shows or saves. `save` writes the figure of some axes to a file. The functions below are all
+there is to know: `history` and `replay` are over time, `gaps` and `moves` by layer, `heat_map` and
+`replica_counts` by layer and GPU or expert, `scenarios` by load, `pareto` by moved slots.
+"""
 
 from eplb_opt.plots.axes import check_format, save
 from eplb_opt.plots.frontier import pareto

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from eplb_opt.errors import FormatError, MissingDependency
+from eplb_opt.errors import FormatError, import_optional
 from eplb_opt.io.files import write_atomically
 
 if TYPE_CHECKING:
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from eplb_opt.io.files import PathLike
 
-#: Colours that stay apart for every kind of colour vision, and in print by their lightness.
+#: Colours that can be told from each other with every kind of colour vision, and in print by their
+#: lightness.
 INCUMBENT, BOUND = "#0072b2", "#d55e00"
 #: Dotted, so that a line of another colour shows under it.
 DOTTED = "#000000"
@@ -79,9 +80,6 @@ def new_axes(ax: Axes | None) -> Axes:
     """
     if ax is not None:
         return ax
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependency("matplotlib", "plots") from error
+    figure = import_optional("matplotlib.figure", "plots")
     # A figure of its own, not pyplot's: nothing global is touched, no display is asked for.
-    return Figure(figsize=(8, 4), layout="constrained").add_subplot()
+    return cast("Axes", figure.Figure(figsize=(8, 4), layout="constrained").add_subplot())

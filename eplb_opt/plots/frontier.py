@@ -20,9 +20,9 @@ def pareto(frontier: Frontier, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     frontier
-        From `frontier`.
+        The frontier of the model, from `eplb_opt.frontier`.
     ax
-        To draw on; a new figure's by default.
+        The axes to draw on; those of a new figure by default.
 
     Raises
     ------

@@ -30,13 +30,13 @@ def heat_map(
     Parameters
     ----------
     result
-        From `plan`.
+        The result to draw, from `plan`.
     ax
-        To draw on; a new figure's by default.
+        The axes to draw on; those of a new figure by default.
     plan
         Another plan than the result's, such as the one before: a Plan or [num_layers, num_slots].
     limits
-        Ends of the scale, for two maps to be compared; by default those of this map.
+        The ends of the scale, so that two maps can be compared; by default those of this map.
 
     Raises
     ------
@@ -61,11 +61,11 @@ def replica_counts(result: Result, ax: Axes | None = None, *, num_experts: int =
     Parameters
     ----------
     result
-        From `plan`.
+        The result to draw, from `plan`.
     ax
-        To draw on; a new figure's by default.
+        The axes to draw on; those of a new figure by default.
     num_experts
-        Shown of each layer.
+        The number of experts to show of each layer.
 
     Raises
     ------

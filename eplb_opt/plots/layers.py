@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.result import Result
 
-#: Lines of the same colour stay apart by these.
+#: Lines of the same colour differ in these styles.
 MARKERS = "os^vDPX*"
 
 
@@ -31,9 +31,9 @@ def gaps(result: Result, ax: Axes | None = None, *, plans: Mapping[str, Any] | N
     Parameters
     ----------
     result
-        From `plan`: its bounds are what all plans are held against.
+        The result, from `plan`; all plans are compared with its bounds.
     ax
-        To draw on; a new figure's by default.
+        The axes to draw on; those of a new figure by default.
     plans
         Name -> a Plan or [num_layers, num_slots] ids.
 
@@ -68,9 +68,9 @@ def moves(result: Result, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     result
-        From `plan(..., current=...)`.
+        The result of a call with a plan in force, `plan(..., current=...)`.
     ax
-        To draw on; a new figure's by default.
+        The axes to draw on; those of a new figure by default.
 
     Raises
     ------

@@ -26,9 +26,9 @@ def scenarios(
     Parameters
     ----------
     result
-        From `plan`.
+        The result to draw, from `plan`.
     ax
-        To draw on; a new figure's by default.
+        The axes to draw on; those of a new figure by default.
     held_out
         Name -> [num_layers, num_experts] loads that the plan has not seen.
 

@@ -30,9 +30,9 @@ def history(result: Result, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     result
-        From `plan`, with at least one point of history.
+        The result to draw, from `plan`, with at least one point of history.
     ax
-        To draw on; a new figure's by default.
+        The axes to draw on; those of a new figure by default.
 
     Raises
     ------
@@ -68,9 +68,9 @@ def replay(report: ReplayReport, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     report
-        From `eplb_opt.workloads.replay.replay`.
+        The report, from `eplb_opt.workloads.replay.replay`.
     ax
-        To draw on; a new figure's by default.
+        The axes to draw on; those of a new figure by default.
 
     Raises
     ------

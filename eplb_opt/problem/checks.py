@@ -1,4 +1,4 @@
-"""What a problem must obey, each with the numbers and the mend."""
+"""The checks of a problem; each refusal gives the numbers and says what would be allowed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SPREADS = ("gpu", "node")
 
 #: Slots of a layer, and GPUs, nodes and groups: fifty times the largest machines there are.
 MAX_SLOTS = 2**20
-#: Slots of all layers; a plan of so many takes 256 MiB.
+#: The most slots of all layers together; a plan with that number of slots takes 256 MiB.
 MAX_PLACED = 2**25
 
 
@@ -93,7 +93,10 @@ def check_topology(problem: Terms) -> None:
 
 
 def check_gpu_rules(problem: Terms) -> None:
-    """What can be told at the door; whether a plan exists at all is the first plan's to find."""
+    """Refuse rules that no plan can keep, as far as counting shows it.
+
+    Whether a plan exists at all shows when the first one is made.
+    """
     num_open = int(problem.open_slots.sum())
     if num_open < problem.num_experts:
         raise ProblemError(
@@ -106,7 +109,7 @@ def check_gpu_rules(problem: Terms) -> None:
             "and with no other difference between GPUs. Take num_groups=1, which lets experts "
             "stand on any node."
         )
-    _check_apart(problem)
+    _check_colocation(problem)
     if problem.pinned is None:
         return
     num_pinned = problem.pinned.sum(axis=1)
@@ -122,8 +125,8 @@ def check_gpu_rules(problem: Terms) -> None:
         raise ProblemError(f"(layer, expert, GPU) {tuple(at)} is both pinned and forbidden.")
 
 
-def _check_apart(problem: Terms) -> None:
-    """Whether replicas of one expert can stand apart: each GPU fills its slots with others."""
+def _check_colocation(problem: Terms) -> None:
+    """Refuse colocation="forbid" where a GPU has more slots than experts that may stand on it."""
     distinct = problem.num_experts // (problem.num_nodes if problem.is_hierarchical else 1)
     most = int(problem.open_slots.max())
     if problem.colocation == "forbid" and most > distinct:
@@ -167,5 +170,5 @@ def _check_divides(name: str, value: int, divisor_name: str, divisor: int) -> No
     near = sorted(divisors, key=lambda d: abs(d - divisor))[:3]
     raise ProblemError(
         f"{name} = {value} is no multiple of {divisor_name} = {divisor}. "
-        f"Make the former {nearest}, or the latter one of {', '.join(map(str, sorted(near)))}."
+        f"Make {name} {nearest}, or {divisor_name} one of {', '.join(map(str, sorted(near)))}."
     )

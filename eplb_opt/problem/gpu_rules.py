@@ -22,7 +22,7 @@ def open_slots(
     active_gpus
         bool [num_gpus], or None; the others have no slots.
     num_gpus, slots_per_gpu
-        Of the physical map.
+        The number of GPUs, and of slots on each of them.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def expert_gpu_pairs(pairs: Any, name: str, shape: tuple[int, int, int]) -> np.n
         (expert, GPU) for every layer or (layer, expert, GPU), integers [num, 2 or 3]; or a bool
         mask [num_experts, num_gpus], for every layer, or of the full shape; or None.
     name
-        For messages.
+        The argument's name, for messages.
     shape
         num_layers, num_experts, num_gpus.
 

@@ -21,12 +21,12 @@ def part_of(problem: Problem, at: Any) -> Problem:
     """Some of the layers or of the scenarios under the same rules, which hold for them too.
 
     Nothing is checked again, and what is known of the GPUs is known there: a model of a hundred
-    layers is taken apart in milliseconds.
+    layers is split into its layers in milliseconds.
 
     Parameters
     ----------
     problem
-        What a part is taken of.
+        The whole problem.
     at
         Index of `unit_exponent` and `rounded`; where it is a tuple its last entry is the layers'.
     """

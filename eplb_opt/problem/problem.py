@@ -238,7 +238,7 @@ class Problem(Terms):
         return without_lost_gpus(self)
 
     def with_slots(self, num_slots: int) -> Problem:
-        """The same loads with other slots; every GPU that has some gains or loses as many.
+        """The same loads with other slots: each GPU that has slots gains or loses equally many.
 
         Parameters
         ----------

@@ -21,7 +21,7 @@ def blended(problem: Problem) -> Problem:
     Parameters
     ----------
     problem
-        With scenarios; one without comes back as it is.
+        A problem with scenarios; one without comes back as it is.
     """
     if not problem.has_scenarios:
         return problem

@@ -26,7 +26,7 @@ from eplb_opt.problem.units import check_loads, to_units
 class Terms:
     """What a problem states, and what can be computed from that alone; `Problem` has the words.
 
-    It is apart from `Problem` for the length of both: problems are made of problems there.
+    A class of its own, for the length of both: `Problem` adds the methods that make other problems.
     """
 
     load: np.ndarray

@@ -1,4 +1,4 @@
-"""Loads at the door: checked, and taken as integers of a small unit once and for all."""
+"""Loads as they come in: checked, and turned into integers of a small unit once and for all."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Column:
     name, values
         Heading and cells in a CSV file; by default the column is in none.
     places
-        Where else it stands: `TERMINAL`, `PAGE`, both or neither.
+        Where else the column stands: `TERMINAL`, `PAGE`, both or neither.
     """
 
     heading: str
@@ -65,7 +65,7 @@ class Column:
 
 
 def fitted(columns: Sequence[Column], width: int) -> list[Column]:
-    """The columns that have room in so many characters, in their order."""
+    """The columns that have room in `width` characters, in their order."""
     kept = list(columns)
     while needed([column.least_width for column in kept]) > width:
         last = max(kept, key=lambda column: column.rank)
@@ -76,14 +76,14 @@ def fitted(columns: Sequence[Column], width: int) -> list[Column]:
 
 
 def needed(widths: Sequence[int]) -> int:
-    """Characters of a line of columns with so many characters of text."""
+    """The width in characters of a line whose columns hold texts of these widths."""
     return sum(widths) + AROUND * len(widths) + 1
 
 
 def fill(table: Table, columns: Sequence[Column], width: int, styles: Sequence[str]) -> None:
     """Put those columns into an empty table that have room, each row in its style.
 
-    A last row in bold is set apart.
+    A line is drawn above a last row in bold.
     """
     from rich.markup import escape
 

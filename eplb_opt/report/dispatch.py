@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 def dispatch_table(score: DispatchScore) -> Table:
     """The layers where uniform split and nearest copy differ most, and the whole model."""
     table = titled("How tokens reach the copies: largest GPU load (balancedness)")
-    for heading in ("layer", "uniform split", "nearest copy", "apart", "optimal dispatch"):
+    for heading in ("layer", "uniform split", "nearest copy", "difference", "optimal dispatch"):
         table.add_column(heading, justify="right")
-    apart = score.nearest / np.maximum(score.uniform, np.finfo(float).tiny) - 1
-    for layer_idx in np.argsort(-np.abs(apart), kind="stable")[:WORST_LAYERS].tolist():
+    excess = score.nearest / np.maximum(score.uniform, np.finfo(float).tiny) - 1
+    for layer_idx in np.argsort(-np.abs(excess), kind="stable")[:WORST_LAYERS].tolist():
         table.add_row(
             str(layer_idx),
             _cell(score.uniform[layer_idx], score.uniform_balancedness[layer_idx]),
             _cell(score.nearest[layer_idx], score.nearest_balancedness[layer_idx]),
-            signed(apart[layer_idx]),
+            signed(excess[layer_idx]),
             _cell(score.optimal[layer_idx], score.optimal_balancedness[layer_idx]),
         )
     table.add_section()
     table.add_row(
-        f"all {len(apart)}",
+        f"all {len(excess)}",
         _model_cell(score.uniform, score.uniform_balancedness),
         _model_cell(score.nearest, score.nearest_balancedness),
-        signed(score.apart),
+        signed(score.nearest_excess),
         _model_cell(score.optimal, score.optimal_balancedness),
         style="bold",
     )

@@ -31,8 +31,8 @@ def free_objectives(result: Result, deadline: Deadline) -> np.ndarray:
     Parameters
     ----------
     result
-        With a plan of equal counts. That is one of the plans allowed here, so no layer comes out
-        worse; with nodes its experts stay on theirs. Without rules of single GPUs.
+        A result whose plan has equal counts. That is one of the plans allowed here, so no layer
+        comes out worse; with nodes its experts stay on theirs. Without rules of single GPUs.
     deadline
         Layers whose turn comes later keep its figure.
     """
@@ -55,14 +55,18 @@ def _free_layer(
 ) -> list[list[int]]:
     """Experts of every GPU, node by node."""
     num_nodes = problem.num_nodes if problem.is_hierarchical else 1
-    apart = problem.colocation == "forbid"
+    distinct = problem.colocation == "forbid"
     gpus: list[list[int]] = []
     for slots in row.reshape(num_nodes, -1):
         num_gpus = problem.num_gpus // num_nodes
         experts, count = np.unique(slots, return_counts=True)
         if not with_own_counts:
-            count = _greedy_counts(weight[experts], len(slots), num_gpus if apart else len(slots))
-        gpus += balanced(np.repeat(experts, count), weight[experts] / count, num_gpus, apart=apart)
+            count = _greedy_counts(
+                weight[experts], len(slots), num_gpus if distinct else len(slots)
+            )
+        gpus += balanced(
+            np.repeat(experts, count), weight[experts] / count, num_gpus, distinct=distinct
+        )
     return gpus
 
 
@@ -81,7 +85,7 @@ def _greedy_counts(weight: np.ndarray, num_slots: int, most: int) -> np.ndarray:
 
 
 def balanced(
-    replicas: np.ndarray, share: np.ndarray, num_gpus: int, *, apart: bool = False
+    replicas: np.ndarray, share: np.ndarray, num_gpus: int, *, distinct: bool = False
 ) -> list[list[int]]:
     """Replicas over GPUs without a slot count: heaviest first, then moves and exchanges.
 
@@ -93,7 +97,7 @@ def balanced(
         float64 [num_experts that occur], what one replica carries.
     num_gpus
         GPUs to fill.
-    apart
+    distinct
         Whether no GPU may hold two replicas of an expert.
     """
     size = share[np.unique(replicas, return_inverse=True)[1]]
@@ -101,11 +105,11 @@ def balanced(
     filled = np.zeros(num_gpus)
     held = np.zeros((num_gpus, int(replicas.max()) + 1), dtype=bool)
     for i in np.argsort(-size, kind="stable").tolist():
-        blocked = held[:, replicas[i]] if apart else np.zeros(num_gpus, dtype=bool)
+        blocked = held[:, replicas[i]] if distinct else np.zeros(num_gpus, dtype=bool)
         gpu[i] = np.where(blocked, np.inf, filled).argmin()
         filled[gpu[i]] += size[i]
         held[gpu[i], replicas[i]] = True
-    if not apart:
+    if not distinct:
         _exchange(gpu, size, filled)
     return [replicas[gpu == g].tolist() for g in range(num_gpus)]
 

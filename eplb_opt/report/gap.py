@@ -73,7 +73,7 @@ class GapReport:
     Parameters
     ----------
     rows
-        From the best plan to the worst, failures last.
+        One row for each plan, from the best to the worst, failures last.
     prices
         One a constraint.
     lower_bound, objective
@@ -116,13 +116,13 @@ def gap_report(
     problem
         Loads and topology.
     result
-        Of planning it: our row, and the proven bounds of all rows.
+        The result of planning the problem: our row, and the proven bounds of all rows.
     plans
         Name -> a Plan or [num_layers, num_slots] ids; one that breaks a rule gets a row saying so.
     heuristics
         Name -> a call without arguments that returns such ids; each is timed after a first call.
     prices
-        From `constraint_prices`.
+        What each constraint costs, from `constraint_prices`.
     """
     bounds = proven_bounds(result)
     rows = [_row("eplb-opt", problem, result.plan, bounds, result.elapsed, "ours")]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Given plans with a column of their own on a terminal; what fits most screens.
 MAX_PLANS = 2
-#: Of a plan's name in the table of plans on a terminal; longer ones lose their folders.
+#: Characters of a plan's name on a terminal; longer ones are shown without their folders.
 NAME_WIDTH = 28
 ON_TERMINAL, ON_PAGE, NOWHERE = frozenset({TERMINAL}), frozenset({PAGE}), frozenset[str]()
 
@@ -34,7 +34,7 @@ def plan_columns(report: GapReport, name_width: int = 0) -> list[Column]:
     Parameters
     ----------
     report
-        From `gap_report`.
+        The report, from `gap_report`.
     name_width
         Characters of a plan's name; 0 for all of it.
     """
@@ -96,13 +96,13 @@ def layer_columns(
     Parameters
     ----------
     report
-        From `gap_report`.
+        The report, from `gap_report`.
     order
         Indices of the layers shown.
     layer_ids
         Place of each layer among the model's hidden layers; by default the layer's own index.
     extra
-        Columns with as many rows, put before the gaps of other plans.
+        Columns with a row for each layer, put before the gaps of other plans.
     """
     num_layers = len(report.status)
     hidden = layer_ids or range(num_layers)
@@ -179,7 +179,7 @@ def _prices(price: ConstraintPrice, order: Sequence[int]) -> Iterator[Column]:
 
 
 def short_name(name: str, room: int = 0) -> str:
-    """The end of a file's name, as many folders as there is room for: columns are narrow.
+    """The end of a file's name, with the folders that there is room for: columns are narrow.
 
     >>> short_name("plans/of/may/old.json"), short_name("plans/of/may/old.json", 16)
     ('old.json', '…/may/old.json')

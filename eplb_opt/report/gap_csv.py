@@ -21,7 +21,7 @@ def gap_csv(report: GapReport, layer_ids: Sequence[int] = ()) -> str:
     Parameters
     ----------
     report
-        From `gap_report`.
+        The report, from `gap_report`.
     layer_ids
         Place of each layer among the model's hidden layers; by default the layer's own index.
 

@@ -60,7 +60,7 @@ def layer_table(
     Parameters
     ----------
     report
-        With a column for each constraint and for the first given plans.
+        The report, with a column for each constraint and for the first given plans.
     num_shown
         Layers; None for all.
     width

@@ -9,7 +9,7 @@ import platform
 from importlib import metadata, resources
 from typing import TYPE_CHECKING, Any
 
-from eplb_opt.errors import MissingDependency
+from eplb_opt.errors import import_optional
 from eplb_opt.io.files import write_atomically
 from eplb_opt.report.figures import gpu_ratios
 from eplb_opt.report.gap import gap_report
@@ -46,11 +46,7 @@ def import_jinja() -> Any:
     MissingDependency
         When it is not installed.
     """
-    try:
-        import jinja2
-    except ImportError as error:
-        raise MissingDependency("jinja2", "report") from error
-    return jinja2
+    return import_optional("jinja2", "report")
 
 
 def write_report(
@@ -69,21 +65,21 @@ def write_report(
     Parameters
     ----------
     path
-        Where to; an old file stays until the new one is whole.
+        The file to write; an old one stays until the new one is whole.
     result
-        From `plan`.
+        The result, from `plan`.
     current, current_name
         The plan in force, a Plan or [num_layers, num_slots] ids, and what to call it; by default
         the greedy that engines ship.
     gap
-        From `gap_report`, for more plans and the prices of constraints; by default ours and the
-        plan before.
+        A gap report from `gap_report`, for more plans and the prices of constraints; by default
+        ours and the plan before.
     held_out
         Name -> [num_layers, num_experts] loads that the plan has not seen.
     layer_ids
         Place of each layer among the model's hidden layers; by default 0, 1, 2, ...
     command
-        What made it, as it was typed.
+        The command that made the page, as it was typed.
 
     Raises
     ------

@@ -31,7 +31,7 @@ class Before:
     ratios
         GPU load over mean, float64 [num_layers, num_gpus].
     note
-        Where it comes from, and what is wrong with it, as a sentence.
+        A sentence that says where the plan comes from, and what is wrong with it, as a sentence.
     is_broken
         Whether it breaks a rule of the problem.
     """
@@ -54,7 +54,7 @@ def plan_before(problem: Problem, current: Any = None, name: str = "current plan
         A Plan or [num_layers, num_slots] ids. One that breaks a rule is shown all the same, with
         the rule, as long as it has the problem's shape.
     name
-        What to call it.
+        The plan's name on the page.
     """
     if current is None:
         return _greedy(problem, "No plan was given as the one in force.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NUM_HOTTEST = 16
 #: More points are thinner than a pixel.
 MAX_HISTORY = 500
-#: In this order plans get their colours, which are told apart best at first.
+#: Plans get their colours in this order; the first ones differ most.
 KINDS = ("ours", "given", "heuristic")
 
 
@@ -102,7 +102,7 @@ def _history(result: Result) -> list[list[float]]:
 
 
 def _significant(values: np.ndarray, digits: int) -> list[Any]:
-    """Nested lists of floats with so many digits; what is not finite becomes None."""
+    """Nested lists of floats, rounded to `digits` digits; what is not finite becomes None."""
 
     def short(value: Any) -> Any:
         if isinstance(value, list):

@@ -31,11 +31,11 @@ class PageTable:
     Parameters
     ----------
     caption
-        What it shows, for those who cannot see where it stands.
+        A sentence on what the table shows, for those who cannot see where it stands.
     headings
         The first one is of the rows' own headings.
     rows
-        As many cells as headings.
+        Cells as text, one for each heading.
     is_text
         Whether a column is to be read from the left, one a heading.
     strong
@@ -80,7 +80,7 @@ def layers_table(
     Parameters
     ----------
     report
-        From `gap_report`.
+        The report, from `gap_report`.
     before, after
         GPU load over mean, float64 [num_layers, num_gpus], of the plan before and of ours.
     moves

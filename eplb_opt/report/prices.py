@@ -32,15 +32,15 @@ class ConstraintPrice:
     Parameters
     ----------
     name
-        Of the constraint, a few words.
+        The constraint's name, a few words.
     rule
-        What it asks for.
+        The rule that the constraint states.
     at_least, at_most
         Proven price of the whole model, layers summed: 0.16 is 16 % on the largest GPU loads.
     layers_at_least, layers_at_most
         float64 [num_layers], the same a layer.
     proven_by
-        What the interval rests on.
+        What proves the interval, a few words.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Constraint:
     Parameters
     ----------
     rule
-        What it asks for, with the numbers of a problem in {}.
+        The rule that the constraint states, with the numbers of a problem in {}.
     lift
         The problem without it; None where it does not bind.
     admits_all
@@ -83,7 +83,7 @@ def _together(problem: Problem) -> Problem | None:
 def _one_more_slot(problem: Problem) -> Problem | None:
     try:
         return problem.with_slots(problem.num_slots + problem.num_gpus)
-    except ProblemError:  # replicas that stand apart leave nothing to fill it with
+    except ProblemError:  # no expert is left that the slot may hold
         return None
 
 
@@ -117,11 +117,11 @@ def constraint_prices(
     problem
         Loads and topology.
     result
-        Of planning it.
+        The result of planning the problem.
     plan_relaxed
         Plans a problem without one of the constraints.
     seconds
-        For all of them together; each gets an equal part.
+        Seconds for all of them together; each gets an equal part.
     """
     without = relaxations(problem)
     counts_can_differ = not problem.has_gpu_rules

@@ -46,7 +46,7 @@ def scenario_table(
     Parameters
     ----------
     problem
-        What was planned for, with or without scenarios.
+        The problem that was planned for, with or without scenarios.
     plans
         Name -> a Plan or [num_layers, num_slots] ids; those that break a rule are left out.
     held_out

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.report.tables import amount, titled
-from eplb_opt.workloads.sizing import Verdict
+from eplb_opt.workloads.sizing import TargetStatus
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from eplb_opt.workloads.sizing import SizeReport, SizeRow
 
 GIB = 2**30
-STYLES = {Verdict.MEETS: "green", Verdict.CANNOT: "red", Verdict.OPEN: "yellow"}
+STYLES = {TargetStatus.MEETS: "green", TargetStatus.CANNOT: "red", TargetStatus.OPEN: "yellow"}
 SMALLEST = "bold green"
 HELD_OUT = (
     "static: under the size's plan, which was not made for them. re-planned: under one made for "
@@ -58,7 +58,7 @@ def _cells(row: SizeRow, report: SizeReport) -> list[str]:
     as_load = "{:.4f}".format if report.has_scenarios else amount
     cells += [as_load(row.objective), as_load(row.lower_bound)]
     cells += [f"{row.balancedness:.4f}", f"{row.best_possible:.4f}"]
-    verdict = row.verdict(report.target)
+    verdict = row.target_status(report.target)
     if report.target is not None:
         word = "smallest" if row is report.smallest(row.dispatch) else str(verdict)
         cells.append(f"[{STYLES[verdict]}]{word}[/]")
@@ -104,7 +104,7 @@ def _unseen(report: SizeReport, dispatch: str) -> str:
 def _conclusion(report: SizeReport, dispatch: str) -> str:
     named = f"{dispatch}: " if len(report.dispatches) > 1 else ""
     rows = [row for row in report.rows if row.dispatch == dispatch and row.result is not None]
-    cannot = sum(row.verdict(report.target) == Verdict.CANNOT for row in rows)
+    cannot = sum(row.target_status(report.target) == TargetStatus.CANNOT for row in rows)
     smallest = report.smallest(dispatch)
     if smallest is None:
         return (
@@ -181,17 +181,15 @@ def _size_json(row: SizeRow, report: SizeReport) -> dict[str, Any]:
 
 
 def _row_json(row: SizeRow, report: SizeReport) -> dict[str, Any]:
-    verdict = (
-        None if row.verdict(report.target) == Verdict.NONE else str(row.verdict(report.target))
-    )
+    status = row.target_status(report.target)
     return {
         **_size_json(row, report),
         "objective": row.objective,
         "lower_bound": row.lower_bound,
         "balancedness": row.balancedness,
         "best_possible_balancedness": row.best_possible,
-        "verdict": verdict,
-        "on_frontier": report.is_on_frontier(row),
+        "verdict": None if status == TargetStatus.NONE else str(status),
+        "on_frontier": report.is_pareto_optimal(row),
         "seconds": row.result.elapsed if row.result else None,
         "problem": row.problem,
         "held_out": list(row.held_out),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from eplb_opt.errors import MissingDependency
-from eplb_opt.workloads.sizing import Verdict
+from eplb_opt.errors import import_optional
+from eplb_opt.workloads.sizing import TargetStatus
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
     from eplb_opt.workloads.sizing import SizeReport, SizeRow
 
-#: Colours that stay apart for every kind of colour vision, and in print by their lightness.
+#: Colours that can be told from each other with every kind of colour vision, and in print by their
+#: lightness.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 DISPATCH_LINES = ("-", "--", ":")
 GIB = 2**30
-#: Of a size; the smallest that meets the target is a star instead.
-MARKERS = {Verdict.MEETS: "o", Verdict.NONE: "o", Verdict.OPEN: "o", Verdict.CANNOT: "x"}
+#: The mark of a size; the smallest that meets the target is a star instead.
+MARKERS = dict.fromkeys(TargetStatus, "o") | {TargetStatus.CANNOT: "x"}
 LEGEND = (
     ("o", "0.4", "meets the target"),
     ("o", "white", "open"),
@@ -37,10 +38,10 @@ def sizes(report: SizeReport) -> Axes:
     axes = [figure.add_subplot(1, panels, place + 1) for place in range(panels)]
     if report.held_out_names:
         held_out(report, axes[1])
-    return frontier(report, axes[0])
+    return trade_off(report, axes[0])
 
 
-def frontier(report: SizeReport, ax: Axes | None = None) -> Axes:
+def trade_off(report: SizeReport, ax: Axes | None = None) -> Axes:
     """Largest GPU load against memory, each size from its proven bound to its plan.
 
     A line a GPU count goes through the plans; the band reaches down to the bounds, and no plan can
@@ -51,9 +52,9 @@ def frontier(report: SizeReport, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     report
-        From `sizing.sweep`.
+        The sizes, from `sizing.sweep`.
     ax
-        To draw on; a new figure's by default.
+        The axes to draw on; those of a new figure by default.
 
     Raises
     ------
@@ -101,9 +102,9 @@ def held_out(report: SizeReport, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     report
-        From `sizing.sweep` with held-out loads.
+        The sizes, from `sizing.sweep` with held-out loads.
     ax
-        To draw on; a new figure's by default.
+        The axes to draw on; those of a new figure by default.
 
     Raises
     ------
@@ -143,10 +144,10 @@ def _name(report: SizeReport, dispatch: str, gpus: int) -> str:
 
 
 def _mark(ax: Axes, report: SizeReport, row: SizeRow, x: float, colour: str) -> None:
-    verdict, y = row.verdict(report.target), 1 / row.balancedness
+    verdict, y = row.target_status(report.target), 1 / row.balancedness
     is_smallest = row is report.smallest(row.dispatch)
     marker = "*" if is_smallest else MARKERS[verdict]
-    face = "white" if verdict == Verdict.OPEN else colour
+    face = "white" if verdict == TargetStatus.OPEN else colour
     look: dict[str, Any] = {
         "color": colour,
         "markerfacecolor": face,
@@ -178,9 +179,6 @@ def _whole_ticks(ax: Axes) -> None:
 
 
 def _figure(columns: int) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependency("matplotlib", "plots") from error
+    figure = import_optional("matplotlib.figure", "plots")
     # A figure of its own, not pyplot's: nothing global is touched, no display is asked for.
-    return Figure(figsize=(7 * columns, 4.5), layout="constrained")
+    return cast("Figure", figure.Figure(figsize=(7 * columns, 4.5), layout="constrained"))

@@ -43,7 +43,7 @@ def duration(seconds: float | None) -> str:
 
 
 def amount(load: float) -> str:
-    """A load with thousands apart; with decimals below a million, where a gap shows in them."""
+    """A load, its thousands grouped; with decimals below a million, where a gap shows in them."""
     if load >= 1e6:
         return f"{load:,.0f}"
     return f"{load:,.3f}".rstrip("0").rstrip(".")

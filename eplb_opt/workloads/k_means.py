@@ -1,4 +1,4 @@
-"""Points in clusters, without chance."""
+"""k-means clustering from a fixed start, so that the same points give the same clusters."""
 
 import numpy as np
 
@@ -9,8 +9,8 @@ MAX_ROUNDS = 50
 def k_means(points: np.ndarray, num: int) -> np.ndarray:
     """Clusters of points that lie together; the same points give the same clusters.
 
-    It starts from the point closest to the mean and then, each time, the one farthest from all
-    chosen.
+    Lloyd's algorithm [1]_. It starts from the point closest to the mean and then, each time, the
+    one farthest from all chosen [2]_.
 
     Parameters
     ----------
@@ -22,8 +22,15 @@ def k_means(points: np.ndarray, num: int) -> np.ndarray:
     Returns
     -------
     Labels from 0 up, int64 [num_points].
+
+    References
+    ----------
+    .. [1] S. P. Lloyd, "Least squares quantization in PCM", IEEE Transactions on Information
+       Theory 28, 1982.
+    .. [2] T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance", Theoretical
+       Computer Science 38, 1985.
     """
-    centers = _far_apart(points, num)
+    centers = _farthest_first(points, num)
     label = np.full(len(points), -1)
     for _ in range(MAX_ROUNDS):
         nearest = _distances(points, centers).argmin(axis=1)
@@ -36,7 +43,7 @@ def k_means(points: np.ndarray, num: int) -> np.ndarray:
     return label
 
 
-def _far_apart(points: np.ndarray, num: int) -> np.ndarray:
+def _farthest_first(points: np.ndarray, num: int) -> np.ndarray:
     """Up to `num` of the points: the most central one, then ever the farthest from the chosen."""
     chosen = [int(_distances(points, points.mean(axis=0)[None])[:, 0].argmin())]
     while len(chosen) < num:
@@ -48,6 +55,6 @@ def _far_apart(points: np.ndarray, num: int) -> np.ndarray:
 
 
 def _distances(points: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """Squared, [num_points, num_centers]."""
+    """Squared distances, float64 [num_points, num_centers]."""
     squares = (points**2).sum(axis=1)[:, None] + (centers**2).sum(axis=1)
     return np.asarray(np.maximum(squares - 2 * points @ centers.T, 0))

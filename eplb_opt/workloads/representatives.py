@@ -16,7 +16,7 @@ from eplb_opt.errors import ProblemError
 from eplb_opt.problem.arrays import as_int, as_numpy
 from eplb_opt.workloads.k_means import k_means
 
-#: Longer recordings are summed into so many windows before they are clustered.
+#: Longer recordings are summed into this number of windows before they are clustered.
 MAX_CLUSTERED = 256
 #: Later steps are as noisy as the windows, and a plan should withstand that: of three recordings
 #: in windows of 512 tokens, drawing all the way cost up to 0.5 % of held-out balancedness, and up
@@ -53,7 +53,7 @@ def windows(trace: Any, num: int) -> Scenarios:
     trace
         [num_steps, num_layers, num_experts].
     num
-        Windows; fewer where there are fewer steps.
+        The number of windows; fewer where there are fewer steps.
     """
     steps = _steps(trace)
     return _evenly(_summed(steps, _boundaries(len(steps), as_int(num, "num"))))
@@ -72,9 +72,9 @@ def recent(trace: Any, num: int, half_life: float | None = None) -> Scenarios:
     trace
         [num_steps, num_layers, num_experts].
     num
-        Steps; fewer where there are fewer.
+        The number of steps; fewer where there are fewer.
     half_life
-        Of the weights, in steps; by default all weigh the same.
+        The age, in steps, at which a step's weight is half; by default all weigh the same.
     """
     steps = _steps(trace)[-as_int(num, "num") :]
     even = _evenly(steps)
@@ -94,7 +94,7 @@ def exponential(trace: Any, half_life: float) -> Scenarios:
     trace
         [num_steps, num_layers, num_experts].
     half_life
-        In steps, above 0.
+        The age, in steps, at which a step counts half; above 0.
 
     Raises
     ------
@@ -117,7 +117,7 @@ def clusters(trace: Any, num: int) -> Scenarios:
     trace
         [num_steps, num_layers, num_experts].
     num
-        Clusters; fewer where fewer differ.
+        The number of clusters; fewer where fewer differ.
 
     Returns
     -------

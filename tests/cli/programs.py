@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROGRAM = [sys.executable, "-m", "eplb_opt"]
-#: A child that is still there after so many seconds is a fault.
+#: A child that is still there after this number of seconds is a fault.
 PATIENCE = 120
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import subprocess
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -39,8 +39,9 @@ def test_every_path_that_a_command_writes_to_is_known_as_an_output() -> None:
     found = set()
     for command in app.registered_commands:
         assert command.callback is not None
-        for name, parameter in inspect.signature(command.callback).parameters.items():
-            text = str(parameter.annotation)
+        for name, hint in get_type_hints(command.callback, include_extras=True).items():
+            (info, *_) = getattr(hint, "__metadata__", (None,))
+            text = getattr(info, "help", None) or ""
             if "Where to" in text or "file to write" in text or name == "report_file":
                 found.add(name)
     assert found == set(OUTPUTS)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
-#: Without its signal a child would be waited for in vain.
+#: Without its signal a child would be waited for until it ends by itself.
 MACHINE = ["--gpus", "40", "--slots", "120", "--time-limit", "100000"]
 #: Begins the command line, and tells on stdout when the planner takes its first turn.
 WATCHED = """

@@ -1,4 +1,4 @@
-"""Our compiled greedy, its numpy twin, and the given-counts door."""
+"""Our compiled greedy, its numpy twin, and the call with given counts."""
 
 import numpy as np
 import pytest

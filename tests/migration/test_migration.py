@@ -1,4 +1,4 @@
-"""Plans that move little: limits hold, nothing moves for nothing, and fronts are honest."""
+"""Plans that move little: limits hold, nothing moves for nothing, and frontiers are honest."""
 
 import numpy as np
 import pytest
@@ -182,9 +182,9 @@ def test_layers_without_time_cost_neither_a_search_nor_names(monkeypatch):
 
     monkeypatch.setattr(near_plans, "relabelled", refuse)
     monkeypatch.setattr(near_plans, "_searched", refuse)
-    found = near_plans.find_fronts(problem, current, best, Budget(Deadline.after(0)), naming=1.0)
-    for layer_idx, front in enumerate(found):
-        assert len(front) == 2
-        assert (front[0].placed == current.physical_to_logical[layer_idx]).all()
-        assert (front[1].placed == best[layer_idx]).all()
-        assert front[1].objective == Plan(best, 8).objectives(problem)[layer_idx]
+    found = near_plans.find_frontiers(problem, current, best, Budget(Deadline.after(0)), naming=1.0)
+    for layer_idx, frontier in enumerate(found):
+        assert len(frontier) == 2
+        assert (frontier[0].placed == current.physical_to_logical[layer_idx]).all()
+        assert (frontier[1].placed == best[layer_idx]).all()
+        assert frontier[1].objective == Plan(best, 8).objectives(problem)[layer_idx]

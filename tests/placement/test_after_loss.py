@@ -153,7 +153,7 @@ def test_a_first_plan_is_found_wherever_the_slots_allow_spread(data):
     try:
         problem = Problem([load], 6 * num_gpus, num_gpus, num_nodes, gpu_slots=slots, spread=spread)
     except ProblemError:
-        return  # too few slots, which the door's count tells exactly
+        return  # too few slots, which the problem's check tells exactly
     plan = eplb_opt.Plan(first_plan(problem), num_gpus)
     plan.check(problem)
     assert loads_after_loss(problem, plan, spread).survives

@@ -59,7 +59,7 @@ def test_loads_by_hand():
     assert score.uniform.tolist() == [12 / 3 + 3]
     assert score.nearest.tolist() == [12 / 2 + 2]
     assert score.nearest_balancedness[0] == pytest.approx(21 / 4 / 8)
-    assert score.apart == pytest.approx(8 / 7 - 1)
+    assert score.nearest_excess == pytest.approx(8 / 7 - 1)
 
 
 def test_nearest_copy_may_also_be_the_better_way():
@@ -68,7 +68,7 @@ def test_nearest_copy_may_also_be_the_better_way():
     score = dispatch_score(problem, [[0, 0, 1, 0, 2, 3]])
     assert (score.uniform[0], score.nearest[0]) == (8 + 2, 6 + 4)
     flat = Problem([[12, 2, 1, 1]], num_slots=6, num_gpus=2)
-    assert dispatch_score(flat, [[0, 0, 1, 0, 2, 3]]).apart == pytest.approx(8 / 10 - 1)
+    assert dispatch_score(flat, [[0, 0, 1, 0, 2, 3]]).nearest_excess == pytest.approx(8 / 10 - 1)
 
 
 def test_lost_gpus_send_nothing_and_slow_ones_count_for_more():
@@ -135,6 +135,6 @@ def test_the_table_shows_both_ways_and_the_distance():
     score = dispatch_score(problem, [[0, 1, 0, 2, 3, 1]] * 2)
     text = text_of(dispatch_table(score))
     assert "nearest copy" in text
-    assert signed(score.apart) in text
+    assert signed(score.nearest_excess) in text
     assert signed(0.0) == "0"
     assert signed(-0.01) == "-1 %"

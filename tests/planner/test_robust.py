@@ -106,7 +106,7 @@ def test_a_layer_without_near_plans_costs_the_others_nothing(monkeypatch, curren
         assert result.messages == ("near plans failed on layer 2: ZeroDivisionError: sums cancel",)
 
 
-@pytest.mark.parametrize("where", ["find_fronts", "find_fronts front_ends"])
+@pytest.mark.parametrize("where", ["find_frontiers", "find_frontiers frontier_ends"])
 @pytest.mark.parametrize("limits", [{"max_moves": 12}, {"move_tolerance": 0.05}])
 def test_the_limits_hold_when_the_whole_search_for_near_plans_fails(
     monkeypatch, current, where, limits
@@ -158,7 +158,7 @@ def test_fronts_rise_in_moves_and_fall_in_objective_whatever_comes_in():
     points = [
         near_plans.FrontPoint(m, Fraction(w), np.zeros(1)) for m, w in ((0, 5), (0, 4), (2, 4))
     ]
-    kept = near_plans._front(points)
+    kept = near_plans._frontier(points)
     assert [(p.moves, p.objective) for p in kept] == [(0, 4)]
 
 

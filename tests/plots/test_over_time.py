@@ -48,13 +48,13 @@ def test_a_result_without_load_is_refused_with_words():
 def replayed():
     from eplb_opt.io import Trace
     from eplb_opt.problem.machine import Machine
-    from eplb_opt.workloads.replay import POLICIES, Budget, heuristic, replay
+    from eplb_opt.workloads.replay import POLICIES, ReplanLimits, heuristic, replay
 
     load = np.random.default_rng(0).integers(1, 100, (11, 2, 6))
     policies = {name: POLICIES[name] for name in ("last", "static")}
     policies |= {name: heuristic(name) for name in ("greedy", "cpu_lpt_slotted")}
     return replay(
-        Trace.of(load), Machine(8, 4), policies, every=3, budget=Budget(effort=1, workers=1)
+        Trace.of(load), Machine(8, 4), policies, every=3, limits=ReplanLimits(effort=1, workers=1)
     )
 
 

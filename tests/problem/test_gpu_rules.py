@@ -23,7 +23,7 @@ def test_a_plan_obeys_the_rules_or_there_is_none(arguments):
     try:
         problem = Problem(**arguments)
     except eplb_opt.ProblemError:
-        return  # told at the door
+        return  # told when the problem is made
     best = ruled_optimum(problem)[0]
     try:
         result = eplb_opt.plan(problem, effort=1)

@@ -112,7 +112,7 @@ def test_free_counts_find_what_equal_counts_forbid():
 
 
 def test_free_counts_keep_replicas_apart_where_asked():
-    gpus = balanced(np.array([0, 0, 0, 1, 2]), np.array([5.0, 1.0, 1.0]), 3, apart=True)
+    gpus = balanced(np.array([0, 0, 0, 1, 2]), np.array([5.0, 1.0, 1.0]), 3, distinct=True)
     assert sorted(e for gpu in gpus for e in gpu) == [0, 0, 0, 1, 2]
     assert all(len(set(gpu)) == len(gpu) for gpu in gpus)
 

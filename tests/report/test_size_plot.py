@@ -27,7 +27,7 @@ def lines(ax):
 
 
 def test_the_frontier_draws_every_plan_over_the_mean_against_memory(report):
-    drawn = lines(size_plot.frontier(report))
+    drawn = lines(size_plot.trade_off(report))
     for gpus in (4, 6):
         rows = report.of("uniform", gpus)
         line = drawn[f"{gpus} GPUs"]
@@ -36,7 +36,7 @@ def test_the_frontier_draws_every_plan_over_the_mean_against_memory(report):
 
 
 def test_the_band_reaches_down_to_the_proven_bounds(report):
-    ax = size_plot.frontier(report)
+    ax = size_plot.trade_off(report)
     for gpus, band in zip((4, 6), ax.collections, strict=True):
         heights = band.get_paths()[0].vertices[:, 1]
         assert heights.min() == pytest.approx(
@@ -45,7 +45,7 @@ def test_the_band_reaches_down_to_the_proven_bounds(report):
 
 
 def test_the_smallest_size_that_meets_is_a_star(report):
-    ax = size_plot.frontier(report)
+    ax = size_plot.trade_off(report)
     (star,) = [line for line in ax.get_lines() if line.get_marker() == "*"]
     smallest = report.smallest("uniform")
     assert star.get_xdata().tolist() == [smallest.size.slots_per_gpu]
@@ -65,7 +65,7 @@ def test_held_out_means_are_drawn_against_redundant_slots(report):
 def test_both_share_a_figure_and_a_given_axes_is_used(report):
     ax = size_plot.sizes(report)
     assert len(ax.get_figure().axes) == 2
-    assert size_plot.frontier(report, ax) is ax
+    assert size_plot.trade_off(report, ax) is ax
 
 
 def test_without_held_out_workloads_there_is_nothing_to_draw():

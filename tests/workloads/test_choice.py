@@ -6,7 +6,7 @@ import pytest
 from eplb_opt.io import Trace
 from eplb_opt.problem.machine import Machine
 from eplb_opt.report.replay import choice_table
-from eplb_opt.workloads.replay import Budget, choose
+from eplb_opt.workloads.replay import ReplanLimits, choose
 from eplb_opt.workloads.replay.choice import followed
 from eplb_opt.workloads.representatives import last, total
 from tests.report.test_tables import text_of
@@ -16,7 +16,7 @@ MACHINE = Machine(num_slots=8, num_gpus=4)
 
 def chosen(load, **methods):
     return choose(
-        Trace.of(load), MACHINE, every=2, methods=methods, budget=Budget(effort=1, workers=1)
+        Trace.of(load), MACHINE, every=2, methods=methods, limits=ReplanLimits(effort=1, workers=1)
     )
 
 

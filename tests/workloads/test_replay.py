@@ -14,8 +14,8 @@ from eplb_opt.placement.plan import Plan
 from eplb_opt.problem.machine import Machine
 from eplb_opt.workloads.replay import (
     POLICIES,
-    Budget,
     Policy,
+    ReplanLimits,
     given,
     heuristic,
     replay,
@@ -24,7 +24,7 @@ from eplb_opt.workloads.replay import (
 from eplb_opt.workloads.replay.scores import Placed, Steps
 
 MACHINE = Machine(num_slots=8, num_gpus=4)
-EFFORT = Budget(effort=1, workers=1)
+EFFORT = ReplanLimits(effort=1, workers=1)
 OURS = {name: policy for name, policy in POLICIES.items() if name != "limited"}
 
 
@@ -35,7 +35,7 @@ def recording(num_steps=13, seed=0):
 
 def plans_of(load, policies=OURS, **options):
     plans = []
-    options = {"every": 3, "budget": EFFORT} | options
+    options = {"every": 3, "limits": EFFORT} | options
     report = replay(
         Trace.of(load),
         MACHINE,
@@ -71,7 +71,7 @@ def test_plans_are_made_before_later_steps_are_even_read():
             MACHINE,
             OURS,
             every=3,
-            budget=EFFORT,
+            limits=EFFORT,
             on_plan=lambda name, step, ids: made.append((name, step)),
         )
     assert {(name, 6) for name in OURS if name != "static"} <= set(made)
@@ -126,9 +126,9 @@ def test_a_stream_is_replayed_like_an_array(tmp_path, monkeypatch, kind):
     path = tmp_path / f"trace.{kind}"
     np.save(path, load) if kind == "npy" else np.savez_compressed(path, load=load)
     monkeypatch.setattr(trace, "CHUNK_BYTES", 2 * load[0].nbytes)
-    streamed = replay(open_trace(path), MACHINE, OURS, every=7, budget=EFFORT)
+    streamed = replay(open_trace(path), MACHINE, OURS, every=7, limits=EFFORT)
     monkeypatch.undo()
-    whole = replay(Trace.of(load), MACHINE, OURS, every=7, budget=EFFORT)
+    whole = replay(Trace.of(load), MACHINE, OURS, every=7, limits=EFFORT)
     for one, other in zip(streamed.runs, whole.runs, strict=True):
         assert one.held_out == pytest.approx(other.held_out)
         assert one.held_out_slots == pytest.approx(other.held_out_slots)
@@ -179,7 +179,7 @@ def test_nothing_to_score_and_loads_that_do_not_fit_are_refused():
     with pytest.raises(eplb_opt.ProblemError, match="every=0"):
         plans_of(recording(), every=0)
     with pytest.raises(eplb_opt.ProblemError, match="time_limit=-1"):
-        plans_of(recording(), budget=Budget(time_limit=-1))
+        plans_of(recording(), limits=ReplanLimits(time_limit=-1))
 
 
 def test_the_limited_policy_passes_its_limit_with_the_plan_in_force(monkeypatch):
@@ -190,8 +190,8 @@ def test_the_limited_policy_passes_its_limit_with_the_plan_in_force(monkeypatch)
         return eplb_opt.plan(problem, current=current, **options)
 
     monkeypatch.setattr("eplb_opt.workloads.replay.policies.plan", planned)
-    budget = replace(EFFORT, max_moves=2)
-    plans, _ = plans_of(recording(), {"limited": POLICIES["limited"]}, budget=budget)
+    limits = replace(EFFORT, max_moves=2)
+    plans, _ = plans_of(recording(), {"limited": POLICIES["limited"]}, limits=limits)
     assert calls[0] == (None, None)
     assert [limit for _, limit in calls[1:]] == [2, 2, 2]
     for (current, _), (*_, ids) in zip(calls[1:], plans, strict=False):
@@ -227,7 +227,7 @@ def test_a_leader_of_nobody_says_so():
 def test_rows_of_both_dispatches_are_planned_and_scored_each_under_its_own():
     seen = []
 
-    def planner(problem, current, budget):
+    def planner(problem, current, limits):
         seen.append(problem.dispatch)
         return np.array([[0, 1, 0, 2, 1, 3, 4, 5]] * 2)
 
@@ -262,7 +262,7 @@ def test_a_single_load_is_planned_for_with_noise_for_others_follow(monkeypatch):
     monkeypatch.setattr("eplb_opt.workloads.replay.policies.plan", planned)
     machine = replace(MACHINE, dispatch="optimal")
     chosen = {"last": POLICIES["last"], "scenarios": POLICIES["scenarios"]}
-    replay(Trace.of(recording(7)), machine, chosen, every=3, budget=EFFORT)
+    replay(Trace.of(recording(7)), machine, chosen, every=3, limits=EFFORT)
     assert noises[2:] == [0.3, None]
-    replay(Trace.of(recording(4)), machine, chosen, every=3, budget=replace(EFFORT, noise=0.5))
+    replay(Trace.of(recording(4)), machine, chosen, every=3, limits=replace(EFFORT, noise=0.5))
     assert noises[4:] == [0.5, 0.5]

@@ -6,7 +6,7 @@ import pytest
 from eplb_opt import Problem, evaluate
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.caller_units import balancedness
-from eplb_opt.workloads.sizing import Size, Verdict, make_sizes, sweep
+from eplb_opt.workloads.sizing import Size, TargetStatus, make_sizes, sweep
 from eplb_opt.workloads.sizing.report import exact_balance
 
 LOAD = np.array([[90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86], [5, 4, 3, 2, 1] + [1] * 7])
@@ -37,11 +37,11 @@ def test_balancedness_is_summed_means_over_summed_largest_loads(report):
 def test_the_verdict_is_a_plan_a_proof_or_neither(report):
     row = report.rows[0]
     between = (row.balancedness + row.best_possible) / 2
-    assert row.verdict(row.balancedness) == Verdict.MEETS
-    assert row.verdict(min(row.best_possible + 1e-9, 1)) == Verdict.CANNOT
-    assert row.verdict(None) == Verdict.NONE
+    assert row.target_status(row.balancedness) == TargetStatus.MEETS
+    assert row.target_status(min(row.best_possible + 1e-9, 1)) == TargetStatus.CANNOT
+    assert row.target_status(None) == TargetStatus.NONE
     if row.balancedness < row.best_possible:
-        assert row.verdict(between) == Verdict.OPEN
+        assert row.target_status(between) == TargetStatus.OPEN
 
 
 def test_the_smallest_has_the_fewest_slots_of_those_that_meet(report):
@@ -54,7 +54,7 @@ def test_the_smallest_has_the_fewest_slots_of_those_that_meet(report):
 
 
 def test_no_size_on_the_frontier_is_beaten_with_less(report):
-    front = [row for row in report.rows if report.is_on_frontier(row)]
+    front = [row for row in report.rows if report.is_pareto_optimal(row)]
     assert front
     for row in front:
         for other in report.rows:

@@ -12,7 +12,7 @@ from eplb_opt.errors import ProblemError
 from eplb_opt.problem.arrays import as_numpy
 from eplb_opt.problem.checks import check_size
 from eplb_opt.problem.problem import Problem
-from heuristics.door import admit_array
+from heuristics.arguments import admit_array
 from heuristics.layout import Layout, make_layout
 
 #: What the core is given where it does not read a type, byte order, stride or place: a plain copy.

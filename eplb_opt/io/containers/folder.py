@@ -24,7 +24,7 @@ class Folder:
     path
         The folder.
     names
-        Of its regular files, sorted.
+        Names of the folder's regular files, sorted.
     """
 
     path: Path

@@ -121,7 +121,7 @@ def outline(content: bytes) -> np.ndarray:
 
 
 def read_outline(path: Path) -> np.ndarray:
-    """As `outline`, of a file."""
+    """The outline of a file's array; see `outline`."""
     with path.open("rb") as file:
         return outline(file.read(MAX_HEADER_BYTES))
 

@@ -178,7 +178,7 @@ def npz_bytes(arrays: Arrays, compression: int = zipfile.ZIP_DEFLATED) -> bytes:
     Parameters
     ----------
     arrays
-        By name; no objects.
+        Arrays by their names; no arrays of objects.
     compression
         ``zipfile.ZIP_DEFLATED`` or ``zipfile.ZIP_STORED``.
     """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import FormatError, MissingDependency
+from eplb_opt.errors import FormatError, import_optional
 from eplb_opt.io.containers.chunks import Drain
 from eplb_opt.io.files import MAX_UNPACKED_BYTES
 from eplb_opt.io.loads import Loads
@@ -38,12 +38,8 @@ def import_parquet() -> tuple[Any, Any]:
     MissingDependency
         When it is not installed.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingDependency("pyarrow", "formats") from error
-    return pyarrow, pyarrow.parquet
+    parquet = import_optional("pyarrow.parquet", "formats")
+    return import_optional("pyarrow", "formats"), parquet
 
 
 def read_parquet(path: Path) -> Columns:

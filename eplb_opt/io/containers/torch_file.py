@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import FormatError, MissingDependency
+from eplb_opt.errors import FormatError, import_optional
 from eplb_opt.io.containers.npz import ZIP_ERRORS, ZIP_MAGIC
 from eplb_opt.io.files import MAX_UNPACKED_BYTES
 from eplb_opt.io.loads import Loads
@@ -35,11 +35,7 @@ def import_torch() -> Any:
     MissingDependency
         When it is not installed.
     """
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingDependency("torch", "heuristics") from error
-    return torch
+    return import_optional("torch", "heuristics")
 
 
 def read_pt(path: Path) -> Any:
@@ -84,7 +80,7 @@ class _Lists:
         self._known: dict[int, int] = {}
 
     def num_values(self, document: Any, depth: int = 0, in_list: bool = False) -> int:
-        """The values, those of a list that stands in several places so many times.
+        """The number of values, where a list that stands in several places counts at each of them.
 
         Raises
         ------

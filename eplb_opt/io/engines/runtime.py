@@ -21,11 +21,11 @@ class Runtime:
     Parameters
     ----------
     num_gpus, num_experts, num_slots
-        Of every layer.
+        GPUs of the machine; logical experts and slots of every layer.
     layer_ids
         Hidden layers that have experts.
     num_hidden_layers
-        At least so many layers the model has, dense ones included.
+        The least number of layers that the model has, dense ones included.
     current
         The map in force, int64 [num_layers, num_slots]; -1 is an empty slot.
     """
@@ -48,11 +48,11 @@ def check_map(
     placed
         int64 [num_layers, num_slots], -1 for an empty slot.
     runtime
-        What the placement has to fit.
+        The process that the placement has to fit.
     engine
         Its name in messages.
     names
-        What the layers are called in messages; by default 0, 1, 2, ...
+        Names of the layers in messages; by default 0, 1, 2, ...
 
     Raises
     ------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import EngineRefusal, FormatError, MissingDependency
+from eplb_opt.errors import EngineRefusal, FormatError, import_optional
 from eplb_opt.io.engines.runtime import check_map
 from eplb_opt.io.files import read_text
 from eplb_opt.io.loads import checked_layer_ids
@@ -43,11 +43,7 @@ def import_yaml() -> Any:
     MissingDependency
         When it is not installed.
     """
-    try:
-        import yaml
-    except ImportError as error:
-        raise MissingDependency("PyYAML", "formats") from error
-    return yaml
+    return import_optional("yaml", "formats", "PyYAML")
 
 
 def read_yaml(path: Path) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import FormatError, MissingDependency
+from eplb_opt.errors import FormatError, import_optional
 from eplb_opt.io.containers.plain_json import read_json
 from eplb_opt.io.files import naming, open_checked
 from eplb_opt.io.loads import checked_layer_ids
@@ -91,10 +91,7 @@ def _num_experts(folder: Folder) -> int:
 @contextmanager
 def _opened(path: Path, name: str) -> Iterator[Any]:
     """The tensors of a file, on the disk until one is asked for."""
-    try:
-        from safetensors import safe_open
-    except ImportError as error:
-        raise MissingDependency("safetensors", "formats") from error
+    safe_open = import_optional("safetensors", "formats").safe_open
     with naming(name):
         file = open_checked(path / name)
         try:

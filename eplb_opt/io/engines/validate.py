@@ -63,7 +63,7 @@ class Validator:
         current
             The map in force, [num_layers, num_slots]; -1 is an empty slot.
         num_gpus, num_experts, num_slots
-            What the runtime is started with; None is not checked.
+            The numbers that the runtime is started with; None is not checked.
         layer_ids
             Hidden layers that have experts.
         num_hidden_layers

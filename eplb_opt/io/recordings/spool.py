@@ -76,7 +76,7 @@ class Spool:
 
     @contextmanager
     def taking(self, first_layer: int = 0) -> Iterator[Callable[[int], np.ndarray]]:
-        """A call that reads the next so many steps, without the first layers."""
+        """A call that reads the next steps, whose number it is given, without the first layers."""
         rows = [self._place[step] for step in sorted(self._place)]
         position = 0
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.io.recordings.recording import Progress
 
-    # Yields a call that reads the next steps, as many as asked for, [num, num_layers, num_experts].
+    # Yields a call that takes a number of steps and reads them, [num, num_layers, num_experts].
     Opener = Callable[[], AbstractContextManager[Callable[[int], np.ndarray]]]
 
 #: Steps read at a time take about this much memory.

@@ -73,7 +73,7 @@ def _pt_chunks(trace: Trace) -> list[bytes]:
 
 
 def _recorder_pt(trace: Trace) -> list[bytes]:
-    """As SGLang's recorder writes in mode stat."""
+    """Loads in the form that SGLang's recorder writes in mode stat."""
     load = _hidden(trace)
     narrow = np.int32 if load.max() <= np.iinfo(np.int32).max else np.int64
     count = import_torch().from_numpy(load.astype(narrow))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.io import Trace
     from eplb_opt.problem.machine import Machine
-    from eplb_opt.workloads.replay.policies import Budget, Planner
+    from eplb_opt.workloads.replay.policies import Planner, ReplanLimits
     from eplb_opt.workloads.replay.walk import OnPlan
     from eplb_opt.workloads.representatives import Method, Scenarios
 
@@ -29,11 +29,11 @@ class Choice:
     Parameters
     ----------
     name
-        Of the best method on the whole recording.
+        Name of the method that was best on the whole recording.
     method
-        Itself.
+        That method.
     held_out
-        What choosing is worth: held-out balancedness when each window is planned for by the
+        What choosing reaches: the held-out balancedness when each window is planned for by the
         method that was best on the windows before it. The winner's own figure flatters it, for it
         won on the very steps that it is measured on.
     report
@@ -50,7 +50,7 @@ class Choice:
         return self.method(past)
 
     def json(self) -> dict[str, Any]:
-        """As a script wants it."""
+        """The choice and the figures of all methods, as JSON writes them."""
         return {"name": self.name, "held_out": self.held_out, "methods": self.report.json()}
 
 
@@ -61,7 +61,7 @@ def choose(
     every: int,
     methods: Mapping[str, Method] = METHODS,
     memory: int = MEMORY,
-    budget: Budget | None = None,
+    limits: ReplanLimits | None = None,
     planner: Planner = ours,
     on_plan: OnPlan | None = None,
 ) -> Choice:
@@ -70,15 +70,15 @@ def choose(
     Parameters
     ----------
     trace, machine, every
-        See `replay`.
+        The recording, the machine, and the steps between two re-plans, as for `replay`.
     methods
         Methods by name, at least one.
-    memory, budget
-        See `replay`.
+    memory, limits
+        Windows to look back on, and what a re-plan may cost, as for `replay`.
     planner
-        What makes the plans.
+        The function that makes the plans.
     on_plan
-        See `replay`.
+        Called with every plan, as for `replay`.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def choose(
     """
     policies = {name: Policy(method, planner) for name, method in methods.items()}
     report = replay(
-        trace, machine, policies, every=every, memory=memory, budget=budget, on_plan=on_plan
+        trace, machine, policies, every=every, memory=memory, limits=limits, on_plan=on_plan
     )
     means = np.array([block_means(run.held_out, every) for run in report.runs])
     best = report.ranked()[0].name

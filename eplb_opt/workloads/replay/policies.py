@@ -1,4 +1,4 @@
-"""What a policy plans from, and with what."""
+"""The policies of a replay: which loads of the past to plan for, and who makes the plan."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
-    # Problem, the placement in force or None, the budget -> int64 [num_layers, num_slots].
-    Planner = Callable[[Problem, np.ndarray | None, "Budget"], np.ndarray]
+    # Problem, the placement in force or None, the limits -> int64 [num_layers, num_slots].
+    Planner = Callable[[Problem, np.ndarray | None, "ReplanLimits"], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Budget:
+class ReplanLimits:
     """What a single re-plan may cost; see `plan`.
 
     Parameters
     ----------
     time_limit
-        Seconds a re-plan.
+        Seconds for each re-plan.
     effort
         Counted work instead: the same plans on any machine.
     workers
         Layers worked on at a time.
     max_moves
-        Slots a layer that a migration-limited policy may change.
+        Slots over all layers that a migration-limited policy may change.
     noise
-        That plans for optimal dispatch are to withstand. By default `plan` chooses where there are
-        scenarios; a single load is planned for with some noise too, for other loads follow.
+        Size of the noise that plans for optimal dispatch are to withstand. By default `plan`
+        chooses where there are scenarios; a single load is planned for with some noise too, for
+        other loads follow.
     """
 
     time_limit: float | None = 1.0
@@ -49,7 +50,7 @@ class Budget:
     noise: float | None = None
 
     def arguments(self, problem: Problem) -> dict[str, Any]:
-        """As `plan` takes them."""
+        """The keywords of `plan` for a problem."""
         limit = None if self.effort is not None else self.time_limit
         noise = self.noise
         if noise is None and not problem.has_scenarios:
@@ -62,16 +63,16 @@ class Budget:
         }
 
 
-def ours(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
+def ours(problem: Problem, current: np.ndarray | None, limits: ReplanLimits) -> np.ndarray:
     """The planner, from scratch or from the plan in force, whichever it finds better."""
-    result = plan(problem, current=current, **budget.arguments(problem))
+    result = plan(problem, current=current, **limits.arguments(problem))
     return result.plan.physical_to_logical
 
 
-def limited(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
-    """The planner with at most so many moves from the plan in force."""
-    allowed: dict[str, Any] = {} if current is None else {"max_moves": budget.max_moves}
-    result = plan(problem, current=current, **budget.arguments(problem), **allowed)
+def limited(problem: Problem, current: np.ndarray | None, limits: ReplanLimits) -> np.ndarray:
+    """The planner with at most `limits.max_moves` moves from the plan in force."""
+    allowed: dict[str, Any] = {} if current is None else {"max_moves": limits.max_moves}
+    result = plan(problem, current=current, **limits.arguments(problem), **allowed)
     return result.plan.physical_to_logical
 
 
@@ -82,9 +83,10 @@ class Policy:
     Parameters
     ----------
     method
-        Windows of the past, [num, num_layers, num_experts], to the loads that are planned for.
+        A function from windows of the past, [num, num_layers, num_experts], to the loads that are
+        planned for.
     planner
-        Makes the plan.
+        The function that makes the plan.
     once
         Plan after the first window and never again.
     follows
@@ -127,7 +129,7 @@ def heuristic(name: str, method: str = "last") -> Policy:
     Parameters
     ----------
     name
-        Of the heuristic.
+        Name of the heuristic.
     method
         A name of `METHODS`; several scenarios are blended into one load.
 
@@ -137,7 +139,7 @@ def heuristic(name: str, method: str = "last") -> Policy:
         When there is no such method, and on planning when there is no such heuristic.
     """
 
-    def make(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
+    def make(problem: Problem, current: np.ndarray | None, limits: ReplanLimits) -> np.ndarray:
         return heuristic_calls(problem)[name]()
 
     return Policy(METHODS[method], make, is_heuristic=True)
@@ -170,7 +172,7 @@ def under(dispatches: Sequence[str], policies: Mapping[str, Policy]) -> dict[str
 def given(placed: Any) -> Policy:
     """A plan that somebody else made, [num_layers, num_slots] ids, kept from the first step on."""
 
-    def keep(problem: Problem, current: np.ndarray | None, budget: Budget) -> np.ndarray:
+    def keep(problem: Problem, current: np.ndarray | None, limits: ReplanLimits) -> np.ndarray:
         return as_plan(placed, problem).physical_to_logical
 
     return replace(POLICIES["static"], planner=keep)

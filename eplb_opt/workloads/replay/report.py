@@ -1,4 +1,4 @@
-"""What a replay found."""
+"""The result of a replay: one row for each policy, and the figures made of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PolicyRun:
     Parameters
     ----------
     name
-        The policy's.
+        The policy's name.
     is_heuristic
         Whether it stands for what engines ship.
     held_out
@@ -28,7 +28,7 @@ class PolicyRun:
     moves
         int64 [num_plans], slots over all layers whose expert is new on its GPU; 0 for the first.
     seconds
-        float64 [num_plans], of planning.
+        float64 [num_plans], seconds that each plan took to make.
     problem
         Why there are no figures; "" otherwise.
     dispatch
@@ -78,13 +78,13 @@ class ReplayReport:
     Parameters
     ----------
     runs
-        In the order in which they were asked for.
+        One run for each policy, in the order in which they were asked for.
     every
         Steps between two re-plans.
     num_steps
-        Of the recording; the first `every` of them are only planned from.
+        Steps of the recording; the first `every` of them are only planned from.
     num_layers, num_slots, num_gpus
-        Of the model and the machine.
+        MoE layers of the model; slots of a layer, and GPUs, of the machine.
     expert_bytes
         Weights of one expert in one layer; None where not given.
     """
@@ -99,12 +99,12 @@ class ReplayReport:
 
     @property
     def dispatch(self) -> str:
-        """Of all rows; "" where they differ, and say so in their names."""
+        """The dispatch of all rows; "" where they differ, and say so in their names."""
         found = {run.dispatch for run in self.runs}
         return found.pop() if len(found) == 1 else ""
 
     def ranked(self) -> list[PolicyRun]:
-        """From the best held-out mean to the worst, failures last."""
+        """The runs from the best held-out mean to the worst, failures last."""
         return sorted(self.runs, key=lambda run: (bool(run.problem), -np.nan_to_num(run.mean)))
 
     def json(self) -> dict[str, Any]:
@@ -126,12 +126,12 @@ def block_means(values: np.ndarray, size: int) -> np.ndarray:
 
 
 def lowest(values: np.ndarray) -> float:
-    """The least of those that are numbers; not a number where none is."""
+    """The least of those values that are numbers; not a number where none is."""
     there = values[~np.isnan(values)]
     return float(there.min()) if len(there) else float("nan")
 
 
 def mean_of(values: np.ndarray) -> float:
-    """Of those that are numbers; not a number where none is."""
+    """The mean of those values that are numbers; not a number where none is."""
     there = values[~np.isnan(values)]
     return float(there.mean()) if len(there) else float("nan")

@@ -16,7 +16,7 @@ from eplb_opt.workloads.replay.scores import Placed, Steps
 
 if TYPE_CHECKING:
     from eplb_opt.problem.machine import Machine
-    from eplb_opt.workloads.replay.policies import Budget, Policy
+    from eplb_opt.workloads.replay.policies import Policy, ReplanLimits
 
 
 @dataclass(eq=False)
@@ -25,8 +25,8 @@ class Run:
 
     Parameters
     ----------
-    name, policy, machine, budget
-        See `replay`.
+    name, policy, machine, limits
+        The policy under its name, the machine, and what a re-plan may cost.
     placed
         The plan in force; None before the first.
     problem
@@ -38,7 +38,7 @@ class Run:
     moves
         Moved slots of each plan.
     seconds
-        What each plan took to make.
+        Seconds that each plan took to make.
     scored, num_scored
         Sum and number of the balancedness values that were held out.
     """
@@ -46,7 +46,7 @@ class Run:
     name: str
     policy: Policy
     machine: Machine
-    budget: Budget
+    limits: ReplanLimits
     placed: Placed | None = None
     problem: str = ""
     gpu: list[np.ndarray] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Run:
         current = None if self.placed is None else self.placed.physical_to_logical
         began = time.perf_counter()
         try:
-            ids = np.asarray(self.policy.planner(problem, current, self.budget))
+            ids = np.asarray(self.policy.planner(problem, current, self.limits))
             plan = Plan(ids, problem.num_gpus, problem.num_experts)
             plan.check(problem)
         except (ImportError, ValueError) as error:

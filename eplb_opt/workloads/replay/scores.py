@@ -16,7 +16,7 @@ from eplb_opt.placement.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Of GPUs and of slots.
+#: The largest loads of GPUs and of slots, each float64 [num_steps].
 Peaks = tuple[np.ndarray, np.ndarray]
 #: Weights that are held at once, 8 bytes each.
 MAX_WEIGHTS = 2**22
@@ -29,9 +29,9 @@ class Steps:
     Parameters
     ----------
     by_layer
-        float64 [num_layers, num_steps, num_experts].
+        float64 [num_layers, num_steps, num_experts], tokens.
     totals
-        float64 [num_steps].
+        float64 [num_steps], tokens of all layers.
     """
 
     by_layer: np.ndarray
@@ -39,7 +39,7 @@ class Steps:
 
     @classmethod
     def of(cls, load: np.ndarray) -> Steps:
-        """From loads [num_steps, num_layers, num_experts]."""
+        """Steps made ready from loads [num_steps, num_layers, num_experts]."""
         by_layer = np.ascontiguousarray(load.transpose(1, 0, 2), dtype=np.float64)
         return cls(by_layer, by_layer.sum(axis=(0, 2)))
 
@@ -53,10 +53,10 @@ class Placed:
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once.
     num_gpus, num_experts
-        See `Plan`.
+        The number of GPUs, and of logical experts of a layer.
     dispatch
-        See `Problem`. Optimal dispatch splits each step anew, in float64: the largest GPU load is
-        within about 1e-13 of the least.
+        How tokens are split, "uniform" or "optimal"; see `Problem`. Optimal dispatch splits each
+        step anew, in float64: the largest GPU load is within about 1e-13 of the least.
     """
 
     physical_to_logical: np.ndarray
@@ -86,7 +86,7 @@ class Placed:
         return share
 
     def balancedness(self, steps: Steps) -> tuple[np.ndarray, np.ndarray]:
-        """Of each step, on GPUs and on slots, two float64 [num_steps].
+        """The balancedness of each step, on GPUs and on slots, two float64 [num_steps].
 
         A step's balancedness is the sum over the layers of the mean load over the sum over the
         layers of the largest: the layers run one after the other, each as long as its fullest GPU
@@ -115,7 +115,7 @@ class Placed:
         return np.concatenate(gpu_peaks), np.concatenate(slot_peaks)
 
     def _split(self, load: np.ndarray) -> Peaks:
-        """Of some steps [num_steps, num_layers, num_experts]."""
+        """The peaks of some steps, [num_steps, num_layers, num_experts], at once."""
         weights, _ = split(self.routes, np.ascontiguousarray(load), np.ones(self.num_gpus))
         # An empty slot has weight 0, whichever load it is given.
         slots = weights * np.take_along_axis(load, self.physical_to_logical[None], axis=2)

@@ -11,7 +11,7 @@ import numpy as np
 from eplb_opt.errors import ProblemError
 from eplb_opt.problem.arrays import MAX_BYTES, as_int
 from eplb_opt.problem.units import MAX_LAYER_TOTAL
-from eplb_opt.workloads.replay.policies import Budget
+from eplb_opt.workloads.replay.policies import ReplanLimits
 from eplb_opt.workloads.replay.report import ReplayReport
 from eplb_opt.workloads.replay.run import Run
 from eplb_opt.workloads.replay.scores import Steps
@@ -37,11 +37,11 @@ def replay(
     *,
     every: int,
     memory: int = MEMORY,
-    budget: Budget | None = None,
+    limits: ReplanLimits | None = None,
     expert_bytes: int | None = None,
     on_plan: OnPlan | None = None,
 ) -> ReplayReport:
-    """Walk through a recording, re-planning every so many steps from the past alone.
+    """Walk through a recording, re-planning every `every` steps from the past alone.
 
     The first `every` steps are planned from and not scored. Of a long recording only a chunk and
     the last windows' sums are in memory.
@@ -58,8 +58,8 @@ def replay(
         Steps between two re-plans, and the length of a window.
     memory
         Windows that policies may look back on.
-    budget
-        Of each re-plan; a second by default.
+    limits
+        What each re-plan may cost; a second by default.
     expert_bytes
         Weights of one expert in one layer, to tell what moves cost.
     on_plan
@@ -81,7 +81,7 @@ def replay(
             "first window. Re-plan more often or record for longer."
         )
     runs = [
-        Run(name, policy, _machine(machine, policy), budget or Budget())
+        Run(name, policy, _machine(machine, policy), limits or ReplanLimits())
         for name, policy in policies.items()
     ]
     past, done = _Past(as_int(memory, "memory"), trace.shape[1:]), 0

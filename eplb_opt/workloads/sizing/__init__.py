@@ -1,6 +1,11 @@
-"""How many redundant slots, on how many GPUs: sizes swept, each with a plan and a proven bound."""
+"""How many slots on how many GPUs: each size planned, with a bound on what it can reach.
 
-from eplb_opt.workloads.sizing.report import HeldOut, SizeReport, SizeRow, Verdict
+`sizes.make_sizes` lists the sizes, `sweep.sweep` plans each of them, and the answer is a
+`report.SizeReport` with one `SizeRow` for each size. A row's `TargetStatus` says whether the size
+reaches a balancedness, provably cannot, or is open. `HeldOut` is its worth on other loads.
+"""
+
+from eplb_opt.workloads.sizing.report import HeldOut, SizeReport, SizeRow, TargetStatus
 from eplb_opt.workloads.sizing.sizes import Size, make_sizes
 from eplb_opt.workloads.sizing.sweep import sweep
 
@@ -9,7 +14,7 @@ __all__ = [
     "Size",
     "SizeReport",
     "SizeRow",
-    "Verdict",
+    "TargetStatus",
     "make_sizes",
     "sweep",
 ]

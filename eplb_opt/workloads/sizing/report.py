@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from eplb_opt.workloads.sizing.sizes import Size
 
 
-class Verdict(StrEnum):
+class TargetStatus(StrEnum):
     """What is known of a size and the balancedness asked for."""
 
     MEETS = "meets"  # a plan reaches it
@@ -36,11 +36,11 @@ class HeldOut:
     Parameters
     ----------
     name
-        Of the workload.
+        The workload's name.
     static
         Balancedness of the plan made for the planned-for loads.
     replanned
-        Of a plan made for this workload itself, in the same time.
+        Balancedness of a plan made for this workload itself, in the same time.
     best_possible
         No plan of this size has more on this workload, proven.
     """
@@ -62,7 +62,7 @@ class SizeRow:
     dispatch
         How tokens are split over an expert's replicas.
     result
-        Of planning it; None where it cannot be planned, and `problem` says why.
+        The result of planning this size; None where it cannot be planned, and `problem` says why.
     held_out
         Its worth on other workloads.
     problem
@@ -98,13 +98,13 @@ class SizeRow:
         """No plan of this size has a higher balancedness, proven; rounded up."""
         return balance(self.result)[1] if self.result else np.nan
 
-    def verdict(self, target: float | None) -> Verdict:
+    def target_status(self, target: float | None) -> TargetStatus:
         """Whether the size reaches a balancedness."""
         if target is None or self.result is None:
-            return Verdict.NONE
+            return TargetStatus.NONE
         if self.balancedness >= target:
-            return Verdict.MEETS
-        return Verdict.CANNOT if self.best_possible < target else Verdict.OPEN
+            return TargetStatus.MEETS
+        return TargetStatus.CANNOT if self.best_possible < target else TargetStatus.OPEN
 
     def _summed(self, name: str) -> float:
         if self.result is None:
@@ -120,9 +120,9 @@ class SizeReport:
     Parameters
     ----------
     rows
-        Dispatch by dispatch, GPU count by GPU count, the fewest slots first.
+        One row for each size, dispatch by dispatch, GPU count by GPU count, the fewest slots first.
     num_layers, num_experts
-        Of the model.
+        MoE layers of the model, and logical experts of each.
     has_scenarios
         Whether the plans serve several loads; objectives are then over the mean GPU load.
     target
@@ -163,7 +163,7 @@ class SizeReport:
         meeting = [
             row
             for row in self.rows
-            if row.dispatch == dispatch and row.verdict(self.target) == Verdict.MEETS
+            if row.dispatch == dispatch and row.target_status(self.target) == TargetStatus.MEETS
         ]
         return min(meeting, key=lambda row: row.size, default=None)
 
@@ -185,9 +185,9 @@ class SizeReport:
             for other in self.rows
             if other.dispatch == row.dispatch and other.size < row.size and other.result is not None
         ]
-        return all(other.verdict(self.target) == Verdict.CANNOT for other in smaller)
+        return all(other.target_status(self.target) == TargetStatus.CANNOT for other in smaller)
 
-    def is_on_frontier(self, row: SizeRow) -> bool:
+    def is_pareto_optimal(self, row: SizeRow) -> bool:
         """Whether no size with at most its slots and GPUs has a plan as good, or fewer of them."""
         return row.result is not None and not any(
             _dominates(other, row) for other in self.rows if other.dispatch == row.dispatch
@@ -221,11 +221,12 @@ def exact_balance(
     Parameters
     ----------
     problem
-        What the loads are of; with scenarios a layer's mean counts as 1, as in its objective.
+        The problem whose loads are balanced; with scenarios a layer's mean counts as 1, as in its
+        objective.
     largest
         [num_layers], in the problem's units.
     lacking
-        Loads that were rounded down at the door count with all that they may lack: in the mean
+        Loads that were rounded down as they came in count with all that they may lack: in the mean
         where True, so that the figure is never below the truth; else in the largest load.
     """
     units = [problem.unit(layer_idx) for layer_idx in range(problem.num_layers)]

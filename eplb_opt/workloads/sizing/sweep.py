@@ -47,10 +47,10 @@ def sweep(
     Parameters
     ----------
     load
-        As of `Problem`: [num_layers, num_experts], or [num_scenarios, num_layers, num_experts]
-        where one plan is to serve several loads.
+        Loads as for `Problem`, tokens: [num_layers, num_experts], or [num_scenarios, num_layers,
+        num_experts] where one plan is to serve several loads.
     sizes
-        From `make_sizes`.
+        The sizes to plan, from `make_sizes`.
     dispatches
         Ways of splitting an expert's tokens over its replicas; see `Problem`.
     held_out
@@ -59,7 +59,8 @@ def sweep(
     rules
         Further keywords of `Problem`, the same for every size.
     time_limit, effort, noise, workers
-        See `plan`; of every single plan, of which there are sizes x dispatches x (1 + held out).
+        As for `plan`; they hold for every single plan, of which there are sizes x dispatches x (1 +
+        held out).
     target_balancedness
         Above 0, at most 1; kept in the report.
     expert_bytes

@@ -1,6 +1,6 @@
-"""The common door: weights of any kind come in, checked float32 goes on.
+"""The checks that all heuristics share: loads of any kind come in, checked float32 goes on.
 
-The published programs compute in float32, so everything behind the door does.
+The published programs compute in float32, so the heuristics do.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def admit_tensor(weight: torch.Tensor, num_axes: int = 2) -> torch.Tensor:
     wide = weight.to(torch.float64)
     least, total = torch.stack([wide.amin(), wide.sum(-1).amax()]).tolist()
     _check_values(least, total)
-    # abs, here and below: -0.0 passes the door, but its bits would order it last.
+    # abs, here and below: -0.0 passes the checks, but its bits would order it last.
     return weight.to(torch.float32, copy=True).contiguous().abs_()
 
 
