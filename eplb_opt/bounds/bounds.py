@@ -17,7 +17,7 @@ from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.placement.scoring import combined
 from eplb_opt.problem.problem import Problem
 
-#: Beyond, the least common multiple of the counts is so large that rounding to it gains nothing.
+#: With larger counts their least common multiple is so large that rounding to it gains nothing.
 MAX_COUNT_IN_GRAIN = 24
 
 
@@ -28,9 +28,9 @@ class Bound:
     Parameters
     ----------
     value
-        In the problem's integer units.
+        The bound, in the problem's integer units.
     source
-        Which argument proved it: "mean", "waterfill", "hierarchy", "cp_sat", ...
+        The name of the argument that proved it: "mean", "waterfill", "hierarchy", "cp_sat", ...
     """
 
     value: Fraction
@@ -38,21 +38,21 @@ class Bound:
 
 
 def mean_bound(problem: Problem) -> list[Fraction]:
-    """Mean GPU load.
+    """The mean GPU load of each layer.
 
-    Replication moves tokens but never removes them, so some GPU carries at least the mean: with
-    speeds, at least its speed's share of the total.
+    Replication moves tokens but never removes them, so some GPU carries at least the mean; where
+    GPUs have speeds, some GPU carries at least its speed's share of the total.
     """
     totals = problem.load.sum(axis=1).tolist()
     return [total / problem.capacity for total in totals]
 
 
 def waterfill_bound(problem: Problem) -> list[Fraction]:
-    """The least T with sum_e max(1, ceil(w_e / T)) <= num_slots.
+    """The water level of each layer: the least T with sum_e max(1, ceil(w_e / T)) <= num_slots.
 
-    Some GPU carries the largest replica, and with every replica at most T an expert needs
-    ceil(w_e / T) of them, however its tokens are split; when they exceed the slots, some
-    replica is larger than T. At best the fastest GPU carries it.
+    Some GPU carries the largest replica. With every replica at most T an expert needs ceil(w_e / T)
+    replicas, however its tokens are split; when these exceed the slots, some replica is larger than
+    T. At best the fastest GPU carries it.
     """
     levels = water_levels(problem.load, int(problem.open_slots.sum()))
     if problem.gpu_speed is None:
@@ -62,13 +62,13 @@ def waterfill_bound(problem: Problem) -> list[Fraction]:
 
 
 def hierarchical_bound(problem: Problem) -> list[Fraction]:
-    """The best partition of the groups over the nodes, each node at its own bound.
+    """The bound of the best partition of the groups over the nodes, for each layer.
 
     A node that holds a set of groups is a flat problem of its own, so its mean and its water level
-    bound its heaviest GPU; the plan's largest load is at least the largest of them over the
-    nodes, and the plan uses one of the partitions. Where there are too many partitions
-    to look at, the node of the heaviest group g serves: it carries at least g and the
-    lightest others that fill it.
+    bound its heaviest GPU. The plan uses one of the partitions, and its largest load is at least
+    the largest of these bounds over the nodes. Where there are too many partitions to look at, the
+    node of the heaviest group gives a bound: it carries at least that group and the lightest others
+    that fill the node.
     """
     if not partitions.can_enumerate(problem):
         return _heaviest_group_bound(problem)
@@ -77,42 +77,44 @@ def hierarchical_bound(problem: Problem) -> list[Fraction]:
 
 BoundMethod = Callable[[Problem], list[Fraction]]
 
-#: Some milliseconds a model; they hold for hierarchical problems too, which allow fewer plans.
+#: Bounds that take milliseconds for all layers. They hold for hierarchical problems too, which
+#: allow fewer plans.
 FLAT_BOUNDS: dict[str, BoundMethod] = {"mean": mean_bound, "waterfill": waterfill_bound}
-#: Up to some milliseconds a layer.
+#: Bounds of hierarchical problems; they take up to some milliseconds a layer.
 HIERARCHICAL_BOUNDS: dict[str, BoundMethod] = {"hierarchy": hierarchical_bound}
 
 
 def flat_bounds(problem: Problem) -> list[Bound]:
-    """The best of mean and water level, one a layer."""
+    """The larger of mean and water level, for each layer."""
     if problem.has_scenarios:
         return scenario_bounds(problem, flat_bounds)
     return _best_of(FLAT_BOUNDS, problem)
 
 
 def fast_bounds(problem: Problem) -> list[Bound]:
-    """The best of all bounds that need no solver, one a layer."""
+    """The best of all bounds that need no solver, for each layer."""
     if problem.has_scenarios:
         return scenario_bounds(problem, fast_bounds)
     problem = problem.without_lost_gpus() or problem
-    # Nodes are bounded as equal ones; where GPUs differ the flat bounds hold all the same.
+    # Bounds of nodes take them as equal; where GPUs differ, the flat bounds still hold.
     by_nodes = problem.is_hierarchical and not problem.has_gpu_rules
     methods = FLAT_BOUNDS | HIERARCHICAL_BOUNDS if by_nodes else FLAT_BOUNDS
     return _best_of(methods, problem)
 
 
 def scenario_bounds(problem: Problem, method: Callable[[Problem], list[Bound]]) -> list[Bound]:
-    """Every scenario at its own bound, put together as the objective does.
+    """The bounds of the single scenarios, combined as the problem's objective combines values.
 
     One plan serves all scenarios, and in each its largest GPU load is at least what is proven for
-    that scenario alone. Loads that were rounded down count with all that their mean may lack.
+    that scenario alone. Where loads were rounded down, their mean counts with all that rounding may
+    have taken.
 
     Parameters
     ----------
     problem
-        With scenarios.
+        A problem with scenarios.
     method
-        Bounds of a problem without.
+        A function that bounds a problem without scenarios, for each layer.
     """
     ratios = []
     for scenario_idx in range(problem.num_scenarios):
@@ -140,7 +142,7 @@ def _best_of(methods: dict[str, BoundMethod], problem: Problem) -> list[Bound]:
 
 
 def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
-    """The bound, rounded up to the next value that a largest GPU load can have.
+    """The bound of one layer, rounded up to the next value that a largest GPU load can have.
 
     A GPU's load is a sum of w_e / c_e, and no expert has more replicas than the slots that the
     others leave; so it is a multiple of gcd(w) over the least common multiple of all counts.

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
-#: Sets of groups a layer that are worth a water level each; beyond, a weaker bound serves.
+#: With more sets of groups a weaker bound is taken: each set costs a water level.
 MAX_GROUP_SETS = 5_000
-#: Steps of the dynamic program over sets of groups; each is one numpy operation on all layers.
+#: The most steps of the dynamic program over sets of groups; each is one numpy operation.
 MAX_PARTITION_STEPS = 20_000
 
 
 def least_node_bounds(problem: Problem) -> list[Fraction]:
-    """The least achievable largest node bound of each layer, over all partitions.
+    """The least, over all partitions, of the largest node bound, for each layer.
 
     The bound of a node is the larger of its mean and its water level.
     """
@@ -39,10 +39,11 @@ def least_node_bounds(problem: Problem) -> list[Fraction]:
 
 
 def best_partition(problem: Problem) -> list[list[int]]:
-    """Groups of each node, by the partition that `hierarchical_bound` finds for one layer.
+    """The groups of each node in the best partition of one layer.
 
-    Among partitions with the least largest node bound it takes one with a low sum of node bounds.
-    Where there are too many partitions the groups are packed greedily.
+    It is the partition of `bounds.hierarchical_bound`: among those with the least largest node
+    bound, one with a low sum of node bounds. Where there are too many partitions the groups are
+    packed greedily.
     """
     if not can_enumerate(problem):
         return greedy_partition(problem)
@@ -51,27 +52,27 @@ def best_partition(problem: Problem) -> list[list[int]]:
 
 
 def set_bounds(problem: Problem) -> dict[int, Fraction]:
-    """The larger of mean and water level of a node, by its set of groups (a bit mask); one layer.
+    """The larger of mean and water level of a node with each set of groups, by the set's bit mask.
 
-    For problems that `can_enumerate` admits.
+    The problem has one layer and satisfies `can_enumerate`.
     """
     group_sets = _group_sets(problem)
     return dict(zip(map(_mask, group_sets), _node_bounds(problem, group_sets)[0], strict=True))
 
 
 def least_partition(problem: Problem, cost: dict[int, Fraction]) -> tuple[int, ...] | None:
-    """The partition with the least largest cost, among such one with a low sum of costs.
+    """The partition with the least largest cost and, among those, with a low sum of costs.
 
     Parameters
     ----------
     problem
-        Of one layer, one that `can_enumerate` admits.
+        A problem of one layer that satisfies `can_enumerate`.
     cost
-        By set of groups, a bit mask; a set that is not there is not used.
+        The cost of each set of groups, by bit mask; sets without a cost are not used.
 
     Returns
     -------
-    One bit mask a node, or None when the sets make no partition.
+    The bit mask of each node's groups, or None when the sets make no partition.
     """
     best: dict[int, tuple[Fraction, Fraction, tuple[int, ...]]] = {
         0: (Fraction(0), Fraction(0), ())
@@ -89,12 +90,20 @@ def least_partition(problem: Problem, cost: dict[int, Fraction]) -> tuple[int, .
 
 
 def members(mask: int) -> list[int]:
-    """The groups of a bit mask, ascending."""
+    """The groups of a set, given as a bit mask, in ascending order."""
     return [group_idx for group_idx in range(mask.bit_length()) if mask >> group_idx & 1]
 
 
 def greedy_partition(problem: Problem) -> list[list[int]]:
-    """Heaviest group first, to the lightest node with room; for one layer."""
+    """The groups of each node by longest processing time first, for one layer.
+
+    The heaviest group that is left goes to the lightest node with room.
+
+    References
+    ----------
+    R. L. Graham, "Bounds on multiprocessing timing anomalies", SIAM Journal on Applied Mathematics
+    17, 1969.
+    """
     totals = problem.load[0].reshape(problem.num_groups, -1).sum(axis=1).tolist()
     nodes: list[list[int]] = [[] for _ in range(problem.num_nodes)]
     loads = [0] * problem.num_nodes
@@ -113,18 +122,18 @@ def can_enumerate(problem: Problem) -> bool:
 
 
 def _node_bounds(problem: Problem, group_sets: list[tuple[int, ...]]) -> list[list[Fraction]]:
-    """The larger of mean and water level of a node with each set of groups, [layer][set]."""
+    """The larger of mean and water level of a node with each set of groups, by layer and set."""
     num_layers, num_sets = problem.num_layers, len(group_sets)
     grouped = problem.load.reshape(num_layers, problem.num_groups, -1)
     rows = grouped[:, np.array(group_sets)].reshape(num_layers * num_sets, -1)
     levels = water_levels(rows, problem.slots_per_node)
     means = [Fraction(total, problem.gpus_per_node) for total in rows.sum(axis=1).tolist()]
-    bounds = [max(pair) for pair in zip(levels, means, strict=True)]
+    bounds = [max(both) for both in zip(levels, means, strict=True)]
     return [bounds[i * num_sets : (i + 1) * num_sets] for i in range(num_layers)]
 
 
 def _num_partition_steps(problem: Problem) -> int:
-    """Transitions of `_bottleneck_partition`."""
+    """The number of steps of `_bottleneck_partition`."""
     size, total = problem.groups_per_node, problem.num_groups
     return sum(
         comb(total, done) * comb(total - done - 1, size - 1) for done in range(0, total, size)
@@ -133,25 +142,27 @@ def _num_partition_steps(problem: Problem) -> int:
 
 @lru_cache(maxsize=8)
 def _partition_steps(num_groups: int, size: int) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """(set of groups placed so far, next sets to place), smallest first; sets are bit masks."""
+    """Tuples (set of groups placed so far, next sets to place), smallest first; all bit masks."""
     full = _mask(range(num_groups))
     steps: dict[int, tuple[int, ...]] = {}
-    frontier = {0}
-    while frontier - {full}:
-        for done in frontier:
+    reached = {0}
+    while reached - {full}:
+        for done in reached:
             free = [g for g in range(num_groups) if not done >> g & 1]
-            rest = combinations(free[1:], size - 1)  # the first free group goes somewhere: here
+            rest = combinations(
+                free[1:], size - 1
+            )  # some set holds the first free group, and the order of sets is free
             steps[done] = tuple(_mask((free[0], *others)) for others in rest)
-        frontier = {done | added for done in frontier for added in steps[done]}
+        reached = {done | added for done in reached for added in steps[done]}
     return tuple(steps.items())
 
 
 def _bottleneck_partition(
     num_groups: int, group_sets: list[tuple[int, ...]], cost: np.ndarray
 ) -> np.ndarray:
-    """The least achievable largest cost over partitions into the given sets, [num_layers].
+    """The least, over partitions into the given sets, of the largest cost, [num_layers].
 
-    `cost` is [num_layers, num_sets], one for each of `group_sets`.
+    `cost` is [num_layers, num_sets], with a column for each of `group_sets`.
     """
     column = {_mask(members): idx for idx, members in enumerate(group_sets)}
     best: dict[int, np.ndarray] = {0: np.zeros(len(cost), dtype=cost.dtype)}
@@ -168,5 +179,5 @@ def _mask(members: Iterable[int]) -> int:
 
 
 def _group_sets(problem: Problem) -> list[tuple[int, ...]]:
-    """What a node can hold."""
+    """All sets of groups that a node can hold."""
     return list(combinations(range(problem.num_groups), problem.groups_per_node))

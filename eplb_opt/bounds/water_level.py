@@ -1,4 +1,4 @@
-"""Water-filling: the least level that the slots can keep every replica at."""
+"""The water level: the least load at which the slots can keep every replica."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 def water_levels(load: np.ndarray, num_slots: int) -> list[Fraction]:
     """The least T with sum_e max(1, ceil(w_e / T)) <= num_slots, for each row of loads.
 
-    The level is the value w_e / c of some replica. A bisection over integers, all rows at
-    once, finds the integer T with T - 1 < level <= T; the few replica values in between are then
-    compared exactly.
+    The level is the load w_e / c of some replica. A bisection over integers, all rows at once,
+    finds the integer T with T - 1 < level <= T; the few replicas of such loads are then compared
+    exactly.
 
     Parameters
     ----------
     load
-        int64 [num_rows, num_experts], rows adding up to less than 2**62.
+        int64 [num_rows, num_experts], loads whose rows add up to less than 2**62.
     num_slots
-        At least num_experts.
+        The number of slots, at least num_experts.
 
     Returns
     -------
-    One rational a row, in units of the loads.
+    The level of each row, in units of the loads.
     """
     # Scaled up, the level exceeds num_slots, and no expert has two replica values in (T - 1, T].
     mean_bits = np.frexp(load.sum(axis=1) / num_slots)[1]
@@ -32,9 +32,9 @@ def water_levels(load: np.ndarray, num_slots: int) -> list[Fraction]:
     level = _integer_levels(scaled, num_slots)
     counts = _needed(scaled, level)
     spare = num_slots - counts.sum(axis=1)
-    # Each spare slot lowers the largest replica by a copy, so the level is the (spare + 1)-th
+    # Each spare slot goes to the expert of the largest replica, so the level is the (spare + 1)-th
     # largest w / c. With w / c = T - deficit / c and counts far below 2**26, these ratios of small
-    # integers are ordered truly by float64.
+    # integers are in the right order as float64.
     deficit = counts * level[:, None] - scaled
     ratio = np.where(deficit < counts, deficit / counts, np.inf)
     order = np.argsort(ratio, axis=1, kind="stable")
@@ -46,7 +46,7 @@ def _level_of(load: np.ndarray, count: np.ndarray, order: np.ndarray) -> Fractio
 
 
 def _integer_levels(load: np.ndarray, num_slots: int) -> np.ndarray:
-    """The least integer T >= 1 that fits the slots, for each row; int64 [num_rows]."""
+    """The least integer T >= 1 whose replicas fit the slots, for each row; int64 [num_rows]."""
     total, largest = load.sum(axis=1), load.max(axis=1)
     spare = num_slots - load.shape[1]
     high = np.maximum(largest, 1)
@@ -64,7 +64,7 @@ def _integer_levels(load: np.ndarray, num_slots: int) -> np.ndarray:
 
 
 def _needed(load: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """Replicas that keep each at or below the level, int64 [num_rows, num_experts]."""
+    """The fewest replicas of at most the level, at least 1, int64 [num_rows, num_experts]."""
     if load.max() < 2**52:
         # A quotient of such integers is at least a unit in the last place off any integer that
         # it does not equal, so float64's rounding does not change the ceiling; and it is faster.

@@ -1,7 +1,13 @@
 """Proofs of lower bounds that can be saved, and verified without any solver.
 
-A certificate holds integers alone. Its verifier reads the loads and these integers, computes in
-integers, and shares no code with the engine that made it.
+A `Certificate` (module `certificate`) has a kind, a bound and a table of integers, and is written
+as JSON. `verify` takes a problem of one layer and a certificate of any origin: it proves the bound
+again in exact integers or raises `CertificateError`, within an amount of work that depends on the
+problem's shape alone (`work`). Every kind has a module whose docstring states the mathematics of
+the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `config_lp` and
+`config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node) and `scenario_water`
+(several loads at once). No verifier uses code of the solvers (`eplb_opt.exact`) whose bounds it
+checks.
 """
 
 from __future__ import annotations
@@ -20,10 +26,12 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
-__all__ = ["VERIFIERS", "Certificate", "CertificateError", "verify"]
+__all__ = ["VERIFIERS", "Certificate", "CertificateError", "bound_source", "verify"]
 
-#: Kind of a certificate to the "module:function" that verifies it.
+#: The kinds of certificates, and the "module:function" that verifies each.
 VERIFIERS = {
+    "pairs": "eplb_opt.certificates.pairs:verify",
+    # The name of this kind in older files.
     "k2": "eplb_opt.certificates.pairs:verify",
     "config_lp": "eplb_opt.certificates.config_lp:verify",
     "config_lp_tree": "eplb_opt.certificates.config_lp_tree:verify",
@@ -33,26 +41,34 @@ VERIFIERS = {
     "scenario_pairs": "eplb_opt.certificates.scenario_water:verify",
 }
 
-#: Kinds that take scenarios and GPU rules into account; the others are of one load, split
-#: uniformly, and like GPUs.
+#: The kinds that take scenarios and GPU rules into account; the others hold for one load, split
+#: evenly, on GPUs that are alike.
 GENERAL = {"scenario_water", "scenario_pairs"}
-#: Of these, the kinds that ask nothing of how tokens are split over replicas.
+#: The kinds among them that hold however tokens are split over replicas.
 ANY_SPLIT = {"scenario_water"}
 
-
-#: However many slots a GPU has, a tree of so many leaves may be verified.
+#: The leaves of a tree that may be verified however many slots a GPU has.
 LEAVES = 4
 
 
+#: What a result calls the source of a bound where that is not the certificate's kind.
+BOUND_SOURCES = {"pairs": "k2"}
+
+
+def bound_source(certificate: Certificate) -> str:
+    """What a result calls the source of the bound that the certificate proves."""
+    return BOUND_SOURCES.get(certificate.kind, certificate.kind)
+
+
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
-    """The bound of a certificate, proven anew for a problem of one layer.
+    """Prove the bound of a certificate again, for a problem of one layer.
 
     Parameters
     ----------
     problem
-        One layer; its loads are all that is taken from it besides slots and topology.
+        The layer; its loads, slots and topology are all that is read.
     certificate
-        Of any origin: nothing in it is trusted.
+        A certificate of any origin: nothing in it is trusted.
 
     Returns
     -------

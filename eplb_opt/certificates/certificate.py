@@ -1,4 +1,4 @@
-"""A saved proof of a lower bound, and its JSON."""
+"""The certificate of a lower bound, and its JSON."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from eplb_opt.errors import FormatError
 
-#: A longer text is no certificate of ours: it would take more memory than it is worth.
+#: The characters of the longest text that is read: a longer one could exhaust the memory.
 MAX_TEXT = 64_000_000
-#: Integers of a certificate, and its lists.
+#: The digits of the longest integer of a certificate, and the most entries of its table.
 MAX_DIGITS = 200
 MAX_LISTS = 32
 RATIONAL = re.compile(rf"-?[0-9]{{1,{MAX_DIGITS}}}(/[0-9]{{1,{MAX_DIGITS}}})?", re.ASCII)
-#: Largest integer of a certificate, in absolute value.
+#: The integers of a certificate are smaller than this in absolute value.
 MAX_INTEGER = 10**MAX_DIGITS
 
 
@@ -31,16 +31,16 @@ class Certificate:
     Parameters
     ----------
     kind
-        Which verifier reads it; see `certificates.VERIFIERS`.
+        The name of its verifier, a key of `certificates.VERIFIERS`.
     bound
         The claim, in the problem's integer units: no plan has a smaller largest GPU load.
     data
-        Integers and lists of integers, by name.
+        The integers of the proof, and lists of integers, by name.
 
     Raises
     ------
     FormatError
-        When `data` holds anything else.
+        When a field has another type.
     """
 
     kind: str
@@ -58,21 +58,21 @@ class Certificate:
             _check_integers(name, value)
 
     def to_json(self) -> str:
-        """As a text that `from_json` reads."""
+        """The certificate as a JSON text, which `from_json` reads."""
         return json.dumps(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        """As an object of plain JSON types; the bound is a text "p/q"."""
+        """The certificate as an object of JSON types; the bound is a text "p/q"."""
         return {"kind": self.kind, "bound": str(self.bound), "data": self.data}
 
     @classmethod
     def from_json(cls, text: str) -> Certificate:
-        """The certificate of a text.
+        """The certificate that a JSON text holds.
 
         Raises
         ------
         FormatError
-            When it is none; nothing of the text is trusted.
+            When the text is no certificate; nothing in it is trusted.
         """
         if len(text) > MAX_TEXT:
             raise FormatError(f"the text has {len(text)} characters, more than {MAX_TEXT}.")
@@ -86,7 +86,7 @@ class Certificate:
 
     @classmethod
     def from_dict(cls, document: Any) -> Certificate:
-        """The certificate of `to_dict`'s object; see `from_json`."""
+        """The certificate of an object as `to_dict` makes it; raises as `from_json` does."""
         wanted = {"kind", "bound", "data"}
         if not isinstance(document, dict) or set(document) != wanted:
             raise FormatError(f"a certificate is an object with {', '.join(sorted(wanted))}.")

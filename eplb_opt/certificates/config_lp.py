@@ -10,10 +10,15 @@ at most what the others' fewest leave of the slots; so that GPU holds at most K 
 load below T together that weigh W. Where no such pattern exists, T is a lower bound. (Values w_e
 give the mean, values ceil(w_e / T) the water level.)
 
-Patterns are searched exactly: partial patterns of half the slots by ascending size, those left out
-that another one undercuts in size and matches in weight, and those that cannot reach W. Where there
-are too many, neighbours are merged into one of the smaller's size and the larger's weight, and
-sizes are rounded down: both can only make a heavy pattern appear where there is none.
+Patterns are searched exactly, each as two partial patterns of half the slots. A partial pattern is
+left out where another one is no larger and no lighter (dominance), or where it cannot reach W.
+Where there are too many, neighbours are merged into one of the smaller size and the larger weight,
+and sizes are rounded down: both can only make a heavy pattern appear where there is none.
+
+References
+----------
+E. Horowitz and S. Sahni, "Computing partitions with applications to the knapsack problem", Journal
+of the ACM 21, 1974 (two halves of a knapsack).
 """
 
 from __future__ import annotations
@@ -31,30 +36,37 @@ if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.problem.problem import Problem
 
-#: Sizes and weights of a whole layer stay below this in int64.
+#: Sizes and weights of a whole layer, as int64, stay below this.
 INT64_ROOM = 2**61
-#: Cells of the table of what k slots can weigh at most.
+#: The cells of size in the table of the most that k slots can weigh.
 NUM_CELLS = 1024
-#: Sums of two fronts that are worth the memory; longer fronts are merged first.
+#: The most sums of two lists of patterns, for their memory; longer lists are merged first.
 MAX_SUMS = 1_500_000
-#: More partial patterns are weeded, by about so many cells of size, before they are sorted.
+#: Where there are more partial patterns, most dominated ones are left out before sorting, by about
+#: as many cells of size.
 NUM_WEEDED = 1 << 14
-#: Replicas to choose from (experts times counts) that are worth the memory.
+#: The most replicas to choose from (experts times counts), for their memory.
 MAX_CHOICES = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Front:
-    """Partial patterns, int64 [length] each, both ascending; the empty one is first."""
+class Patterns:
+    """Partial patterns of which none dominates another, the empty one first.
+
+    Parameters
+    ----------
+    size, weight
+        int64 [num_patterns], both ascending.
+    """
 
     size: np.ndarray
     weight: np.ndarray
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
-    """The bound, re-proved in integers; see the module.
+    """The bound, proven again in integers as the module describes.
 
-    Nodes and co-location only forbid plans, so the bound holds for them too.
+    Rules of nodes and co-location only forbid plans, so the bound holds under them too.
 
     Raises
     ------
@@ -77,23 +89,23 @@ def least_load(
     num_gpus: int,
     value: list[int],
     below: Fraction,
-    window: tuple[list[int], list[int]] | None = None,
+    count_range: tuple[list[int], list[int]] | None = None,
 ) -> Fraction:
-    """A lower bound of at most `below` that the values prove.
+    """The lower bound, at most `below`, that the values prove.
 
     Parameters
     ----------
     load
-        int64 [num_experts], not negative, adding up to less than 2**62.
+        int64 [num_experts], loads of at least 0 that add up to less than 2**62.
     num_slots, num_gpus
-        The latter divides the former.
+        The slots and GPUs of the problem; num_gpus divides num_slots.
     value
-        [num_experts], not negative.
+        [num_experts], the experts' values of the certificate, at least 0.
     below
-        Above 0; plans of at least this load are left out of account.
-    window
-        Least and largest counts, [num_experts] each; the bound is of plans that keep to them.
-        None for all counts.
+        A load above 0; plans of at least this load are not looked at.
+    count_range
+        The least and the largest counts, [num_experts] each: the bound holds for plans with counts
+        between them. None for all counts.
 
     Raises
     ------
@@ -104,7 +116,7 @@ def least_load(
     if sum(value) >= INT64_ROOM // (2 * slots_per_gpu):
         raise CertificateError(f"the values add up to {sum(value)}, too large for exact sums.")
     loads = [int(w) for w in load]
-    counts = _counts(loads, num_slots, below, window)
+    counts = _counts(loads, num_slots, below, count_range)
     if counts is None:
         return below
     needed = -(-sum(value) // num_gpus)
@@ -117,7 +129,7 @@ def least_load(
 
 
 def leaf_units(slots_per_gpu: int) -> int:
-    """What `least_load` may cost at most, in units of work."""
+    """The most that `least_load` may cost, in units of work."""
     return (slots_per_gpu - slots_per_gpu // 2) * MAX_SUMS
 
 
@@ -125,17 +137,17 @@ def _counts(
     loads: list[int],
     num_slots: int,
     below: Fraction,
-    window: tuple[list[int], list[int]] | None,
+    count_range: tuple[list[int], list[int]] | None,
 ) -> tuple[list[int], list[int]] | None:
     """Least and largest counts in a plan below that load, or None when there is no such plan."""
     fewest = [w * below.denominator // below.numerator + 1 for w in loads]
-    if window is not None:
-        fewest = [max(pair) for pair in zip(fewest, window[0], strict=True)]
+    if count_range is not None:
+        fewest = [max(pair) for pair in zip(fewest, count_range[0], strict=True)]
     spare = num_slots - sum(fewest)
     most = [c + spare for c in fewest]
-    if window is not None:
-        most = [min(pair) for pair in zip(most, window[1], strict=True)]
-    # The water level, and what the window leaves of it.
+    if count_range is not None:
+        most = [min(pair) for pair in zip(most, count_range[1], strict=True)]
+    # Some expert has no count left, or the counts cannot fill the slots.
     is_empty = any(m < c for c, m in zip(fewest, most, strict=True)) or sum(most) < num_slots
     return None if is_empty else (fewest, most)
 
@@ -150,7 +162,7 @@ def _read(certificate: Certificate, num_experts: int) -> list[int]:
 
 
 def _unit(total: int) -> Fraction:
-    """A power of two in which the layer's total fits, as finely as it can."""
+    """The smallest power of two in units of which the layer's total fits."""
     bits = INT64_ROOM.bit_length() - 2 - total.bit_length()
     return Fraction(1, 2**bits) if bits >= 0 else Fraction(2**-bits)
 
@@ -162,8 +174,8 @@ def _singles(
     most_counts: list[int],
     unit: Fraction,
     most: int,
-) -> Front:
-    """The front of one slot: sizes rounded down, weights up."""
+) -> Patterns:
+    """The patterns of one slot: sizes rounded down, weights up."""
     times = np.array(most_counts, dtype=np.int64) - fewest + 1
     if int(times.max()) * len(loads) > MAX_CHOICES:
         raise CertificateError(f"{len(loads)} experts with {times.max()} counts are too many.")
@@ -173,11 +185,11 @@ def _singles(
     size = np.repeat(np.array(scaled, dtype=np.int64), times) // count
     weight = -(-np.repeat(np.array(value, dtype=np.int64), times) // count)
     fits = size <= most
-    return _front(size[fits], weight[fits])
+    return _undominated(size[fits], weight[fits])
 
 
-def _front(size: np.ndarray, weight: np.ndarray) -> Front:
-    """What is heavier than everything that is no larger, after the empty pattern."""
+def _undominated(size: np.ndarray, weight: np.ndarray) -> Patterns:
+    """The patterns that are heavier than all that are no larger, after the empty one."""
     if len(size) > NUM_WEEDED:
         size, weight = _weeded(size, weight)
     order = np.lexsort((-weight, size))
@@ -185,11 +197,11 @@ def _front(size: np.ndarray, weight: np.ndarray) -> Front:
     before = np.maximum.accumulate(np.concatenate([[0], weight]))[:-1]
     keep = weight > before
     zero = np.zeros(1, dtype=np.int64)
-    return Front(np.concatenate([zero, size[keep]]), np.concatenate([zero, weight[keep]]))
+    return Patterns(np.concatenate([zero, size[keep]]), np.concatenate([zero, weight[keep]]))
 
 
 def _weeded(size: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Without most of what something in a lower cell of sizes matches in weight."""
+    """Without most of the patterns that one in a lower cell of sizes dominates."""
     cell = size >> max(int(size.max()).bit_length() - NUM_WEEDED.bit_length(), 0)
     best = np.zeros(int(cell.max()) + 2, dtype=np.int64)
     np.maximum.at(best[1:], cell, weight)
@@ -197,24 +209,24 @@ def _weeded(size: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return size[keep], weight[keep]
 
 
-def _least_size(singles: Front, slots_per_gpu: int, most: int, needed: int) -> int | None:
-    """The least size of a pattern of that weight; None when none is at most `most`."""
+def _least_size(singles: Patterns, slots_per_gpu: int, most: int, needed: int) -> int | None:
+    """The least size of a pattern that weighs `needed`; None when all are above `most`."""
     if needed <= 0:
         return 0
     tops = _tops(singles, slots_per_gpu, most)
-    fronts = [Front(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))]
+    patterns = [Patterns(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))]
     for num_slots in range(1, slots_per_gpu - slots_per_gpu // 2 + 1):
         top = tops[slots_per_gpu - num_slots]
-        fronts.append(_sums(fronts[-1], singles, top, most, needed))
-    a, b = fronts[-1], fronts[slots_per_gpu // 2]
+        patterns.append(_sums(patterns[-1], singles, top, most, needed))
+    a, b = patterns[-1], patterns[slots_per_gpu // 2]
     partner = np.searchsorted(b.weight, needed - a.weight)
     there = partner < len(b.weight)
     sizes = a.size[there] + b.size[partner[there]]
     return int(sizes.min()) if sizes.size and sizes.min() <= most else None
 
 
-def _tops(singles: Front, slots_per_gpu: int, most: int) -> list[np.ndarray]:
-    """At least what k slots of total size x cells can weigh, for k = 0 .. slots_per_gpu.
+def _tops(singles: Patterns, slots_per_gpu: int, most: int) -> list[np.ndarray]:
+    """Upper limits on the weight of k slots by cells of size, for k = 0 .. slots_per_gpu.
 
     Sizes are rounded down to cells, so that a pattern of size s is found at s // width.
     """
@@ -232,27 +244,29 @@ def _tops(singles: Front, slots_per_gpu: int, most: int) -> list[np.ndarray]:
     return tops
 
 
-def _sums(front: Front, singles: Front, top: np.ndarray, most: int, needed: int) -> Front:
-    """The front of one slot more, without what cannot reach the weight on the slots left.
+def _sums(
+    patterns: Patterns, singles: Patterns, top: np.ndarray, most: int, needed: int
+) -> Patterns:
+    """The patterns of one slot more, without those that cannot reach the weight.
 
-    `top` has what those slots can weigh, by cells of size, as `_tops` computes it.
+    `top` has the most that the remaining slots can weigh, by cells of size, from `_tops`.
     """
     singles = _merged(singles, MAX_SUMS // 200, most)
-    front = _merged(front, max(MAX_SUMS // len(singles.size), 200), most)
-    spend(len(front.size) * len(singles.size))
-    size = (front.size[:, None] + singles.size).ravel()
-    weight = (front.weight[:, None] + singles.weight).ravel()
+    patterns = _merged(patterns, max(MAX_SUMS // len(singles.size), 200), most)
+    spend(len(patterns.size) * len(singles.size))
+    size = (patterns.size[:, None] + singles.size).ravel()
+    weight = (patterns.weight[:, None] + singles.weight).ravel()
     fits = size <= most
     size, weight = size[fits], weight[fits]
     reaches = weight + top[(most - size) // (most // NUM_CELLS + 1)] >= needed
-    return _front(size[reaches], weight[reaches])
+    return _undominated(size[reaches], weight[reaches])
 
 
-def _merged(front: Front, length: int, most: int) -> Front:
-    """About that many rows: neighbours become one of the least size and the largest weight."""
-    if len(front.size) <= length:
-        return front
-    cell = front.size // (most // length + 1)
+def _merged(patterns: Patterns, length: int, most: int) -> Patterns:
+    """About `length` patterns: neighbours become one of the least size and largest weight."""
+    if len(patterns.size) <= length:
+        return patterns
+    cell = patterns.size // (most // length + 1)
     first = np.flatnonzero(np.diff(cell, prepend=-1))
     last = np.append(first[1:], len(cell)) - 1
-    return _front(front.size[first], front.weight[last])
+    return _undominated(patterns.size[first], patterns.weight[last])

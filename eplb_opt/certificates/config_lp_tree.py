@@ -1,8 +1,8 @@
 """Verification of kind "config_lp_tree": values as of kind "config_lp" for each leaf of a tree.
 
-A node of the tree that is no leaf names an expert and a count: plans with at most so many replicas
-of that expert are left to the node's first child, all others to its second. So every plan belongs
-to one leaf, and a load that no leaf's plans stay below is a bound of all plans.
+A node of the tree that is no leaf names an expert and a count: plans with at most that count of the
+expert belong to the node's first child, all others to its second. So every plan belongs to one
+leaf, and a load that no leaf's plans stay below is a bound of all plans.
 
 The nodes come in preorder; a leaf has -1 for its expert, and the values of the leaves follow one
 another in the same order.
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 LEAF = -1
 LISTS = ("expert", "count", "value")
-#: Nodes of a certificate that is worth the time.
+#: The most nodes of a certificate, for the time that they take.
 MAX_NODES = 2_000
 
-Window = tuple[list[int], list[int]]
+CountRange = tuple[list[int], list[int]]
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
-    """The bound, re-proved in integers; see the module.
+    """The bound, proven again in integers as the module describes.
 
     Raises
     ------
@@ -42,14 +42,14 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     if certificate.bound <= 0:
         return certificate.bound  # no load is negative
     size, begin = problem.num_experts, 0
-    for window in _leaves(experts, counts, size, problem.num_slots):
+    for count_range in _leaves(experts, counts, size, problem.num_slots):
         least = least_load(
             problem.load[0],
             problem.num_slots,
             problem.num_gpus,
             values[begin : begin + size],
             certificate.bound,
-            window,
+            count_range,
         )
         if least < certificate.bound:
             raise CertificateError(f"a leaf proves {least}, not {certificate.bound}.")
@@ -74,9 +74,9 @@ def _read(certificate: Certificate, num_experts: int) -> tuple[list[int], list[i
 
 def _leaves(
     experts: list[int], counts: list[int], num_experts: int, num_slots: int
-) -> Iterator[Window]:
-    """The counts that the leaves allow, from first to last."""
-    waiting: list[Window] = [([1] * num_experts, [num_slots] * num_experts)]
+) -> Iterator[CountRange]:
+    """The counts that each leaf allows, from the first leaf to the last."""
+    waiting: list[CountRange] = [([1] * num_experts, [num_slots] * num_experts)]
     for expert, count in zip(experts, counts, strict=True):
         if not waiting:
             raise CertificateError("the tree goes on after its last leaf.")

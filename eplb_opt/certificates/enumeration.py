@@ -3,7 +3,7 @@
 Suppose a plan's largest load is below T. Then every expert has more than w_e / T replicas, and the
 slots that this leaves go to the experts in few ways. For given counts the least largest load pairs
 the heaviest replica with the lightest, the second heaviest with the second lightest, and so on.
-Where that reaches T for all of these counts, T is a bound; so the bound alone is the certificate.
+Where that is at least T for all of these counts, T is a bound; so the certificate needs no data.
 
 Replicas are rounded down to units 2**-s, so a sum of two lies less than two units below the
 truth. With counts of at most M, a sum below T = p / q is at least 1 / (q M**2) below it; where that
@@ -27,19 +27,21 @@ if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.problem.problem import Problem
 
-#: Count vectors times slots that take less than a tenth of a second.
+#: The most count vectors times slots; they take less than a tenth of a second.
 MAX_CELLS = 1_000_000
-#: Bits of a sum of two replicas.
+#: The bits of a sum of two replicas.
 BITS = 61
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
-    """The bound, proven anew; see the module. Nodes and co-location only forbid plans.
+    """The bound, proven again as the module describes.
+
+    Rules of nodes and co-location only forbid plans, so the bound holds under them too.
 
     Raises
     ------
     CertificateError
-        When it is not proven, or not in so little time.
+        When it is not proven, or would take too much work.
     """
     bound = certificate.bound
     if certificate.data:
@@ -69,7 +71,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
 
 
 def _extras(spare: int, num_experts: int) -> np.ndarray:
-    """All ways to give slots to experts, int64 [num_ways, num_experts]: stars between bars."""
+    """All ways to give spare slots to experts (stars and bars), int64 [num_ways, num_experts]."""
     bars = combinations(range(spare + num_experts - 1), num_experts - 1)
     at = np.fromiter(chain.from_iterable(bars), dtype=np.int64)
     at = at.reshape(comb(spare + num_experts - 1, spare), num_experts - 1)

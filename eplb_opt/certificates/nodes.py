@@ -5,7 +5,7 @@ below T, call the set heavy. Every plan shares the groups out over the nodes by 
 partition into sets of equal size; where each such partition has a heavy set, T is a bound.
 
 A set is heavy when its mean or water level is at least T, which is computed here, or when one of
-the certificate's proofs says so, which is verified as a certificate of the set's own problem.
+the certificate's proofs shows it, which is verified as a certificate of the set's own problem.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LISTS = ("mask", "kind", "entry")
-#: Proofs of sets, by their number in `kind`: a number's name, or a list's with its type.
+#: The kinds of proofs of sets, in the order of their numbers in `kind`, with the names and types of
+#: their entries. The order is part of the file format.
 SCHEMA: dict[str, dict[str, type]] = {
     "config_lp": {"value": list},
     "config_lp_tree": {"expert": list, "count": list, "value": list},
-    "k2": {
+    "pairs": {
         "level": int,
         "scale": int,
         "digits": int,
@@ -40,20 +41,20 @@ SCHEMA: dict[str, dict[str, type]] = {
     },
     "enumeration": {},
 }
-#: Which module here verifies them.
+#: The module here that verifies each kind.
 MODULES = {
     "config_lp": "config_lp",
     "config_lp_tree": "config_lp_tree",
-    "k2": "pairs",
+    "pairs": "pairs",
     "enumeration": "enumeration",
 }
-#: Sets, and steps from sets of placed groups to larger ones, that are worth the time.
+#: The most sets of groups, and steps from placed groups to more of them, for the time they take.
 MAX_SETS = 20_000
 MAX_STEPS = 200_000
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
-    """The bound, re-proved in integers; see the module.
+    """The bound, proven again in integers as the module describes.
 
     Raises
     ------
@@ -114,7 +115,7 @@ def _verified(part: Problem, proof: Certificate) -> Fraction:
 
 
 def _has_partition(light: set[int], num_groups: int, size: int) -> bool:
-    """Whether sets of that collection share out all groups."""
+    """Whether some sets of the collection are a partition of all groups."""
     full = (1 << num_groups) - 1
     reached = {0}
     for _ in range(num_groups // size):
@@ -133,7 +134,7 @@ def _has_partition(light: set[int], num_groups: int, size: int) -> bool:
 def _proofs(
     certificate: Certificate, num_groups: int, size: int
 ) -> Iterator[tuple[int, Certificate]]:
-    """The proofs of the sets, read from one list of integers."""
+    """The mask and proof of each set, read from one list of integers."""
     data = certificate.data
     lists = [entry for name in LISTS if isinstance(entry := data.get(name), list)]
     if set(data) != set(LISTS) or len(lists) < len(LISTS):
@@ -167,11 +168,11 @@ class _Reader:
         self.entries, self.at = entries, 0
 
     def number(self) -> int:
-        """One."""
+        """The next number."""
         return self._take(1)[0]
 
     def numbers(self) -> list[int]:
-        """As many as the next one says."""
+        """A list: the next number is its length."""
         return self._take(self.number())
 
     def _take(self, num: int) -> list[int]:

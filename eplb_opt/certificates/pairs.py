@@ -1,4 +1,6 @@
-"""Verification of kind "k2": no plan with two slots a GPU has a largest load of at most T.
+"""Verification of kind "pairs": no plan with two slots a GPU has a largest load of at most T.
+
+Older files call the kind "k2".
 
 Call a replica s = w/c big when 2 s > T, with key s, and small otherwise, with key T - s. In a plan
 of at most T no two big replicas share a GPU, and the small one that stands with a big one of key s
@@ -44,18 +46,18 @@ if TYPE_CHECKING:
 
 LISTS = ("rounds", "expert", "count", "entries", "threshold", "multiplier")
 NUMBERS = ("level", "scale", "digits")
-#: Prices times replicas, added up over rows and experts, stay below this in int64.
+#: Prices times replicas, added up over thresholds and experts as int64, stay below this.
 INT64_ROOM = 2**62
-#: Nodes and rounds of a certificate that is worth the time.
+#: The most nodes, and the most rounds, of a certificate, for the time that they take.
 MAX_STEPS = 100_000
-#: Options times rows of a certificate that is worth the memory.
+#: The most options times thresholds of a round, for their memory.
 MAX_CELLS = 20_000_000
-#: What a round costs, and what an option in a row adds, in units of work.
+#: The cost of a round, and of an option at a threshold, in units of work.
 ROUND_UNITS, CELL_UNITS = 2_000, 5
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
-    """The bound, re-proved in integers; see the module.
+    """The bound, proven again in integers as the module describes.
 
     Raises
     ------
@@ -63,12 +65,12 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         When it is not proven.
     """
     if problem.slots_per_gpu != 2:
-        raise CertificateError(f"k2 is for 2 slots a GPU, not {problem.slots_per_gpu}.")
+        raise CertificateError(f"pairs is for 2 slots a GPU, not {problem.slots_per_gpu}.")
     numbers, lists = _read(certificate)
     load = [int(w) for w in problem.load[0]]
     level, scale, digits = numbers
-    replay = _Replay(load, problem.num_slots, level, scale, digits, _rounds(lists))
-    replay.close(iter(zip(lists["rounds"], lists["expert"], lists["count"], strict=True)))
+    tree = _TreeCheck(load, problem.num_slots, level, scale, digits, _rounds(lists))
+    tree.close(iter(zip(lists["rounds"], lists["expert"], lists["count"], strict=True)))
     return _claim(problem, certificate.bound, Fraction(level, scale))
 
 
@@ -82,24 +84,24 @@ def _claim(problem: Problem, bound: Fraction, level: Fraction) -> Fraction:
 def _read(certificate: Certificate) -> tuple[list[int], dict[str, list[int]]]:
     data = certificate.data
     if set(data) != {*LISTS, *NUMBERS}:
-        raise CertificateError(f"k2 has {', '.join(NUMBERS + LISTS)}; found {', '.join(data)}.")
+        raise CertificateError(f"pairs has {', '.join(NUMBERS + LISTS)}; found {', '.join(data)}.")
     numbers = [value for name in NUMBERS if isinstance(value := data[name], int)]
     lists = {name: value for name in LISTS if isinstance(value := data[name], list)}
     if len(numbers) < len(NUMBERS) or len(lists) < len(LISTS):
-        raise CertificateError("k2 has a number where a list should be, or the reverse.")
+        raise CertificateError("pairs has a number where a list should be, or the reverse.")
     if min(numbers) < 1 or min([*lists["multiplier"], *lists["entries"], *lists["rounds"], 0]) < 0:
-        raise CertificateError("k2 has a level, scale, price or length that is too small.")
+        raise CertificateError("pairs has a level, scale, price or length that is too small.")
     if max(len(lists["rounds"]), len(lists["entries"])) > MAX_STEPS:
-        raise CertificateError(f"k2 has more than {MAX_STEPS} nodes or rounds.")
+        raise CertificateError(f"pairs has more than {MAX_STEPS} nodes or rounds.")
     if len({len(lists[name]) for name in ("rounds", "expert", "count")}) > 1:
-        raise CertificateError("k2 has lists of nodes that differ in length.")
+        raise CertificateError("pairs has lists of nodes that differ in length.")
     if len(lists["threshold"]) != len(lists["multiplier"]):
-        raise CertificateError("k2 has not as many thresholds as multipliers.")
+        raise CertificateError("pairs has not as many thresholds as multipliers.")
     return numbers, lists
 
 
 def _rounds(lists: dict[str, list[int]]) -> Iterator[tuple[list[int], list[int]]]:
-    """Thresholds and prices of one round after the other."""
+    """The thresholds and prices of each round."""
     begin = 0
     for entries in lists["entries"]:
         end = begin + entries
@@ -111,14 +113,14 @@ def _rounds(lists: dict[str, list[int]]) -> Iterator[tuple[list[int], list[int]]
 
 @dataclass(eq=False)
 class _Options:
-    """Options that are left, experts in their order.
+    """The options that are left, sorted by expert.
 
     Parameters
     ----------
     expert, count, change
-        int64 [num_options].
+        int64 [num_options], the expert, its count, and what it adds to a sum (+count or -count).
     key
-        int64 or object [num_options], in units; rounded so that no plan is lost.
+        int64 or object [num_options], in units of 1 / scale, rounded so that no plan is lost.
     """
 
     expert: np.ndarray
@@ -131,8 +133,8 @@ class _Options:
 
 
 @dataclass(eq=False)
-class _Replay:
-    """The proof step by step, for T = level / scale and prices in 1 / digits."""
+class _TreeCheck:
+    """Checks the tree node by node, for T = level / scale and prices in units of 1 / digits."""
 
     load: list[int]
     num_slots: int
@@ -179,7 +181,7 @@ class _Replay:
         return _Options(expert, count, np.where(is_big, -count, count), key)
 
     def _after_rounds(self, options: _Options, num_rounds: int) -> _Options | None:
-        """What the node's rounds leave; None when one of them closes it."""
+        """The options that the node's rounds leave; None when one of them closes the node."""
         for _ in range(num_rounds):
             thresholds, prices = next(self.rounds, (None, None))
             if thresholds is None or prices is None:
@@ -194,11 +196,11 @@ class _Replay:
     def _bound(
         self, options: _Options, thresholds: list[int], prices: list[int]
     ) -> tuple[int, np.ndarray]:
-        """V and the excess of every option, both in 1 / digits."""
+        """V and the excess of every option, both in units of 1 / digits."""
         first = np.searchsorted(options.expert, np.arange(len(self.load)))
         if len(options.key) * (len(prices) + 1) > MAX_CELLS:
             raise CertificateError(f"{len(prices)} rows are too many for {len(first)} experts.")
-        # Any threshold is a true row, so one beyond int64 may as well be the last of its range.
+        # Every threshold gives a true inequality, so one beyond int64 is replaced by int64's last.
         spend(ROUND_UNITS + CELL_UNITS * len(options.key) * (len(prices) + 1))
         limit = INT64_ROOM if options.key.dtype != object else max(map(abs, thresholds), default=0)
         at = np.array([max(min(t, limit), -limit) for t in thresholds], dtype=options.key.dtype)

@@ -34,29 +34,29 @@ if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.problem.problem import Problem
 
-#: Levels are multiples of one over it.
+#: Levels are multiples of 1 over this.
 LEVELS_PER_UNIT = 2**40
-#: Entries of a certificate; more are not worth the time.
+#: The most entries of a certificate, for the time that they take.
 MAX_PARTS = 200_000
-#: Replicas to choose from (experts times counts) that are worth the memory.
+#: The most replicas to choose from (experts times counts), for their memory.
 MAX_CHOICES = 100_000
-#: Sizes are multiples of one over it of what a GPU may carry, rounded down.
+#: Sizes are rounded down to multiples of 1 over this of what a GPU may carry.
 SIZES_PER_LEVEL = 2**50
-#: What a part costs, and what an expert in a scenario adds, in units of work.
+#: The cost of a part, and of an expert in a scenario, in units of work.
 PART_UNITS, EXPERT_UNITS = 2_000, 5
-#: Values of a list add up to less.
+#: The values of a list add up to less than this.
 MAX_VALUES = 2**60
 
-#: What every t of a part is at least, and what it is below.
+#: The least value of every t_r in a part, and the value that it stays below.
 Part = tuple[tuple[Fraction, ...], tuple[Fraction, ...]]
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
-    """The bound, re-proved in integers; see the module.
+    """The bound, proven again in integers as the module describes.
 
-    Nodes, co-location and tied experts only forbid plans, so the bound holds for them too. And
-    however tokens are split, some replica carries w / c or more: without lists of values
-    it holds under optimal dispatch.
+    Rules of nodes, co-location and single GPUs only forbid plans, so the bound holds under them
+    too. However tokens are split, some replica carries at least w / c: so a certificate without
+    lists of values holds under optimal dispatch.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
 
 
 class _Space:
-    """What plans below the bound can be, scenario by scenario; those without weight or load not."""
+    """The space of the t_r of plans below the bound, over the scenarios with weight and load."""
 
     def __init__(self, problem: Problem, bound: Fraction) -> None:
         totals = [int(row[0].sum()) for row in problem.load]
@@ -99,14 +99,14 @@ class _Space:
         counted = [r for r, total in enumerate(totals) if total and problem.shares[r]]
         self.is_max = problem.objective == "max"
         empty = [s for s, total in zip(problem.shares, totals, strict=True) if not total]
-        # A scenario without load is worth 1, whatever the plan.
+        # The value of a scenario without load is 1, whatever the plan.
         self.bound = bound if self.is_max else bound - sum(empty, Fraction(0))
         self.share = [problem.shares[r] for r in counted]
         self.least = [Fraction(totals[r], totals[r] + lacking[r]) for r in counted]
         slots = problem.open_slots.tolist()
         fastest = max(s for s, n in zip(problem.speed, slots, strict=True) if n)
         means = [(totals[r] + lacking[r]) / problem.capacity for r in counted]
-        #: What w / c may be at most, over t.
+        #: A replica may be at most t_r times this.
         self.unit = [mean * fastest for mean in means]
         self.load = [problem.load[r, 0].tolist() for r in counted]
         self.num_slots = sum(slots)
@@ -142,14 +142,14 @@ class _Space:
         return not _some_weigh(size[:, order], weight[order], needed)
 
     def _sizes(self, r: int, below: Fraction, spare: int) -> np.ndarray:
-        """Loads in parts of what a GPU may carry, rounded down, once for every count."""
+        """Loads as shares of what a GPU may carry, rounded down, repeated for every count."""
         most = below * self.unit[r]
         top, bottom = most.numerator, most.denominator
         sizes = [w * bottom * SIZES_PER_LEVEL // top for w in self.load[r]]
         return np.repeat(np.array(sizes, dtype=object), spare + 1)
 
     def _top(self, part: Part) -> list[Fraction]:
-        """What every t of a plan in the part is below."""
+        """The value that each t_r of a plan in the part stays below."""
         least, below = part
         if self.is_max:
             return [min(v, self.bound) for v in below]
@@ -162,7 +162,7 @@ class _Space:
         return [max(counts) for counts in zip(*needed, strict=True)]
 
     def _needed(self, r: int, below: Fraction) -> list[int]:
-        """Fewest replicas of each expert with t_r below a level, positive."""
+        """The fewest replicas of each expert in a plan with t_r below a positive level."""
         if (r, below) not in self.known:
             most = below * self.unit[r]
             top, bottom = most.numerator, most.denominator
@@ -171,14 +171,14 @@ class _Space:
 
 
 def _some_weigh(size: np.ndarray, weight: np.ndarray, needed: int) -> bool:
-    """Whether one replica, or two that fit together, weigh as much.
+    """Whether one replica, or two that fit on a GPU together, weigh at least `needed`.
 
     Parameters
     ----------
     size
-        [num_scenarios, num_choices], of what a GPU may carry under each.
+        [num_scenarios, num_choices], in units of 1 / SIZES_PER_LEVEL of what a GPU may carry.
     weight
-        int64 [num_choices], descending.
+        int64 [num_choices], the weight of each replica, descending.
     needed
         The weight to reach, in the same unit.
     """
@@ -196,7 +196,7 @@ def _some_weigh(size: np.ndarray, weight: np.ndarray, needed: int) -> bool:
 
 
 def _split(part: Part, r: int, level: Fraction) -> tuple[Part, Part]:
-    """The parts below the level and from it on."""
+    """The two parts with t_r below the level, and at least at it."""
     least, below = part
     smaller = (*below[:r], min(below[r], level), *below[r + 1 :])
     larger = (*least[:r], max(least[r], level), *least[r + 1 :])
@@ -206,7 +206,7 @@ def _split(part: Part, r: int, level: Fraction) -> tuple[Part, Part]:
 def _read(
     certificate: Certificate, num_experts: int
 ) -> tuple[list[int], list[int], list[list[int]]]:
-    """Scenarios, levels and lists of values."""
+    """The scenarios, the levels and the lists of values."""
     data = {"value": [], **certificate.data}
     if set(data) != {"scenario", "level", "value"}:
         raise CertificateError("wanted are the lists scenario and level, perhaps value, alone.")

@@ -1,8 +1,8 @@
-"""How much work a certificate may cost whoever verifies it.
+"""The work that verifying a certificate may take.
 
-A certificate is a text of any origin, and a short one can ask for hours. So verifiers say what they
-are about to do, in units of some 50 ns, and the limit depends on nothing but the problem's shape:
-the same certificate is accepted or refused on every machine.
+A certificate is a text of any origin, and a short one can ask for hours of work. So verifiers count
+what they are about to do, in units of about 50 ns, and the limit depends on nothing but the shape
+of the problem: the same certificate is accepted or refused on every machine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from eplb_opt.certificates.certificate import CertificateError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Some five seconds.
+#: The units of about five seconds.
 MAX_UNITS = 100_000_000
 
 
@@ -29,7 +29,7 @@ _METER = _Meter()
 
 @contextmanager
 def limited(units: int) -> Iterator[None]:
-    """Let what is verified in the context, in this thread, cost so much together."""
+    """Limit what is verified in the context, in this thread, to a number of units of work."""
     _METER.left = units
     try:
         yield
@@ -38,7 +38,7 @@ def limited(units: int) -> Iterator[None]:
 
 
 def spend(units: int) -> None:
-    """Take units off what is left; without a limit nothing happens.
+    """Take units from what is left; without a limit nothing happens.
 
     Raises
     ------

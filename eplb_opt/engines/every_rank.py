@@ -21,7 +21,7 @@ from eplb_opt.errors import MissingDependency, ProblemError
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.arrays import as_int, as_numpy
-from eplb_opt.search.starts import heuristic_arguments, spread_plan
+from eplb_opt.search.starts import heuristic_arguments, no_colocation_plan
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -245,5 +245,5 @@ def place_apart(problem: Problem, effort: int | None = None) -> np.ndarray:
     placed = greedy(*heuristic_arguments(problem))[0]
     by_gpu = np.sort(placed.reshape(problem.num_layers, problem.num_gpus, -1), axis=2)
     for layer_idx in np.nonzero((by_gpu[..., 1:] == by_gpu[..., :-1]).any(axis=(1, 2)))[0]:
-        placed[layer_idx] = spread_plan(problem.layer(int(layer_idx)))[0]
+        placed[layer_idx] = no_colocation_plan(problem.layer(int(layer_idx)))[0]
     return placed

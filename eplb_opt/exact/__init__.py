@@ -1,4 +1,20 @@
-"""Exact models of one layer; each loads its solver when it is first called."""
+"""Who proves: exact solvers of one layer, which give a plan, a lower bound and often a certificate.
+
+A *model* (`shared.answer.LayerModel`) is a function of one layer: problem, valid start, bound known
+and deadline in, plan and proven bound out. A *solver* (`eplb_opt.solver.Solver`) wraps a model for
+the turns of the schedule; the `*Solver` classes here are named in `planner/schedule.py`.
+The general models are mixed-integer programs, made from a formulation (`formulations`: `counts/`
+where tokens are split evenly over replicas, `flows/` where they are split freely) and solved by a
+backend: `cpsat` (OR-Tools) or `milp` (CBC or another one through PuLP, in a process of its own).
+The specialists take some shapes of problems only, and ask a backend in the last place or not at
+all: `enumeration` (all replica counts, with one or two slots a GPU), `pairs/` (two slots a GPU),
+`config_lp/` (a bound by column generation), `nodes/` (groups that stay on a node), `joint_levels`
+and `joint_pairs` (bounds for several loads at once, called by `scenario_solvers`).
+`fewest_moves` asks the general model for the plan that is closest to the plan in force.
+What they share (loads, scales, linear constraints, calls, imports of backends) is in `shared/`.
+The tables `MODELS` and `SPECIALISTS` name the models; a model and its backend are imported when
+they are first needed.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +26,13 @@ from eplb_opt.errors import ProblemError
 if TYPE_CHECKING:
     from eplb_opt.exact.shared.answer import LayerModel
 
-#: Name of a model to the module and the function or class in it.
+#: The general models by name: the module, and the class in it.
 MODELS: dict[str, tuple[str, str]] = {
     "cpsat": ("eplb_opt.exact.cpsat", "CpSatModel"),
     "milp": ("eplb_opt.exact.milp", "MilpModel"),
 }
 
-#: Engines for some shapes only, which the planner calls by itself.
+#: Models that take some shapes of problems only; the schedule decides when they are called.
 SPECIALISTS: dict[str, tuple[str, str]] = {
     "enumeration": ("eplb_opt.exact.enumeration", "EnumerationModel"),
     "pairs": ("eplb_opt.exact.pairs.model", "PairsModel"),
@@ -26,12 +42,12 @@ SPECIALISTS: dict[str, tuple[str, str]] = {
 
 
 def get_specialist(name: str) -> LayerModel:
-    """The engine of that name, a key of `SPECIALISTS`, with its default parameters."""
+    """The specialist of that name, a key of `SPECIALISTS`, with its default settings."""
     return _load(SPECIALISTS[name])
 
 
 def get_model(name: str) -> LayerModel:
-    """The model of that name with its default parameters.
+    """The general model of that name, with its default settings.
 
     Raises
     ------

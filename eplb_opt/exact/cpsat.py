@@ -1,4 +1,10 @@
-"""The exact model of one layer, of counts or of flows, solved by CP-SAT, OR-Tools' solver."""
+"""The general model of one layer, of counts or of flows, solved by CP-SAT of OR-Tools.
+
+References
+----------
+L. Perron and F. Didier, "CP-SAT", Google OR-Tools,
+https://developers.google.com/optimization/cp/cp_solver, 2024.
+"""
 
 from __future__ import annotations
 
@@ -10,49 +16,50 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.exact.forms import FORMS, AnyFormulation
+from eplb_opt.exact.formulations import FORMULATIONS, AnyFormulation
 from eplb_opt.exact.shared.answer import ModelAnswer
-from eplb_opt.exact.shared.ortools_solver import import_cp_model, make_solver
+from eplb_opt.exact.shared.ortools_backend import import_cp_model, make_solver
 from eplb_opt.exact.shared.scaling import ScaleLimits
-from eplb_opt.exact.shared.start import worth_of_any_start
+from eplb_opt.exact.shared.start import start_value
 
 if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
-    from eplb_opt.exact.counts.formulation import Change, Choices
+    from eplb_opt.exact.counts.formulation import Choices
     from eplb_opt.exact.flows.formulation import HostChoices
-    from eplb_opt.exact.shared.rows import Rows
+    from eplb_opt.exact.shared.change import Change
+    from eplb_opt.exact.shared.constraints import LinearConstraints
     from eplb_opt.problem.problem import Problem
 
 LIMITS = ScaleLimits(load=2**30 - 1)
-#: CP-SAT's bound is an integer in a float64; what is less off than this is noise.
+#: CP-SAT gives its bound, an integer, as a float64: a difference below this is noise.
 BOUND_NOISE = 1e-4
 
 
 @dataclass(frozen=True)
 class CpSatParams:
-    """Settings of the model and its solver.
+    """Settings of the model and of CP-SAT.
 
     Parameters
     ----------
     num_workers
-        Threads; with `effort` always one, which makes the answer reproducible.
+        CP-SAT's threads; with `effort` always one, which makes the answer reproducible.
     symmetry_level, linearization_level
         CP-SAT's parameters of these names. Its symmetry detection tends to drop a complete
         feasible hint on this model, so it is off.
     limits
-        Of CP-SAT's integers. It is fastest where a GPU load and twice of it fit 31 bits.
+        The limits of CP-SAT's integers; it is fastest where twice a GPU load fits 31 bits.
     max_columns
-        A model with more is refused: it would take gigabytes.
+        A model with more columns is refused: it would take gigabytes.
     large_columns
-        From this size on presolve and linear relaxations are left out: they take the time
-        in which the start would be read, and prove nothing there.
+        From this number of columns on, presolve and linear relaxations are left out: they take the
+        time in which the start would be read, and prove nothing there.
     seconds_per_column, seconds_at_least
-        For building and presolving on a slow core; a model that cannot be ready in the time left is
-        refused.
+        Seconds for building and presolving on a slow core; a model that cannot be ready in the time
+        left is refused.
     seconds_to_return, seconds_to_return_per_column
-        Kept back from the solver, which looks at its clock now and then only.
+        Seconds kept back from CP-SAT, which looks at its clock only now and then.
     effort_to_time
-        CP-SAT's deterministic time, about a second each, for one unit of effort.
+        CP-SAT's deterministic time, in units of about a second, for one unit of effort.
     """
 
     num_workers: int = 1
@@ -72,14 +79,14 @@ class CpSatParams:
 class CpSatModel:
     """A `LayerModel`: the exact model of one layer, solved by CP-SAT.
 
-    The bound it returns is proven: an optimal plan is among the model's solutions, its load in the
-    model is at most the scale times its true one (see `scaling.Scale`), and CP-SAT computes in
-    integers. Under optimal dispatch `flow_formulation` says why what is read from it holds.
+    Its bound is proven: an optimal plan is among the model's solutions, its load in the model is at
+    most the scale times its true one (`scaling.Scale`), and CP-SAT computes in integers. Under
+    optimal dispatch `flows.formulation` says why the bound holds.
 
     Parameters
     ----------
     params
-        Settings.
+        The settings of the model.
     """
 
     params: CpSatParams = CpSatParams()
@@ -95,14 +102,14 @@ class CpSatModel:
         seed: int = 0,
         change: Change | None = None,
     ) -> ModelAnswer:
-        """Solve one layer; see `LayerModel`. With `effort` the deadline is not looked at.
+        """Solve one layer as `LayerModel` describes; `effort` takes the place of the deadline.
 
-        With `change` it looks among the plans that move little; the start must be one.
+        With `change`, only plans within its limit of moves count, and the start must be one.
         """
-        upper = worth_of_any_start(problem, start)
+        upper = start_value(problem, start)
         if upper <= lower_bound:
             return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
-        choices = FORMS[problem.dispatch].list_choices(problem, upper)
+        choices = FORMULATIONS[problem.dispatch].list_choices(problem, upper)
         if not choices.loads.each:
             return ModelAnswer(start.copy(), upper, message="there is no load", finished=True)
         return self.solve(
@@ -120,10 +127,21 @@ class CpSatModel:
         seed: int = 0,
         change: Change | None = None,
     ) -> ModelAnswer:
-        """Solve the model of given choices, from a plan that is among them or from none.
+        """Solve the model of given choices.
 
-        Where `change` has a limit the moves are minimised, and the answer's bound is one of them.
-        Without any plan it is finished: none is among the choices and within the limits.
+        Where `change` has a limit on the plan's value, the moves are minimised and the answer's
+        bound is one of moves. An answer that is finished and has no plan says that none exists.
+
+        Parameters
+        ----------
+        choices
+            What plans can have.
+        start
+            int64 [num_slots], a plan among the choices to begin with, or None.
+        lower_bound, deadline, effort, seed
+            As in `LayerModel`.
+        change
+            How plans are compared with the plan in force; None where they are not.
         """
         cp_model = import_cp_model()
         if choices.is_empty:
@@ -131,16 +149,16 @@ class CpSatModel:
         refusal = self._refusal(choices, None if effort is not None else deadline)
         if refusal:
             return ModelAnswer(None, Fraction(0), message=refusal, refused=True)
-        form = FORMS[choices.problem.dispatch]
-        f = form.formulate(choices, lower_bound, self.params.limits, change)
-        model = build(cp_model, f, None if start is None else form.to_values(f, start))
+        functions = FORMULATIONS[choices.problem.dispatch]
+        f = functions.formulate(choices, lower_bound, self.params.limits, change)
+        model = build(cp_model, f, None if start is None else functions.to_values(f, start))
         solver = make_solver(cp_model)
         self._set_search(solver.parameters, choices.num_columns)
         self._set_limits(solver.parameters, choices.num_columns, deadline, effort, seed)
         return _solve(cp_model, solver, model, f)
 
     def _refusal(self, choices: Choices | HostChoices, deadline: Deadline | None) -> str:
-        """Why the model is not built, or nothing."""
+        """Why the model is not built; empty where it is."""
         size = choices.num_columns
         if size > self.params.max_columns:
             return f"refused: {size} columns are more than max_columns={self.params.max_columns}"
@@ -169,23 +187,23 @@ class CpSatModel:
 
 
 def build(cp_model: Any, f: AnyFormulation, hint: np.ndarray | None) -> Any:
-    """The model as a `CpModel`.
+    """The formulation as a `CpModel` of OR-Tools.
 
     Parameters
     ----------
     cp_model
         The module `ortools.sat.python.cp_model`.
     f
-        Columns and sizes.
+        The formulation.
     hint
-        A value for every column, or None.
+        int64 [num_columns], a value for every column, or None.
     """
     model = cp_model.CpModel()
     proto = model.proto
     _add_columns(proto, f)
-    for rule in FORMS[f.problem.dispatch].rules:
-        _add_rows(proto, rule(f))
-    columns, coefficients = f.objective
+    for rule in FORMULATIONS[f.problem.dispatch].rules:
+        _add_constraints(proto, rule(f))
+    columns, coefficients = f.minimised
     proto.objective.vars.extend(columns)
     proto.objective.coeffs.extend(coefficients)
     if hint is not None:
@@ -195,7 +213,7 @@ def build(cp_model: Any, f: AnyFormulation, hint: np.ndarray | None) -> Any:
 
 
 def _add_columns(proto: Any, f: AnyFormulation) -> None:
-    # Column by column takes five times as long; equal neighbours are added at once.
+    # Equal neighbours are added at once: column by column takes five times as long.
     domains = zip(f.column_lower.tolist(), f.column_upper.tolist(), strict=True)
     for domain, run in groupby(domains):
         first = proto.variables.add()
@@ -203,7 +221,7 @@ def _add_columns(proto: Any, f: AnyFormulation) -> None:
         proto.variables.extend([first] * (sum(1 for _ in run) - 1))
 
 
-def _add_rows(proto: Any, rows: Rows) -> None:
+def _add_constraints(proto: Any, rows: LinearConstraints) -> None:
     for columns, coefficients, lower, upper in rows.each():
         linear = proto.constraints.add().linear
         linear.vars.extend(columns)
@@ -230,7 +248,7 @@ def _solve(cp_model: Any, solver: Any, model: Any, f: AnyFormulation) -> ModelAn
     units = max(ceil(solver.best_objective_bound - BOUND_NOISE), f.lower_bound)
     found = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
     return ModelAnswer(
-        physical_to_logical=FORMS[f.problem.dispatch].to_plan(f, _values(solver))
+        physical_to_logical=FORMULATIONS[f.problem.dispatch].to_plan(f, _values(solver))
         if found
         else None,
         lower_bound=Fraction(units) if f.minimises_moves else f.to_bound(units),
@@ -241,7 +259,7 @@ def _solve(cp_model: Any, solver: Any, model: Any, f: AnyFormulation) -> ModelAn
 
 
 def _first(f: AnyFormulation, units: int) -> Fraction:
-    return Fraction(units) if f.minimises_moves else f.to_load(units)
+    return Fraction(units) if f.minimises_moves else f.to_value(units)
 
 
 def _values(solver: Any) -> np.ndarray:

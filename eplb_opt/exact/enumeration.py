@@ -1,4 +1,4 @@
-"""Few experts, or one slot a GPU: the exact optimum without a solver."""
+"""Complete enumeration of the replica counts, for few experts or one slot a GPU."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.certificates import verify
 from eplb_opt.certificates.certificate import Certificate, CertificateError
 from eplb_opt.exact.pairs.counts import exact_value, pair_up
-from eplb_opt.exact.pairs.units import Layer
+from eplb_opt.exact.pairs.fixed_point import ScaledLayer
 from eplb_opt.exact.shared.answer import ModelAnswer
-from eplb_opt.exact.shared.start import worth_of_start
-from eplb_opt.exact.shared.turns import ask, turn_of
+from eplb_opt.exact.shared.model_calls import as_answer, call_model
+from eplb_opt.exact.shared.start import plain_start_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Answer, Options, Task
 
-#: Count vectors for one unit of effort, about a millisecond.
+#: Count vectors that a unit of effort pays for; they take about a millisecond.
 VECTORS_PER_UNIT = 1000
 
 
@@ -38,7 +38,7 @@ class EnumerationParams:
     max_cells
         A layer with more count vectors times slots is refused.
     chunk_cells
-        As many of them lie between two looks at the clock.
+        The count vectors times slots between two looks at the clock.
     """
 
     max_cells: int = 1_000_000
@@ -47,15 +47,16 @@ class EnumerationParams:
 
 @dataclass(frozen=True, eq=False)
 class EnumerationModel:
-    """A `LayerModel`: the exact optimum where looking at all counts is quick.
+    """A `LayerModel`: the exact optimum where looking at all replica counts is quick.
 
-    With one slot a GPU the water level is the optimum. With two the heaviest replica meets
-    the lightest, so the best of all count vectors is. More slots are refused.
+    With one slot a GPU the water level is the optimum. With two, the best plan for given counts
+    pairs the heaviest replica with the lightest, so the best of all count vectors is the optimum.
+    More slots are refused.
 
     Parameters
     ----------
     params
-        Settings.
+        The settings of the model.
     """
 
     params: EnumerationParams = EnumerationParams()
@@ -70,11 +71,11 @@ class EnumerationModel:
         effort: int | None = None,
         seed: int = 0,
     ) -> ModelAnswer:
-        """Solve one layer; see `LayerModel`. A unit of effort is a thousand count vectors.
+        """Solve one layer as `LayerModel` describes.
 
-        Nothing is random, so `seed` changes nothing.
+        A unit of effort is a thousand count vectors. Nothing is random: `seed` has no effect.
         """
-        upper = worth_of_start(problem, start)
+        upper = plain_start_value(problem, start)
         if upper <= lower_bound:
             return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
         if problem.is_hierarchical and problem.num_gpus > 1:
@@ -95,7 +96,7 @@ class EnumerationModel:
         effort: int | None,
     ) -> ModelAnswer:
         load = problem.load[0]
-        layer = Layer.of(load, problem.num_slots)
+        layer = ScaledLayer.of(load, problem.num_slots)
         fewest = np.array([_ceil(int(w) / upper) for w in load])
         spare = problem.num_slots - int(fewest.sum())
         num_vectors = comb(spare + len(load) - 1, spare)
@@ -116,33 +117,33 @@ class EnumerationModel:
 
 @dataclass(eq=False)
 class _Best:
-    """The best counts so far."""
+    """The best counts so far, and the largest GPU load of their best plan in fixed point."""
 
-    layer: Layer
+    layer: ScaledLayer
     counts: np.ndarray
 
     def __post_init__(self) -> None:
-        self.units = pair_units(self.layer, self.counts[None, :])[0]
+        self.units = paired_values(self.layer, self.counts[None, :])[0]
 
     def look(self, counts: np.ndarray) -> None:
         """Compare some count vectors, [num_vectors, num_experts]."""
-        units = pair_units(self.layer, counts)
+        units = paired_values(self.layer, counts)
         first = int(units.argmin())
         if units[first] < self.units:
             self.units, self.counts = units[first], counts[first]
 
 
-def pair_units(layer: Layer, counts: np.ndarray) -> np.ndarray:
-    """What count vectors are worth, in units, [num_vectors].
+def paired_values(layer: ScaledLayer, counts: np.ndarray) -> np.ndarray:
+    """The largest GPU load of the best plan with each count vector, in fixed point, [num_vectors].
 
     Replicas are rounded down to units, so a sum of two is less than two units off. Different
-    sums are four units apart or more (`Layer`): what is less here, or equal, truly is; and two
-    values that differ by one unit are the same.
+    sums are four units apart or more (`ScaledLayer`): a value that is smaller here, or equal, truly
+    is; and two values that differ by one unit are the same.
 
     Parameters
     ----------
     layer
-        Loads in units.
+        The loads in fixed point.
     counts
         int64 [num_vectors, num_experts], rows adding up to the slots.
     """
@@ -171,7 +172,7 @@ def _chunks(rows: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 
 def _one_slot_a_gpu(problem: Problem) -> ModelAnswer:
-    """The water level: no plan's largest replica is below it, and here replicas are GPU loads."""
+    """The water level is the optimum: here every replica is a GPU's whole load."""
     load = problem.load[0]
     level = water_levels(problem.load, problem.num_slots)[0]
     counts = np.array([_ceil(int(w) / level) if level else 1 for w in load])
@@ -194,7 +195,7 @@ def _answer(
 
 
 def _certificate(problem: Problem, bound: Fraction) -> Certificate | None:
-    """The claim alone; None where the verifier cannot tell sums of such loads."""
+    """The certificate, a bound alone; None where the verifier cannot tell sums of such loads."""
     certificate = Certificate("enumeration", bound, {})
     try:
         verify(problem, certificate)
@@ -204,22 +205,22 @@ def _certificate(problem: Problem, bound: Fraction) -> Certificate | None:
 
 
 class EnumerationSolver:
-    """Few experts, or one slot a GPU: all counts, in milliseconds.
+    """Enumeration as a solver of the schedule; it takes milliseconds or refuses.
 
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.solve_layer = EnumerationModel()
 
     def solve(self, task: Task) -> Answer:
-        """One call of the model; see `Solver`."""
-        return turn_of("enumeration", ask(self.solve_layer, task, task.deadline))
+        """Call the model once for the turn."""
+        return as_answer("enumeration", call_model(self.solve_layer, task, task.deadline))
 
 
 def _refused(reason: str) -> ModelAnswer:

@@ -1,4 +1,7 @@
-"""Layers with scenarios, GPU rules or a plan in force, solved exactly; small ones to a proof."""
+"""The general model where a plan is in force: the best plan within some moves, or the fewest moves.
+
+Small layers are solved to a proof, with scenarios and GPU rules or without.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ import numpy as np
 
 from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.errors import PlanError, ProblemError
-from eplb_opt.exact.counts.formulation import Change
 from eplb_opt.exact.cpsat import CpSatModel
-from eplb_opt.exact.forms import FORMS
+from eplb_opt.exact.formulations import FORMULATIONS
+from eplb_opt.exact.shared.change import Change
 from eplb_opt.placement import checker, scoring
 
 if TYPE_CHECKING:
@@ -20,9 +23,9 @@ if TYPE_CHECKING:
     from eplb_opt.exact.shared.answer import ModelAnswer
     from eplb_opt.problem.problem import Problem
 
-#: Parts of the time left that the proof of the fewest moves gets; a plan within the limit the rest.
+#: The share of the time left for the proof of the fewest moves; a second solve has the rest.
 PROOF_SHARE = 0.7
-#: What a limit is tightened by, of itself, when rounded sizes let a plan past it.
+#: The share of itself by which a limit is tightened when rounded sizes let a plan past it.
 TIGHTENED = Fraction(1, 10**6)
 
 
@@ -37,28 +40,28 @@ def exact_layer(
     effort: int | None = None,
     seed: int = 0,
 ) -> ModelAnswer:
-    """The best plan of one layer under all its rules, and a proven bound; see `LayerModel`.
+    """The best plan of one layer under all its rules, and a proven lower bound.
 
     Parameters
     ----------
     problem
-        Of one layer, with scenarios or GPU rules or without.
+        A problem of one layer, with scenarios or GPU rules or without.
     start
         int64 [num_slots], a plan that fits the problem and moves no more than is allowed.
     lower_bound
-        A proven one of the layer.
+        A proven lower bound of the layer.
     deadline
-        For building, solving and reading together.
+        The end of building, solving and reading together.
     current
         int64 [num_slots], the plan in force; -1 is an empty slot.
     max_moves
-        At most so many slots get an expert that is new on their GPU; None for any number.
+        The largest number of slots that get an expert new on their GPU; None for any number.
     effort, seed
-        See `LayerModel`.
+        As in `LayerModel`.
 
     Returns
     -------
-    Where moves are limited its bound is one of the plans that move as little, and none of all.
+    An answer whose bound, where moves are limited, holds for the plans within that limit alone.
 
     Raises
     ------
@@ -86,27 +89,27 @@ def fewest_moves(
     effort: int | None = None,
     seed: int = 0,
 ) -> tuple[np.ndarray | None, int]:
-    """The plan that moves the fewest slots among those of at most a given worth.
+    """The plan that moves the fewest slots among those of at most a given value.
 
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     current
         int64 [num_slots], the plan in force; -1 is an empty slot.
     limit
-        Largest objective of the plan, in what the problem's objective is counted in.
+        The largest value of the plan, in the unit of `scoring.objectives`.
     deadline
-        For both solves together.
+        The end of both solves together.
     start
         int64 [num_slots], a plan within the limit to begin with, where one is known.
     effort, seed
-        See `LayerModel`.
+        As in `LayerModel`.
 
     Returns
     -------
-    A plan within the limit, or None when none was found; and the number of moves that none within
-    the limit goes below. Where the two agree the plan is optimal.
+    A plan within the limit, int64 [num_slots], or None when none was found; and a lower bound on
+    the moves of every plan within the limit. Where its moves equal the bound the plan is optimal.
 
     Raises
     ------
@@ -123,14 +126,14 @@ def fewest_moves(
     plans = [p for p in (start, current) if p is not None and _is_within(problem, p, limit)]
     if any(moves(placed) == 0 for placed in plans):
         return min(plans, key=moves).copy(), 0
-    ask = _Asked(problem, held, effort, seed)
-    answer = ask(min(plans, key=moves, default=None), limit, deadline.part(PROOF_SHARE))
+    solve = _MovesModel(problem, held, effort, seed)
+    answer = solve(min(plans, key=moves, default=None), limit, deadline.part(PROOF_SHARE))
     if answer.finished and answer.physical_to_logical is None:
         raise ProblemError(f"No plan has an objective of at most {float(limit)}.")
     found = answer.physical_to_logical
     if found is not None and not _is_within(problem, found, limit):
         # Rounded sizes let plans past the limit by a millionth of a millionth or so.
-        found = ask(None, limit * (1 - TIGHTENED), deadline).physical_to_logical
+        found = solve(None, limit * (1 - TIGHTENED), deadline).physical_to_logical
     if found is not None and _is_within(problem, found, limit):
         plans.append(found)
     return min(plans, key=moves, default=None), int(answer.lower_bound)
@@ -142,7 +145,7 @@ def held_experts(problem: Problem, current: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     current
         int64 [num_slots]; -1 is an empty slot.
     """
@@ -159,7 +162,7 @@ def num_moves(problem: Problem, held: np.ndarray, placed: np.ndarray) -> int:
 
 
 def _is_within(problem: Problem, placed: np.ndarray, limit: Fraction) -> bool:
-    """Whether it is a plan, and of at most that objective."""
+    """Whether the slots are a valid plan of at most that value."""
     try:
         checker.check(problem, placed[None, :])
     except PlanError:
@@ -168,7 +171,7 @@ def _is_within(problem: Problem, placed: np.ndarray, limit: Fraction) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
+class _MovesModel:
     """The model that minimises moves, as a function of the limit."""
 
     problem: Problem
@@ -179,7 +182,7 @@ class _Asked:
     def __call__(
         self, start: np.ndarray | None, limit: Fraction, deadline: Deadline
     ) -> ModelAnswer:
-        choices = FORMS[self.problem.dispatch].list_choices(self.problem, limit)
+        choices = FORMULATIONS[self.problem.dispatch].list_choices(self.problem, limit)
         change = Change(self.held, limit=limit)
         return CpSatModel().solve(
             choices,

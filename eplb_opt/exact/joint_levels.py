@@ -1,17 +1,22 @@
-"""The least that one count vector lets all scenarios be worth together, with its certificate.
+"""The joint level: a bound for several loads that share one vector of replica counts.
 
-A plan's worth in scenario r is at least 1 and at least its largest replica w_re / c_e over the mean
-load m_r. All scenarios share the counts, so the objective is at least
+The value of a plan in scenario r is at least 1 and at least its largest replica w_re / c_e over the
+mean load m_r. All scenarios share the counts, so the weighted mean is at least
 
     min_c  sum_r share_r max(1, max_e w_re / (c_e m_r))    with  sum_e c_e = slots.
 
-It says more than each scenario's own bound: experts that are heavy in different scenarios
-compete for the same slots. In terms of levels t_r it is the least sum_r share_r t_r with
-sum_e max_r ceil(w_re / (t_r m_r)) <= slots, which falls as the t rise: boxes of levels are divided,
-the one of the least sum first, and in each box a level rises as far as the slots force it to
-with the others at their highest. Some tens of boxes suffice for five recorded workloads.
-All of this is in floats and finds only where to look; what is returned has been verified in
-integers (`certificates.scenario_water`).
+It is above each scenario's own bound where experts that are heavy in different scenarios compete
+for the same slots. In terms of levels t_r it is the least sum_r share_r t_r with
+sum_e max_r ceil(w_re / (t_r m_r)) <= slots; the left side falls as the t rise. It is found by
+branch and bound over boxes of levels, best first: in each box a level rises as far as the slots
+force it to with the others at their highest. Some tens of boxes suffice for five recorded
+workloads. The search computes in floats and only finds where to look; the certificate that is
+returned has been verified in integers (`certificates.scenario_water`).
+
+References
+----------
+A. H. Land and A. G. Doig, "An automatic method of solving discrete programming problems",
+Econometrica 28, 1960.
 """
 
 from __future__ import annotations
@@ -34,13 +39,13 @@ if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
 
-#: Replicas are counted with a load that is smaller by this part, and levels set lower by the other,
-#: so that floats err to the safe side and the exact check agrees.
+#: Shares by which loads are taken smaller when replicas are counted, and by which levels are set
+#: lower, so that floats err to the safe side and the exact check agrees.
 DOUBT = 1e-11
 LOWERED = 1e-9
-#: What the claim is below the value found.
+#: The share by which the claim is below the value found.
 CLAIM_LOWERED = 1e-8
-#: The least rise of a level that is worth an entry.
+#: The least relative rise of a level that makes an entry of the certificate.
 PROGRESS = 1e-7
 
 
@@ -51,9 +56,10 @@ class ScenarioWaterParams:
     Parameters
     ----------
     max_boxes
-        Boxes divided at most; what the best-first search has reached by then is the claim.
+        The most boxes that are divided; what the best-first search has reached by then is the
+        claim.
     max_parts
-        Entries of the certificate at most.
+        The most entries of the certificate.
     """
 
     max_boxes: int = 5_000
@@ -62,18 +68,18 @@ class ScenarioWaterParams:
 
 @dataclass(frozen=True, eq=False)
 class JointLevels:
-    """The relaxation in floats.
+    """The joint level as a problem in levels, computed in floats.
 
     Parameters
     ----------
     ratio
-        float64 [num_scenarios, num_experts], w_re / m_r.
+        float64 [num_scenarios, num_experts], loads over the mean GPU load, w_re / m_r.
     share, least
-        float64 [num_scenarios], weight and smallest level.
+        float64 [num_scenarios], the weight and the smallest level of each scenario.
     num_slots
-        To share out.
+        The number of slots.
     fewest
-        Replicas that every expert has.
+        The fewest replicas of every expert.
     """
 
     ratio: np.ndarray
@@ -84,7 +90,7 @@ class JointLevels:
 
     @cached_property
     def levels(self) -> list[np.ndarray]:
-        """Where a scenario's level can lie, ascending: its least, and the replicas above it."""
+        """The levels that a scenario can have, ascending: its least and the replicas above it."""
         # More replicas of the heaviest are all below the least levels.
         most = min(self.num_slots, int(np.ceil(self.ratio.max() / self.least.min())))
         divided = self.ratio[:, :, None] / np.arange(1, most + 1)
@@ -98,14 +104,14 @@ class JointLevels:
         needed = np.ceil(self.ratio * ((1 - DOUBT) / level)[:, None]).max(axis=0)
         return bool(np.maximum(needed, self.fewest).sum() <= self.num_slots)
 
-    def worth(self, level: np.ndarray) -> float:
+    def value(self, level: np.ndarray) -> float:
         """The weighted mean of the levels."""
         return float(self.share @ level)
 
     def common_level(self) -> tuple[float, float]:
-        """A level for all scenarios that does not fit, and one close above it that does.
+        """A level for all scenarios that does not fit the slots, and one just above it that does.
 
-        They are equal where the largest of the least levels fits already.
+        They are equal where the slots suffice at the largest of the least levels.
         """
         high = float(self.least.max())
         if self._fit_alike(high):
@@ -122,8 +128,8 @@ class JointLevels:
         return self.fit(np.full(len(self.share), level))
 
     def top(self, low: np.ndarray, high: np.ndarray, below: float) -> np.ndarray:
-        """The highest levels of a box at which the worth is not above `below`."""
-        return np.asarray(np.minimum(high, low + (below - self.worth(low)) / self.share))
+        """The highest level of each scenario in a box, with the weighted mean at most `below`."""
+        return np.asarray(np.minimum(high, low + (below - self.value(low)) / self.share))
 
     def forced(self, low: np.ndarray, top: np.ndarray, r: int) -> float:
         """The least level of one scenario that fits with the others at the top."""
@@ -149,7 +155,7 @@ class JointLevels:
         return np.array([self.forced(low, top, r) for r in range(len(low))])
 
     def widest(self, low: np.ndarray, top: np.ndarray) -> tuple[int, float]:
-        """The scenario whose levels differ most in worth, and their middle."""
+        """The scenario whose levels change the weighted mean most, and the middle of them."""
         r = int((self.share * (top - low)).argmax())
         return r, float(low[r] + top[r]) / 2
 
@@ -157,16 +163,16 @@ class JointLevels:
 def scenario_water(
     problem: Problem, deadline: Deadline, params: ScenarioWaterParams | None = None
 ) -> Certificate | None:
-    """A verified bound of one layer with scenarios, or None where there is none above the least.
+    """The certificate of the joint level of one layer; None where it proves no more than the least.
 
     Parameters
     ----------
     problem
-        Of one layer, with scenarios.
+        A problem of one layer, with scenarios.
     deadline
-        The search ends by then; a bound that it has not verified is lost.
+        The end of the search; a bound that is not verified by then is lost.
     params
-        Settings.
+        The settings of the model.
     """
     params = params or ScenarioWaterParams()
     joint, constant = joint_levels(problem)
@@ -175,18 +181,18 @@ def scenario_water(
     if problem.objective == "max":
         low, high = joint.common_level()
         return checked(problem, low, Fraction(0), [-1], [0]) if low < high else None
-    value = _least_worth(joint, deadline, params)
+    value = _least_value(joint, deadline, params)
     claim = value * (1 - CLAIM_LOWERED)
-    if claim <= joint.worth(joint.least):
+    if claim <= joint.value(joint.least):
         return None
-    tree = Division(joint, claim * (1 + LOWERED / 10), params.max_parts, deadline)
+    tree = RefutationTree(joint, claim * (1 + LOWERED / 10), params.max_parts, deadline)
     if not tree.refute(joint.least, np.full(len(joint.share), np.inf)):
         return None
     return checked(problem, claim, constant, tree.scenario, tree.level)
 
 
 def joint_levels(problem: Problem) -> tuple[JointLevels | None, Fraction]:
-    """The relaxation, None without load; and what scenarios without load are worth in a mean."""
+    """The problem in levels, None without load; and what scenarios without load add to a mean."""
     total = problem.load[:, 0].sum(axis=1)
     share = np.array([float(s) for s in problem.shares])
     empty = [s for s, w in zip(problem.shares, total.tolist(), strict=True) if not w]
@@ -207,38 +213,54 @@ def joint_levels(problem: Problem) -> tuple[JointLevels | None, Fraction]:
     return joint, sum(empty, Fraction(0))
 
 
-def _least_worth(joint: JointLevels, deadline: Deadline, params: ScenarioWaterParams) -> float:
-    """The relaxation's least worth, or what no plan falls below when the search ends early."""
+def _least_value(joint: JointLevels, deadline: Deadline, params: ScenarioWaterParams) -> float:
+    """The least weighted mean of levels, or a lower bound of it when the search ends early."""
     common = joint.common_level()[1]
-    below = joint.worth(np.full(len(joint.share), common)) * (1 + PROGRESS)
+    below = joint.value(np.full(len(joint.share), common)) * (1 + PROGRESS)
     number = count()
     everything = np.full(len(joint.share), np.inf)
     first = joint.raised(joint.least, everything, below)
     if first is None:
         return below
-    boxes = [(joint.worth(first), next(number), first, everything)]
+    boxes = [(joint.value(first), next(number), first, everything)]
     while boxes:
-        worth, index, low, high = heapq.heappop(boxes)
+        value, index, low, high = heapq.heappop(boxes)
         top = joint.top(low, high, below)
         fits = joint.fit(low * (1 + DOUBT))
         if fits or index > params.max_boxes or deadline.expired:
-            return worth
+            return value
         r, middle = joint.widest(low, top)
-        if joint.share[r] * (top[r] - low[r]) < LOWERED * worth:
-            return worth
+        if joint.share[r] * (top[r] - low[r]) < LOWERED * value:
+            return value
         lower, upper = top.copy(), low.copy()
         lower[r], upper[r] = middle, middle
         for part_low, part_high in ((low, lower), (upper, top)):
             raised = joint.raised(part_low, part_high, below)
             if raised is not None:
-                box = (joint.worth(raised), next(number), raised, part_high)
+                box = (joint.value(raised), next(number), raised, part_high)
                 heapq.heappush(boxes, box)
     return below
 
 
 @dataclass(eq=False)
-class Division:
-    """The division of the space that refutes a claim, in preorder; see the verifier."""
+class RefutationTree:
+    """A tree that divides the space of levels into parts none of which reaches a claim.
+
+    Its entries are those of the certificate, in preorder (`certificates.scenario_water`).
+
+    Parameters
+    ----------
+    joint
+        The problem in levels.
+    claim
+        The weighted mean, or largest value, that every plan is to reach.
+    max_parts
+        The most entries.
+    deadline
+        The end of the work.
+    scenario, level
+        The entries so far: a scenario's number and a level in units of 1 / LEVELS_PER_UNIT.
+    """
 
     joint: JointLevels
     claim: float
@@ -248,7 +270,7 @@ class Division:
     level: list[int] = field(default_factory=list)
 
     def refute(self, low: np.ndarray, high: np.ndarray) -> bool:
-        """Write the division of a box; False when it grows too large."""
+        """Write the entries of a box; False when they grow too many or the time is over."""
         low = low.copy()
         while not self._is_refuted(low, high):
             if len(self.scenario) > self.max_parts or self.deadline.expired:
@@ -256,7 +278,7 @@ class Division:
             top = self.joint.top(low, high, self.claim)
             if self._raise_one(low, high, top):
                 continue
-            leaf = self.refuted_otherwise(top)
+            leaf = self.other_refutation(top)
             if leaf is not None:
                 self._note(leaf, 0.0)
                 return True
@@ -273,8 +295,8 @@ class Division:
         self._note(-1, 0.0)
         return True
 
-    def refuted_otherwise(self, top: np.ndarray) -> int | None:
-        """An entry that refutes a part with these highest levels, where there are other means."""
+    def other_refutation(self, top: np.ndarray) -> int | None:
+        """The entry of another proof that no plan stays below `top`; here there is none."""
         return None
 
     def _is_refuted(self, low: np.ndarray, high: np.ndarray) -> bool:
@@ -282,7 +304,7 @@ class Division:
         return bool((top <= low).any()) or not self.joint.fit(top)
 
     def _raise_one(self, low: np.ndarray, high: np.ndarray, top: np.ndarray) -> bool:
-        """Cut off the levels of one scenario that the slots forbid; whether there are any."""
+        """Cut off the levels of each scenario that the slots forbid; whether there were any."""
         raised = False
         for r in range(len(low)):
             level = _on_grid(self.joint.forced(low, top, r) * (1 - LOWERED))
@@ -304,7 +326,7 @@ class Division:
 
 
 def _on_grid(level: float) -> float:
-    """The level as the certificate holds it."""
+    """The level as the certificate stores it, a multiple of 1 / LEVELS_PER_UNIT."""
     return floor(level * LEVELS_PER_UNIT) / LEVELS_PER_UNIT
 
 
@@ -316,7 +338,7 @@ def checked(
     level: list[int],
     pairs: list[int] | None = None,
 ) -> Certificate | None:
-    """The certificate of about that value, if it holds."""
+    """The certificate of about that value, or None where the verifier refuses it."""
     claim = constant + Fraction(floor(value * LEVELS_PER_UNIT), LEVELS_PER_UNIT)
     data: dict[str, int | list[int]] = {"scenario": scenario, "level": level}
     kind = "scenario_water"

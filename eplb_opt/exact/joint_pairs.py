@@ -1,28 +1,38 @@
-"""Two slots a GPU: what pairs of replicas can be under all scenarios at once.
+"""A bound for several loads and two slots a GPU, from pairs of replicas that fit in all scenarios.
 
-The joint level (`scenario_water`) looks at single replicas. Here a part of the space of levels is
-refuted by the pairs that fit below its highest levels in every scenario together: with z_ec = 1
-when expert e has c replicas, and x_p GPUs that hold the pair p,
+The joint level (`joint_levels`) looks at single replicas. Here a part of the space of levels is
+refuted by the pairs of replicas that stay below its highest levels in every scenario together. With
+z_ec = 1 when expert e has c replicas, and x_p GPUs that hold the pair p, the linear program
 
     min sum_p x_p    with  sum_p a_(p,ec) x_p >= c z_ec,  sum_c z_ec >= 1
 
-is more than the GPUs there are. Its dual is solved: values v_e with v_e <= c u_ec and
-u_ec + u_fd <= 1 for all pairs that fit, made by adding the pairs that are violated. The values are
-rounded to integers and the whole division is verified (`certificates.scenario_water`).
+then needs more GPUs than there are. Its dual is solved: values v_e with v_e <= c u_ec and
+u_ec + u_fd <= 1 for all pairs that fit, by adding violated pairs (column generation). The values
+are rounded to integers and the whole tree is verified (`certificates.scenario_water`).
+
+References
+----------
+P. C. Gilmore and R. E. Gomory, "A linear programming approach to the cutting-stock problem",
+Operations Research 9, 1961.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import isinf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eplb_opt.errors import MissingDependency
-from eplb_opt.exact.joint_levels import CLAIM_LOWERED, LOWERED, Division, checked, joint_levels
-from eplb_opt.exact.shared.solver_imports import load_module
+from eplb_opt.exact.joint_levels import (
+    CLAIM_LOWERED,
+    LOWERED,
+    RefutationTree,
+    checked,
+    joint_levels,
+)
+from eplb_opt.exact.shared.backend_imports import load_module
 
 if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
@@ -30,46 +40,46 @@ if TYPE_CHECKING:
     from eplb_opt.exact.joint_levels import JointLevels
     from eplb_opt.problem.problem import Problem
 
-#: Values are multiples of one over it.
+#: Values of experts are multiples of 1 over this.
 VALUES_PER_UNIT = 2**24
-#: Counts above the fewest that the linear program looks at; the check looks at all.
+#: The counts above the fewest that the linear program looks at; the verifier looks at all.
 EXTRA_COUNTS = 6
-#: Rounds of adding violated pairs, and pairs added for each replica.
+#: The most rounds of adding violated pairs, and the pairs added for each replica in a round.
 MAX_ROUNDS, PAIRS_ADDED = 30, 3
-#: Replicas to choose from that are worth the memory of a table of pairs.
+#: The most replicas to choose from; a table of their pairs takes the square in memory.
 MAX_CHOICES = 6_000
-#: What a pair may exceed by and still count as fitting, and a sum as not violated.
+#: By how much a pair may exceed a level and still fit, and a sum exceed 1 and not be violated.
 DOUBT = 1e-11
 SLACK = 1e-7
-#: Part of the way from what is proven to what is known that the first claim goes, and what is not
-#: worth a try. Values found for one claim serve the next.
+#: The first and the last step of a claim above what is proven, as shares of the way to the known
+#: plan. Values found for one claim serve the next.
 FIRST_STEP, LEAST_STEP = 1 / 8, 1 / 256
-#: A claim gets this part of the time that is left.
+#: The share of the time left that a claim gets.
 PART_OF_TIME = 0.7
-#: Entries of a division at most.
+#: The most entries of a tree.
 MAX_PARTS = 20_000
 
 
 @dataclass(eq=False)
-class PairsDivision(Division):
-    """A division whose parts may also be refuted by values of pairs.
+class PairRefutationTree(RefutationTree):
+    """A refutation tree whose parts may also be refuted by values of experts.
 
     Parameters
     ----------
     num_gpus
-        With slots.
+        The number of GPUs with slots.
     lists
-        Values found so far, int64 [num_experts] each; an entry -2 - i names the i-th.
+        The values found so far, int64 [num_experts] each; an entry -2 - i names the i-th.
     feasible
-        Levels that no values refute, [num_scenarios] each.
+        Levels that no values refute, float64 [num_scenarios] each.
     """
 
     num_gpus: int = 0
     lists: list[np.ndarray] = field(default_factory=list)
     feasible: list[np.ndarray] = field(default_factory=list)
 
-    def refuted_otherwise(self, top: np.ndarray) -> int | None:
-        """The entry of the values of pairs that refute a part, or None."""
+    def other_refutation(self, top: np.ndarray) -> int | None:
+        """The entry of the values that refute a part, or None."""
         if not np.isfinite(top).all() or any((known <= top).all() for known in self.feasible):
             return None
         fitting = _Fitting.of(self.joint, top)
@@ -88,16 +98,16 @@ class PairsDivision(Division):
 
 @dataclass(frozen=True, eq=False)
 class _Fitting:
-    """Replicas below some levels, and which two of them fit on a GPU.
+    """The replicas below some levels, and which two of them fit on a GPU.
 
     Parameters
     ----------
     expert, count
-        int64 [num_choices].
+        int64 [num_choices], the expert of each replica and how many replicas it has.
     fits
-        bool [num_choices, num_choices].
+        bool [num_choices, num_choices], whether two replicas fit on one GPU in every scenario.
     size
-        float64 [num_choices], summed over the scenarios, in what each allows.
+        float64 [num_choices], the sum over the scenarios of size over level.
     """
 
     expert: np.ndarray
@@ -107,7 +117,7 @@ class _Fitting:
 
     @classmethod
     def of(cls, joint: JointLevels, top: np.ndarray) -> _Fitting | None:
-        """None where they are too many, or the slots too few."""
+        """The replicas below `top`; None where they are too many, or the slots too few."""
         ratio = joint.ratio / top[:, None]
         fewest = np.ceil(ratio * (1 - DOUBT)).max(axis=0).astype(np.int64)
         fewest = np.maximum(fewest, joint.fewest)
@@ -135,24 +145,24 @@ class _Fitting:
         return not bool((heavy & self.fits[np.ix_(order, order)]).any())
 
     def values(self, num_gpus: int, deadline: Deadline) -> np.ndarray | None:
-        """The dual's values in integers, or None where it needs no more GPUs than there are."""
+        """The dual's values, int64 [num_experts]; None where the GPUs suffice or time is over."""
         pairs = self._first_pairs()
         for _ in range(MAX_ROUNDS):
             if deadline.expired:
                 return None
-            worth, value, share = self._solve(pairs)
-            if worth <= num_gpus + SLACK:
+            num_needed, value, share = self._solve(pairs)
+            if num_needed <= num_gpus + SLACK:
                 return None
             sums = np.where(self.fits, share[:, None] + share, 0)
             worst = float(sums.max())
-            if worth / max(worst, 1.0) > num_gpus * (1 + SLACK) + SLACK:
+            if num_needed / max(worst, 1.0) > num_gpus * (1 + SLACK) + SLACK:
                 whole: np.ndarray = np.floor(value / max(worst, 1.0) * VALUES_PER_UNIT)
                 return whole.astype(np.int64)
             pairs = np.unique(np.concatenate([pairs, _most_violated(sums)]), axis=0)
         return None
 
     def _first_pairs(self) -> np.ndarray:
-        """The largest partners of every replica, int64 [num_pairs, 2]."""
+        """The pairs of every replica with its largest partners, int64 [num_pairs, 2]."""
         size = np.where(self.fits, self.size, -1)
         partner = np.argsort(-size, axis=1)[:, : 2 * PAIRS_ADDED]
         first = np.repeat(np.arange(len(size)), partner.shape[1])
@@ -161,7 +171,7 @@ class _Fitting:
         return np.unique(np.sort(pairs, axis=1), axis=0)
 
     def _solve(self, pairs: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """Worth, the values and the shares u of the dual with these pairs alone."""
+        """The GPUs needed, the values v and the shares u of the dual with these pairs alone."""
         linprog, sparse = _import_scipy()
         num_experts, num_choices = int(self.expert[-1]) + 1, len(self.expert)
         row = np.arange(num_choices)
@@ -186,7 +196,7 @@ class _Fitting:
 
 
 def _most_violated(sums: np.ndarray) -> np.ndarray:
-    """Of every replica the pairs that exceed 1 by most, int64 [any number, 2]."""
+    """The pairs of every replica that exceed 1 by most, int64 [num_pairs, 2]."""
     partner = np.argpartition(-sums, PAIRS_ADDED, axis=1)[:, :PAIRS_ADDED]
     pairs = np.stack([np.repeat(np.arange(len(sums)), PAIRS_ADDED), partner.ravel()], axis=1)
     violated = sums[pairs[:, 0], pairs[:, 1]] > 1 + SLACK
@@ -196,16 +206,16 @@ def _most_violated(sums: np.ndarray) -> np.ndarray:
 def scenario_pairs(
     problem: Problem, lower_bound: Fraction, upper: Fraction, deadline: Deadline
 ) -> Certificate | None:
-    """The best verified bound that the time allows, or None where it raises nothing.
+    """The certificate of the best bound that the time allows, or None where none is raised.
 
     Parameters
     ----------
     problem
-        Of one layer, with scenarios and at most two slots a GPU.
+        A problem of one layer, with scenarios and at most two slots a GPU.
     lower_bound, upper
-        What is proven of the layer, and the objective of a plan.
+        A proven lower bound of the layer, and the value of a plan.
     deadline
-        The search ends by then.
+        The end of the search.
     """
     joint, constant = joint_levels(problem)
     if joint is None or problem.open_slots.max() > 2 or len(joint.ratio[0]) <= PAIRS_ADDED:
@@ -215,17 +225,18 @@ def scenario_pairs(
     low, high = float(lower_bound - offset), float(upper - offset)
     best, step, least_step = None, (high - low) * FIRST_STEP, (high - low) * LEAST_STEP
     num_gpus = int((problem.open_slots > 0).sum())
-    known = PairsDivision(joint, 0.0, MAX_PARTS, deadline, num_gpus=num_gpus)
+    known = PairRefutationTree(joint, 0.0, MAX_PARTS, deadline, num_gpus=num_gpus)
     while step > least_step and not deadline.expired:
         claim = low + step
         if claim >= high:
             step /= 2
             continue
-        part = _part(deadline)
+        # A claim that takes longer is too high for the time.
+        part = deadline.part(PART_OF_TIME)
         tree = replace(known, claim=claim * (1 + LOWERED), deadline=part, scenario=[], level=[])
         certificate = None
         if worst:
-            leaf = tree.refuted_otherwise(np.full(len(joint.share), claim))
+            leaf = tree.other_refutation(np.full(len(joint.share), claim))
             if leaf is not None:
                 tree.scenario, tree.level = [leaf], [0]
                 certificate = _certified(problem, claim, offset, tree)
@@ -238,14 +249,8 @@ def scenario_pairs(
     return best
 
 
-def _part(deadline: Deadline) -> Deadline:
-    """Some of the time left: a claim that takes longer is too high for it."""
-    left = deadline.remaining
-    return deadline if isinf(left) else deadline.earlier(left * (1 - PART_OF_TIME))
-
-
 def _certified(
-    problem: Problem, claim: float, constant: Fraction, tree: PairsDivision
+    problem: Problem, claim: float, constant: Fraction, tree: PairRefutationTree
 ) -> Certificate | None:
     used = sorted({-2 - r for r in tree.scenario if r < -1})
     number = {old: -2 - new for new, old in enumerate(used)}

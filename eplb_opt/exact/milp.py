@@ -1,4 +1,9 @@
-"""The exact model, of counts or of flows, solved through PuLP, by any solver that its user has."""
+"""The general model of one layer, of counts or of flows, solved through PuLP by a MILP backend.
+
+References
+----------
+J. Forrest et al., "CBC (COIN-OR branch and cut)", https://github.com/coin-or/Cbc, 2024.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +19,13 @@ from eplb_opt.errors import MissingDependency, PlanError, ProblemError
 from eplb_opt.exact.counts.values import to_plan, with_peaks
 from eplb_opt.exact.flows.formulation import FlowFormulation
 from eplb_opt.exact.flows.values import flow_plan
-from eplb_opt.exact.forms import FORMS, AnyFormulation
-from eplb_opt.exact.milp_process import run_apart
+from eplb_opt.exact.formulations import FORMULATIONS, AnyFormulation
+from eplb_opt.exact.milp_process import run_in_process
 from eplb_opt.exact.shared.answer import ModelAnswer
-from eplb_opt.exact.shared.rows import UNLIMITED, Rows
+from eplb_opt.exact.shared.backend_log import LogFacts, read_log
+from eplb_opt.exact.shared.constraints import UNLIMITED, LinearConstraints
 from eplb_opt.exact.shared.scaling import ScaleLimits
-from eplb_opt.exact.shared.solver_log import LogFacts, read_log
-from eplb_opt.exact.shared.start import worth_of_any_start
+from eplb_opt.exact.shared.start import start_value
 from eplb_opt.placement.checker import check
 
 if TYPE_CHECKING:
@@ -28,33 +33,33 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
 LIMITS = ScaleLimits(load=2**20, total=250_000)
-#: PuLP's signs of a constraint.
+#: PuLP's codes for the sense of a constraint.
 AT_MOST, EQUAL, AT_LEAST = -1, 0, 1
 
 
 @dataclass(frozen=True)
 class MilpParams:
-    """Settings of the model and its solver.
+    """Settings of the model and its backend.
 
     Parameters
     ----------
     solver
-        PuLP's name of a solver, as `pulp.listSolvers()` gives it; None for CBC, which comes with
+        PuLP's name of the backend, as `pulp.listSolvers()` gives it; None for CBC, which comes with
         PuLP.
     limits
-        Of a solver that computes in floats. With sizes that add up to 2.5e5, values that are 1e-6
-        off their integers put a GPU's load off by a quarter of a unit at most.
+        The limits of a backend that computes in floats. With sizes that add up to 2.5e5, values
+        that are 1e-6 off their integers change a GPU's load by a quarter of a unit at most.
     bound_margin
-        Taken off the solver's bound before it is rounded up, in units of the model; at least the
-        quarter that `limits` allows.
+        What is subtracted from the backend's bound before it is rounded up, in units of the model;
+        at least the quarter that `limits` allows.
     max_columns
-        A model with more is refused.
+        A model with more columns is refused.
     seconds_per_column, seconds_at_least
-        For starting Python, building, and writing the model; one that cannot be ready in the time
-        left is refused.
+        Seconds for starting Python, building and writing the model; one that cannot be ready in the
+        time left is refused.
     seconds_to_return
-        Kept back for reading the solution; the solver is told to stop by then, and what still
-        runs at the deadline is ended.
+        Seconds kept back for reading the solution; the backend is told to stop by then, and ended
+        at the deadline where it still runs.
     effort_to_nodes
         Nodes of branch and bound for one unit of effort.
     """
@@ -71,20 +76,20 @@ class MilpParams:
 
 @dataclass(frozen=True)
 class MilpModel:
-    """A `LayerModel`: the exact model of one layer, solved through PuLP in a process of its own.
+    """A `LayerModel`: the general model of one layer, solved through PuLP in a process of its own.
 
     An optimal plan is a solution of the model in small integers, with a T of at most the scale
-    times its true load (see `scaling.Scale`). So a solver without rounding errors proves only
-    true bounds. Those of a real one come from its tolerances: with values within 1e-6 of integers
-    and the sizes that `MilpParams.limits` allows they stay below `bound_margin`, which is
-    taken off before rounding up, as T is an integer (flows need not be, and the bound that
-    `flow_formulation` argues for holds all the more). That is an argument about the solver's
-    stated tolerances and not a certificate: unlike CP-SAT's, this bound trusts float arithmetic.
+    times its true load (`scaling.Scale`). So a backend without rounding errors proves only true
+    bounds. The errors of a real one come from its tolerances: with values within 1e-6 of integers
+    and sizes within `MilpParams.limits` they stay below `bound_margin`, which is subtracted before
+    the bound is rounded up. Rounding up is right because T is an integer; flows need not be
+    integers here, which only relaxes the model of `flows.formulation`. This is an argument about
+    the backend's stated tolerances and no certificate: unlike CP-SAT's, this bound trusts floats.
 
     Parameters
     ----------
     params
-        Settings.
+        The settings of the model.
     """
 
     params: MilpParams = MilpParams()
@@ -99,29 +104,29 @@ class MilpModel:
         effort: int | None = None,
         seed: int = 0,
     ) -> ModelAnswer:
-        """Solve one layer; see `LayerModel`. With `effort` the deadline is not looked at."""
+        """Solve one layer as `LayerModel` describes; `effort` takes the place of the deadline."""
         if find_spec("pulp") is None:
             raise MissingDependency("pulp", "milp")
-        upper = worth_of_any_start(problem, start)
+        upper = start_value(problem, start)
         if upper <= lower_bound:
             return ModelAnswer(start.copy(), lower_bound, message="the start meets the bound")
-        form = FORMS[problem.dispatch]
-        choices = form.list_choices(problem, upper)
+        functions = FORMULATIONS[problem.dispatch]
+        choices = functions.list_choices(problem, upper)
         if not choices.loads.each:
             return ModelAnswer(start.copy(), upper, message="there is no load", finished=True)
         left = deadline.remaining if effort is None else float("inf")
         refusal = self._refusal(choices.num_columns, left)
         if refusal:
             return ModelAnswer(None, Fraction(0), message=refusal, refused=True)
-        f = form.formulate(choices, lower_bound, self.params.limits)
-        rules = [rule(f) for rule in form.rules]
-        task = self._task(f, rules, form.to_values(f, start), effort, seed)
+        f = functions.formulate(choices, lower_bound, self.params.limits)
+        rules = [rule(f) for rule in functions.rules]
+        request = self._request(f, rules, functions.to_values(f, start), effort, seed)
         left = deadline.remaining if effort is None else float("inf")
-        result, log = run_apart(task, left, self.params.seconds_to_return)
+        result, log = run_in_process(request, left, self.params.seconds_to_return)
         return self._answer(f, rules, result, log)
 
     def _refusal(self, size: int, left: float) -> str:
-        """Why the model is not built, or nothing."""
+        """Why the model is not built; empty where it is."""
         if size > self.params.max_columns:
             return f"refused: {size} columns are more than max_columns={self.params.max_columns}"
         needed = self.params.seconds_at_least + size * self.params.seconds_per_column
@@ -129,12 +134,17 @@ class MilpModel:
             return f"refused: {size} columns take about {needed:.2f} s, more than is left"
         return ""
 
-    def _task(
-        self, f: AnyFormulation, rules: list[Rows], hint: np.ndarray, effort: int | None, seed: int
+    def _request(
+        self,
+        f: AnyFormulation,
+        rules: list[LinearConstraints],
+        hint: np.ndarray,
+        effort: int | None,
+        seed: int,
     ) -> dict[str, Any]:
         return {
             "solver": self.params.solver,
-            "objective": f.objective,
+            "objective": f.minimised,
             "lower": f.column_lower.tolist(),
             "upper": f.column_upper.tolist(),
             "continuous": f.flows.ravel().tolist() if isinstance(f, FlowFormulation) else [],
@@ -145,7 +155,11 @@ class MilpModel:
         }
 
     def _answer(
-        self, f: AnyFormulation, rules: list[Rows], result: dict[str, Any] | None, log: str
+        self,
+        f: AnyFormulation,
+        rules: list[LinearConstraints],
+        result: dict[str, Any] | None,
+        log: str,
     ) -> ModelAnswer:
         if result is None:
             return ModelAnswer(None, Fraction(0), message="the solver was ended at the deadline")
@@ -156,20 +170,20 @@ class MilpModel:
         return ModelAnswer(
             physical_to_logical=_checked_plan(f, rules, result["values"]),
             lower_bound=self._proven(f, facts),
-            first_objective=None if first is None else f.to_load(round(first)),
+            first_objective=None if first is None else f.to_value(round(first)),
             message=facts.message,
         )
 
     def _proven(self, f: AnyFormulation, facts: LogFacts) -> Fraction:
-        """The bound of the log, less each T's margin, rounded up: T is an integer in every plan."""
+        """The backend's bound less the margin of each T, rounded up, because T is an integer."""
         if facts.bound is None or not isfinite(facts.bound):
             return Fraction(0)
         units = ceil(facts.bound - self.params.bound_margin * sum(f.weight))
         return f.to_bound(max(units, f.lower_bound))
 
 
-def _signed(rows: Rows) -> list[tuple[list[int], list[int], list[tuple[int, int]]]]:
-    """Rows with their limits as (sign, right-hand side)."""
+def _signed(rows: LinearConstraints) -> list[tuple[list[int], list[int], list[tuple[int, int]]]]:
+    """LinearConstraints with their limits as (sign, right-hand side)."""
     signed = []
     for columns, coefficients, lower, upper in rows.each():
         senses = [(EQUAL, lower)] if lower == upper else []
@@ -182,9 +196,9 @@ def _signed(rows: Rows) -> list[tuple[list[int], list[int], list[tuple[int, int]
 
 
 def _checked_plan(
-    f: AnyFormulation, rules: list[Rows], found: list[float] | None
+    f: AnyFormulation, rules: list[LinearConstraints], found: list[float] | None
 ) -> np.ndarray | None:
-    """The solver's plan, if its values, rounded, obey every rule with the T that they need."""
+    """The plan of the backend's values, if these, rounded, obey every rule with the T they need."""
     if found is None:
         return None
     if isinstance(f, FlowFormulation):
@@ -194,7 +208,7 @@ def _checked_plan(
 
 
 def _plan_of_hosts(f: FlowFormulation, found: np.ndarray) -> np.ndarray | None:
-    """The same of the flow model: its hosts alone are read, and the checker asked."""
+    """The plan of the hosts in a solution of the flow model, if the checker accepts it."""
     placed = flow_plan(f, found)
     try:
         check(f.problem, placed[None, :])

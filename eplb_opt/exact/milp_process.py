@@ -1,4 +1,4 @@
-"""Runs PuLP and its solver in a process that can be ended in time."""
+"""Runs PuLP and its backend in a process that can be ended in time."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from typing import Any
 
 from eplb_opt.exact import milp_worker
 
-#: Processes that are waited for.
+#: The processes at work.
 _RUNNING: set[subprocess.Popen[bytes]] = set()
 
 
-def run_apart(
-    task: dict[str, Any], seconds: float, seconds_to_return: float
+def run_in_process(
+    request: dict[str, Any], seconds: float, seconds_to_return: float
 ) -> tuple[dict[str, Any] | None, str]:
-    """Run `milp_worker` on a task, ending it and its solver when the time is up.
+    """Run `milp_worker` on a model; it and its backend are ended when the time is up.
 
     Parameters
     ----------
-    task
-        The model as plain lists; see `milp_worker`.
+    request
+        The model as plain lists, as `milp_worker` reads it.
     seconds
-        Until it is ended; infinity for never.
+        Seconds until the process is ended; infinity for never.
     seconds_to_return
-        How much earlier the solver shall stop by itself.
+        Seconds before that at which the backend is told to stop by itself.
 
     Returns
     -------
-    The worker's result, None when it was ended, and what the solver printed.
+    The worker's result, None when it was ended, and what the backend printed.
     """
     limit = seconds if isfinite(seconds) else None
     until = None if limit is None else time.time() + limit - seconds_to_return
     with tempfile.TemporaryDirectory(prefix="eplb-opt-", ignore_cleanup_errors=True) as name:
         folder, end = Path(name), time.monotonic() + seconds
-        (folder / "model.pickle").write_bytes(pickle.dumps({**task, "until": until}))
+        (folder / "model.pickle").write_bytes(pickle.dumps({**request, "until": until}))
         with (folder / "log").open("w") as log:
             code = _run(folder, log, None if limit is None else end - time.monotonic())
         text = (folder / "log").read_text(errors="replace")
@@ -61,7 +61,7 @@ def _run(folder: Path, log: Any, seconds: float | None) -> int | None:
         stderr=subprocess.STDOUT,
         cwd=folder,
         env={**os.environ, "TMPDIR": str(folder), "TMP": str(folder), "TEMP": str(folder)},
-        start_new_session=True,  # so that the solver that PuLP starts can be ended with it
+        start_new_session=True,  # so that the backend that PuLP starts can be ended with it
     )
     _RUNNING.add(process)
     try:
@@ -75,7 +75,7 @@ def _run(folder: Path, log: Any, seconds: float | None) -> int | None:
 
 
 def end_running() -> None:
-    """End the solvers at work; for a process that leaves without waiting for its threads."""
+    """End the processes at work; for a program that leaves without waiting for its threads."""
     for process in list(_RUNNING):
         if process.poll() is None:
             _end(process)

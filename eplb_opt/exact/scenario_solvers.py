@@ -16,35 +16,35 @@ from eplb_opt.bounds.partitions import can_enumerate
 from eplb_opt.exact import get_specialist
 from eplb_opt.exact.joint_levels import scenario_water
 from eplb_opt.exact.joint_pairs import scenario_pairs
-from eplb_opt.exact.shared.turns import deadline_with_solvers
+from eplb_opt.exact.shared.model_calls import deadline_after_imports
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Options
 
-#: Below this share of the mean the water level leaves the configuration LP nothing to prove.
+#: Below this share of the mean load the water level leaves the configuration LP nothing to prove.
 HEAVY_REGIME = 0.7
-#: Shorter turns on the pairs of a recorded layer prove nothing.
+#: Seconds that a turn needs to prove something with the pairs of a recorded layer.
 PAIRS_SECONDS = 5.0
 
 
 class JointLevelsSolver:
-    """What one count vector lets all scenarios be worth together.
+    """The joint level (`joint_levels`) as a solver of the schedule.
 
     Parameters
     ----------
     problem
-        Of one layer, with scenarios.
+        A problem of one layer, with scenarios.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
 
     def solve(self, task: Task) -> Answer:
-        """All of the work, or none where the time is short; see `Solver`."""
+        """Find the whole bound in this turn, or none where the time is too short."""
         found = scenario_water(self.problem, task.deadline)
         if found is None:
             late = task.deadline.expired
@@ -53,21 +53,21 @@ class JointLevelsSolver:
 
 
 class JointPairsSolver:
-    """Two slots a GPU: the pairs that fit in all scenarios at once; a bound for those who wait.
+    """The bound from pairs of replicas (`joint_pairs`) as a solver of the schedule.
 
     Parameters
     ----------
     problem
-        Of one layer, with scenarios.
+        A problem of one layer, with scenarios.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
 
     def solve(self, task: Task) -> Answer:
-        """One division of the pairs, ended by the clock alone; see `Solver`."""
+        """Raise the bound until the turn ends; its work is ended by the clock alone."""
         if task.deadline.remaining < PAIRS_SECONDS:
             return Answer(verdict=Verdict.NOT_YET)
         found = scenario_pairs(self.problem, task.lower_bound, task.objective, task.deadline)
@@ -78,15 +78,15 @@ class ScenarioBoundsSolver:
     """Every scenario at the strongest bound that a specialist proves for it alone.
 
     One plan serves all scenarios, and in each its largest GPU load is at least what is proven for
-    that one alone. It says nothing where means are within reach, and less than the joint level
-    where slots are few: so it comes last.
+    that scenario alone. The bound adds nothing where a plan reaches the mean in every scenario, and
+    is below the joint level where slots are few, so this solver comes last.
 
     Parameters
     ----------
     problem
-        Of one layer, with scenarios, on GPUs that are alike.
+        A problem of one layer, with scenarios, on GPUs that are alike.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
@@ -94,11 +94,11 @@ class ScenarioBoundsSolver:
         self.specialist = _specialist(problem)
 
     def solve(self, task: Task) -> Answer:
-        """The specialist on one scenario after the other; see `Solver`."""
+        """Call the specialist on one scenario after the other."""
         specialist = self.specialist
         if specialist is None or (specialist == "config_lp" and not _is_heavy(self.problem)):
             return Answer(verdict=Verdict.REFUSED)
-        turn = deadline_with_solvers(task)
+        turn = deadline_after_imports(task)
         if turn is None:
             return Answer(verdict=Verdict.NOT_YET)
         left = [number + 1 for number in range(self.problem.num_scenarios)]
@@ -118,14 +118,14 @@ class ScenarioBoundsSolver:
 
 
 def _is_heavy(problem: Problem) -> bool:
-    """Whether in some scenario the largest replicas keep mean and water level from the truth."""
+    """Whether the configuration LP may prove more than mean and water level in some scenario."""
     alone = [problem.scenario(r) for r in range(problem.num_scenarios)]
-    pairs = [(waterfill_bound(p)[0], mean_bound(p)[0]) for p in alone]
-    return any(level > HEAVY_REGIME * mean for level, mean in pairs)
+    bounds = [(waterfill_bound(p)[0], mean_bound(p)[0]) for p in alone]
+    return any(level > HEAVY_REGIME * mean for level, mean in bounds)
 
 
 def _specialist(problem: Problem) -> str | None:
-    """Who proves bounds of one load of that shape; a key of `exact.SPECIALISTS`."""
+    """The specialist that proves bounds of one load of that shape, a key of `exact.SPECIALISTS`."""
     if problem.is_hierarchical:
         return "nodes" if can_enumerate(problem) else None
     if problem.slots_per_gpu == 1:

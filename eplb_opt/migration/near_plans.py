@@ -171,9 +171,9 @@ def _searched(
     layer: Problem, current: np.ndarray, seed: int, turn: Deadline, slices: int | None
 ) -> list[FrontPoint]:
     """What annealing finds, checked and scored exactly."""
-    from eplb_opt.search.annealing.priced_moves import layer_front
+    from eplb_opt.search.annealing.priced_moves import plans_with_few_moves
 
-    tried = layer_front(layer, current, seed, turn, slices)[1:]
+    tried = plans_with_few_moves(layer, current, seed, turn, slices)[1:]
     if not tried:
         return []
     rows, num = np.array(tried), len(tried)

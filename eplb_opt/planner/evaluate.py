@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from eplb_opt import result
 from eplb_opt.bounds.bounds import Bound, attainable, fast_bounds
-from eplb_opt.certificates import CertificateError, verify
+from eplb_opt.certificates import CertificateError, bound_source, verify
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.caller_units import (
     balancedness,
@@ -121,7 +121,8 @@ def verified_bounds(
         if certificate is None:
             continue
         try:
-            proven = Bound(verify(problem.layer(layer_idx), certificate), certificate.kind)
+            value = verify(problem.layer(layer_idx), certificate)
+            proven = Bound(value, bound_source(certificate))
         except CertificateError as error:
             raise CertificateError(f"layer {layer_idx}: {error}") from error
         rounded = attainable(problem, layer_idx, proven)

@@ -2,7 +2,7 @@
 
 import time
 
-from eplb_opt.exact.shared.solver_imports import load_solvers
+from eplb_opt.exact.shared.backend_imports import load_backends
 
 
 def warmup(everything: bool = False) -> float:
@@ -23,5 +23,5 @@ def warmup(everything: bool = False) -> float:
     """
     began = time.monotonic()
     if everything:
-        load_solvers()
+        load_backends()
     return time.monotonic() - began

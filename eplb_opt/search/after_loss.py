@@ -1,4 +1,4 @@
-"""The search for the least load after a loss, on one layer."""
+"""Simulated annealing of the largest load after any single loss, on one layer."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 from eplb_opt.core import annealing
 from eplb_opt.placement.scoring import FLOAT_DOUBT
 from eplb_opt.search.annealing.layer import LARGEST_EXPONENT, THRESHOLDS
-from eplb_opt.search.annealing.rules import machine_of, speeds_fit
+from eplb_opt.search.annealing.machine import machine_of, speeds_fit
 from eplb_opt.search.seeds import SALT
 
 if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
 
-#: A run begins at this share of the best load, and cools to nothing.
+#: The first temperatures of the runs, as shares of the best load; each run cools to 0.
 HEATS = (0.003, 0.0003, 0.001)
-#: The norm's p is 2**doublings.
+#: The search minimises a p-norm of loads with p = 2**doublings; a run uses these one by one.
 DOUBLINGS = (4, 5, 6)
-#: Proposals of one call and calls of a run where work is counted; a run under a clock is no longer
-#: than so many calls for each slot.
+#: Proposals of one call of the core; calls of a run where work is counted; and the most calls of a
+#: run for each slot under a clock.
 CALL_PROPOSALS, RUN_CALLS, CALLS_PER_SLOT = 500, 12, 4
 
 
@@ -43,19 +43,20 @@ def least_load_after_loss(
     Parameters
     ----------
     problem
-        Of one layer, without scenarios.
+        A problem of one layer, without scenarios.
     start
         int64 [num_slots], valid; -1 in closed slots.
     guarded
-        bool [num_experts], what stands in two units and is to stay so.
+        bool [num_experts], the experts that stand on two units and must stay on two.
     per_unit
-        GPUs that are lost together.
+        The number of GPUs that are lost together.
     deadline
         The end of the search; not looked at where `calls` is given.
     seed
-        Seed of the search's randomness.
+        The seed of the search's random numbers.
     calls
-        Calls of the compiled search, as counted work instead of time; None under a clock.
+        The calls of the core, as counted work that takes the place of the deadline; None under a
+        clock.
 
     Returns
     -------
@@ -105,7 +106,7 @@ def _search(
 
 
 def _fitting(doublings: int, largest: float) -> int:
-    """As many doublings as float64 bears, with room for a load to become four times as large."""
+    """The doublings that float64 bears, with room for a load to become four times as large."""
     digits = max(int(np.frexp(largest)[1]), 0) + 2
     while digits << doublings > LARGEST_EXPONENT:
         doublings -= 1

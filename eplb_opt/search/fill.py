@@ -1,4 +1,4 @@
-"""A first plan where GPUs differ or experts are tied to them: greedy, with room made by moves."""
+"""A greedy first plan where GPUs differ or experts are tied to GPUs; moves make room."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
 
-#: Slots that are worth a thread: they take about ten milliseconds.
+#: The slots that one thread fills; they take about ten milliseconds.
 SLOTS_OF_A_THREAD = 20_000
 
 
 def fill_plan(problem: Problem) -> np.ndarray:
-    """A plan that obeys every rule, int64 [num_layers, num_slots]; -1 in the slots left empty.
+    """A plan that obeys every rule, int64 [num_layers, num_slots]; -1 in slots that stay empty.
 
-    Each layer first gets its pinned replicas, then one of every other expert, the most loaded
-    first, with spread a second one on another GPU or node, then what is worth most in each slot
-    that is left: the largest replica that may stand there. Where all GPUs that may take an expert
-    are full, replicas move along a shortest chain to a free slot.
+    Each layer first gets its pinned replicas, then one replica of every other expert in descending
+    order of load, and under `spread` a second one on another GPU or node. Each remaining slot gets
+    the largest replica that may stand there. Where all GPUs that may take an expert are full,
+    replicas move along a shortest chain to a free slot (an augmenting path).
 
     Parameters
     ----------
     problem
-        Flat and of one load; see `scenarios.blended`.
+        A flat problem of one load, such as `problem.scenarios.blended` makes.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def fill_plan(problem: Problem) -> np.ndarray:
         When no plan can obey the rules; the message names the expert or the GPU.
     """
     placed = np.full((problem.num_layers, problem.num_slots), -1, dtype=np.int64)
-    # What a plan is to survive the loss of; without spread it does not matter.
+    # The GPUs that are lost together; without spread the size does not matter.
     size = problem.gpus_per_node if problem.spread == "node" else 1
     gpu_rules = rules.GpuRules(
         np.ascontiguousarray(problem.open_slots),
@@ -69,7 +69,7 @@ def fill_plan(problem: Problem) -> np.ndarray:
     return placed
 
 
-#: What the core says of a layer without a plan, by number.
+#: The messages for the core's codes of why a layer has no plan.
 FLAWS = {
     1: "expert {index} finds no slot on the GPUs where it may stand. Forbid or pin less, or give "
     "those GPUs more slots.",

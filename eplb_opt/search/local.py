@@ -1,4 +1,4 @@
-"""The search on one layer: its nodes in fixed-point loads, for the compiled search."""
+"""The local search on one layer of one load: its nodes in fixed-point loads, for the core."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from eplb_opt.bounds.partitions import best_partition
 from eplb_opt.core import local
-from eplb_opt.search.starts import spread
+from eplb_opt.search.starts import no_colocation_slots
 from eplb_opt.solver import Answer, Task, Verdict
 from heuristics import greedy
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Options
 
-#: Below half a token, and below this share of the bound, a gap is of no use to anyone.
+#: A gap below half a token, or below this share of the bound, is not worth closing.
 NEGLIGIBLE_GAP = 2e-6
-#: Turns without a better plan that end a layer's search in a call without limit.
+#: The turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 20
-#: Search steps for one unit of effort.
+#: The steps of the search for one unit of effort.
 STEPS_PER_EFFORT = 10
 
 
 class LayerSearch:
-    """Anytime search on one layer; every call goes on where the last one stopped.
+    """Anytime local search on one layer; every call goes on where the last one stopped.
 
     Parameters
     ----------
     problem
-        Of one layer with some load.
+        A problem of one layer with some load.
     start
-        int64 [num_slots], a plan that fits.
+        int64 [num_slots], a valid plan.
     lower_bound
-        Proven, in integer units: the search stops close to it.
+        A proven lower bound, in integer units: the search stops close to it.
     seed
-        Of the kicks; with it the plan after some number of steps is always the same.
+        The seed of the random kicks; it decides the plan after any number of steps.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class LayerSearch:
 
     @property
     def is_done(self) -> bool:
-        """Whether the plan is as close to the bound as is of use."""
+        """Whether the plan is so close to the bound that the rest is not worth closing."""
         return bool(self.search.is_done)
 
     @property
@@ -80,7 +80,7 @@ class LayerSearch:
     def run_until(self, deadline: Deadline) -> None:
         """Search until the deadline, or until done; at least one step.
 
-        A first call ends at the first local optimum: other layers need theirs more.
+        A first call ends at the first local optimum, so that other layers reach theirs too.
         """
         self.search.run_until(deadline.remaining)
 
@@ -89,7 +89,7 @@ class LayerSearch:
         self.search.run_steps(steps)
 
     def _experts_of_nodes(self) -> np.ndarray:
-        """Expert ids of each node, int64 [num_nodes, num_experts]: all on one when flat."""
+        """The experts of each node, int64 [num_nodes, num_experts]; a flat problem has one node."""
         if not self.problem.is_hierarchical:
             return np.arange(self.problem.num_experts)[None, :]
         size = self.problem.experts_per_group
@@ -103,7 +103,9 @@ class LayerSearch:
         slots, num_gpus = self.problem.slots_per_node, self.problem.gpus_per_node
         if self.problem.colocation == "forbid":
             loads = [self.problem.load[0, experts].tolist() for experts in self.experts]
-            return np.array([spread(load, num_gpus, self.problem.slots_per_gpu) for load in loads])
+            return np.array(
+                [no_colocation_slots(load, num_gpus, self.problem.slots_per_gpu) for load in loads]
+            )
         weights = self.weight[self.experts].astype(float)
         return np.asarray(greedy.rebalance_experts(weights, slots, 1, 1, num_gpus)[0])
 
@@ -114,9 +116,9 @@ class LocalSolver:
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
@@ -125,7 +127,7 @@ class LocalSolver:
         self.num_idle = 0
 
     def solve(self, task: Task) -> Answer:
-        """Goes on where the last turn stopped; see `Solver`.
+        """Work for one turn, from where the last turn stopped.
 
         The first turn under a clock ends at the first local optimum.
         """
@@ -139,7 +141,7 @@ class LocalSolver:
         else:
             search.run_steps(task.effort * STEPS_PER_EFFORT)
         self.num_idle = 0 if search.best < before else self.num_idle + 1
-        # Without any limit something has to end the search: many turns that bring nothing.
+        # In a call without limit, many turns without a better plan end the search.
         gives_up = task.call_deadline.is_open and self.num_idle >= IDLE_TURNS
         over = search.is_done or gives_up
         return Answer(search.placed(), verdict=Verdict.FINISHED if over else Verdict.AGAIN)

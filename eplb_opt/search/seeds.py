@@ -1,4 +1,4 @@
-"""What all searches begin their random numbers with."""
+"""The number from which all searches seed their random numbers."""
 
-#: Seed of a seed: the generator's state must not be zero.
+#: It is added to a seed, because the state of the generator must not be 0.
 SALT = 88172645463325252

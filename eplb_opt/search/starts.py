@@ -19,28 +19,30 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
-#: Published heuristics whose answers differ from the greedy's: not "deepseek", "vectorized_lpt".
+#: The published heuristics whose plans differ from the greedy's (those of "deepseek" and
+#: "vectorized_lpt" do not).
 PUBLISHED_STARTS = ("swap_refine", "replica_refine_guarded", "waterfill_diverse", "cpu_lpt_slotted")
 
 
 def first_plan(problem: Problem) -> np.ndarray:
-    """The greedy every engine ships, or one that keeps replicas apart, [num_layers, num_slots].
+    """The first plan of a problem, int64 [num_layers, num_slots].
 
-    It takes a millisecond and cannot fail, so it is there whatever else fails. With scenarios
-    it is made for their blend.
+    It is the plan of the greedy that every serving engine ships, or of a greedy of our own under
+    colocation="forbid" or GPU rules. It takes a millisecond and succeeds wherever the rules can be
+    obeyed, so there is a plan whatever else fails. With scenarios it is made for their blend.
     """
     problem = blended(problem)
     if problem.has_gpu_rules:
         return fill_plan(problem)
     if problem.colocation == "forbid":
-        return spread_plan(problem)
+        return no_colocation_plan(problem)
     return np.asarray(greedy.rebalance_experts(*heuristic_arguments(problem))[0])
 
 
 def heuristic_calls(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
-    """Every heuristic by name, as a call that makes its plan, int64 [num_layers, num_slots].
+    """Every heuristic by name, as a function that makes its plan, int64 [num_layers, num_slots].
 
-    Under colocation="forbid" their plans may break that rule. Scenarios are blended.
+    Under colocation="forbid" the plans may break that rule. Scenarios are blended.
     """
     from heuristics import HEURISTICS
 
@@ -53,7 +55,7 @@ def _placed_by(heuristic: Callable[..., Any], problem: Problem) -> np.ndarray:
 
 
 def published_starts(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
-    """The heuristics worth trying as a start, where they fit the problem."""
+    """The heuristics that are tried as starts, by name; none where they may break a rule."""
     if problem.colocation == "forbid" or problem.has_gpu_rules:
         return {}
     calls = heuristic_calls(problem)
@@ -61,47 +63,51 @@ def published_starts(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
 
 
 def torch_is_loaded() -> bool:
-    """Whether the published heuristics start at once."""
+    """Whether torch is imported, so that the published heuristics start at once."""
     return "torch" in sys.modules
 
 
 def heuristic_arguments(problem: Problem) -> tuple[np.ndarray, int, int, int, int]:
-    """The five arguments of the common call, for a problem that is hierarchical or flat."""
+    """The five arguments of the call that engines share: loads, slots, groups, nodes, GPUs."""
     nodes, groups = (problem.num_nodes, problem.num_groups) if problem.is_hierarchical else (1, 1)
     scale = np.ldexp(1.0, -problem.unit_exponent.astype(int))[:, None]
     return problem.load * scale, problem.num_slots, groups, nodes, problem.num_gpus
 
 
-def spread_plan(problem: Problem) -> np.ndarray:
+def no_colocation_plan(problem: Problem) -> np.ndarray:
     """A greedy for colocation="forbid": no GPU holds an expert twice.
 
-    Counts by greedy replication, at most one replica a GPU; then the heaviest replica to the
-    lightest GPU with room and without its expert. Where all GPUs with room have the expert already,
-    another replica makes way.
+    Counts come from greedy replication with at most one replica a GPU. Then the heaviest replica
+    that is left goes to the lightest GPU that has room and does not hold its expert. Where every
+    GPU with room holds the expert, another replica is moved to make room.
 
     Returns
     -------
-    int64 [num_layers, num_slots].
+    The plan, int64 [num_layers, num_slots].
     """
     placed = np.empty((problem.num_layers, problem.num_slots), dtype=np.int64)
     num_gpus = problem.num_gpus // (problem.num_nodes if problem.is_hierarchical else 1)
     for layer_idx in range(problem.num_layers):
         for node_idx, experts in enumerate(_experts_of_nodes(problem, layer_idx)):
-            slots = spread(problem.load[layer_idx, experts], num_gpus, problem.slots_per_gpu)
+            slots = no_colocation_slots(
+                problem.load[layer_idx, experts], num_gpus, problem.slots_per_gpu
+            )
             first = node_idx * len(slots)
             placed[layer_idx, first : first + len(slots)] = np.array(experts)[slots]
     return placed
 
 
-def spread(load: Sequence[int] | np.ndarray, num_gpus: int, slots_per_gpu: int) -> np.ndarray:
-    """The greedy of `spread_plan` on one node, int64 [num_slots]."""
+def no_colocation_slots(
+    load: Sequence[int] | np.ndarray, num_gpus: int, slots_per_gpu: int
+) -> np.ndarray:
+    """The greedy of `no_colocation_plan` on one node, int64 [num_slots]."""
     slots = np.empty(num_gpus * slots_per_gpu, dtype=np.int64)
     rules.place_apart(np.ascontiguousarray(load, dtype=np.int64), num_gpus, slots)
     return slots
 
 
 def _experts_of_nodes(problem: Problem, layer_idx: int) -> list[list[int]]:
-    """Expert ids of each node: all of them on one when flat, else groups packed greedily."""
+    """The experts of each node, with groups packed greedily; a flat problem has one node."""
     if not problem.is_hierarchical:
         return [list(range(problem.num_experts))]
     size = problem.experts_per_group

@@ -11,11 +11,11 @@ from eplb_opt.certificates import GENERAL, VERIFIERS, Certificate, CertificateEr
 from eplb_opt.errors import FormatError, ProblemError
 from eplb_opt.problem.problem import Problem
 
-GOOD = {"kind": "k2", "bound": "7/3", "data": {"level": 12, "list": [1, -2, 10**30]}}
+GOOD = {"kind": "pairs", "bound": "7/3", "data": {"level": 12, "list": [1, -2, 10**30]}}
 
 
 def test_certificate_survives_json():
-    certificate = Certificate("k2", Fraction(7, 3), {"level": 12, "list": [1, -2, 10**30]})
+    certificate = Certificate("pairs", Fraction(7, 3), {"level": 12, "list": [1, -2, 10**30]})
     assert Certificate.from_json(certificate.to_json()) == certificate
     assert json.loads(certificate.to_json()) == GOOD
 
@@ -46,7 +46,7 @@ def test_what_is_no_certificate_is_refused(change):
         Certificate.from_json(json.dumps(GOOD | change))
 
 
-@pytest.mark.parametrize("text", ["", "[", "[1]", "null", '{"kind": "k2"}', "[" * 100_000])
+@pytest.mark.parametrize("text", ["", "[", "[1]", "null", '{"kind": "pairs"}', "[" * 100_000])
 def test_text_that_is_no_object_is_refused(text):
     with pytest.raises(FormatError):
         Certificate.from_json(text)
@@ -54,19 +54,19 @@ def test_text_that_is_no_object_is_refused(text):
 
 def test_data_of_the_wrong_type_is_refused_without_json_too():
     with pytest.raises(FormatError, match="no Fraction"):
-        Certificate("k2", 2.5, {})
+        Certificate("pairs", 2.5, {})
     with pytest.raises(FormatError, match="no text"):
-        Certificate("k2", Fraction(1), {3: 4})
+        Certificate("pairs", Fraction(1), {3: 4})
 
 
 def test_unknown_kind_lists_the_known_ones():
-    with pytest.raises(CertificateError, match="'k9' is unknown; known: k2, config_lp"):
+    with pytest.raises(CertificateError, match="'k9' is unknown; known: pairs, k2, config_lp"):
         verify(Problem([[1]], 2, 1), Certificate("k9", Fraction(1), {}))
 
 
 def test_several_layers_are_refused():
     with pytest.raises(ProblemError, match="one layer, not 2"):
-        verify(Problem([[1], [2]], 2, 1), Certificate("k2", Fraction(1), {}))
+        verify(Problem([[1], [2]], 2, 1), Certificate("pairs", Fraction(1), {}))
 
 
 @pytest.mark.parametrize("kind", sorted(set(VERIFIERS) - GENERAL))

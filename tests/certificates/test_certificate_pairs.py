@@ -46,7 +46,7 @@ def test_verified_certificate_survives_json():
     assert verify(problem, Certificate.from_json(certificate.to_json())) == certificate.bound
 
 
-def test_verification_loads_no_solver_and_no_engine():
+def test_verification_loads_no_backend_and_no_solver():
     code = (
         "import sys, eplb_opt.certificates.pairs; "
         "print([m for m in sys.modules if m.split('.')[0] in ('ortools', 'scipy', 'pulp')"
@@ -144,7 +144,7 @@ def with_one_change(certificate, rng):
         at = int(rng.integers(len(data[name])))
         data[name][at] = data[name][at] * factor + shift
     raised = certificate.bound * (1 + Fraction(int(rng.integers(2)), 1000))
-    return Certificate("k2", raised, data)
+    return Certificate("pairs", raised, data)
 
 
 @pytest.mark.parametrize(
@@ -182,3 +182,9 @@ def test_missing_and_further_entries_are_rejected():
 def test_other_slots_a_gpu_are_rejected():
     with pytest.raises(CertificateError, match="2 slots a GPU, not 3"):
         verify(Problem([[1, 2]], 6, 2), certified()[1])
+
+
+def test_a_certificate_of_an_older_file_is_verified():
+    problem, certificate = certified()
+    assert certificate.kind == "pairs"
+    assert verify(problem, replace(certificate, kind="k2")) == certificate.bound

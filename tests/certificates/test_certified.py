@@ -72,8 +72,8 @@ def test_every_layer_needs_an_entry(planned):
         "[]",
         "{}",
         '{"eplb_opt_certificates": 3}',
-        '{"eplb_opt_certificates": [{"kind": "k2"}]}',
-        '{"eplb_opt_certificates": [{"kind": "k2", "bound": "1/0", "data": {}}]}',
+        '{"eplb_opt_certificates": [{"kind": "pairs"}]}',
+        '{"eplb_opt_certificates": [{"kind": "pairs", "bound": "1/0", "data": {}}]}',
         '{"eplb_opt_certificates": [[]]',
         "[" * 100_000,
     ],
@@ -83,3 +83,15 @@ def test_damaged_certificate_files_are_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(FormatError, match="proof"):
         read_certificates(path)
+
+
+def test_the_bound_of_a_certificate_keeps_the_source_that_a_result_names(planned):
+    sources = {
+        bound.source
+        for bound, certificate in zip(
+            verified_bounds(PAIRS, planned.certificates), planned.certificates, strict=True
+        )
+        if certificate is not None and certificate.kind == "pairs"
+    }
+    assert sources <= {"k2", *planned.bound_source}
+    assert "pairs" not in sources

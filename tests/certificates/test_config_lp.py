@@ -21,10 +21,10 @@ def brute_least_load(
     num_gpus: int,
     value: list[int],
     below: Fraction,
-    window: tuple[list[int], list[int]] | None = None,
+    count_range: tuple[list[int], list[int]] | None = None,
 ) -> Fraction:
     """Every multiset of replicas, in rationals."""
-    low, high = window or ([1] * len(load), [num_slots] * len(load))
+    low, high = count_range or ([1] * len(load), [num_slots] * len(load))
     fewest = [max(int(Fraction(w) / below) + 1, low[e]) for e, w in enumerate(load)]
     spare = num_slots - sum(fewest)
     most = [min(c + spare, high[e]) for e, c in enumerate(fewest)]

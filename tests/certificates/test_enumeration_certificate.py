@@ -48,7 +48,7 @@ def test_model_s_answer_has_one():
         (Problem([[9, 4, 2]], 6, 3), Fraction(4 * 10**150 + 1, 10**150), "too fine"),
     ],
 )
-def test_what_is_not_worth_the_time_is_refused(problem, bound, reason):
+def test_what_would_take_too_much_work_is_refused(problem, bound, reason):
     with pytest.raises(CertificateError, match=reason):
         claim(problem, bound)
 

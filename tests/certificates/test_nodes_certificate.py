@@ -10,8 +10,8 @@ import pytest
 from eplb_opt.bounds import partitions
 from eplb_opt.certificates import Certificate, CertificateError, nodes, verify
 from eplb_opt.clock import Deadline
-from eplb_opt.exact.nodes.model import LayerNodes
-from eplb_opt.exact.nodes.parts import NodesParams
+from eplb_opt.exact.nodes.group_set import NodesParams
+from eplb_opt.exact.nodes.model import NodeDecomposition
 from eplb_opt.exact.nodes.proof import nodes_certificate
 from eplb_opt.planner.evaluate import verified_bounds
 from eplb_opt.problem.problem import Problem
@@ -28,8 +28,8 @@ def random_layer(seed, slots_per_gpu):
 
 
 def solved(problem):
-    work = LayerNodes(problem, round_robin(problem), NodesParams(heavy_regime=0.0), 0)
-    return work.run(Fraction(0), Deadline(), 400, with_solver=problem.slots_per_gpu < 3)
+    work = NodeDecomposition(problem, round_robin(problem), NodesParams(heavy_regime=0.0), 0)
+    return work.run(Fraction(0), Deadline(), 400, with_cpsat=problem.slots_per_gpu < 3)
 
 
 def changed(certificate, rng):

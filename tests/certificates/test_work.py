@@ -31,7 +31,7 @@ def pairs_of_many_rows() -> Certificate:
         "threshold": [1] * rounds * rows,
         "multiplier": [0] * rounds * rows,
     }
-    return Certificate("k2", level, data)
+    return Certificate("pairs", level, data)
 
 
 def division_of_many_parts() -> Certificate:

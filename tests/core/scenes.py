@@ -11,7 +11,7 @@ import eplb_opt
 from eplb_opt import Problem
 from eplb_opt.clock import Deadline
 from eplb_opt.core import greedy, local, moves, pairs, serving
-from eplb_opt.exact.config_lp.model import NodeLp
+from eplb_opt.exact.config_lp.model import FlatConfigLp
 from eplb_opt.exact.pairs.model import PairsLayer, PairsParams
 from eplb_opt.search.after_loss import least_load_after_loss
 from eplb_opt.search.annealing.design import DesignSearch
@@ -78,7 +78,7 @@ def single_moves() -> None:
     node.redeal(*np.argsort(-node.loads)[:3].tolist())
     node.transfer(int(node.loads.max()))
     node.shuffle(3)
-    node.renew(1)
+    node.restart(1)
     node.fit_counts(int(node.loads.mean()), int(node.loads.max()))
     node.draw_counts(int(node.loads.mean()))
     node.scan_counts(1, 3)
@@ -93,7 +93,7 @@ def single_moves() -> None:
 def configurations() -> None:
     problem = Problem(HEAVY, 32, 8)
     start = first_plan(problem)[0]
-    NodeLp.of(problem, start).run(Fraction(1), Fraction(10**6), Deadline(), 40)
+    FlatConfigLp.of(problem, start).run(Fraction(1), Fraction(10**6), Deadline(), 40)
 
 
 def scenarios() -> None:

@@ -11,10 +11,10 @@ import pytest
 from eplb_opt.certificates import Certificate, verify
 from eplb_opt.clock import Deadline
 from eplb_opt.core import pairs
-from eplb_opt.exact.pairs.budget import Budget
 from eplb_opt.exact.pairs.counts import exact_value
+from eplb_opt.exact.pairs.fixed_point import ScaledLayer
 from eplb_opt.exact.pairs.tree import Tree
-from eplb_opt.exact.pairs.units import Layer
+from eplb_opt.exact.pairs.work_limit import WorkLimit
 from tests.exact.pairs_cases import best_value, counts_of, lognormal, random_pairs
 from tests.exact.pairs_table import DIGITS, list_table
 
@@ -27,7 +27,7 @@ def some_level(seed):
     """A random layer at a random level."""
     rng = np.random.default_rng(seed)
     problem = random_pairs(seed) if seed % 2 else lognormal(1.0, seed, 24, 40)
-    layer = Layer.of(problem.load[0], problem.num_slots)
+    layer = ScaledLayer.of(problem.load[0], problem.num_slots)
     mean = 2 * int(problem.load.sum()) / problem.num_slots
     return layer, int(mean * layer.scale * rng.uniform(1.0, 1.5)) + 1
 
@@ -79,7 +79,7 @@ def test_needs_and_proof_are_those_of_the_table_of_options_and_rows():
 def test_ascent_comes_close_to_the_linear_program_and_never_above_it():
     optimize = pytest.importorskip("scipy.optimize")
     problem = lognormal(0.5, 3, 96, 108)
-    layer = Layer.of(problem.load[0], 108)
+    layer = ScaledLayer.of(problem.load[0], 108)
     level = int(2 * problem.load.sum() / 108 * 1.02 * layer.scale)
     gain, need = (table := list_table(layer, level)).rows()
     one_each = table.expert == np.arange(96)[:, None]
@@ -97,14 +97,14 @@ def test_tree_reaches_no_level_below_the_optimum_and_closes_none_above():
     for seed in range(1000):
         problem = random_pairs(seed % 250)
         best = best_value(problem)
-        layer = Layer.of(problem.load[0], problem.num_slots)
+        layer = ScaledLayer.of(problem.load[0], problem.num_slots)
         level = max(int(best * layer.scale * Fraction(float(rng.uniform(0.8, 1.1)))), 1)
-        tree = Tree(layer, level, Budget(Deadline()), lambda counts: False, np.inf)
+        tree = Tree(layer, level, WorkLimit(Deadline()), lambda counts: False, np.inf)
         if tree.search(int(rng.choice([1, 50]))) is False:
             num_closed += 1
             bound = Fraction(level, layer.scale)
             assert bound < best
-            assert verify(problem, Certificate("k2", bound, tree.proof(layer.scale))) == bound
+            assert verify(problem, Certificate("pairs", bound, tree.proof(layer.scale))) == bound
     assert num_closed > 400
 
 
@@ -113,7 +113,7 @@ def test_labels_tell_exactly_whether_a_level_is_reached():
     for seed in range(1000):
         problem = random_pairs(seed % 250)
         best = best_value(problem)
-        layer = Layer.of(problem.load[0], problem.num_slots)
+        layer = ScaledLayer.of(problem.load[0], problem.num_slots)
         level = max(int(best * layer.scale * Fraction(float(rng.uniform(0.9, 1.1)))), 1)
         tree = pairs.Tree(core_layer(layer), level, math.inf)
         tree.grow(1, math.inf)
@@ -140,7 +140,7 @@ def test_labels_decide_at_and_just_below_an_optimum_that_a_tree_proved():
     decided = {True: 0, False: 0}
     for seed in range(30):
         problem = lognormal(0.5, seed, 20, 28)
-        layer = Layer.of(problem.load[0], problem.num_slots)
+        layer = ScaledLayer.of(problem.load[0], problem.num_slots)
         best = optimum_by_trees(layer)
         for level, reached in ((best, True), (best - 4, False)):
             tree = pairs.Tree(core_layer(layer), level, 0.0)
@@ -172,7 +172,7 @@ def optimum_by_trees(layer):
 def open_level():
     """A layer and a level that its root does not close."""
     problem = lognormal(0.5, 0, 48, 60)
-    layer = Layer.of(problem.load[0], 60)
+    layer = ScaledLayer.of(problem.load[0], 60)
     return layer, int(2 * problem.load.sum() / 60 * 1.08 * layer.scale)
 
 

@@ -7,7 +7,7 @@ from eplb_opt import Problem, ProblemError
 from eplb_opt.core import rules
 from eplb_opt.placement import checker
 from eplb_opt.search.fill import fill_plan
-from eplb_opt.search.starts import first_plan, spread
+from eplb_opt.search.starts import first_plan, no_colocation_slots
 
 
 def random_problem(rng):
@@ -73,7 +73,9 @@ def test_no_gpu_holds_an_expert_twice_and_counts_are_capped():
         if least > experts:
             continue
         slots = int(rng.integers(least, experts + 1))
-        placed = spread(rng.integers(0, 1000, experts), num_gpus, slots).reshape(num_gpus, slots)
+        placed = no_colocation_slots(rng.integers(0, 1000, experts), num_gpus, slots).reshape(
+            num_gpus, slots
+        )
         assert all(len(set(gpu)) == slots for gpu in placed.tolist())
         assert set(placed.ravel().tolist()) == set(range(experts))
 

@@ -13,9 +13,9 @@ TINY: dict[str, Problem] = {
     "hierarchical": Problem([[9, 1, 4, 6]], 6, 2, num_nodes=2, num_groups=2),
     "hierarchical, two groups a node": Problem([[17, 2, 9, 8]], 8, 4, num_nodes=2, num_groups=4),
     "hierarchical, one group heavy": Problem([[50, 40, 1, 2]], 8, 4, num_nodes=2, num_groups=2),
-    "apart": Problem([[60, 5, 4]], 6, 3, colocation="forbid"),
-    "apart, tight": Problem([[40, 1, 1, 1]], 6, 2, colocation="forbid"),
-    "apart, hierarchical": Problem(
+    "no colocation": Problem([[60, 5, 4]], 6, 3, colocation="forbid"),
+    "no colocation, tight": Problem([[40, 1, 1, 1]], 6, 2, colocation="forbid"),
+    "no colocation, hierarchical": Problem(
         [[30, 1, 9, 8]], 8, 4, num_nodes=2, num_groups=2, colocation="forbid"
     ),
     "zero loads among others": Problem([[0, 12, 0, 5]], 6, 3),
@@ -34,19 +34,21 @@ TINY: dict[str, Problem] = {
 
 
 def random_tiny(seed: int) -> Problem:
-    """A problem within the oracle's reach: flat, hierarchical or apart by turns."""
+    """A problem within the oracle's reach: flat, hierarchical or no colocation, by the seed."""
     rng = np.random.default_rng(seed)
-    kind = ("flat", "hierarchical", "apart")[seed % 3]
+    kind = ("flat", "hierarchical", "no colocation")[seed % 3]
     if kind == "hierarchical":
         num_groups = int(rng.choice([2, 4]))
         load = rng.integers(0, 60, size=(1, 4)) ** int(rng.integers(1, 3))
         return Problem(load, 8, 4, num_nodes=2, num_groups=num_groups)
     num_gpus, slots_per_gpu = [(2, 2), (2, 3), (3, 2), (4, 2), (2, 4)][rng.integers(5)]
     num_slots = num_gpus * slots_per_gpu
-    fewest = slots_per_gpu if kind == "apart" else 1
+    fewest = slots_per_gpu if kind == "no colocation" else 1
     num_experts = int(rng.integers(fewest, min(num_slots, 5) + 1))
     load = rng.integers(0, 60, size=(1, num_experts)) ** int(rng.integers(1, 3))
-    return Problem(load, num_slots, num_gpus, colocation="forbid" if kind == "apart" else "allow")
+    return Problem(
+        load, num_slots, num_gpus, colocation="forbid" if kind == "no colocation" else "allow"
+    )
 
 
 def zipf(num_experts: int, num_slots: int, num_gpus: int) -> Problem:

@@ -27,7 +27,7 @@ def brute_force(load: tuple[int, ...], num_slots: int) -> Fraction:
 
 
 def random_load(seed: int, num_experts: int) -> np.ndarray:
-    """Ties and zeros, hundreds, squares, or loads near the end of int64, by turns."""
+    """Ties and zeros, hundreds, squares, or loads near the end of int64, by the seed."""
     rng = np.random.default_rng(seed)
     wide = (rng.lognormal(0, 1.5, num_experts) * 1e16).astype(np.int64)
     kinds = (

@@ -7,6 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.exact.fewest_moves import held_experts, num_moves
+from eplb_opt.exact.formulations import FORMULATIONS, AnyFormulation
+from eplb_opt.exact.shared.change import Change
+from eplb_opt.exact.shared.loads import plan_value
+from eplb_opt.exact.shared.scaling import ScaleLimits
+from eplb_opt.search.starts import first_plan
+
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
@@ -41,3 +48,30 @@ def simple_start(problem: Problem) -> np.ndarray:
     if problem.is_hierarchical or problem.colocation == "forbid":
         return round_robin(problem)
     return water_filled(problem)
+
+
+def model_with_its_start(problem: Problem) -> tuple[AnyFormulation, Fraction, int] | None:
+    """The model of a layer that allows no moves from its start, which is checked to be a solution.
+
+    Returns
+    -------
+    The model, the value of the start, and its units of the model's objective; None without load.
+    """
+    functions = FORMULATIONS[problem.dispatch]
+    start = first_plan(problem)[0]
+    upper = plan_value(problem, start)
+    choices = functions.list_choices(problem, upper)
+    if not choices.loads.each:
+        return None
+    change = Change(held_experts(problem, start), max_moves=0)
+    f = functions.formulate(choices, Fraction(0), ScaleLimits(load=2**30), change)
+    values = functions.to_values(f, start)
+    for rule in functions.rules:
+        assert rule(f).hold(values), rule.__name__
+    assert (values <= f.column_upper).all()
+    assert (values >= f.column_lower).all()
+    back = functions.to_plan(f, values)
+    assert plan_value(problem, back) == upper
+    assert num_moves(problem, change.held, back) == 0
+    columns, coefficients = f.minimised
+    return f, upper, int(np.dot(values[columns], coefficients))

@@ -12,7 +12,7 @@ from eplb_opt.bench.families import family_loads
 from eplb_opt.bounds.bounds import flat_bounds
 from eplb_opt.certificates import verify
 from eplb_opt.clock import Deadline
-from eplb_opt.exact.config_lp.model import ConfigLpModel, ConfigLpParams, NodeLp, node_bound
+from eplb_opt.exact.config_lp.model import ConfigLpModel, ConfigLpParams, FlatConfigLp
 from eplb_opt.placement import scoring
 from eplb_opt.problem.problem import Problem
 from eplb_opt.search.local import LayerSearch
@@ -26,7 +26,7 @@ SHAPES = [(1, 3), (2, 2), (2, 3), (2, 4), (2, 5), (3, 2), (3, 3), (4, 2), (4, 1)
 
 
 def random_flat(seed: int) -> Problem:
-    """Tiny, with heavy heads, ties and zeros; apart every third time."""
+    """Tiny, with heavy heads, ties and zeros; colocation="forbid" every third time."""
     rng = np.random.default_rng(seed)
     num_gpus, slots_per_gpu = SHAPES[rng.integers(len(SHAPES))]
     colocation = "forbid" if seed % 3 == 0 else "allow"
@@ -138,9 +138,10 @@ def test_doubling_large_loads_doubles_the_bound() -> None:
     assert float(answers[1].lower_bound / answers[0].lower_bound) == pytest.approx(2, rel=1e-4)
 
 
-def test_node_bound_takes_plain_arrays() -> None:
+def test_a_flat_problem_is_bounded_without_a_plan() -> None:
     load = np.array([900, 300, 200, 100, 50, 20, 10, 5])
-    found = node_bound(load, 12, 4, Fraction(1), Fraction(900), Deadline(), effort=50)
+    work = FlatConfigLp(load, 12, 4, None, ConfigLpParams())
+    found = work.run(Fraction(1), Fraction(900), Deadline(), effort=50)
     assert found.certificate is not None
     assert Fraction(1585, 4) * (1 - Fraction(1, 1000)) <= found.bound
     assert found.bound <= optimum(Problem(load[None, :], 12, 4))[0]
@@ -163,7 +164,7 @@ def test_branching_on_counts_closes_what_the_lp_alone_leaves_open() -> None:
     problem = node_of_a_heavy_expert()
     start, upper = searched(problem)
     alone, tree = (
-        NodeLp.of(problem, start, params).run(Fraction(1), upper, Deadline(), 1000)
+        FlatConfigLp.of(problem, start, params).run(Fraction(1), upper, Deadline(), 1000)
         for params in (ConfigLpParams(patience=0), ConfigLpParams())
     )
     assert tree.bound > alone.bound * Fraction(1005, 1000)
@@ -175,7 +176,7 @@ def test_branching_on_counts_closes_what_the_lp_alone_leaves_open() -> None:
 def test_short_runs_in_a_row_prove_more_and_more() -> None:
     problem = node_of_a_heavy_expert()
     start, upper = searched(problem)
-    work = NodeLp.of(problem, start)
+    work = FlatConfigLp.of(problem, start)
     found = [work.run(Fraction(1), upper, Deadline(), 20) for _ in range(30)]
     bounds = [each.bound for each in found]
     assert bounds == sorted(bounds)
@@ -187,7 +188,7 @@ def test_short_runs_in_a_row_prove_more_and_more() -> None:
 def test_better_bound_from_elsewhere_is_kept_and_the_certificate_says_what_it_proves() -> None:
     problem = node_of_a_heavy_expert()
     start, upper = searched(problem)
-    work = NodeLp.of(problem, start)
+    work = FlatConfigLp.of(problem, start)
     own = work.run(Fraction(1), upper, Deadline(), 60)
     given = upper * Fraction(9999, 10000)
     found = work.run(given, upper, Deadline(), 60)

@@ -9,9 +9,10 @@ import pytest
 
 from eplb_opt.clock import Deadline
 from eplb_opt.errors import MissingDependency
-from eplb_opt.exact.counts.formulation import LARGEST_LOAD, formulate, list_choices
+from eplb_opt.exact.counts.formulation import formulate, list_choices
 from eplb_opt.exact.counts.values import to_values
 from eplb_opt.exact.cpsat import CpSatModel, CpSatParams, build
+from eplb_opt.exact.shared.formulation import LARGEST_LOAD
 from eplb_opt.placement import scoring
 from eplb_opt.problem.problem import Problem
 from tests.exact.instances import WORKED, zipf

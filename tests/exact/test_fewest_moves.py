@@ -14,16 +14,13 @@ from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.clock import Deadline
 from eplb_opt.errors import PlanError
 from eplb_opt.exact import MODELS, get_model
-from eplb_opt.exact.counts.formulation import Change, formulate, list_choices
-from eplb_opt.exact.counts.rules import RULES
-from eplb_opt.exact.counts.values import to_plan, to_values
 from eplb_opt.exact.fewest_moves import exact_layer, fewest_moves, held_experts, num_moves
-from eplb_opt.exact.shared.loads import worth
 from eplb_opt.exact.shared.scaling import ScaleLimits
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan
 from eplb_opt.search.starts import first_plan
+from tests.exact.starts import model_with_its_start
 from tests.oracle import moves_of, ruled_optimum, ruled_plans, ruled_worth, scenario_optimum
 from tests.strategies import ruled_problems, scenario_problems
 
@@ -105,30 +102,16 @@ def test_milp_agrees_on_scenarios_and_rules(seed):
 
 @settings(max_examples=200, deadline=None)
 @given(st.one_of(scenario_problems(colocations=("allow", "forbid")), ruled_problems()))
-def test_the_start_is_a_solution_with_its_own_worth(given_problem):
+def test_the_start_is_a_solution_with_its_own_value(given_problem):
     problem = given_problem
     if isinstance(given_problem, dict):
         problem = problem_with_a_plan(given_problem)
     if problem is None:
         return
-    start = first_plan(problem)[0]
-    upper = worth(problem, start)
-    choices = list_choices(problem, upper)
-    if not choices.loads.each:
-        return
-    change = Change(held_experts(problem, start), max_moves=0)
-    f = formulate(choices, Fraction(0), ScaleLimits(load=2**30), change)
-    values = to_values(f, start)
-    for rule in RULES:
-        assert rule(f).hold(values), rule.__name__
-    assert (values <= f.column_upper).all()
-    assert (values >= f.column_lower).all()
-    columns, coefficients = f.objective
-    units = int(np.dot(values[columns], coefficients))
-    assert upper * (1 - ROUNDING) <= f.to_load(units) <= upper
-    back = to_plan(f, values)
-    assert worth(problem, back) == upper
-    assert num_moves(problem, change.held, back) == 0
+    found = model_with_its_start(problem)
+    if found is not None:
+        f, upper, units = found
+        assert upper * (1 - ROUNDING) <= f.to_value(units) <= upper
 
 
 @st.composite
@@ -154,8 +137,8 @@ def test_fewest_moves_and_best_within_moves_equal_those_of_all_plans(case):
         (ruled_worth(problem, load, plan), moves_of(problem, current, plan))
         for plan in ruled_plans(problem)
     ]
-    worths = sorted({value for value, _ in known})
-    limit = worths[len(worths) // 2]
+    values = sorted({value for value, _ in known})
+    limit = values[len(values) // 2]
     fewest = min(moves for value, moves in known if value <= limit)
     found, bound = fewest_moves(problem, np.array(current), limit, Deadline.after(30))
     checker.check(problem, found[None, :])
@@ -207,7 +190,7 @@ def test_scenarios_without_any_load_are_optimal_at_once():
     assert exact_layer(problem, start, Fraction(0), Deadline()).lower_bound == 1
 
 
-def test_engines_for_one_load_refuse_the_others():
+def test_models_of_one_load_refuse_the_others():
     from eplb_opt.exact import SPECIALISTS, get_specialist
 
     problem = Problem([[[3, 9, 1, 1]], [[1, 1, 1, 1]]], 4, 2)

@@ -13,27 +13,27 @@ from eplb_opt import Problem, ProblemError
 from eplb_opt.clock import Deadline
 from eplb_opt.exact import MODELS, get_model
 from eplb_opt.exact.counts import rules
-from eplb_opt.exact.counts.formulation import Change
 from eplb_opt.exact.cpsat import CpSatModel, CpSatParams
 from eplb_opt.exact.fewest_moves import exact_layer, fewest_moves, held_experts, num_moves
 from eplb_opt.exact.flows import rules as flow_rules
 from eplb_opt.exact.flows.formulation import formulate_flows, list_hosts
 from eplb_opt.exact.flows.rules import FLOW_RULES
 from eplb_opt.exact.flows.scale import GpuRate
-from eplb_opt.exact.flows.values import flow_plan, flow_values
-from eplb_opt.exact.shared.loads import worth
+from eplb_opt.exact.flows.values import flow_values
+from eplb_opt.exact.shared.change import Change
+from eplb_opt.exact.shared.loads import plan_value
 from eplb_opt.exact.shared.scaling import ScaleLimits
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.level_flow import whole_split
 from eplb_opt.search.starts import first_plan
 from tests.exact.instances import zipf
-from tests.exact.starts import round_robin
+from tests.exact.starts import model_with_its_start, round_robin
 from tests.oracle import _free_worth, free_optimum, moves_of, ruled_plans
 from tests.strategies import ruled_problems, scenario_problems, tiny_problems
 
 #: Where units are rounded a bound may miss the optimum by as much, and only downwards.
 ROUNDING = Fraction(1, 10**6)
-APART = ("allow", "forbid")
+COLOCATIONS = ("allow", "forbid")
 
 
 def freely_split(given_problem):
@@ -70,7 +70,7 @@ def test_small_loads_are_solved_to_the_very_optimum(given_problem):
 
 
 @settings(max_examples=100, deadline=None)
-@given(scenario_problems(colocations=APART))
+@given(scenario_problems(colocations=COLOCATIONS))
 def test_scenarios_are_solved_to_the_optimum_of_all_plans(given_problem):
     problem = freely_split(given_problem)
     assert_solved(problem, solve(problem), free_optimum(problem))
@@ -85,7 +85,7 @@ def test_gpu_rules_are_solved_to_the_optimum_of_all_plans(given_problem):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.one_of(scenario_problems(colocations=APART), ruled_problems()), st.integers(3, 40))
+@given(st.one_of(scenario_problems(colocations=COLOCATIONS), ruled_problems()), st.integers(3, 40))
 def test_coarse_units_never_make_a_false_bound(given_problem, load):
     # A T that is not given its unit of rounding puts some of these bounds above the optimum.
     problem = freely_split(given_problem)
@@ -111,34 +111,18 @@ def test_milp_agrees(seed):
 @settings(max_examples=150, deadline=None)
 @given(
     st.one_of(
-        scenario_problems(colocations=APART),
+        scenario_problems(colocations=COLOCATIONS),
         ruled_problems(spreads=(None, "gpu")),
         tiny_problems(),
     )
 )
-def test_the_start_is_a_solution_with_its_own_worth(given_problem):
+def test_the_start_is_a_solution_with_its_own_value(given_problem):
     problem = freely_split(given_problem)
-    if problem is None:
-        return
-    start = first_plan(problem)[0]
-    upper = worth(problem, start)
-    choices = list_hosts(problem, upper)
-    if not choices.loads.each:
-        return
-    change = Change(held_experts(problem, start), max_moves=0)
-    f = formulate_flows(choices, Fraction(0), ScaleLimits(load=2**30), change)
-    values = flow_values(f, start)
-    for rule in FLOW_RULES:
-        assert rule(f).hold(values), rule.__name__
-    assert (values <= f.column_upper).all()
-    assert (values >= f.column_lower).all()
-    columns, coefficients = f.objective
-    units = int(np.dot(values[columns], coefficients))
-    assert abs(f.to_load(units) - upper) <= upper * ROUNDING
-    assert units <= f.to_units(upper)
-    back = flow_plan(f, values)
-    assert worth(problem, back) == upper
-    assert num_moves(problem, change.held, back) == 0
+    found = None if problem is None else model_with_its_start(problem)
+    if found is not None:
+        f, upper, units = found
+        assert abs(f.to_value(units) - upper) <= upper * ROUNDING
+        assert units <= f.to_units(upper)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -178,8 +162,8 @@ def test_fewest_moves_and_best_within_moves_equal_those_of_all_plans(arguments, 
         (_free_worth(problem, rows, plan), moves_of(problem, current, plan))
         for plan in ruled_plans(problem)
     ]
-    worths = sorted({value for value, _ in known})
-    limit = worths[len(worths) // 2]
+    values = sorted({value for value, _ in known})
+    limit = values[len(values) // 2]
     held = held_experts(problem, np.array(current))
     fewest = min(moves for value, moves in known if value <= limit)
     found, bound = fewest_moves(problem, np.array(current), limit, Deadline.after(30))
@@ -209,8 +193,8 @@ FORBIDDEN = {
     "tokens_go_somewhere": (LAYER, PLACED, ("flows", (0, 3, 2), 0)),
     "tokens_go_to_hosts": (LAYER, PLACED, ("flows", (0, 3, 0), 1)),
     "no_gpu_exceeds_t": (LAYER, PLACED, ("peaks", 0, 1)),
-    "groups_have_one_node": (NODES, ON_NODES, ("hosted", (0, 1), 1)),
-    "nodes_take_equally_many_groups": (NODES, ON_NODES, ("hosted", (1, 0), 1)),
+    "groups_have_one_node": (NODES, ON_NODES, ("group_on_node", (0, 1), 1)),
+    "nodes_take_equally_many_groups": (NODES, ON_NODES, ("group_on_node", (1, 0), 1)),
     "experts_follow_their_group": (NODES, ON_NODES, ("hosts", (0, 2), 1)),
     "pinned_experts_stand_there": (
         {**LAYER, "pinned": [(0, 1)]},
@@ -229,9 +213,9 @@ FORBIDDEN = {
     ),
     "slots_are_filled": (LAYER, PLACED, ("filling", 0, 0)),
     "few_slots_change": (LAYER, PLACED, ("filling", 0, 1)),
-    "worth_stays_within": (LAYER, PLACED, ("peaks", 0, 10**6)),
+    "value_stays_within": (LAYER, PLACED, ("peaks", 0, 10**6)),
     "gpus_stand_in_order": (LAYER, PLACED, ("hosts", (0, 2), 1)),
-    "nodes_stand_in_order": (NODES, ON_NODES, ("hosted", (1, 0), 0)),
+    "nodes_stand_in_order": (NODES, ON_NODES, ("group_on_node", (1, 0), 0)),
 }
 
 
@@ -250,9 +234,9 @@ def test_a_rule_permits_a_plan_and_forbids_its_breach(name):
         if name == "slots_are_filled":  # nothing of what GPU 0 holds stays
             held[:, 0] = False
         change = Change(held, max_moves=0 if name == "few_slots_change" else None)
-    if name == "worth_stays_within":
+    if name == "value_stays_within":
         change = Change(held_experts(problem, placed), limit=Fraction(8))
-    upper = worth(problem, placed)
+    upper = plan_value(problem, placed)
     f = formulate_flows(list_hosts(problem, upper), Fraction(0), ScaleLimits(load=2**20), change)
     values = flow_values(f, placed)
     rule = getattr(flow_rules, name, None) or getattr(rules, name)
@@ -263,7 +247,7 @@ def test_a_rule_permits_a_plan_and_forbids_its_breach(name):
         assert rule(f).hold(values)
     values[getattr(f, columns)[at]] = value
     if name == "nodes_stand_in_order":
-        values[f.hosted] = [[0, 1], [1, 0]]
+        values[f.group_on_node] = [[0, 1], [1, 0]]
     assert not rule(f).hold(values)
 
 

@@ -26,17 +26,17 @@ def test_count_range_holds_every_plan_that_is_no_worse(seed: int) -> None:
     # A range narrower by one makes a solver's bound false.
     problem = random_tiny(seed)
     plans = random_plans(problem, np.random.default_rng(seed))
-    worth = scoring.largest_gpu_loads(
+    values = scoring.largest_gpu_loads(
         np.repeat(problem.load, len(plans), axis=0), plans, problem.num_gpus
     )
-    upper = sorted(worth)[len(worth) // 2]
+    upper = sorted(values)[len(values) // 2]
     if not upper:
         return
     choices = list_choices(problem, upper)
     most = most_on_a_gpu(problem, choices.loads, choices.expert, choices.count)
     pairs = zip(choices.expert.tolist(), choices.count.tolist(), strict=True)
     allowed = dict(zip(pairs, most.max(axis=1).tolist(), strict=True))
-    for plan, value in zip(plans, worth, strict=True):
+    for plan, value in zip(plans, values, strict=True):
         for expert, count in enumerate(np.bincount(plan, minlength=problem.num_experts).tolist()):
             if value <= upper:
                 on_a_gpu = (plan.reshape(problem.num_gpus, -1) == expert).sum(axis=1).max()

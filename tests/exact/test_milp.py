@@ -18,7 +18,7 @@ from eplb_opt.exact.counts.formulation import formulate, list_choices
 from eplb_opt.exact.counts.rules import RULES
 from eplb_opt.exact.counts.values import to_plan, to_values
 from eplb_opt.exact.milp import MilpModel, MilpParams
-from eplb_opt.exact.shared.solver_log import LogFacts, read_cbc, read_log
+from eplb_opt.exact.shared.backend_log import LogFacts, read_cbc, read_log
 from eplb_opt.placement import scoring
 from eplb_opt.problem.problem import Problem
 from tests.exact.instances import WORKED, zipf
@@ -146,6 +146,6 @@ def test_missing_pulp_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_process_that_fails_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MilpModel, "_task", lambda *args: {"solver": None, "max_nodes": None})
+    monkeypatch.setattr(MilpModel, "_request", lambda *args: {"solver": None, "max_nodes": None})
     with pytest.raises(RuntimeError, match="KeyError"):
         MilpModel()(SMALL, simple_start(SMALL), Fraction(0), Deadline.after(20))

@@ -13,8 +13,8 @@ from eplb_opt.bench.families import family_loads
 from eplb_opt.bounds import partitions
 from eplb_opt.bounds.bounds import hierarchical_bound
 from eplb_opt.clock import Deadline
-from eplb_opt.exact.nodes.model import LayerNodes, NodesModel
-from eplb_opt.exact.nodes.parts import NodesParams
+from eplb_opt.exact.nodes.group_set import NodesParams
+from eplb_opt.exact.nodes.model import NodeDecomposition, NodesModel
 from eplb_opt.placement.checker import check
 from eplb_opt.placement.scoring import largest_gpu_loads
 from eplb_opt.problem.problem import Problem
@@ -32,7 +32,7 @@ def solve(problem, start=None, params=NodesParams(), seconds=20.0, **limits):  #
     return NodesModel(params)(problem, start, Fraction(0), Deadline.after(seconds), **limits)
 
 
-def worth(problem, placed):
+def value(problem, placed):
     check(problem, placed[None, :])
     return largest_gpu_loads(problem.load, placed[None, :], problem.num_gpus)[0]
 
@@ -47,7 +47,7 @@ def assert_solved(problem):
     answer = solve(problem)
     best = optimum(problem)[0]
     assert answer.finished
-    assert answer.lower_bound == best == worth(problem, answer.physical_to_logical)
+    assert answer.lower_bound == best == value(problem, answer.physical_to_logical)
 
 
 @pytest.mark.parametrize("kind", HIERARCHICAL)
@@ -76,8 +76,8 @@ def test_bound_is_true_and_no_weaker_than_the_hierarchical_one_however_little_ti
     for effort in (0, 1, 3):
         answer = solve(problem, effort=effort)
         assert hierarchical_bound(problem)[0] <= answer.lower_bound <= optimum(problem)[0]
-        start = worth(problem, round_robin(problem))
-        assert worth(problem, answer.physical_to_logical) <= start
+        start = value(problem, round_robin(problem))
+        assert value(problem, answer.physical_to_logical) <= start
 
 
 @pytest.mark.parametrize("example", [name for name in WORKED if "hierarchical" in name])
@@ -85,7 +85,7 @@ def test_worked_example_is_solved(example):
     problem, (top, bottom) = WORKED[example]
     answer = solve(problem)
     assert answer.lower_bound == Fraction(top, bottom)
-    assert worth(problem, answer.physical_to_logical) == Fraction(top, bottom)
+    assert value(problem, answer.physical_to_logical) == Fraction(top, bottom)
 
 
 def test_node_of_a_heavy_expert_is_solved_where_its_mean_is_loose():
@@ -93,14 +93,14 @@ def test_node_of_a_heavy_expert_is_solved_where_its_mean_is_loose():
     loose = hierarchical_bound(problem)[0]
     answer = solve(problem, first_plan(problem)[0], seconds=8.0)
     assert answer.lower_bound > loose * Fraction(1009, 1000)
-    assert worth(problem, answer.physical_to_logical) <= answer.lower_bound * Fraction(1001, 1000)
+    assert value(problem, answer.physical_to_logical) <= answer.lower_bound * Fraction(1001, 1000)
 
 
 def test_two_slots_a_gpu_are_solved_far_above_the_water_level():
     load = family_loads("zipf-0.8", 1, 256, 0)
     problem = Problem(load, 288, 144, num_nodes=4, num_groups=8)
     answer = solve(problem, first_plan(problem)[0])
-    assert answer.lower_bound == worth(problem, answer.physical_to_logical)
+    assert answer.lower_bound == value(problem, answer.physical_to_logical)
     assert answer.lower_bound > hierarchical_bound(problem)[0] * Fraction(105, 100)
 
 
@@ -119,9 +119,9 @@ def test_partition_changes_when_the_first_one_is_found_out():
         load = np.random.default_rng(seed).integers(0, 60, size=(1, 8)) ** 2
         problem = Problem(load, 12, 4, num_nodes=2, num_groups=4)
         before = partitions.best_partition(problem)
-        nodes = LayerNodes(problem, round_robin(problem), NodesParams(), 0)
+        nodes = NodeDecomposition(problem, round_robin(problem), NodesParams(), 0)
         answer = nodes.run(Fraction(0), Deadline.after(5))
-        assert answer.lower_bound == worth(problem, answer.physical_to_logical)
+        assert answer.lower_bound == value(problem, answer.physical_to_logical)
         after = partitions.least_partition(problem, nodes.bound)
         found += sorted(before) != sorted(partitions.members(mask) for mask in after)
     assert found
@@ -129,17 +129,17 @@ def test_partition_changes_when_the_first_one_is_found_out():
 
 def test_better_plans_are_taken_over():
     problem = heavy()
-    nodes = LayerNodes(problem, round_robin(problem), NodesParams(), 0)
+    nodes = NodeDecomposition(problem, round_robin(problem), NodesParams(), 0)
     plan = first_plan(problem)[0]
     nodes.offer(plan)
     answer = nodes.run(Fraction(0), Deadline.after(0))
-    assert worth(problem, answer.physical_to_logical) <= worth(problem, plan)
+    assert value(problem, answer.physical_to_logical) <= value(problem, plan)
     assert not answer.finished
 
 
 def test_a_later_run_goes_on():
     problem = TINY["hierarchical, two groups a node"]
-    nodes = LayerNodes(problem, round_robin(problem), NodesParams(), 0)
+    nodes = NodeDecomposition(problem, round_robin(problem), NodesParams(), 0)
     bounds = [nodes.run(Fraction(0), Deadline(), effort=1).lower_bound for _ in range(4)]
     assert bounds == sorted(bounds)
     assert nodes.run(Fraction(0), Deadline.after(10)).lower_bound == optimum(problem)[0]

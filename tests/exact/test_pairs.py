@@ -1,4 +1,4 @@
-"""The exact engine for two slots a GPU."""
+"""The exact model for two slots a GPU."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def assert_proven(problem, answer, best):
 
 
 @pytest.mark.parametrize("kind", PAIRS)
-def test_engine_agrees_with_the_oracle(kind):
+def test_model_agrees_with_the_oracle(kind):
     assert_proven(TINY[kind], solve(TINY[kind]), optimum(TINY[kind])[0])
 
 
@@ -55,7 +55,7 @@ def test_worked_example_is_solved_to_its_proven_optimum(example):
     assert_proven(problem, solve(problem), Fraction(top, bottom))
 
 
-def test_engine_agrees_with_brute_force_over_counts_on_hundreds_of_problems():
+def test_model_agrees_with_brute_force_over_counts_on_hundreds_of_problems():
     for seed in range(400):
         problem = random_pairs(seed)
         assert_proven(problem, solve(problem), best_value(problem))
@@ -167,10 +167,10 @@ def test_many_short_turns_come_to_the_proven_optimum_and_never_step_back():
         answer = layer.run(start, low, Deadline(), 4)
         assert answer.lower_bound >= low
         low, start = answer.lower_bound, answer.physical_to_logical
-        worth = value(problem, answer)
-        assert low <= worth
-        assert high is None or worth <= high
-        high = worth
+        found = value(problem, answer)
+        assert low <= found
+        assert high is None or found <= high
+        high = found
         if low == high:
             break
     assert low == high == whole.lower_bound

@@ -1,4 +1,4 @@
-"""CP-SAT as the last word on a level of the engine for two slots a GPU."""
+"""CP-SAT decides a level, in the last place, for two slots a GPU."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from eplb_opt.clock import Deadline
 from eplb_opt.core import pairs
 from eplb_opt.exact.pairs import cpsat, tree
 from eplb_opt.exact.pairs.counts import exact_value, fill
+from eplb_opt.exact.pairs.fixed_point import ScaledLayer
 from eplb_opt.exact.pairs.model import PairsLayer, PairsParams
-from eplb_opt.exact.pairs.units import Layer
 from tests.exact.pairs_cases import best_value, lognormal, random_pairs
 from tests.exact.starts import round_robin
 
@@ -43,7 +43,7 @@ def test_counts_are_found_where_a_level_is_in_reach_and_denied_elsewhere(seed):
     load, num_slots = problem.load[0], problem.num_slots
     if not load.any():
         pytest.skip("there is no load")
-    layer = Layer.of(load, num_slots)
+    layer = ScaledLayer.of(load, num_slots)
     best = best_value(problem) * layer.scale
     for level, in_reach in ((-(-best // 1), True), (best // 1 - 2, False)):
         core = pairs.Layer(load, layer.scale_bits, num_slots)
@@ -84,7 +84,7 @@ def test_without_or_tools_the_branches_go_on_alone(labels_give_up, monkeypatch):
 
 def test_cp_sat_is_not_begun_without_time_for_it():
     load = lognormal(0.5, 0, 20, 28).load[0]
-    layer = Layer.of(load, 28)
+    layer = ScaledLayer.of(load, 28)
     core = pairs.Layer(load, layer.scale_bits, 28)
     options = pairs.list_options(core, int(load.sum()) * layer.scale // 12)
     assert cpsat.find_counts(options, 28, 1.0, Deadline.after(0)) is None

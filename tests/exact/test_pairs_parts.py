@@ -1,4 +1,4 @@
-"""Counts to plans, options and rows of the engine for two slots a GPU."""
+"""Counts to plans, options and thresholds of the exact model for two slots a GPU."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 from eplb_opt.clock import Deadline
 from eplb_opt.core import pairs
-from eplb_opt.exact.pairs.bisection import Search
-from eplb_opt.exact.pairs.budget import Budget
+from eplb_opt.exact.pairs.bisection import LevelBisection
 from eplb_opt.exact.pairs.counts import exact_value, fill, pair_up
-from eplb_opt.exact.pairs.units import Layer
+from eplb_opt.exact.pairs.fixed_point import ScaledLayer
+from eplb_opt.exact.pairs.work_limit import WorkLimit
 from eplb_opt.problem.problem import Problem
 from eplb_opt.search.starts import first_plan
 from tests.exact.pairs_cases import counts_of, random_load
@@ -57,11 +57,11 @@ def test_counts_satisfy_the_rows_where_their_plan_reaches_the_level_and_only_the
     rng = np.random.default_rng(seed)
     load = random_load(seed, 4)
     counts = counts_of(rng, 4, 10)
-    layer = Layer.of(load, 10)
-    worth = exact_value(load, counts) * layer.scale
-    for level, fits in ((-(-worth // 1), True), (worth // 1 - 3, False)):
+    layer = ScaledLayer.of(load, 10)
+    value = exact_value(load, counts) * layer.scale
+    for level, fits in ((-(-value // 1), True), (value // 1 - 3, False)):
         options = list_options(layer, int(level)) if level > 0 else None
-        assert satisfied(options, counts) is fits or worth == 0
+        assert satisfied(options, counts) is fits or value == 0
 
 
 def chosen(options, counts):
@@ -84,7 +84,7 @@ def test_integer_proof_is_at_most_the_replicas_of_any_counts_that_fit():
         load = random_load(seed, 4)
         if not load.any():
             continue
-        layer = Layer.of(load, 10)
+        layer = ScaledLayer.of(load, 10)
         counts = counts_of(np.random.default_rng(seed), 4, 10)
         level = int(-(-exact_value(load, counts) * layer.scale // 1))
         options = list_options(layer, level)
@@ -102,14 +102,14 @@ def test_counts_are_moved_before_levels_are_asked_where_no_replica_need_be_large
     load = np.random.default_rng(0).lognormal(0, 1, (1, 32)) * 1000
     problem = Problem(load.astype(np.int64), num_slots, num_slots // 2)
     counts = np.bincount(first_plan(problem)[0], minlength=32)
-    search = Search(problem.load[0], counts, Fraction(0), Budget(Deadline(), 1000))
+    search = LevelBisection(problem.load[0], counts, Fraction(0), WorkLimit(Deadline(), 1000))
     at_the_start, when_asked = search.upper, []
 
     def ask_nothing(self, coarse):
         when_asked.append(self.upper)
         return False
 
-    monkeypatch.setattr(Search, "_sweep", ask_nothing)
+    monkeypatch.setattr(LevelBisection, "_sweep", ask_nothing)
     search._first_pass()
     assert (when_asked[0] < at_the_start) == moves_first
     assert search.upper < at_the_start

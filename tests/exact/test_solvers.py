@@ -42,13 +42,13 @@ def value(problem: Problem, placed: np.ndarray) -> Fraction:
 
 
 def assert_true(problem: Problem, answer: ModelAnswer, best: Fraction) -> Fraction:
-    """The bound is below the optimum and the plan fits; returns what the plan is worth."""
+    """The bound is below the optimum and the plan fits; returns the value of the plan."""
     assert answer.lower_bound <= best
     assert answer.physical_to_logical is not None
     check(problem, answer.physical_to_logical[None, :])
-    worth = value(problem, answer.physical_to_logical)
-    assert worth >= best
-    return worth
+    found = value(problem, answer.physical_to_logical)
+    assert found >= best
+    return found
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -57,16 +57,16 @@ def test_model_agrees_with_brute_force(name: str, kind: str) -> None:
     problem = TINY[kind]
     best = optimum(problem)[0]
     answer = get_model(name)(problem, round_robin(problem), Fraction(0), Deadline.after(30))
-    worth = assert_true(problem, answer, best)
+    found = assert_true(problem, answer, best)
     if (
         "2**6" in kind
         or (name, kind) == ("milp", "primes")
         or (name, kind) == ("milp", "huge skew")
     ):
         # Sizes are rounded there: the bound may miss the optimum by little, but only downwards.
-        assert worth - answer.lower_bound <= best * Fraction(1, 1000)
+        assert found - answer.lower_bound <= best * Fraction(1, 1000)
     else:
-        assert worth == best == answer.lower_bound
+        assert found == best == answer.lower_bound
 
 
 @pytest.mark.parametrize(("name", "seed"), RANDOM)

@@ -85,7 +85,7 @@ def test_values_of_pairs_prove_nothing_where_tokens_are_split_freely():
         verify(problem, Certificate("scenario_pairs", Fraction(1), lists.data))
 
 
-@pytest.mark.parametrize("kind", ["k2", "config_lp", "config_lp_tree", "nodes", "enumeration"])
+@pytest.mark.parametrize("kind", ["pairs", "config_lp", "config_lp_tree", "nodes", "enumeration"])
 def test_certificates_of_the_uniform_split_prove_nothing_where_tokens_are_split_freely(kind):
     problem = Problem([[30, 1, 1, 1]], num_slots=6, num_gpus=3, dispatch="optimal")
     with pytest.raises(CertificateError, match=f"{kind} holds for the uniform split alone"):

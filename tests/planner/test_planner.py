@@ -9,7 +9,7 @@ import eplb_opt
 from eplb_opt import MissingDependency, Plan, PlanError, Problem, ProblemError
 from eplb_opt.exact import MODELS
 from eplb_opt.exact.shared.answer import ModelAnswer
-from eplb_opt.exact.shared.turns import ask, turn_of
+from eplb_opt.exact.shared.model_calls import as_answer, call_model
 from tests.oracle import optimum
 from tests.planner.stages import MadeStage, use_stages
 from tests.strategies import SMALL_LOADS, tiny_problems
@@ -154,7 +154,7 @@ def use_model(monkeypatch, model):
     """Let the portfolio have this model and nothing else."""
 
     def solve(task):
-        return turn_of("cpsat", ask(model, task, task.deadline))
+        return as_answer("cpsat", call_model(model, task, task.deadline))
 
     use_stages(monkeypatch, MadeStage("cpsat", solve))
 

@@ -81,19 +81,21 @@ def test_no_thread_to_be_had_costs_the_search_alone(monkeypatch):
 def broken_on(layer_idx, search):
     """A search for near plans that breaks on one layer, known by its loads."""
 
-    def layer_front(layer, *args):
+    def plans_with_few_moves(layer, *args):
         if (layer.load[0] == LOADS[layer_idx]).all():
             raise ZeroDivisionError("sums cancel")
         return search(layer, *args)
 
-    return layer_front
+    return plans_with_few_moves
 
 
 def test_a_layer_without_near_plans_costs_the_others_nothing(monkeypatch, current):
     from eplb_opt.search.annealing import priced_moves as searched
 
     whole = eplb_opt.plan(PROBLEM, effort=2, current=current, max_moves=[5] * 6)
-    monkeypatch.setattr(searched, "layer_front", broken_on(2, searched.layer_front))
+    monkeypatch.setattr(
+        searched, "plans_with_few_moves", broken_on(2, searched.plans_with_few_moves)
+    )
     for workers in (1, 3):
         result = eplb_opt.plan(
             PROBLEM, effort=2, current=current, max_moves=[5] * 6, workers=workers
@@ -144,7 +146,9 @@ def test_a_frontier_where_a_better_plan_moves_nothing():
 def test_a_frontier_says_what_failed(monkeypatch, current):
     from eplb_opt.search.annealing import priced_moves as searched
 
-    monkeypatch.setattr(searched, "layer_front", broken_on(1, searched.layer_front))
+    monkeypatch.setattr(
+        searched, "plans_with_few_moves", broken_on(1, searched.plans_with_few_moves)
+    )
     curve = eplb_opt.frontier(PROBLEM, current, effort=1)
     assert any("layer 1" in message for message in curve.messages)
     assert (np.diff(curve.moves) > 0).all()

@@ -11,10 +11,10 @@ from eplb_opt import Problem
 from eplb_opt.placement import checker, scoring
 from eplb_opt.search.annealing.layer import AnnealSearch
 from eplb_opt.search.annealing.starts import (
-    best_start,
     counts_for_all,
     level_nodes,
     nodes_of,
+    settle_from_starts,
     start_on_nodes,
 )
 from eplb_opt.search.starts import first_plan
@@ -54,7 +54,7 @@ def test_small_optima_are_found():
 @pytest.mark.parametrize(
     "topology",
     [{}, {"num_nodes": 2, "num_groups": 4}, {"colocation": "forbid"}],
-    ids=["flat", "nodes", "apart"],
+    ids=["flat", "nodes", "no colocation"],
 )
 def test_the_search_is_far_ahead_of_the_greedy_on_the_blend(topology, objective):
     problem = several(objective=objective, **topology)
@@ -65,7 +65,7 @@ def test_the_search_is_far_ahead_of_the_greedy_on_the_blend(topology, objective)
     assert left < lost * Fraction(3, 4)
 
 
-def test_what_the_kernel_calls_best_is_what_the_plan_is_worth():
+def test_the_best_value_of_the_core_is_the_value_of_its_plan():
     for objective in ("mean", "max"):
         problem = several(num_scenarios=20, objective=objective)
         search = AnnealSearch(problem, first_plan(problem)[0], seed=1)
@@ -83,8 +83,8 @@ def test_the_same_seed_and_work_give_the_same_plan():
 
 def test_more_work_is_not_worse():
     problem = several(seed=2)
-    worth = [eplb_opt.plan(problem, effort=n).objective[0] for n in (0, 1, 100)]
-    assert worth[0] >= worth[1] >= worth[2]
+    values = [eplb_opt.plan(problem, effort=n).objective[0] for n in (0, 1, 100)]
+    assert values[0] >= values[1] >= values[2]
 
 
 def test_a_scenario_without_weight_or_load_is_left_out():
@@ -119,7 +119,7 @@ def test_another_partition_of_the_groups_is_tried():
     problem = Problem(load, 8, 4, num_nodes=2, num_groups=4)
     bad = np.array([0, 1, 6, 7, 2, 3, 4, 5])
     search = AnnealSearch(problem, bad, seed=0)
-    best_start(search)
+    settle_from_starts(search)
     assert scoring.objectives(problem, search.placed()[None])[0] == 1
 
 

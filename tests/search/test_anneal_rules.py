@@ -14,7 +14,7 @@ from eplb_opt.bounds.bounds import mean_bound
 from eplb_opt.placement import checker, scoring
 from eplb_opt.planner.schedule import schedule
 from eplb_opt.search.annealing.layer import AnnealSearch
-from eplb_opt.search.annealing.starts import best_start
+from eplb_opt.search.annealing.starts import settle_from_starts
 from eplb_opt.search.starts import first_plan
 from eplb_opt.solver import Options
 from tests.oracle import ruled_optimum
@@ -27,7 +27,7 @@ def searched(problem, slices=8, seed=0):
     """What the search alone makes of the first plan, [1, num_slots]."""
     search = AnnealSearch(problem, first_plan(problem)[0], seed)
     if not search.is_trivial:
-        best_start(search)
+        settle_from_starts(search)
         # Hot enough to try everything that the rules let it.
         search.run_slices(slices, hottest=10.0)
         search.run_slices(slices)
@@ -74,10 +74,10 @@ def test_the_search_alone_finds_small_optima(spread):
     rng = np.random.default_rng(3)
     problems = [p for _ in range(300) if (p := drawn(rng, spread)) is not None]
     assert len(problems) >= 30
-    worth = [scoring.objectives(p, searched(p, slices=64))[0] for p in problems]
+    values = [scoring.objectives(p, searched(p, slices=64))[0] for p in problems]
     best = [ruled_optimum(p)[0] for p in problems]
-    assert all(value >= least for value, least in zip(worth, best, strict=True))
-    found = sum(value == least for value, least in zip(worth, best, strict=True))
+    assert all(value >= least for value, least in zip(values, best, strict=True))
+    found = sum(value == least for value, least in zip(values, best, strict=True))
     assert found >= 0.9 * len(problems)
 
 

@@ -31,7 +31,7 @@ def searched(problem, slices=6, seed=0, noise=0.0, **arguments):
     return search
 
 
-def worth(problem, placed):
+def value_of(problem, placed):
     return scoring.objectives(problem, placed[None])[0]
 
 
@@ -64,7 +64,7 @@ def test_small_optima_are_found():
         objective = ("mean", "max")[case % 2]
         problem = Problem(load, 6, 3, objective=objective, dispatch="optimal")
         search = searched(problem, 4)
-        found += worth(problem, search.placed()) == free_optimum(problem)
+        found += value_of(problem, search.placed()) == free_optimum(problem)
     assert found >= 27
 
 
@@ -77,7 +77,7 @@ def test_small_optima_are_found():
 def test_the_search_closes_most_of_what_the_greedy_lacks(topology, objective):
     problem = several(objective=objective, **topology)
     start = first_plan(problem)
-    before, after = (worth(problem, p) for p in (start[0], searched(problem, 20).placed()))
+    before, after = (value_of(problem, p) for p in (start[0], searched(problem, 20).placed()))
     ideal = eplb_opt.lower_bound(problem)[0]
     assert after - ideal < (before - ideal) / 2
 
@@ -98,13 +98,13 @@ def test_groups_go_to_the_nodes_that_level_them():
     search = DesignSearch(problem, start, 0)
     search.settle()
     search.run_slices(20)
-    assert float(worth(problem, search.placed())) == pytest.approx(best, abs=1e-3)
+    assert float(value_of(problem, search.placed())) == pytest.approx(best, abs=1e-3)
 
 
 def test_its_own_value_is_never_below_the_exact_one_and_close_to_it():
     problem = several()
     search = searched(problem, 20)
-    exact = float(worth(problem, search.placed()))
+    exact = float(value_of(problem, search.placed()))
     assert exact * (1 - 1e-9) <= search.best <= exact * 1.001
 
 
@@ -143,7 +143,7 @@ def test_skewed_scenarios_are_designed_as_well_as_their_sums_of_powers_allow(obj
     problem = Problem(load, 24, 12, objective=objective, dispatch="optimal")
     result = eplb_opt.plan(problem, effort=20)
     assert not any("failed" in message for message in result.messages)
-    assert result.objective[0] <= worth(problem, first_plan(problem)[0])
+    assert result.objective[0] <= value_of(problem, first_plan(problem)[0])
 
 
 def test_the_same_work_gives_the_same_plan_and_another_seed_another():
@@ -178,7 +178,7 @@ def test_noise_holds_better_on_loads_that_were_not_known():
     unseen = problem.load[:, 0].repeat(20, 0) * np.exp(0.5 * rng.standard_normal((40, 32)))
     later = Problem(unseen.astype(np.int64)[:, None], 64, 8, dispatch="optimal")
     plain, robust = (searched(problem, 60, noise=noise).placed() for noise in (0.0, 0.5))
-    assert worth(later, robust) < worth(later, plain)
+    assert value_of(later, robust) < value_of(later, plain)
 
 
 def test_heavy_experts_keep_their_copies_where_there_is_noise():
@@ -201,8 +201,8 @@ def test_layers_with_copies_to_spare_are_made_for_more_noise():
 def test_more_loads_than_fit_side_by_side_are_sampled():
     problem = several(num_scenarios=40)
     params = DesignParams(max_loads=16)
-    start = worth(problem, first_plan(problem)[0])
-    assert worth(problem, searched(problem, 20, params=params).placed()) < start
+    start = value_of(problem, first_plan(problem)[0])
+    assert value_of(problem, searched(problem, 20, params=params).placed()) < start
 
 
 def test_one_gpu_or_no_load_leaves_nothing_to_do():
@@ -226,4 +226,4 @@ def test_an_expert_hot_for_one_gpu_is_split():
     problem = Problem([[[80, *[10] * 8]], [[10] * 9]], 16, 8, dispatch="optimal")
     placed = searched(problem, 10).placed()
     assert np.unique(np.flatnonzero(placed == 0) // 2).size >= 4
-    assert worth(problem, placed) < Fraction(5, 4)
+    assert value_of(problem, placed) < Fraction(5, 4)

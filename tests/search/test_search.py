@@ -67,7 +67,7 @@ NEVER_CLOSED = Problem(np.rint(1e6 * np.arange(1, 33) ** -2.0)[None, :].astype(i
 
 
 @pytest.mark.parametrize(
-    "problem", [*SHAPES, NEVER_CLOSED], ids=["K=4", "K=9", "apart", "nodes", "heavy"]
+    "problem", [*SHAPES, NEVER_CLOSED], ids=["K=4", "K=9", "no colocation", "nodes", "heavy"]
 )
 def test_the_same_steps_give_the_same_plan_however_they_are_split(problem):
     whole = searched(problem, 240, seed=5)
@@ -78,7 +78,7 @@ def test_the_same_steps_give_the_same_plan_however_they_are_split(problem):
     assert (whole.placed() == split.placed()).all()
 
 
-@pytest.mark.parametrize("problem", SHAPES, ids=["K=4", "K=9", "apart", "nodes"])
+@pytest.mark.parametrize("problem", SHAPES, ids=["K=4", "K=9", "no colocation", "nodes"])
 def test_search_closes_most_of_the_greedys_gap(problem):
     bound = bounds.fast_bounds(problem)[0].value
     start = first_plan(problem)[0]

@@ -1,8 +1,16 @@
-"""The configuration LP: a lower bound from patterns of replicas that fit a GPU together.
+"""The configuration LP: a lower bound from patterns of replicas that fit on a GPU together.
 
 For a target load T the LP asks for the fewest GPUs, fractions allowed, whose patterns cover every
-expert; more than there are prove that no plan stays at T. Its dual values make the certificate,
-and every bound above mean and water level is what the verifier proved in integers.
+expert; where that is more GPUs than there are, no plan stays at T. Its dual values make the
+certificate, and every bound above mean and water level was proven in integers by the verifier.
+
+References
+----------
+P. C. Gilmore and R. E. Gomory, "A linear programming approach to the cutting-stock problem",
+Operations Research 9, 1961.
+C. Barnhart, E. L. Johnson, G. L. Nemhauser, M. W. P. Savelsbergh and P. H. Vance,
+"Branch-and-price: column generation for solving huge integer programs", Operations Research 46,
+1998.
 """
 
 from __future__ import annotations
@@ -17,10 +25,10 @@ from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.certificates import verify
 from eplb_opt.certificates.certificate import Certificate
 from eplb_opt.core import config_lp
-from eplb_opt.exact.config_lp.target import Targets, Window
-from eplb_opt.exact.config_lp.tree import Climb, Node, branching
+from eplb_opt.exact.config_lp.target import CountRange, TargetLp
+from eplb_opt.exact.config_lp.tree import TargetBisection, TreeNode, branching
 from eplb_opt.exact.shared.answer import ModelAnswer
-from eplb_opt.exact.shared.start import worth_of_start
+from eplb_opt.exact.shared.start import plain_start_value
 
 if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
@@ -34,17 +42,17 @@ class ConfigLpParams:
     Parameters
     ----------
     min_gain
-        A bound that cannot rise by this share is left as it is.
+        A bound that cannot rise by this share of itself is left as it is.
     tolerance
-        The search for the largest provable T ends when it is known as closely, relatively.
+        The relative precision to which the largest provable T is searched.
     digits
-        Bits of an average GPU's weight in the certificate.
+        The bits of an average GPU's weight in the certificate.
     max_experts
-        More make a dense inverse of gigabytes and a pivot of seconds.
+        More experts are refused: the basis inverse would take gigabytes and a pivot seconds.
     patience
-        So many splits of the tree of counts that raise nothing end it.
+        The number of splits of the tree in a row without a better bound that end the search.
     seconds_at_least
-        With less left nothing is begun.
+        With fewer seconds left nothing is begun.
     """
 
     min_gain: float = 1e-4
@@ -55,11 +63,20 @@ class ConfigLpParams:
     seconds_at_least: float = 0.005
 
 
-class NodeBound(NamedTuple):
-    """A bound of one flat node, the certificate of what is proven here, and why it ended.
+class ConfigLpBound(NamedTuple):
+    """A bound of a flat problem, its certificate, and why the search ended.
 
-    The certificate is None where that is no more than mean and water level, and it proves less
-    than `bound` where a better one was given; `finished` says that more time would not help.
+    Parameters
+    ----------
+    bound
+        The larger of the proven bound and the one that the caller gave, in integer units.
+    certificate
+        The proof of what was proven here, which may be below `bound`; None where that is no more
+        than mean and water level.
+    message
+        Why the search ended.
+    finished
+        Whether more time would not help.
     """
 
     bound: Fraction
@@ -70,12 +87,12 @@ class NodeBound(NamedTuple):
 
 @dataclass(frozen=True)
 class ConfigLpModel:
-    """A `LayerModel` that brings a bound and no plan.
+    """A `LayerModel` that proves a bound and finds no plan.
 
     Parameters
     ----------
     params
-        Settings.
+        The settings of the model.
     """
 
     params: ConfigLpParams = field(default_factory=ConfigLpParams)
@@ -90,20 +107,20 @@ class ConfigLpModel:
         effort: int | None = None,
         seed: int = 0,
     ) -> ModelAnswer:
-        """Bound one layer; see `LayerModel`. Nothing in it is random.
+        """Bound one layer as `LayerModel` describes. Nothing in it is random.
 
-        A unit of effort is a round of pricing; with it the deadline is not looked at.
+        A unit of effort is a round of pricing; it takes the place of the deadline.
         """
-        upper = worth_of_start(problem, start)
+        upper = plain_start_value(problem, start)
         if problem.is_hierarchical:
             message = "refused: the configuration LP knows no nodes"
             return ModelAnswer(None, Fraction(0), message=message, refused=True)
-        work = NodeLp.of(problem, start, self.params)
+        work = FlatConfigLp.of(problem, start, self.params)
         return answer_of(problem, work.run(lower_bound, upper, deadline, effort))
 
 
-def answer_of(problem: Problem, found: NodeBound) -> ModelAnswer:
-    """As the answer of a `LayerModel`, after its certificate was verified."""
+def answer_of(problem: Problem, found: ConfigLpBound) -> ModelAnswer:
+    """The answer of a `LayerModel`, after its certificate was verified."""
     if found.certificate is not None:
         verify(problem, found.certificate)
     return ModelAnswer(
@@ -115,59 +132,26 @@ def answer_of(problem: Problem, found: NodeBound) -> ModelAnswer:
     )
 
 
-def node_bound(
-    load: np.ndarray,
-    num_slots: int,
-    num_gpus: int,
-    lower: Fraction,
-    upper: Fraction,
-    deadline: Deadline,
-    *,
-    start: np.ndarray | None = None,
-    effort: int | None = None,
-    params: ConfigLpParams | None = None,
-) -> NodeBound:
-    """The largest T that the configuration LP proves too small, for one flat node.
+@dataclass(eq=False)
+class FlatConfigLp:
+    """The configuration LP of one flat problem; a later `run` goes on where the last one stopped.
 
     Parameters
     ----------
     load
-        int64 [num_experts].
+        int64 [num_experts], the loads in the problem's integer units.
     num_slots, num_gpus
-        Of the node.
-    lower, upper
-        A proven bound, and the largest load of a plan.
-    deadline
-        For everything; not looked at where `effort` is given.
-    start
-        int64 [num_slots], that plan; its GPUs are the first patterns.
-    effort
-        Rounds of pricing.
-    params
-        Settings.
-    """
-    work = NodeLp(load, num_slots, num_gpus, start, params or ConfigLpParams())
-    return work.run(lower, upper, deadline, effort)
-
-
-@dataclass(eq=False)
-class NodeLp:
-    """The work on one flat node; a later call of `run` goes on where the last one stopped.
-
-    Parameters
-    ----------
-    load, num_slots, num_gpus
-        Of the node.
+        The slots and GPUs of the problem.
     start
         int64 [num_slots], a plan whose GPUs are the first patterns, or None; it may be replaced
         by a better one between two runs.
     params
-        Settings.
+        The settings of the model.
 
     Attributes
     ----------
     root
-        Of the tree of counts.
+        The root of the branch-and-bound tree over counts.
     """
 
     load: np.ndarray
@@ -175,29 +159,39 @@ class NodeLp:
     num_gpus: int
     start: np.ndarray | None
     params: ConfigLpParams
-    root: Node = field(init=False)
-    _targets: Targets = field(init=False)
-    _probe: Node | None = None
+    root: TreeNode = field(init=False)
+    _targets: TargetLp = field(init=False)
+    _probe: TreeNode | None = None
 
     def __post_init__(self) -> None:
         self._mean = Fraction(int(self.load.sum()), self.num_gpus)
         self._level = water_levels(self.load[None, :], self.num_slots)[0]
-        window = Window.open(len(self.load), self.num_slots)
-        self.root = Node(window, max(self._mean, self._level))
-        self._targets = Targets(self.load, self.num_slots, self.num_gpus, self.start)
+        count_range = CountRange.open(len(self.load), self.num_slots)
+        self.root = TreeNode(count_range, max(self._mean, self._level))
+        self._targets = TargetLp(self.load, self.num_slots, self.num_gpus, self.start)
 
     @classmethod
     def of(
         cls, problem: Problem, start: np.ndarray | None, params: ConfigLpParams | None = None
-    ) -> NodeLp:
-        """Of a flat problem of one layer."""
+    ) -> FlatConfigLp:
+        """The configuration LP of a flat problem of one layer."""
         params = params or ConfigLpParams()
         return cls(problem.load[0], problem.num_slots, problem.num_gpus, start, params)
 
     def run(
         self, lower: Fraction, upper: Fraction, deadline: Deadline, effort: int | None = None
-    ) -> NodeBound:
-        """Raise the bound; see `node_bound`."""
+    ) -> ConfigLpBound:
+        """Raise the bound: the largest load that the LP proves too small for every plan.
+
+        Parameters
+        ----------
+        lower, upper
+            A proven lower bound, and the largest GPU load of a plan, in integer units.
+        deadline
+            The end of the work; not looked at where `effort` is given.
+        effort
+            Counted work, in rounds of pricing; None for no limit but time.
+        """
         known = max(lower, self.bound)
         if upper <= known * (1 + Fraction(self.params.min_gain)):
             return self._answer(lower, f"the gap is below {self.params.min_gain:g}")
@@ -215,17 +209,17 @@ class NodeLp:
 
     @property
     def bound(self) -> Fraction:
-        """Proven so far."""
+        """The bound proven so far, the least of the leaves."""
         return min(node.bound for node in self._leaves())
 
-    def _leaves(self) -> list[Node]:
+    def _leaves(self) -> list[TreeNode]:
         return [node for node in self.root.preorder() if node.low is None]
 
     def _grow(self, lower: Fraction, upper: Fraction) -> str | None:
-        """Raise the leaf of the least bound, or split it; why that ended, None if out of budget."""
+        """Raise or split the leaf of least bound; why that ended, None where work ran out."""
         close = upper * (1 - Fraction(self.params.tolerance))
         if self.root.low is None:
-            if not self._climb(self.root, lower, upper, float(upper)):
+            if not self._bisect(self.root, lower, upper, float(upper)):
                 return None
             if max(self.root.bound, lower) >= close:
                 return f"a plan is known of {float(upper):.6g}"
@@ -236,7 +230,7 @@ class NodeLp:
         while True:
             leaves = self._leaves()
             node = min(leaves, key=lambda leaf: leaf.bound)
-            if not self._climb(node, lower, upper, cap):
+            if not self._bisect(node, lower, upper, cap):
                 return None
             if node.bound > min(leaf.bound for leaf in leaves):
                 continue
@@ -249,33 +243,36 @@ class NodeLp:
                 return f"the LP is feasible at {node.open_at:.6g}"
             node.split(*at)
 
-    def _climb(self, node: Node, lower: Fraction, upper: Fraction, cap: float) -> bool:
+    def _bisect(self, node: TreeNode, lower: Fraction, upper: Fraction, cap: float) -> bool:
         p = self.params
         # Where the mean exceeds the water level, the LP seldom proves more.
         low_first = node.value is None and self._mean >= max(self._level, lower)
-        return Climb(
+        return TargetBisection(
             self._targets, node, lower, upper, cap, p.tolerance, p.digits, p.min_gain, low_first
         ).run()
 
     def _cap(self, lower: Fraction, upper: Fraction) -> float | None:
-        """No tree proves more than the LP does when all counts are a plan's; None if out of budget.
+        """The load up to which the tree may prove something; None where the work ran out.
 
-        Who is to blame? If that is far below the plan, the plan is, or its not being fractional.
+        No tree proves more than the LP with all counts fixed to those of a plan. Where that is far
+        below the plan's value, no branching on counts can close the gap.
         """
         if self.start is None:
             return float(upper)
         counts = np.bincount(self.start, minlength=len(self.load))
-        if self._probe is None or not np.array_equal(counts, self._probe.window.low):
+        if self._probe is None or not np.array_equal(counts, self._probe.count_range.low):
             root = self.root
-            self._probe = Node(Window(counts, counts), root.bound, root.value, centre=root.centre)
-        if not self._climb(self._probe, lower, upper, float(upper)):
+            self._probe = TreeNode(
+                CountRange(counts, counts), root.bound, root.value, centre=root.centre
+            )
+        if not self._bisect(self._probe, lower, upper, float(upper)):
             return None
         return min(self._probe.open_at, float(upper))
 
-    def _answer(self, lower: Fraction, message: str, *, finished: bool = True) -> NodeBound:
+    def _answer(self, lower: Fraction, message: str, *, finished: bool = True) -> ConfigLpBound:
         rounds = self._targets.rounds
         told = f"configuration LP, {rounds} rounds: {message}" if rounds else message
-        return NodeBound(max(lower, self.bound), self._certificate(), told, finished)
+        return ConfigLpBound(max(lower, self.bound), self._certificate(), told, finished)
 
     def _certificate(self) -> Certificate | None:
         bound = self.bound

@@ -1,4 +1,4 @@
-"""The configuration LP of one target load after the other: the compiled work, and its budget."""
+"""The configuration LP at one target load after the other, solved in the core within limits."""
 
 from __future__ import annotations
 
@@ -13,40 +13,46 @@ if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
 
 
-class Window(NamedTuple):
-    """Counts that experts may have, from `low` to `high`, int64 [num_experts] each."""
+class CountRange(NamedTuple):
+    """The range of counts that each expert may have.
+
+    Parameters
+    ----------
+    low, high
+        int64 [num_experts], the smallest and the largest count of each expert.
+    """
 
     low: np.ndarray
     high: np.ndarray
 
     @classmethod
-    def open(cls, num_experts: int, num_slots: int) -> Window:
-        """All counts."""
+    def open(cls, num_experts: int, num_slots: int) -> CountRange:
+        """The range of all counts."""
         return cls(np.ones(num_experts, np.int64), np.full(num_experts, num_slots, np.int64))
 
-    def below(self, expert_idx: int, count: int) -> Window:
-        """At most so many of an expert."""
+    def below(self, expert_idx: int, count: int) -> CountRange:
+        """The part of the range with at most `count` replicas of an expert."""
         high = self.high.copy()
         high[expert_idx] = count
-        return Window(self.low, high)
+        return CountRange(self.low, high)
 
-    def above(self, expert_idx: int, count: int) -> Window:
-        """More than so many of an expert."""
+    def above(self, expert_idx: int, count: int) -> CountRange:
+        """The part of the range with more than `count` replicas of an expert."""
         low = self.low.copy()
         low[expert_idx] = count + 1
-        return Window(low, self.high)
+        return CountRange(low, self.high)
 
 
 @dataclass(eq=False)
-class Targets:
-    """Decides whether the LP is feasible at a load, within a budget.
+class TargetLp:
+    """Decides whether the LP is feasible at a target load, within limits of time or work.
 
     Parameters
     ----------
     load
-        int64 [num_experts].
+        int64 [num_experts], the loads in the problem's integer units.
     num_slots, num_gpus
-        Of the node.
+        The slots and GPUs of the flat problem.
     start
         int64 [num_slots], a plan whose GPUs are the first columns, or None.
     """
@@ -62,16 +68,16 @@ class Targets:
 
     @property
     def rounds(self) -> int:
-        """Rounds of pricing so far."""
+        """The rounds of pricing so far."""
         return 0 if self._work is None else int(self._work.rounds)
 
     def begin(self, deadline: Deadline, effort: int | None) -> None:
-        """A new budget: a deadline, not looked at where rounds of pricing are counted."""
+        """Set new limits: a deadline, or the rounds of pricing that `effort` allows."""
         self._deadline = deadline if effort is None else None
         self._last_round = None if effort is None else self.rounds + effort
 
     def decide(
-        self, target: float, window: Window, centre: np.ndarray | None = None
+        self, target: float, count_range: CountRange, centre: np.ndarray | None = None
     ) -> config_lp.Verdict:
         """Whether fractions of patterns of at most `target` fit the GPUs.
 
@@ -80,11 +86,11 @@ class Targets:
         Parameters
         ----------
         target
-            Load of a GPU.
-        window
-            Counts that experts may have.
+            The load of a GPU.
+        count_range
+            The counts that experts may have.
         centre
-            Dual values to begin with, float64 [num_experts].
+            float64 [num_experts], the dual values to begin with, or None.
         """
         if self._work is None:
             self._work = config_lp.ColumnGeneration(
@@ -92,8 +98,8 @@ class Targets:
             )
         verdict = self._work.decide(
             target,
-            window.low,
-            window.high,
+            count_range.low,
+            count_range.high,
             centre,
             seconds=np.inf if self._deadline is None else self._deadline.remaining,
             rounds=None if self._last_round is None else self._last_round - self.rounds,
@@ -102,7 +108,7 @@ class Targets:
         return verdict
 
     def counts(self) -> np.ndarray:
-        """How often the LP takes each expert with each count, float64 [num_experts, most + 1]."""
+        """How the LP mixes the counts of each expert, float64 [num_experts, largest count + 1]."""
         if self._work is None:
             return np.zeros((len(self.load), 1))
         taken: np.ndarray = self._work.division()

@@ -1,9 +1,9 @@
-"""Branching on counts: where the configuration LP mixes counts of a heavy expert, it may not.
+"""Branching on counts, where the configuration LP mixes the counts of a heavy expert.
 
-The LP takes a heavy expert with 8 copies in some patterns and with 9 in others. A node of the tree
-allows some counts, its two children the lower and the higher ones among these. Every plan
-has its counts in one leaf, so the least of the leaves' bounds is a bound; the leaf that has
-it is split next.
+The LP takes a heavy expert with 8 replicas in some patterns and with 9 in others; a plan has one
+count. A node of the tree allows a range of counts, and its two children the lower and the higher
+counts of one expert in that range. Every plan has its counts in one leaf, so the least bound of the
+leaves is a bound of the layer; the leaf with that bound is split next (best-first search).
 """
 
 from __future__ import annotations
@@ -22,41 +22,44 @@ from eplb_opt.core import config_lp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from eplb_opt.exact.config_lp.target import Targets, Window
+    from eplb_opt.exact.config_lp.target import CountRange, TargetLp
 
-#: Of what bound and LP leave to the plan; closer together they need not be.
+#: The bisection ends when the gap above its lower end is at most this times the gap above the load
+#: at which the LP is known to be feasible.
 CLOSE = 1.25
-#: Load that counts are mixed of, in GPU loads; with less the LP only finds slots for crumbs.
+#: The least load of mixed counts, in GPU loads, that is branched on; with less there is no gain.
 MIN_MIXED = 0.01
-#: `Node.expert` of a leaf.
+#: `TreeNode.expert` of a leaf.
 LEAF = -1
 
 
 @dataclass(eq=False)
-class Node:
-    """Plans with counts in a window, and what is proven of them.
+class TreeNode:
+    """A node of the tree: the plans whose counts are in a range, and what is proven of them.
 
     Parameters
     ----------
-    window
-        The counts.
+    count_range
+        The range of counts.
     bound
-        Proven of these plans.
+        A proven lower bound of these plans, in the problem's integer units.
     value
-        What proves it, [num_experts]; None for mean, water level, and what the caller gave.
+        The experts' values that prove the bound, [num_experts]; None where it is the mean, the
+        water level, or a bound that the caller gave.
     open_at
-        The least load known to leave the LP feasible; infinity before it is asked.
+        The least load at which the LP is known to be feasible; infinity before any is known.
     centre
-        Dual values to begin with, or None.
+        float64 [num_experts], the dual values to begin with, or None.
     taken
-        How the LP divides each expert among its counts at `open_at`.
+        float64 [num_experts, num_counts], how the LP mixes the counts of each expert at `open_at`.
     expert, count
-        What splits it: `low` has at most that count of the expert, `high` more.
+        The split: `low` has at most that count of the expert, `high` more. The expert is LEAF in a
+        leaf.
     low, high
-        The two parts, None for a leaf.
+        The two children, None in a leaf.
     """
 
-    window: Window
+    count_range: CountRange
     bound: Fraction
     value: list[int] | None = None
     open_at: float = inf
@@ -64,20 +67,21 @@ class Node:
     taken: np.ndarray | None = None
     expert: int = LEAF
     count: int = 0
-    low: Node | None = None
-    high: Node | None = None
+    low: TreeNode | None = None
+    high: TreeNode | None = None
 
-    def split(self, expert: int, count: int) -> tuple[Node, Node]:
-        """Two children, which begin with what is proven here."""
+    def split(self, expert: int, count: int) -> tuple[TreeNode, TreeNode]:
+        """Make two children, which begin with what is proven here."""
         self.expert, self.count = expert, count
-        windows = self.window.below(expert, count), self.window.above(expert, count)
+        count_ranges = self.count_range.below(expert, count), self.count_range.above(expert, count)
         self.low, self.high = (
-            Node(window, self.bound, self.value, centre=self.centre) for window in windows
+            TreeNode(count_range, self.bound, self.value, centre=self.centre)
+            for count_range in count_ranges
         )
         return self.low, self.high
 
-    def preorder(self) -> Iterator[Node]:
-        """The node and all below."""
+    def preorder(self) -> Iterator[TreeNode]:
+        """The node and all its descendants, parents first."""
         yield self
         if self.low is not None and self.high is not None:
             yield from self.low.preorder()
@@ -85,31 +89,31 @@ class Node:
 
 
 @dataclass(eq=False)
-class Climb:
-    """Raises one node's bound: bisection between what is proven and what the LP allows.
+class TargetBisection:
+    """Raises the bound of one node by bisection between what is proven and what the LP allows.
 
     Parameters
     ----------
     targets
-        The LP.
+        The LP at one target load after the other.
     node
-        To be raised.
+        The node whose bound is raised.
     lower, upper
-        A proven bound that need not be proven again, and the largest load of a plan.
+        A proven bound that need not be proven again, and the largest GPU load of a plan.
     cap
-        No bound above it is sought.
+        The load above which no bound is sought.
     tolerance
-        Relative; what is as close counts as equal.
+        The relative difference below which two loads count as equal.
     digits
-        Bits of an average GPU's weight in the certificate.
+        The bits of an average GPU's weight in the certificate.
     min_gain
-        Where the LP is feasible so little above the bound, it is left.
+        Where the LP is feasible this share above the bound, the node is left.
     begins_low
-        Whether to ask that first.
+        Whether the first target is that one, just above the bound.
     """
 
-    targets: Targets
-    node: Node
+    targets: TargetLp
+    node: TreeNode
     lower: Fraction
     upper: Fraction
     cap: float
@@ -122,16 +126,16 @@ class Climb:
     _claims: list[tuple[float, list[int]]] = field(default_factory=list)
 
     def run(self) -> bool:
-        """Whether it came to an end; else the budget is spent."""
+        """Bisect; False where the limits of time or work ended it."""
         self._low = float(max(self.node.bound, self.lower))
         while True:
             if self._is_done() and self._settle():
                 return True
             target = self._next_target()
-            verdict = self.targets.decide(target, self.node.window, self.node.centre)
+            verdict = self.targets.decide(target, self.node.count_range, self.node.centre)
             self.node.centre = self.targets.centre
             if verdict == config_lp.Verdict.OPEN:
-                # The values prove something in any case, if less than the target.
+                # The dual values prove something in any case, if less than the target.
                 self._claim(target)
                 self._settle()
                 return False
@@ -156,7 +160,7 @@ class Climb:
             # Most children hold no plan as good as the one that is known.
             return top
         if not self._has_asked_low and near < min(self.node.open_at, top):
-            # Who is to blame? Where the LP is feasible just above the bound, it cannot help.
+            # Where the LP is feasible just above the bound, it cannot raise it.
             self._has_asked_low = True
             return near
         if is_first:
@@ -174,16 +178,16 @@ class Climb:
     def _settle(self) -> bool:
         """Raise the bound to what the last claim proves; whether it proved all of it.
 
-        Floats may have said more than integers can prove; then an earlier claim may serve.
+        Floats may have claimed more than integers can prove; then an earlier claim may hold.
         """
         targets, node = self.targets, self.node
-        window = node.window.low.tolist(), node.window.high.tolist()
+        count_range = node.count_range.low.tolist(), node.count_range.high.tolist()
         is_first = True
         while self._claims:
             target, value = self._claims.pop()
             shape = targets.load, targets.num_slots, targets.num_gpus
             try:
-                proven = least_load(*shape, value, Fraction(target), window)
+                proven = least_load(*shape, value, Fraction(target), count_range)
             except CertificateError:
                 proven = Fraction(0)
             if proven > node.bound:
@@ -194,30 +198,30 @@ class Climb:
         self._claims.clear()
         self._low = float(max(node.bound, self.lower))
         if not is_first:
-            # Nothing is provable up there.
+            # Nothing is provable above it.
             self._open(min(node.open_at, self.cap, target))
         return is_first
 
 
 def rounded(value: np.ndarray, num_gpus: int, digits: int) -> list[int]:
-    """Dual values as integers; an average GPU weighs about 2**digits."""
+    """Dual values as integers, [num_experts]; an average GPU weighs about 2**digits."""
     scale = 2.0**digits * num_gpus / max(float(value.sum()), 1e-300)
     return [int(v) for v in np.floor(np.maximum(value, 0) * scale)]
 
 
 def branching(load: np.ndarray, taken: np.ndarray, target: float) -> tuple[int, int] | None:
-    """The expert and count to split at, or None where the LP mixes no counts that matter.
+    """The expert and count to branch on, or None where the LP mixes no counts of enough load.
 
-    The expert is the one whose replicas differ most in size, all of them together.
+    The expert is the one whose replicas differ most from their mean size, taken together.
 
     Parameters
     ----------
     load
-        int64 [num_experts].
+        int64 [num_experts], the loads in the problem's integer units.
     taken
-        float64 [num_experts, num_counts], how the LP divides each expert among its counts.
+        float64 [num_experts, num_counts], how the LP mixes the counts of each expert.
     target
-        Load of a GPU.
+        The load of a GPU.
     """
     share = taken / np.maximum(taken.sum(axis=1, keepdims=True), 1e-300)
     count = np.arange(taken.shape[1])

@@ -14,11 +14,19 @@ if TYPE_CHECKING:
 
 
 def fewest_replicas(problem: Problem, loads: LayerLoads) -> np.ndarray:
-    """What no plan worth having goes below; int64 [num_experts].
+    """The fewest replicas of each expert in a plan no worse than the start, int64 [num_experts].
 
-    With fewer than ceil(w / most) each replica would exceed what its GPU may carry under one of the
-    loads: the fastest GPU on which the expert may stand, and of those on which it must stand
-    the slowest. It needs a replica on each of the latter, and two where its copies are spread.
+    With fewer than ceil(w / most) replicas, each would exceed what a GPU may carry under one of the
+    loads. That GPU is the fastest one on which the expert may stand; where the expert is pinned, it
+    is the slowest one to which it is pinned. An expert also needs a replica on every GPU to which
+    it is pinned, and two where its replicas are spread.
+
+    Parameters
+    ----------
+    problem
+        A problem of one layer.
+    loads
+        The loads that the model looks at.
     """
     speed = _speeds(problem)
     fewest = np.full(problem.num_experts, 1 if problem.spread is None else 2, dtype=np.int64)
@@ -26,17 +34,25 @@ def fewest_replicas(problem: Problem, loads: LayerLoads) -> np.ndarray:
         fewest = np.maximum(fewest, problem.pinned[0].sum(axis=1))
     for one in loads.each:
         most = [one.most * one.unit * s for s in speed]
-        pairs = zip(one.load, most, strict=True)
-        needed = [-(-w * m.denominator // m.numerator) if w else 0 for w, m in pairs]
+        limits = zip(one.load, most, strict=True)
+        needed = [-(-w * m.denominator // m.numerator) if w else 0 for w, m in limits]
         fewest = np.maximum(fewest, needed)
     return fewest
 
 
 def most_replicas(problem: Problem, fewest: np.ndarray) -> np.ndarray:
-    """What the slots leave when every other expert takes its fewest; int64 [num_experts].
+    """The most replicas that the slots leave each expert, int64 [num_experts].
 
-    On a node an expert shares the slots with the rest of its group and at least the cheapest
-    other groups that fill the node. Apart on the GPUs it has at most one a GPU.
+    Every other expert takes its fewest. On a node an expert shares the slots with the rest of its
+    group and with the other groups that fill the node, at best those of the fewest replicas. Under
+    colocation="forbid" it has at most one replica a GPU.
+
+    Parameters
+    ----------
+    problem
+        A problem of one layer.
+    fewest
+        int64 [num_experts], the fewest replicas of each expert.
     """
     most: np.ndarray = problem.open_slots.sum() - fewest.sum() + fewest
     if problem.is_hierarchical:
@@ -82,9 +98,19 @@ def _most_on_a_node(problem: Problem, fewest: np.ndarray) -> np.ndarray:
 def most_on_a_gpu(
     problem: Problem, loads: LayerLoads, expert: np.ndarray, count: np.ndarray
 ) -> np.ndarray:
-    """Replicas of one size that a GPU takes, int64 [num_choices, num_gpus], or 1 where all do.
+    """The most replicas of each choice that a GPU takes, int64 [num_choices, num_gpus].
 
-    At most its slots, the replicas there are, and what adds up to the most of every load.
+    They are no more than the GPU's slots, no more than the choice has, and together no larger than
+    what the GPU may carry under any load. The last axis has length 1 where all GPUs are alike.
+
+    Parameters
+    ----------
+    problem
+        A problem of one layer.
+    loads
+        The loads that the model looks at.
+    expert, count
+        int64 [num_choices], as in `Choices`.
     """
     kinds = list(zip(problem.open_slots.tolist(), problem.speed, strict=True))
     of_kind = {

@@ -1,4 +1,4 @@
-"""Plans as values of the model's columns, and back."""
+"""Plans as values of the columns of the count-and-assignment model, and back."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from eplb_opt.exact.shared.order import in_order
 
 if TYPE_CHECKING:
-    from eplb_opt.exact.counts.formulation import Formulation
+    from eplb_opt.exact.counts.formulation import CountFormulation
 
 
-def to_values(f: Formulation, physical_to_logical: np.ndarray) -> np.ndarray:
+def to_values(f: CountFormulation, physical_to_logical: np.ndarray) -> np.ndarray:
     """Every column's value for a plan, its GPUs and nodes put in the model's order.
 
     Parameters
     ----------
     f
-        The model, made for a start that is no better than the plan.
+        The model; its start must be no better than the plan.
     physical_to_logical
-        int64 [num_slots], a plan that fits the problem.
+        int64 [num_slots], a plan that obeys the problem's rules.
 
     Returns
     -------
@@ -38,12 +38,14 @@ def to_values(f: Formulation, physical_to_logical: np.ndarray) -> np.ndarray:
     values = np.zeros(f.choices.num_columns, dtype=np.int64)
     values[f.chosen[choice]] = 1
     np.add.at(values, f.placed[choice[expert], gpu], 1)
-    if f.hosted.size:
-        values[f.hosted[expert // problem.experts_per_group, gpu // problem.gpus_per_node]] = 1
+    if f.group_on_node.size:
+        values[
+            f.group_on_node[expert // problem.experts_per_group, gpu // problem.gpus_per_node]
+        ] = 1
     return with_peaks(f, values)
 
 
-def with_peaks(f: Formulation, values: np.ndarray) -> np.ndarray:
+def with_peaks(f: CountFormulation, values: np.ndarray) -> np.ndarray:
     """The same values with each T as small as the replicas allow."""
     largest = (f.size * values[f.placed]).sum(axis=1).max(axis=1)
     values = values.copy()
@@ -52,10 +54,15 @@ def with_peaks(f: Formulation, values: np.ndarray) -> np.ndarray:
     return values
 
 
-def to_plan(f: Formulation, values: np.ndarray) -> np.ndarray:
-    """The plan of a solution's values, int64 [num_slots], -1 in closed ones.
+def to_plan(f: CountFormulation, values: np.ndarray) -> np.ndarray:
+    """The plan of a solution, int64 [num_slots]; -1 in closed slots.
 
-    Solvers' noise is rounded off.
+    Parameters
+    ----------
+    f
+        The model.
+    values
+        [num_columns], integers or floats; the float noise of a backend is rounded off.
     """
     on_gpu = np.round(values[f.placed]).astype(np.int64).T
     placed = np.full(f.problem.num_slots, -1, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""One order of like GPUs and like nodes for sets of hosts; see `order` for replicas."""
+"""One order of like GPUs and like nodes for sets of hosts; `shared.order` has that for replicas."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from eplb_opt.problem.scenarios import blended
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
-#: Digits of a GPU's key; each doubles the largest coefficient.
+#: The number of digits of a GPU's key; each doubles the largest coefficient.
 NUM_DIGITS = 8
 
 
 def set_key_weights(problem: Problem) -> np.ndarray:
-    """What an expert on a GPU adds to its key, int64 [num_experts].
+    """What an expert adds to the key of a GPU that hosts it, int64 [num_experts].
 
     The heaviest experts of each group are the digits of a binary number, the others weigh nothing.
     """
@@ -37,11 +37,11 @@ def hosts_in_order(
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     hosts
         bool [num_experts, num_gpus], of a plan that fits the problem.
     held
-        See `order.like_gpus`.
+        bool [num_experts, num_gpus], as in `shared.order.like_gpus`.
     """
     if problem.is_hierarchical and nodes_are_alike(problem, held):
         nodes = hosts.reshape(problem.num_experts, problem.num_nodes, -1)

@@ -1,6 +1,6 @@
-"""Units of the flow model: scale, speeds as ratios of small integers, and the worths there can be.
+"""Units of the flow model: its scale, speeds as ratios of small integers, and possible values.
 
-Everything here is rounded so that the model only relaxes; see `flow_formulation`.
+Everything here is rounded so that the model only relaxes; `formulation` says why that suffices.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from eplb_opt.exact.shared.loads import LayerLoads, ModelLoad
     from eplb_opt.problem.problem import Problem
 
-#: With more different sums of GPU speeds no bound is rounded up to the next worth.
+#: With more different sums of GPU speeds than this, bounds are not rounded up to possible values.
 MAX_SUMS = 4096
-#: A ratio of integers up to this is taken for a speed that is less off than DOUBT of it below.
+#: A ratio of integers up to this replaces a speed that lies below it by less than DOUBT of itself.
 SMALL_RATIO = 1000
 DOUBT = Fraction(1, 2**40)
 
 
 class GpuRate(NamedTuple):
-    """A speed of at most 1 as top / bottom."""
+    """The ratio top / bottom of a GPU's speed to the fastest one's, at most 1."""
 
     top: int
     bottom: int
 
     @classmethod
     def above(cls, speed: Fraction, finest: int) -> GpuRate:
-        """The speed or a bit more: a GPU that may take more only relaxes the model.
+        """The speed, or a little more: a GPU that may take more only relaxes the model.
 
         Parameters
         ----------
         speed
-            Above 0, at most 1.
+            The speed over that of the fastest GPU, above 0 and at most 1.
         finest
-            Largest denominator.
+            The largest denominator.
         """
         near = speed.limit_denominator(SMALL_RATIO)
         if not 0 <= near - speed <= speed * DOUBT:
@@ -47,23 +47,33 @@ class GpuRate(NamedTuple):
         return cls(near.numerator, near.denominator)
 
     def most(self, level: int) -> int:
-        """Units that the GPU takes at a level, rounded up."""
+        """The units that the GPU takes at a level, rounded up."""
         return -(-level * self.top // self.bottom)
 
 
 def flow_scale(problem: Problem, loads: LayerLoads, limits: ScaleLimits) -> Scale:
-    """A scale at which every worth is a whole number of units where the limits allow it.
+    """A scale at which every value is a whole number of units, where the limits allow one.
 
-    The smallest such where GPUs are alike; else the largest, as GPUs' rooms are rounded then.
-    In floats a host that is 1e-6 off its integer lets a millionth of its expert's tokens
-    flow, so `limits.total` holds for the tokens of all pairs of expert and GPU together.
+    It is the smallest such scale where GPUs are alike, and else the largest, because the capacities
+    of GPUs are rounded then. In floats a host that is 1e-6 off its integer lets a millionth of its
+    expert's tokens flow, so `limits.total` holds for the tokens of every expert on every GPU
+    together.
+
+    Parameters
+    ----------
+    problem
+        A problem of one layer under optimal dispatch.
+    loads
+        The loads that the model looks at.
+    limits
+        The limits of the backend's arithmetic.
     """
     if not loads.each:
         return Scale(Fraction(1), Fraction(1))
     largest = limits.load / max(one.most for one in loads.each)
     if limits.total is not None:
-        pairs = [problem.num_gpus * sum(one.load) / one.unit for one in loads.each]
-        largest = min(largest, limits.total * fastest(problem) / sum(pairs))
+        everywhere = [problem.num_gpus * sum(one.load) / one.unit for one in loads.each]
+        largest = min(largest, limits.total * fastest(problem) / sum(everywhere))
     sums = subset_speeds(problem)
     if sums is None:
         return Scale(_whole(largest), Fraction(0))
@@ -99,7 +109,7 @@ def level_above(one: ModelLoad, sums: Collection[Fraction], bound: Fraction) -> 
 
 
 def _grain(steps: list[Fraction], sums: Collection[Fraction]) -> Fraction:
-    """What all step / sum are multiples of."""
+    """The greatest number of which every step / sum is a multiple."""
     parts = [step / total for step in steps for total in sums]
     return Fraction(gcd(*(p.numerator for p in parts)), lcm(*(p.denominator for p in parts)))
 

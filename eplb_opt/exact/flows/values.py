@@ -1,4 +1,4 @@
-"""Plans as values of the flow model's columns, and back."""
+"""Plans as values of the columns of the flow model, and back."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def flow_values(f: FlowFormulation, physical_to_logical: np.ndarray) -> np.ndarr
     Parameters
     ----------
     f
-        The model, made for a start that is no better than the plan.
+        The model; its start must be no better than the plan.
     physical_to_logical
-        int64 [num_slots], a plan that fits the problem.
+        int64 [num_slots], a plan that obeys the problem's rules.
 
     Returns
     -------
@@ -34,9 +34,11 @@ def flow_values(f: FlowFormulation, physical_to_logical: np.ndarray) -> np.ndarr
     hosts = hosts_in_order(problem, hosts_of(f, physical_to_logical), held)
     values = np.zeros(f.choices.num_columns, dtype=np.int64)
     values[f.hosts] = hosts
-    if f.hosted.size:
+    if f.group_on_node.size:
         expert, gpu = np.nonzero(hosts)
-        values[f.hosted[expert // problem.experts_per_group, gpu // problem.gpus_per_node]] = 1
+        values[
+            f.group_on_node[expert // problem.experts_per_group, gpu // problem.gpus_per_node]
+        ] = 1
     if held is not None:
         keeps = (hosts & held).any(axis=0)
         values[f.filling] = np.where(keeps, 0, problem.open_slots - hosts.sum(axis=0))
@@ -47,16 +49,24 @@ def flow_values(f: FlowFormulation, physical_to_logical: np.ndarray) -> np.ndarr
 
 
 def flow_plan(f: FlowFormulation, values: np.ndarray) -> np.ndarray:
-    """The plan of a solution's values, int64 [num_slots], -1 in closed ones.
+    """The plan of a solution, int64 [num_slots]; -1 in closed slots.
 
-    Slots that are left over repeat an expert of their GPU, one that it holds now where moves count.
+    The remaining slots of a GPU repeat one of its experts: where moves count, one
+    that it holds now.
+
+    Parameters
+    ----------
+    f
+        The model.
+    values
+        [num_columns], integers or floats; the float noise of a backend is rounded off.
     """
     problem = f.problem
     hosts = np.round(values[f.hosts]).astype(np.int64) > 0
     placed = np.full((problem.num_gpus, problem.slots_per_gpu), -1, dtype=np.int64)
     for gpu, slots in enumerate(problem.open_slots.tolist()):
         experts = np.flatnonzero(hosts[:, gpu])
-        if not slots or not len(experts):  # a solver's noise; the checker refuses it
+        if not slots or not len(experts):  # a backend's noise; the checker refuses it
             continue
         kept = experts if f.change is None else experts[f.change.held[experts, gpu]]
         repeated = kept[0] if len(kept) else experts[0]
@@ -74,7 +84,7 @@ def hosts_of(f: FlowFormulation, placed: np.ndarray) -> np.ndarray:
 
 
 def _send(f: FlowFormulation, values: np.ndarray, load_idx: int, hosts: np.ndarray) -> int:
-    """Write one load's flows; the T at which they fit, its level rounded up."""
+    """Write the flows of one load into the values; returns the least whole T at which they fit."""
     size = f.size[load_idx].tolist()
     on = [np.flatnonzero(row).tolist() for row in hosts]
     speed = [Fraction(*rate) for rate in f.rate]

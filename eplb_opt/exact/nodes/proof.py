@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def nodes_certificate(
     problem: Problem, simple_bound: dict[int, Fraction], proofs: dict[int, Certificate]
 ) -> Certificate | None:
-    """What the proofs of some sets of groups prove of a layer, or None where they add nothing.
+    """The certificate of a layer from those of its sets; None where they prove nothing more.
 
     A set whose bound has no proof counts with its mean and water level, so the certificate may
     prove less than is known of the layer, and says so in its own bound.
@@ -26,11 +26,11 @@ def nodes_certificate(
     Parameters
     ----------
     problem
-        One hierarchical layer.
+        A problem of one layer, hierarchical.
     simple_bound
-        Mean or water level of every set, by its bit mask.
+        The larger of mean and water level of every set, by its bit mask.
     proofs
-        Of some sets, as problems of their own.
+        The certificates of some sets' flat problems, by bit mask.
     """
     least = _least(problem, simple_bound)
     proven = simple_bound | {
@@ -47,7 +47,7 @@ def nodes_certificate(
     try:
         verify(problem, certificate)
     except CertificateError:
-        # Larger than what is worth verifying.
+        # It takes more work than a verifier does.
         return None
     return certificate
 
@@ -58,7 +58,7 @@ def _least(problem: Problem, bound: dict[int, Fraction]) -> Fraction:
 
 
 def _data(proofs: dict[int, Certificate]) -> dict[str, int | list[int]]:
-    """The proofs as lists of integers; see the verifier."""
+    """The proofs as lists of integers, in the format of `certificates.nodes`."""
     kinds = list(SCHEMA)
     entries: list[int] = []
     for proof in proofs.values():

@@ -1,4 +1,4 @@
-"""Two slots a GPU: the bisection over levels, and what it proves."""
+"""The bisection over load levels for two slots a GPU, and the certificate of what it proves."""
 
 from __future__ import annotations
 
@@ -13,52 +13,54 @@ from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.certificates.certificate import Certificate
 from eplb_opt.core import pairs
 from eplb_opt.exact.pairs.counts import exact_value, fill
+from eplb_opt.exact.pairs.fixed_point import ScaledLayer
 from eplb_opt.exact.pairs.params import PairsParams
 from eplb_opt.exact.pairs.tree import Tree
-from eplb_opt.exact.pairs.units import Layer
-from eplb_opt.exact.shared.solver_imports import solvers_are_loaded
+from eplb_opt.exact.shared.backend_imports import backends_are_loaded
 
 if TYPE_CHECKING:
-    from eplb_opt.exact.pairs.budget import Budget
+    from eplb_opt.exact.pairs.work_limit import WorkLimit
 
-#: A level is asked about up to five times: the tree's root, a few nodes, the labels, many nodes,
-#: and CP-SAT where it may be asked.
+#: The methods by which a level is decided, each with more work than the one before: the root of the
+#: tree, a few nodes, the labels of a dynamic program, many nodes, and CP-SAT where it may be asked.
 ROOT, FEW_NODES, LABELS, MANY_NODES, CP_SAT = range(5)
-#: Turns that may end within one question to CP-SAT.
+#: The number of turns that may end within one question to CP-SAT.
 MAX_CUTS = 4
 
 
 @dataclass(eq=False)
-class Search:
-    """The bisection on one list of loads; a node of a hierarchical problem can be one.
+class LevelBisection:
+    """The bisection on the loads of one flat problem.
 
     A call of `run` goes on where the last one stopped.
 
     Parameters
     ----------
     load
-        int64 [num_experts].
+        int64 [num_experts], the loads in the problem's integer units.
     counts
-        int64 [num_experts], of any plan; half their sum is the number of GPUs.
+        int64 [num_experts], the replica counts of any plan; half their sum is the number of GPUs.
     known_bound
-        A proven lower bound.
-    budget, params
-        Of the search.
+        A proven lower bound, in integer units.
+    work_limit
+        The time or work that the current turn may take.
+    params
+        The settings.
     asks_cpsat
-        Whether CP-SAT gets the last word on a level; what it says depends on its version.
+        Whether CP-SAT may decide a level in the last place; its answer depends on its version.
 
     Attributes
     ----------
     upper
-        What `counts` are worth, the best so far.
+        The largest GPU load with `counts`, the best so far, in integer units.
     low
-        The largest level that is known to be out of reach.
+        The largest level, in fixed point, that no plan is known to reach.
     """
 
     load: np.ndarray
     counts: np.ndarray
     known_bound: Fraction
-    budget: Budget
+    work_limit: WorkLimit
     params: PairsParams = field(default_factory=PairsParams)
     asks_cpsat: bool = False
     upper: Fraction = field(init=False)
@@ -80,27 +82,27 @@ class Search:
 
     def __post_init__(self) -> None:
         num_slots = int(self.counts.sum())
-        self.layer = Layer.of(self.load, num_slots)
+        self.layer = ScaledLayer.of(self.load, num_slots)
         self.upper = exact_value(self.load, self.counts)
         water_level = water_levels(self.load[None, :], num_slots)[0]
         mean = Fraction(2 * int(self.load.sum()), num_slots)
-        # Where no replica need be large the mean is nearly reached, and levels are asked in vain.
+        # Where no replica need be large, plans come close to the mean and no level is refuted.
         self._is_light = water_level <= self.params.light * mean and bool(self.params.first_pass)
         known_bound, self.known_bound, self.low = self.known_bound, Fraction(0), 0
         self.raise_bound(max(known_bound, water_level, mean))
 
     @property
     def goal(self) -> int:
-        """The level that everything better than the incumbent reaches, and nothing else.
+        """The level that the plans better than the incumbent reach, and no others.
 
-        Two pair sums differ by four units or more (`Layer`), and counts that reach a level in
-        units are worth less than one unit more.
+        Two different sums of two replicas are four units apart or more (`ScaledLayer`), and the
+        true value of counts that reach a level in units is less than one unit above it.
         """
         return _ceil(self.upper * self.layer.scale) - 2
 
     @property
     def lower_bound(self) -> Fraction:
-        """What is proven."""
+        """The proven lower bound, in integer units."""
         if self.low >= self.goal:
             return self.upper
         return max(self.known_bound, Fraction(self.low, self.layer.scale))
@@ -111,18 +113,18 @@ class Search:
         return self.low >= self.goal
 
     def raise_bound(self, bound: Fraction) -> None:
-        """Take over a bound proven elsewhere."""
+        """Take over a bound that was proven elsewhere."""
         self.known_bound = max(self.known_bound, bound)
         self.low = max(self.low, _ceil(self.known_bound * self.layer.scale) - 1)
 
     def offer(self, counts: np.ndarray) -> None:
-        """Take over counts found elsewhere, where they are better."""
+        """Take over counts that were found elsewhere, where they are better."""
         value = exact_value(self.load, counts)
         if value < self.upper:
             self.upper, self.counts = value, counts
 
     def num_options(self) -> int:
-        """Experts and counts at the highest level that is asked about; no level has more."""
+        """The number of options (expert and count) at the highest level, which has the most."""
         if self.is_done:
             return 0
         spare = self.layer.num_slots - int(self._fewest(self.goal).sum())
@@ -134,13 +136,13 @@ class Search:
         return np.asarray(core.fewest(level))
 
     def run(self) -> str:
-        """Bisect until the bounds meet or the budget is spent; returns why it stopped."""
+        """Bisect until the bounds meet or the work limit is reached; returns why it stopped."""
         is_fresh = self._question is not None
         self._first_pass()
         while not self.is_done:
             level, number = self._question or (self._next_level(), ROOT)
             self._question = (level, number)
-            if self.budget.is_spent or self._is_too_late_for(number, is_fresh):
+            if self.work_limit.is_spent or self._is_too_late_for(number, is_fresh):
                 return "the budget is spent"
             is_fresh = False
             answer = self._put(level, number)
@@ -161,43 +163,43 @@ class Search:
         return self._question is not None and self._question[1] == CP_SAT
 
     def _is_too_late_for(self, number: int, is_fresh: bool) -> bool:
-        """Whether CP-SAT, which cannot go on where it stopped, had better wait for a turn."""
+        """Whether CP-SAT, which cannot go on where it stopped, is better asked in a later turn."""
         if number != CP_SAT:
             return False
         least, usual = self.params.cpsat_seconds
-        loading = 0.0 if solvers_are_loaded() else self.params.import_seconds
-        return self.budget.seconds < loading + (least if is_fresh else usual)
+        loading = 0.0 if backends_are_loaded() else self.params.import_seconds
+        return self.work_limit.seconds < loading + (least if is_fresh else usual)
 
     def _certify(self) -> None:
-        """Spend some more work on a proof where labels or CP-SAT alone closed the last level."""
+        """Search a certificate where labels or CP-SAT, which leave none, closed the last level."""
         tree = self._unproven
-        if tree is not None and tree.level >= self.goal and not self.budget.is_spent:
+        if tree is not None and tree.level >= self.goal and not self.work_limit.is_spent:
             self._ask(tree.level, self.params.certify_nodes)
 
     def _first_pass(self) -> None:
-        """A bound from the roots of some levels, and counts that come close to it, by turns."""
-        if self._is_light and not self._has_moved and not self.budget.is_spent:
+        """Alternate between bounds from the roots of some levels and searches of counts."""
+        if self._is_light and not self._has_moved and not self.work_limit.is_spent:
             self._move(self.params.first_pass[0][1], self.params.light_moves)
             self._has_moved = True
         while self._passed < len(self.params.first_pass):
             coarse, aim = self.params.first_pass[self._passed]
-            while not (self.is_done or self.budget.is_spent) and self._sweep(coarse):
+            while not (self.is_done or self.work_limit.is_spent) and self._sweep(coarse):
                 pass
-            if self.is_done or self.budget.is_spent:
+            if self.is_done or self.work_limit.is_spent:
                 return
             self._move(aim, self.params.first_moves)
-            # What a turn's end cut off is done again, from where it got.
-            self._passed += self.budget.effort is not None or not self.budget.is_spent
+            # What the end of the turn cut off is done again, from where it stopped.
+            self._passed += self.work_limit.effort is not None or not self.work_limit.is_spent
 
     def _move_on(self) -> None:
-        """Search on counts between two levels while the bounds are far apart."""
+        """Search better counts between two levels while the bounds are far from each other."""
         aims = [aim for _, aim in self.params.first_pass]
-        is_between = self._question is None and not (self.is_done or self.budget.is_spent)
+        is_between = self._question is None and not (self.is_done or self.work_limit.is_spent)
         if aims and is_between and not self._is_narrow:
             self._move(aims[self._asked % len(aims)], self.params.first_moves)
 
     def _sweep(self, coarse: float) -> bool:
-        """Ask the root halfway between what is closed and what is open; whether there was need."""
+        """Ask the root of the level midway between closed and open; False where none is left."""
         top = min(self._swept_to or self.goal, self.goal)
         if top - self.low <= coarse * top:
             return False
@@ -211,16 +213,16 @@ class Search:
         return True
 
     def _move(self, aim: float, moves: int) -> None:
-        """Search on counts from the incumbent's, aiming at a level below it."""
+        """Search better counts by moves of replicas, aiming at a level below the incumbent."""
         most = np.full(len(self.load), self.layer.num_slots)
         found, _ = pairs.search_counts(
             self.load.astype(float),
             self.counts,
             (self._fewest(self.goal), most),
             (self.low / self.layer.scale, aim),
-            (moves, self.budget.seconds),
+            (moves, self.work_limit.seconds),
         )
-        self.budget.spend_moves(moves)
+        self.work_limit.spend_moves(moves)
         self.offer(found)
 
     def _next_level(self) -> int:
@@ -243,16 +245,16 @@ class Search:
         return (low + goal + 1) // 2
 
     def _tree_at(self, level: int) -> Tree:
-        """The level's tree, as far as it got."""
+        """The tree of a level, with the work that was done on it."""
         self._trees = {at: tree for at, tree in self._trees.items() if self.low < at <= self.goal}
         if level not in self._trees:
             offer = partial(self._offer, level=level)
-            worth = float(self.upper)
-            self._trees[level] = Tree(self.layer, level, self.budget, offer, worth, self._hint)
+            best = float(self.upper)
+            self._trees[level] = Tree(self.layer, level, self.work_limit, offer, best, self._hint)
         return self._trees[level]
 
     def _ask(self, level: int, max_nodes: int) -> bool | None:
-        """Whether counts of at most the level are there; None where the nodes do not tell."""
+        """Whether counts reach the level, by branch and bound; None where nodes do not tell."""
         tree = self._tree_at(level)
         answer = tree.search(max_nodes)
         if answer is False:
@@ -260,7 +262,7 @@ class Search:
         return answer
 
     def _put(self, level: int, number: int) -> bool | None:
-        """Ask about a level for the first time and so on, each time with more work."""
+        """Ask whether counts reach the level, by the method of that number."""
         if number in (LABELS, CP_SAT):
             tree = self._tree_at(level)
             answer = self._ask_labels(tree) if number == LABELS else self._ask_cpsat(tree)
@@ -271,15 +273,15 @@ class Search:
         return self._ask(level, nodes[number] * (1 if number == ROOT else self._patience))
 
     def _ask_labels(self, tree: Tree) -> bool | None:
-        """Dynamic programming; a level that is too wide for it tells of the layer's others."""
+        """Decide by dynamic programming; where it gives up, CP-SAT is tried earlier later on."""
         answer = tree.decide()
         if tree.has_given_up:
             self._prefers_cpsat = len(tree.options_left().count) <= self.params.cpsat_options
         return answer
 
     def _ask_cpsat(self, tree: Tree) -> bool | None:
-        """CP-SAT decides among what the root left: proven, but without a certificate."""
-        # This turn may not, unlike the one before; or a better plan made the question pointless.
+        """Decide by CP-SAT among the options that the root left: proven, without a certificate."""
+        # Unlike the turn before, this one may not ask; or a better plan made the question useless.
         if not self.asks_cpsat or tree.prices is None:
             return None
         options = tree.options_left()
@@ -288,15 +290,15 @@ class Search:
         from eplb_opt.exact.pairs.cpsat import find_counts
 
         most_time = self.params.cpsat_time * self._patience
-        found = find_counts(options, self.layer.num_slots, most_time, self.budget.deadline)
+        found = find_counts(options, self.layer.num_slots, most_time, self.work_limit.deadline)
         if isinstance(found, np.ndarray):
             return tree.reaches(found) or None
         return found
 
     def _note(self, level: int, number: int, answer: bool | None) -> None:
-        """Keep what a question brought, and whether it is put again, for more nodes."""
-        if answer is None and self.budget.is_spent and self._goes_on(number):
-            return  # the next turn goes on within the question
+        """Note the answer to a question, and the next method where there was none."""
+        if answer is None and self.work_limit.is_spent and self._goes_on(number):
+            return  # the next turn continues this question
         self._question = None
         if answer is False:
             self.low = level
@@ -308,15 +310,15 @@ class Search:
                 self._open_levels.append(level)
 
     def _goes_on(self, number: int) -> bool:
-        """Whether a turn's end leaves the question to the next one.
+        """Whether the next turn continues the question that this one ended.
 
-        CP-SAT begins anew, but turns get longer.
+        CP-SAT starts from the beginning, but later turns are longer.
         """
         self._cuts += number == CP_SAT
         return number != CP_SAT or self._cuts % MAX_CUTS != 0
 
     def _offer(self, counts: np.ndarray, level: int) -> bool:
-        """Keep counts that improve; whether they reach the level within the slots."""
+        """Keep counts that are better; whether they reach the level within the slots."""
         num_slots = self.layer.num_slots
         if counts.sum() > num_slots:
             return False
@@ -328,15 +330,15 @@ class Search:
         return value * self.layer.scale < level + 1
 
     def certificate(self) -> Certificate | None:
-        """What re-proves the highest level that a tree closed.
+        """The certificate of the highest level that a tree refuted.
 
-        None where none did, or where the proof is larger than a verifier takes.
+        None where no tree did, or where the proof is larger than a verifier takes.
         """
         if self._proof is None or not self._proof.is_verifiable:
             return None
         scale, level = self.layer.scale, self._proof.level
         bound = self.upper if level >= self.goal else Fraction(level, scale)
-        return Certificate("k2", bound, self._proof.proof(scale))
+        return Certificate("pairs", bound, self._proof.proof(scale))
 
 
 def _ceil(value: Fraction) -> int:

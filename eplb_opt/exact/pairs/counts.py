@@ -1,4 +1,4 @@
-"""Two slots a GPU: what replica counts are worth, and the plan that they make."""
+"""The value of replica counts with two slots a GPU, and the plan that they make."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Far above the rounding of two float64 divisions and a sum, far below any real difference.
+#: A relative difference far above the rounding of two float64 divisions and a sum.
 FLOAT_DOUBT = 1e-12
-#: Two quotients w/c, v/d differ by 1/(c d) or more: relative to them, 1/(w d) or more.
+#: Where the largest load times the largest count is below this, float64 orders quotients truly: w/c
+#: and v/d differ by 1/(c d) or more, which is 1/(w d) or more of w/c.
 FLOAT_ORDERS_BELOW = 2**50
 
 
 def pair_up(load: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The optimal plan for given counts: the heaviest replica with the lightest, and so inwards.
+    """The optimal plan for given counts: the heaviest replica with the lightest, and so on inwards.
 
-    Whatever the heaviest replica meets is at least the lightest one; letting the two meet and
-    exchanging the partners they had raises no pair above the largest of before.
+    The partner of the heaviest replica is at least as heavy as the lightest one. When the heaviest
+    and the lightest are paired and their partners are paired instead, no sum exceeds the largest
+    one before.
 
     Parameters
     ----------
     load
-        int64 [num_experts].
+        int64 [num_experts], the loads in the problem's integer units.
     counts
-        int64 [num_experts], at least 1, adding up to an even number.
+        int64 [num_experts], replica counts of at least 1 that add up to an even number.
 
     Returns
     -------
@@ -40,15 +42,15 @@ def pair_up(load: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _heaviest_first(load: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Experts by the load of a replica, in the true order."""
+    """Experts in descending order of the exact load of a replica, int64 [num_experts]."""
     if int(load.max()) * int(counts.max()) < FLOAT_ORDERS_BELOW:
         return np.argsort(-(load / counts), kind="stable")
-    pairs = list(zip(load.tolist(), counts.tolist(), strict=True))
-    return np.array(sorted(range(len(pairs)), key=lambda e: -Fraction(*pairs[e])))
+    quotients = list(zip(load.tolist(), counts.tolist(), strict=True))
+    return np.array(sorted(range(len(quotients)), key=lambda e: -Fraction(*quotients[e])))
 
 
 def exact_value(load: np.ndarray, counts: np.ndarray) -> Fraction:
-    """The largest GPU load of `pair_up`, exactly."""
+    """The largest GPU load of the plan of `pair_up`, exactly."""
     pairs = pair_up(load, counts)
     share = load / counts
     rough = share[pairs].sum(axis=1)
@@ -60,9 +62,9 @@ def exact_value(load: np.ndarray, counts: np.ndarray) -> Fraction:
 
 
 def fill(load: np.ndarray, counts: np.ndarray, num_slots: int) -> np.ndarray:
-    """Counts that use all slots, each further copy to one of the heaviest pair; int64.
+    """Counts that use all slots, each further replica where it helps most, int64 [num_experts].
 
-    With fewer replicas than slots the empty ones count as replicas of load 0.
+    While there are fewer replicas than slots, empty slots count as replicas of load 0.
     """
     counts = counts.copy()
     for _ in range(num_slots - int(counts.sum())):
@@ -72,7 +74,7 @@ def fill(load: np.ndarray, counts: np.ndarray, num_slots: int) -> np.ndarray:
 
 
 def _raised(load: np.ndarray, counts: np.ndarray) -> Iterator[np.ndarray]:
-    """Counts with a copy more of an expert that can matter: of the heaviest and of the pair."""
+    """Counts with one more replica of the heaviest expert, or of one of the heaviest pair."""
     share = load / counts
     order = np.argsort(-share, kind="stable")
     replicas = np.repeat(order, counts[order])

@@ -1,4 +1,4 @@
-"""Two slots a GPU: counts from CP-SAT, over the options that a level's root left."""
+"""Counts from CP-SAT for two slots a GPU, over the options that a level's root left."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.exact.shared.ortools_solver import import_cp_model, make_solver
+from eplb_opt.exact.shared.ortools_backend import import_cp_model, make_solver
 
 if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
     from eplb_opt.core import pairs
 
-#: Seconds for building and presolving a column on a slow core, and those that are kept back from
-#: the solver, which looks at its clock now and then only.
+#: Seconds for building and presolving a column on a slow core, and seconds kept back from CP-SAT,
+#: which looks at its clock only now and then.
 SECONDS_PER_COLUMN, SECONDS_TO_RETURN = 2e-5, 0.02
 
 
 def find_counts(
     options: pairs.Options, num_slots: int, most_time: float, deadline: Deadline
 ) -> np.ndarray | bool | None:
-    """Counts that satisfy every balance row within the slots.
+    """Counts that satisfy every balance constraint within the slots.
 
     CP-SAT computes in integers, so its "infeasible" is a proof, though one without a certificate.
 
     Parameters
     ----------
     options
-        What is left of a level.
+        The pairs of expert and count that are left at a level.
     num_slots
-        Replicas at most.
+        The most replicas.
     most_time
-        CP-SAT's deterministic time, about seconds.
+        CP-SAT's deterministic time, in units of about a second.
     deadline
-        For building, solving and reading together.
+        The end of building, solving and reading together.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def _build(cp_model: Any, options: pairs.Options, num_slots: int) -> tuple[Any, 
 def _add_balance(
     cp_model: Any, model: Any, columns: list[Any], options: pairs.Options, num_slots: int
 ) -> None:
-    """The running (small - big) from the highest key down never falls below 0."""
+    """The running number of small less big replicas, from the highest key down, is at least 0."""
     rank, change = options.rank, options.change
     order = np.argsort(-rank, kind="stable")
     order = order[rank[order] > 0]

@@ -1,4 +1,4 @@
-"""Two slots a GPU: settings of the engine."""
+"""Settings of the exact model for two slots a GPU."""
 
 from __future__ import annotations
 
@@ -7,38 +7,38 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class PairsParams:
-    """Settings of the search.
+    """Settings of the bisection over levels.
 
     Parameters
     ----------
     first_pass
-        Pairs (coarse, aim). The roots of levels are asked until the level that they leave open is
-        so close to the one that they close, relative to it; then counts are searched that reach
-        this share of the way from the bound to the incumbent.
+        Tuples (coarse, aim), one a pass. The roots of levels are asked until the lowest open level
+        is within the share `coarse` of the highest refuted one; then counts are searched whose
+        value is at most the share `aim` of the way from the bound to the incumbent.
     first_moves
-        Of each of those searches.
+        The moves of replicas in each of those searches.
     light, light_moves
         Where the water level is at most this share of the mean GPU load, that many moves come
         before any level is asked about: counts come close to the mean there, and a root refutes
         nothing.
     first_nodes, max_nodes, certify_nodes
-        Of a level's tree: before labels are to decide; when they did not, before the level is left
-        for others, after which the numbers are doubled; and in the end, of the last level's tree
-        when labels or CP-SAT decided it and a certificate would still be good to have.
+        The nodes of a level's tree: before dynamic programming is tried; before the level is left
+        for others, after which the number is doubled; and in the end, to find a certificate of the
+        last level where dynamic programming or CP-SAT decided it.
     cpsat_time
-        CP-SAT's deterministic time for deciding a level, about seconds; doubled with the nodes.
+        CP-SAT's deterministic time for a level, in units of about a second; doubled with the nodes.
     cpsat_seconds
-        With less time left CP-SAT is not asked: in a turn that begins with it, and later in one.
+        CP-SAT is not asked with fewer seconds left: the first number holds in a turn that begins
+        with it, the second later in a turn.
     cpsat_options
-        A level with more options is none for CP-SAT.
+        CP-SAT is not asked about a level with more options.
     import_seconds
-        For loading the solvers the first time.
+        Seconds for importing the backends the first time.
     narrow
-        Once the bounds are this close, relative to the upper one, every second question is
-        whether anything is below the incumbent at all; until then counts are searched after each
-        question.
+        Once the bounds are within this share of the upper one, every second question is whether
+        anything is below the incumbent at all; until then counts are searched after each question.
     max_options
-        A layer with more pairs of an expert and a count is refused: a level takes gigabytes.
+        A layer with more pairs of expert and count is refused: a level would take gigabytes.
     """
 
     first_pass: tuple[tuple[float, float], ...] = ((1e-2, 0.3), (3e-3, 0.5), (3e-3, 0.2))

@@ -1,11 +1,11 @@
-"""The engine for two slots a GPU as a solver of the schedule."""
+"""The exact model for two slots a GPU as a solver of the schedule."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from eplb_opt.exact.pairs.model import PairsLayer, PairsParams
-from eplb_opt.exact.shared.turns import deadline_with_solvers, turn_of
+from eplb_opt.exact.shared.model_calls import as_answer, deadline_after_imports
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -18,17 +18,17 @@ class PairsSolver:
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.layer = PairsLayer(problem, PairsParams())
 
     def solve(self, task: Task) -> Answer:
-        """Another turn of the bisection; see `Solver`."""
+        """Work on the bisection for one turn."""
         deadline = task.deadline
-        if task.effort is None and self.layer.waits_for_solvers:
-            deadline = deadline_with_solvers(task) or deadline
-        return turn_of("k2", self.layer.run(task.start, task.lower_bound, deadline, task.effort))
+        if task.effort is None and self.layer.waits_for_backend:
+            deadline = deadline_after_imports(task) or deadline
+        return as_answer("k2", self.layer.run(task.start, task.lower_bound, deadline, task.effort))

@@ -1,4 +1,4 @@
-"""What an exact model says of one layer."""
+"""The contract of an exact model of one layer: how it is called and what it answers."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class ModelAnswer:
         A proven lower bound of the layer in the problem's integer units; 0 when nothing
         is proven.
     first_objective
-        The model's own objective of its first solution, in the problem's integer units
-        (rounded by the model's scale): shows whether the warm start was taken.
+        The value of the model's first solution, in the problem's integer units and rounded by the
+        model's scale; it shows whether the warm start was taken. None where the model tells none.
     message
         Why the model stopped.
     finished
-        Whether another call with more time would say the same.
+        Whether another call with more time would give the same answer.
     refused
-        Whether the model did not even try, for the layer is too large for the time or the
-        memory; `message` has the numbers.
+        Whether the model did not try, because the layer is too large for the time or the memory;
+        `message` has the numbers.
     certificate
-        What re-proves the bound without a solver, where there is one.
+        A proof of the bound that is verified without any solver, or None.
     """
 
     physical_to_logical: np.ndarray | None
@@ -57,15 +57,16 @@ class LayerModel(Protocol):
     problem
         A problem of one layer.
     start
-        int64 [num_slots], a plan that fits the problem: the warm start and the upper bound.
+        int64 [num_slots], a valid plan: the warm start and the upper bound.
     lower_bound
         A proven lower bound in integer units; the model may stop when it meets it.
     deadline
-        For building, solving and reading together.
+        The end of building, solving and reading together.
     effort
-        Counted work instead of time: same answer on every machine; None for no limit but time.
+        Counted work, which takes the place of the deadline and gives the same answer on every
+        machine; None for no limit but time.
     seed
-        Of the solver's own randomness.
+        The seed of the model's random numbers.
     """
 
     def __call__(

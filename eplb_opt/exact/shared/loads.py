@@ -1,4 +1,4 @@
-"""The loads that one layer's model looks at, and how large each may be in a plan worth having."""
+"""The loads that a model looks at, and how large each may be in a plan no worse than the start."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 class ModelLoad:
     """One load of the layer.
 
-    A plan's worth under it is its largest GPU load over speed, in `unit`s.
+    The value of a plan under it is the largest GPU load over speed, as a multiple of `unit`.
 
     Parameters
     ----------
     load
-        [num_experts], in the problem's integer units.
+        The tokens of each expert, [num_experts], in the problem's integer units.
     unit
-        1 for the load of a problem without scenarios; a scenario's mean GPU load, positive, with
-        all that a rounded scenario may lack.
+        1 in a problem without scenarios; else the scenario's mean GPU load, positive, with all the
+        tokens that rounding may have taken from it.
     share
-        What the worth counts in the objective.
+        The weight of the value in the problem's objective.
     least
-        A proven lower bound of its worth; 0 for none.
+        A proven lower bound of the value; 0 for none.
     most
-        The largest worth in a plan that is no worse than the start.
+        The largest value in a plan that is no worse than the start.
     """
 
     load: tuple[int, ...]
@@ -47,16 +47,16 @@ class ModelLoad:
 
 @dataclass(frozen=True)
 class LayerLoads:
-    """All loads of the layer that a plan can make a difference to.
+    """All loads of the layer whose value depends on the plan.
 
     Parameters
     ----------
     each
-        Scenarios without weight or load are left out.
+        The loads; scenarios without weight or load are left out.
     constant
-        What those without load add to a weighted mean.
+        What the scenarios without load add to a weighted mean.
     is_mean
-        Whether the objective is the weighted mean of more than one figure; else it is the largest.
+        Whether a weighted mean over the loads is minimised; else the largest value is.
     """
 
     each: tuple[ModelLoad, ...]
@@ -64,18 +64,18 @@ class LayerLoads:
     is_mean: bool
 
 
-def worth(problem: Problem, placed: np.ndarray) -> Fraction:
-    """What the model minimises, of a plan: at most the objective as it is scored.
+def plan_value(problem: Problem, placed: np.ndarray) -> Fraction:
+    """The value of a plan as models minimise it: at most its value as `scoring` has it.
 
     The two differ for rounded scenarios alone: here each counts with the least that its loads can
-    be and the largest mean. So the least worth of all plans is a true bound.
+    be and with the largest mean. So the least value over all plans is a true lower bound.
 
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     placed
-        int64 [num_slots], a plan that fits.
+        int64 [num_slots], a valid plan.
     """
     rows = placed[None, :]
     if not problem.has_scenarios:
@@ -91,17 +91,17 @@ def worth(problem: Problem, placed: np.ndarray) -> Fraction:
 
 
 def loads_within(problem: Problem, upper: Fraction) -> LayerLoads:
-    """The loads of a layer, each with the most that it can be worth in a plan of at most `upper`.
+    """The loads of a layer, each with its largest value in a plan of at most the value `upper`.
 
-    In a weighted mean one scenario can be as bad as the others' lower bounds leave it room for: a
-    narrower limit could leave an optimal plan out.
+    In a weighted mean, one scenario can be as bad as the others' lower bounds leave room for: a
+    smaller limit could exclude an optimal plan.
 
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     upper
-        The start's `worth`.
+        The value of the start (`plan_value`).
     """
     if not problem.has_scenarios:
         alone = ModelLoad(
@@ -129,7 +129,7 @@ def loads_within(problem: Problem, upper: Fraction) -> LayerLoads:
 
 
 def _mean(problem: Problem, scenario_idx: int) -> Fraction:
-    """Mean GPU load of a scenario, with all that it may lack; 0 where there is no load."""
+    """Mean GPU load of a scenario, with all that rounding may have taken; 0 without load."""
     total = int(problem.load[scenario_idx, 0].sum())
     if not total:
         return Fraction(0)

@@ -1,4 +1,12 @@
-"""One order of like GPUs and like nodes, for the model and for its warm start alike."""
+"""One order of GPUs and nodes that are alike, for the model and for its warm start.
+
+GPUs that can change places in any plan are sorted by a key. Every plan can be brought into that
+order, so constraints that demand it exclude no value: they break the symmetry.
+
+References
+----------
+F. Margot, "Symmetry in Integer Linear Programming", in 50 Years of Integer Programming, 2010.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +19,20 @@ from eplb_opt.problem.scenarios import blended
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
-#: Largest key of a GPU; the keys are coefficients, and small ones suit every solver.
+#: The largest key of a GPU; the keys are coefficients, and small ones suit every backend.
 MAX_KEY = 16
 
 
 def like_gpus(problem: Problem, held: np.ndarray | None = None) -> list[np.ndarray]:
-    """GPUs that can change places in any plan, as lists of their indices, ascending.
+    """The classes of GPUs that can change places in any plan, each as ascending GPU indices.
 
-    They have the same slots and speed, the same experts pinned and forbidden, and hold the same now
-    where moves count; where nodes matter they stand on one.
+    The GPUs of a class have the same slots and speed and the same experts pinned and forbidden.
+    Where moves count they hold the same experts now; where nodes matter they are on one node.
 
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     held
         bool [num_experts, num_gpus], or None where moves do not count.
     """
@@ -64,7 +72,7 @@ def gpu_key_weights(problem: Problem) -> np.ndarray:
 
 
 def group_ranks(problem: Problem) -> np.ndarray:
-    """0 for the heaviest group and so on, int64 [num_groups]."""
+    """The rank of each group by its load, 0 for the heaviest, int64 [num_groups]."""
     total = blended(problem).load[0].reshape(problem.num_groups, -1).sum(axis=1)
     return np.argsort(np.argsort(-total, kind="stable"))
 
@@ -75,11 +83,11 @@ def in_order(problem: Problem, placed: np.ndarray, held: np.ndarray | None = Non
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     placed
-        int64 [num_slots], a plan that fits the problem.
+        int64 [num_slots], a valid plan.
     held
-        See `like_gpus`.
+        bool [num_experts, num_gpus], as in `like_gpus`.
 
     Returns
     -------
@@ -90,7 +98,7 @@ def in_order(problem: Problem, placed: np.ndarray, held: np.ndarray | None = Non
         nodes = gpus.reshape(problem.num_nodes, problem.gpus_per_node, -1)
         first = group_ranks(problem)[nodes // problem.experts_per_group].min(axis=(1, 2))
         gpus = nodes[np.argsort(first)].reshape(gpus.shape)
-    # An empty slot takes the weight behind the last expert's.
+    # An empty slot, -1, takes the last weight, which is 0.
     key = np.append(gpu_key_weights(problem), 0)[gpus].sum(axis=1)
     ordered = gpus.copy()
     for like in like_gpus(problem, held):

@@ -1,4 +1,4 @@
-"""Replica sizes as integers, so that what a solver proves of them is true of the loads."""
+"""Replica sizes as integers, such that a bound of the integers is a bound of the loads."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, floor, gcd, lcm
 
-#: A grain with a larger denominator is of no use for rounding a bound up.
+#: With a larger denominator of the grain a bound is not rounded up: it would gain nothing.
 MAX_GRAIN_DENOMINATOR = 2**62
 ONE = Fraction(1)
 
 
 @dataclass(frozen=True)
 class ScaleLimits:
-    """What a solver's arithmetic takes.
+    """The largest numbers that a backend's arithmetic bears.
 
     Parameters
     ----------
     load
-        Largest scaled GPU load.
+        The largest scaled GPU load.
     total
-        Largest sum of all scaled sizes of the model; None for no limit.
+        The largest sum of all scaled sizes of the model; None for no limit.
     """
 
     load: int
@@ -38,7 +38,7 @@ class Scale:
 
     The model's size of a replica is floor(value * w / c). It never exceeds the true size, so a
     plan's load in the model never exceeds `value` times its true one, and a lower bound B
-    of the model proves B / value for the loads. What the model's plan is worth is not read from
+    of the model proves B / value for the loads. The value of the model's plan is not read from
     the model at all: `eplb_opt.placement.scoring` adds its loads up exactly. So one model,
     rounded down, makes true bounds and true plans, and a second one with sizes rounded up is not
     needed. Where every size times `value` is an integer nothing is rounded, and the model's
@@ -47,9 +47,9 @@ class Scale:
     Parameters
     ----------
     value
-        Positive.
+        Units of the model per unit of load, positive.
     grain
-        Every replica size, and with it every GPU load, is a multiple of it.
+        A load of which every replica size, and with it every GPU load, is a multiple.
     """
 
     value: Fraction
@@ -61,7 +61,7 @@ class Scale:
         return (self.grain * self.value).denominator == 1
 
     def size(self, load: int, count: int, per: Fraction = ONE) -> int:
-        """The size in the model of a replica of `load / count`, counted `per` so much of it."""
+        """The size in the model of a replica of `load / count`, as a multiple of `per`."""
         top = load * self.value.numerator * per.denominator
         return top // (self.value.denominator * per.numerator * count)
 
@@ -95,9 +95,9 @@ def choose_scale(sizes: list[Fraction], upper: Fraction, limits: ScaleLimits) ->
     sizes
         All replica sizes.
     upper
-        The largest GPU load that matters, positive.
+        The largest GPU load of a plan no worse than the start, positive.
     limits
-        Of the solver.
+        The limits of the backend's arithmetic.
     """
     positive = [size for size in sizes if size]
     if not positive:

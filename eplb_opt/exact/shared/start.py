@@ -1,11 +1,11 @@
-"""What every model checks before it begins."""
+"""What every model checks before it begins, and the value of its start."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from eplb_opt.errors import ProblemError
-from eplb_opt.exact.shared.loads import worth
+from eplb_opt.exact.shared.loads import plan_value
 from eplb_opt.placement import checker, scoring
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
 
-def worth_of_start(problem: Problem, start: np.ndarray) -> Fraction:
-    """The largest GPU load of a valid start, the upper bound that a model rests on.
+def plain_start_value(problem: Problem, start: np.ndarray) -> Fraction:
+    """The largest GPU load of a valid start, for models of one load and GPUs that are alike.
 
-    A start that breaks a rule could lie below the optimum; all counts derived from it would
-    be too narrow, and the model's bound false.
+    It is the upper bound that a model rests on. A start that breaks a rule could lie below the
+    optimum; then the ranges of counts derived from it would be too narrow, and the bound false.
 
     Raises
     ------
@@ -31,15 +31,15 @@ def worth_of_start(problem: Problem, start: np.ndarray) -> Fraction:
     """
     if not problem.is_plain:
         raise ProblemError(
-            "This engine takes one load and GPUs that are alike; take cpsat or milp."
+            "This solver takes one load and GPUs that are alike; take cpsat or milp."
         )
     placed = _checked(problem, start)
     return scoring.largest_gpu_loads(problem.load, placed, problem.num_gpus)[0]
 
 
-def worth_of_any_start(problem: Problem, start: np.ndarray) -> Fraction:
-    """The same for models that know scenarios, all rules and dispatch; see `loads.worth`."""
-    return worth(problem, _checked(problem, start)[0])
+def start_value(problem: Problem, start: np.ndarray) -> Fraction:
+    """The value of a valid start (`loads.plan_value`), for models that take every problem."""
+    return plan_value(problem, _checked(problem, start)[0])
 
 
 def _checked(problem: Problem, start: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The design of one layer: what it is planned for, how it cools, and when it stops."""
+"""Annealing of a placement for optimal dispatch: its loads, how it cools, and when it stops."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from eplb_opt.core import annealing
 from eplb_opt.search.annealing.layer import THRESHOLDS, relative_loads
+from eplb_opt.search.annealing.machine import machine_of, speeds_fit
 from eplb_opt.search.annealing.noise import noisy_copies
-from eplb_opt.search.annealing.rules import machine_of, speeds_fit
 from eplb_opt.search.annealing.starts import level_nodes, nodes_of, start_on_nodes
 from eplb_opt.search.seeds import SALT
 
@@ -26,39 +26,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class DesignParams:
-    """Settings of the search.
+    """Settings of the annealing for optimal dispatch.
 
     Parameters
     ----------
-    heat, heat_factors
-        Temperature at the beginning of a run, loads relative to their means; and so many times that
-        in the first, second, ... run of a turn.
+    heat
+        The first temperature of a run, in mean GPU loads.
+    heat_factors
+        The factors of that temperature in the first, second, ... run of a turn, repeated.
     slots_per_slice, least_slices
-        A run has no more slices than pairs of slots over the former, or the latter.
+        The most slices of a run: the square of the number of slots over `slots_per_slice`, and at
+        least `least_slices`.
     first_doublings, last_doublings
-        The norm's p is 2 to these, at the beginning and at the end of a run.
+        The search minimises a p-norm of loads; p is 2 to these powers at the beginning and at the
+        end of a run.
     transfers
-        Copy transfers among 1024 proposals.
+        The proposals among 1024 that give a replica of one expert to another expert.
     max_loads
-        Known loads that are looked at side by side; of more a sample, drawn anew now and then.
+        The most known loads that are looked at together; of more, a sample is drawn repeatedly.
     noisy
-        Noisy copies beside them.
+        The number of noisy copies of loads beside them.
     first_share, most_share, last_share
-        What the copies count of all loads together: the size of the noise and the first of these
-        at the beginning of a run, no more than the second; the third times the size at its end.
+        The weight of the noisy copies among all loads: at the beginning of a run it is
+        `first_share` plus the size of the noise, at most `most_share`; at its end, `last_share`
+        times the size of the noise.
     frozen
-        Part of a run after which loads are drawn no more: the last part settles.
+        The part of a run after which no loads are drawn, so that the plan settles.
     redraw
-        Slices between two draws.
+        The slices between two draws of loads.
     level, growth, most_noise
-        While the known loads are level up to the first of these, noise grows at every draw by the
-        second, up to the third, and else falls back towards the size asked for: layers with copies
-        to spare withstand more.
+        While the mean of the largest GPU loads, under the known loads, is at most `level`, the
+        noise grows at every draw by the factor `growth`, up to `most_noise`; else it falls back
+        towards the size asked for. Layers with replicas to spare withstand more noise.
     slack
-        Where there is noise: a copy goes from one expert to another only where the former's
-        replicas are then at most so many times as heavy as the latter's are now. Heavy
-        experts that lose their copies for a fit to the known loads are what other loads
-        punish most.
+        Where there is noise, an expert gives a replica to another one only if its own replicas are
+        then at most this many times as heavy as the other's are now. Other loads are worst where a
+        heavy expert has lost replicas to fit the known loads.
     """
 
     heat: float = 1e-3
@@ -83,7 +86,7 @@ class DesignParams:
 
 #: Proposals between two looks at the whole placement, or a multiple of them.
 SLICE = 512
-#: A call of the compiled search takes about so long before the loads are drawn anew.
+#: Seconds that a call of the core takes before loads are drawn again.
 CALL_SECONDS = 0.01
 MOST_SLICES = 2**40
 
@@ -94,13 +97,13 @@ class DesignSearch:
     Parameters
     ----------
     problem
-        Of one layer under optimal dispatch.
+        A problem of one layer under optimal dispatch.
     start
-        int64 [num_slots], a plan that fits; -1 in closed slots.
+        int64 [num_slots], a valid plan; -1 in closed slots.
     seed
-        With it the plan after some number of slices is always the same.
+        The seed of the random numbers; it decides the plan after any number of slices.
     noise
-        Size of the noise that the plan is to withstand; 0 plans for the known loads alone.
+        The size of the noise that the plan is to withstand; 0 plans for the known loads alone.
     held
         bool [num_gpus, num_experts], what the plan in force has on a GPU; then the best plan is
         kept for every number of moved slots.
@@ -133,7 +136,7 @@ class DesignSearch:
         problem = self.problem
         nothing = np.zeros((0, problem.num_experts), dtype=bool)
         return annealing.DesignSearch(
-            machine_of(problem, apart=True),
+            machine_of(problem, forbids_colocation=True),
             annealing.DesignLoads(
                 self._drawn_loads(),
                 problem.has_scenarios and problem.objective == "max",
@@ -146,20 +149,20 @@ class DesignSearch:
         )
 
     def adapt_noise(self) -> None:
-        """More noise where the known loads are level all the same; see `DesignParams`."""
+        """Grow the noise while the known loads stay level, as `DesignParams` describes."""
         params, least = self.params, self.least_noise
-        share = self.omega[: self.num_known]
+        share = self.load_shares[: self.num_known]
         peaks = self._search.peaks()[: self.num_known]
         is_level = float(peaks @ share) <= params.level * float(share.sum())
         factor = params.growth if is_level else 1.0 / params.growth
         self.noise = min(max(self.noise * factor, least), max(params.most_noise, least))
 
     def draw_loads(self) -> None:
-        """Other noisy copies, and where there are too many known loads another sample of them."""
+        """Draw other noisy copies, and another sample of known loads where these are too many."""
         self._search.change_loads(self._drawn_loads())
 
     def _drawn_loads(self) -> np.ndarray:
-        """The loads to look at side by side, float64 [num_experts, num_loads]."""
+        """The loads that are looked at together, float64 [num_experts, num_loads]."""
         known, num = self.known, self.num_known
         if known.shape[1] > num:
             known = known[:, np.sort(self.random.permutation(known.shape[1])[:num])]
@@ -171,7 +174,7 @@ class DesignSearch:
         return self.weight
 
     def settle(self) -> None:
-        """Go on from the best of the starts that there are: the one given, and groups levelled."""
+        """Go on from the best start: the given one, or one with groups levelled over the nodes."""
         self.look()
         if self.problem.is_hierarchical and not self.problem.has_gpu_rules:
             nodes = level_nodes(self.problem, nodes_of(self.problem, self.placed()))
@@ -183,12 +186,12 @@ class DesignSearch:
         self.forget_best()
 
     def weigh(self, noisy_share: float) -> None:
-        """Share the weights out among known loads and noisy copies."""
+        """Set the weights of the loads, with that share for the noisy copies together."""
         num, noisy = self.num_known, self.params.noisy if self.least_noise > 0 else 0
         known = self.share if len(self.share) == num else np.full(num, 1.0 / num)
-        self.omega = np.full(num + noisy, noisy_share / max(noisy, 1))
-        self.omega[:num] = known * (1.0 - noisy_share if noisy else 1.0)
-        self._search.set_shares(self.omega)
+        self.load_shares = np.full(num + noisy, noisy_share / max(noisy, 1))
+        self.load_shares[:num] = known * (1.0 - noisy_share if noisy else 1.0)
+        self._search.set_shares(self.load_shares)
 
     def restart(self, start: np.ndarray) -> None:
         """Go on from another plan; the best ones are kept."""
@@ -196,18 +199,20 @@ class DesignSearch:
             self._search.restart(np.ascontiguousarray(start[self.problem.is_open], dtype=np.int64))
 
     def forget_best(self) -> None:
-        """Forget what the best plans are worth: other loads, or other weights, do not compare."""
+        """Forget the values of the best plans: under other loads or weights they do not compare."""
         if not self.is_trivial:
             self._search.forget_best()
 
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]."""
-        return self.opened(int(self.best_value.argmin()))
+        return self.plan_with_moves(int(self.best_value.argmin()))
 
-    def opened(self, kept: int) -> np.ndarray:
-        """The best plan with so many moved slots, int64 [num_slots]; -1 in closed slots."""
+    def plan_with_moves(self, num_moves: int) -> np.ndarray:
+        """The best plan with that number of moved slots, int64 [num_slots]; -1 in closed slots."""
         placed = np.full(self.problem.num_slots, -1, dtype=np.int64)
-        placed[self.problem.is_open] = self.start if self.is_trivial else self._search.plan(kept)
+        placed[self.problem.is_open] = (
+            self.start if self.is_trivial else self._search.plan(num_moves)
+        )
         return placed
 
     @property
@@ -224,11 +229,11 @@ class DesignSearch:
         return float(self.best_value.min())
 
     def look(self) -> None:
-        """Note the current plan where it is the best with so many moves."""
+        """Note the current plan where it is the best with its number of moves."""
         self.advance(self.params.first_doublings, 0.0, 0.0, 0)
 
     def run_until(self, deadline: Deadline, price: float = 0.0, heat: float | None = None) -> None:
-        """One run that cools to the deadline, or of small layers several; see `_runs`."""
+        """Anneal in one run that cools to the deadline; small layers have several until then."""
         for run, longest in self._runs(price, heat):
             began = last = time.monotonic()
             length, slices = max(deadline.at - began, 1e-9), 1
@@ -242,7 +247,7 @@ class DesignSearch:
                 return
 
     def run_slices(self, num: int, price: float = 0.0, heat: float | None = None) -> None:
-        """The same over so many slices of SLICE proposals each."""
+        """Anneal for a number of slices of SLICE proposals each."""
         for run, longest in self._runs(price, heat):
             length = min(longest, num)
             for done in range(length):
@@ -252,11 +257,11 @@ class DesignSearch:
                 return
 
     def _runs(self, price: float, heat: float | None) -> Iterator[tuple[_Run, int]]:
-        """The runs to come, each with its most slices.
+        """The runs to come, each with the most slices that it has.
 
-        A small layer is soon where a run ends; then runs from other temperatures find more: but
-        not where the caller sets one, for a single run. What the runs before have found is looked
-        at again under the loads of each.
+        A run on a small layer ends early; runs from other temperatures then find more. Where the
+        caller sets a temperature there is a single run. The best plan of earlier runs is evaluated
+        again under the loads of each run.
         """
         params = self.params
         longest = max(len(self.start) ** 2 // params.slots_per_slice, params.least_slices)
@@ -264,10 +269,10 @@ class DesignSearch:
         if heat is not None:
             longest = MOST_SLICES
         for factor in factors:
-            champion = self.placed() if self.best < math.inf else None
+            best_plan = self.placed() if self.best < math.inf else None
             yield _Run(self, price, factor * (params.heat if heat is None else heat)), longest
-            if champion is not None:
-                self.restart(champion)
+            if best_plan is not None:
+                self.restart(best_plan)
                 self.look()
             self.restart(self.placed())
 
@@ -279,14 +284,14 @@ class DesignSearch:
         slices: int,
         seconds: float = math.inf,
     ) -> None:
-        """Slices at a norm and a temperature, fewer where the seconds are over."""
+        """Anneal some slices at one norm and temperature, fewer where the seconds are over."""
         self._search.anneal(
             doublings, temperature, price, self.params.transfers, slices * SLICE, seconds
         )
 
 
 class _Run:
-    """One cooling: what changes from its beginning to its end."""
+    """One run: how temperature, norm and weights change from its beginning to its end."""
 
     def __init__(self, search: DesignSearch, price: float, heat: float) -> None:
         self.search, self.price, self.heat = search, price, heat
@@ -294,7 +299,7 @@ class _Run:
         self.slices = self.drawn_at = 0
 
     def advance(self, passed: float, slices: int, seconds: float = math.inf) -> None:
-        """Slices at that part of the run, fewer where the seconds are over."""
+        """Anneal some slices at that part of the run, fewer where the seconds are over."""
         search, params = self.search, self.search.params
         changes = search.noise > 0 or search.known.shape[1] > search.num_known
         if changes and not self.is_frozen and self.slices - self.drawn_at >= params.redraw:
@@ -303,13 +308,13 @@ class _Run:
             self.drawn_at = self.slices
         if passed >= params.frozen and not self.is_frozen:
             self.is_frozen = True
-            if changes:  # values under other loads, or other weights of them, do not compare
+            if changes:  # values under other loads or weights do not compare
                 search.forget_best()
         steps = params.last_doublings - params.first_doublings + 1
         doublings = params.first_doublings + min(int(passed * steps), steps - 1)
         begin = min(params.first_share + search.noise, params.most_share)
         end = min(params.last_share * search.noise, begin)
-        # In parts that are the same on every machine, and the weight stays once frozen.
+        # The part is the same on every machine where work is counted; the last weight stays.
         noisy_share = end if self.is_frozen else begin + (end - begin) * passed / params.frozen
         left = 1.0 - passed
         search.weigh(noisy_share)

@@ -1,4 +1,4 @@
-"""Annealing on one layer: what it starts from, how it cools, and when it stops."""
+"""Annealing of one layer whose tokens are split evenly: how it cools, and when it stops."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.core import annealing
-from eplb_opt.search.annealing.rules import machine_of, speeds_fit
+from eplb_opt.search.annealing.machine import machine_of, speeds_fit
 from eplb_opt.search.seeds import SALT
 
 if TYPE_CHECKING:
@@ -19,32 +19,35 @@ if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
 
-#: A run begins at this share of what the best plan lacks to balance, and cools to nothing.
+#: The first temperature of a run, as a share of the best plan's distance from balance (largest load
+#: over mean, less 1); a run cools to 0.
 HEAT = 0.03
-#: Later runs of the same turn begin at so many times that.
+#: The factors of that temperature in the first, second, ... run of a turn, repeated.
 HEAT_FACTORS = (1.0, 10.0, 100.0, 3.0)
-#: The longest run, in slices for each pair of slots; and for the smallest layers.
+#: The most slices of a run, over the square of the number of slots; and the least number of them.
 RUN_SLICES, MIN_RUN_SLICES = 1, 16
-#: The norm's p is 2**doublings: it follows the largest loads ever more closely as a run cools.
+#: The search minimises a p-norm of loads with p = 2**doublings; as a run cools, the norm comes ever
+#: closer to the largest load.
 FIRST_DOUBLINGS, DOUBLINGS = 5, (6, 7, 8)
-#: Thresholds of the core, and parts of a chance.
+#: The number of thresholds of the core, and of equal chances that it draws from.
 FINE = 1024
-#: Transfers among FINE proposals; one costs as much as four swaps.
+#: The proposals among FINE that transfer a replica; one costs as much as four swaps.
 TRANSFERS = 100
-#: So far from balance the counts are to blame: more transfers, and a norm that forgives them more.
+#: Where the largest load is this many times the mean, the counts must change: the search makes more
+#: transfers, in a norm under which they cost less.
 WIDE, WIDE_DOUBLINGS, WIDE_TRANSFERS = 1.1, (5, 6, 7), 300
-#: There a slice is a transfer that is mended, and one in so many a slice of proposals too.
+#: There a slice is a transfer that is repaired by swaps; one in this many is a slice of proposals.
 MENDED_PER_SLICE = 8
-#: Runs are shorter then, and cooler: the slices for each slot, and the heat beside HEAT.
+#: There runs are shorter and cooler: the slices for each slot, and the factor of HEAT.
 WIDE_RUN_SLICES, WIDE_COOLER = 4, 0.03
-#: A call of the compiled search takes about so long before the clock is looked at.
+#: Seconds that a call of the core takes before the clock is looked at.
 CALL_SECONDS = 0.001
 MAX_CALL_SLICES = 64
-#: Slices of a call where work is counted.
+#: The slices of a call where work is counted.
 COUNTED_SLICES = 4
-#: Slices of a turn where neither the clock nor counted work ends it.
+#: The slices of a turn that neither a clock nor counted work ends.
 OPEN_TURN_SLICES = 4096
-#: float64 ends at 2**1024.
+#: The largest power of two of a norm; float64 ends at 2**1024.
 LARGEST_EXPONENT = 1000
 
 #: Quantiles of the exponential distribution, on a grid that hides how a machine rounds logarithms.
@@ -57,12 +60,12 @@ class AnnealSearch:
     Parameters
     ----------
     problem
-        Of one layer, with or without scenarios and rules of GPUs.
+        A problem of one layer, with or without scenarios and GPU rules.
     start
-        int64 [num_slots], a plan that fits, -1 in closed slots; groups of experts stay on its
-        nodes.
+        int64 [num_slots], a valid plan, -1 in closed slots; groups of experts stay on the nodes
+        that they have in it.
     seed
-        With it the plan after some number of slices is always the same.
+        The seed of the random numbers; it decides the plan after any number of slices.
     held
         bool [num_gpus, num_experts], what the plan in force has on a GPU; then the best plan is
         kept for every number of moved slots.
@@ -73,7 +76,7 @@ class AnnealSearch:
     ) -> None:
         self.problem = problem
         self.weight, self.share = relative_loads(problem)
-        # Only what can hold an expert takes part: the core knows of no empty slots.
+        # Only slots that can hold an expert take part: the core has no empty slots.
         used = problem.open_slots > 0
         self.is_trivial = (
             self.weight.shape[1] == 0 or int(used.sum()) == 1 or not speeds_fit(problem)
@@ -109,12 +112,12 @@ class AnnealSearch:
 
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]."""
-        return self.opened(int(self.best_value.argmin()))
+        return self.plan_with_moves(int(self.best_value.argmin()))
 
-    def opened(self, kept: int) -> np.ndarray:
-        """The best plan with so many moved slots, int64 [num_slots]; -1 in closed slots."""
+    def plan_with_moves(self, num_moves: int) -> np.ndarray:
+        """The best plan with that number of moved slots, int64 [num_slots]; -1 in closed slots."""
         placed = np.full(self.problem.num_slots, -1, dtype=np.int64)
-        placed[self.problem.is_open] = self._search.plan(kept)
+        placed[self.problem.is_open] = self._search.plan(num_moves)
         return placed
 
     def restart(self, start: np.ndarray) -> None:
@@ -122,17 +125,17 @@ class AnnealSearch:
         self._search.restart(np.asarray(start[self.problem.is_open], dtype=np.int64))
 
     def settle(self, price: float = 0.0) -> None:
-        """Descend from the current plan to where few moves help."""
+        """Descend from the current plan until few proposals improve it."""
         self._advance(FIRST_DOUBLINGS, 0.0, price, max(self.num_slots // 4, 8))
 
     def look(self) -> None:
-        """Note the current plan where it is the best with so many moves."""
+        """Note the current plan where it is the best with its number of moves."""
         self._advance(FIRST_DOUBLINGS, 0.0, 0.0, 1)
 
     def run_until(
         self, deadline: Deadline, price: float = 0.0, hottest: float | None = None
     ) -> None:
-        """Anneal until the deadline: one run from the temperature given, or runs as `_runs` has."""
+        """Anneal until the deadline: one run from the given temperature, or several runs."""
         if math.isinf(deadline.at):
             self.run_slices(OPEN_TURN_SLICES, price, hottest)
             return
@@ -144,7 +147,7 @@ class AnnealSearch:
                 return
 
     def run_slices(self, slices: int, price: float = 0.0, hottest: float | None = None) -> None:
-        """The same over so many slices of SLICE proposals each."""
+        """Anneal for a number of slices."""
         runs = self._runs(hottest)
         while slices > 0:
             longest, heat = next(runs)
@@ -154,9 +157,9 @@ class AnnealSearch:
             slices -= length
 
     def _runs(self, hottest: float | None) -> Iterator[tuple[int | None, float]]:
-        """The most slices of each run to come (None: all there are) and its temperature.
+        """The most slices of each run to come (None for no limit) and its first temperature.
 
-        A small layer is soon where a run ends; then runs from other temperatures find more.
+        A run on a small layer ends early; runs from other temperatures then find more.
         """
         while hottest is not None:
             yield None, hottest
@@ -171,13 +174,13 @@ class AnnealSearch:
 
     @property
     def _is_wide(self) -> bool:
-        """Whether counts are to blame; where moves have a price it is not known."""
+        """Whether the counts must change; not asked where moves have a price."""
         return self.best > WIDE and not self.counts_moves
 
     def _run_until(
         self, deadline: Deadline, longest: int | None, hottest: float, price: float
     ) -> None:
-        """One run that ends with the deadline, or with as many slices if that is sooner."""
+        """Anneal in one run that ends with the deadline, or after its most slices."""
         began = last = time.monotonic()
         length, done = max(deadline.at - began, 1e-9), 0
         while last < deadline.at and (longest is None or done < longest):
@@ -195,7 +198,7 @@ class AnnealSearch:
     def _cooled(
         self, passed: float, hottest: float, price: float, slices: int, seconds: float = math.inf
     ) -> None:
-        """Slices at the temperature and the norm of that part of a run, as the seconds allow."""
+        """Anneal some slices at the temperature and the norm of that part of a run."""
         table = WIDE_DOUBLINGS if self.best > WIDE else DOUBLINGS
         doublings = table[min(int(passed * len(table)), len(table) - 1)]
         left = 1.0 - passed
@@ -221,14 +224,14 @@ class AnnealSearch:
 
 
 def relative_loads(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-    """Loads of one layer over the mean GPU load of their scenario, and the scenarios' weights.
+    """Loads of one layer over the mean GPU load of each scenario, and the scenarios' weights.
 
-    Where GPUs differ, the mean is that of the fastest ones.
+    Where GPUs differ, the mean is that of the fastest GPUs.
 
     Returns
     -------
-    float64 [num_experts, num_scenarios] and [num_scenarios], without scenarios that have no load
-    or no weight.
+    The loads, float64 [num_experts, num_scenarios], and the weights, float64 [num_scenarios];
+    scenarios without load or weight are left out.
     """
     rows = problem.load.reshape(-1, problem.num_experts)
     shares = np.array([float(share) for share in problem.shares])

@@ -1,7 +1,7 @@
-"""Loads that might come: the known ones, each expert's times a random factor.
+"""Noisy copies of the known loads: each expert's load times a random factor.
 
-A plan made for a few loads alone fits them too well. Copies of them with every expert's
-load multiplied by a lognormal factor ask for slack where loads are uncertain.
+A plan made for a few loads alone is fitted to them too closely. Copies of them with every expert's
+load multiplied by a lognormal factor make a plan that also serves loads like them.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from statistics import NormalDist
 
 import numpy as np
 
-#: Factors to draw from, quantiles of the lognormal distribution.
+#: The number of factors to draw from, quantiles of the lognormal distribution.
 QUANTILES = 1024
-#: Factors are rounded to one over it, which hides how a machine rounds exponentials.
+#: Factors are rounded to multiples of 1 over this, so that they do not depend on how a machine
+#: rounds exponentials.
 GRID = 2**20
 
 _NORMAL = np.array(
@@ -28,20 +29,20 @@ def factors(size: float) -> np.ndarray:
 def noisy_copies(
     weight: np.ndarray, share: np.ndarray, size: float, num: int, random: np.random.Generator
 ) -> np.ndarray:
-    """Noisy copies of loads drawn by their shares, each with the total of its original.
+    """Noisy copies of loads that are drawn by their weights, each with the total of its original.
 
     Parameters
     ----------
     weight
-        float64 [num_experts, num_loads].
+        float64 [num_experts, num_loads], the known loads.
     share
-        float64 [num_loads], chances; they add up to 1.
+        float64 [num_loads], the chance of each load to be drawn; they add up to 1.
     size
-        Of the noise: the standard deviation of a factor's logarithm.
+        The size of the noise: the standard deviation of a factor's logarithm.
     num
-        Copies.
+        The number of copies.
     random
-        Numbers to draw from; only its integers are used, which are the same on every machine.
+        The generator; only its integers are used, which are the same on every machine.
 
     Returns
     -------

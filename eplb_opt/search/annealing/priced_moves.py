@@ -1,4 +1,4 @@
-"""The best plans of a layer with few moved slots: annealing with a price a move."""
+"""The best plans of a layer with few moved slots, by annealing with a price for each move."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
 
-#: Prices of a moved slot, from the first to the last in this many runs, as parts of what the plan
-#: in force lacks to balance.
+#: The first and the last price of a moved slot, as shares of the distance of the plan in force from
+#: balance, and the number of runs from one to the other.
 FIRST_PRICE, LAST_PRICE, RUNS = 0.3, 0.001, 12
-#: A run begins at this share of the price, for a move pays when it gains more than that.
+#: The first temperature of a run, as a share of the price.
 HEAT = 0.2
 
 
-def layer_front(
+def plans_with_few_moves(
     problem: Problem,
     current: np.ndarray,
     seed: int,
@@ -36,19 +36,19 @@ def layer_front(
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     current
-        int64 [num_slots], the plan in force; valid.
+        int64 [num_slots], the plan in force, which is valid.
     seed
-        Of the search's randomness.
+        The seed of the search's random numbers.
     deadline
         The end of the search.
     slices
-        Counted work instead of time.
+        The slices of all runs together, as counted work; None under a clock.
 
     Returns
     -------
-    int64 [num_slots] each; the first is the plan in force.
+    Plans, int64 [num_slots] each; the first is the plan in force.
     """
     held = np.zeros((problem.num_gpus, problem.num_experts), dtype=bool)
     slots = np.flatnonzero(problem.is_open)
@@ -59,7 +59,7 @@ def layer_front(
     search.look()
     lacking = float(search.best_value[0]) - 1.0
     ratio = (LAST_PRICE / FIRST_PRICE) ** (1.0 / (RUNS - 1))
-    # On a grid, for powers are not rounded alike everywhere.
+    # Rounded, because machines differ in how they round powers.
     prices = [lacking * round(FIRST_PRICE * ratio**i, 9) for i in range(RUNS)]
     for done, price in enumerate(prices):
         if deadline.expired:
@@ -71,7 +71,7 @@ def layer_front(
             search.run_slices(max(slices // RUNS, 1), price, HEAT * price)
     best = np.minimum.accumulate(search.best_value)
     better = np.flatnonzero(np.append(True, best[1:] < best[:-1]))
-    rows = [slots_kept(current, search.opened(m), problem.num_gpus) for m in better[1:]]
+    rows = [slots_kept(current, search.plan_with_moves(m), problem.num_gpus) for m in better[1:]]
     return [current, *rows]
 
 

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.search.annealing.design import DesignSearch
 from eplb_opt.search.annealing.layer import AnnealSearch
-from eplb_opt.search.annealing.starts import best_start
+from eplb_opt.search.annealing.starts import settle_from_starts
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Options
 
-#: Slices of proposals for one unit of effort.
+#: The slices of proposals for one unit of effort, of annealing and of the design.
 SLICES_PER_EFFORT = 16
 DESIGN_SLICES_PER_EFFORT = 8
-#: Turns without a better plan that end a layer's search in a call without limit.
+#: The turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
-#: How long a turn of the design is in such a call.
+#: The seconds of a turn of the design in such a call.
 OPEN_TURN_SECONDS = 1.0
-#: A run stops so long before its turn ends: what comes after the end of the call is lost.
+#: The seconds before the end of its turn at which a run stops: a plan after the call is lost.
 RESERVE_SECONDS = 0.1
 
 
@@ -30,9 +30,9 @@ class AnnealingSolver:
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     options
-        Nothing of it matters here.
+        The options of the call; this solver reads none of them.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
@@ -41,13 +41,13 @@ class AnnealingSolver:
         self.num_idle = 0
 
     def solve(self, task: Task) -> Answer:
-        """A run that cools to the end of the turn, from the best plan so far; see `Solver`."""
+        """Anneal from the best plan so far, in a run that cools to the end of the turn."""
         search = self.search
         if search is None:
             search = self.search = AnnealSearch(self.problem, task.start, task.seed)
             if search.is_trivial:
                 return Answer(verdict=Verdict.FINISHED)
-            best_start(search)
+            settle_from_starts(search)
         before = search.best
         search.restart(search.placed())
         if task.effort is None:
@@ -55,18 +55,18 @@ class AnnealingSolver:
         else:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         self.num_idle = 0 if search.best < before else self.num_idle + 1
-        # Without any limit something has to end the search: many turns that bring nothing.
+        # In a call without limit, many turns without a better plan end the search.
         over = task.call_deadline.is_open and self.num_idle >= IDLE_TURNS
         return Answer(search.placed(), verdict=Verdict.FINISHED if over else Verdict.AGAIN)
 
 
 class DesignSolver:
-    """The design of a placement for optimal dispatch; every turn is a run of its own.
+    """Annealing of a placement for optimal dispatch (the design); every turn is a new run.
 
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     options
         Where its noise is above 0, a plan replaces another when it is better on the known loads
         and their noisy copies together, though it may be worse on the known loads alone.
@@ -78,7 +78,7 @@ class DesignSolver:
         self.num_idle = 0
 
     def solve(self, task: Task) -> Answer:
-        """A run that cools to the end of the turn, from the best plan so far; see `Solver`."""
+        """Anneal from the best plan so far, in a run that cools to the end of the turn."""
         search = DesignSearch(self.problem, task.start, task.seed, self.noise)
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)

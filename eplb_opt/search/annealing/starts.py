@@ -1,4 +1,4 @@
-"""What annealing starts from: counts for all loads, and groups level on their nodes."""
+"""Plans that annealing starts from, with counts for all loads and groups levelled over nodes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
     from eplb_opt.search.annealing.layer import AnnealSearch
 
-#: Exchanges of groups between nodes until a partition is taken as it is.
+#: The most exchanges of groups between nodes.
 MAX_EXCHANGES = 200
-#: Spare slots go where they lower the 2**COUNT_DOUBLINGS-norm of the replicas.
+#: Spare slots go where they most lower the p-norm of the replicas with p = 2**COUNT_DOUBLINGS.
 COUNT_DOUBLINGS = 5
 
 
-def best_start(search: AnnealSearch) -> None:
-    """Let several starts settle: the given one, and one whose counts look at every load.
+def settle_from_starts(search: AnnealSearch) -> None:
+    """Let the search settle from its own start, and from one whose counts are for every load.
 
     Where groups stay on nodes, another partition of them is tried too.
+
+    Parameters
+    ----------
+    search
+        The search; it keeps the best plan.
     """
     search.settle()
     problem = search.problem
-    if problem.has_gpu_rules:  # those starts know of none
+    if problem.has_gpu_rules:  # the other starts obey none of them
         return
     partitions = [[[0]]]
     if problem.is_hierarchical:
@@ -42,20 +47,20 @@ def best_start(search: AnnealSearch) -> None:
 
 
 def nodes_of(problem: Problem, placed: np.ndarray) -> list[list[int]]:
-    """The groups of each node in a plan ([num_slots]) that obeys the rules."""
+    """The groups of each node in a valid plan, int64 [num_slots]."""
     groups = placed.reshape(problem.num_nodes, -1) // problem.experts_per_group
     return [np.unique(row).tolist() for row in groups]
 
 
 def level_nodes(problem: Problem, nodes: list[list[int]]) -> list[list[int]]:
-    """Exchange groups between nodes while that levels the nodes under all loads.
+    """The groups of each node after exchanges that level the loads of nodes, one by one.
 
     Parameters
     ----------
     problem
-        Of one layer.
+        A problem of one layer.
     nodes
-        Groups of each node, to begin with.
+        The groups of each node to begin with.
     """
     weight, shares = relative_loads(problem)
     groups = weight.reshape(problem.num_groups, -1, weight.shape[1]).sum(axis=1)
@@ -79,7 +84,7 @@ def level_nodes(problem: Problem, nodes: list[list[int]]) -> list[list[int]]:
 def _exchanged(
     load: np.ndarray, groups: np.ndarray, exchange: tuple[int, int, int, int]
 ) -> np.ndarray:
-    """Node loads after nodes n and m have exchanged groups a and b."""
+    """The loads of nodes after nodes n and m have exchanged groups a and b."""
     n, m, a, b = exchange
     after = load.copy()
     after[n] += groups[b] - groups[a]
@@ -88,7 +93,7 @@ def _exchanged(
 
 
 def _unevenness(load: np.ndarray, shares: np.ndarray) -> float:
-    """A norm of the node loads [num_nodes, num_scenarios] that follows the largest."""
+    """A high power sum of the loads of nodes, [num_nodes, num_scenarios], over their means."""
     powers = _high_power(load / load.mean(axis=0))
     return float((powers.sum(axis=0) * shares).sum())
 
@@ -96,7 +101,8 @@ def _unevenness(load: np.ndarray, shares: np.ndarray) -> float:
 def start_on_nodes(problem: Problem, nodes: list[list[int]]) -> np.ndarray | None:
     """A plan with these groups on the nodes, int64 [num_slots], or None where none is found.
 
-    Counts by `counts_for_all`; then the heaviest replica of the blended loads to the lightest GPU.
+    The counts are those of `counts_for_all`; then the heaviest replica of the blended loads that is
+    left goes to the lightest GPU.
     """
     num_nodes = len(nodes)
     num_slots, num_gpus = problem.num_slots // num_nodes, problem.num_gpus // num_nodes
@@ -116,7 +122,7 @@ def start_on_nodes(problem: Problem, nodes: list[list[int]]) -> np.ndarray | Non
 
 
 def counts_for_all(weight: np.ndarray, shares: np.ndarray, num_slots: int, most: int) -> np.ndarray:
-    """Greedy replication under several loads: each spare slot where it lowers a norm most.
+    """Greedy replication under several loads: each spare slot goes where it lowers a norm most.
 
     Parameters
     ----------
@@ -125,9 +131,9 @@ def counts_for_all(weight: np.ndarray, shares: np.ndarray, num_slots: int, most:
     shares
         float64 [num_scenarios], the scenarios' weights.
     num_slots
-        Replicas to hand out in all.
+        The number of replicas in all.
     most
-        No expert gets more replicas.
+        The most replicas of one expert.
 
     Returns
     -------
@@ -156,5 +162,5 @@ def _high_power(values: np.ndarray) -> np.ndarray:
 def _packed(
     blend: np.ndarray, count: np.ndarray, num_gpus: int, problem: Problem
 ) -> np.ndarray | None:
-    apart = problem.colocation == "forbid"
-    return local.pack(blend // count, count, num_gpus, problem.slots_per_gpu, apart)
+    forbids = problem.colocation == "forbid"
+    return local.pack(blend // count, count, num_gpus, problem.slots_per_gpu, forbids)

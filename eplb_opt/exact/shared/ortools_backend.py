@@ -1,11 +1,11 @@
-"""OR-Tools' CP-SAT, set up so that nothing of the host process changes."""
+"""CP-SAT of OR-Tools, set up so that the process that uses this library keeps its own settings."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from eplb_opt.errors import MissingDependency
-from eplb_opt.exact.shared.solver_imports import load_module
+from eplb_opt.exact.shared.backend_imports import load_module
 
 
 def import_cp_model() -> Any:
@@ -23,10 +23,10 @@ def import_cp_model() -> Any:
 
 
 def make_solver(cp_model: Any) -> Any:
-    """A `CpSolver` that leaves the host's signals alone.
+    """A `CpSolver` that leaves the signals of the process alone.
 
-    By default CP-SAT puts a handler of its own in the place of the process's for SIGINT, and the
-    system's default afterwards: the next Ctrl-C would then kill a server that handles it.
+    By default CP-SAT replaces the process's handler of SIGINT with its own, and afterwards with the
+    system's default: the next Ctrl-C would then kill a server that handles it.
     """
     solver = cp_model.CpSolver()
     solver.parameters.catch_sigint_signal = False

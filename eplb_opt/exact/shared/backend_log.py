@@ -1,4 +1,4 @@
-"""What a solver's own log says it proved: PuLP's status is no proof."""
+"""What a backend proved, read from its own log: PuLP's status is no proof."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ NUMBER = r"([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)"
 
 @dataclass(frozen=True)
 class LogFacts:
-    """Read from a log, in units of the model.
+    """What a backend's log says, in units of the model.
 
     Parameters
     ----------
     bound
-        The solver's lower bound, None when the log gives none.
+        The backend's lower bound, None when the log gives none.
     first_objective
-        Of the warm start, None when the log does not say it was taken.
+        The objective of the warm start, None when the log does not say that it was taken.
     message
-        Why the solver stopped.
+        Why the backend stopped.
     """
 
     bound: float | None = None
@@ -32,7 +32,7 @@ class LogFacts:
 
 
 def read_cbc(log: str) -> LogFacts:
-    """Facts from CBC's log.
+    """What CBC's log says.
 
     The block at its end names the outcome. After "Optimal solution found" the objective value is
     also the bound; otherwise the line "Lower bound" gives it, which is the least bound of the open
@@ -53,11 +53,11 @@ def _last_number(pattern: str, log: str) -> float | None:
     return float(found[-1]) if found else None
 
 
-#: PuLP's names of the solvers whose logs are understood; of others nothing is taken as proven.
+#: Readers by PuLP's name of the backend; the bounds of other backends are not taken as proven.
 LOG_READERS: dict[str, Callable[[str], LogFacts]] = {"PULP_CBC_CMD": read_cbc, "COIN_CMD": read_cbc}
 
 
 def read_log(solver: str, log: str) -> LogFacts:
-    """Facts from a solver's log."""
+    """What the log of a backend says, by PuLP's name of the backend."""
     reader = LOG_READERS.get(solver)
     return reader(log) if reader else LogFacts(message=f"{solver}: no proof is read from its log")

@@ -1,4 +1,4 @@
-"""SciPy and OR-Tools take a second or two to load; who has time for that says so here."""
+"""Imports of SciPy and OR-Tools, which take a second or two; callers decide when."""
 
 import sys
 import threading
@@ -8,17 +8,17 @@ from importlib.util import find_spec
 from types import ModuleType
 
 _LOADING = threading.Lock()
-SOLVERS = ("scipy.optimize", "ortools.sat.python.cp_model")
+BACKENDS = ("scipy.optimize", "ortools.sat.python.cp_model")
 
 
-def solvers_are_loaded() -> bool:
-    """Whether a model that needs them starts at once."""
-    return all(name in sys.modules for name in SOLVERS)
+def backends_are_loaded() -> bool:
+    """Whether all backends are imported, so that a model that needs one starts at once."""
+    return all(name in sys.modules for name in BACKENDS)
 
 
-def load_solvers() -> None:
-    """Import those that are installed; a model that misses one names the extra that brings it."""
-    for name in SOLVERS:
+def load_backends() -> None:
+    """Import the backends that are installed; a model names the extra of a missing one itself."""
+    for name in BACKENDS:
         if find_spec(name.split(".")[0]) is not None:
             load_module(name)
 
@@ -26,8 +26,8 @@ def load_solvers() -> None:
 def load_module(name: str) -> ModuleType:
     """Import a module, and leave the process's warning filters as they were.
 
-    SciPy and torch add filters of their own while they load; a host that asked for other ones would
-    not have them any more.
+    SciPy and torch add filters of their own while they load, which would replace those of the
+    program that uses this library.
     """
     if name in sys.modules:
         return import_module(name)  # which waits where another thread is still loading it

@@ -1,4 +1,4 @@
-"""Two slots a GPU: loads and levels in fixed point."""
+"""Loads and levels in fixed point, for two slots a GPU."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ INT64_ROOM = 2**62
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """Loads in fixed point.
+class ScaledLayer:
+    """The loads of a layer in fixed point.
 
-    A level is an integer of units 1 / scale. The scale is at least four times the fourth power of
-    the largest count, so two different pair sums w/c + v/d are four units apart, and what is
+    A level is an integer in units of 1 / scale. The scale is at least four times the fourth power
+    of the largest count, so two different sums w/c + v/d are at least four units apart, and what is
     decided in units is decided for the rationals.
 
     Parameters
     ----------
     load
-        int64 [num_experts].
+        int64 [num_experts], the loads in the problem's integer units.
     scaled
         The loads times the scale, int64 or (where that overflows) object [num_experts].
     scale
-        A power of two.
+        Units per unit of load, a power of two.
     num_slots
-        Twice the number of GPUs.
+        The number of slots, twice the number of GPUs.
     """
 
     load: np.ndarray
@@ -38,7 +38,7 @@ class Layer:
     num_slots: int
 
     @classmethod
-    def of(cls, load: np.ndarray, num_slots: int) -> Layer:
+    def of(cls, load: np.ndarray, num_slots: int) -> ScaledLayer:
         """The layer at the coarsest scale that decides exactly."""
         most = num_slots - len(load) + 1
         bits = 2 + 4 * most.bit_length()

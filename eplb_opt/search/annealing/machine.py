@@ -1,7 +1,7 @@
-"""Rules of the GPUs inside the annealing: what a move must not break.
+"""GPUs and rules of one layer as the machine of the core's annealing.
 
-A plan that obeys them stays one: each move is judged by the experts that it takes from a GPU and
-by those that it brings there.
+The core keeps a valid plan valid: it checks each move by the experts that it takes from a GPU and
+those that it brings there.
 """
 
 from __future__ import annotations
@@ -17,30 +17,33 @@ from eplb_opt.core import annealing
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
-#: Marks of the core: the expert must not stand on the GPU; it must.
+#: How the core is told that an expert must not stand on a GPU, or that it must.
 FORBIDDEN, PINNED = 1, 2
-#: The fastest GPU is at most so many times as fast as the slowest.
+#: The largest ratio of two GPUs' speeds that the core takes.
 MAX_SPEEDS = Fraction(2**100)
 
 
 def speeds_fit(problem: Problem) -> bool:
-    """Whether float64 holds high powers of loads on all GPUs."""
+    """Whether the speeds are so close that float64 holds high powers of loads on all GPUs."""
     return problem.speed_range < MAX_SPEEDS
 
 
-def machine_of(problem: Problem, apart: bool, spread: bool = True) -> annealing.Machine:
-    """The GPUs of one layer for the core, and what may stand on them.
+def machine_of(
+    problem: Problem, forbids_colocation: bool, spread: bool = True
+) -> annealing.Machine:
+    """The GPUs of one layer for the core, and the experts that may stand on them.
 
-    GPUs without a slot are left out, and so are slots that stay empty. Speeds are over the largest.
+    GPUs without a slot are left out, and so are slots that stay empty. Speeds are relative to the
+    largest one.
 
     Parameters
     ----------
     problem
-        Of one layer.
-    apart
+        A problem of one layer.
+    forbids_colocation
         Whether no expert may stand twice on a GPU.
     spread
-        Whether the problem's rule that experts stand on two GPUs or nodes is looked at.
+        Whether the core keeps the problem's rule that experts stand on two GPUs or nodes.
     """
     used = problem.open_slots > 0
     rates, unit_speed = problem.whole_speed
@@ -49,30 +52,30 @@ def machine_of(problem: Problem, apart: bool, spread: bool = True) -> annealing.
     num_slots = int(first[-1])
     node_size = num_slots // problem.num_nodes if problem.is_hierarchical else num_slots
     unit = _units(problem) if spread else np.zeros(0, dtype=np.int64)
-    return annealing.Machine(rate, first, _ties(problem, used), unit, node_size, apart)
+    return annealing.Machine(rate, first, _ties(problem, used), unit, node_size, forbids_colocation)
 
 
 @lru_cache(maxsize=8)
 def _slowness(rates: tuple[int, ...], fastest: int) -> np.ndarray:
-    """The largest speed over that of each GPU, float64 [num_gpus]; layers share their GPUs."""
+    """The largest speed over that of each GPU, float64 [num_gpus]; all layers share it."""
     slowness = np.array([float(min(Fraction(fastest, rate), MAX_SPEEDS)) for rate in rates])
     slowness.flags.writeable = False
     return slowness
 
 
 def _ties(problem: Problem, used: np.ndarray) -> np.ndarray:
-    """What is forbidden or pinned, int8 [num_gpus, num_experts]; no rows where nothing is."""
+    """Forbidden and pinned experts, int8 [num_gpus, num_experts]; no rows where there are none."""
     if problem.pinned is None and problem.forbidden is None:
         return np.zeros((0, problem.num_experts), dtype=np.int8)
     ties = np.zeros((int(used.sum()), problem.num_experts), dtype=np.int8)
-    for mask, mark in ((problem.forbidden, FORBIDDEN), (problem.pinned, PINNED)):
+    for mask, tie in ((problem.forbidden, FORBIDDEN), (problem.pinned, PINNED)):
         if mask is not None:
-            ties[mask[0].T[used]] = mark
+            ties[mask[0].T[used]] = tie
     return ties
 
 
 def _units(problem: Problem) -> np.ndarray:
-    """The GPU or node of each open slot, int64; empty where experts need not stand on two."""
+    """The GPU or node of each open slot, int64; empty where replicas need not be spread."""
     if problem.spread is None:
         return np.zeros(0, dtype=np.int64)
     size = problem.slots_per_node if problem.spread == "node" else problem.slots_per_gpu

@@ -1,4 +1,4 @@
-"""Linear constraints as arrays, so that a rule is written once for every solver."""
+"""Linear constraints as arrays, so that a rule is written once for every backend."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Term = tuple[Any, Any, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Constraints lower <= sum coefficient * column <= upper.
+class LinearConstraints:
+    """Constraints lower <= sum coefficient * column <= upper, as a sparse matrix by rows.
 
     Parameters
     ----------
     first
-        int64 [num_rows + 1]; row i owns the entries first[i] to first[i + 1].
+        int64 [num_rows + 1]; constraint i has the entries from first[i] to first[i + 1].
     column, coefficient
-        int64 [num_entries].
+        int64 [num_entries], the column's number and its coefficient.
     lower, upper
-        int64 [num_rows]; -UNLIMITED or UNLIMITED for none.
+        int64 [num_rows], the limits; -UNLIMITED or UNLIMITED for none.
     """
 
     first: np.ndarray
@@ -39,7 +39,7 @@ class Rows:
 
     @property
     def num_rows(self) -> int:
-        """Constraints."""
+        """The number of constraints."""
         return len(self.lower)
 
     def each(self) -> Iterator[tuple[list[int], list[int], int, int]]:
@@ -61,25 +61,27 @@ class Rows:
         return bool(((sums >= self.lower) & (sums <= self.upper)).all())
 
 
-def rows_of(terms: Iterable[Term], lower: np.ndarray, upper: np.ndarray) -> Rows:
-    """Rows from terms in any order.
+def constraints_of(
+    terms: Iterable[Term], lower: np.ndarray, upper: np.ndarray
+) -> LinearConstraints:
+    """Constraints from terms in any order.
 
     Parameters
     ----------
     terms
-        Triples of arrays; see `Term`.
+        Triples of arrays, each as `Term`.
     lower, upper
-        int64 [num_rows].
+        int64 [num_rows], the limits of every constraint.
     """
     parts = [[part.ravel() for part in np.broadcast_arrays(*term)] for term in terms]
     row, column, coefficient = (np.concatenate(kind) for kind in zip(*parts, strict=True))
     order = np.argsort(row, kind="stable")
     first = np.zeros(len(lower) + 1, dtype=np.int64)
     np.cumsum(np.bincount(row, minlength=len(lower)), out=first[1:])
-    return Rows(first, column[order], coefficient[order], lower, upper)
+    return LinearConstraints(first, column[order], coefficient[order], lower, upper)
 
 
-def no_rows() -> Rows:
-    """The rows of a rule that does not apply."""
+def no_constraints() -> LinearConstraints:
+    """The constraints of a rule that does not apply: none."""
     none = np.zeros(0, dtype=np.int64)
-    return Rows(np.zeros(1, dtype=np.int64), none, none, none, none)
+    return LinearConstraints(np.zeros(1, dtype=np.int64), none, none, none, none)

@@ -1,4 +1,4 @@
-"""What the pair engine may still spend: seconds under a clock, else counted work."""
+"""What a turn of the bisection may still take: seconds under a clock, else counted work."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
 
-#: Ascents of prices for a unit of effort, about a millisecond.
+#: Dual ascents for a unit of effort, about a millisecond.
 ASCENTS_PER_UNIT = 4
 #: Moves of replicas for a unit of effort.
 MOVES_PER_UNIT = 6
-#: Labels of the dynamic programme for a unit of effort.
+#: Labels of the dynamic program for a unit of effort.
 LABELS_PER_UNIT = 10_000
 
 
 @dataclass(eq=False)
-class Budget:
-    """Seconds or work, whichever the caller asked for.
+class WorkLimit:
+    """A limit of time or of counted work, whichever the caller asked for.
 
     Parameters
     ----------
     deadline
-        Not looked at when `effort` is given: the answer must not depend on the clock.
+        The end of the turn; not looked at where `effort` is given, so that the answer does not
+        depend on the clock.
     effort
-        Units of work; None for no limit but time.
+        The units of work; None for no limit but time.
     spent
-        Units so far.
+        The units used so far.
     """
 
     deadline: Deadline
@@ -36,7 +37,7 @@ class Budget:
     spent: int = 0
 
     def spend_ascents(self, number: int) -> None:
-        """Count ascents of prices."""
+        """Count dual ascents."""
         self.spent += ceil(number / ASCENTS_PER_UNIT)
 
     def spend_moves(self, moves: int) -> None:
@@ -47,8 +48,8 @@ class Budget:
         """Count labels looked at."""
         self.spent += ceil(labels / LABELS_PER_UNIT)
 
-    def renew(self, deadline: Deadline, effort: int | None) -> None:
-        """Another turn begins."""
+    def restart(self, deadline: Deadline, effort: int | None) -> None:
+        """Begin another turn with its own limit."""
         self.deadline, self.effort, self.spent = deadline, effort, 0
 
     @property
@@ -60,5 +61,5 @@ class Budget:
 
     @property
     def seconds(self) -> float:
-        """Seconds left; infinity where work is counted."""
+        """The seconds left; infinity where work is counted."""
         return inf if self.effort is not None else self.deadline.remaining

@@ -1,4 +1,4 @@
-"""What a model's objective says of a layer's worth, and the other way round."""
+"""The integer objective of a model, and the value of a plan that it stands for."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
     from eplb_opt.exact.shared.loads import LayerLoads
     from eplb_opt.exact.shared.scaling import Scale
 
-#: Shares of scenarios that are multiples of one over at most this count exactly, others a bit less.
-#: Times a T of 31 bits it stays an exact float64, as which solvers report their bounds.
+#: The largest weight of a T. Shares of scenarios with denominators up to it count exactly, others
+#: are rounded down. Times a T of 31 bits it is an exact float64, as which backends give bounds.
 MAX_SHARE = 2**21
 
 
 @dataclass(frozen=True, eq=False)
-class Worths:
-    """Units of the objective, sum weight_r T_r, as a layer's worth.
+class ObjectiveUnits:
+    """Converts between the model's objective, sum weight_r T_r in units, and values of plans.
 
     Parameters
     ----------
     loads
-        What the model looks at.
+        The loads that the model looks at.
     scale
-        Units of every T per unit of worth.
+        Units of every T per unit of value.
     weight
         What a unit of every T counts in the objective, [num_peaks].
     slack
-        How much larger than the scale times its true worth a plan's T in the model may have to be:
-        0 where the model never overestimates, 1 where T is a true worth rounded up.
+        By how many units a plan's T may exceed the scale times its true value: 0 where the model
+        never overestimates, 1 where T is the true value rounded up.
     """
 
     loads: LayerLoads
@@ -38,17 +38,17 @@ class Worths:
     weight: tuple[int, ...]
     slack: int = 0
 
-    def to_units(self, worth: Fraction) -> int:
-        """The most units of the objective that a plan of at most this worth can have."""
+    def to_units(self, value: Fraction) -> int:
+        """The most units of the objective that a plan of at most this value can have."""
         if not self.loads.is_mean:
-            return floor(worth * self.scale.value) + self.slack
-        top = (worth - self.loads.constant - self._rest()) * self.scale.value / self.share(1)
+            return floor(value * self.scale.value) + self.slack
+        top = (value - self.loads.constant - self._rest()) * self.scale.value / self.share(1)
         return floor(top) + self.slack * sum(self.weight)
 
     def to_bound(self, units: int) -> Fraction:
-        """A lower bound of the layer's worth from one of the model's objective.
+        """A lower bound of the layer's value from one of the model's objective.
 
-        What the weights of scenarios lost to rounding counts with each one's own least worth.
+        What the weights of scenarios lost to rounding counts with each scenario's least value.
         """
         if not self.loads.is_mean:
             if self.slack:
@@ -57,8 +57,8 @@ class Worths:
         units = max(units - self.slack * sum(self.weight), 0)
         return self.loads.constant + self._rest() + self.share(1) * units / self.scale.value
 
-    def to_load(self, units: int) -> Fraction:
-        """The worth that so many units of the objective stand for, up to the scale's rounding."""
+    def to_value(self, units: int) -> Fraction:
+        """The value that a number of units stands for, up to the scale's rounding."""
         if not self.loads.is_mean:
             return self.scale.to_load(units)
         return self.loads.constant + self._rest() + self.share(1) * units / self.scale.value
@@ -88,8 +88,8 @@ def share_unit(loads: LayerLoads) -> Fraction:
 
 
 def units_above(loads: LayerLoads, scale: Scale) -> list[int]:
-    """No T within reach is above these, with as much again to spare, [num_loads].
+    """An upper limit on the T of every load, twice what the start needs, [num_loads].
 
-    Cut off at the start's T, a solver tends to lose the start.
+    With the start's own T as the limit, a backend tends to lose the start.
     """
     return [2 * max(ceil(one.most * scale.value), 1) for one in loads.each]
