@@ -1,12 +1,12 @@
 """Files: loads and placements of every format read into one form, and written from one form.
 
-Loads come in as `loads.Loads`, or step by step as a `Trace`; placements as a map
-[num_layers, num_slots]. Start with `read`: its tables list the formats, how each is recognised and
-which function parses it. `write` has the like for placements. A format's own code is in
-`engines/` where a serving engine defines it, and in `containers/` where it is a common one (npz,
-CSV, JSON, torch); loads over time are in `recordings/`. `files` is the only place that opens and
-writes; it refuses what is no regular file, and a failed write leaves the old file whole.
-`certificate_file` stores proofs of bounds.
+Loads come in as `loads.Loads`, or step by step as a `Trace`; placements as a map [num_layers,
+num_slots], and go out as a `placement.Placement`; `shapes` checks the arrays. Start with `read`:
+its tables list the formats, how each is recognised and which function parses it. `write` has the
+like for placements. A format's own code is in `engines/` where a serving engine defines it, and
+in `containers/` where it is a common one (npz, CSV, JSON, torch); loads over time are in
+`recordings/`. `files` is the only place that opens and writes; it refuses what is no regular
+file, and a failed write leaves the old file whole. `certificate_file` stores proofs of bounds.
 
 Importing this room loads numpy alone; torch loads with the first .pt file.
 """

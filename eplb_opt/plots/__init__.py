@@ -1,9 +1,10 @@
 """Figures by matplotlib: gaps, moves, GPU loads, progress and replays.
 
 Every function takes a result and, if wanted, the axes to draw on, and returns the axes; none
-shows or saves. `save` writes the figure of some axes to a file. The functions below are all
-there is to know: `history` and `replay` are over time, `gaps` and `moves` by layer, `heat_map` and
-`replica_counts` by layer and GPU or expert, `scenarios` by load, `pareto` by moved slots.
+shows or saves; `save` writes the figure of some axes to a file. `history` and `replay` are drawn
+over time (`over_time`), `gaps` and `moves` by layer (`layers`), `heat_map` and `replica_counts` as
+maps of all layers (`heat`), `scenarios` by load (`loads`), `pareto` by moved slots (`frontier`).
+`axes` has the colours and the way to a file.
 """
 
 from eplb_opt.plots.axes import check_format, save
