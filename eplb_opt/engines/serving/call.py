@@ -6,9 +6,12 @@ import logging
 import time
 from typing import Any
 
+import numpy as np
+
 from eplb_opt.engines.serving.arguments import admit, in_kind
 from eplb_opt.engines.serving.in_force import keep_current
 from eplb_opt.engines.serving.near import NearPlan, NearPlanner, NearRules
+from eplb_opt.errors import PlanError
 from eplb_opt.placement.plan import Plan
 
 LOGGER = logging.getLogger("eplb_opt")
@@ -109,6 +112,7 @@ def rebalance_near(
         LOGGER.info("%s", message)
     if (found.placed < 0).any():
         plan = Plan(found.placed, call.layout.num_gpus, call.layout.num_experts)
+        require_homes(plan, planner.active)
         arrays = plan.physical_to_logical, plan.logical_to_physical, plan.logical_count
         return in_kind(weight, tuple(array.copy() for array in arrays)), found
     call.session.put(found.placed)
@@ -116,3 +120,31 @@ def rebalance_near(
     if not is_sound:
         LOGGER.error("a near plan broke a rule, and the greedy's took its place; please report")
     return in_kind(weight, maps), found
+
+
+def require_homes(plan: Plan, active: np.ndarray) -> None:
+    """Check a plan for the GPUs that are left; it shares no code with who made it.
+
+    Parameters
+    ----------
+    plan
+        With -1 on lost GPUs.
+    active
+        bool [num_gpus], which GPUs are there.
+
+    Raises
+    ------
+    PlanError
+        When an expert stands on a lost GPU, a slot of another one is empty, or an expert stands
+        nowhere.
+    """
+    is_filled = plan.physical_to_logical.reshape(plan.num_layers, plan.num_gpus, -1) >= 0
+    wrong = np.argwhere(is_filled != active[None, :, None])
+    if len(wrong):
+        layer_idx, gpu, _ = wrong[0].tolist()
+        state = "lost, but holds an expert" if not active[gpu] else "there, but has an empty slot"
+        raise PlanError(f"layer {layer_idx}: GPU {gpu} is {state}; please report.")
+    homeless = np.argwhere(plan.logical_count == 0)
+    if len(homeless):
+        layer_idx, expert = homeless[0].tolist()
+        raise PlanError(f"layer {layer_idx}: expert {expert} is on no GPU; please report.")
