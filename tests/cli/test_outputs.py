@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import subprocess
+import typing
 from pathlib import Path
 
 import pytest
@@ -39,8 +39,10 @@ def test_every_path_that_a_command_writes_to_is_known_as_an_output() -> None:
     found = set()
     for command in app.registered_commands:
         assert command.callback is not None
-        for name, parameter in inspect.signature(command.callback).parameters.items():
-            text = str(parameter.annotation)
+        hints = typing.get_type_hints(command.callback, include_extras=True)
+        for name, hint in hints.items():
+            options = getattr(hint, "__metadata__", ())
+            text = " ".join(str(getattr(option, "help", "")) for option in options)
             if "Where to" in text or "file to write" in text or name == "report_file":
                 found.add(name)
     assert found == set(OUTPUTS)
