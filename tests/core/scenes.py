@@ -78,7 +78,7 @@ def single_moves() -> None:
     node.redeal(*np.argsort(-node.loads)[:3].tolist())
     node.transfer(int(node.loads.max()))
     node.shuffle(3)
-    node.restart(1)
+    node.renew(1)
     node.fit_counts(int(node.loads.mean()), int(node.loads.max()))
     node.draw_counts(int(node.loads.mean()))
     node.scan_counts(1, 3)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 #: Each run of the MILP starts a process, so it gets fewer random problems.
 NUM_RANDOM = {"cpsat": 60, "milp": 9}
 RANDOM = [(name, seed) for name, number in NUM_RANDOM.items() for seed in range(number)]
+#: Seconds that a proof may take: CBC gets little of a busy machine.
+PATIENCE = 180
 ROUNDED = {
     "cpsat": CpSatModel(CpSatParams(limits=ScaleLimits(load=37))),
     "milp": MilpModel(MilpParams(limits=ScaleLimits(load=37, total=150))),
@@ -95,7 +97,7 @@ def test_rounded_sizes_never_make_a_false_bound(name: str, seed: int) -> None:
 def test_worked_example_is_solved_to_its_proven_optimum(name: str, example: str) -> None:
     problem, (top, bottom) = WORKED[example]
     given = bounds.fast_bounds(problem)[0].value
-    answer = get_model(name)(problem, simple_start(problem), given, Deadline.after(60))
+    answer = get_model(name)(problem, simple_start(problem), given, Deadline.after(PATIENCE))
     assert answer.lower_bound == Fraction(top, bottom)
     assert assert_true(problem, answer, Fraction(top, bottom)) == Fraction(top, bottom)
 
@@ -107,7 +109,7 @@ def test_first_solution_is_the_start(name: str, example: str) -> None:
     # incomplete hint would let the solver begin where the search ended.
     problem, _ = WORKED[example]
     start = simple_start(problem)
-    answer = get_model(name)(problem, start, Fraction(0), Deadline.after(60))
+    answer = get_model(name)(problem, start, Fraction(0), Deadline.after(PATIENCE))
     assert answer.first_objective == value(problem, start)
 
 

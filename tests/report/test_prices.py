@@ -70,7 +70,8 @@ def test_a_slot_more_is_for_the_gpus_that_have_some():
 
 def test_prices_of_solved_problems_are_exact():
     problem = eplb_opt.Problem(LOADS, 16, 8, 2, 4)
-    prices = {price.name: price for price in priced(problem)}
+    # A busy machine loads OR-Tools slowly.
+    prices = {price.name: price for price in priced(problem, seconds=8.0)}
     hierarchy = prices["hierarchy"]
     assert hierarchy.at_least == pytest.approx(151 / 136 - 1)
     assert hierarchy.at_most == pytest.approx(151 / 136 - 1)
