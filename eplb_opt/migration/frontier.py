@@ -10,6 +10,7 @@ import numpy as np
 
 from eplb_opt.migration.sharing import shared_out
 from eplb_opt.placement.caller_units import objective_in_caller_units
+from eplb_opt.placement.hull import hull_corners
 from eplb_opt.placement.plan import Plan
 from eplb_opt.problem.arrays import as_int
 
@@ -79,7 +80,7 @@ def make_frontier(
         copies = layer.repeated(0, len(frontier))
         worth = objective_in_caller_units(copies, [p.objective for p in frontier]).tolist()
         moves = [point.moves for point in frontier]
-        corners = _hull(moves, worth)
+        corners = hull_corners(moves, worth)
         start += worth[0]
         for a, b in pairwise(corners):
             more = moves[b] - moves[a]
@@ -88,18 +89,3 @@ def make_frontier(
     total = np.cumsum([0] + [more for _, more in steps])
     objective = np.cumsum([start] + [slope * more for slope, more in steps])
     return Frontier(problem, current, tuple(frontiers), total, objective, messages)
-
-
-def _hull(moves: list[int], worth: list[float]) -> list[int]:
-    """Corners of the lower convex hull of points whose moves rise and whose worth falls."""
-    corners: list[int] = []
-    for c in range(len(moves)):
-        while len(corners) > 1:
-            a, b = corners[-2:]
-            if (worth[b] - worth[a]) * (moves[c] - moves[a]) < (worth[c] - worth[a]) * (
-                moves[b] - moves[a]
-            ):
-                break
-            corners.pop()
-        corners.append(c)
-    return corners

@@ -9,6 +9,7 @@ import numpy as np
 
 from eplb_opt.bounds.partitions import best_partition
 from eplb_opt.core import local
+from eplb_opt.search.idle import IdleTurns
 from eplb_opt.search.starts import no_colocation_slots
 from eplb_opt.solver import Answer, Task, Verdict
 from heuristics import greedy
@@ -124,7 +125,7 @@ class LocalSolver:
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
         self.search: LayerSearch | None = None
-        self.num_idle = 0
+        self.idle = IdleTurns()
 
     def solve(self, task: Task) -> Answer:
         """Work for one turn, from where the last turn stopped.
@@ -140,8 +141,5 @@ class LocalSolver:
             search.run_until(task.deadline)
         else:
             search.run_steps(task.effort * STEPS_PER_EFFORT)
-        self.num_idle = 0 if search.best < before else self.num_idle + 1
-        # In a call without limit, many turns without a better plan end the search.
-        gives_up = task.call_deadline.is_open and self.num_idle >= IDLE_TURNS
-        over = search.is_done or gives_up
-        return Answer(search.placed(), verdict=Verdict.FINISHED if over else Verdict.AGAIN)
+        verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
+        return Answer(search.placed(), verdict=Verdict.FINISHED if search.is_done else verdict)

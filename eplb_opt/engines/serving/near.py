@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.clock import Deadline
 from eplb_opt.core import near, serving
 from eplb_opt.engines.serving.arguments import plain
 from eplb_opt.engines.serving.in_force import as_current
@@ -31,6 +32,8 @@ LOGGER = logging.getLogger("eplb_opt")
 DEFAULT_STEPS = 200
 #: Fresh plans that near ones are held against have this effort, where a call counts none.
 FRESH_EFFORT = 100
+#: Far above the rounding of a float64 product, far below any tolerance that matters.
+ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +180,7 @@ class NearPlanner:
 
     def plan(self, steps: int | None, seconds: float | None = None) -> NearPlan:
         """The near plan; see `eplb_opt.rebalance_experts`."""
+        deadline = Deadline.after(seconds)
         steps = DEFAULT_STEPS if steps is None else max(steps, 1)
         if self.rules.max_moves is not None:
             found = self._limited(steps)
@@ -185,7 +189,8 @@ class NearPlanner:
             found = Rows(*self.planner.within(self.weights, self.held, tolerance, steps, seconds))
         answer = self._answer(found)
         if self.rules.max_moves is None:
-            self._hold_against_fresh(answer, found, steps)
+            self._require_reached(answer)
+            self._hold_against_fresh(answer, found, steps, deadline)
         self._require_all(answer)
         return answer if self._is_worth_it(answer, found) else self._as_it_was(answer, found)
 
@@ -209,10 +214,18 @@ class NearPlanner:
             np.array([front.numbers[i] for front, i in points]),
         )
 
-    def _hold_against_fresh(self, answer: NearPlan, found: Rows, steps: int) -> None:
+    def _require_reached(self, answer: NearPlan) -> None:
+        """A layer whose turn did not come is as level as it was, which is said."""
+        level = answer.bound * (1 + (self.rules.tolerance or 0.0))
+        answer.reached[answer.largest > level * (1 + ROUNDING)] = False
+
+    def _hold_against_fresh(
+        self, answer: NearPlan, found: Rows, steps: int, deadline: Deadline
+    ) -> None:
         """Take fresh plans, under the names of the map in force, where near ones are not as good.
 
-        A layer keeps the near plan unless a fresh one's load is lower by more than the tolerance.
+        A layer keeps the near plan unless a fresh one's load is lower by more than the tolerance;
+        once the time is up only what has no plan gets one.
         """
         missed = np.flatnonzero(~answer.reached)
         if not missed.size or self.rules.apart or not self.active.all():
@@ -220,10 +233,15 @@ class NearPlanner:
         layout = self.call.layout
         sizes = layout.num_slots, layout.num_groups, layout.num_nodes, layout.num_gpus
         session = serving.Session(plain(self.call.values)[missed], sizes)
-        session.refine(max(steps, FRESH_EFFORT), None)
+        is_late = deadline.expired
+        if deadline.is_open:
+            session.refine(max(steps, FRESH_EFFORT), None)
+        else:
+            session.refine(0, deadline.remaining)
         fresh = Rows(*self.planner.within(self.weights[missed], session.placed, 0.0, 0, 0.0))
         tolerance = self.rules.tolerance or 0.0
         lower = answer.largest[missed] > fresh.largest * self.unit[missed] * (1 + tolerance)
+        lower &= not is_late
         for i in np.flatnonzero(lower | (found.largest[missed] == 0)).tolist():
             layer_idx, held = missed[i], self.held[missed[i]]
             named = relabelled(held, fresh.placed[i], layout.num_gpus, layout.num_nodes)

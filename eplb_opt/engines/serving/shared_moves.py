@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.placement.hull import hull_corners
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -30,7 +32,7 @@ def share_out(moves: Sequence[np.ndarray], worth: Sequence[np.ndarray], most: in
     steps = sorted(
         ((after - before) / (more - fewer), layer_idx, a, b)
         for layer_idx, (costs, loads) in enumerate(zip(moves, worth, strict=True))
-        for a, b in pairwise(_hull(costs, loads))
+        for a, b in pairwise(hull_corners(costs, loads))
         for (before, fewer), (after, more) in [((loads[a], costs[a]), (loads[b], costs[b]))]
     )
     for _, layer_idx, a, b in steps:
@@ -43,18 +45,3 @@ def share_out(moves: Sequence[np.ndarray], worth: Sequence[np.ndarray], most: in
         if best > at:
             chosen[layer_idx], left = best, left - int(costs[best] - costs[at])
     return chosen
-
-
-def _hull(moves: np.ndarray, worth: np.ndarray) -> list[int]:
-    """Corners of the lower convex hull of points whose moves rise and whose worth falls."""
-    corners: list[int] = []
-    for c in range(len(moves)):
-        while len(corners) > 1:
-            a, b = corners[-2:]
-            if (worth[b] - worth[a]) * (moves[c] - moves[a]) < (worth[c] - worth[a]) * (
-                moves[b] - moves[a]
-            ):
-                break
-            corners.pop()
-        corners.append(c)
-    return corners

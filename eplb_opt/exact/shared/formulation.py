@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 LARGEST_LOAD = 0
 
 
-class LayerChoices:
+class LayerChoices(ABC):
     """What the plans of a layer that are no worse than the start can have.
 
     Attributes
@@ -50,12 +51,12 @@ class LayerChoices:
         return problem.num_groups * problem.num_nodes if problem.is_hierarchical else 0
 
     @property
+    @abstractmethod
     def num_columns(self) -> int:
         """The number of all columns, known before anything is built."""
-        raise NotImplementedError
 
 
-class LayerFormulation:
+class LayerFormulation(ABC):
     """Columns, objective and units of an exact model of one layer.
 
     A subclass adds the columns of its own decisions after those of T.
@@ -93,9 +94,9 @@ class LayerFormulation:
         return LARGEST_LOAD + of_load.astype(np.int64)
 
     @property
+    @abstractmethod
     def moving(self) -> np.ndarray:
         """The columns that count moves, int64; none where no plan is in force."""
-        raise NotImplementedError
 
     @property
     def minimises_moves(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from eplb_opt.search.annealing.design import DesignSearch
 from eplb_opt.search.annealing.layer import AnnealSearch
 from eplb_opt.search.annealing.starts import settle_from_starts
+from eplb_opt.search.idle import IdleTurns
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class AnnealingSolver:
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
         self.search: AnnealSearch | None = None
-        self.num_idle = 0
+        self.idle = IdleTurns()
 
     def solve(self, task: Task) -> Answer:
         """Anneal from the best plan so far, in a run that cools to the end of the turn."""
@@ -54,10 +55,8 @@ class AnnealingSolver:
             search.run_until(task.deadline)
         else:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
-        self.num_idle = 0 if search.best < before else self.num_idle + 1
-        # In a call without limit, many turns without a better plan end the search.
-        over = task.call_deadline.is_open and self.num_idle >= IDLE_TURNS
-        return Answer(search.placed(), verdict=Verdict.FINISHED if over else Verdict.AGAIN)
+        verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
+        return Answer(search.placed(), verdict=verdict)
 
 
 class DesignSolver:
@@ -75,7 +74,7 @@ class DesignSolver:
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
         self.noise = options.noise
-        self.num_idle = 0
+        self.idle = IdleTurns()
 
     def solve(self, task: Task) -> Answer:
         """Anneal from the best plan so far, in a run that cools to the end of the turn."""
@@ -87,9 +86,7 @@ class DesignSolver:
         found = search.best
         search.restart(task.start)
         search.look()  # on the same loads as what was found: the better one stays
-        self.num_idle = 0 if search.best == found else self.num_idle + 1
-        over = task.call_deadline.is_open and self.num_idle >= IDLE_TURNS
-        verdict = Verdict.FINISHED if over else Verdict.AGAIN
+        verdict = self.idle.verdict(search.best == found, IDLE_TURNS, task.call_deadline)
         return Answer(search.placed(), verdict=verdict, preferred=self.noise > 0)
 
     def _run(self, search: DesignSearch, task: Task) -> None:

@@ -11,8 +11,10 @@ import eplb_opt
 from eplb_opt import Plan, Problem, ProblemError, evaluate
 from eplb_opt.bench.families import family_loads
 from eplb_opt.bounds.bounds import fast_bounds
+from eplb_opt.engines.serving import near as near_module
+from eplb_opt.engines.serving.arguments import admit
 from eplb_opt.engines.serving.call import rebalance_near
-from eplb_opt.engines.serving.near import NearRules
+from eplb_opt.engines.serving.near import NearPlanner, NearRules
 from eplb_opt.engines.serving.shared_moves import share_out
 from eplb_opt.placement.moves import moved_slots
 
@@ -215,3 +217,27 @@ def test_a_time_limit_that_is_over_leaves_the_map_in_force():
 def test_what_engines_pass_beyond_the_five_numbers_is_taken():
     plain = eplb_opt.rebalance_experts(LATER, *SIZES, effort=3)[0]
     assert (eplb_opt.rebalance_experts(LATER, *SIZES, "balanced", effort=3)[0] == plain).all()
+
+
+def test_fresh_plans_for_layers_that_missed_keep_the_time_limit(monkeypatch):
+    given = []
+    session = near_module.serving.Session
+
+    class Watched(session):
+        def refine(self, steps, seconds):
+            given.append((steps, seconds))
+            return session.refine(self, steps, seconds)
+
+    monkeypatch.setattr(near_module.serving, "Session", Watched)
+    call = admit(LATER, *SIZES)
+    NearPlanner(call, IN_FORCE, NearRules(tolerance=0.0)).plan(None, 1e-6)
+    assert given
+    assert all(steps == 0 and seconds <= 1e-6 for steps, seconds in given)
+
+
+def test_layers_whose_turn_does_not_come_stay_and_the_answer_says_so():
+    call = admit(LATER, *SIZES)
+    found = NearPlanner(call, IN_FORCE, NearRules(tolerance=0.01)).plan(None, 0.0)
+    assert (found.placed == IN_FORCE).all()
+    assert not found.reached.any()
+    assert "5 of 5 layers are not within 1.00%" in found.message(0.01)
