@@ -32,6 +32,11 @@ inline void require(bool holds, const std::string& message) {
   if (!holds) throw std::invalid_argument(message);  // ValueError in Python
 }
 
+// A literal becomes a string only where it is thrown: checks of single entries come this way.
+inline void require(bool holds, const char* message) {
+  if (!holds) throw std::invalid_argument(message);
+}
+
 // numpy lets numbers begin at any byte, which the processor's wide loads do not.
 inline void require_aligned(const void* data, std::size_t alignment) {
   require(reinterpret_cast<std::uintptr_t>(data) % alignment == 0,

@@ -58,14 +58,22 @@ class BoundPlanner {
       : machine_(checked(num_experts, sizes, active, far_price, is_apart)), layer_(machine_) {}
 
   Plans within(const IntMatrix& weights, const IntMatrix& held, double tolerance, Index steps,
-               std::optional<double> seconds) {
+               std::optional<double> seconds, bool bisects) {
     require(std::isfinite(tolerance) && tolerance >= 0, "tolerance is finite and at least 0.");
     require(!seconds || !std::isnan(*seconds), "seconds is no number.");
     require_steps(steps);
     const Deadline deadline = seconds ? Deadline::after(*seconds) : Deadline::never();
     return each_layer(weights, held, [&](Index) {
-      return deadline.expired() ? layer_.stay() : layer_.within(tolerance, steps);
+      return deadline.expired() ? layer_.stay() : layer_.within(tolerance, steps, bisects);
     });
+  }
+
+  Plans below(const IntMatrix& weights, const IntMatrix& held, const IntRow& levels, Index steps) {
+    require_size("levels", std::ssize(view(levels)), static_cast<Index>(weights.shape(0)));
+    for (const std::int64_t level : view(levels)) require(level >= 0, "A level is below 0.");
+    require_steps(steps);
+    return each_layer(weights, held,
+                      [&](Index i) { return layer_.below(view(levels)[i], steps); });
   }
 
   Plans at_most(const IntMatrix& weights, const IntMatrix& held, const IntRow& prices, Index steps) {
@@ -199,8 +207,14 @@ void add_near(nb::module_& chapter) {
            "holds it.")
       .def("within", &BoundPlanner::within, nb::arg("weights"), nb::arg("held"),
            nb::arg("tolerance"), nb::arg("steps"), nb::arg("seconds").none(),
+           nb::arg("bisects") = true,
            "The fewest moves found to (1 + tolerance) times the bound; layers whose turn comes\n"
-           "after so many seconds stay as they are.")
+           "after so many seconds stay as they are. Where that level is not reached, `bisects` looks\n"
+           "for the lowest that is.")
+      .def("below", &BoundPlanner::below, nb::arg("weights"), nb::arg("held"), nb::arg("levels"),
+           nb::arg("steps"),
+           "The fewest moves found to largest loads of `levels`, int64 [num_layers], in the weights'\n"
+           "unit.")
       .def("at_most", &BoundPlanner::at_most, nb::arg("weights"), nb::arg("held"),
            nb::arg("prices"), nb::arg("steps"),
            "The least largest load found with moves of at most a price, int64 [num_layers].")

@@ -33,12 +33,14 @@ Index first_offence(const IntMatrix& placed, const IntMatrix& counts, Index num_
 // A session with the array that it looks at.
 class BoundSession {
  public:
-  BoundSession(Numbers weight, const Sizes& sizes) : weight_(std::move(weight)) {
+  BoundSession(Numbers weight, const Sizes& sizes, bool is_greedy) : weight_(std::move(weight)) {
     const StridedTable given = strided(weight_);
     require(given.rows >= 1, "There are no layers.");
     const greedy::Layout layout = layout_of(given.columns, sizes);
     nb::gil_scoped_release unlocked;
     session_.emplace(given, layout);
+    num_slots_ = layout.num_slots;
+    if (is_greedy) session_->plan_greedily();
   }
 
   NumpyMatrix<const std::int64_t> placed() {
@@ -97,15 +99,16 @@ class BoundSession {
 
  private:
   // Every number is an expert: what else the laws ask for, the caller has looked at.
-  void require_plan(const IntMatrix& current) {
-    const Table<std::int64_t> placed = session_->placed();
-    require(static_cast<Index>(current.shape(0)) == placed.rows() &&
-                static_cast<Index>(current.shape(1)) == placed.columns(),
+  void require_plan(const IntMatrix& current) const {
+    const StridedTable given = strided(weight_);
+    require(static_cast<Index>(current.shape(0)) == given.rows &&
+                static_cast<Index>(current.shape(1)) == num_slots_,
             "current is no [num_layers, num_slots].");
-    require_indices("current", view(current).all(), session_->counts().columns());
+    require_indices("current", view(current).all(), given.columns);
   }
 
   Numbers weight_;
+  Index num_slots_ = 0;
   std::optional<serving::Session> session_;
 };
 
@@ -122,9 +125,11 @@ void add_serving(nb::module_& chapter) {
               "`num_groups` and `num_nodes` are 1 where the nodes constrain nothing.");
   nb::class_<BoundSession>(chapter, "Session",
                            "One call of the serving path. From one thread at a time.")
-      .def(nb::init<Numbers, const Sizes&>(), nb::arg("weight"), nb::arg("sizes"),
-           "Plan greedily: `weight` holds real numbers [num_layers, num_experts] of any type,\n"
-           "stride and order; `sizes` are slots, groups, nodes and GPUs.")
+      .def(nb::init<Numbers, const Sizes&, bool>(), nb::arg("weight"), nb::arg("sizes"),
+           nb::arg("greedy") = true,
+           "`weight` holds real numbers [num_layers, num_experts] of any type, stride and order;\n"
+           "`sizes` are slots, groups, nodes and GPUs. Plans greedily; with `greedy` False not\n"
+           "before somebody asks for the plan, who may `put` another first.")
       .def_prop_ro("placed", &BoundSession::placed, nb::rv_policy::reference_internal,
                    "The expert of every slot, int64 [num_layers, num_slots]: the plan as it is.")
       .def("compare", &BoundSession::compare, nb::arg("current"),

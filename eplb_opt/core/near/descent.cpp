@@ -35,14 +35,23 @@ Action Descent::best_action(State& state, Index gpu) {
 bool Descent::run(State& state, const Limits& limits) {
   std::ranges::fill(waits_, 0);
   steps_ = pause_ = 0;
-  for (Index gpu = heaviest(state); gpu >= 0 && steps_ < limits.steps; gpu = heaviest(state)) {
+  bool is_changed = false;  // since all were looked at last
+  while (steps_ < limits.steps) {
+    const Index gpu = heaviest(state);
+    if (gpu < 0) {
+      if (!is_changed) break;
+      std::ranges::fill(waits_, 0);
+      is_changed = false;
+      continue;
+    }
     const Action best = best_action(state, gpu);
     if (best.num == 0 || state.price() + state.price_of(best) > limits.most_price) {
       waits_[gpu] = 1;
       continue;
     }
     state.apply(best);
-    std::ranges::fill(waits_, 0);
+    for (int i = 0; i < best.num; ++i) waits_[state.gpu_of(best.changes[i].slot)] = 0;
+    is_changed = true;
     ++steps_;
   }
   take_back(state);

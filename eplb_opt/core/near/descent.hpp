@@ -19,9 +19,10 @@ class Descent {
  public:
   explicit Descent(const Shape& shape);
 
-  // Take the best action for the heaviest GPU again and again; a GPU for which there is none waits
-  // until another action has been taken. What moved in vain is taken back at the end. Whether all
-  // GPUs are at the level or below.
+  // Take the best action for the heaviest GPU again and again. A GPU for which there is none waits
+  // until an action touches it, or all others have had their turn and something has changed. Moves
+  // that turned out not to be needed are taken back at the end. Returns whether all GPUs are at the
+  // level or below.
   bool run(State& state, const Limits& limits);
 
   Turns& turns() { return turns_; }

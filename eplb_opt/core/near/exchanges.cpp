@@ -1,7 +1,7 @@
 #include "near/exchanges.hpp"
 
 #include <algorithm>
-#include <utility>
+#include <cstring>
 
 #include "common/inline.hpp"
 #include "common/lanes.hpp"
@@ -102,6 +102,27 @@ struct LargestTaken {
   }
 };
 
+// Which GPUs above the level have a replica that can go on when the heavy GPU's takes its place: one
+// that leaves them at the level, and that some GPU can take.
+struct HaveSecond {
+  Rows rows;
+  std::int32_t given, most;
+  std::int32_t* have;  // 0 for a GPU that has none
+
+  EPLB_INLINE void run() {
+    for (Index gpu = 0; gpu < rows.stride; gpu += kOctet) {
+      SignedOctet room, size, found = SignedOctet{};
+      load(room, rows.room + gpu);
+      const SignedOctet least = given - room;
+      for (Index k = 0; k < rows.num_rows; ++k) {
+        load(size, rows.size + k * rows.stride + gpu);
+        found |= (size >= least) & (size <= most);
+      }
+      store(found & (room < 0), have + gpu);
+    }
+  }
+};
+
 // What is left of the smallest that is large enough.
 struct LeastLeft {
   const std::int32_t* taken;
@@ -125,7 +146,8 @@ Exchanges::Exchanges(const Shape& shape)
       stride_(shape.stride()),
       room_of_(shape.slots_per_gpu),
       swap_gain_(shape.slots_per_gpu),
-      taken_(shape.stride()) {
+      taken_(shape.stride()),
+      have_second_(shape.stride()) {
   if (!shape.is_apart) return;
   hidden_sizes_.resize(shape.table_size());
   hidden_rooms_.resize(shape.slots_per_gpu * stride_);
@@ -134,16 +156,11 @@ Exchanges::Exchanges(const Shape& shape)
 void Exchanges::find(State& state, Index heavy, Action& best) {
   heavy_ = heavy;
   excess_ = -state.room[heavy];
-  above_.clear();
-  for (Index gpu = 0; gpu < shape_.num_gpus; ++gpu) {
-    if (gpu != heavy && state.room[gpu] < 0) above_.push_back(gpu);
-  }
-  std::ranges::sort(above_, {}, [&](Index gpu) { return std::pair(state.room[gpu], gpu); });
   is_any_new_ = state.moves_of(heavy) > 0;
   lend_views(state);
-  find_chain(state, best);
   find_swap_with_new(state, best);
   find_swap(state, best);
+  find_chain(state, best);
 }
 
 void Exchanges::lend_views(const State& state) {
@@ -227,17 +244,24 @@ void Exchanges::find_swap(State& state, Action& best) {
 
 // Replicas that came with a move go on, or back, for one move less.
 void Exchanges::find_swap_with_new(State& state, Action& best) {
-  for (Index gpu = 0; gpu < shape_.num_gpus; ++gpu) {
-    if (state.room[gpu] <= 0 || state.moves_of(gpu) == 0) continue;
-    for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
-      if (state.is_new[state.slot(gpu, k)]) find_swap_with(state, state.slot(gpu, k), best);
+  if (state.moves() == 0) return;
+  missing_.clear();
+  state.at_each_missing(heavy_, [&](std::int32_t id) { missing_.push_back(id); });
+  // Few are new: whole rows of a table's octets are passed over.
+  for (Index first = 0; first < shape_.table_size(); first += kOctet) {
+    std::uint64_t any = 0;
+    static_assert(sizeof any == kOctet);
+    std::memcpy(&any, state.is_new.data() + first, sizeof any);
+    if (any == 0) continue;
+    for (Index at = first; at < first + kOctet; ++at) {
+      if (state.is_new[at] && state.room[state.gpu_of(at)] > 0) find_swap_with(state, at, best);
     }
   }
 }
 
 void Exchanges::find_swap_with(State& state, Index at, Action& best) {
   const Index gpu = state.gpu_of(at);
-  const bool is_home = state.is_missing(heavy_, state.expert[at]);
+  const bool is_home = std::ranges::find(missing_, state.expert[at]) != missing_.end();
   const std::int64_t most = std::min(state.room[gpu], excess_);
   if (!is_home && !is_any_new_ && most * worth_of_price(1) <= best.score) return;
   for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
@@ -261,12 +285,17 @@ void Exchanges::look_for_chains(const State& state, Index given) {
                        state.size[first] - excess_,
                        taken_.data()};
   with_widest_vectors(largest);
+  HaveSecond seconds{{size_, room_of_[given], shape_.slots_per_gpu, stride_},
+                     state.size[first],
+                     largest.most,
+                     have_second_.data()};
+  with_widest_vectors(seconds);
   for (const Index gpu : above_) {
+    if (have_second_[gpu] == 0) continue;
     const std::int64_t relief = std::int64_t{excess_} - state.room[gpu];
     // What has moved before goes on for one move less.
     const Index least_price = 3 - state.is_new[first] - (state.moves_of(gpu) > 0);
     if (relief * worth_of_price(least_price) < chain_.score) continue;
-    if (room_of_[given][gpu] >= 0) continue;
     const std::int32_t least_given = state.size[first] - state.room[gpu];
     for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
       const Index second = state.slot(gpu, k);
@@ -282,7 +311,21 @@ void Exchanges::look_for_chains(const State& state, Index given) {
   }
 }
 
+// The other GPUs above the level, the heaviest first.
+void Exchanges::list_above(const State& state) {
+  above_.clear();
+  for (Index gpu = 0; gpu < shape_.num_gpus; ++gpu) {
+    if (gpu != heavy_ && state.room[gpu] < 0) above_.push_back(gpu);
+  }
+  std::ranges::sort(above_, [&](Index a, Index b) {
+    return state.room[a] != state.room[b] ? state.room[a] < state.room[b] : a < b;
+  });
+}
+
 void Exchanges::find_chain(State& state, Action& best) {
+  // No other is farther above the level.
+  if (2 * std::int64_t{excess_} * worth_of_price(1) < best.score) return;
+  list_above(state);
   if (above_.empty()) return;
   chain_ = {};
   chain_.score = best.score;

@@ -37,6 +37,7 @@ class Exchanges {
   void find_swap_with_new(State& state, Action& best);
   void find_swap_with(State& state, Index at, Action& best);
   std::int32_t swap_gain(std::int32_t room, std::int32_t moved) const;
+  void list_above(const State& state);
   void find_chain(State& state, Action& best);
   void look_for_chains(const State& state, Index given);
   void offer(State& state, Action& action, std::int64_t gain, Action& best) const;
@@ -46,12 +47,14 @@ class Exchanges {
   std::int32_t excess_ = 0;
   bool is_any_new_ = false;  // of the heavy GPU's replicas
   std::vector<Index> above_;  // GPUs above the level, without the heavy one
+  std::vector<std::int32_t> missing_;  // experts of which the heavy GPU has fewer than in force
   // What scans read: the state's own tables, or copies in which what is not allowed is hidden.
   const std::int32_t* size_ = nullptr;
   std::vector<const std::int32_t*> room_of_;  // for each replica that the heavy GPU may give
   std::vector<std::int32_t> hidden_sizes_, hidden_rooms_;
   std::vector<std::int32_t> swap_gain_;  // of each of those replicas
   std::vector<std::int32_t> taken_;      // the largest replica that every GPU can take for a small one
+  std::vector<std::int32_t> have_second_;  // whether a GPU has a replica that can go on to another
   Chain chain_;
 };
 

@@ -164,27 +164,38 @@ Outcome Layer::stay() {
   return best_.outcome;
 }
 
-Outcome Layer::within(double tolerance, Index steps) {
+// Descend to the level, and where that is nearly reached to lower ones. Whether it is reached.
+bool Layer::try_levels(std::int32_t level, const Limits& limits) {
+  best_ = run(level, limits);
+  // Another level takes other ways, and what is above it in the end may be at this one.
+  const auto margin = static_cast<double>(level) - static_cast<double>(bound());
+  const bool is_close = best_.outcome.largest <= level_at(level, kClose);
+  for (int i = 0; is_close && !best_.outcome.is_reached && i < std::ssize(kParts); ++i) {
+    Point found = run(static_cast<std::int32_t>(static_cast<double>(bound()) + kParts[i] * margin), limits);
+    if (found.outcome.largest < best_.outcome.largest) best_ = std::move(found);
+    best_.outcome.is_reached = best_.outcome.largest <= level;
+  }
+  return best_.outcome.is_reached;
+}
+
+Outcome Layer::within(double tolerance, Index steps, bool bisects) {
   if (bound() == 0) {  // without load everything is level
     stay();
     best_.outcome.is_reached = true;
     return best_.outcome;
   }
-  const auto least = static_cast<std::int32_t>(bound());
-  const std::int32_t level = level_at(least, tolerance);
+  const std::int32_t level = level_at(static_cast<std::int32_t>(bound()), tolerance);
   const Limits limits{steps, kAnyPrice};
-  best_ = run(level, limits);
-  if (best_.outcome.is_reached) return best_.outcome;
-  // Another level takes other ways, and what is above it in the end may be at this one.
-  const bool is_close = best_.outcome.largest <= level_at(level, kClose);
-  for (int i = 0; is_close && i < std::ssize(kParts); ++i) {
-    Point found = run(level_at(least, kParts[i] * tolerance), limits);
-    if (found.outcome.largest < best_.outcome.largest) best_ = std::move(found);
+  if (!try_levels(level, limits) && bisects) {
+    bisect(level, limits);
     best_.outcome.is_reached = best_.outcome.largest <= level;
-    if (best_.outcome.is_reached) return best_.outcome;
   }
-  bisect(level, limits);
-  best_.outcome.is_reached = best_.outcome.largest <= level;
+  return best_.outcome;
+}
+
+Outcome Layer::below(std::int64_t level, Index steps) {
+  try_levels(static_cast<std::int32_t>(std::min<std::int64_t>(level >> shift_, kFar)),
+             {steps, kAnyPrice});
   return best_.outcome;
 }
 

@@ -45,9 +45,12 @@ class Layer {
   // Nothing but what must move: experts without a slot, and slots without an expert.
   Outcome stay();
   // The fewest moves found to bring every GPU to (1 + tolerance) times the bound. Where that is not
-  // reached, the least largest load found. Each descent has at most so many steps.
-  // There is one, or up to thirteen where the level is not reached.
-  Outcome within(double tolerance, Index steps);
+  // reached, what came nearest, or the least largest load found where it `bisects`. Each descent has
+  // at most so many steps: there is one, or up to five where a level is nearly reached, and eight
+  // more where it bisects.
+  Outcome within(double tolerance, Index steps, bool bisects);
+  // The same for a largest load of `level`, in the weights' fixed point.
+  Outcome below(std::int64_t level, Index steps);
   // The least largest load found with moves of at most that price, and those that must be.
   Outcome at_most(Index price, Index steps);
   // What ever lower levels cost, from the plan in force on.
@@ -80,6 +83,7 @@ class Layer {
   bool is_roomy() const;
   std::int64_t lowest() const;
   Point run(std::int32_t level, Limits limits);
+  bool try_levels(std::int32_t level, const Limits& limits);
   void bisect(std::int32_t low, const Limits& limits);
   void write(const Point& point, std::span<std::int64_t> placed) const;
 

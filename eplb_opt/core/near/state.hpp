@@ -48,6 +48,14 @@ class State {
   Index price_of(const Action& action) const;
   // Whether a GPU has fewer replicas of an expert than in force.
   bool is_missing(Index gpu, std::int32_t id) const;
+  // Call `use` with each expert of which it has fewer.
+  template <typename Use>
+  void at_each_missing(Index gpu, const Use& use) const {
+    if (moves_of_[gpu] == 0) return;
+    for (Index k = 0; k < shape_.slots_per_gpu; ++k) {
+      if (const Index at = slot(gpu, k); held[at] >= 0 && !is_kept_[at]) use(held[at]);
+    }
+  }
   // By how much less all GPUs together are above the level after an action.
   std::int64_t gain_of(const Action& action);
   bool is_allowed(const Action& action) const;

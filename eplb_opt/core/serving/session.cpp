@@ -41,6 +41,11 @@ Session::Session(const StridedTable& given, const greedy::Layout& layout)
     throw std::invalid_argument("Loads are finite, not negative, and float32 holds their sums.");
   }
   require_exact(given, loads_.totals());
+}
+
+void Session::plan_greedily() {
+  if (is_planned_) return;
+  is_planned_ = true;
   const std::int64_t began = now_ns();
   place_greedily();
   greedy_seconds_ = static_cast<double>(now_ns() - began) * 1e-9;
@@ -82,6 +87,7 @@ void Session::keep(Table<const std::int64_t> current, std::span<const std::uint8
 }
 
 void Session::put(Table<const std::int64_t> plan) {
+  is_planned_ = true;
   for (Index layer = 0; layer < num_layers_; ++layer) take(plan, layer);
 }
 
@@ -98,6 +104,7 @@ bool Session::is_left_alone(Index steps, bool has_deadline) const {
 
 void Session::refine(Index steps, std::optional<double> seconds) {
   Budget budget{steps, {}};
+  plan_greedily();
   if (seconds) {
     const double output = kOutputShare * greedy_seconds_ + kOutputSeconds;
     budget.deadline = Deadline::after(std::max(*seconds - output, 0.0));

@@ -18,13 +18,23 @@ enum class Comparison : std::int8_t { worse = -1, too_close = 0, better = 1 };
 
 class Session {
  public:
-  // Plan greedily. `given` is looked at again by the methods below.
+  // `given` is looked at again by the methods below.
   //
   // Throws std::invalid_argument where the loads cannot be planned.
   Session(const StridedTable& given, const greedy::Layout& layout);
 
-  Table<std::int64_t> placed() { return {placed_.data(), num_layers_, layout_.num_slots}; }
-  Table<std::int64_t> counts() { return {counts_.data(), num_layers_, layout_.num_experts}; }
+  // Plan greedily, the first time; whoever asks for the plan does so too. Nobody does where `put` has
+  // brought another.
+  void plan_greedily();
+
+  Table<std::int64_t> placed() {
+    plan_greedily();
+    return {placed_.data(), num_layers_, layout_.num_slots};
+  }
+  Table<std::int64_t> counts() {
+    plan_greedily();
+    return {counts_.data(), num_layers_, layout_.num_experts};
+  }
 
   // Compare with a valid plan in force, [num_layers, num_slots], layer by layer. Loads that differ
   // by no more than fixed point rounds away are too close to say.
@@ -67,6 +77,7 @@ class Session {
   std::vector<std::int64_t> placed_, counts_;
   std::optional<FixedLoads> fixed_;
   std::vector<std::int64_t> water_;  // of every layer, no plan is below
+  bool is_planned_ = false;
   double greedy_seconds_ = 0;
 };
 

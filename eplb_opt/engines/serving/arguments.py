@@ -28,6 +28,8 @@ class Call:
         [num_layers, num_experts], the caller's loads as numpy.
     layout
         Slots, groups, nodes and GPUs; one group and one node where nodes constrain nothing.
+    greedy
+        Whether the session plans greedily at once; else it does when it is asked for a plan.
 
     Raises
     ------
@@ -35,12 +37,12 @@ class Call:
         For loads that cannot be planned.
     """
 
-    def __init__(self, values: np.ndarray, layout: Layout) -> None:
+    def __init__(self, values: np.ndarray, layout: Layout, *, greedy: bool = True) -> None:
         self.values = values
         self.layout = layout
         sizes = layout.num_slots, layout.num_groups, layout.num_nodes, layout.num_gpus
         try:
-            self.session = _open(values, sizes)
+            self.session = _open(values, sizes, greedy)
         except ValueError as error:
             raise ProblemError(_why_not(values) or str(error)) from error
 
@@ -57,13 +59,13 @@ class Call:
         )
 
 
-def _open(values: np.ndarray, sizes: tuple[int, int, int, int]) -> serving.Session:
+def _open(values: np.ndarray, sizes: tuple[int, int, int, int], greedy: bool) -> serving.Session:
     try:
         if values.flags.aligned:
-            return serving.Session(values, sizes)
+            return serving.Session(values, sizes, greedy)
     except TypeError:
         pass  # a type, byte order or stride that the core does not read
-    return serving.Session(plain(values), sizes)
+    return serving.Session(plain(values), sizes, greedy)
 
 
 def plain(values: np.ndarray) -> np.ndarray:
@@ -80,8 +82,16 @@ def _why_not(values: np.ndarray) -> str:
     return ""
 
 
-def admit(weight: Any, num_replicas: Any, num_groups: Any, num_nodes: Any, num_gpus: Any) -> Call:
-    """Check a call and plan it greedily.
+def admit(
+    weight: Any,
+    num_replicas: Any,
+    num_groups: Any,
+    num_nodes: Any,
+    num_gpus: Any,
+    *,
+    greedy: bool = True,
+) -> Call:
+    """Check a call and, where `greedy` asks for it, plan it greedily.
 
     Raises
     ------
@@ -97,7 +107,7 @@ def admit(weight: Any, num_replicas: Any, num_groups: Any, num_nodes: Any, num_g
     except TypeError:  # a size that cannot be hashed, such as a tensor of one number
         layout = _layout.__wrapped__(*sizes)
     check_size(len(values), layout.num_slots)
-    return Call(values, layout)
+    return Call(values, layout, greedy=greedy)
 
 
 @lru_cache(maxsize=64, typed=True)

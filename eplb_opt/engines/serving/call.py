@@ -103,7 +103,7 @@ def rebalance_near(
         For an argument that cannot be used.
     """
     began = time.perf_counter()
-    call = admit(weight, num_replicas, num_groups, num_nodes, num_gpus)
+    call = admit(weight, num_replicas, num_groups, num_nodes, num_gpus, greedy=False)
     planner = NearPlanner(call, current, rules)
     seconds = None if time_limit is None else time_limit - (time.perf_counter() - began)
     found = planner.plan(effort, seconds)

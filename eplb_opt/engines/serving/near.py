@@ -185,8 +185,8 @@ class NearPlanner:
         if self.rules.max_moves is not None:
             found = self._limited(steps)
         else:
-            tolerance = self.rules.tolerance or 0.0
-            found = Rows(*self.planner.within(self.weights, self.held, tolerance, steps, seconds))
+            given = self.weights, self.held, self.rules.tolerance or 0.0, steps, seconds
+            found = Rows(*self.planner.within(*given, bisects=not self.may_plan_anew))
         answer = self._answer(found)
         if self.rules.max_moves is None:
             self._require_reached(answer)
@@ -219,16 +219,22 @@ class NearPlanner:
         level = answer.bound * (1 + (self.rules.tolerance or 0.0))
         answer.reached[answer.largest > level * (1 + ROUNDING)] = False
 
+    @property
+    def may_plan_anew(self) -> bool:
+        """Whether the serving path's own plans keep the rules."""
+        return bool(not self.rules.apart and self.active.all())
+
     def _hold_against_fresh(
         self, answer: NearPlan, found: Rows, steps: int, deadline: Deadline
     ) -> None:
-        """Take fresh plans, under the names of the map in force, where near ones are not as good.
+        """Bring layers that missed their level within the tolerance of plans made anew.
 
-        A layer keeps the near plan unless a fresh one's load is lower by more than the tolerance;
-        once the time is up only what has no plan gets one.
+        Such a layer gets the fewest moves to (1 + tolerance) times the fresh plan's largest load or,
+        where none are found, the fresh plan under the names of the map in force. Once the time is
+        up only what has no plan gets one.
         """
         missed = np.flatnonzero(~answer.reached)
-        if not missed.size or self.rules.apart or not self.active.all():
+        if not missed.size or not self.may_plan_anew:
             return
         layout = self.call.layout
         sizes = layout.num_slots, layout.num_groups, layout.num_nodes, layout.num_gpus
@@ -239,18 +245,28 @@ class NearPlanner:
         else:
             session.refine(0, deadline.remaining)
         fresh = Rows(*self.planner.within(self.weights[missed], session.placed, 0.0, 0, 0.0))
-        tolerance = self.rules.tolerance or 0.0
-        lower = answer.largest[missed] > fresh.largest * self.unit[missed] * (1 + tolerance)
-        lower &= not is_late
-        for i in np.flatnonzero(lower | (found.largest[missed] == 0)).tolist():
-            layer_idx, held = missed[i], self.held[missed[i]]
-            named = relabelled(held, fresh.placed[i], layout.num_gpus, layout.num_nodes)
-            answer.placed[layer_idx] = named
-            answer.moves[layer_idx] = (named != held).sum()
-            answer.largest[layer_idx] = fresh.largest[i] * self.unit[layer_idx]
-            answer.bound[layer_idx] = fresh.bound[i] * self.unit[layer_idx]
-            level = answer.bound[layer_idx] * (1 + tolerance)
-            answer.reached[layer_idx] = answer.largest[layer_idx] <= level
+        has_none = found.largest[missed] == 0
+        level = fresh.largest + (fresh.largest * (self.rules.tolerance or 0.0)).astype(np.int64)
+        if not is_late:
+            again = Rows(
+                *self.planner.below(self.weights[missed], self.held[missed], level, steps)
+            )
+            for i in np.flatnonzero(~has_none & (again.largest <= level)).tolist():
+                self._take(answer, int(missed[i]), again, i)
+        lower = ~has_none & (answer.largest[missed] > level * self.unit[missed]) & (not is_late)
+        for i in np.flatnonzero(lower | has_none).tolist():
+            self._take(answer, int(missed[i]), fresh, i)
+
+    def _take(self, answer: NearPlan, layer_idx: int, rows: Rows, i: int) -> None:
+        """One layer's plan, under the names of the map in force."""
+        layout, held = self.call.layout, self.held[layer_idx]
+        named = relabelled(held, rows.placed[i], layout.num_gpus, layout.num_nodes)
+        answer.placed[layer_idx] = named
+        answer.moves[layer_idx] = (named != held).sum()
+        answer.largest[layer_idx] = rows.largest[i] * self.unit[layer_idx]
+        answer.bound[layer_idx] = rows.bound[i] * self.unit[layer_idx]
+        level = answer.bound[layer_idx] * (1 + (self.rules.tolerance or 0.0))
+        answer.reached[layer_idx] = answer.largest[layer_idx] <= level
 
     def _require_all(self, answer: NearPlan) -> None:
         """Every layer has a plan."""
