@@ -40,6 +40,7 @@ def rebalance_experts(
     move_tolerance: float | None = None,
     max_moves: Any = None,
     active_gpus: Any = None,
+    cross_node_price: int = 1,
 ) -> tuple[Any, Any, Any]:
     """Drop-in for DeepSeek EPLB's call: hierarchical when num_groups % num_nodes == 0, else flat.
 
@@ -73,6 +74,9 @@ def rebalance_experts(
     active_gpus
         With `current`, bool [num_gpus]: GPUs that are there. Every expert gets a slot on one of
         them, and slots of the others hold -1. Alone it means move_tolerance=`LOST_TOLERANCE`.
+    cross_node_price
+        With one of these: so many moves within a node are as dear as one to a node on which its
+        expert did not stand, 1 to 1000. Where groups are bound to nodes no move crosses.
 
     Returns
     -------
@@ -112,7 +116,13 @@ def rebalance_experts(
             num_nodes,
             num_gpus,
             current=current,
-            rules=NearRules(move_tolerance, max_moves, active_gpus=active_gpus),
+            rules=NearRules(
+                move_tolerance,
+                max_moves,
+                active_gpus=active_gpus,
+                cross_node_price=cross_node_price,
+                num_nodes=num_nodes,
+            ),
             time_limit=time_limit,
             effort=effort,
         )[0]

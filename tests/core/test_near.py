@@ -239,6 +239,49 @@ def test_arguments_that_cannot_be_used_are_refused(change, message):
         planner(6, 8, 4).within(**good | change)
 
 
+@pytest.mark.parametrize("sizes", SMALL, ids=str)
+def test_a_level_of_ones_own_is_reached_with_no_fewer_moves_than_the_fewest_of_all(sizes):
+    num_gpus = sizes[2]
+    plans = all_plans(*sizes)
+    reached = 0
+    for load, held in small_layers(sizes, num=12, seed=4):
+        weights, unit = fixed(load[None])
+        worth = sorted(largest_load(load, plan, num_gpus) for plan in plans)
+        wanted = worth[len(worth) // 8]
+        level = int(wanted / Fraction(float(unit[0])) * Fraction(10001, 10000))
+        placed, numbers = planner(*sizes).below(weights, held[None], np.array([level]), STEPS)
+        found = columns((placed, numbers))
+        if not found["reached"][0]:
+            assert found["largest"][0] > level
+            continue
+        reached += 1
+        assert largest_load(load, placed[0], num_gpus) <= level * Fraction(float(unit[0]))
+        assert found["moves"][0] >= min(
+            moves_between(held, plan, num_gpus)
+            for plan in plans
+            if largest_load(load, plan, num_gpus) <= level * Fraction(float(unit[0]))
+        )
+    assert reached >= 9
+
+
+def test_bisecting_finds_no_higher_level_than_one_descent():
+    load = family_loads("lognormal-1.0", 6, 40, 3)
+    held = np.tile(random_map(np.random.default_rng(5), 40, 48), (6, 1))
+    weights = fixed(load)[0]
+    given = weights, held, 0.0, STEPS, None
+    once = columns(planner(40, 48, 24).within(*given, bisects=False))["largest"]
+    found = columns(planner(40, 48, 24).within(*given))["largest"]
+    assert (found <= once).all()
+    assert (found < once).any()
+
+
+def test_levels_that_are_none_are_refused():
+    weights, held = np.full((1, 6), 5), np.resize(np.arange(6), 8)[None]
+    for levels in (np.array([-1]), np.array([1, 2])):
+        with pytest.raises(ValueError, match=r"below 0|levels"):
+            planner(6, 8, 4).below(weights, held, levels, 3)
+
+
 def test_machines_that_are_none_are_refused():
     mask = np.ones(4, dtype=bool)
     for sizes in ((9, 1, 1, 4), (8, 1, 3, 4), (8, 4, 1, 4), (0, 1, 1, 4)):

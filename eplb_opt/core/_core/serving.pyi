@@ -78,10 +78,11 @@ def first_offence(placed: Annotated[NDArray[numpy.int64], dict(shape=(None, None
 class Session:
     """One call of the serving path. From one thread at a time."""
 
-    def __init__(self, weight: Annotated[NDArray, dict(shape=(None, None), device='cpu', writable=False)], sizes: tuple[int, int, int, int]) -> None:
+    def __init__(self, weight: Annotated[NDArray, dict(shape=(None, None), device='cpu', writable=False)], sizes: tuple[int, int, int, int], greedy: bool = True) -> None:
         """
-        Plan greedily: `weight` holds real numbers [num_layers, num_experts] of any type,
-        stride and order; `sizes` are slots, groups, nodes and GPUs.
+        `weight` holds real numbers [num_layers, num_experts] of any type, stride and order;
+        `sizes` are slots, groups, nodes and GPUs. Plans greedily; with `greedy` False not
+        before somebody asks for the plan, who may `put` another first.
         """
 
     @property

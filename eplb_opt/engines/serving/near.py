@@ -32,6 +32,8 @@ LOGGER = logging.getLogger("eplb_opt")
 DEFAULT_STEPS = 200
 #: Fresh plans that near ones are held against have this effort, where a call counts none.
 FRESH_EFFORT = 100
+#: Of a move across nodes.
+MAX_PRICE = 1000
 #: Far above the rounding of a float64 product, far below any tolerance that matters.
 ROUNDING = 1e-12
 
@@ -51,8 +53,11 @@ class NearRules:
         map in force stays, byte for byte.
     active_gpus
         bool [num_gpus], or None where all are there; slots of the others get -1.
-    far_price
-        What a move to a node costs where the expert did not stand; within a node it is 1.
+    cross_node_price
+        What a move to a node costs on which its expert did not stand; within a node it is 1. It
+        counts in the choice of moves, and against `max_moves`.
+    num_nodes
+        Nodes for that price, where groups are not bound to nodes and the call's layout knows none.
     apart
         Whether no GPU may get an expert that it holds.
 
@@ -66,7 +71,8 @@ class NearRules:
     max_moves: Any = None
     min_gain: float = 0.0
     active_gpus: Any = None
-    far_price: int = 1
+    cross_node_price: int = 1
+    num_nodes: int | None = None
     apart: bool = False
 
     def __post_init__(self) -> None:
@@ -78,6 +84,7 @@ class NearRules:
         for name, value in (("move_tolerance", self.tolerance), ("min_gain", self.min_gain)):
             if value is not None and not (is_number(value) and 0 <= value < math.inf):
                 raise ProblemError(f"{name}={value} must be finite and at least 0.")
+        as_int(self.cross_node_price, "cross_node_price", most=MAX_PRICE)
 
     def active(self, num_gpus: int) -> np.ndarray:
         """Which GPUs are there, bool [num_gpus].
@@ -173,10 +180,14 @@ class NearPlanner:
                 f"{layout.num_experts} experts."
             )
         self.weights, self.unit = serving.fixed_point(plain(call.values))
-        sizes = layout.num_slots, layout.num_groups, layout.num_nodes, layout.num_gpus
-        self.planner = near.Planner(
-            layout.num_experts, sizes, self.active, rules.far_price, rules.apart
-        )
+        num_nodes = layout.num_nodes
+        if rules.cross_node_price > 1 and rules.num_nodes is not None and num_nodes == 1:
+            num_nodes = as_int(rules.num_nodes, "num_nodes")
+            if layout.num_gpus % num_nodes:
+                raise ProblemError(f"num_nodes={num_nodes} does not divide {layout.num_gpus} GPUs.")
+        sizes = layout.num_slots, layout.num_groups, num_nodes, layout.num_gpus
+        price = as_int(rules.cross_node_price, "cross_node_price")
+        self.planner = near.Planner(layout.num_experts, sizes, self.active, price, rules.apart)
 
     def plan(self, steps: int | None, seconds: float | None = None) -> NearPlan:
         """The near plan; see `eplb_opt.rebalance_experts`."""
@@ -207,7 +218,7 @@ class NearPlanner:
         if not all(len(front.placed) for front in fronts):
             raise ProblemError("max_moves needs current=, a map that is valid in every layer.")
         worth = [front.largest * unit for front, unit in zip(fronts, self.unit, strict=True)]
-        chosen = share_out([front.moves for front in fronts], worth, budget)
+        chosen = share_out([front.price for front in fronts], worth, budget)
         points = list(zip(fronts, chosen, strict=True))
         return Rows(
             np.array([front.placed[i] for front, i in points]),
@@ -229,9 +240,9 @@ class NearPlanner:
     ) -> None:
         """Bring layers that missed their level within the tolerance of plans made anew.
 
-        Such a layer gets the fewest moves to (1 + tolerance) times the fresh plan's largest load or,
-        where none are found, the fresh plan under the names of the map in force. Once the time is
-        up only what has no plan gets one.
+        Such a layer gets the fewest moves found to (1 + tolerance) times the fresh plan's largest
+        load. Where there are none it gets the fresh plan, under the names of the map in force.
+        Once the time is up only layers without any plan get one.
         """
         missed = np.flatnonzero(~answer.reached)
         if not missed.size or not self.may_plan_anew:
@@ -248,9 +259,7 @@ class NearPlanner:
         has_none = found.largest[missed] == 0
         level = fresh.largest + (fresh.largest * (self.rules.tolerance or 0.0)).astype(np.int64)
         if not is_late:
-            again = Rows(
-                *self.planner.below(self.weights[missed], self.held[missed], level, steps)
-            )
+            again = Rows(*self.planner.below(self.weights[missed], self.held[missed], level, steps))
             for i in np.flatnonzero(~has_none & (again.largest <= level)).tolist():
                 self._take(answer, int(missed[i]), again, i)
         lower = ~has_none & (answer.largest[missed] > level * self.unit[missed]) & (not is_late)
@@ -316,6 +325,11 @@ class Rows:
     def moves(self) -> np.ndarray:
         """Slots whose expert is new on its GPU, int64 [num]."""
         return self.numbers[:, 0].copy()
+
+    @property
+    def price(self) -> np.ndarray:
+        """The moves, those across nodes at their price, int64 [num]."""
+        return self.numbers[:, 1]
 
     @property
     def largest(self) -> np.ndarray:

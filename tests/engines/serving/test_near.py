@@ -181,6 +181,44 @@ def test_a_hierarchical_map_keeps_its_groups_and_a_broken_one_is_planned_anew():
     Plan(mended, 12).check(problem)
 
 
+def crossings(placed, held=IN_FORCE, num_nodes=3):
+    """Moves to a node on which the expert did not stand."""
+    new, old = (ids.reshape(len(ids), num_nodes, -1) for ids in (placed, held))
+    return sum(
+        int((~np.isin(new[layer, node], old[layer, node])).sum())
+        for layer in range(len(new))
+        for node in range(num_nodes)
+    )
+
+
+def test_moves_across_nodes_are_avoided_where_they_are_dear():
+    sizes = 72, 1, 3, 12
+    cheap = near(sizes=sizes, move_tolerance=0.02)[0]
+    dear = near(sizes=sizes, move_tolerance=0.02, cross_node_price=20)[0]
+    assert crossings(dear) < crossings(cheap)
+    level = bounds(LATER) * 1.02 * 1.000001
+    assert (evaluate(Problem(LATER, 72, 12), dear).objective <= level).all()
+    assert (cheap == near(move_tolerance=0.02)[0]).all()  # nodes alone change nothing
+    # A limit counts what crosses at its price.
+    few = near(sizes=sizes, max_moves=40, cross_node_price=20)[0]
+    assert moves(few).sum() + 19 * crossings(few) <= 40
+    assert moves(few).sum() > 0
+
+
+def test_a_level_that_nobody_reaches_gives_way_to_that_of_a_fresh_plan():
+    # With two slots a GPU the bound is far below what can be done.
+    load, sizes = family_loads("lognormal-1.0", 4, 60, 3), (72, 1, 1, 36)
+    later = np.rint(load * np.random.default_rng(2).lognormal(0, 0.1, load.shape)).astype(int)
+    held = eplb_opt.rebalance_experts(load, *sizes, effort=200)[0]
+    placed = near(later, sizes, held, move_tolerance=0.02)[0]
+    fresh = eplb_opt.rebalance_experts(later, *sizes, effort=100)[0]
+    problem = Problem(later, 72, 36)
+    ours, best = (evaluate(problem, ids).objective for ids in (placed, fresh))
+    assert (best > bounds(later, sizes) * 1.02).any()
+    assert (ours <= best * 1.02 * 1.000001).all()
+    assert moves(placed, held, 36).sum() < moves(fresh, held, 36).sum() / 2
+
+
 def test_empty_slots_of_the_map_in_force_are_filled():
     held = IN_FORCE.copy()
     held[:, ::9] = -1
@@ -201,6 +239,9 @@ def test_empty_slots_of_the_map_in_force_are_filled():
         ({"current": None, "max_moves": 3}, "need current="),
         ({"current": IN_FORCE[:, :60], "max_moves": 3}, "current is"),
         ({"effort": None, "time_limit": -1.0, "max_moves": 3}, "time_limit"),
+        ({"max_moves": 3, "cross_node_price": 0}, "cross_node_price=0 is below 1"),
+        ({"max_moves": 3, "cross_node_price": 1.5}, "cross_node_price"),
+        ({"sizes": (72, 1, 5, 12), "max_moves": 3, "cross_node_price": 2}, "num_nodes=5"),
     ],
     ids=str,
 )
