@@ -64,7 +64,14 @@ class NearAnswer:
             return renamed(self.problem, self.current, self.best, budget.deadline, self.worth)
         faults = Faults()
         frontiers = find_frontiers(
-            self.problem, self.current, self.best, budget, self.worth, self.naming, faults
+            self.problem,
+            self.current,
+            self.best,
+            budget,
+            self.worth,
+            self.naming,
+            faults,
+            self.limits.tolerance,
         )
         messages += faults.messages
         return self._chosen(frontiers)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eplb_opt.errors import MissingDependency
+from eplb_opt.migration.descents import plans_by_descent
 from eplb_opt.migration.naming import naming_seconds, num_name_nodes
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.moves import moved_slots
@@ -18,7 +20,6 @@ from eplb_opt.placement.relabel import relabelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from fractions import Fraction
 
     from eplb_opt.clock import Budget, Deadline
     from eplb_opt.problem.problem import Problem
@@ -87,6 +88,7 @@ def find_frontiers(
     worth: Sequence[tuple[Fraction, Fraction]] | None = None,
     naming: float | None = None,
     faults: Faults | None = None,
+    tolerance: float | None = None,
 ) -> list[list[FrontPoint]]:
     """What each number of moves buys, one frontier a layer; see `FrontPoint`.
 
@@ -108,6 +110,8 @@ def find_frontiers(
         Seconds that the names of all GPUs take, where that is known; see `naming_seconds`.
     faults
         Collects what failed on which layer.
+    tolerance
+        The part of the best objective that fewer moves may cost, where that is asked for.
     """
     faults = Faults() if faults is None else faults
     slices = None if budget.effort is None else budget.effort * SLICES_PER_EFFORT
@@ -127,9 +131,14 @@ def find_frontiers(
         is_named = not problem.has_gpu_rules and turn.remaining > NAMING_PARTS * naming
         until = turn.earlier(naming) if is_named else turn
         is_searched = slices != 0 and problem.num_slots <= MOST_SLOTS
+        layer = problem.layer(layer_idx)
+        if is_searched and not turn.expired:
+            levels = [] if tolerance is None else [last.objective * (1 + Fraction(tolerance))]
+            with faults.of(layer_idx):
+                found = _scored(layer, row, plans_by_descent(layer, row, levels, turn.remaining))
         if is_searched and until.remaining > LEAST_SEARCH_SECONDS:
             with faults.of(layer_idx):
-                found = _searched(problem.layer(layer_idx), row, budget.seed, until, slices)
+                found += _searched(layer, row, budget.seed, until, slices)
         if is_named:
             with faults.of(layer_idx):
                 last = _named(problem, row, last)
@@ -170,10 +179,14 @@ def _ends(
 def _searched(
     layer: Problem, current: np.ndarray, seed: int, turn: Deadline, slices: int | None
 ) -> list[FrontPoint]:
-    """What annealing finds, checked and scored exactly."""
+    """What annealing finds."""
     from eplb_opt.search.annealing.priced_moves import plans_with_few_moves
 
-    tried = plans_with_few_moves(layer, current, seed, turn, slices)[1:]
+    return _scored(layer, current, plans_with_few_moves(layer, current, seed, turn, slices)[1:])
+
+
+def _scored(layer: Problem, current: np.ndarray, tried: list[np.ndarray]) -> list[FrontPoint]:
+    """Plans of a layer, checked and scored exactly."""
     if not tried:
         return []
     rows, num = np.array(tried), len(tried)

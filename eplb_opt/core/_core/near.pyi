@@ -46,7 +46,10 @@ class Planner:
         The least largest load found with moves of at most a price, int64 [num_layers].
         """
 
-    def front(self, weight: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], held: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], steps: int) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')]]:
-        """For one layer, plans that cost ever more moves for ever less load."""
+    def front(self, weight: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], held: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], steps: int, seconds: float | None = None) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')]]:
+        """
+        For one layer, plans that cost ever more moves for ever less load; no further one is
+        looked for after so many seconds.
+        """
 
 TOTAL_BITS: int = 29

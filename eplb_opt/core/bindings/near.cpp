@@ -86,16 +86,19 @@ class BoundPlanner {
                       [&](Index i) { return layer_.at_most(view(prices)[i], steps); });
   }
 
-  Plans front(const IntMatrix& weight, const IntMatrix& held, Index steps) {
+  Plans front(const IntMatrix& weight, const IntMatrix& held, Index steps,
+              std::optional<double> seconds) {
     require_size("weight", static_cast<Index>(weight.shape(0)), 1);
+    require(!seconds || !std::isnan(*seconds), "seconds is no number.");
     require_steps(steps);
+    const Deadline deadline = seconds ? Deadline::after(*seconds) : Deadline::never();
     const Turn turn(is_taken_);
     start_checked(weight, held);
     Columns columns(num_slots());
     {
       nb::gil_scoped_release unlocked;
       if (layer_.start(view(weight)[0], view(held)[0])) {
-        for (const near::Outcome& outcome : layer_.front(steps)) {
+        for (const near::Outcome& outcome : layer_.front(steps, deadline)) {
           columns.add(outcome, layer_.bound());
           layer_.write(columns.rows() - 1, columns.last_row());
         }
@@ -219,7 +222,9 @@ void add_near(nb::module_& chapter) {
            nb::arg("prices"), nb::arg("steps"),
            "The least largest load found with moves of at most a price, int64 [num_layers].")
       .def("front", &BoundPlanner::front, nb::arg("weight"), nb::arg("held"), nb::arg("steps"),
-           "For one layer, plans that cost ever more moves for ever less load.");
+           nb::arg("seconds").none() = nb::none(),
+           "For one layer, plans that cost ever more moves for ever less load; no further one is\n"
+           "looked for after so many seconds.");
   chapter.attr("TOTAL_BITS") = near::kTotalBits;
 }
 

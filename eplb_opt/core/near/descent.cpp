@@ -6,6 +6,14 @@
 
 namespace eplb::near {
 
+namespace {
+
+// GPUs that are looked at without finding an action, for every step that a descent may take. Where a
+// level cannot be reached there would be nearly as many for each step as there are GPUs.
+constexpr Index kVainPerStep = 4;
+
+}  // namespace
+
 Descent::Descent(const Shape& shape)
     : exchanges_(shape), turns_(shape), waits_(shape.num_gpus) {}
 
@@ -36,7 +44,8 @@ bool Descent::run(State& state, const Limits& limits) {
   std::ranges::fill(waits_, 0);
   steps_ = pause_ = 0;
   bool is_changed = false;  // since all were looked at last
-  while (steps_ < limits.steps) {
+  Index vain = 0;
+  while (steps_ < limits.steps && vain < kVainPerStep * limits.steps) {
     const Index gpu = heaviest(state);
     if (gpu < 0) {
       if (!is_changed) break;
@@ -47,6 +56,7 @@ bool Descent::run(State& state, const Limits& limits) {
     const Action best = best_action(state, gpu);
     if (best.num == 0 || state.price() + state.price_of(best) > limits.most_price) {
       waits_[gpu] = 1;
+      ++vain;
       continue;
     }
     state.apply(best);

@@ -11,7 +11,8 @@ namespace eplb::near {
 
 // How long a descent may go on.
 struct Limits {
-  Index steps;       // actions, at most
+  // Actions, at most; a GPU for which there is none costs a part of one.
+  Index steps;
   Index most_price;  // of all moves together
 };
 

@@ -17,6 +17,8 @@ constexpr Index kAnyPrice = std::numeric_limits<Index>::max() / 2;
 // Levels that are tried for the least load, and each level of a front by the one before.
 constexpr int kHalvings = 8;
 constexpr double kLowerBy = 0.7, kNegligible = 1e-4;
+// Levels in a row that lead no lower before a front ends.
+constexpr int kMostVain = 3;
 // Other levels that are tried where one is nearly reached, as parts of the tolerance.
 constexpr double kClose = 0.05;
 constexpr std::array<double, 4> kParts = {0.9, 0.8, 0.95, 0.6};
@@ -205,17 +207,20 @@ Outcome Layer::at_most(Index price, Index steps) {
   return best_.outcome;
 }
 
-std::vector<Outcome> Layer::front(Index steps) {
+std::vector<Outcome> Layer::front(Index steps, const Deadline& deadline) {
   const double least = static_cast<double>(bound());
   front_.clear();
   front_.push_back(run(kFar, {0, 0}));
   double level = static_cast<double>(front_[0].outcome.largest);
-  while (level > least * (1 + kNegligible)) {
+  int vain = 0;
+  while (level > least * (1 + kNegligible) && vain < kMostVain && !deadline.expired()) {
     level = least + (level - least) * kLowerBy;
     Point point = run(static_cast<std::int32_t>(level), {steps, kAnyPrice});
     const Outcome& found = point.outcome;
     level = std::min(level, static_cast<double>(found.largest));
+    ++vain;
     if (found.largest >= front_.back().outcome.largest) continue;
+    vain = 0;
     while (std::ssize(front_) > 1 && front_.back().outcome.price >= found.price) front_.pop_back();
     front_.push_back(std::move(point));
   }

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "common/clock.hpp"
 #include "common/views.hpp"
 #include "near/descent.hpp"
 #include "near/state.hpp"
@@ -53,8 +54,9 @@ class Layer {
   Outcome below(std::int64_t level, Index steps);
   // The least largest load found with moves of at most that price, and those that must be.
   Outcome at_most(Index price, Index steps);
-  // What ever lower levels cost, from the plan in force on.
-  std::vector<Outcome> front(Index steps);
+  // What ever lower levels cost, from the plan in force on, until several in a row lead no lower or
+  // the time is up.
+  std::vector<Outcome> front(Index steps, const Deadline& deadline);
 
   // The plan that the last call, or point `i` of the last front, found.
   void write(std::span<std::int64_t> placed) const;
