@@ -68,6 +68,7 @@ def rebalance_experts(
         With `current`: the fewest moves with which every layer's largest GPU load is within
         (1 + move_tolerance) times the bound, or, where no plan found is, of the best one. A move
         is a slot whose expert is new on its GPU. Some milliseconds; what stays keeps its slot.
+        Where groups are bound to nodes that have drifted apart, few of them trade places.
     max_moves
         With `current`, in the place of `move_tolerance`: the least load with so many moves, a
         number for the model or one a layer.

@@ -17,6 +17,8 @@ from eplb_opt.clock import Deadline
 from eplb_opt.core import near, serving
 from eplb_opt.engines.serving.arguments import plain
 from eplb_opt.engines.serving.in_force import as_current
+from eplb_opt.engines.serving.regroup import heaviest_nodes, with_traded_groups
+from eplb_opt.engines.serving.rows import Rows
 from eplb_opt.engines.serving.shared_moves import share_out
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.relabel import relabelled
@@ -244,8 +246,10 @@ class NearPlanner:
         load. Where there are none it gets the fresh plan, under the names of the map in force.
         Once the time is up only layers without any plan get one.
         """
-        missed = np.flatnonzero(~answer.reached)
-        if not missed.size or not self.may_plan_anew:
+        if not self.may_plan_anew:
+            return
+        missed = np.flatnonzero(~answer.reached | self._is_lopsided(found))
+        if not missed.size:
             return
         layout = self.call.layout
         sizes = layout.num_slots, layout.num_groups, layout.num_nodes, layout.num_gpus
@@ -255,16 +259,49 @@ class NearPlanner:
             session.refine(max(steps, FRESH_EFFORT), None)
         else:
             session.refine(0, deadline.remaining)
-        fresh = Rows(*self.planner.within(self.weights[missed], session.placed, 0.0, 0, 0.0))
+        weights, held = self.weights[missed], self.held[missed]
+        fresh = Rows(*self.planner.within(weights, session.placed, 0.0, 0, 0.0))
         has_none = found.largest[missed] == 0
         level = fresh.largest + (fresh.largest * (self.rules.tolerance or 0.0)).astype(np.int64)
         if not is_late:
-            again = Rows(*self.planner.below(self.weights[missed], self.held[missed], level, steps))
-            for i in np.flatnonzero(~has_none & (again.largest <= level)).tolist():
+            again = Rows(*self.planner.below(weights, held, level, steps))
+            reached = ~has_none & (again.largest <= level)
+            for i in np.flatnonzero(reached).tolist():
                 self._take(answer, int(missed[i]), again, i)
+            rest = np.flatnonzero(~has_none & ~reached)
+            if layout.num_nodes > 1 and rest.size:
+                traded = self._with_traded_groups(missed[rest], session.placed[rest])
+                again = Rows(*self.planner.below(weights[rest], traded, level[rest], steps))
+                is_level = (again.largest > 0) & (again.largest <= level[rest])
+                for i in np.flatnonzero(is_level).tolist():
+                    self._take(answer, int(missed[rest[i]]), again, i)
         lower = ~has_none & (answer.largest[missed] > level * self.unit[missed]) & (not is_late)
         for i in np.flatnonzero(lower | has_none).tolist():
             self._take(answer, int(missed[i]), fresh, i)
+
+    def _is_lopsided(self, found: Rows) -> np.ndarray:
+        """Layers whose heaviest node is heavier than it has to be, bool [num_layers]."""
+        layout = self.call.layout
+        if layout.num_nodes == 1:
+            return np.zeros(len(self.held), dtype=bool)
+        ours, fresh = (
+            heaviest_nodes(self.weights, placed, layout)
+            for placed in (self.held, self.call.session.placed)
+        )
+        is_heavier = ours > fresh * (1 + (self.rules.tolerance or 0.0))
+        return np.asarray(is_heavier & (found.largest > 0))
+
+    def _with_traded_groups(self, layers: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+        """The maps in force after few groups have changed nodes, int64 [num, num_slots]."""
+        layout = self.call.layout
+        levels = heaviest_nodes(self.weights[layers], fresh, layout)
+        levels = levels * (1 + (self.rules.tolerance or 0.0))
+        rows = [
+            with_traded_groups(self.weights[layer_idx], self.held[layer_idx], layout, level)
+            for layer_idx, level in zip(layers.tolist(), levels.tolist(), strict=True)
+        ]
+        held = self.held[layers]
+        return np.array([old if row is None else row for old, row in zip(held, rows, strict=True)])
 
     def _take(self, answer: NearPlan, layer_idx: int, rows: Rows, i: int) -> None:
         """One layer's plan, under the names of the map in force."""
@@ -304,57 +341,6 @@ class NearPlanner:
         # Summed without rounding in between, so that the same comes out everywhere.
         before, after = math.fsum(found.before * self.unit), math.fsum(answer.largest)
         return before - after >= self.rules.min_gain * before
-
-
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """Plans as the core gives them: see `eplb_opt.core.near.Planner`.
-
-    Parameters
-    ----------
-    placed
-        int64 [num, num_slots].
-    numbers
-        int64 [num, 7].
-    """
-
-    placed: np.ndarray
-    numbers: np.ndarray
-
-    @property
-    def moves(self) -> np.ndarray:
-        """Slots whose expert is new on its GPU, int64 [num]."""
-        return self.numbers[:, 0].copy()
-
-    @property
-    def price(self) -> np.ndarray:
-        """The moves, those across nodes at their price, int64 [num]."""
-        return self.numbers[:, 1]
-
-    @property
-    def largest(self) -> np.ndarray:
-        """The largest GPU load, in fixed point, int64 [num]."""
-        return self.numbers[:, 2]
-
-    @property
-    def bound(self) -> np.ndarray:
-        """The proven lower bound of it, in fixed point, int64 [num]."""
-        return self.numbers[:, 3]
-
-    @property
-    def before(self) -> np.ndarray:
-        """The largest GPU load under the map in force, in fixed point, int64 [num]."""
-        return self.numbers[:, 4]
-
-    @property
-    def forced(self) -> np.ndarray:
-        """Moves that the map in force needs to be valid at all, int64 [num]."""
-        return self.numbers[:, 5]
-
-    @property
-    def reached(self) -> np.ndarray:
-        """Whether the tolerance was reached, bool [num]."""
-        return self.numbers[:, 6] > 0
 
 
 def is_number(value: Any) -> bool:
