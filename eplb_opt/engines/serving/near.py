@@ -17,7 +17,12 @@ from eplb_opt.clock import Deadline
 from eplb_opt.core import near, serving
 from eplb_opt.engines.serving.arguments import plain
 from eplb_opt.engines.serving.in_force import as_current
-from eplb_opt.engines.serving.regroup import heaviest_nodes, with_traded_groups
+from eplb_opt.engines.serving.regroup import (
+    after_trades,
+    heaviest_nodes,
+    homes_of,
+    with_traded_groups,
+)
 from eplb_opt.engines.serving.rows import Rows
 from eplb_opt.engines.serving.shared_moves import share_out
 from eplb_opt.errors import ProblemError
@@ -284,24 +289,26 @@ class NearPlanner:
         layout = self.call.layout
         if layout.num_nodes == 1:
             return np.zeros(len(self.held), dtype=bool)
-        ours, fresh = (
-            heaviest_nodes(self.weights, placed, layout)
-            for placed in (self.held, self.call.session.placed)
+        homes = homes_of(self.held, layout)
+        nothing = np.zeros(len(homes))
+        others = (
+            homes_of(self.call.session.placed, layout),
+            after_trades(self.weights, homes, layout, nothing),
         )
-        is_heavier = ours > fresh * (1 + (self.rules.tolerance or 0.0))
+        least = np.minimum(*(heaviest_nodes(self.weights, other, layout) for other in others))
+        ours = heaviest_nodes(self.weights, homes, layout)
+        is_heavier = ours > least * (1 + (self.rules.tolerance or 0.0))
         return np.asarray(is_heavier & (found.largest > 0))
 
     def _with_traded_groups(self, layers: np.ndarray, fresh: np.ndarray) -> np.ndarray:
         """The maps in force after few groups have changed nodes, int64 [num, num_slots]."""
-        layout = self.call.layout
-        levels = heaviest_nodes(self.weights[layers], fresh, layout)
-        levels = levels * (1 + (self.rules.tolerance or 0.0))
-        rows = [
-            with_traded_groups(self.weights[layer_idx], self.held[layer_idx], layout, level)
-            for layer_idx, level in zip(layers.tolist(), levels.tolist(), strict=True)
-        ]
-        held = self.held[layers]
-        return np.array([old if row is None else row for old, row in zip(held, rows, strict=True)])
+        layout, weights, held = self.call.layout, self.weights[layers], self.held[layers]
+        before = homes_of(held, layout)
+        level = heaviest_nodes(weights, homes_of(fresh, layout), layout)
+        level = level * (1 + (self.rules.tolerance or 0.0))
+        after = after_trades(weights, before, layout, level)
+        rows = zip(held, before, after, strict=True)
+        return np.array([with_traded_groups(*row, layout) for row in rows])
 
     def _take(self, answer: NearPlan, layer_idx: int, rows: Rows, i: int) -> None:
         """One layer's plan, under the names of the map in force."""
