@@ -16,6 +16,7 @@ import numpy as np
 from eplb_opt.clock import Deadline
 from eplb_opt.core import near, serving
 from eplb_opt.engines.serving.arguments import plain
+from eplb_opt.engines.serving.group_homes import on_home_nodes
 from eplb_opt.engines.serving.in_force import as_current
 from eplb_opt.engines.serving.shared_moves import share_out
 from eplb_opt.errors import ProblemError
@@ -158,20 +159,18 @@ class NearPlanner:
     Raises
     ------
     ProblemError
-        For a map of another shape, or lost GPUs that leave fewer slots than experts.
+        For a map of another shape.
     """
 
     def __init__(self, call: Call, current: Any, rules: NearRules) -> None:
         layout = call.layout
         self.call, self.rules = call, rules
-        self.held = as_current(call, current)
+        self.held = as_current(call.num_layers, layout, current)
         self.active = rules.active(layout.num_gpus)
-        open_slots = int(self.active.sum()) * (layout.num_slots // layout.num_gpus)
-        if open_slots < layout.num_experts:
-            raise ProblemError(
-                f"{int(self.active.sum())} GPUs are there, with {open_slots} slots for "
-                f"{layout.num_experts} experts."
-            )
+        #: Where a layer's descent begins: `held`, without what is off its group's node.
+        self.start, self.is_strange = self.held, np.zeros(call.num_layers, dtype=bool)
+        if layout.num_nodes > 1:
+            self.start, self.is_strange = on_home_nodes(self.held, layout)
         self.weights, self.unit = serving.fixed_point(plain(call.values))
         sizes = layout.num_slots, layout.num_groups, layout.num_nodes, layout.num_gpus
         self.planner = near.Planner(
@@ -186,7 +185,7 @@ class NearPlanner:
             found = self._limited(steps)
         else:
             tolerance = self.rules.tolerance or 0.0
-            found = Rows(*self.planner.within(self.weights, self.held, tolerance, steps, seconds))
+            found = Rows(*self.planner.within(self.weights, self.start, tolerance, steps, seconds))
         answer = self._answer(found)
         if self.rules.max_moves is None:
             self._require_reached(answer)
@@ -198,10 +197,10 @@ class NearPlanner:
         """Moves limited layer by layer, or shared out where they gain most."""
         most = self.rules.per_layer(len(self.weights))
         if most is not None:
-            return Rows(*self.planner.at_most(self.weights, self.held, most, steps))
+            return Rows(*self.planner.at_most(self.weights, self.start, most, steps))
         budget = as_int(self.rules.max_moves, "max_moves", least=0)
         fronts = [
-            Rows(*self.planner.front(self.weights[i : i + 1], self.held[i : i + 1], steps))
+            Rows(*self.planner.front(self.weights[i : i + 1], self.start[i : i + 1], steps))
             for i in range(len(self.weights))
         ]
         if not all(len(front.placed) for front in fronts):
@@ -227,7 +226,7 @@ class NearPlanner:
         A layer keeps the near plan unless a fresh one's load is lower by more than the tolerance;
         once the time is up only what has no plan gets one.
         """
-        missed = np.flatnonzero(~answer.reached)
+        missed = np.flatnonzero(~answer.reached | self.is_strange)
         if not missed.size or self.rules.apart or not self.active.all():
             return
         layout = self.call.layout
@@ -270,11 +269,13 @@ class NearPlanner:
         tolerance = self.rules.tolerance or 0.0
         reached = before <= answer.bound * (1 + tolerance)
         none = np.zeros_like(answer.moves)
-        return NearPlan(self.held.copy(), none, before, answer.bound, reached)
+        slots_per_gpu = self.held.shape[1] // self.active.size
+        placed = np.where(np.repeat(self.active, slots_per_gpu), self.held, -1)
+        return NearPlan(placed, none, before, answer.bound, reached)
 
     def _is_worth_it(self, answer: NearPlan, found: Rows) -> bool:
         """Whether the loads fall by enough; a map that cannot stay in force is always changed."""
-        if found.forced.any() or (found.largest == 0).any() or not self.active.all():
+        if found.forced.any() or (found.largest == 0).any():
             return True
         # Summed without rounding in between, so that the same comes out everywhere.
         before, after = math.fsum(found.before * self.unit), math.fsum(answer.largest)
