@@ -231,7 +231,7 @@ std::vector<Outcome> Layer::front(Index steps) {
     const Outcome& found = point.outcome;
     level = std::min(level, static_cast<double>(found.largest));
     if (found.largest >= front_.back().outcome.largest) continue;
-    while (std::ssize(front_) > 1 && front_.back().outcome.price >= found.price) front_.pop_back();
+    while (!front_.empty() && front_.back().outcome.price >= found.price) front_.pop_back();
     front_.push_back(std::move(point));
   }
   std::vector<Outcome> outcomes;
