@@ -166,8 +166,8 @@ def place(
         quarters of its gap. Near a map in force it is at least `LEAST_NEAR_STEPS`.
     current
         The map in force, [num_layers, any number of slots] with as many slots a GPU; -1 is an empty
-        slot. None plans freely, as does a tolerance of 0, with survivors in their slots. Where there
-        are now fewer GPUs, the first ones are those that are left; more GPUs are new ones.
+        slot. Of a map of more GPUs the first are those that are left, and GPUs that it lacks are
+        new. None plans freely, as does a tolerance of 0, with survivors in their slots.
     active
         bool [num_gpus], which GPUs are there; None for all. While one is lost, groups do not bind:
         all that are left take their part of its load.

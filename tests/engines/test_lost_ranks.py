@@ -1,4 +1,4 @@
-"""A rank is lost and returns: SGLang's elastic algorithms, by stand-ins for where it keeps things."""
+"""A rank is lost and returns: SGLang's elastic algorithms, with stand-ins for its own modules."""
 
 import sys
 from types import ModuleType, SimpleNamespace
@@ -66,7 +66,9 @@ class Engine:
     def moves(self, before, after):
         """Of each layer, on the ranks that are there."""
         cut = self.live.cut
-        return moved_slots(*(Plan(cut(m), self.live.num_gpus, NUM_EXPERTS) for m in (before, after)))
+        return moved_slots(
+            *(Plan(cut(m), self.live.num_gpus, NUM_EXPERTS) for m in (before, after))
+        )
 
 
 @pytest.fixture

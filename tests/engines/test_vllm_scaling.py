@@ -1,4 +1,4 @@
-"""vLLM's elastic expert parallelism: ranks leave at the end, or join there, and the old map says so.
+"""vLLM's elastic expert parallelism: ranks leave or join at the end, and the old map says so.
 
 Going down, vLLM 0.33 calls the policy with the smaller numbers and the map of all ranks, and rank r
 of the answer is rank r of before; going up, the map has -1 in the slots of the new ranks.
@@ -51,7 +51,10 @@ def moves(held, placed):
     old = as_vllm_sees_it(held, placed.shape[1] // ROOM)[:, : placed.shape[1]]
     layers = zip(old.reshape(shape).tolist(), placed.reshape(shape).tolist(), strict=True)
     return np.array(
-        [sum((Counter(b) - Counter(a)).total() for a, b in zip(*pair, strict=True)) for pair in layers]
+        [
+            sum((Counter(b) - Counter(a)).total() for a, b in zip(*pair, strict=True))
+            for pair in layers
+        ]
     )
 
 

@@ -101,8 +101,9 @@ def rebalance_near(
 
     Returns
     -------
-    The maps, as of `rebalance`, with -1 on lost GPUs; and what they came to. Where the GPUs that are
-    left of a node do not hold the experts of its groups, groups leave their nodes, which is logged.
+    The maps, as of `rebalance`, with -1 on lost GPUs; and what they came to. Where the GPUs that
+    are left of a node do not hold the experts of its groups, groups leave their nodes, which is
+    logged.
 
     Raises
     ------

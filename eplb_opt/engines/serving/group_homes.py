@@ -38,7 +38,8 @@ def on_home_nodes(held: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndar
     start = held.copy()
     slots = _slots_on_nodes(held, layout)
     share = layout.num_groups // layout.num_nodes
-    is_off = ((slots > 0).sum(axis=2) > 1).any(axis=1) | ((slots > 0).sum(axis=1) > share).any(axis=1)
+    is_there = slots > 0
+    is_off = (is_there.sum(axis=2) > 1).any(axis=1) | (is_there.sum(axis=1) > share).any(axis=1)
     node_of_slot = np.arange(layout.num_slots) // layout.node_slots
     for layer_idx in np.flatnonzero(is_off).tolist():
         # A node is as many columns as it takes groups.

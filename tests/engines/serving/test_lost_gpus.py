@@ -42,9 +42,7 @@ def multiset_moves(held, placed, room):
 def planned(load, held, active, room, tolerance, effort=200):
     sizes = held.shape[1], 1, 1, len(active)
     rules = NearRules(tolerance, active_gpus=active)
-    (placed, *_), found = rebalance_near(
-        load, *sizes, current=held, rules=rules, effort=effort
-    )
+    (placed, *_), found = rebalance_near(load, *sizes, current=held, rules=rules, effort=effort)
     return placed, found
 
 
@@ -135,7 +133,9 @@ def test_where_a_node_has_no_room_its_groups_leave_and_come_home(gpus, caplog):
     placed = eplb_opt.rebalance_experts(LOAD, *SIZES, current=HELD, active_gpus=active)[0]
     left = 32 - 8 * len(gpus)
     node = gpus[0] // 4
-    assert f"the GPUs that are left of node {node} have {left} slots for the 20 experts" in caplog.text
+    assert (
+        f"the GPUs that are left of node {node} have {left} slots for the 20 experts" in caplog.text
+    )
     Plan(placed, 12, 60).check(Problem(LOAD, 96, 12, active_gpus=active))
     live = LiveGpus(active, 8)
     stays = (live.cut(placed) == live.cut(HELD)).mean()
@@ -156,7 +156,7 @@ def test_of_a_map_off_its_nodes_as_little_as_possible_is_let_go():
     foreign = [0, 2, 4, 6, 1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7]
     start, is_strange = on_home_nodes(np.array([home, strays, foreign]), layout)
     assert start[0].tolist() == home
-    assert start[1].tolist() == strays[:7] + [-1] + strays[8:15] + [-1]
+    assert start[1].tolist() == [*strays[:7], -1, *strays[8:15], -1]
     assert (start[2] >= 0).sum() == 8
     assert is_strange.tolist() == [False, False, False]
 
