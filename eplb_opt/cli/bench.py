@@ -29,6 +29,7 @@ from eplb_opt.bench.hot_tables import (
     plan_overshoot_table,
     policies_table,
 )
+from eplb_opt.bench.lost import lost_rows
 from eplb_opt.bench.moves_table import moves_table
 from eplb_opt.bench.overshoot import overshoot_rows
 from eplb_opt.bench.plan_tables import plan_rows_table
@@ -295,6 +296,9 @@ def moves_command(
         float, typer.Option(min=0, help="Seconds of the planner, as a reference; 0 leaves it out.")
     ] = 10.0,
     layers: Annotated[int, typer.Option(help="Layers of the synthetic model.")] = 58,
+    lost: Annotated[
+        int, typer.Option(min=0, help="GPUs that are lost and return, measured too; 0 for none.")
+    ] = 0,
     as_json: opt.Json = False,
 ) -> None:
     """Re-plan near the map in force and anew, by turns: load, moves and time.
@@ -315,6 +319,13 @@ def moves_command(
             rows += found
             if not as_json:
                 output.stdout().print(moves_table(found))
+        if lost:
+            with output.spinner(f"measuring the loss of {lost} GPUs on {machine}"):
+                found = list(lost_rows(name, loads[name], machine, lost, tolerances, rounds))
+            rows += found
+            for change in dict.fromkeys(row.change for row in found):
+                if not as_json:
+                    output.stdout().print(moves_table([r for r in found if r.change == change]))
     if as_json:
         output.print_json(rows)
 

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
+from eplb_opt.engines.serving.live_gpus import EMPTY, LiveGpus
 from eplb_opt.engines.serving.near import NearRules
 from eplb_opt.engines.survivors import fitted, keep_slots
 from eplb_opt.errors import MissingDependency, ProblemError
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.arrays import as_int, as_numpy
+from eplb_opt.problem.gpu_rules import as_mask
 from eplb_opt.search.starts import heuristic_arguments, no_colocation_plan
 
 if TYPE_CHECKING:
@@ -142,6 +144,8 @@ def place(
     num_gpus: int,
     effort: int | None = None,
     current: Any = None,
+    active: Any = None,
+    lost: int = EMPTY,
 ) -> Maps:
     """Place all experts; a function of the arguments and nothing else.
 
@@ -162,7 +166,13 @@ def place(
         quarters of its gap. Near a map in force it is at least `LEAST_NEAR_STEPS`.
     current
         The map in force, [num_layers, any number of slots] with as many slots a GPU; -1 is an empty
-        slot. None plans freely, as does a tolerance of 0, with survivors in their slots.
+        slot. Of a map of more GPUs the first are those that are left, and GPUs that it lacks are
+        new. None plans freely, as does a tolerance of 0, with survivors in their slots.
+    active
+        bool [num_gpus], which GPUs are there; None for all. While one is lost, groups do not bind:
+        all that are left take their part of its load.
+    lost
+        What slots of lost GPUs hold in physical_to_logical; the other maps leave them out.
 
     Returns
     -------
@@ -172,11 +182,20 @@ def place(
     Raises
     ------
     ProblemError
-        For loads or sizes that cannot be planned.
+        For loads or sizes that cannot be planned, or fewer slots than experts on the GPUs that are
+        there.
     """
     load = as_numpy(weight, "weight")
     effort = chosen_effort(effort)
     sizes = num_slots, num_groups, num_nodes, num_gpus
+    if active is not None:
+        live = _live(active, *sizes[::3])
+        if not live.is_all:
+            live.require_room(load.shape[-1] if load.ndim else 0)
+            slots = as_int(num_slots, "num_slots")
+            held = None if current is None else live.cut(fitted(current, len(load), slots))
+            flat = live.slots.size, 1, 1, live.num_gpus
+            return live.spread(place(load, *flat, effort, held), lost)
     if current is None:
         return _place_freely(load, sizes, effort)
     num_gpus = as_int(num_gpus, "num_gpus")
@@ -187,6 +206,14 @@ def place(
     rules = NearRules(tolerance, min_gain=gain)
     steps = max(effort, LEAST_NEAR_STEPS)
     return rebalance_near(load, *sizes, current=held, rules=rules, effort=steps)[0]
+
+
+def _live(active: Any, num_slots: int, num_gpus: int) -> LiveGpus:
+    """The GPUs that are there, of sizes that fit together."""
+    gpus, slots = as_int(num_gpus, "num_gpus"), as_int(num_slots, "num_slots")
+    if slots % gpus:
+        raise ProblemError(f"num_slots={slots} is no multiple of num_gpus={gpus}.")
+    return LiveGpus(as_mask(active, "active", (gpus,)), slots // gpus)
 
 
 def _place_freely(load: np.ndarray, sizes: tuple[int, int, int, int], effort: int) -> Maps:

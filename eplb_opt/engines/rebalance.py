@@ -74,7 +74,11 @@ def rebalance_experts(
         number for the model or one a layer.
     active_gpus
         With `current`, bool [num_gpus]: GPUs that are there. Every expert gets a slot on one of
-        them, and slots of the others hold -1. Alone it means move_tolerance=`LOST_TOLERANCE`.
+        them, and slots of the others hold -1. Alone it means move_tolerance=`LOST_TOLERANCE`. What
+        `current` says of a lost GPU is not looked at; of one that has returned it is what the GPU
+        holds, -1 where it has to be filled, as in the map made without it. Groups stay on their
+        nodes while the GPUs that are left of every node hold its experts; else they leave them,
+        with a warning in the log, and come home with the GPUs.
     cross_node_price
         With one of these: so many moves within a node are as dear as one to a node on which its
         expert did not stand, 1 to 1000. Where groups are bound to nodes no move crosses.

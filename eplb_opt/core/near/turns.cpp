@@ -195,12 +195,15 @@ Action Turns::fill(const State& state, Index at) {
 }
 
 Action Turns::settle(const State& state, std::int32_t id) {
-  list_copies(state, -1);
+  // An empty slot has to be filled anyway: where there is one, no replica gives way.
+  for (Index gpu = 0; gpu < shape_.num_gpus; ++gpu) above_[gpu] = state.above(gpu);
+  copies_.num = 0;
   for (Index at = 0; at < shape_.table_size(); ++at) {
     if (state.gpu_of(at) >= shape_.num_gpus || !state.is_empty(at)) continue;
     add_copy(state, at, state.gpu_of(at));
     copies_.cost[copies_.num - 1] = 0;
   }
+  if (copies_.num == 0) list_copies(state, -1);
   Action best;
   std::int32_t least = 0, most_left = 0;
   for (Index i = 0; i < copies_.num; ++i) {

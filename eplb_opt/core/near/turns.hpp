@@ -31,7 +31,8 @@ class Turns {
   // expert may stand there.
   Action fill(const State& state, Index at);
 
-  // A slot for an expert that stands nowhere: an empty one, or one whose expert has others.
+  // A slot for an expert that stands nowhere: an empty one, or, where none is, one whose expert has
+  // others.
   Action settle(const State& state, std::int32_t id);
 
  private:

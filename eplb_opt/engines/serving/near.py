@@ -16,6 +16,7 @@ import numpy as np
 from eplb_opt.clock import Deadline
 from eplb_opt.core import near, serving
 from eplb_opt.engines.serving.arguments import plain
+from eplb_opt.engines.serving.group_homes import on_home_nodes
 from eplb_opt.engines.serving.in_force import as_current
 from eplb_opt.engines.serving.regroup import (
     after_trades,
@@ -172,20 +173,18 @@ class NearPlanner:
     Raises
     ------
     ProblemError
-        For a map of another shape, or lost GPUs that leave fewer slots than experts.
+        For a map of another shape.
     """
 
     def __init__(self, call: Call, current: Any, rules: NearRules) -> None:
         layout = call.layout
         self.call, self.rules = call, rules
-        self.held = as_current(call, current)
+        self.held = as_current(call.num_layers, layout, current)
         self.active = rules.active(layout.num_gpus)
-        open_slots = int(self.active.sum()) * (layout.num_slots // layout.num_gpus)
-        if open_slots < layout.num_experts:
-            raise ProblemError(
-                f"{int(self.active.sum())} GPUs are there, with {open_slots} slots for "
-                f"{layout.num_experts} experts."
-            )
+        #: Where a layer's descent begins: `held`, without what is off its group's node.
+        self.start, self.is_strange = self.held, np.zeros(call.num_layers, dtype=bool)
+        if layout.num_nodes > 1:
+            self.start, self.is_strange = on_home_nodes(self.held, layout)
         self.weights, self.unit = serving.fixed_point(plain(call.values))
         num_nodes = layout.num_nodes
         if rules.cross_node_price > 1 and rules.num_nodes is not None and num_nodes == 1:
@@ -203,7 +202,7 @@ class NearPlanner:
         if self.rules.max_moves is not None:
             found = self._limited(steps)
         else:
-            given = self.weights, self.held, self.rules.tolerance or 0.0, steps, seconds
+            given = self.weights, self.start, self.rules.tolerance or 0.0, steps, seconds
             found = Rows(*self.planner.within(*given, bisects=not self.may_plan_anew))
         answer = self._answer(found)
         if self.rules.max_moves is None:
@@ -216,10 +215,10 @@ class NearPlanner:
         """Moves limited layer by layer, or shared out where they gain most."""
         most = self.rules.per_layer(len(self.weights))
         if most is not None:
-            return Rows(*self.planner.at_most(self.weights, self.held, most, steps))
+            return Rows(*self.planner.at_most(self.weights, self.start, most, steps))
         budget = as_int(self.rules.max_moves, "max_moves", least=0)
         fronts = [
-            Rows(*self.planner.front(self.weights[i : i + 1], self.held[i : i + 1], steps))
+            Rows(*self.planner.front(self.weights[i : i + 1], self.start[i : i + 1], steps))
             for i in range(len(self.weights))
         ]
         if not all(len(front.placed) for front in fronts):
@@ -253,7 +252,7 @@ class NearPlanner:
         """
         if not self.may_plan_anew:
             return
-        missed = np.flatnonzero(~answer.reached | self._is_lopsided(found))
+        missed = np.flatnonzero(~answer.reached | self.is_strange | self._is_lopsided(found))
         if not missed.size:
             return
         layout = self.call.layout
@@ -264,7 +263,7 @@ class NearPlanner:
             session.refine(max(steps, FRESH_EFFORT), None)
         else:
             session.refine(0, deadline.remaining)
-        weights, held = self.weights[missed], self.held[missed]
+        weights, held = self.weights[missed], self.start[missed]
         fresh = Rows(*self.planner.within(weights, session.placed, 0.0, 0, 0.0))
         has_none = found.largest[missed] == 0
         level = fresh.largest + (fresh.largest * (self.rules.tolerance or 0.0)).astype(np.int64)
@@ -289,7 +288,7 @@ class NearPlanner:
         layout = self.call.layout
         if layout.num_nodes == 1:
             return np.zeros(len(self.held), dtype=bool)
-        homes = homes_of(self.held, layout)
+        homes = homes_of(self.start, layout)
         nothing = np.zeros(len(homes))
         others = (
             homes_of(self.call.session.placed, layout),
@@ -302,7 +301,7 @@ class NearPlanner:
 
     def _with_traded_groups(self, layers: np.ndarray, fresh: np.ndarray) -> np.ndarray:
         """The maps in force after few groups have changed nodes, int64 [num, num_slots]."""
-        layout, weights, held = self.call.layout, self.weights[layers], self.held[layers]
+        layout, weights, held = self.call.layout, self.weights[layers], self.start[layers]
         before = homes_of(held, layout)
         level = heaviest_nodes(weights, homes_of(fresh, layout), layout)
         level = level * (1 + (self.rules.tolerance or 0.0))
@@ -339,11 +338,13 @@ class NearPlanner:
         tolerance = self.rules.tolerance or 0.0
         reached = before <= answer.bound * (1 + tolerance)
         none = np.zeros_like(answer.moves)
-        return NearPlan(self.held.copy(), none, before, answer.bound, reached)
+        slots_per_gpu = self.held.shape[1] // self.active.size
+        placed = np.where(np.repeat(self.active, slots_per_gpu), self.held, -1)
+        return NearPlan(placed, none, before, answer.bound, reached)
 
     def _is_worth_it(self, answer: NearPlan, found: Rows) -> bool:
         """Whether the loads fall by enough; a map that cannot stay in force is always changed."""
-        if found.forced.any() or (found.largest == 0).any() or not self.active.all():
+        if found.forced.any() or (found.largest == 0).any():
             return True
         # Summed without rounding in between, so that the same comes out everywhere.
         before, after = math.fsum(found.before * self.unit), math.fsum(answer.largest)
