@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,19 +63,21 @@ def lost_rows(
     sizes = machine.num_slots, machine.num_groups, machine.num_nodes, machine.num_gpus
     flat = machine.num_slots, 1, 1, machine.num_gpus
     active = np.ones(machine.num_gpus, dtype=bool)
-    first = (machine.num_gpus - num_lost) // 2
+    first = max((machine.num_gpus - num_lost) // 2, 0)
     active[first : first + num_lost] = False
     live = LiveGpus(active, machine.num_slots // machine.num_gpus)
     live.require_room(load.shape[1])
     held = rebalance_experts(load, *sizes, effort=EFFORT_IN_FORCE)[0]
     gpus = "GPU" if num_lost == 1 else f"{num_lost} GPUs"
 
-    def after_loss(tolerance: float) -> np.ndarray:
-        lost = {"current": held, "active_gpus": active, "effort": EFFORT}
-        return rebalance_experts(load, *flat, move_tolerance=tolerance, **lost)[0]
+    def near(current: np.ndarray, active_gpus: Any, sizes: Sequence[int], tolerance: float) -> Any:
+        return rebalance_experts(
+            load, *sizes, current=current, active_gpus=active_gpus,
+            move_tolerance=tolerance, effort=EFFORT,
+        )[0]  # fmt: skip
 
     def left(tolerance: float) -> np.ndarray:
-        return live.cut(after_loss(tolerance))
+        return live.cut(near(held, active, flat, tolerance))
 
     small = Problem(load, live.slots.size, live.num_gpus)
     smaller = live.slots.size, 1, 1, live.num_gpus
@@ -85,20 +87,14 @@ def lost_rows(
     scene = Scene(f"{name}, {gpus} lost", str(machine), small, live.cut(held), None)
     yield from timed_rows(scene, chosen, rounds)
 
-    while_lost = after_loss(tolerances[0])
-
-    def after_return(tolerance: float) -> np.ndarray:
-        back = {"current": while_lost, "effort": EFFORT}
-        return rebalance_experts(load, *sizes, move_tolerance=tolerance, **back)[0]
-
+    while_lost = near(held, active, flat, tolerances[0])
     chosen = _anew(load, sizes)
     for tolerance in tolerances:
-        chosen[f"near, {tolerance:.1%}"] = partial(after_return, tolerance)
+        chosen[f"near, {tolerance:.1%}"] = partial(near, while_lost, None, sizes, tolerance)
     stay = evaluate(small, live.cut(while_lost)).objective
     whole = machine.problem(load)
-    yield from timed_rows(
-        Scene(f"{name}, {gpus} back", str(machine), whole, while_lost, stay), chosen, rounds
-    )
+    scene = Scene(f"{name}, {gpus} back", str(machine), whole, while_lost, stay)
+    yield from timed_rows(scene, chosen, rounds)
 
 
 def _anew(load: np.ndarray, sizes: tuple[int, int, int, int]) -> dict[str, Policy]:

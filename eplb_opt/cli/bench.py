@@ -323,9 +323,9 @@ def moves_command(
             with output.spinner(f"measuring the loss of {lost} GPUs on {machine}"):
                 found = list(lost_rows(name, loads[name], machine, lost, tolerances, rounds))
             rows += found
-            for change in dict.fromkeys(row.change for row in found):
-                if not as_json:
-                    output.stdout().print(moves_table([r for r in found if r.change == change]))
+            half = len(found) // 2  # after the loss, and after the return
+            for part in () if as_json else (found[:half], found[half:]):
+                output.stdout().print(moves_table(part))
     if as_json:
         output.print_json(rows)
 

@@ -142,6 +142,22 @@ def test_where_it_returns_its_slots_are_filled_and_little_else_moves(engine, nam
     assert ours <= first * 1.004
 
 
+def test_a_rank_that_returns_does_not_hold_what_the_map_named_while_it_was_lost(
+    engine, monkeypatch
+):
+    """However loose the level: its slots were named expert 0, and nobody knows what is in them."""
+    load = LOAD.copy()
+    load[:, 0] = 0
+    monkeypatch.setenv(TOLERANCE_VARIABLE, "0.5")
+    engine.rebalance(FLAT, load)
+    engine.lose(4)
+    engine.rebalance(FLAT, load)
+    engine.active[4] = 1
+    placed, _, count = engine.rebalance(FLAT, load)
+    assert not (placed[:, 4 * ROOM : 5 * ROOM] == 0).any()
+    assert (count[:, 0] == 1).all()
+
+
 @both
 def test_with_all_ranks_there_it_is_the_usual_plan(engine, name, monkeypatch):
     later = np.rint(LOAD * np.random.default_rng(1).lognormal(0, 0.1, LOAD.shape)).astype(int)

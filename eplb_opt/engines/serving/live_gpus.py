@@ -85,7 +85,8 @@ class LiveGpus:
 
     def _node_room(self, layout: Layout) -> np.ndarray:
         """Slots that are left of every node, int64 [num_nodes]."""
-        return self.active.reshape(layout.num_nodes, -1).sum(axis=1) * self.slots_per_gpu
+        left = self.active.reshape(layout.num_nodes, -1).sum(axis=1)
+        return np.asarray(left * self.slots_per_gpu)
 
     def cut(self, held: np.ndarray) -> np.ndarray:
         """A map of all GPUs, [num_layers, num_slots], without the slots of lost ones."""
