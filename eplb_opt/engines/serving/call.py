@@ -124,7 +124,9 @@ def rebalance_near(
             LOGGER.warning("%s", live.why_groups_leave(layout))
         left = make_layout(layout.num_experts, live.slots.size, 1, 1, live.num_gpus)
         flat = replace(rules, active_gpus=None)
-        maps, found = _near(Call(values, left, greedy=False), live.cut(held), flat, effort, deadline)
+        maps, found = _near(
+            Call(values, left, greedy=False), live.cut(held), flat, effort, deadline
+        )
         maps = live.spread(maps, lost=EMPTY)
         found = replace(found, placed=maps[0])
     if not live.is_all:

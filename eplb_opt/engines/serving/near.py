@@ -234,7 +234,8 @@ class NearPlanner:
     def _require_reached(self, answer: NearPlan) -> None:
         """A layer whose turn did not come is as level as it was, which is said."""
         level = answer.bound * (1 + (self.rules.tolerance or 0.0))
-        answer.reached[answer.largest > level * (1 + ROUNDING)] = False
+        is_above = answer.largest > level * (1 + ROUNDING)
+        answer.reached[is_above & (answer.bound > 0)] = False  # without load everything is level
 
     @property
     def may_plan_anew(self) -> bool:
@@ -270,9 +271,11 @@ class NearPlanner:
         if not is_late:
             again = Rows(*self.planner.below(weights, held, level, steps))
             reached = ~has_none & (again.largest <= level)
-            for i in np.flatnonzero(reached).tolist():
+            is_above = answer.largest[missed] > level * self.unit[missed]
+            is_better = is_above | (again.moves < answer.moves[missed])
+            for i in np.flatnonzero(reached & is_better).tolist():
                 self._take(answer, int(missed[i]), again, i)
-            rest = np.flatnonzero(~has_none & ~reached)
+            rest = np.flatnonzero(~has_none & ~reached & is_above)
             if layout.num_nodes > 1 and rest.size:
                 traded = self._with_traded_groups(missed[rest], session.placed[rest])
                 again = Rows(*self.planner.below(weights[rest], traded, level[rest], steps))
