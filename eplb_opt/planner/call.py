@@ -74,6 +74,7 @@ class Call:
         self.worked_on: set[int] = set()
         self.relied_on: tuple[str, ...] = ()
         self.reasons: list[str] = [""] * self.problem.num_layers
+        self.short_reasons = self.reasons
         began = time.monotonic()
         first = starts.first_plan(self.problem)
         scoring_began = time.monotonic()
@@ -222,7 +223,9 @@ class Call:
             self.journal,
         )
         self.stop_reason = portfolio.run()
-        self.reasons = [portfolio.reason(i) for i in range(self.problem.num_layers)]
+        layers = range(self.problem.num_layers)
+        self.reasons = [portfolio.reason(i) for i in layers]
+        self.short_reasons = [portfolio.reason(i, is_short=True) for i in layers]
         self.worked_on, self.relied_on = portfolio.worked_on(), portfolio.relied_on()
         if self.budget.deadline.is_stopped:
             self.budget = replace(self.budget, deadline=Deadline.after(OUTPUT_SECONDS), effort=None)
@@ -246,11 +249,12 @@ class Call:
         self._tell_price_of_noise([pair.objective for pair in pairs])
         answer = Plan(placed, self.problem.num_gpus, self.problem.num_experts)
         answer.check(self.problem)
-        self.journal.end(str(self.stop_reason), self.messages)
+        layers = self._layers(answer, pairs)
+        self.journal.end(str(self.stop_reason), self.messages, self.short_reasons)
         return Result(
             plan=answer,
             problem=self.problem,
-            layers=self._layers(answer, pairs),
+            layers=layers,
             stop_reason=str(self.stop_reason),
             elapsed=time.monotonic() - self.request.started,
             messages=tuple(self.messages),

@@ -7,6 +7,7 @@ wants a table takes its figures. Where nobody listens nothing is made.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ class Kind(StrEnum):
     PROVEN = "proven"  #: Layers are proven optimal.
     TURN = "turn"  #: A turn of one solver on one layer has ended.
     NOTE = "note"  #: Something went wrong.
+    OPEN = "open"  #: Why layers are not proven optimal.
     END = "end"  #: The call is over.
 
 
@@ -223,8 +225,8 @@ class Journal:
         )
         self._tell_at(kind, point, words, tuple(sorted(improved | raised | proven)))
 
-    def end(self, why: str, messages: Iterable[str]) -> None:
-        """Tell how the call ended, and what went wrong on the way."""
+    def end(self, why: str, messages: Iterable[str], reasons: Sequence[str]) -> None:
+        """Tell how the call ended, what went wrong, and why layers are not proven optimal."""
         if not self.is_heard:
             return
         self.progress(at_once=True)
@@ -237,6 +239,10 @@ class Journal:
             f"gap {100 * point.gap:.4g} %, {proven} of {layers} layers proven optimal"
         )
         self._tell(Kind.END, "", words, shares=self.shares)
+        for reason, count in Counter(filter(None, reasons)).most_common():
+            about = [layer_idx for layer_idx, each in enumerate(reasons) if each == reason]
+            words = f"{count} of {layers} layers are not proven optimal: {reason}"
+            self._tell(Kind.OPEN, "", f"{words} ({named(set(about))})", layers=about)
 
     def _tell_turn(
         self,

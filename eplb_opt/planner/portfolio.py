@@ -225,11 +225,11 @@ class Portfolio:
         }
         self.messages += self.reasons.about_heuristics(untouched)
 
-    def reason(self, layer_idx: int) -> str:
+    def reason(self, layer_idx: int, is_short: bool = False) -> str:
         """Why a layer is not proven optimal, in words; empty for one that is."""
         if self.incumbents.pair(layer_idx).is_closed:
             return ""
-        return self.reasons.of_layer(layer_idx, self._why_left(layer_idx))
+        return self.reasons.of_layer(layer_idx, self._why_left(layer_idx), is_short)
 
     def _why_left(self, layer_idx: int) -> str:
         """What ended the work on a layer that is not proven optimal."""

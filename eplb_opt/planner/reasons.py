@@ -43,7 +43,7 @@ class Obstacle(NamedTuple):
     Parameters
     ----------
     short
-        What is said of it where a message of its own tells the rest.
+        What is said of it for many layers together, or beside a message that tells the rest.
     words
         All of it: the package and its extra, the fault, the size of the model.
     """
@@ -92,12 +92,12 @@ class Reasons:
         """Note why a solver does not take a layer; without a reason it is none of its kind."""
         if reason:
             words = f"{stage} {reason}"
-            self._hinder(stage, layer_idx, Obstacle(words, words))
+            self._hinder(stage, layer_idx, Obstacle(words.partition(":")[0], words))
 
     def _hinder(self, stage: str, layer_idx: int, obstacle: Obstacle) -> None:
         self._obstacles.setdefault(stage, {})[layer_idx] = obstacle
 
-    def of_layer(self, layer_idx: int, end: str) -> str:
+    def of_layer(self, layer_idx: int, end: str, is_short: bool = False) -> str:
         """Why a layer is not proven, with all that stood in the way.
 
         Parameters
@@ -106,8 +106,10 @@ class Reasons:
             The layer.
         end
             What ended the work on it, from the tables above.
+        is_short
+            Without what differs from layer to layer.
         """
-        found = [obstacle.words for obstacle in self._of(layer_idx)]
+        found = [o.short if is_short else o.words for o in self._of(layer_idx)]
         return "; ".join([end, *dict.fromkeys(found)])
 
     def _of(self, layer_idx: int) -> list[Obstacle]:
@@ -135,10 +137,7 @@ class Reasons:
         ends
             What ended the work on each of these layers, from the tables above.
         """
-        why = {
-            layer_idx: "; ".join([end, *dict.fromkeys(o.short for o in self._of(layer_idx))])
-            for layer_idx, end in ends.items()
-        }
+        why = {layer_idx: self.of_layer(layer_idx, end, True) for layer_idx, end in ends.items()}
         groups = Counter(why.values()).most_common()
         told = []
         for reason, number in groups[:MOST_GROUPS]:
