@@ -31,7 +31,8 @@ COLUMNS: tuple[tuple[str, int, str], ...] = (
     ("proven", 6, ">"),
 )
 #: Where an event is about the whole model, who it is by takes both columns.
-WITHOUT_LAYERS = (*COLUMNS[:2], ("by", 24, ">"), *COLUMNS[4:])
+NAME_WIDTH = COLUMNS[2][1] + 1 + COLUMNS[3][1]
+WITHOUT_LAYERS = (*COLUMNS[:2], ("by", NAME_WIDTH, ">"), *COLUMNS[4:])
 CAPTION = "load/mean: largest GPU load over the mean, all layers together; bound: the proven least"
 SUMMARY = (
     ("solver", 16, "<"),
@@ -75,15 +76,17 @@ class SolverLog(logging.Handler):
             objective = point.start_objective
             gap = objective / point.lower_bound - 1 if point.lower_bound else 0.0
         layers, by = _layers(event.layers), point.stage
+        if len(by) > NAME_WIDTH:  # of a long path the end says more
+            by = "..." + by[3 - NAME_WIDTH :]
         where = [layers, by] if layers else [by]
         columns = COLUMNS if layers else WITHOUT_LAYERS
         cells = [
-            f"{point.seconds:.2f} s",
+            f"{_digits(point.seconds, 6, 2)} s",
             str(event.kind),
             *where,
-            f"{objective / self.scale:.7f}",
-            f"{point.lower_bound / self.scale:.7f}",
-            f"{100 * gap:.5f} %",
+            _digits(objective / self.scale, 9, 7),
+            _digits(point.lower_bound / self.scale, 9, 7),
+            f"{_digits(100 * gap, 8, 5)} %",
             f"{event.num_proven}/{event.num_layers}",
         ]
         return _line(columns, cells)
@@ -98,6 +101,12 @@ def _line(columns: Sequence[tuple[str, int, str]], cells: list[str]) -> str:
         f"{cell:{align}{width}}" for (_, width, align), cell in zip(columns, cells, strict=True)
     ]
     return " ".join(parts).rstrip()
+
+
+def _digits(value: float, width: int, decimals: int) -> str:
+    """A number of at most so many decimals, and fewer where it would be wider than its column."""
+    whole = len(f"{value:.0f}")
+    return f"{value:.{max(min(decimals, width - whole - 1), 0)}f}"
 
 
 def _layers(layers: tuple[int, ...]) -> str:
