@@ -119,10 +119,15 @@ class Journal:
     ----------
     incumbents
         The best plans and bounds of the call.
+
+    Attributes
+    ----------
+    shares
+        What each solver has brought so far, by name; empty where nobody listens.
     """
 
     incumbents: Incumbents
-    shares: dict[str, SolverShare] = field(default_factory=dict)
+    shares: dict[str, SolverShare] = field(init=False, default_factory=dict)
     _news: dict[str, SolverShare] = field(default_factory=dict)
     _due: float = 0.0
 

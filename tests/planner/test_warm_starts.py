@@ -74,7 +74,6 @@ def test_what_is_no_start_is_refused_by_its_name(given, error, words):
 
 
 def test_a_heuristic_that_breaks_a_rule_costs_a_message_alone():
-    problem = Problem([[90, 1, 1, 1]], 8, 2, colocation="forbid")
     problem = Problem([[90, 1, 1, 1, 1, 1]], 12, 4, colocation="forbid", pinned=[(5, 3)])
     result = eplb_opt.plan(problem, effort=0, starts=["deepseek"])
     assert names(result) == ["greedy"]
