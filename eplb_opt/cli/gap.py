@@ -13,6 +13,7 @@ from eplb_opt.cli import output
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.cli.scenarios import read_problem
+from eplb_opt.cli.solver_log import watched
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import read_plan
@@ -64,6 +65,7 @@ def gap_command(
     held_out: HeldOut = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
+    verbose: opt.Verbose = 0,
 ) -> None:
     """Show how far every heuristic and every given plan is from the proven optimum.
 
@@ -86,7 +88,7 @@ def gap_command(
     with interruption() as asked:
 
         def planned(part: Problem, heading: str, seconds: float) -> Result:
-            with output.progress_bar(seconds, heading) as progress:
+            with watched(seconds, heading, verbose) as progress:
                 return plan(
                     part,
                     time_limit=seconds,

@@ -23,9 +23,9 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Machine": ("gpus", "slots", "slots-per-gpu", "nodes", "groups", "colocation", "dispatch"),
     "Loads": ("format", "held-out", "scenarios", "every"),
     "Target and memory": ("target-balancedness", "expert-bytes"),
-    "Planning": ("time-limit", "effort", "target-gap", "noise", "model", "workers"),
+    "Planning": ("time-limit", "effort", "target-gap", "noise", "model", "workers", "start"),
     "Near the plan in force": ("current", "max-moves", "move-tolerance"),
-    "Output": ("output", "engine", "certificate", "report", "plot", "json", "csv"),
+    "Output": ("output", "engine", "certificate", "report", "plot", "json", "csv", "verbose"),
     "Options": (),
 }
 #: Commands in the order of their use; others follow.

@@ -14,6 +14,7 @@ from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import check_notes
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.scenarios import read_problem
+from eplb_opt.cli.solver_log import watched
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import PlanError
 from eplb_opt.io import VALIDATORS, read_certificates, read_plan
@@ -159,6 +160,7 @@ def bound_command(
     certificate_file: opt.CertificateFile = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
+    verbose: opt.Verbose = 0,
 ) -> None:
     """Prove how low the largest GPU load of each layer can possibly be.
 
@@ -172,7 +174,7 @@ def bound_command(
     _, problem = read_problem(asked_for)
     limit = None if effort is not None else time_limit
     with interruption() as asked:
-        with output.progress_bar(limit, "proving") as progress:
+        with watched(limit, "proving", verbose) as progress:
             result = plan(
                 problem,
                 time_limit=limit,

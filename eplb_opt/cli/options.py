@@ -99,6 +99,16 @@ Workers = Annotated[
 CertificateFile = Annotated[
     Path | None, typer.Option("--certificate", help="Where to write the proofs of the bounds.")
 ]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        help="A log of the solving on stderr; twice for every turn of every solver.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

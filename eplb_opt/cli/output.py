@@ -28,6 +28,9 @@ PIPE_WIDTH = 120
 #: Calls shorter than this finish before a person would look at a bar.
 PROGRESS_SECONDS = 2.0
 
+#: What JSON has of a warm start: all but its exact fractions.
+START_FIELDS = ("name", "seconds", "objective", "gap", "num_best", "share_closed")
+
 
 def stdout() -> Console:
     """The console for results; made at each call, so that redirection is honoured."""
@@ -80,8 +83,12 @@ def result_json(result: Result) -> dict[str, Any]:
         "balancedness": result.balancedness,
         "status": result.status,
         "bound_source": result.bound_source,
+        "reasons": result.reasons,
         "moves": result.moves,
         "history": list(result.history),
+        "starts": [
+            {name: getattr(start, name) for name in START_FIELDS} for start in result.starts
+        ],
     }
 
 

@@ -17,7 +17,9 @@ from eplb_opt.cli.dispatch import deploy_notes, noise_note
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.cli.scenarios import read_problem
+from eplb_opt.cli.solver_log import watched
 from eplb_opt.cli.stopping import interruption
+from eplb_opt.cli.warm_starts import Start, read_starts
 from eplb_opt.io import Loads, read_plan, write_plan
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
@@ -25,6 +27,7 @@ from eplb_opt.problem.problem import Problem
 from eplb_opt.report.gap_tables import scenario_table_text
 from eplb_opt.report.html import import_jinja
 from eplb_opt.report.scenarios import scenario_table
+from eplb_opt.report.starts import starts_table
 from eplb_opt.report.tables import result_table
 from eplb_opt.result import Result
 
@@ -45,6 +48,7 @@ def plan_command(
     noise: opt.Noise = None,
     model: opt.Model = opt.ModelName("cpsat"),
     workers: opt.Workers = None,
+    start: Start = None,
     current: Annotated[
         Path | None,
         typer.Option("--current", help="The plan in force: a start; moves are counted."),
@@ -70,6 +74,7 @@ def plan_command(
     held_out: HeldOut = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
+    verbose: opt.Verbose = 0,
 ) -> None:
     """Find the best plan in the time given, and prove how good it is.
 
@@ -85,6 +90,7 @@ def plan_command(
     (recorded, *_), problem = read_problem(asked_for)
     in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
     limit = None if effort is not None else time_limit
+    warm_starts = read_starts(start, recorded.layer_ids)
     unseen = read_held_out(held_out, recorded)
     writer = _PlanWriter(recorded, in_force)
     if output_file is not None:
@@ -92,7 +98,7 @@ def plan_command(
     if report_file is not None:
         import_jinja()
     with interruption() as asked:
-        with output.progress_bar(limit, "planning") as progress:
+        with watched(limit, "planning", verbose) as progress:
             result = plan(
                 problem,
                 time_limit=limit,
@@ -106,6 +112,7 @@ def plan_command(
                 workers=workers,
                 progress=progress,
                 stop=asked.event,
+                starts=warm_starts,
             )
         saving = Saving()
         saving.save_plan(output_file, lambda to, kind: writer(to, kind, result), str(engine))
@@ -135,6 +142,8 @@ def _print(result: Result, plans: dict[str, Any], unseen: dict[str, Any], as_jso
         return
     console = output.stdout()
     console.print(result_table(result))
+    if len(result.starts) > 1:
+        console.print(starts_table(result, console.width))
     if scored:
         console.print(scenario_table_text(scored, console.width))
 

@@ -267,7 +267,7 @@ def place_apart(problem: Problem, effort: int | None = None) -> np.ndarray:
         _require(PLANNER_ENGINES)
         units = max(effort // STEPS_PER_PLANNER_EFFORT, 1)
         # One worker: the other ranks of this machine plan at the same time.
-        answer = plan(problem, time_limit=None, effort=units, workers=1)
+        answer = plan(problem, time_limit=None, effort=units, workers=1, starts=())
         return answer.plan.physical_to_logical.copy()
     placed = greedy(*heuristic_arguments(problem))[0]
     by_gpu = np.sort(placed.reshape(problem.num_layers, problem.num_gpus, -1), axis=2)

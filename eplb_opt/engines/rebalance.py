@@ -170,7 +170,7 @@ def _planned(
         groups, nodes = 1, 1
     values = as_numpy(weight, "weight")
     problem = Problem(values, num_replicas, num_gpus, nodes, groups)
-    start = None
+    starts = None
     if (
         time_limit is not None
         and is_number(time_limit)
@@ -179,9 +179,9 @@ def _planned(
         is_few = problem.slots_per_gpu <= FEW_SLOTS_PER_GPU
         seconds = START_SECONDS_FEW_SLOTS if is_few else START_SECONDS
         sizes = num_replicas, groups, nodes, num_gpus
-        start = rebalance(values, *sizes, time_limit=seconds)[0]
+        starts = {"serving call": rebalance(values, *sizes, time_limit=seconds)[0]}
         time_limit = max(time_limit - (time.monotonic() - began), 0.0)
-    result = plan(problem, time_limit=time_limit, current=current, start=start)
+    result = plan(problem, time_limit=time_limit, current=current, starts=starts)
     for message in result.messages:
         LOGGER.warning("%s", message)
     answer = result.plan

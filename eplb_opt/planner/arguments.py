@@ -16,6 +16,7 @@ from eplb_opt.exact import get_model
 from eplb_opt.migration import MoveLimits, move_limits
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.lost_gpus import on_gpus_left
+from eplb_opt.planner.warm_starts import WarmStart, read_starts
 from eplb_opt.problem.arrays import as_int, as_number
 from eplb_opt.problem.problem import Problem
 from eplb_opt.result import HistoryPoint
@@ -54,8 +55,10 @@ class Request:
         The time or counted work that may be spent.
     time_limit
         Seconds, or None where time does not count.
-    current, start
-        The plan in force and a plan to start from, for the GPUs of `problem`, or None.
+    current
+        The plan in force, for the GPUs of `problem`, or None.
+    starts
+        The plans to start from, for the GPUs of `problem`; None where the planner is to choose.
     limits
         The limits on moved slots.
     noise
@@ -73,7 +76,7 @@ class Request:
     budget: Budget
     time_limit: float | None
     current: Any
-    start: Any
+    starts: tuple[WarmStart, ...] | None
     limits: MoveLimits
     noise: float | None
     model: str
@@ -100,7 +103,7 @@ class Moving:
     current: Any
     max_moves: Any
     move_tolerance: float | None
-    start: Any
+    starts: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +142,7 @@ def read_request(
         budget=budget,
         time_limit=limit,
         current=current,
-        start=moving.start,
+        starts=read_starts(whole, left, moving.starts),
         limits=limits,
         noise=_read_noise(aims.noise),
         model=aims.model,

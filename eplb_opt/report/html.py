@@ -21,6 +21,7 @@ from eplb_opt.report.page_tables import (
     plans_table,
     prices_table,
     scenarios_table,
+    starts_table,
 )
 from eplb_opt.report.scenarios import scenario_table
 from eplb_opt.report.words import DISPATCH_WORDS, describe, percent
@@ -126,6 +127,7 @@ def render(
         failures=failures(gap),
         prices=prices_table(gap),
         scenarios=scenarios_table(scenario_table(problem, plans, held_out)) if with_loads else None,
+        starts=starts_table(result),
         layers=layers_table(gap, before.ratios, after, result.moves, layer_ids),
         messages=result.messages,
         command=command,

@@ -14,6 +14,7 @@ from eplb_opt.report.gap_columns import (
     scenario_columns,
     with_figures,
 )
+from eplb_opt.report.starts import CAPTION, start_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.report.gap import GapReport
     from eplb_opt.report.scenarios import ScenarioTable
+    from eplb_opt.result import Result
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,13 @@ def plans_table(report: GapReport) -> PageTable:
     good = with_figures(report)
     strong = tuple(i for i, row in enumerate(good) if row.kind == "ours")
     return _page_table("Plans, best first", plan_columns(report), strong)
+
+
+def starts_table(result: Result) -> PageTable | None:
+    """What each warm start was worth; None where nobody kept them."""
+    if not result.starts:
+        return None
+    return _page_table(CAPTION, start_columns(result), (len(result.starts),))
 
 
 def failures(report: GapReport) -> list[tuple[str, str]]:

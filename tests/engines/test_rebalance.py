@@ -94,13 +94,13 @@ def test_a_long_limit_goes_on_from_the_serving_paths_plan(monkeypatch):
     monkeypatch.setattr(room, "rebalance", lambda *_, **__: (served,))
     given, plan = [], eplb_opt.plan
 
-    def plan_without_time(problem, time_limit, current, start):
-        given.append(start)
-        return plan(problem, time_limit=0, current=current, start=start)
+    def plan_without_time(problem, time_limit, current, starts):
+        given.append(starts)
+        return plan(problem, time_limit=0, current=current, starts=starts)
 
     monkeypatch.setattr("eplb_opt.planner.planner.plan", plan_without_time)
     placed = eplb_opt.rebalance_experts(load, 80, 1, 1, 40, time_limit=1.0)[0]
-    assert given[0] is served
+    assert given[0]["serving call"] is served
     ours, theirs = (eplb_opt.evaluate(problem, p).objective for p in (placed, served))
     assert (ours <= theirs).all()
 
