@@ -71,6 +71,7 @@ LOAD_FORMATS: tuple[Format[Loads | Recording], ...] = (
         "trtllm", "folder", trtllm_statistics.loads_from_trtllm, trtllm_statistics.is_statistics
     ),
     Format("sglang", "folder", sglang_recorder.loads_from_sglang_folder, sglang_recorder.has_dumps),
+    Format("csv", "folder", csv_table.loads_from_rank_folder, csv_table.is_rank_folder),
     Format("vllm", "jsonl", vllm_stats.loads_from_vllm),
     Format("npy", "npy", loads_from_array),
     Format("npz", "npz", npz.loads_from_npz, npz.has_loads),
@@ -223,8 +224,9 @@ def _container(file: Path, named: Sequence[Format[Any]], forced: bool) -> str:
     try:
         found = container_of(file)
     except FormatError:
-        if forced and len(containers) == 1:
-            return containers.pop()
+        packed = containers - {"folder"}
+        if forced and len(packed) == 1:
+            return packed.pop()
         raise
     texts = containers & TEXTS
     if forced and found in TEXTS - containers and len(texts) == 1:
