@@ -71,11 +71,11 @@ LOAD_FORMATS: tuple[Format[Loads | Recording], ...] = (
         "trtllm", "folder", trtllm_statistics.loads_from_trtllm, trtllm_statistics.is_statistics
     ),
     Format("sglang", "folder", sglang_recorder.loads_from_sglang_folder, sglang_recorder.has_dumps),
-    Format("csv", "folder", csv_table.loads_from_rank_folder, csv_table.is_rank_folder),
     Format("vllm", "jsonl", vllm_stats.loads_from_vllm),
     Format("npy", "npy", loads_from_array),
     Format("npz", "npz", npz.loads_from_npz, npz.has_loads),
     Format("csv", "csv", csv_table.loads_from_csv, csv_table.has_loads),
+    Format("csv", "folder", csv_table.loads_from_rank_folder, csv_table.is_rank_folder),
     Format("parquet", "parquet", parquet_table.loads_from_parquet, parquet_table.has_loads),
     Format("lmdeploy", "json", plain_json.loads_from_json),
     Format("json", "json", plain_json.loads_from_json, plain_json.has_loads),

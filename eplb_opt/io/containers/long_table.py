@@ -60,7 +60,7 @@ def loads_of_rows(
     place = np.ravel_multi_index((step, at, expert), shape)
     np.add.at(load.reshape(-1), place, count)
     num_again = len(place) - len(np.unique(place))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if num_again:
         notes = (
             f"{num_again} of {len(place)} rows name an expert of a layer again; they are added up, "
