@@ -92,4 +92,4 @@ def folded(loads: Loads, stored: StoredPlan, name: str) -> Loads:
 
 def _is_by_rank(loads: Loads, placed: np.ndarray) -> bool:
     """Whether the last two dimensions together are the slots, as many a rank."""
-    return loads.load.shape[1] * loads.load.shape[2] == placed.shape[1]
+    return bool(loads.load.shape[1] * loads.load.shape[2] == placed.shape[1])

@@ -136,7 +136,7 @@ def uneven_padding(stored: StoredPlan, loads: Loads, question: Question) -> Find
         return None
     is_full = placed.reshape(len(placed), num_gpus, -1) >= 0
     used = is_full.sum(axis=2)
-    if question.gpu_slots is None and (used != used[0]).any():
+    if not question.tells_slots and (used != used[0]).any():
         at = int(np.argwhere((used != used[0]).any(axis=1))[0, 0])
         return refusal(
             f"its GPUs hold {listed(used[0].tolist())} experts in the first layer, and "

@@ -20,15 +20,15 @@ class Question:
     ----------
     num_gpus, num_slots
         GPUs, and slots of a layer over all of them; None where not a single number is asked.
-    gpu_slots
-        Slots that each GPU can fill, where they were given; lost GPUs have none.
+    tells_slots
+        Whether the options say which slots can be filled, or which GPUs are lost.
     engine
         The engine that the plan is written for; "" for none.
     """
 
     num_gpus: int | None = None
     num_slots: int | None = None
-    gpu_slots: tuple[int, ...] | None = None
+    tells_slots: bool = False
     engine: str = ""
 
 
