@@ -11,13 +11,14 @@ import typer
 from eplb_opt.cli import gpu_options as gpu
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.cli.intake import Intake, empty_last, padded_one, read_problem
+from eplb_opt.cli.intake import Intake, padded_one, read_problem
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import read_stored_plan
 from eplb_opt.io.files import write_atomically
+from eplb_opt.placement.padding import empty_last
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.problem import Problem
 from eplb_opt.report.gap import GapReport, gap_report

@@ -13,7 +13,7 @@ from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import check_notes
-from eplb_opt.cli.intake import Intake, empty_last, examine_plan, read_problem
+from eplb_opt.cli.intake import Intake, examine_plan, read_problem
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import moves_between, moves_line
 from eplb_opt.cli.stopping import interruption
@@ -21,6 +21,7 @@ from eplb_opt.cli.weights import DispatchWeights, check_weights_file, write_weig
 from eplb_opt.errors import PlanError
 from eplb_opt.io import VALIDATORS, read_certificates, read_stored_plan
 from eplb_opt.placement.dispatch_rules import DispatchScore, dispatch_score
+from eplb_opt.placement.padding import empty_last
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.evaluate import Evaluation, evaluate, verified_bounds
 from eplb_opt.planner.planner import plan

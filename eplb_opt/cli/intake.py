@@ -16,6 +16,7 @@ from eplb_opt.io.plausible import Question, examine, examine_current, folded, in
 from eplb_opt.io.plausible.heat import is_heat, refuse_heat
 from eplb_opt.io.plausible.question import listed
 from eplb_opt.io.recordings.rank_files import added_ranks, rank_file, rank_files
+from eplb_opt.placement.padding import empty_last, used_slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -138,23 +139,6 @@ def examine_plan(stored: StoredPlan, name: str, loads: Loads, num_gpus: int) -> 
             raise FormatError(f"{name}: {finding.text}")
 
 
-def empty_last(placed: np.ndarray, num_gpus: int) -> np.ndarray:
-    """A map with the empty slots of each GPU behind its others, as plans have them.
-
-    Parameters
-    ----------
-    placed
-        int64 [num_layers, num_slots], -1 for an empty slot.
-    num_gpus
-        GPUs; where the slots are no multiple of them the map comes back as it is.
-    """
-    if placed.shape[1] % num_gpus or not (placed < 0).any():
-        return placed
-    by_gpu = placed.reshape(len(placed), num_gpus, -1)
-    order = np.argsort(by_gpu < 0, axis=2, kind="stable")
-    return np.take_along_axis(by_gpu, order, axis=2).reshape(placed.shape)
-
-
 def padded_one(plans: Iterable[StoredPlan]) -> StoredPlan | None:
     """The first of some plans that leaves slots empty."""
     return next((plan for plan in plans if (plan.physical_to_logical < 0).any()), None)
@@ -266,7 +250,7 @@ def _with_padding(asked: Asked, placed: np.ndarray, name: str) -> tuple[Asked, t
     num_gpus, num_slots = asked.machine.num_gpus, placed.shape[1]
     if not (placed < 0).any() or asked.rules.tells_slots or num_slots % num_gpus:
         return asked, ()
-    used = (placed >= 0).reshape(len(placed), num_gpus, -1).sum(axis=2)[0].tolist()
+    used = used_slots(placed, num_gpus)[0].tolist()
     bare = [gpu for gpu, num in enumerate(used) if num == 0]
     holding = f" (nothing on GPU {listed(bare)})" if bare else ""
     row = short_row(used)

@@ -149,11 +149,11 @@ def some_ranks(loads: Loads, question: Question) -> Finding | None:
     ranks, num_gpus = loads.origin.ranks, question.num_gpus
     if not ranks or num_gpus is None or len(ranks) >= num_gpus:
         return None
-    files = f"the file of rank {ranks[0]} alone"
+    files = f"this is the file of rank {ranks[0]} alone"
     if len(ranks) > 1:
-        files = f"files of {len(ranks)} ranks ({listed(list(ranks))})"
+        files = f"these are files of {len(ranks)} ranks ({listed(list(ranks))})"
     return note(
-        f"these are {files}, and --gpus is {num_gpus}. A rank counts its own tokens: if there were "
+        f"{files}, and --gpus is {num_gpus}. A rank counts its own tokens: if there were "
         f"{num_gpus} ranks, those of {num_gpus - len(ranks)} are missing; give the files of all."
     )
 

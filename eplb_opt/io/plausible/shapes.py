@@ -92,9 +92,13 @@ def a_long_table(loads: Loads, question: Question) -> Finding | None:
 
 
 def a_counting_column(loads: Loads, question: Question) -> Finding | None:
-    """A first column that counts the rows: a number of the layer or the step."""
+    """A first column that counts the rows, as no other does: a number of the layer or the step."""
     first = _first(loads)
-    if len(first) < LEAST_COUNTED or loads.num_experts < 2:
+    if (
+        len(first) < LEAST_COUNTED
+        or loads.num_experts < 2
+        or (np.diff(first[:, 1:], axis=0) == 1).all()
+    ):
         return None
     column = first[:, 0]
     if (np.diff(column) == 1).all():
@@ -110,11 +114,11 @@ def a_counting_column(loads: Loads, question: Question) -> Finding | None:
 
 
 def a_counting_row(loads: Loads, question: Question) -> Finding | None:
-    """A first row that counts the columns: names of experts."""
+    """A first row that counts the columns, as no other does: names of experts."""
     first = _first(loads)
-    if first.shape[1] < LEAST_COUNTED or len(first) < 2 or (np.diff(first[0]) != 1).any():
+    if first.shape[1] < LEAST_COUNTED or len(first) < 2 or first[0, 0] not in (0, 1):
         return None
-    if first[0, 0] not in (0, 1):
+    if (np.diff(first[0]) != 1).any() or (np.diff(first[1:]) == 1).all():
         return None
     return refusal(
         f"the first of {len(first)} rows counts {int(first[0, 0])}, {int(first[0, 1])}, ... "
