@@ -24,7 +24,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "GPUs that differ": ("lost-gpus", "gpu-slots", "gpu-speeds", "pin", "ban", "spread"),
     "Loads": ("format", "map", "experts", "held-out", "scenarios", "every"),
     "Target and memory": ("target-balancedness", "expert-bytes"),
-    "Planning": ("time-limit", "effort", "target-gap", "noise", "model", "workers"),
+    "Planning": ("of", "time-limit", "effort", "target-gap", "noise", "model", "workers"),
     "Near the plan in force": ("current", "max-moves", "move-tolerance"),
     "Output": (
         *("output", "engine", "certificate", "report", "plot", "dispatch-weights", "json", "csv"),
@@ -32,7 +32,10 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Options": (),
 }
 #: Commands in the order of their use; others follow.
-ORDER = ("plan", "gap", "check", "bound", "size", "replay", "convert", "guide", "warmup")
+ORDER = (
+    *("plan", "gap", "check", "bound", "size", "replay", "frontier", "plan-for-loss"),
+    *("convert", "guide", "warmup"),
+)
 
 
 class Command(TyperCommand):

@@ -102,6 +102,9 @@ Current = Annotated[
         "--current", help="The plan in force: it must fit LOADS and options; moves are counted."
     ),
 ]
+CurrentNeeded = Annotated[
+    Path, typer.Option("--current", help="The plan in force.", show_default=False)
+]
 TimeLimit = Annotated[
     float, typer.Option("--time-limit", help="Seconds for planning; 0 asks for heuristics alone.")
 ]

@@ -109,6 +109,10 @@ class PlanWriter:
         facts = {name: getattr(result, name) for name in ("objective", "lower_bound", "status")}
         self._write(path, engine, result.plan, **facts)
 
+    def write(self, path: Path, engine: str, plan: Plan) -> None:
+        """Write a plan of which nothing else is told."""
+        self._write(path, engine, plan)
+
     def rehearse(self, path: Path, engine: str, problem: Problem) -> None:
         """Raise what would be raised at the end whatever the plan: a package that is missing, say.
 

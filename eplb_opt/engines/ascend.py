@@ -33,6 +33,7 @@ from eplb_opt.engines.serving.call import rebalance_near
 from eplb_opt.engines.serving.near import NearRules
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
+from eplb_opt.placement.padding import used_slots
 from eplb_opt.placement.plan import MAX_ID, Plan
 from eplb_opt.placement.scoring import largest_gpu_loads
 from eplb_opt.problem.arrays import as_numpy
@@ -90,7 +91,8 @@ def rebalance_experts(
     current = table.reshape(num_layers, -1)
     load = fold(current, _workload(expert_workload, table.shape).reshape(num_layers, -1))
     is_padded = bool((current < 0).any())
-    problem = Problem(load, current.shape[1], num_devices, colocation="forbid")
+    most = used_slots(current, num_devices).max(axis=0) if is_padded else None
+    problem = Problem(load, current.shape[1], num_devices, colocation="forbid", gpu_slots=most)
     # A table that breaks the rules has to go, better or not.
     is_broken = _breaks_rules(current, num_devices, problem.num_experts)
     make = _placed_padded if is_padded else _placed
