@@ -85,8 +85,8 @@ def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tup
     text = (
         f"the largest GPU loads are {100 * above:.3g} % above those of a greedy plan for these "
         f"loads, and at most {100 * model_gap:.3g} % above the best possible. The common cause is "
-        "that the plan was made for other loads, such as older ones: plan anew, with this plan as "
-        "--current to see what moves."
+        "that the plan was made for other loads, such as older ones, or under other rules: plan "
+        "anew, with this plan as --current to see what moves."
     )
     if level >= LEVEL and score.needs_dispatch > OTHER_PLAN:
         text += (

@@ -11,7 +11,7 @@ import typer
 from eplb_opt.cli import gpu_options as gpu
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.cli.intake import Intake, padded_one, read_problem
+from eplb_opt.cli.intake import Intake, examine_plan, padded_one, read_problem, with_names
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.cli.stopping import interruption
@@ -94,6 +94,8 @@ def gap_command(
     stored = {str(path): read_stored_plan(path) for path in plan_files or []}
     intake = read_problem(opt.Asked(files, machine, rules), padded_one(stored.values()))
     recorded, problem, layer_ids = intake.recorded[0], intake.problem, intake.layer_ids
+    for name, each in stored.items():
+        examine_plan(each, name, recorded, gpus)
     given = {name: empty_last(each.rows(layer_ids), gpus) for name, each in stored.items()}
     unseen = read_held_out(held_out, recorded)
 
@@ -113,8 +115,9 @@ def gap_command(
                 )
 
         result = planned(problem, "planning", time_limit)
-        output.warn(result.messages)
-        result = replace(result, messages=(*intake.notes, *result.messages))
+        messages = tuple(with_names(text, layer_ids) for text in result.messages)
+        output.warn(messages)
+        result = replace(result, messages=(*intake.notes, *messages))
         report = gap_report(
             problem,
             result,
@@ -122,6 +125,9 @@ def gap_command(
             heuristics=output.announced(_heuristics(problem)),
             prices=constraint_prices(problem, result, planned, time_limit) if prices else (),
         )
+        report.rows[:] = [
+            replace(row, problem=with_names(row.problem, layer_ids)) for row in report.rows
+        ]
         saving = Saving()
         saving.save(csv_file, lambda to: write_atomically(to, gap_csv(report, layer_ids).encode()))
         before = next(iter(given.items()), None)

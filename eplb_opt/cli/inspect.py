@@ -13,7 +13,7 @@ from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import check_notes
-from eplb_opt.cli.intake import Intake, examine_plan, read_problem
+from eplb_opt.cli.intake import Intake, examine_plan, naming_layers, read_problem, with_names
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import moves_between, moves_line
 from eplb_opt.cli.stopping import interruption
@@ -121,10 +121,11 @@ def check_command(
             num_hidden_layers=recorded.num_hidden_layers,
         )
     saved = [None] * problem.num_layers if certificate is None else read_certificates(certificate)
-    with output.counting_bar(problem.num_layers, "proving anew") as show:
-        bounds = verified_bounds(problem, saved, show)
-    score = evaluate(problem, placed, bounds)
-    reached = dispatch_score(problem, placed)
+    with naming_layers(intake.layer_ids):
+        with output.counting_bar(problem.num_layers, "proving anew") as show:
+            bounds = verified_bounds(problem, saved, show)
+        score = evaluate(problem, placed, bounds)
+        reached = dispatch_score(problem, placed)
     notes = check_notes(problem, reached, score.model_gap)
     moves = moves_between(intake, placed)
     output.warn(notes)
@@ -225,7 +226,7 @@ def bound_command(
             )
         saving = Saving()
         save_proofs(saving, certificate_file, result)
-        output.warn(result.messages)
+        output.warn(tuple(with_names(text, intake.layer_ids) for text in result.messages))
         if certificate_file is not None:
             announce_check(intake.asked, certificate_file)
         try:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.certificates import CertificateError
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.errors import FormatError
+from eplb_opt.errors import FormatError, PlanError
 from eplb_opt.io import read_stored_plan
 from eplb_opt.io.files import naming
 from eplb_opt.io.plausible import Question, examine, examine_current, folded, in_force, with_experts
@@ -19,13 +22,17 @@ from eplb_opt.io.recordings.rank_files import added_ranks, rank_file, rank_files
 from eplb_opt.placement.padding import empty_last, used_slots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from eplb_opt.cli.options import Asked, Files
-    from eplb_opt.io import Loads
+    from eplb_opt.io import Loads, Trace
     from eplb_opt.io.placement import StoredPlan
     from eplb_opt.problem.problem import Problem
+
+
+#: How messages speak of a layer.
+LAYER = re.compile(r"\b([Ll]ayer )(\d{1,7})\b")
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +111,29 @@ def read_problem(asked: Asked, plan_file: StoredPlan | None = None) -> Intake:
     return Intake(asked, recorded, problem, current, notes)
 
 
+def with_names(text: str, layer_ids: Sequence[int]) -> str:
+    """A message of the library, which counts layers, with their names in the files.
+
+    >>> with_names("layer 0, GPU 3: expert 5 stands there twice.", [3, 4])
+    'layer 3, GPU 3: expert 5 stands there twice.'
+    """
+
+    def name(found: re.Match[str]) -> str:
+        at = int(found[2])
+        return f"{found[1]}{layer_ids[at] if at < len(layer_ids) else at}"
+
+    return LAYER.sub(name, text)
+
+
+@contextmanager
+def naming_layers(layer_ids: Sequence[int]) -> Iterator[None]:
+    """Give layers their names in the messages of broken rules."""
+    try:
+        yield
+    except (PlanError, CertificateError) as error:
+        raise type(error)(with_names(str(error), layer_ids)) from error
+
+
 def looked_at(files: Files) -> tuple[list[Loads], tuple[str, ...]]:
     """Recordings for machines of several sizes, and what was odd about them, which is said.
 
@@ -122,6 +152,22 @@ def looked_at(files: Files) -> tuple[list[Loads], tuple[str, ...]]:
     notes += examine(recorded, Question())
     output.warn(notes)
     return recorded, notes
+
+
+def looked_at_trace(trace: Trace, path: Path, num_gpus: int, num_slots: int) -> tuple[str, ...]:
+    """What is odd about a recording that is walked through, which is said; it is read once more.
+
+    Raises
+    ------
+    FormatError
+        When it is surely not what it is taken for.
+    """
+    question = Question(num_gpus, num_slots)
+    with naming(path):
+        refuse_heat(trace.shape, question)
+        notes = examine([trace.total()], question)
+    output.warn(tuple(f"{path}: {note}" for note in notes))
+    return notes
 
 
 def examine_plan(stored: StoredPlan, name: str, loads: Loads, num_gpus: int) -> None:

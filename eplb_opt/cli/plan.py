@@ -13,7 +13,7 @@ from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import deploy_notes, noise_note
-from eplb_opt.cli.intake import read_problem
+from eplb_opt.cli.intake import read_problem, with_names
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import PlanWriter, print_result
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
@@ -109,7 +109,7 @@ def plan_command(
                 progress=progress,
                 stop=asked.event,
             )
-        messages = result.messages
+        messages = tuple(with_names(text, intake.layer_ids) for text in result.messages)
         result = replace(result, messages=(*intake.notes, *messages))
         saving = Saving()
         saving.save_plan(output_file, lambda to, kind: writer(to, kind, result), str(engine))

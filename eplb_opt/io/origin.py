@@ -29,6 +29,8 @@ class Steps:
     layer_spread, step_spread
         Within a step, how far the totals of the layers lie apart, and within a layer, those of the
         steps: the largest difference, as a share of the mean total.
+    whole_spread
+        How far the totals of whole steps lie apart, as a share of their mean.
     """
 
     first: np.ndarray
@@ -38,6 +40,7 @@ class Steps:
     is_shares: bool
     layer_spread: float
     step_spread: float
+    whole_spread: float
 
 
 class StepWatch:
@@ -51,6 +54,7 @@ class StepWatch:
         self._most_apart = self._sum = 0.0
         self._lowest: np.ndarray | None = None
         self._highest: np.ndarray | None = None
+        self._whole = (np.inf, -np.inf)
 
     def add(self, chunk: np.ndarray) -> None:
         """Look at some steps, [num, num_layers, num_experts]."""
@@ -69,6 +73,8 @@ class StepWatch:
         low, high = totals.min(axis=0), totals.max(axis=0)
         self._lowest = low if self._lowest is None else np.minimum(self._lowest, low)
         self._highest = high if self._highest is None else np.maximum(self._highest, high)
+        whole = totals.sum(axis=1)
+        self._whole = min(self._whole[0], whole.min()), max(self._whole[1], whole.max())
         self._last = chunk[-1].copy()
         self._num += len(chunk)
 
@@ -92,6 +98,7 @@ class StepWatch:
             self._is_shares,
             self._most_apart / mean,
             float((self._highest - self._lowest).max()) / mean,
+            float(self._whole[1] - self._whole[0]) / (mean * len(self._lowest)),
         )
 
 

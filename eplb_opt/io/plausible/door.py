@@ -39,9 +39,11 @@ def examine(recorded: Sequence[Loads], question: Question) -> tuple[str, ...]:
         For the first thing that is surely wrong, with the numbers and the mend.
     """
     notes: list[str] = []
-    for loads in map(with_steps, recorded):
+    for loads in (each.watched() for each in recorded):
         name = f"{loads.source}: " if loads.source else ""
         notes += [note if note.startswith(name) else name + note for note in loads.origin.notes]
+        if not np.isfinite(loads.load).all():
+            continue  # the problem refuses it
         found = (check(loads, question) for check in (*shapes.CHECKS, *counts.CHECKS))
         notes += _passed(found, name)
     if len(recorded) > 1:
@@ -77,11 +79,6 @@ def examine_current(
     """
     found = (check(stored, loads, question) for check in in_force.CHECKS)
     return tuple(_passed(found, f"{name}: "))
-
-
-def with_steps(loads: Loads) -> Loads:
-    """Loads that have been looked at as a whole, where nobody has before."""
-    return loads.watched() if loads.num_snapshots > 1 or loads.origin.steps is None else loads
 
 
 def with_experts(loads: Loads, num_experts: int) -> Loads:

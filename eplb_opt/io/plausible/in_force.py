@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from eplb_opt.io.placement import StoredPlan
     from eplb_opt.io.plausible.question import Finding, Question
 
-#: How a plan in force for another machine can be left behind.
-LEAVE_OUT = "To plan for another server, leave --current out; nothing can be moved to it."
-
 
 def other_gpus(stored: StoredPlan, loads: Loads, question: Question) -> Finding | None:
     """A file that tells the number of its GPUs."""
@@ -25,7 +22,7 @@ def other_gpus(stored: StoredPlan, loads: Loads, question: Question) -> Finding 
         return None
     return refusal(
         f"it is of {stored.num_gpus} GPUs, and --gpus is {question.num_gpus}. Give --gpus "
-        f"{stored.num_gpus}. {LEAVE_OUT}"
+        f"{stored.num_gpus}, or a plan of {question.num_gpus}."
     )
 
 
@@ -38,7 +35,7 @@ def other_slots(stored: StoredPlan, loads: Loads, question: Question) -> Finding
     padding = f" ({num_empty} of them empty)" if num_empty else ""
     return refusal(
         f"it has {num_slots} slots a layer{padding}, and --slots is {question.num_slots}. Give "
-        f"--slots {num_slots}. {LEAVE_OUT}"
+        f"--slots {num_slots}; or leave --current out, for a server with other slots starts anew."
     )
 
 

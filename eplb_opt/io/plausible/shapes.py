@@ -29,8 +29,10 @@ LONG_COLUMNS = (3, 4)
 def a_placement(loads: Loads, question: Question) -> Finding | None:
     """Every row holds each of some first ids and nothing else: expert ids, not loads."""
     load = loads.load.reshape(-1, loads.num_experts)
+    if load.dtype.kind != "i" or load.min() < -1:
+        return None
     most = int(load.max())
-    if load.dtype.kind != "i" or load.min() < -1 or not LEAST_SLOTS <= most + 1 <= load.shape[1]:
+    if not LEAST_SLOTS <= most + 1 <= load.shape[1]:
         return None
     held = np.zeros((len(load), most + 2), dtype=bool)
     np.put_along_axis(held, load, values=True, axis=1)  # -1 falls into the last column
@@ -176,6 +178,24 @@ def turned_round(loads: Loads, question: Question) -> Finding | None:
     return None
 
 
+def slots_of_ranks(loads: Loads, question: Question) -> Finding | None:
+    """[layers, ranks, slots of a rank] where no option speaks of so many slots."""
+    steps = loads.origin.steps
+    if steps is None or min(steps.num_steps, loads.num_layers) < 2:
+        return None
+    if steps.layer_spread <= OTHER_TOTAL or steps.whole_spread >= SAME_TOTAL:
+        return None
+    shape = [steps.num_steps, loads.num_layers, loads.num_experts]
+    text = (
+        f"{shape} is read as [snapshots, layers, experts], but the totals of the {shape[0]} parts "
+        f"are the same, and within a part the {shape[1]} rows differ by "
+        f"{100 * steps.layer_spread:.3g} %, though every token passes every layer. Loads of "
+        "physical slots, [layers, ranks, slots of a rank], are so: then give the map that was in "
+        "force as --map FILE."
+    )
+    return refusal(text) if question.num_gpus == loads.num_layers else note(text)
+
+
 def axes_changed(loads: Loads, question: Question) -> Finding | None:
     """Layers where the snapshots should be."""
     steps = loads.origin.steps
@@ -217,5 +237,6 @@ CHECKS: tuple[Callable[[Loads, Question], Finding | None], ...] = (
     a_total_column,
     a_total_row,
     turned_round,
+    slots_of_ranks,
     axes_changed,
 )
