@@ -60,8 +60,10 @@ def a_pattern(loads: Loads, question: Question) -> Finding | None:
     if steps is None or not steps.is_binary or not loads.load.any():
         return None
     shape = (steps.num_steps, loads.num_layers, loads.num_experts)
-    on_some_first = bool((loads.load.sum(axis=0) > 0).all())
-    if steps.num_steps > 1 and on_some_first and question.num_gpus in shape[:2]:
+    # [device][layer][expert], or [layer][device][expert]: every expert is on some device.
+    by_device = shape[0] == question.num_gpus and bool((loads.load.sum(axis=0) > 0).all())
+    by_layer = shape[1] == question.num_gpus and bool((steps.first.sum(axis=0) > 0).all())
+    if steps.num_steps > 1 and (by_device or by_layer):
         return refusal(
             f"{list(shape)} of nothing but 0 and 1, in which every expert comes up: this says "
             "which device holds which expert, a placement and no loads. Give the counts of tokens."
