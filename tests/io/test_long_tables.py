@@ -45,9 +45,8 @@ def test_rows_that_come_again_are_added_up_and_said(tmp_path):
 @given(st.data())
 def test_a_long_table_in_any_order_is_the_array_it_was_made_of(data):
     shape = data.draw(st.tuples(*[st.integers(1, 3)] * 3))
-    numbers = st.lists(
-        st.integers(0, 9), min_size=int(np.prod(shape)), max_size=int(np.prod(shape))
-    )
+    size = int(np.prod(shape))
+    numbers = st.lists(st.integers(0, 9), min_size=size, max_size=size)
     load = np.array(data.draw(numbers)).reshape(shape)
     load[-1, -1, -1] = load[0, -1, 0] = 1  # else the last ones are not known to be there
     load[:, :, 0] += 1
@@ -170,7 +169,7 @@ def test_ranks_may_count_from_one_where_the_name_says_of_how_many(tmp_path):
 def test_ranks_of_other_shapes_are_no_recording(tmp_path):
     files = rank_files(["rank0.csv", "rank1.csv"])
     wide = [written(tmp_path, "a.csv", "1,2\n3,4\n"), written(tmp_path, "b.csv", "1,2,3\n4,5,6\n")]
-    with pytest.raises(FormatError, match="rank0.csv has 1 snapshots x 2 layers x 2 experts"):
+    with pytest.raises(FormatError, match=r"rank0\.csv has 1 snapshots x 2 layers x 2 experts"):
         added_ranks(files, [read_loads(path) for path in wide])
 
 

@@ -114,7 +114,7 @@ def some_idle():
 NOTED = {
     "one rank": (
         one_rank(),
-        "28 of 32 experts have no token in any layer; those that have are 0 to 3",
+        "28 of 32 experts have no token in any layer; those that have are 0",
     ),
     "some idle experts": (some_idle(), "2 of 32 experts have no token in any layer (5, 17)"),
     "dense layers": (recorded() * (np.arange(6) > 2)[:, None], "layers 0 to 2 have no token"),
@@ -188,12 +188,11 @@ MAP = np.array([[0, 1, 2, 2, 3, 0], [0, 1, 3, 2, 3, 1], [0, 1, 2, 2, 3, 1]])
 SLOT_LOADS = np.array([[[50, 7, 9], [9, 30, 50]], [[4, 8, 6], [60, 6, 8]], [[70, 5, 2], [2, 9, 5]]])
 
 
-@pytest.mark.parametrize(
-    "load", [SLOT_LOADS, SLOT_LOADS.reshape(3, 6), SLOT_LOADS.reshape(1, 3, 6)]
-)
-def test_loads_of_slots_are_folded_by_their_map(load):
+@pytest.mark.parametrize("shape", [(3, 2, 3), (3, 6), (1, 3, 6)])
+def test_loads_of_slots_are_folded_by_their_map(shape):
+    load = SLOT_LOADS.reshape(shape)
     found = folded(Loads(load, source="heat.npy"), StoredPlan(MAP), "map.json")
-    assert found.total.tolist() == [[100, 16, 18, 30], [4, 16, 60, 12], [70, 10, 4, 9]]
+    assert found.total.tolist() == [[100, 7, 18, 30], [4, 16, 60, 12], [70, 10, 4, 9]]
     assert "folded by map.json into those of 4 experts" in found.origin.notes[0]
 
 
@@ -202,7 +201,7 @@ def test_what_a_padded_slot_has_counted_is_left_out():
     padded[padded == 3] = 2
     load = np.where(padded < 0, 99, SLOT_LOADS.reshape(3, 6))
     found = folded(Loads(load), StoredPlan(padded), "map.json")
-    assert found.total.tolist() == [[100, 16, 30], [4, 16, 12], [70, 10, 9]]
+    assert found.total.tolist() == [[100, 7, 30], [4, 16, 12], [70, 10, 9]]
 
 
 def test_heat_is_known_by_its_shape_alone():
