@@ -21,15 +21,22 @@ EXAMPLE = "Example:"
 #: Headings of a command's options, in this order; what stands nowhere comes under the last.
 PANELS: dict[str, tuple[str, ...]] = {
     "Machine": ("gpus", "slots", "slots-per-gpu", "nodes", "groups", "colocation", "dispatch"),
-    "Loads": ("format", "held-out", "scenarios", "every"),
+    "GPUs that differ": ("lost-gpus", "gpu-slots", "gpu-speeds", "pin", "ban", "spread"),
+    "Loads": ("format", "map", "experts", "held-out", "scenarios", "every"),
     "Target and memory": ("target-balancedness", "expert-bytes"),
-    "Planning": ("time-limit", "effort", "target-gap", "noise", "model", "workers", "start"),
+    "Planning": ("of", "time-limit", "effort", "target-gap", "noise", "model", "workers", "start"),
     "Near the plan in force": ("current", "max-moves", "move-tolerance"),
-    "Output": ("output", "engine", "certificate", "report", "plot", "json", "csv", "verbose"),
+    "Output": (
+        *("output", "engine", "certificate", "report", "plot", "dispatch-weights", "json", "csv"),
+        "verbose",
+    ),
     "Options": (),
 }
 #: Commands in the order of their use; others follow.
-ORDER = ("plan", "gap", "check", "bound", "size", "replay", "convert", "guide", "warmup")
+ORDER = (
+    *("plan", "gap", "check", "bound", "size", "replay", "frontier", "plan-for-loss"),
+    *("convert", "guide", "warmup"),
+)
 
 
 class Command(TyperCommand):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eplb_opt.cli import output
+from eplb_opt.cli.gpu_options import RuleTexts
 from eplb_opt.exact import MODELS
 from eplb_opt.io import LOAD_FORMATS, PLAN_FORMATS, VALIDATORS, WRITERS, read_loads, read_total
 from eplb_opt.problem.machine import Machine
@@ -82,6 +83,28 @@ FormatOption = Annotated[
     LoadFormat | None,
     typer.Option("--format", help="Format of LOADS, where its content does not tell."),
 ]
+MapFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--map",
+        help="LOADS count physical slots: the map in force then, by which they become experts'.",
+    ),
+]
+Experts = Annotated[
+    int | None,
+    typer.Option(
+        "--experts", help="Experts of a layer, where LOADS may leave out those without tokens."
+    ),
+]
+Current = Annotated[
+    Path | None,
+    typer.Option(
+        "--current", help="The plan in force: it must fit LOADS and options; moves are counted."
+    ),
+]
+CurrentNeeded = Annotated[
+    Path, typer.Option("--current", help="The plan in force.", show_default=False)
+]
 TimeLimit = Annotated[
     float, typer.Option("--time-limit", help="Seconds for planning; 0 asks for heuristics alone.")
 ]
@@ -120,25 +143,57 @@ def machine(
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Loads, and how the command line has a problem made of them.
+class Files:
+    """The files of loads, and how they are to be read.
 
     Parameters
     ----------
     loads
         The files.
-    machine
-        The machine that they are planned for.
     with_scenarios
         Whether every snapshot is to be served, instead of their sum.
     load_format
         The format of the files; None where their content tells.
+    map_file
+        The map that was in force while they were counted by slot; None where they are of experts.
+    experts
+        Experts of a layer, where the files may leave some out; None where they do not.
+    current
+        The plan in force; None where there is none.
     """
 
     loads: list[Path]
+    with_scenarios: bool = False
+    load_format: LoadFormat | None = None
+    map_file: Path | None = None
+    experts: int | None = None
+    current: Path | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Loads, and how the command line has a problem made of them.
+
+    Parameters
+    ----------
+    files
+        The loads.
+    machine
+        The machine that they are planned for.
+    rules
+        In what its GPUs differ, as it was typed.
+    engine
+        The engine that a plan is written for; "" for none.
+    """
+
+    files: Files
     machine: Machine
-    with_scenarios: bool
-    load_format: LoadFormat | None
+    rules: RuleTexts = field(default_factory=RuleTexts)
+    engine: str = ""
+
+    def machine_for(self, layer_ids: tuple[int, ...]) -> Machine:
+        """The machine with its rules, for loads of layers with these names."""
+        return replace(self.machine, rules=self.rules.rules(self.machine.num_gpus, layer_ids))
 
 
 def total(path: Path, load_format: LoadFormat | None) -> Loads:
@@ -154,6 +209,11 @@ def colocation_for(engine: str | None, colocation: str) -> str:
         return colocation
     output.warn((f"{engine} refuses two replicas of an expert on a GPU: --colocation forbid.",))
     return "forbid"
+
+
+def written_for(engine: str, output_file: Path | None) -> str:
+    """The engine that a plan is written for; "" where none is written, or in no engine's format."""
+    return str(engine) if output_file is not None and str(engine) in VALIDATORS else ""
 
 
 def check_noise(noise: float | None, dispatches: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from eplb_opt.io.files import write_atomically
 from eplb_opt.report.tables import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from eplb_opt.result import HistoryPoint, Result
@@ -68,9 +68,10 @@ def _plain(data: Any) -> Any:
     return data
 
 
-def result_json(result: Result) -> dict[str, Any]:
-    """A result as a script wants it."""
+def result_json(result: Result, layer_ids: Sequence[int] = ()) -> dict[str, Any]:
+    """A result as a script wants it, with the names of its layers."""
     return {
+        "layers": list(layer_ids or range(result.problem.num_layers)),
         "dispatch": result.problem.dispatch,
         "noise": result.noise,
         "model_gap": result.model_gap,

@@ -12,6 +12,7 @@ from eplb_opt import plots
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.complete import heuristic_names
+from eplb_opt.cli.intake import looked_at_trace
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import open_trace, read_plan
@@ -120,6 +121,7 @@ def replay_command(
     with output.reading_bar(f"reading {trace_file.name}") as reading:
         name = None if load_format is None else str(load_format)
         trace = open_trace(trace_file, name, reading)
+    notes = looked_at_trace(trace, trace_file, gpus, slots)
     split = list(dict.fromkeys(map(str, dispatches)))
     machine = Machine(slots, gpus, nodes, groups, str(colocation), split[0])
     limits = ReplanLimits(time_limit, effort, workers, max_moves, noise)
@@ -145,14 +147,17 @@ def replay_command(
     saving = Saving()
     saving.save(plot_file, lambda to: plots.save(plots.replay(report), to))
     try:
-        _print(report, choice, as_json)
+        _print(report, choice, notes, as_json)
     finally:
         saving.finish()
 
 
-def _print(report: ReplayReport, choice: Choice | None, as_json: bool) -> None:
+def _print(
+    report: ReplayReport, choice: Choice | None, notes: tuple[str, ...], as_json: bool
+) -> None:
     if as_json:
-        output.print_json({"replay": report.json(), "choice": choice and choice.json()})
+        told = {"replay": report.json(), "choice": choice and choice.json()}
+        output.print_json(told | {"messages": list(notes)})
         return
     output.stdout().print(replay_table(report))
     if choice is not None:

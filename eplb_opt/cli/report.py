@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eplb_opt.cli import output
 from eplb_opt.io import read_total
+from eplb_opt.io.plausible import Question, examine
 from eplb_opt.report.html import write_report
 from eplb_opt.report.scenarios import check_held_out
 
@@ -37,7 +39,9 @@ def read_held_out(paths: list[Path] | None, recorded: Loads) -> dict[str, Any]:
     ProblemError
         When one has another shape; better now than when the plan is done.
     """
-    held_out = {str(path): read_total(path).total for path in paths or []}
+    read = [read_total(path) for path in paths or []]
+    output.warn(tuple(note for loads in read for note in examine([loads], Question())))
+    held_out = {str(path): loads.total for path, loads in zip(paths or [], read, strict=True)}
     for name, load in held_out.items():
         check_held_out(name, load, (recorded.num_layers, recorded.num_experts))
     return held_out

@@ -235,6 +235,20 @@ def _require(packages: tuple[str, ...]) -> None:
             raise MissingDependency(package, "all")
 
 
+def effort_units(effort: int) -> int:
+    """What the planner takes for steps of the hot path; 0 stays 0.
+
+    Raises
+    ------
+    MissingDependency
+        With effort, where a solver is missing that other ranks may have.
+    """
+    if not effort:
+        return 0
+    _require(PLANNER_ENGINES)
+    return max(effort // STEPS_PER_PLANNER_EFFORT, 1)
+
+
 def greedy(load: np.ndarray, *numbers: int) -> Maps:
     """The greedy's maps; the five arguments and the errors are those of `place`."""
     from heuristics.greedy import rebalance_experts
@@ -264,9 +278,8 @@ def place_apart(problem: Problem, effort: int | None = None) -> np.ndarray:
     """
     effort = chosen_effort(effort)
     if effort:
-        _require(PLANNER_ENGINES)
-        units = max(effort // STEPS_PER_PLANNER_EFFORT, 1)
         # One worker: the other ranks of this machine plan at the same time.
+        units = effort_units(effort)
         answer = plan(problem, time_limit=None, effort=units, workers=1, starts=())
         return answer.plan.physical_to_logical.copy()
     placed = greedy(*heuristic_arguments(problem))[0]

@@ -6,10 +6,13 @@ import logging
 import time
 from typing import Any
 
+import numpy as np
+
 from eplb_opt.engines.serving.arguments import in_kind
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.near import NearRules, is_number
 from eplb_opt.errors import ProblemError
+from eplb_opt.placement.padding import is_partly_empty
 from eplb_opt.problem.arrays import as_int, as_numpy
 from eplb_opt.problem.problem import Problem
 
@@ -63,7 +66,8 @@ def rebalance_experts(
         depends on that layer alone. 0 asks for the greedy.
     current
         The [num_layers, num_replicas] map in force; where it is still valid no layer gets a worse
-        plan.
+        plan. Where GPUs have empty slots (-1) beside full ones, as where there are redundant
+        experts on some GPUs only, those slots stay empty; a GPU of empty slots alone is filled.
     move_tolerance
         With `current`: the fewest moves with which every layer's largest GPU load is within
         (1 + move_tolerance) times the bound, or, where no plan found is, of the best one. A move
@@ -98,6 +102,11 @@ def rebalance_experts(
     ProblemError
         For loads, sizes or a budget that cannot be used.
     """
+    if current is not None and active_gpus is None:
+        held = _partly_empty(current, num_replicas, num_gpus)
+        if held is not None:
+            limits = time_limit, effort, move_tolerance, max_moves
+            return _padded(weight, held, num_gpus, num_nodes, *limits)
     is_near = any(limit is not None for limit in (move_tolerance, max_moves, active_gpus))
     if effort is None and time_limit is None and not is_near:
         time_limit = DEFAULT_TIME_LIMIT
@@ -143,6 +152,54 @@ def rebalance_experts(
         effort=effort,
         current=current,
     )
+
+
+def _partly_empty(current: Any, num_replicas: Any, num_gpus: Any) -> np.ndarray | None:
+    """The map in force where it is padded, int64 [num_layers, num_replicas]; else None.
+
+    What is no map of these slots is for the checks of the other paths.
+    """
+    placed = as_numpy(getattr(current, "physical_to_logical", current), "current")
+    is_map = placed.ndim == 2 and placed.size and placed.dtype.kind in "iu"
+    if not is_map or placed.min() >= 0:
+        return None
+    slots, gpus = as_int(num_replicas, "num_replicas"), as_int(num_gpus, "num_gpus")
+    if placed.shape[1] != slots or slots % gpus or not is_partly_empty(placed, gpus):
+        return None
+    return np.maximum(placed.astype(np.int64), -1)
+
+
+def _padded(
+    weight: Any,
+    held: np.ndarray,
+    num_gpus: int,
+    num_nodes: int,
+    time_limit: float | None,
+    effort: int | None,
+    move_tolerance: float | None,
+    max_moves: Any,
+) -> tuple[Any, Any, Any]:
+    """The planner's answer, which knows of slots that stay empty."""
+    # Not at the top: most processes never get here, and need not wait for the planner's rooms.
+    from eplb_opt.engines.every_rank import effort_units
+    from eplb_opt.engines.padded import PaddedRules, plan_padded
+    from eplb_opt.placement.plan import Plan
+
+    if effort is not None and time_limit is not None:
+        raise ProblemError(f"time_limit={time_limit} and effort={effort} exclude each other.")
+    units = None if effort is None else effort_units(as_int(effort, "effort", least=0))
+    if units is None and time_limit is None:
+        time_limit = DEFAULT_TIME_LIMIT
+    rules = PaddedRules(move_tolerance, max_moves, time_limit, units, num_nodes=num_nodes)
+    values = as_numpy(weight, "weight")
+    if values.ndim != 2 or len(values) != len(held):
+        raise ProblemError(
+            f"weight has shape {list(values.shape)}, current {list(held.shape)}; they have the "
+            "same layers."
+        )
+    answer = Plan(plan_padded(values, held, num_gpus, rules), num_gpus, values.shape[1])
+    maps = answer.physical_to_logical, answer.logical_to_physical, answer.logical_count
+    return in_kind(weight, tuple(array.copy() for array in maps))
 
 
 def _is_short(time_limit: Any) -> bool:

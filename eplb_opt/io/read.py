@@ -75,6 +75,7 @@ LOAD_FORMATS: tuple[Format[Loads | Recording], ...] = (
     Format("npy", "npy", loads_from_array),
     Format("npz", "npz", npz.loads_from_npz, npz.has_loads),
     Format("csv", "csv", csv_table.loads_from_csv, csv_table.has_loads),
+    Format("csv", "folder", csv_table.loads_from_rank_folder, csv_table.is_rank_folder),
     Format("parquet", "parquet", parquet_table.loads_from_parquet, parquet_table.has_loads),
     Format("lmdeploy", "json", plain_json.loads_from_json),
     Format("json", "json", plain_json.loads_from_json, plain_json.has_loads),
@@ -223,8 +224,9 @@ def _container(file: Path, named: Sequence[Format[Any]], forced: bool) -> str:
     try:
         found = container_of(file)
     except FormatError:
-        if forced and len(containers) == 1:
-            return containers.pop()
+        packed = containers - {"folder"}
+        if forced and len(packed) == 1:
+            return packed.pop()
         raise
     texts = containers & TEXTS
     if forced and found in TEXTS - containers and len(texts) == 1:

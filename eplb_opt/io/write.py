@@ -171,7 +171,8 @@ def _validated(
         None if current is None else np.asarray(current),
     )
     # The rows first: what follows from a map is only known of a whole one.
-    check_map(plan.physical_to_logical, runtime, engine)
+    keeps_padding = VALIDATORS[engine].keeps_padding
+    check_map(plan.physical_to_logical, runtime, engine, keeps_padding=keeps_padding)
     document = writer.document(placement)
     VALIDATORS[engine].check(document, runtime)
     return document

@@ -37,12 +37,12 @@ def moved_slots(current: Plan, new: Plan) -> np.ndarray:
     """Slots whose expert is new on its GPU, int64 [num_layers].
 
     A replica that changes its slot on the same GPU moves nothing over a wire, nor does a
-    further copy of an expert that the GPU held before.
+    further copy of an expert that the GPU held before, nor a slot that is left empty.
 
     Parameters
     ----------
     current, new
-        Plans with the same layers, slots and GPUs; `current` may have empty slots.
+        Plans with the same layers, slots and GPUs; both may have empty slots.
     """
     num_experts = max(current.num_experts, new.num_experts)
     shape = (new.num_layers, new.num_gpus, -1)
@@ -56,7 +56,7 @@ def moved_slots(current: Plan, new: Plan) -> np.ndarray:
         table = np.zeros((new.num_layers, new.num_gpus, num_experts + 1), dtype=bool)
         np.put_along_axis(table, held, values=True, axis=2)
         stays = np.take_along_axis(table, rows, axis=2)
-    return np.asarray((~stays).sum(axis=(1, 2)))
+    return np.asarray((~stays & (rows >= 0)).sum(axis=(1, 2)))
 
 
 def transfers(current: Plan, new: Plan) -> list[list[Transfer]]:

@@ -123,7 +123,7 @@ def render(
         dispatch=DISPATCH_WORDS[problem.dispatch],
         facts=facts(result, before, after),
         before=before,
-        plans=plans_table(gap),
+        plans=plans_table(gap, layer_ids),
         failures=failures(gap),
         prices=prices_table(gap),
         scenarios=scenarios_table(scenario_table(problem, plans, held_out)) if with_loads else None,

@@ -51,11 +51,11 @@ class PageTable:
     strong: tuple[int, ...] = ()
 
 
-def plans_table(report: GapReport) -> PageTable:
+def plans_table(report: GapReport, layer_ids: Sequence[int] = ()) -> PageTable:
     """Every plan against the bound, best first."""
     good = with_figures(report)
     strong = tuple(i for i, row in enumerate(good) if row.kind == "ours")
-    return _page_table("Plans, best first", plan_columns(report), strong)
+    return _page_table("Plans, best first", plan_columns(report, 0, layer_ids), strong)
 
 
 def starts_table(result: Result) -> PageTable | None:

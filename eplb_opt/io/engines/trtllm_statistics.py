@@ -59,7 +59,8 @@ def loads_from_trtllm(folder: Folder) -> Recording:
         with _opened(folder.path, name) as tensors:
             layers.update(*_index(tensors).values())
     layer_ids = checked_layer_ids(sorted(layers), len(layers)) if layers else ()
-    return Recording(partial(_parts, folder, files, layer_ids, num_experts), layer_ids)
+    parts = partial(_parts, folder, files, layer_ids, num_experts)
+    return Recording(parts, layer_ids, set(ranks))
 
 
 def _parts(

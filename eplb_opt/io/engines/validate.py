@@ -36,12 +36,15 @@ class Validator:
         Whether two replicas of an expert on a GPU are refused.
     keeps_slots
         Whether an expert that stays on its GPU must keep its slot.
+    keeps_padding
+        Whether slots may be empty that are so in the map in force.
     """
 
     check: Callable[[Any, Runtime], StoredPlan]
     extensions: dict[str, tuple[str, ...]]
     keeps_apart: bool = False
     keeps_slots: bool = False
+    keeps_padding: bool = False
 
     def __call__(
         self,
@@ -98,6 +101,12 @@ VALIDATORS: dict[str, Validator] = {
     "sglang": Validator(sglang.check_sglang, {"json": (".json",), "pt": (".pt",)}),
     "vllm": Validator(vllm.check_vllm, {"json": (), "pt": (), "npz": ()}),
     "trtllm": Validator(trtllm.check_trtllm, {"yaml": ()}),
-    "vllm-ascend": Validator(ascend.check_ascend, {"json": ()}, keeps_apart=True, keeps_slots=True),
+    "vllm-ascend": Validator(
+        ascend.check_ascend,
+        {"json": ()},
+        keeps_apart=True,
+        keeps_slots=True,
+        keeps_padding=True,
+    ),
     "deepseek": Validator(deepseek.check_deepseek, {"pt": (), "npz": ()}),
 }

@@ -51,4 +51,5 @@ def read_total(
 def _total(parsed: Loads | Recording, progress: Progress | None) -> Loads:
     if isinstance(parsed, Recording):
         return total_of(parsed, progress)
-    return replace(parsed, load=parsed.total[None])
+    seen = parsed.watched()
+    return replace(seen, load=seen.total[None])
