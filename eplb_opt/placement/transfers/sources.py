@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from eplb_opt.placement.transfers.change import Change
 
 
+
 def steps_of(change: Change) -> list[Step]:
     """All steps of a change with their sources, each after those that it has to wait for.
 
@@ -38,7 +39,7 @@ def steps_of(change: Change) -> list[Step]:
         for slot, before in zip(cycle, [cycle[-1], *cycle], strict=False):
             work[gpu_of[slot]] += gpu_of[slot] != gpu_of[before]
     _choose(steps, gpu_of, work)
-    _turn(found.cycles, change, steps)
+    _turn(found.cycles, change, work, steps)
     _wait(steps)
     return steps
 
@@ -119,28 +120,33 @@ def _hand_on(
         gpu = before
 
 
-def _turn(cycles: list[tuple[int, list[int]]], change: Change, steps: list[Step]) -> None:
+def _turn(
+    cycles: list[tuple[int, list[int]]], change: Change, work: list[int], steps: list[Step]
+) -> None:
     """Add the steps of the cycles; each stages one expert on its own GPU.
 
     A staging slot serves one cycle after another. The longest cycles are dealt out first, each to
-    the slot, on one of its GPUs, whose cycles take the shortest time together.
+    the slot, on one of its GPUs, where the cycles of a slot and the work of its GPU leave most room.
     """
-    taken: dict[tuple[int, int], int] = {}
+    taken = [[0] * change.staging_slots for _ in work]
     last: dict[tuple[int, int], int] = {}
     for layer_idx, cycle in sorted(cycles, key=lambda c: (-len(c[1]), c)):
-        places = [
-            (taken.get((slot // change.slots_per_gpu, k), 0), i, k)
-            for i, slot in enumerate(cycle)
-            for k in range(change.staging_slots)
-        ]
-        _, first, k = min(places)
-        place = (cycle[first] // change.slots_per_gpu, k)
-        taken[place] = taken.get(place, 0) + len(cycle) + 1
+        places = []
+        for i, slot in enumerate(cycle):
+            gpu = slot // change.slots_per_gpu
+            least = min(taken[gpu])
+            # A step waits for the one before it and for its GPUs, so about two batches.
+            room = max(work[gpu], 2 * (least + len(cycle)))
+            places.append((room, work[gpu], least, i, gpu))
+        _, _, least, first, gpu = min(places)
+        k = taken[gpu].index(least)
+        taken[gpu][k] += len(cycle) + 1
+        work[gpu] += 1
         begins = len(steps)
         steps += _turned(layer_idx, cycle[first:] + cycle[:first], change, k)
-        if place in last:
-            steps[begins].after.append(last[place])
-        last[place] = len(steps) - 1
+        if (gpu, k) in last:
+            steps[begins].after.append(last[gpu, k])
+        last[gpu, k] = len(steps) - 1
 
 
 def _turned(layer_idx: int, cycle: list[int], change: Change, k: int) -> list[Step]:
