@@ -70,7 +70,7 @@ class Orderer:
 
     def _order(self, layer_idx: int, layer: LayerChange) -> None:
         self.layer_idx, self.layer = layer_idx, layer
-        self.open = dict.fromkeys(layer.written)  # in a fixed order, unlike a set
+        self.open = dict.fromkeys(self._entries() + layer.written)  # ordered, unlike a set
         for cycle in layer.pure_cycles():
             self.cycles.append((layer_idx, cycle))
             for slot in cycle:
@@ -84,6 +84,17 @@ class Orderer:
                 self._write(self.free.popleft())
             else:
                 self._write(self._second_source(), is_needed=True)
+
+    def _entries(self) -> list[int]:
+        """Slots that are the first of their node to get an expert; others there wait for them."""
+        if self.is_flat:
+            return []
+        node_of = [self.node_of[gpu] for gpu in self.gpu_of]
+        first = {(self.layer.new[slot], node_of[slot]): slot for slot in self.layer.written[::-1]}
+        for expert, holders in self.layer.held_in.items():
+            for slot in holders:
+                first.pop((expert, node_of[slot]), None)
+        return sorted(first.values())
 
     def _write(self, slot: int, is_needed: bool = False) -> None:
         """Take a slot's turn; what it held is gone then, and it is a source of what it got."""

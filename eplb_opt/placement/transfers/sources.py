@@ -54,7 +54,7 @@ def _choose(steps: list[Step], gpu_of: list[int], work: list[int]) -> None:
     for step in steps:
         if len(step.sources) == 1 and gpu_of[step.sources[0]] != step.gpu:
             work[gpu_of[step.sources[0]]] += 1
-    layer_idx, turn, flexible = -1, {}, []
+    layer_idx, turn, deepest, flexible = -1, {}, 0, []
     for step in steps:
         if step.layer_idx != layer_idx:
             layer_idx, turn = step.layer_idx, {}
@@ -63,25 +63,27 @@ def _choose(steps: list[Step], gpu_of: list[int], work: list[int]) -> None:
             continue
         source = step.sources[0]
         if len(step.sources) > 1:
-            _, _, source = min((turn.get(s, 0) + work[gpu_of[s]], turn.get(s, 0), s) for s in step.sources)
+            turns = [(turn.get(s, 0), s) for s in step.sources]
+            _, _, source = min((at, work[gpu_of[s]], s) for at, s in turns)
             work[gpu_of[source]] += 1
             flexible.append(step)
         step.source_slot, step.source_gpu = source, gpu_of[source]
         turn[source] = turn[step.slot] = turn.get(source, 0) + 1
-    _level(flexible, gpu_of, work)
+        deepest = max(deepest, turn[source])
+    _level(flexible, gpu_of, work, deepest)
 
 
-def _level(flexible: list[Step], gpu_of: list[int], work: list[int]) -> None:
+def _level(flexible: list[Step], gpu_of: list[int], work: list[int], least: int) -> None:
     """Hand sends on from the busiest GPUs while that lowers the largest work.
 
     Along a path of sends, each of which another GPU can take over, work goes from one GPU to
-    another; none is left when no path leads from a busiest GPU to one with two less to do.
+    another; none is left when no path leads from a busiest GPU to one with two less to do. Where
+    no GPU has more to do than the widest spread of an expert takes batches, nothing is gained.
     """
     sends: dict[int, list[Step]] = {}
     for step in flexible:
         sends.setdefault(step.source_gpu, []).append(step)
-    while True:
-        most = max(work)
+    while (most := max(work)) > least:
         for busiest in [gpu for gpu, amount in enumerate(work) if amount == most]:
             if not _relieve(busiest, sends, gpu_of, work):
                 return
