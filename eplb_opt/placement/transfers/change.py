@@ -100,8 +100,8 @@ def read_change(
         layer_idx, column = np.argwhere(new[:, ~of_living] >= 0)[0].tolist()
         slot = int(np.flatnonzero(~of_living)[column])
         raise ProblemError(
-            f"Layer {layer_idx} of the plan has expert {new[layer_idx, slot]} in slot {slot} of GPU "
-            f"{slot // (old.shape[1] // gpus)}, which active_gpus calls lost; a plan for the GPUs "
+            f"Layer {layer_idx} of the plan has expert {new[layer_idx, slot]} in slot {slot} of "
+            f"GPU {slot // (old.shape[1] // gpus)}, which active_gpus calls lost; a plan for the GPUs "
             "that are left has -1 there."
         )
     limit = None if max_in_flight is None else as_int(max_in_flight, "max_in_flight")
@@ -116,7 +116,7 @@ def _num_gpus(current: Any, plan: Any, num_gpus: int | None) -> int:
     known |= {name: value.num_gpus for name, value in given.items() if isinstance(value, Plan)}
     if not known:
         raise ProblemError(
-            "Two arrays do not say on which GPU a slot is; give num_gpus=, or one of them as a Plan."
+            "Two arrays do not say which slots a GPU has; give num_gpus=, or one of them as a Plan."
         )
     if len(set(known.values())) > 1:
         told = ", ".join(f"{name} says {number}" for name, number in known.items())

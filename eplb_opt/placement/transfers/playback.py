@@ -65,7 +65,9 @@ def played_back(
             raise ProblemError("current is an array, which does not know its GPUs; give num_gpus=.")
         current = Plan(current, num_gpus)
     gpus = current.num_gpus
-    alive = np.ones(gpus, bool) if active_gpus is None else as_mask(active_gpus, "active_gpus", (gpus,))
+    alive = (
+        np.ones(gpus, bool) if active_gpus is None else as_mask(active_gpus, "active_gpus", (gpus,))
+    )
     memory = _Memory(current, num_nodes, alive.tolist(), staging_slots)
     for batch_idx, batch in enumerate(batches):
         try:
@@ -99,7 +101,9 @@ class _Memory:
     def run(self, batch: list[Any], max_in_flight: int | None) -> None:
         """Check one batch against what lies in the slots, then write."""
         if max_in_flight is not None and len(batch) > max_in_flight:
-            raise PlanError(f"{len(batch)} transfers are in flight; at most {max_in_flight} may be.")
+            raise PlanError(
+                f"{len(batch)} transfers are in flight; at most {max_in_flight} may be."
+            )
         busy: set[int] = set()
         for transfer in batch:
             _, _, source_gpu, _, gpu, _ = transfer

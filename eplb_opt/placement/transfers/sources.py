@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from eplb_opt.placement.transfers.change import Change
 
 
-
 def steps_of(change: Change) -> list[Step]:
     """All steps of a change with their sources, each after those that it has to wait for.
 
@@ -89,7 +88,9 @@ def _level(flexible: list[Step], gpu_of: list[int], work: list[int], least: int)
                 return
 
 
-def _relieve(busiest: int, sends: dict[int, list[Step]], gpu_of: list[int], work: list[int]) -> bool:
+def _relieve(
+    busiest: int, sends: dict[int, list[Step]], gpu_of: list[int], work: list[int]
+) -> bool:
     """Take one send from a GPU along the shortest path; False where there is none."""
     came_by: dict[int, tuple[Step, int]] = {}
     seen, queue = {busiest}, [busiest]
@@ -127,8 +128,8 @@ def _turn(
 ) -> None:
     """Add the steps of the cycles; each stages one expert on its own GPU.
 
-    A staging slot serves one cycle after another. The longest cycles are dealt out first, each to
-    the slot, on one of its GPUs, where the cycles of a slot and the work of its GPU leave most room.
+    A staging slot serves one cycle after another. The longest cycles are dealt out first, each to a
+    slot on one of its GPUs: where the slot's cycles and the GPU's work leave the most room.
     """
     taken = [[0] * change.staging_slots for _ in work]
     last: dict[tuple[int, int], int] = {}

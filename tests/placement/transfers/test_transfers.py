@@ -37,7 +37,9 @@ def test_only_slots_that_change_are_written_and_each_once(change):
         return
     num_slots = len(plan[0])
     moves = [t for batch in schedule for t in batch]
-    into_slots = [(t.layer_idx, t.destination_slot) for t in moves if t.destination_slot < num_slots]
+    into_slots = [
+        (t.layer_idx, t.destination_slot) for t in moves if t.destination_slot < num_slots
+    ]
     alive = np.repeat(options["active_gpus"], num_slots // options["num_gpus"])
     before = np.where(alive, current, -1)
     changed = np.argwhere((np.array(plan) >= 0) & (np.array(plan) != before))
@@ -90,7 +92,9 @@ def test_a_hot_expert_spreads_as_a_tree():
 def test_the_nearest_source_is_read_and_each_node_is_entered_once():
     # Expert 0 is on GPU 0 of node 0, and wanted on all GPUs of both nodes.
     schedule = transfers([[0] + [-1] * 7], [[0] * 8], 8, num_nodes=2)
-    between = [t for batch in schedule for t in batch if t.source_gpu // 4 != t.destination_gpu // 4]
+    between = [
+        t for batch in schedule for t in batch if t.source_gpu // 4 != t.destination_gpu // 4
+    ]
     assert len(between) == 1
     assert len(schedule) == 3
 
