@@ -18,6 +18,7 @@ from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.cli.scenarios import read_problem
 from eplb_opt.cli.stopping import interruption
+from eplb_opt.cli.transfers import TransfersFile, check_transfers, save_transfers
 from eplb_opt.io import Loads, read_plan, write_plan
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
@@ -63,6 +64,7 @@ def plan_command(
         Path | None, typer.Option("--output", help="Where to write the plan.")
     ] = None,
     certificate_file: opt.CertificateFile = None,
+    transfers_file: TransfersFile = None,
     engine: Annotated[
         opt.Engine, typer.Option("--engine", help="In whose format to write it.")
     ] = opt.Engine("npz"),
@@ -79,6 +81,7 @@ def plan_command(
     Example: eplb-opt plan loads.npz --gpus 32 --slots 288 --engine sglang --output plan.json
     """
     opt.check_noise(noise, [dispatch])
+    check_transfers(transfers_file, current)
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
     asked_for = opt.Asked(loads, machine, with_scenarios, load_format)
@@ -110,6 +113,7 @@ def plan_command(
         saving = Saving()
         saving.save_plan(output_file, lambda to, kind: writer(to, kind, result), str(engine))
         save_proofs(saving, certificate_file, result)
+        moving = save_transfers(saving, transfers_file, result, str(engine), in_force, recorded)
         before = None if current is None else (str(current), in_force)
         saving.save(
             report_file,
@@ -122,16 +126,20 @@ def plan_command(
             announce_check(asked_for, certificate_file, output_file, str(engine))
         plans = {"eplb-opt": result.plan} | ({} if before is None else {before[0]: in_force})
         try:
-            _print(result, plans, unseen, as_json)
+            _print(result, plans, unseen, moving if as_json else None)
         finally:
             saving.finish()
     asked.finish()
 
 
-def _print(result: Result, plans: dict[str, Any], unseen: dict[str, Any], as_json: bool) -> None:
+def _print(
+    result: Result, plans: dict[str, Any], unseen: dict[str, Any], facts: dict[str, Any] | None
+) -> None:
+    """Print the table, or JSON with some facts more where these are given."""
     scored = scenario_table(result.problem, plans, unseen) if unseen else None
-    if as_json:
-        output.print_json(output.result_json(result) | ({"loads": scored} if scored else {}))
+    if facts is not None:
+        facts |= {"loads": scored} if scored else {}
+        output.print_json(output.result_json(result) | facts)
         return
     console = output.stdout()
     console.print(result_table(result))

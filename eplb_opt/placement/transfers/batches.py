@@ -79,7 +79,7 @@ class _Work:
         return [self._transfer(self.steps[number]) for number in taken]
 
     def _matched(self) -> dict[int, int]:
-        """The partner of each GPU, or itself where it works alone; the first to choose comes first."""
+        """The partner of each GPU, itself where it works alone, in the order of choice."""
         ready, left = self.ready, self.left
         urgency = {
             gpu: left[gpu] - min([queue[0][0] for queue in partners.values()])

@@ -96,13 +96,14 @@ class _Counts:
         self.of_gpu += np.bincount(gpu_of[written], minlength=change.num_gpus)
         self.num_transfers += len(written)
         shape = (int(max(old.max(), new.max())) + 1, change.num_gpus)
-        holds, wants = (np.zeros(shape, dtype=bool) for _ in range(2))
+        holds: np.ndarray = np.zeros(shape, dtype=bool)
+        wants: np.ndarray = np.zeros(shape, dtype=bool)
         wants[new[written], gpu_of[written]] = True
         holds[old[old >= 0], gpu_of[old >= 0]] = True
-        has_source = holds.any(axis=1)
+        has_source = np.asarray(holds.any(axis=1))
         comes = wants & ~holds & has_source[:, None]
         self.num_remote += int(comes.sum())
-        sent_by_one = comes.any(axis=1) & (holds.sum(axis=1) == 1)
+        sent_by_one = np.asarray(comes.any(axis=1) & (holds.sum(axis=1) == 1))
         self.of_gpu += holds[sent_by_one].sum(axis=0)
         self.spread = max(self.spread, _doublings(holds.sum(axis=1), comes.sum(axis=1)))
         if not has_source[new[written]].all():

@@ -101,8 +101,8 @@ def read_change(
         slot = int(np.flatnonzero(~of_living)[column])
         raise ProblemError(
             f"Layer {layer_idx} of the plan has expert {new[layer_idx, slot]} in slot {slot} of "
-            f"GPU {slot // (old.shape[1] // gpus)}, which active_gpus calls lost; a plan for the GPUs "
-            "that are left has -1 there."
+            f"GPU {slot // (old.shape[1] // gpus)}, which active_gpus calls lost; a plan for the "
+            "GPUs that are left has -1 there."
         )
     limit = None if max_in_flight is None else as_int(max_in_flight, "max_in_flight")
     staging = as_int(staging_slots, "staging_slots", least=0)

@@ -53,7 +53,8 @@ def _choose(steps: list[Step], gpu_of: list[int], work: list[int]) -> None:
     for step in steps:
         if len(step.sources) == 1 and gpu_of[step.sources[0]] != step.gpu:
             work[gpu_of[step.sources[0]]] += 1
-    layer_idx, turn, deepest, flexible = -1, {}, 0, []
+    layer_idx, deepest, flexible = -1, 0, []
+    turn: dict[int, int] = {}  # the first batch, if only this expert spread, that a slot can serve
     for step in steps:
         if step.layer_idx != layer_idx:
             layer_idx, turn = step.layer_idx, {}
