@@ -21,7 +21,7 @@ from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
     from eplb_opt.engines.dispatch.call import dispatch
-    from eplb_opt.placement.moves import Transfer, transfers
+    from eplb_opt.placement.transfers import Schedule, Transfer, transfers
     from eplb_opt.planner.evaluate import Evaluation, evaluate, lower_bound
     from eplb_opt.planner.frontier import frontier
     from eplb_opt.planner.plan_for_loss import LossPlan, plan_for_loss
@@ -43,6 +43,7 @@ __all__ = [
     "ProblemError",
     "RebalanceError",
     "Result",
+    "Schedule",
     "Status",
     "StopReason",
     "Transfer",
@@ -62,16 +63,17 @@ _ROOMS = {
     "Evaluation": "planner.evaluate",
     "LossPlan": "planner.plan_for_loss",
     "Result": "result",
+    "Schedule": "placement.transfers",
     "Status": "result",
     "StopReason": "result",
-    "Transfer": "placement.moves",
+    "Transfer": "placement.transfers",
     "dispatch": "engines.dispatch.call",
     "evaluate": "planner.evaluate",
     "frontier": "planner.frontier",
     "lower_bound": "planner.evaluate",
     "plan": "planner.planner",
     "plan_for_loss": "planner.plan_for_loss",
-    "transfers": "placement.moves",
+    "transfers": "placement.transfers",
     "warmup": "planner.warmup",
 }
 

@@ -27,8 +27,8 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Planning": ("of", "time-limit", "effort", "target-gap", "noise", "model", "workers", "start"),
     "Near the plan in force": ("current", "max-moves", "move-tolerance"),
     "Output": (
-        *("output", "engine", "certificate", "report", "plot", "dispatch-weights", "json", "csv"),
-        "verbose",
+        *("output", "engine", "certificate", "report", "plot", "dispatch-weights", "transfers"),
+        *("json", "csv", "verbose"),
     ),
     "Options": (),
 }

@@ -16,6 +16,7 @@ from eplb_opt.io.files import check_writable, is_same_file
 OUTPUTS = {
     "output_file": "--output",
     "certificate_file": "--certificate",
+    "transfers_file": "--transfers",
     "report_file": "--report",
     "csv_file": "--csv",
     "plot_file": "--plot",

@@ -19,6 +19,7 @@ from eplb_opt.cli.plan_output import PlanWriter, print_result
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.cli.solver_log import watched
 from eplb_opt.cli.stopping import interruption
+from eplb_opt.cli.transfers import TransfersFile, check_transfers, save_transfers
 from eplb_opt.cli.warm_starts import Start, read_starts
 from eplb_opt.cli.weights import DispatchWeights, check_weights_file, write_weights
 from eplb_opt.planner.planner import plan
@@ -57,6 +58,7 @@ def plan_command(
         Path | None, typer.Option("--output", help="Where to write the plan.")
     ] = None,
     certificate_file: opt.CertificateFile = None,
+    transfers_file: TransfersFile = None,
     engine: Annotated[
         opt.Engine, typer.Option("--engine", help="In whose format to write it.")
     ] = opt.Engine("npz"),
@@ -84,6 +86,7 @@ def plan_command(
     """
     opt.check_noise(noise, [dispatch])
     check_weights_file(dispatch_weights)
+    check_transfers(transfers_file, current)
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
     files = opt.Files(loads, with_scenarios, load_format, map_file, experts, current)
@@ -124,6 +127,9 @@ def plan_command(
             dispatch_weights,
             lambda to: write_weights(to, problem, result.plan, intake.layer_ids),
         )
+        moving = save_transfers(
+            saving, transfers_file, result, str(engine), intake.in_force, recorded
+        )
         before = None if current is None else (str(current), intake.in_force)
         saving.save(
             report_file,
@@ -136,7 +142,7 @@ def plan_command(
             announce_check(intake.asked, certificate_file, output_file, str(engine))
         plans = {"eplb-opt": result.plan} | ({} if before is None else dict([before]))
         try:
-            print_result(result, intake, plans, unseen, as_json=as_json)
+            print_result(result, intake, plans, unseen, moving if as_json else None)
         finally:
             saving.finish()
     asked.finish()

@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
 
 def print_result(
-    result: Result, intake: Intake, plans: dict[str, Any], unseen: dict[str, Any], *, as_json: bool
+    result: Result,
+    intake: Intake,
+    plans: dict[str, Any],
+    unseen: dict[str, Any],
+    facts: dict[str, Any] | None,
 ) -> None:
     """The result's figures, and those of other plans on loads that were not planned for.
 
@@ -41,12 +45,12 @@ def print_result(
         Plans by their names, to be scored on `unseen`.
     unseen
         Loads by their names; nothing is scored where there are none.
-    as_json
-        Whether a script reads it.
+    facts
+        What JSON says beside the result; None where a person reads it.
     """
     scored = scenario_table(result.problem, plans, unseen) if unseen else None
-    if as_json:
-        told = output.result_json(result, intake.layer_ids)
+    if facts is not None:
+        told = output.result_json(result, intake.layer_ids) | facts
         output.print_json(told | ({"loads": scored} if scored else {}))
         return
     console = output.stdout()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.migration.naming import renamed
+from eplb_opt.migration.naming import in_kept_slots, renamed
 from eplb_opt.migration.near_plans import Faults, FrontPoint, find_frontiers, frontier_ends
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class NearAnswer:
 
     def _ends_alone(self, budget: Budget, messages: list[str]) -> np.ndarray:
         if not self.limits.is_given:
-            return self.best.copy()
+            return in_kept_slots(self.problem, self.current, self.best)
         return self._chosen(frontier_ends(self.problem, self.current, self.best, self.worth))
 
     def _chosen(self, frontiers: Sequence[list[FrontPoint]]) -> np.ndarray:
