@@ -99,6 +99,7 @@ PLAN_FORMATS: tuple[Format[StoredPlan], ...] = (
     Format("vllm-ranks", "json", vllm_ranks.plan_from_ranks, vllm_ranks.has_plan),
     Format("sglang", "json", sglang.plan_from_sglang, sglang.has_plan),
     Format("sglang", "pt", sglang.plan_from_sglang, sglang.has_plan),
+    Format("trtllm-config", "yaml", trtllm.plan_from_trtllm, trtllm.has_config),
     Format("trtllm", "yaml", trtllm.plan_from_trtllm, trtllm.has_plan),
     Format("vllm-ascend", "json", ascend.plan_from_ascend, ascend.has_plan),
     Format("vllm", "json", vllm.plan_from_vllm, vllm.has_plan),

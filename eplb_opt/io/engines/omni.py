@@ -37,7 +37,7 @@ def has_plan(document: Any) -> bool:
     )
 
 
-def plan_from_omni(pattern: np.ndarray) -> StoredPlan:
+def plan_from_omni(pattern: Any) -> StoredPlan:
     """The experts of every device; -1 pads where one holds fewer than another.
 
     Raises
@@ -45,11 +45,11 @@ def plan_from_omni(pattern: np.ndarray) -> StoredPlan:
     FormatError
         When the array is no pattern.
     """
-    pattern = np.asarray(pattern)
-    if pattern.ndim != 3 or not pattern.size or not ((pattern == 0) | (pattern == 1)).all():
+    is_array = isinstance(pattern, np.ndarray) and pattern.ndim == 3 and pattern.size > 0
+    if not is_array or not ((pattern == 0) | (pattern == 1)).all():
+        shape = f"an array {list(pattern.shape)}" if isinstance(pattern, np.ndarray) else "no array"
         raise FormatError(
-            f"an array {pattern.dtype} {list(pattern.shape)} is no pattern of {ENGINE}: 0 and 1 in "
-            "[devices, layers, experts]."
+            f"{shape}; a pattern of {ENGINE} is 0 and 1 in [devices, layers, experts]."
         )
     held = pattern.transpose(1, 0, 2) != 0
     width = max(int(held.sum(axis=2).max()), 1)
@@ -97,7 +97,13 @@ def check_omni(document: Any, runtime: Runtime) -> StoredPlan:
         ("experts", stored.num_experts, runtime.num_experts),
     ):
         if due not in (None, found):
-            raise EngineRefusal(f"there are {found} {what}; {ENGINE} runs with {due}.")
+            raise EngineRefusal(f"there are {found} {what}; {ENGINE} runs on {due}.")
+    num_slots = stored.physical_to_logical.shape[1]
+    if runtime.num_slots not in (None, num_slots):
+        raise EngineRefusal(
+            f"the devices have {num_slots} slots in all; {ENGINE} is started with "
+            f"{runtime.num_slots}."
+        )
     check_layer_count(len(stored.physical_to_logical), runtime, ENGINE)
     absent = np.argwhere(~(np.asarray(document) != 0).any(axis=0))
     if len(absent):

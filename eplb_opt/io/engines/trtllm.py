@@ -79,11 +79,13 @@ def read_yaml(path: Path) -> Any:
 
 
 def has_plan(document: Any) -> bool:
-    """Whether a document is a load balancer's configuration, or holds one or its file's name."""
-    return isinstance(document, dict) and (
-        PLAN_KEY in document
-        or (isinstance(document.get(CONFIG_KEY), dict) and BALANCER_KEY in document[CONFIG_KEY])
-    )
+    """Whether a document is a load balancer's configuration."""
+    return isinstance(document, dict) and PLAN_KEY in document
+
+
+def has_config(document: Any) -> bool:
+    """Whether a document has settings of MoE layers, those of a balancer among them perhaps."""
+    return isinstance(document, dict) and CONFIG_KEY in document and PLAN_KEY not in document
 
 
 def balancer_of(document: Any) -> Any:
@@ -94,16 +96,16 @@ def balancer_of(document: Any) -> Any:
     FormatError
         When there are none, or only the name of the file that has them.
     """
-    inline = document.get(CONFIG_KEY) if isinstance(document, dict) else None
-    if not isinstance(inline, dict) or PLAN_KEY in document:
+    if not has_config(document):
         return document
-    settings = inline.get(BALANCER_KEY)
+    inline = document[CONFIG_KEY]
+    settings = inline.get(BALANCER_KEY) if isinstance(inline, dict) else None
     if isinstance(settings, str):
         raise FormatError(
             f"{CONFIG_KEY}: {BALANCER_KEY} names another file, {settings[:80]}; give that one."
         )
     if not isinstance(settings, dict):
-        raise FormatError(f"{CONFIG_KEY} has {keys_found(inline)}; there is no {BALANCER_KEY}.")
+        raise FormatError(f"{CONFIG_KEY} has no {BALANCER_KEY} with settings in it.")
     return settings
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from eplb_opt.errors import EngineRefusal, FormatError
 from eplb_opt.io.engines.models import NO_MODEL, pick_model
-from eplb_opt.io.engines.runtime import Runtime, check_map
+from eplb_opt.io.engines.runtime import Runtime, check_layer_count, check_map
 from eplb_opt.io.placement import StoredPlan
 from eplb_opt.io.shapes import id_array, keys_found
 
@@ -97,10 +97,10 @@ def check_hcu(document: Any, runtime: Runtime) -> StoredPlan:
     ------
     EngineRefusal
         For facts that are missing or do not agree with the map, maps of another kind than
-        "proposal", empty slots, unknown ids, experts without a slot; and when no model has the
-        runtime's layers, experts and slots.
+        "proposal", empty slots, unknown ids, experts without a slot; and when no model fits the
+        runtime.
     """
-    fitting: list[StoredPlan] = []
+    models: list[StoredPlan] = []
     for name, entry in _entries(document).items():
         stored = plan_from_hcu(entry)
         placed = stored.physical_to_logical
@@ -111,25 +111,23 @@ def check_hcu(document: Any, runtime: Runtime) -> StoredPlan:
                     f"{name}: {key} is {str(entry.get(key))[:40]}; {ENGINE} wants {value}, as its "
                     "map has it."
                 )
-        own = Runtime(runtime.num_gpus, stored.num_experts)
-        check_map(placed, own, ENGINE)
-        if _fits(stored, runtime):
-            fitting.append(stored)
-    if not fitting:
-        raise EngineRefusal(
-            f"no model of it has the layers, experts and slots that {ENGINE} is started with."
-        )
-    return fitting[0]
+        check_map(placed, Runtime(num_experts=stored.num_experts), ENGINE)
+        models.append(stored)
+    return _fitting(models, runtime)
 
 
-def _fits(stored: StoredPlan, runtime: Runtime) -> bool:
-    num_layers, num_slots = stored.physical_to_logical.shape
-    asked = (
-        (num_layers, None if runtime.layer_ids is None else len(runtime.layer_ids)),
-        (num_slots, runtime.num_slots),
-        (stored.num_experts, runtime.num_experts),
-    )
-    return all(due in (None, found) for found, due in asked)
+def _fitting(models: list[StoredPlan], runtime: Runtime) -> StoredPlan:
+    """The first model that the runtime can be; what the first one misses, where none can."""
+    refusals: list[EngineRefusal] = []
+    for stored in models:
+        try:
+            check_layer_count(len(stored.physical_to_logical), runtime, ENGINE)
+            check_map(stored.physical_to_logical, runtime, ENGINE)
+        except EngineRefusal as refusal:
+            refusals.append(refusal)
+        else:
+            return stored
+    raise refusals[0]
 
 
 def _facts(shape: tuple[int, ...], num_experts: int) -> dict[str, int]:
