@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 #: Engine -> the option with which it splits every batch so that the largest GPU load is least.
 SPLITS_OPTIMALLY = {"sglang": "--ep-dispatch-algorithm lp"}
 #: Engines that cannot; other names of formats may be anybody's.
-SPLITS_OTHERWISE = ("vllm", "vllm-ascend", "trtllm")
+SPLITS_OTHERWISE = (
+    "vllm",
+    "vllm-hcu",
+    "vllm-ranks",
+    "vllm-ascend",
+    "omni",
+    "trtllm",
+    "trtllm-config",
+)
 #: A plan that gains more by optimal dispatch, and is farther from the bound without it, is hardly
 #: one for the uniform split.
 LOOKS_DESIGNED = 0.05

@@ -64,7 +64,12 @@ def plan_command(
     ] = None,
     certificate_file: opt.CertificateFile = None,
     engine: Annotated[
-        opt.Engine, typer.Option("--engine", help="In whose format to write it.")
+        opt.Engine,
+        typer.Option(
+            "--engine",
+            metavar="<name>",
+            help=f"In whose format to write it: {', '.join(opt.Engine)}.",
+        ),
     ] = opt.Engine("npz"),
     report_file: ReportFile = None,
     held_out: HeldOut = None,
@@ -161,10 +166,11 @@ class _PlanWriter:
     def rehearse(self, path: Path, engine: str, problem: Problem) -> None:
         """Raise what would be raised at the end whatever the plan: a package that is missing, say.
 
-        The plan for it deals the experts out in turn, so that none is twice on a GPU.
+        The plan for it deals the experts out in turn, so that none is twice on a GPU and no layer
+        is like the one before it.
         """
-        row = np.arange(problem.num_slots) % problem.num_experts
-        placed = np.tile(row, (problem.num_layers, 1))
+        layers, slots = np.ogrid[: problem.num_layers, : problem.num_slots]
+        placed = (slots + layers) % problem.num_experts
         plan = Plan(placed, problem.num_gpus, problem.num_experts)
         self._write(path, engine, plan, dry_run=True)
 
