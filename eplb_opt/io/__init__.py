@@ -26,7 +26,7 @@ from eplb_opt.io.recordings.stream import open_trace
 from eplb_opt.io.recordings.totals import read_total
 from eplb_opt.io.recordings.trace import Trace
 from eplb_opt.io.recordings.write import LOAD_WRITERS, write_loads
-from eplb_opt.io.write import WRITERS, write_plan
+from eplb_opt.io.write import WRITERS, packages_to_write, write_plan
 
 __all__ = [
     "LOAD_FORMATS",
@@ -38,6 +38,7 @@ __all__ = [
     "Trace",
     "kind_of",
     "open_trace",
+    "packages_to_write",
     "read_certificates",
     "read_loads",
     "read_plan",

@@ -10,7 +10,7 @@ import numpy as np
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io.containers import csv_table, npz, parquet_table, plain_json
-from eplb_opt.io.containers.detect import CONTAINERS, container_of
+from eplb_opt.io.containers.detect import CONTAINERS, container_of, package_of
 from eplb_opt.io.containers.npy import npy_bytes
 from eplb_opt.io.containers.npz import npz_bytes
 from eplb_opt.io.containers.torch_file import import_torch, torch_bytes
@@ -20,6 +20,7 @@ from eplb_opt.io.engines.validate import VALIDATORS
 from eplb_opt.io.files import PathLike, check_writable, naming, write_atomically
 from eplb_opt.io.loads import checked_layer_ids, checked_num_hidden_layers
 from eplb_opt.io.placement import Placement
+from eplb_opt.io.recordings.write import LOAD_WRITERS
 from eplb_opt.placement.plan import Plan
 
 if TYPE_CHECKING:
@@ -97,6 +98,23 @@ WRITERS: dict[str, Writer] = {
     "csv": Writer(_itself, {".csv": csv_table.placement_to_csv}),
     "parquet": Writer(_itself, {".parquet": parquet_table.placement_to_parquet}),
 }
+
+
+def packages_to_write(path: PathLike, name: str) -> tuple[str, ...]:
+    """The optional packages that a file of a plan or of loads needs, before anything is written.
+
+    Parameters
+    ----------
+    path
+        The file; its extension chooses where a format comes in several kinds of files.
+    name
+        A name of `WRITERS` or of `LOAD_WRITERS`; an unknown one needs nothing.
+    """
+    tables = [WRITERS[name].packings] if name in WRITERS else []
+    tables += [LOAD_WRITERS[name]] if name in LOAD_WRITERS else []
+    extension = Path(path).suffix.lower()
+    chosen = {extension if extension in table else next(iter(table)) for table in tables}
+    return tuple(sorted({package_of(each) for each in chosen} - {""}))
 
 
 def write_plan(

@@ -38,10 +38,13 @@ class Container:
         Names that promise it.
     read
         Path to document, whatever the formats of this container then look into.
+    package
+        A key of `eplb_opt.errors.PACKAGES`: what reads and writes it; "" where numpy does.
     """
 
     extensions: tuple[str, ...]
     read: Callable[[Path], Any]
+    package: str = ""
 
 
 CONTAINERS: dict[str, Container] = {
@@ -49,10 +52,10 @@ CONTAINERS: dict[str, Container] = {
     "npz": Container((".npz",), Archive),
     "csv": Container((".csv", ".tsv"), read_csv),
     "json": Container((".json",), read_json),
-    "pt": Container((".pt", ".pth"), read_pt),
-    "parquet": Container((".parquet", ".pq"), read_parquet),
-    "safetensors": Container((".safetensors",), Tensors),
-    "yaml": Container((".yaml", ".yml"), read_yaml),
+    "pt": Container((".pt", ".pth"), read_pt, "torch"),
+    "parquet": Container((".parquet", ".pq"), read_parquet, "pyarrow"),
+    "safetensors": Container((".safetensors",), Tensors, "safetensors"),
+    "yaml": Container((".yaml", ".yml"), read_yaml, "yaml"),
     "jsonl": Container((".jsonl", ".ndjson"), Path),  # read line by line, not as a whole
     "folder": Container((), read_folder),
 }
@@ -76,6 +79,11 @@ def container_of(path: Path) -> str:
         known = ", ".join(ext for c in CONTAINERS.values() for ext in c.extensions)
         raise FormatError(f"the extension {path.suffix!r} is unknown; known: {known}.")
     return found
+
+
+def package_of(extension: str) -> str:
+    """The package that files of an extension need; "" for none."""
+    return next((c.package for c in CONTAINERS.values() if extension in c.extensions), "")
 
 
 def _by_magic(path: Path, head: bytes) -> str | None:
