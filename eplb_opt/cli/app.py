@@ -10,6 +10,7 @@ import typer
 import eplb_opt
 from eplb_opt.cli import bench, config, instances, output
 from eplb_opt.cli.convert import convert_command
+from eplb_opt.cli.example import example_command
 from eplb_opt.cli.gap import gap_command
 from eplb_opt.cli.guide import guide_command
 from eplb_opt.cli.help import App
@@ -34,6 +35,7 @@ app.command("size")(size_command)
 app.command("bound")(bound_command)
 app.command("replay")(replay_command)
 app.command("convert")(convert_command)
+app.command("example")(example_command)
 app.command("guide")(guide_command)
 app.add_typer(instances.app, name="instances")
 app.add_typer(bench.app, name="bench")

@@ -30,7 +30,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Options": (),
 }
 #: Commands in the order of their use; others follow.
-ORDER = ("plan", "gap", "check", "bound", "size", "replay", "convert", "guide", "warmup")
+ORDER = ("plan", "gap", "check", "bound", "size", "replay", "convert", "example", "guide", "warmup")
 
 
 class Command(TyperCommand):

@@ -1,4 +1,4 @@
-"""The packages that an option needs, looked for before the work: a plan is not lost for want of one."""
+"""Packages that options need, asked for before the work: no plan is lost for want of one."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any
 
@@ -50,7 +51,10 @@ def rebalance_experts(
     num_replicas, num_groups, num_nodes, num_gpus
         Slots a layer, expert groups, nodes and GPUs.
     *further
-        Further positional arguments that some engine passes; they are not looked at.
+        Further positional arguments that some engine passes. FastDeploy's sixth is the name of its
+        strategy; its call at the start says 64 GPUs however many there are, so that with a name
+        the slots need be no multiple of the GPUs: the plan is then for their greatest common
+        divisor.
     time_limit
         Seconds; without it and `effort`, one second. Below `HOT_SECONDS` the serving path answers,
         in the milliseconds that are given, on one core; beyond, the planner goes on from what
@@ -89,6 +93,9 @@ def rebalance_experts(
     ProblemError
         For loads, sizes or a budget that cannot be used.
     """
+    if further and isinstance(further[0], str):
+        slots, gpus = as_int(num_replicas, "num_replicas"), as_int(num_gpus, "num_gpus")
+        num_gpus = math.gcd(slots, gpus)
     is_near = any(limit is not None for limit in (move_tolerance, max_moves, active_gpus))
     if effort is None and time_limit is None and not is_near:
         time_limit = DEFAULT_TIME_LIMIT
