@@ -7,6 +7,7 @@ import math
 import time
 from typing import Any
 
+from eplb_opt.engines.every_rank import chosen_effort
 from eplb_opt.engines.serving.arguments import in_kind
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.near import NearRules, is_number
@@ -52,13 +53,14 @@ def rebalance_experts(
         Slots a layer, expert groups, nodes and GPUs.
     *further
         Further positional arguments that some engine passes. FastDeploy's sixth is the name of its
-        strategy; its call at the start says 64 GPUs however many there are, so that with a name
-        the slots need be no multiple of the GPUs: the plan is then for their greatest common
-        divisor.
+        strategy. It calls on every rank, so that with a name and no limit the work is counted,
+        `EPLB_OPT_EFFORT` or 100 steps. Its call at the start says 64 GPUs however many there are,
+        so that with a name the slots need be no multiple of the GPUs: the plan is then for their
+        greatest common divisor.
     time_limit
-        Seconds; without it and `effort`, one second. Below `HOT_SECONDS` the serving path answers,
-        in the milliseconds that are given, on one core; beyond, the planner goes on from what
-        that has found, on all cores. A serving engine that plans on every rank must give
+        Seconds; without it, `effort` and a name, one second. Below `HOT_SECONDS` the serving path
+        answers, in the milliseconds that are given, on one core; beyond, the planner goes on from
+        what that has found, on all cores. A serving engine that plans on every rank must give
         `effort` instead, or the ranks' plans may differ.
     effort
         Counted work: steps of the compiled refinement a layer, each one exchange of the heaviest
@@ -96,6 +98,8 @@ def rebalance_experts(
     if further and isinstance(further[0], str):
         slots, gpus = as_int(num_replicas, "num_replicas"), as_int(num_gpus, "num_gpus")
         num_gpus = math.gcd(slots, gpus)
+        if effort is None and time_limit is None:
+            effort = chosen_effort(None)
     is_near = any(limit is not None for limit in (move_tolerance, max_moves, active_gpus))
     if effort is None and time_limit is None and not is_near:
         time_limit = DEFAULT_TIME_LIMIT

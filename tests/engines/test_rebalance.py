@@ -5,6 +5,7 @@ import eplb_opt
 from eplb_opt import Problem, ProblemError
 from eplb_opt.bench.families import family_loads
 from eplb_opt.engines import rebalance as room
+from eplb_opt.engines.every_rank import DEFAULT_EFFORT
 
 WEIGHT = np.array([[90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86]])
 
@@ -119,9 +120,8 @@ def test_what_the_planner_has_to_say_is_logged(monkeypatch, caplog):
 
 @pytest.mark.parametrize("budget", [{}, {"effort": 20}, {"time_limit": 0.01}], ids=str)
 @pytest.mark.parametrize("slots", [72, 64, 66, 96, 128])
-def test_fastdeploys_call_at_the_start_is_served_at_any_size(slots, budget, monkeypatch):
+def test_fastdeploys_call_at_the_start_is_served_at_any_size(slots, budget):
     """One group, 8 nodes and 64 GPUs, whatever there is; then int32 arrays are filled with it."""
-    monkeypatch.setattr(room, "DEFAULT_TIME_LIMIT", 0.05)
     ones = np.ones((3, 64), dtype=np.int32)
     physical, logical, count = eplb_opt.rebalance_experts(ones, slots, 1, 8, 64, "", **budget)
     assert physical.shape == (3, slots)
@@ -138,8 +138,8 @@ def test_fastdeploys_call_at_the_start_is_served_at_any_size(slots, budget, monk
 
 def test_fastdeploys_later_calls_name_a_strategy():
     weight = np.arange(1, 65, dtype=np.int32)[None] * 10
-    named = eplb_opt.rebalance_experts(weight, 72, 64, 1, 8, "", effort=20)
-    plain = eplb_opt.rebalance_experts(weight, 72, 64, 1, 8, effort=20)
+    named = eplb_opt.rebalance_experts(weight, 72, 64, 1, 8, "")  # counted work, as on every rank
+    plain = eplb_opt.rebalance_experts(weight, 72, 64, 1, 8, effort=DEFAULT_EFFORT)
     for one, other in zip(named, plain, strict=True):
         assert (one == other).all()
 

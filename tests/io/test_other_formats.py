@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 
 from eplb_opt.errors import EngineRefusal, FormatError
+from eplb_opt.guide import read_topic
 from eplb_opt.io import (
+    LOAD_FORMATS,
+    LOAD_WRITERS,
+    PLAN_FORMATS,
     VALIDATORS,
+    WRITERS,
     kind_of,
     open_trace,
     read_loads,
@@ -385,3 +390,10 @@ def test_settings_are_written_to_be_pasted(tmp_path):
     write_plan(path, Plan(PLAN, 2, 4), engine="trtllm-config", layer_ids=(3, 4, 5))
     document = yaml.safe_load(path.read_text())
     assert document["moe_config"]["load_balancer"] == yaml.safe_load(yaml_text(PLAN))
+
+
+def test_the_guide_names_every_format():
+    text = read_topic("formats")
+    table = text[text.index("| engine or file") : text.index("The format is found")]
+    names = {row.name for row in (*LOAD_FORMATS, *PLAN_FORMATS)} | {*WRITERS, *LOAD_WRITERS}
+    assert {name for name in names if f"`{name}`" not in table} == set()
