@@ -10,6 +10,7 @@ import typer
 import eplb_opt
 from eplb_opt.cli import bench, config, instances, output
 from eplb_opt.cli.convert import convert_command
+from eplb_opt.cli.example import example_command
 from eplb_opt.cli.frontier import frontier_command
 from eplb_opt.cli.gap import gap_command
 from eplb_opt.cli.guide import guide_command
@@ -38,6 +39,7 @@ app.command("replay")(replay_command)
 app.command("convert")(convert_command)
 app.command("frontier")(frontier_command)
 app.command("plan-for-loss")(loss_command)
+app.command("example")(example_command)
 app.command("guide")(guide_command)
 app.add_typer(instances.app, name="instances")
 app.add_typer(bench.app, name="bench")

@@ -45,6 +45,7 @@ from eplb_opt.cli.complete import (
     model_names,
 )
 from eplb_opt.cli.help import App
+from eplb_opt.errors import require
 from eplb_opt.exact import MODELS
 from eplb_opt.io import read_loads
 from eplb_opt.planner.warmup import warmup
@@ -177,6 +178,7 @@ def hot_command(
 
     Example: eplb-opt bench hot --quick
     """
+    require("torch")  # engines hand their policies tensors
     with output.spinner("loading kernels"):
         warmup()
     chosen = policies()

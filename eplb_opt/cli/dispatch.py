@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 #: Engine -> the option with which it splits every batch so that the largest GPU load is least.
 SPLITS_OPTIMALLY = {"sglang": "--ep-dispatch-algorithm lp"}
 #: Engines that cannot; other names of formats may be anybody's.
-SPLITS_OTHERWISE = ("vllm", "vllm-ascend", "trtllm")
+SPLITS_OTHERWISE = (
+    "vllm",
+    "vllm-hcu",
+    "vllm-ranks",
+    "vllm-ascend",
+    "omni",
+    "trtllm",
+    "trtllm-config",
+)
 #: A plan whose largest GPU loads are farther above those of a greedy one was not made for the loads
 #: and the dispatch at hand.
 OTHER_PLAN = 0.05

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from eplb_opt.cli import config
+from eplb_opt.cli.needs import check_packages
 from eplb_opt.cli.outputs import check_outputs
 
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -35,7 +36,7 @@ PANELS: dict[str, tuple[str, ...]] = {
 #: Commands in the order of their use; others follow.
 ORDER = (
     *("plan", "gap", "check", "bound", "size", "replay", "frontier", "plan-for-loss"),
-    *("convert", "guide", "warmup"),
+    *("convert", "example", "guide", "warmup"),
 )
 
 
@@ -47,9 +48,10 @@ class Command(TyperCommand):
         self.help, self.example = split_example(self.help or "")
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command as Typer does, once it is known that the results can be written."""
+        """Run the command as Typer does, once it is known that it can be done to the end."""
         _, named = config.take_option(ctx.obj or [])
         check_outputs(ctx.params, config.find(named))
+        check_packages(ctx)
         return super().invoke(ctx)
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:

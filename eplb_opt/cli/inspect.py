@@ -62,7 +62,11 @@ def check_command(
     ] = None,
     engine: Annotated[
         opt.Runtime | None,
-        typer.Option("--engine", help="Whose runtime must take the file as it is."),
+        typer.Option(
+            "--engine",
+            metavar="<name>",
+            help=f"Whose runtime must take the file as it is: {', '.join(opt.Runtime)}.",
+        ),
     ] = None,
     current: opt.Current = None,
     load_format: opt.FormatOption = None,

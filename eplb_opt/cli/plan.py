@@ -60,7 +60,12 @@ def plan_command(
     certificate_file: opt.CertificateFile = None,
     transfers_file: TransfersFile = None,
     engine: Annotated[
-        opt.Engine, typer.Option("--engine", help="In whose format to write it.")
+        opt.Engine,
+        typer.Option(
+            "--engine",
+            metavar="<name>",
+            help=f"In whose format to write it: {', '.join(opt.Engine)}.",
+        ),
     ] = opt.Engine("npz"),
     report_file: ReportFile = None,
     held_out: HeldOut = None,

@@ -123,11 +123,12 @@ class PlanWriter:
     def rehearse(self, path: Path, engine: str, problem: Problem) -> None:
         """Raise what would be raised at the end whatever the plan: a package that is missing, say.
 
-        The plan for it deals the experts out in turn, so that none is twice on a GPU.
+        The plan for it deals the experts out in turn, so that none is twice on a GPU and no layer
+        is like the one before it.
         """
-        row = np.full(problem.num_slots, -1)
-        row[problem.is_open] = np.arange(problem.is_open.sum()) % problem.num_experts
-        placed = np.tile(row, (problem.num_layers, 1))
+        layers, slots = np.ogrid[: problem.num_layers, : int(problem.is_open.sum())]
+        placed = np.full((problem.num_layers, problem.num_slots), -1)
+        placed[:, problem.is_open] = (slots + layers) % problem.num_experts
         plan = Plan(placed, problem.num_gpus, problem.num_experts)
         self._write(path, engine, plan, dry_run=True)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any
 
 import numpy as np
 
+from eplb_opt.engines.every_rank import chosen_effort
 from eplb_opt.engines.serving.arguments import in_kind
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.near import NearRules, is_number
@@ -54,11 +56,15 @@ def rebalance_experts(
     num_replicas, num_groups, num_nodes, num_gpus
         Slots a layer, expert groups, nodes and GPUs.
     *further
-        Further positional arguments that some engine passes; they are not looked at.
+        Further positional arguments that some engine passes. FastDeploy's sixth is the name of its
+        strategy. It calls on every rank, so that with a name and no limit the work is counted,
+        `EPLB_OPT_EFFORT` or 100 steps. Its call at the start says 64 GPUs however many there are,
+        so that with a name the slots need be no multiple of the GPUs: the plan is then for their
+        greatest common divisor.
     time_limit
-        Seconds; without it and `effort`, one second. Below `HOT_SECONDS` the serving path answers,
-        in the milliseconds that are given, on one core; beyond, the planner goes on from what
-        that has found, on all cores. A serving engine that plans on every rank must give
+        Seconds; without it, `effort` and a name, one second. Below `HOT_SECONDS` the serving path
+        answers, in the milliseconds that are given, on one core; beyond, the planner goes on from
+        what that has found, on all cores. A serving engine that plans on every rank must give
         `effort` instead, or the ranks' plans may differ.
     effort
         Counted work: steps of the compiled refinement a layer, each one exchange of the heaviest
@@ -102,6 +108,11 @@ def rebalance_experts(
     ProblemError
         For loads, sizes or a budget that cannot be used.
     """
+    if further and isinstance(further[0], str):
+        slots, gpus = as_int(num_replicas, "num_replicas"), as_int(num_gpus, "num_gpus")
+        num_gpus = math.gcd(slots, gpus)
+        if effort is None and time_limit is None:
+            effort = chosen_effort(None)
     if current is not None and active_gpus is None:
         held = _partly_empty(current, num_replicas, num_gpus)
         if held is not None:

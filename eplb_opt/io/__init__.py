@@ -28,7 +28,7 @@ from eplb_opt.io.recordings.totals import read_total
 from eplb_opt.io.recordings.trace import Trace
 from eplb_opt.io.recordings.write import LOAD_WRITERS, write_loads
 from eplb_opt.io.transfers_file import write_transfers
-from eplb_opt.io.write import WRITERS, write_plan
+from eplb_opt.io.write import WRITERS, packages_to_write, write_plan
 
 __all__ = [
     "LOAD_FORMATS",
@@ -40,6 +40,7 @@ __all__ = [
     "Trace",
     "kind_of",
     "open_trace",
+    "packages_to_write",
     "read_certificates",
     "read_loads",
     "read_plan",

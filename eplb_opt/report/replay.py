@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.markup import escape
 
 from eplb_opt.report.tables import titled
 from eplb_opt.report.words import DISPATCH_WORDS, duration
@@ -45,9 +46,9 @@ def replay_table(report: ReplayReport) -> Table:
 
 def _cells(run: PolicyRun, report: ReplayReport) -> list[str]:
     if run.problem:
-        return [run.name, f"[red]{run.problem}[/red]"]
+        return [escape(run.name), f"[red]{escape(run.problem)}[/red]"]
     cells = [
-        run.name,
+        escape(run.name),
         f"{run.mean:.4f}",
         f"{lowest(run.held_out):.4f}",
         f"{mean_of(run.held_out_slots):.4f}",

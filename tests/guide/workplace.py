@@ -54,7 +54,8 @@ def fill(folder):
     statistics(folder / "statistics", load)
     in_force = round_robin(load, 288)
     write_plan(folder / "current.json", in_force, engine="sglang", num_gpus=32)
-    write_plan(folder / "current.npz", in_force, num_gpus=32)
+    for name in ("current.npz", "target.npz", "draft.npz"):
+        write_plan(folder / name, in_force, num_gpus=32)
     write_plan(folder / "expert_map.json", in_force, engine="vllm-ascend", num_gpus=32)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io.containers.detect import CONTAINERS, container_of
-from eplb_opt.io.engines import ascend, deepseek, sglang, trtllm, vllm
+from eplb_opt.io.engines import ascend, deepseek, omni, sglang, trtllm, vllm, vllm_hcu, vllm_ranks
 from eplb_opt.io.engines.runtime import Runtime
 from eplb_opt.io.files import naming, open_checked
 
@@ -100,7 +100,10 @@ class Validator:
 VALIDATORS: dict[str, Validator] = {
     "sglang": Validator(sglang.check_sglang, {"json": (".json",), "pt": (".pt",)}),
     "vllm": Validator(vllm.check_vllm, {"json": (), "pt": (), "npz": ()}),
+    "vllm-hcu": Validator(vllm_hcu.check_hcu, {"json": ()}),
+    "vllm-ranks": Validator(vllm_ranks.check_ranks, {"json": ()}),
     "trtllm": Validator(trtllm.check_trtllm, {"yaml": ()}),
+    "trtllm-config": Validator(trtllm.check_trtllm, {"yaml": ()}),
     "vllm-ascend": Validator(
         ascend.check_ascend,
         {"json": ()},
@@ -108,5 +111,6 @@ VALIDATORS: dict[str, Validator] = {
         keeps_slots=True,
         keeps_padding=True,
     ),
+    "omni": Validator(omni.check_omni, {"npy": ()}, keeps_apart=True),
     "deepseek": Validator(deepseek.check_deepseek, {"pt": (), "npz": ()}),
 }

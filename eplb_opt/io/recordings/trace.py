@@ -44,12 +44,15 @@ class Trace:
         Place of each MoE layer among the model's hidden layers.
     num_hidden_layers
         Layers of the model, dense ones included; by default up to the last MoE layer.
+    model
+        Name of the model, for files that hold several; "" where it is not told.
     """
 
     shape: tuple[int, int, int]
     opener: Opener
     layer_ids: tuple[int, ...]
     num_hidden_layers: int = 0
+    model: str = ""
 
     def __post_init__(self) -> None:
         count = checked_num_hidden_layers(self.num_hidden_layers, self.layer_ids)
