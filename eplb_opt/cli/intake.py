@@ -219,18 +219,20 @@ def _together(parts: dict[str, Loads]) -> Loads:
 
 def _read(path: Path, files: Files, question: Question) -> tuple[Loads, Path | None]:
     """The loads of a file, and the map that they were folded by."""
-    map_file = files.map_file
-    if map_file is None:
-        method = opt.read if files.with_scenarios else opt.total
-        loads = method(path, files.load_format).watched()
-        shape = _shape(loads)
-        if not is_heat(shape, question):
-            return loads, None
-        if files.current is None:
-            with naming(path):
-                refuse_heat(shape, question)
-        map_file = files.current
-    assert map_file is not None
+    if files.map_file is not None:
+        return _folded(path, files, files.map_file)
+    method = opt.read if files.with_scenarios else opt.total
+    loads = method(path, files.load_format).watched()
+    shape = _shape(loads)
+    if files.current is not None and is_heat(shape, question):
+        return _folded(path, files, files.current)
+    with naming(path):
+        refuse_heat(shape, question)
+    return loads, None
+
+
+def _folded(path: Path, files: Files, map_file: Path) -> tuple[Loads, Path]:
+    """Loads of slots, read whole, as loads of experts."""
     loads = folded(opt.read(path, files.load_format), read_stored_plan(map_file), str(map_file))
     if not files.with_scenarios:
         loads = replace(loads, load=loads.total[None])

@@ -7,7 +7,8 @@ like for placements. A format's own code is in `engines/` where a serving engine
 in `containers/` where it is a common one (npz, CSV, JSON, torch); loads over time are in
 `recordings/`. `files` is the only place that opens and writes; it refuses what is no regular
 file, and a failed write leaves the old file whole. `certificate_file` stores proofs of bounds,
-and `transfers_file` who sends what to whom.
+and `transfers_file` who sends what to whom. Whether what was read can be what it is taken for is
+asked in `plausible/`.
 
 Importing this room loads numpy alone; torch loads with the first .pt file.
 """

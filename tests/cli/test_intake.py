@@ -131,7 +131,7 @@ def test_heat_without_a_map_is_refused_and_the_advice_leads_on(capsys, here):
     assert code == 2
     assert "[layers, ranks, slots of a rank]" in err
     assert "--map FILE" in err
-    code, _, err = run(capsys, "replay", "heat.npy", "--gpus", 2, "--slots", 6)
+    code, _, err = run(capsys, "replay", "heat.npy", "--gpus", 2, "--slots", 6, "--every", 1)
     assert code == 2
     assert "loads of physical slots" in err
 
@@ -208,7 +208,7 @@ def test_slots_that_are_to_be_filled_are_where_an_option_says_so(capsys, here):
     [
         ({"num_gpus": 4}, ["--gpus", 8], "it is of 4 GPUs, and --gpus is 8"),
         ({}, ["--gpus", 8, "--slots", 48], "it has 40 slots a layer, and --slots is 48"),
-        ({"num_experts": 40}, ["--gpus", 8], "holds 40 experts"),
+        ({"num_experts": 40}, ["--gpus", 8], "it holds 40 experts, and LOADS has 32"),
     ],
 )
 def test_a_plan_in_force_that_contradicts_stops_the_work(capsys, here, current, machine, words):
@@ -289,7 +289,7 @@ def test_loads_that_are_none_are_refused_by_every_command(capsys, here):
         ["bound", "ids.npy", *machine],
         ["check", "ids.npy", "ids.npy", *machine],
         ["size", "ids.npy", "--gpus", "8"],
-        ["replay", "ids.npy", *machine],
+        ["replay", "ids.npy", *machine, "--every", 1],
     ):
         code, out, err = run(capsys, *command)
         assert (code, out) == (2, ""), command

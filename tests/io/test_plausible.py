@@ -244,9 +244,9 @@ def swapped(old, new):
         ({"placed": HELD[:1]}, "it has 1 rows, and LOADS has 2 layers"),
         (
             {"placed": np.vstack([HELD, HELD]), "loads": Loads(LOADS.load)},
-            "convert LOADS named.npz --layers 2-3",
+            "convert LOADS named.npz --kind loads --layers 2-3",
         ),
-        ({"placed": HELD % 30}, r"it holds 30 experts \(ids up to 29\), and LOADS has 32"),
+        ({"placed": HELD % 30}, "it holds 30 experts, and LOADS has 32"),
         ({"placed": swapped(5, 6)}, "in layer 0 expert 5 of 32 stands in no slot"),
         ({"placed": swapped(5, 6), "layer_ids": (3, 4)}, "in layer 3 expert 5"),
         ({"loads": Loads(recorded(num_experts=40, num_layers=2))}, "as many as slots.*--map FILE"),

@@ -74,7 +74,7 @@ def unnamed_layers(stored: StoredPlan, loads: Loads, question: Question) -> Find
     num_more = num_rows - num_layers
     return refusal(
         f"{text} without names: which rows are theirs? If the first {num_more} are dense, name the "
-        f"others: eplb-opt convert LOADS named.npz --layers {num_more}-{num_rows - 1} "
+        f"others: eplb-opt convert LOADS named.npz --kind loads --layers {num_more}-{num_rows - 1} "
         f"--num-hidden-layers {num_rows}; and give named.npz as LOADS."
     )
 
@@ -104,7 +104,7 @@ def other_experts(stored: StoredPlan, loads: Loads, question: Question) -> Findi
             "the map of that time as --map FILE, and the loads are folded by it."
         )
     return refusal(
-        f"it holds {num_experts} experts (ids up to {num_experts - 1}), and LOADS has "
+        f"it holds {num_experts} experts, and LOADS has "
         f"{loads.num_experts}: they are of different models, or LOADS is not what it seems."
     )
 
