@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eplb_opt.engines.serving.arguments import in_kind
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
@@ -12,6 +12,9 @@ from eplb_opt.engines.serving.near import NearRules, is_number
 from eplb_opt.errors import ProblemError
 from eplb_opt.problem.arrays import as_int, as_numpy
 from eplb_opt.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from eplb_opt.placement.move_cost import MoveCost
 
 LOGGER = logging.getLogger("eplb_opt")
 
@@ -40,6 +43,7 @@ def rebalance_experts(
     move_tolerance: float | None = None,
     max_moves: Any = None,
     active_gpus: Any = None,
+    move_cost: MoveCost | None = None,
 ) -> tuple[Any, Any, Any]:
     """Drop-in for DeepSeek EPLB's call: hierarchical when num_groups % num_nodes == 0, else flat.
 
@@ -73,6 +77,10 @@ def rebalance_experts(
     active_gpus
         With `current`, bool [num_gpus]: GPUs that are there. Every expert gets a slot on one of
         them, and slots of the others hold -1. Alone it means move_tolerance=`LOST_TOLERANCE`.
+    move_cost
+        With `current`, in the place of `move_tolerance`: every layer gets the plan with which
+        moving and imbalance until the next rebalance together take least time; see
+        `eplb_opt.MoveCost`, whose `assess` tells the seconds.
 
     Returns
     -------
@@ -89,7 +97,8 @@ def rebalance_experts(
     ProblemError
         For loads, sizes or a budget that cannot be used.
     """
-    is_near = any(limit is not None for limit in (move_tolerance, max_moves, active_gpus))
+    limits = move_tolerance, max_moves, active_gpus, move_cost
+    is_near = any(limit is not None for limit in limits)
     if effort is None and time_limit is None and not is_near:
         time_limit = DEFAULT_TIME_LIMIT
     if effort is not None:
@@ -99,11 +108,12 @@ def rebalance_experts(
     if is_near:
         if current is None:
             raise ProblemError(
-                "move_tolerance, max_moves and active_gpus need current=, the map in force."
+                "move_tolerance, max_moves, move_cost and active_gpus need current=, the map in "
+                "force."
             )
         if time_limit is not None and not (is_number(time_limit) and time_limit >= 0):
             raise ProblemError(f"time_limit={time_limit} must be seconds, at least 0.")
-        if move_tolerance is None and max_moves is None:
+        if move_tolerance is None and max_moves is None and move_cost is None:
             move_tolerance = LOST_TOLERANCE
         return rebalance_near(
             weight,
@@ -112,7 +122,9 @@ def rebalance_experts(
             num_nodes,
             num_gpus,
             current=current,
-            rules=NearRules(move_tolerance, max_moves, active_gpus=active_gpus),
+            rules=NearRules(
+                move_tolerance, max_moves, active_gpus=active_gpus, move_cost=move_cost
+            ),
             time_limit=time_limit,
             effort=effort,
         )[0]

@@ -17,14 +17,17 @@ from eplb_opt.clock import Deadline
 from eplb_opt.core import near, serving
 from eplb_opt.engines.serving.arguments import plain
 from eplb_opt.engines.serving.in_force import as_current
+from eplb_opt.engines.serving.priced import PricedSearch, prices
 from eplb_opt.engines.serving.shared_moves import share_out
 from eplb_opt.errors import ProblemError
+from eplb_opt.placement.move_cost import refuse_two_limits
 from eplb_opt.placement.relabel import relabelled
 from eplb_opt.problem.arrays import as_int, as_numpy
 from eplb_opt.problem.gpu_rules import as_mask
 
 if TYPE_CHECKING:
     from eplb_opt.engines.serving.arguments import Call
+    from eplb_opt.placement.move_cost import MoveCost
 
 LOGGER = logging.getLogger("eplb_opt")
 
@@ -55,6 +58,9 @@ class NearRules:
         What a move to a node costs where the expert did not stand; within a node it is 1.
     apart
         Whether no GPU may get an expert that it holds.
+    move_cost
+        Instead of `tolerance` and `max_moves`: every layer's plan is the one that loses least time
+        to moving and to imbalance until the next rebalance.
 
     Raises
     ------
@@ -68,13 +74,10 @@ class NearRules:
     active_gpus: Any = None
     far_price: int = 1
     apart: bool = False
+    move_cost: MoveCost | None = None
 
     def __post_init__(self) -> None:
-        if self.max_moves is not None and self.tolerance is not None:
-            raise ProblemError(
-                f"max_moves={self.max_moves} and move_tolerance={self.tolerance} exclude each "
-                "other: one limits the moves, the other the load."
-            )
+        refuse_two_limits(self.max_moves, self.tolerance, self.move_cost)
         for name, value in (("move_tolerance", self.tolerance), ("min_gain", self.min_gain)):
             if value is not None and not (is_number(value) and 0 <= value < math.inf):
                 raise ProblemError(f"{name}={value} must be finite and at least 0.")
@@ -121,7 +124,8 @@ class NearPlan:
         float64 [num_layers], in the caller's unit: the largest GPU load, rounded up, and what no
         plan is below with the groups on the nodes where they are.
     reached
-        bool [num_layers], whether the load is within the tolerance of the bound.
+        bool [num_layers], whether the load is within the tolerance of the bound; with a move cost,
+        whether it is as low as was looked for.
     """
 
     placed: np.ndarray
@@ -177,6 +181,7 @@ class NearPlanner:
         self.planner = near.Planner(
             layout.num_experts, sizes, self.active, rules.far_price, rules.apart
         )
+        self.priced: PricedSearch | None = None
 
     def plan(self, steps: int | None, seconds: float | None = None) -> NearPlan:
         """The near plan; see `eplb_opt.rebalance_experts`."""
@@ -184,12 +189,15 @@ class NearPlanner:
         steps = DEFAULT_STEPS if steps is None else max(steps, 1)
         if self.rules.max_moves is not None:
             found = self._limited(steps)
+        elif self.rules.move_cost is not None:
+            found = self._cheapest(self.rules.move_cost, steps, deadline)
         else:
             tolerance = self.rules.tolerance or 0.0
             found = Rows(*self.planner.within(self.weights, self.held, tolerance, steps, seconds))
         answer = self._answer(found)
         if self.rules.max_moves is None:
-            self._require_reached(answer)
+            if self.priced is None:
+                self._require_reached(answer)
             self._hold_against_fresh(answer, found, steps, deadline)
         self._require_all(answer)
         return answer if self._is_worth_it(answer, found) else self._as_it_was(answer, found)
@@ -213,6 +221,19 @@ class NearPlanner:
             np.array([front.placed[i] for front, i in points]),
             np.array([front.numbers[i] for front, i in points]),
         )
+
+    def _cheapest(self, cost: MoveCost, steps: int, deadline: Deadline) -> Rows:
+        """The plans that cost least time; layers whose turn does not come stay."""
+        found = Rows(*self.planner.within(self.weights, self.held, 0.0, 0, 0.0))
+        self.priced = PricedSearch(
+            self.planner,
+            self.weights,
+            self.held,
+            self.call.layout.num_gpus,
+            prices(cost, found.before, self.unit),
+        )
+        self.priced.find((found.placed, found.numbers), steps, deadline)
+        return found
 
     def _require_reached(self, answer: NearPlan) -> None:
         """A layer whose turn did not come is as level as it was, which is said."""
@@ -243,14 +264,27 @@ class NearPlanner:
         lower = answer.largest[missed] > fresh.largest * self.unit[missed] * (1 + tolerance)
         lower &= not is_late
         for i in np.flatnonzero(lower | (found.largest[missed] == 0)).tolist():
-            layer_idx, held = missed[i], self.held[missed[i]]
+            layer_idx, held = int(missed[i]), self.held[missed[i]]
             named = relabelled(held, fresh.placed[i], layout.num_gpus, layout.num_nodes)
+            if found.largest[layer_idx] and not self._is_cheaper(
+                layer_idx, named, int(fresh.largest[i]), found
+            ):
+                continue
             answer.placed[layer_idx] = named
             answer.moves[layer_idx] = (named != held).sum()
             answer.largest[layer_idx] = fresh.largest[i] * self.unit[layer_idx]
             answer.bound[layer_idx] = fresh.bound[i] * self.unit[layer_idx]
             level = answer.bound[layer_idx] * (1 + tolerance)
             answer.reached[layer_idx] = answer.largest[layer_idx] <= level
+
+    def _is_cheaper(self, layer_idx: int, named: np.ndarray, largest: int, found: Rows) -> bool:
+        """Whether a fresh plan is to be taken for its lower load, dear as its moves may be."""
+        if self.priced is None:
+            return True
+        near_cost = self.priced.cost(
+            layer_idx, found.placed[layer_idx], int(found.largest[layer_idx])
+        )
+        return self.priced.cost(layer_idx, named, largest) < near_cost
 
     def _require_all(self, answer: NearPlan) -> None:
         """Every layer has a plan."""

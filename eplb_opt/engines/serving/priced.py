@@ -1,0 +1,144 @@
+"""Near plans where moving and imbalance together cost least time, layer by layer.
+
+The load that is worth one move (`MoveCost.load_per_move`) turns the time of both into one integer,
+in the fixed point of the layer's loads: the moves of the GPU that receives most, at that price,
+plus the largest GPU load. Nothing is rounded after that, so all ranks choose the same plans.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from eplb_opt.clock import Deadline
+    from eplb_opt.core import near
+    from eplb_opt.placement.move_cost import MoveCost
+
+#: Levels closer to the bound than this part of it are not told apart.
+NEGLIGIBLE = 1e-4
+#: Each level's distance from the bound by that of the one before.
+HIGHER_BY = 2
+
+
+@dataclass(frozen=True, eq=False)
+class PricedSearch:
+    """Looks for the cheapest plan of every layer.
+
+    Parameters
+    ----------
+    planner
+        The core's planner of near plans.
+    weights, held
+        int64 [num_layers, num_experts] in fixed point, and int64 [num_layers, num_slots], the map
+        in force.
+    num_gpus
+        GPUs that the slots are on.
+    price
+        [num_layers], the load that is worth one move, in fixed point.
+    """
+
+    planner: near.Planner
+    weights: np.ndarray
+    held: np.ndarray
+    num_gpus: int
+    price: list[int]
+
+    def cost(self, layer_idx: int, placed: np.ndarray, largest: int) -> int:
+        """What a plan of a layer costs, moving and imbalance, as a load in fixed point.
+
+        Parameters
+        ----------
+        layer_idx
+            The layer.
+        placed
+            int64 [num_slots], the plan.
+        largest
+            Its largest GPU load in fixed point.
+        """
+        return busiest_moves(self.held[layer_idx], placed, self.num_gpus) * self.price[
+            layer_idx
+        ] + int(largest)
+
+    def find(self, stay: tuple[np.ndarray, np.ndarray], steps: int, deadline: Deadline) -> None:
+        """Put a cheaper plan in the place of the map in force, where there is one.
+
+        The levels that are tried begin where all that is left to gain is worth a single move, and
+        rise until their imbalance alone costs as much as the best plan so far. The last column of
+        the numbers then says whether the lowest of them was reached, or need not be.
+
+        Parameters
+        ----------
+        stay
+            The map in force in the core's form, see `near.Planner`; changed.
+        steps
+            Steps of a descent at most.
+        deadline
+            Layers whose turn comes later stay as they are.
+        """
+        placed, numbers = stay
+        for layer_idx in range(len(placed)):
+            if numbers[layer_idx, 2] and not deadline.expired:
+                self._improve(layer_idx, placed, numbers, steps)
+
+    def _improve(self, i: int, placed: np.ndarray, numbers: np.ndarray, steps: int) -> None:
+        bound, price = int(numbers[i, 3]), self.price[i]
+        before = int(numbers[i, 2])
+        best = self.cost(i, placed[i], before)
+        excess = max(price, int(bound * NEGLIGIBLE), 1) if price else 0
+        numbers[i, 6] = True
+        is_first = True
+        # One move at least, or it is the map in force.
+        while bound + excess + price < best and bound + excess < before:
+            found, facts = self.planner.within(
+                self.weights[i : i + 1], self.held[i : i + 1], excess / bound, steps, None
+            )
+            cost = self.cost(i, found[0], facts[0, 2])
+            if is_first:
+                numbers[i, 6] = facts[0, 6]
+            if cost < best:
+                best, placed[i], numbers[i, :6] = cost, found[0], facts[0, :6]
+            if not price:
+                return
+            excess, is_first = HIGHER_BY * excess, False
+
+
+def busiest_moves(held: np.ndarray, placed: np.ndarray, num_gpus: int) -> int:
+    """The most slots of one GPU whose expert is new on it.
+
+    Parameters
+    ----------
+    held, placed
+        int64 [num_slots], two maps of a layer; -1 is an empty slot.
+    num_gpus
+        GPUs that the slots are on.
+    """
+    changed = np.flatnonzero((placed != held) & (placed >= 0))
+    if not changed.size:
+        return 0
+    slots_per_gpu = len(placed) // num_gpus
+    before = held.reshape(num_gpus, slots_per_gpu)[changed // slots_per_gpu]
+    is_new = (before != placed[changed, None]).all(axis=1)
+    return int(np.bincount(changed[is_new] // slots_per_gpu, minlength=1).max())
+
+
+def prices(
+    cost: MoveCost, before: np.ndarray, unit: np.ndarray
+) -> list[int]:
+    """The load that is worth one move in every layer, in its fixed point, rounded down.
+
+    Parameters
+    ----------
+    cost
+        What a move costs.
+    before, unit
+        int64 and float64 [num_layers]: the largest GPU loads of the map in force in fixed point,
+        and what one of its units is worth, a power of two.
+    """
+    units = [Fraction(value) for value in unit.tolist()]
+    loads = zip(before.tolist(), units, strict=True)
+    per_move = cost.load_per_move(sum((load * each for load, each in loads), Fraction(0)))
+    return [int(per_move / each) for each in units]
