@@ -19,6 +19,7 @@ from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.cli.scenarios import read_problem
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.io import Loads, read_plan, write_plan
+from eplb_opt.placement.move_cost import MoveAssessment
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.problem import Problem
@@ -59,6 +60,7 @@ def plan_command(
             "--move-tolerance", help="Fewest moves within this of the best (0.01 is 1 %)."
         ),
     ] = None,
+    move_cost: opt.MoveCostOption = None,
     output_file: Annotated[
         Path | None, typer.Option("--output", help="Where to write the plan.")
     ] = None,
@@ -85,6 +87,7 @@ def plan_command(
     (recorded, *_), problem = read_problem(asked_for)
     in_force = None if current is None else read_plan(current, layer_ids=recorded.layer_ids)
     limit = None if effort is not None else time_limit
+    cost = opt.move_cost(move_cost)
     unseen = read_held_out(held_out, recorded)
     writer = _PlanWriter(recorded, in_force)
     if output_file is not None:
@@ -102,6 +105,7 @@ def plan_command(
                 current=in_force,
                 max_moves=max_moves,
                 move_tolerance=move_tolerance,
+                move_cost=cost,
                 model=str(model),
                 workers=workers,
                 progress=progress,
@@ -121,20 +125,32 @@ def plan_command(
         if certificate_file is not None:
             announce_check(asked_for, certificate_file, output_file, str(engine))
         plans = {"eplb-opt": result.plan} | ({} if before is None else {before[0]: in_force})
+        worth = None if cost is None else cost.assess(problem, in_force, result.plan)
         try:
-            _print(result, plans, unseen, as_json)
+            _print(result, plans, unseen, worth, as_json)
         finally:
             saving.finish()
     asked.finish()
 
 
-def _print(result: Result, plans: dict[str, Any], unseen: dict[str, Any], as_json: bool) -> None:
+def _print(
+    result: Result,
+    plans: dict[str, Any],
+    unseen: dict[str, Any],
+    worth: MoveAssessment | None,
+    as_json: bool,
+) -> None:
     scored = scenario_table(result.problem, plans, unseen) if unseen else None
     if as_json:
-        output.print_json(output.result_json(result) | ({"loads": scored} if scored else {}))
+        further = {"loads": scored} if scored else {}
+        if worth is not None:
+            further["move_cost"] = worth.json()
+        output.print_json(output.result_json(result) | further)
         return
     console = output.stdout()
     console.print(result_table(result))
+    if worth is not None:
+        console.print(f"{str(worth).capitalize()}.", soft_wrap=True)
     if scored:
         console.print(scenario_table_text(scored, console.width))
 

@@ -19,7 +19,7 @@ from eplb_opt.errors import ProblemError
 from eplb_opt.placement.moves import moved_slots_by_gpu
 from eplb_opt.placement.plan import as_plan
 from eplb_opt.placement.scoring import exact_sum
-from eplb_opt.problem.arrays import MAX_BYTES, as_int, shown
+from eplb_opt.problem.arrays import MAX_BYTES, as_int
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +74,7 @@ class MoveCost:
             if isinstance(value, bool) or not isinstance(value, int | float | np.number):
                 raise ProblemError(f"{name}={value!r} is no number.")
             if not 0 < value <= most:
-                raise ProblemError(f"{name}={shown(value)} must be above 0 and at most {most:g}.")
+                raise ProblemError(f"{name}={value} must be above 0 and at most {most:g}.")
             object.__setattr__(self, name, float(value))
 
     @property
@@ -108,7 +108,11 @@ class MoveCost:
         Fraction
             In the unit of `in_force`.
         """
-        return self._move() * in_force / self._moe()
+        return self._move() * self.load_per_second(in_force)
+
+    def load_per_second(self, in_force: Fraction) -> Fraction:
+        """The load that takes a second until the next rebalance; `in_force` as above."""
+        return in_force / self._moe()
 
     def assess(self, problem: Problem, current: Any, plan: Any) -> MoveAssessment:
         """What it costs and brings to change from one plan to another.
@@ -179,7 +183,7 @@ class MoveAssessment:
     @property
     def net(self) -> np.ndarray:
         """Seconds saved, float64 [num_layers]; below 0 where the change loses."""
-        return self.before - self.after - self.moving
+        return np.asarray(self.before - self.after - self.moving)
 
     @property
     def net_seconds(self) -> float:
@@ -199,6 +203,8 @@ class MoveAssessment:
     def __str__(self) -> str:
         lost = [math.fsum(values.tolist()) for values in (self.moving, self.before, self.after)]
         moving, before, after = (f"{value:.3g} s" for value in lost)
+        if not self.busiest.any():
+            return f"no move is worth it; imbalance until the next rebalance costs {after}"
         verdict = "saves" if self.is_worth_it else "loses"
         return (
             f"moving takes {moving}; imbalance until the next rebalance costs {after} instead of "

@@ -19,6 +19,7 @@ from eplb_opt.planner.lost_gpus import with_lost_gpus
 if TYPE_CHECKING:
     from threading import Event
 
+    from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
 
@@ -40,6 +41,7 @@ def plan(
     progress: Progress | None = None,
     stop: Event | None = None,
     start: Any = None,
+    move_cost: MoveCost | None = None,
 ) -> Result:
     """The best plan that the budget allows, with a proven bound.
 
@@ -89,6 +91,10 @@ def plan(
         best so far, as if the time were up: turns under way and the output take about a second.
     start
         A plan to start from, a Plan or [num_layers, num_slots] ids: no layer comes out worse.
+    move_cost
+        Each layer gets the plan that loses least time to moving, and to imbalance until the next
+        rebalance; `move_cost.assess` tells the seconds. Needs a valid `current` and excludes the
+        other limits on moves.
 
     Returns
     -------
@@ -104,7 +110,7 @@ def plan(
     request = read_request(
         problem,
         Spending(time_limit, effort, target_gap, seed, workers, stop),
-        Moving(current, max_moves, move_tolerance, start),
+        Moving(current, max_moves, move_tolerance, start, move_cost),
         Aims(objective, noise, model),
         progress,
     )

@@ -202,6 +202,10 @@ class NearPlanner:
         self._require_all(answer)
         return answer if self._is_worth_it(answer, found) else self._as_it_was(answer, found)
 
+    def _stay(self, weights: np.ndarray, held: np.ndarray) -> Rows:
+        """Maps as they are, with what must move: the time is up when their planning begins."""
+        return Rows(*self.planner.within(weights, held, 0.0, 0, 0.0))
+
     def _limited(self, steps: int) -> Rows:
         """Moves limited layer by layer, or shared out where they gain most."""
         most = self.rules.per_layer(len(self.weights))
@@ -224,13 +228,13 @@ class NearPlanner:
 
     def _cheapest(self, cost: MoveCost, steps: int, deadline: Deadline) -> Rows:
         """The plans that cost least time; layers whose turn does not come stay."""
-        found = Rows(*self.planner.within(self.weights, self.held, 0.0, 0, 0.0))
+        found, layout = self._stay(self.weights, self.held), self.call.layout
         self.priced = PricedSearch(
             self.planner,
             self.weights,
             self.held,
-            self.call.layout.num_gpus,
-            prices(cost, found.before, self.unit),
+            layout.num_gpus,
+            prices(cost, found.before, self.unit, layout.num_slots // layout.num_gpus),
         )
         self.priced.find((found.placed, found.numbers), steps, deadline)
         return found
@@ -259,7 +263,7 @@ class NearPlanner:
             session.refine(max(steps, FRESH_EFFORT), None)
         else:
             session.refine(0, deadline.remaining)
-        fresh = Rows(*self.planner.within(self.weights[missed], session.placed, 0.0, 0, 0.0))
+        fresh = self._stay(self.weights[missed], session.placed)
         tolerance = self.rules.tolerance or 0.0
         lower = answer.largest[missed] > fresh.largest * self.unit[missed] * (1 + tolerance)
         lower &= not is_late
