@@ -142,7 +142,7 @@ def _print(
 ) -> None:
     scored = scenario_table(result.problem, plans, unseen) if unseen else None
     if as_json:
-        further = {"loads": scored} if scored else {}
+        further: dict[str, Any] = {"loads": scored} if scored else {}
         if worth is not None:
             further["move_cost"] = worth.json()
         output.print_json(output.result_json(result) | further)
@@ -150,7 +150,7 @@ def _print(
     console = output.stdout()
     console.print(result_table(result))
     if worth is not None:
-        console.print(f"{str(worth).capitalize()}.", soft_wrap=True)
+        print(f"{worth}.")
     if scored:
         console.print(scenario_table_text(scored, console.width))
 

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.report.tables import titled
-from eplb_opt.report.words import DISPATCH_WORDS, duration
+from eplb_opt.report.words import DISPATCH_WORDS, duration, percent
 from eplb_opt.workloads.replay.report import lowest, mean_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
     from eplb_opt.workloads.replay import Choice, PolicyRun, ReplayReport
 
-GIB = 2**30
+GIB, MIB = 2**30, 2**20
 DEFINITION = (
     "balancedness of a step: mean GPU load, summed over the layers, over the largest, summed "
     "likewise; 'slots' the same for single slots. planned-for: on the loads a plan was made from. "
@@ -23,8 +25,16 @@ DEFINITION = (
 )
 
 
-def replay_table(report: ReplayReport) -> Table:
-    """Every policy and heuristic, best held-out mean first."""
+def replay_table(report: ReplayReport, notes: Sequence[str] = ()) -> Table:
+    """Every policy and heuristic, best held-out mean first.
+
+    Parameters
+    ----------
+    report
+        The replay.
+    notes
+        Further sentences below the table.
+    """
     title = (
         f"Balancedness on the steps that follow: {report.num_steps - report.every} of "
         f"{report.num_steps} steps, re-planned every {report.every}"
@@ -32,11 +42,15 @@ def replay_table(report: ReplayReport) -> Table:
     if report.dispatch:
         title += f", {DISPATCH_WORDS[report.dispatch]}"
     table = titled(title)
-    table.caption, table.caption_justify = DEFINITION, "left"
+    lines = [DEFINITION, *_about_net(report), *notes]
+    table.caption, table.caption_justify = "\n".join(lines), "left"
     headings = ["policy", "held-out", "worst step", "slots", "planned-for", "plans", "moves a plan"]
     if report.expert_bytes is not None:
         headings.append("moved")
-    for heading in [*headings, "a plan takes"]:
+    headings.append("a plan takes")
+    if report.move_cost is not None:
+        headings.append("net")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "policy" else "right")
     for run in report.ranked():
         table.add_row(*_cells(run, report), style="" if run.is_heuristic else "bold green")
@@ -57,7 +71,35 @@ def _cells(run: PolicyRun, report: ReplayReport) -> list[str]:
     ]
     if report.expert_bytes is not None:
         cells.append(f"{run.moves.sum() * report.expert_bytes / GIB:.3g} GiB")
-    return [*cells, duration(float(np.median(run.seconds)))]
+    cells.append(duration(float(np.median(run.seconds))))
+    if report.move_cost is not None:
+        cells.append("" if run.net is None else _net(run.net.total))
+    return cells
+
+
+def _net(seconds: float) -> str:
+    return f"[red]{seconds:+.3g} s, loses[/red]" if seconds < 0 else f"{seconds:+.3g} s"
+
+
+def _about_net(report: ReplayReport) -> list[str]:
+    """What the net is, and who loses."""
+    cost = report.move_cost
+    if cost is None:
+        return []
+    lines = [
+        "net: seconds saved against the drop-ins' first plan, never changed, less those for moving "
+        f"and planning; {cost.expert_bytes / MIB:.3g} MiB an expert at {cost.bandwidth / 1e9:.3g} "
+        f"GB/s, steps of {duration(cost.step_seconds)} of which {percent(cost.moe_share)} grow "
+        f"with the fullest GPU, {cost.steps_until_next} steps between two re-plans."
+    ]
+    losing = [f"{run.name} ({_lost(run)})" for run in report.losing]
+    if losing:
+        lines.append(f"Re-planning loses time here with {', '.join(losing)}.")
+    return lines
+
+
+def _lost(run: PolicyRun) -> str:
+    return "" if run.net is None else f"{-run.net.total:.3g} s"
 
 
 def _moves(run: PolicyRun, report: ReplayReport) -> str:
