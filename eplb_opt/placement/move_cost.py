@@ -108,11 +108,7 @@ class MoveCost:
         Fraction
             In the unit of `in_force`.
         """
-        return self._move() * self.load_per_second(in_force)
-
-    def load_per_second(self, in_force: Fraction) -> Fraction:
-        """The load that takes a second until the next rebalance; `in_force` as above."""
-        return in_force / self._moe()
+        return self._move() * in_force / self._moe()
 
     def assess(self, problem: Problem, current: Any, plan: Any) -> MoveAssessment:
         """What it costs and brings to change from one plan to another.

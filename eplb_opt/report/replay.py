@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GIB, MIB = 2**30, 2**20
 DEFINITION = (
     "balancedness of a step: mean GPU load, summed over the layers, over the largest, summed "
-    "likewise; 'slots' the same for single slots. planned-for: on the loads a plan was made from. "
+    "likewise; 'on slots' the same for single slots. planned-for: on the loads a plan was made from. "
     "moves: slots whose expert is new on its GPU."
 )
 
@@ -44,7 +44,7 @@ def replay_table(report: ReplayReport, notes: Sequence[str] = ()) -> Table:
     table = titled(title)
     lines = [DEFINITION, *_about_net(report), *notes]
     table.caption, table.caption_justify = "\n".join(lines), "left"
-    headings = ["policy", "held-out", "worst step", "slots", "planned-for", "plans", "moves a plan"]
+    headings = ["policy", "held-out", "worst step", "on slots", "planned-for", "plans", "moves a plan"]
     if report.expert_bytes is not None:
         headings.append("moved")
     headings.append("a plan takes")
@@ -70,15 +70,21 @@ def _cells(run: PolicyRun, report: ReplayReport) -> list[str]:
         _moves(run, report),
     ]
     if report.expert_bytes is not None:
-        cells.append(f"{run.moves.sum() * report.expert_bytes / GIB:.3g} GiB")
+        cells.append(f"{_gib(int(run.moves.sum()) * report.expert_bytes)} GiB")
     cells.append(duration(float(np.median(run.seconds))))
     if report.move_cost is not None:
         cells.append("" if run.net is None else _net(run.net.total))
     return cells
 
 
+def _gib(num_bytes: int) -> str:
+    gib = num_bytes / GIB
+    return f"{gib:,.0f}" if gib >= 100 else f"{gib:.3g}"
+
+
 def _net(seconds: float) -> str:
-    return f"[red]{seconds:+.3g} s, loses[/red]" if seconds < 0 else f"{seconds:+.3g} s"
+    text = f"{seconds:+.3g} s"
+    return f"[red]{text}[/red]" if seconds < 0 else text
 
 
 def _about_net(report: ReplayReport) -> list[str]:

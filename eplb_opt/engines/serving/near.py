@@ -228,13 +228,13 @@ class NearPlanner:
 
     def _cheapest(self, cost: MoveCost, steps: int, deadline: Deadline) -> Rows:
         """The plans that cost least time; layers whose turn does not come stay."""
-        found, layout = self._stay(self.weights, self.held), self.call.layout
+        found = self._stay(self.weights, self.held)
         self.priced = PricedSearch(
             self.planner,
             self.weights,
             self.held,
-            layout.num_gpus,
-            prices(cost, found.before, self.unit, layout.num_slots // layout.num_gpus),
+            self.call.layout.num_gpus,
+            prices(cost, found.before, self.unit),
         )
         self.priced.find((found.placed, found.numbers), steps, deadline)
         return found

@@ -18,13 +18,10 @@ if TYPE_CHECKING:
     from eplb_opt.core import near
     from eplb_opt.placement.move_cost import MoveCost
 
-#: Looking for a lower level takes about so many seconds a layer, more with few slots a GPU, where
-#: low levels are often out of reach; what could save no more is not looked for. Constants and no
-#: clock, so that all ranks look for the same.
-PLANNING_SECONDS, PLANNING_SECONDS_FEW_SLOTS = 0.001, 0.002
-FEW_SLOTS_PER_GPU = 5
-#: Levels closer to the bound than this part of it are not told apart.
-NEGLIGIBLE = 1e-4
+#: Levels closer to the bound than this part of it are not looked for. They take most of the time,
+#: and loads that change until the next rebalance leave nothing of them: over windows of drifting
+#: and of recorded DeepSeek-V3 loads they changed what followed by less than 0.1 %, up or down.
+LEAST_EXCESS = 0.003
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,14 +38,14 @@ class PricedSearch:
     num_gpus
         GPUs that the slots are on.
     prices
-        What a move costs in every layer.
+        [num_layers], the load that is worth one move, in fixed point.
     """
 
     planner: near.Planner
     weights: np.ndarray
     held: np.ndarray
     num_gpus: int
-    prices: list[Price]
+    prices: list[int]
 
     def cost(self, layer_idx: int, placed: np.ndarray, largest: int) -> int:
         """What a plan of a layer costs, moving and imbalance, as a load in fixed point.
@@ -63,15 +60,15 @@ class PricedSearch:
             Its largest GPU load in fixed point.
         """
         moves = busiest_moves(self.held[layer_idx], placed, self.num_gpus)
-        return moves * self.prices[layer_idx].move + int(largest)
+        return moves * self.prices[layer_idx] + int(largest)
 
     def find(self, stay: tuple[np.ndarray, np.ndarray], steps: int, deadline: Deadline) -> None:
         """Put a cheaper plan in the place of the map in force, where there is one.
 
-        The levels that are tried begin where all that is left to gain is worth half a move, or the
-        time that looking takes, and rise until a plan with a single move would cost as much as the
-        best one so far. The last column of the numbers then says whether the lowest of them was
-        reached, or need not be.
+        The levels that are tried begin where all that is left to gain is worth half a move, but not
+        below `LEAST_EXCESS`, and rise until a plan with a single move would cost as much as the
+        best one so far. Where moves cost nothing the least load is looked for, and that alone. The
+        last column of the numbers then says whether the lowest level was reached, or need not be.
 
         Parameters
         ----------
@@ -90,10 +87,10 @@ class PricedSearch:
     def _improve(self, i: int, placed: np.ndarray, numbers: np.ndarray, steps: int) -> None:
         price, before, bound = self.prices[i], int(numbers[i, 2]), int(numbers[i, 3])
         row, best = slice(i, i + 1), self.cost(i, placed[i], before)
-        excess = price.least_excess(bound)
+        excess = max(price // 2, int(bound * LEAST_EXCESS), 1) if price else 0
         numbers[i, 6] = is_first = True
         # A plan without any move is the one in force.
-        while bound + excess + price.move < best and bound + excess < before:
+        while bound + excess + price < best and bound + excess < before:
             plans, facts = self.planner.within(
                 self.weights[row], self.held[row], excess / bound, steps, None
             )
@@ -103,33 +100,11 @@ class PricedSearch:
                 best, placed[i], numbers[i, :6] = cost, plans[0], facts[0, :6]
             if is_first:
                 numbers[i, 6] = is_reached
-            if not price.move:
+            if not price:
                 return
             # What could not be reached will not be at a level below what was.
             excess = 3 * (excess if is_reached else max(excess, largest - bound)) // 2
             is_first = False
-
-
-@dataclass(frozen=True)
-class Price:
-    """Time as load, in the fixed point of a layer, rounded down.
-
-    Parameters
-    ----------
-    move
-        The load that is worth one move.
-    planning
-        The load that is worth looking for.
-    """
-
-    move: int
-    planning: int
-
-    def least_excess(self, bound: int) -> int:
-        """How far above the bound the lowest level is that is worth looking for."""
-        if not self.move:
-            return 0
-        return max(self.move // 2, self.planning, int(bound * NEGLIGIBLE), 1)
 
 
 def busiest_moves(held: np.ndarray, placed: np.ndarray, num_gpus: int) -> int:
@@ -151,8 +126,8 @@ def busiest_moves(held: np.ndarray, placed: np.ndarray, num_gpus: int) -> int:
     return int(np.bincount(changed[is_new] // slots_per_gpu, minlength=1).max())
 
 
-def prices(cost: MoveCost, before: np.ndarray, unit: np.ndarray, slots_per_gpu: int) -> list[Price]:
-    """What a move costs in every layer.
+def prices(cost: MoveCost, before: np.ndarray, unit: np.ndarray) -> list[int]:
+    """The load that is worth one move in every layer, in its fixed point, rounded down.
 
     Parameters
     ----------
@@ -161,14 +136,8 @@ def prices(cost: MoveCost, before: np.ndarray, unit: np.ndarray, slots_per_gpu: 
     before, unit
         int64 and float64 [num_layers]: the largest GPU loads of the map in force in fixed point,
         and what one of its units is worth, a power of two.
-    slots_per_gpu
-        Slots of a GPU.
     """
-    has_few = slots_per_gpu <= FEW_SLOTS_PER_GPU
-    seconds = PLANNING_SECONDS_FEW_SLOTS if has_few else PLANNING_SECONDS
     units = [Fraction(value) for value in unit.tolist()]
     loads = zip(before.tolist(), units, strict=True)
-    in_force = sum((load * each for load, each in loads), Fraction(0))
-    move = cost.load_per_move(in_force)
-    planning = cost.load_per_second(in_force) * Fraction(seconds)
-    return [Price(int(move / each), int(planning / each)) for each in units]
+    per_move = cost.load_per_move(sum((load * each for load, each in loads), Fraction(0)))
+    return [int(per_move / each) for each in units]
