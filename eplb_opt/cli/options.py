@@ -106,6 +106,13 @@ MoveCostOption = Annotated[
         "moe_share=..,steps_until_next=..",
     ),
 ]
+EngineFiles = Annotated[
+    Path | None,
+    typer.Option(
+        "--engine-files",
+        help="Folder with the unzipped wheels of vLLM or SGLang: runs their Python code, too.",
+    ),
+]
 CertificateFile = Annotated[
     Path | None, typer.Option("--certificate", help="Where to write the proofs of the bounds.")
 ]
@@ -117,6 +124,17 @@ def machine(
 ) -> Machine:
     """The machine as the command line gives it."""
     return Machine(slots, gpus, nodes, groups, str(colocation), str(dispatch))
+
+
+def parsed_machines(machines: list[str]) -> list[Machine]:
+    """Machines such as 288x32 or 288x32/4/8."""
+    try:
+        return [Machine.parse(text) for text in machines]
+    except (ValueError, TypeError) as error:
+        raise typer.BadParameter(
+            f"{', '.join(machines)}: a machine is SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS, such as "
+            "288x32 or 288x32/4/8."
+        ) from error
 
 
 @dataclass(frozen=True)

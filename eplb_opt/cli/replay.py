@@ -90,13 +90,7 @@ def replay_command(
     plan_files: Annotated[
         list[Path] | None, typer.Option("--plan", help="A plan that stays; may be given again.")
     ] = None,
-    engine_files: Annotated[
-        Path | None,
-        typer.Option(
-            "--engine-files",
-            help="Folder with the unzipped wheels of vLLM or SGLang: runs their Python code, too.",
-        ),
-    ] = None,
+    engine_files: opt.EngineFiles = None,
     memory: Annotated[int, typer.Option(help="Windows of the past to look back on.")] = 32,
     max_moves: Annotated[
         int | None, typer.Option("--max-moves", help="For the policy 'limited'.")

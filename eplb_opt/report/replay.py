@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,17 +12,18 @@ from eplb_opt.report.words import DISPATCH_WORDS, duration, percent
 from eplb_opt.workloads.replay.report import lowest, mean_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.table import Table
 
+    from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.workloads.replay import Choice, PolicyRun, ReplayReport
 
 GIB, MIB = 2**30, 2**20
 DEFINITION = (
     "balancedness of a step: mean GPU load, summed over the layers, over the largest, summed "
-    "likewise; 'on slots' the same for single slots. planned-for: on the loads a plan was made from. "
-    "moves: slots whose expert is new on its GPU."
+    "likewise; 'on slots' the same for single slots. planned-for: on the loads a plan was made "
+    "from. moves: slots whose expert is new on its GPU."
 )
 
 
@@ -42,9 +44,20 @@ def replay_table(report: ReplayReport, notes: Sequence[str] = ()) -> Table:
     if report.dispatch:
         title += f", {DISPATCH_WORDS[report.dispatch]}"
     table = titled(title)
-    lines = [DEFINITION, *_about_net(report), *notes]
+    lines = [DEFINITION]
+    if report.move_cost is not None:
+        lines += about_net(report.move_cost, {"": report})
+    lines += notes
     table.caption, table.caption_justify = "\n".join(lines), "left"
-    headings = ["policy", "held-out", "worst step", "on slots", "planned-for", "plans", "moves a plan"]
+    headings = [
+        "policy",
+        "held-out",
+        "worst step",
+        "on slots",
+        "planned-for",
+        "plans",
+        "moves a plan",
+    ]
     if report.expert_bytes is not None:
         headings.append("moved")
     headings.append("a plan takes")
@@ -87,25 +100,31 @@ def _net(seconds: float) -> str:
     return f"[red]{text}[/red]" if seconds < 0 else text
 
 
-def _about_net(report: ReplayReport) -> list[str]:
-    """What the net is, and who loses."""
-    cost = report.move_cost
-    if cost is None:
-        return []
+def about_net(cost: MoveCost, reports: Mapping[str, ReplayReport]) -> list[str]:
+    """What a net is, and with whom re-planning loses time.
+
+    Parameters
+    ----------
+    cost
+        What moving costs.
+    reports
+        Replays by the name of their loads; "" where there is one alone.
+    """
     lines = [
         "net: seconds saved against the drop-ins' first plan, never changed, less those for moving "
         f"and planning; {cost.expert_bytes / MIB:.3g} MiB an expert at {cost.bandwidth / 1e9:.3g} "
         f"GB/s, steps of {duration(cost.step_seconds)} of which {percent(cost.moe_share)} grow "
         f"with the fullest GPU, {cost.steps_until_next} steps between two re-plans."
     ]
-    losing = [f"{run.name} ({_lost(run)})" for run in report.losing]
+    losing = [
+        f"{run.name}{f' on {name}' if name else ''} ({-run.net.total:.3g} s)"
+        for name, report in reports.items()
+        for run in report.losing
+        if run.net is not None
+    ]
     if losing:
-        lines.append(f"Re-planning loses time here with {', '.join(losing)}.")
+        lines.append(f"Re-planning loses time with {', '.join(losing)}.")
     return lines
-
-
-def _lost(run: PolicyRun) -> str:
-    return "" if run.net is None else f"{-run.net.total:.3g} s"
 
 
 def _moves(run: PolicyRun, report: ReplayReport) -> str:
@@ -114,6 +133,20 @@ def _moves(run: PolicyRun, report: ReplayReport) -> str:
         return "0"
     each = run.moves[1:].mean()
     return f"{each:.0f} ({100 * each / (report.num_layers * report.num_slots):.0f} %)"
+
+
+def net_table(name: str, report: ReplayReport) -> Table:
+    """What re-planning cost and brought on one series of loads, the best net first."""
+    windows = len(report.runs[0].moves) if report.runs else 0
+    table = titled(f"{name}: {report.num_slots} slots on {report.num_gpus} GPUs, {windows} plans")
+    headings = ("policy", "held-out", "moves a plan", "moved", "a plan takes", "net")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "policy" else "right")
+    for run in sorted(report.ranked(), key=lambda run: -run.net.total if run.net else math.inf):
+        name, held_out, _, _, _, _, *rest = [*_cells(run, report), *[""] * len(headings)]
+        cells = [name, held_out, *rest[: len(headings) - 2]]
+        table.add_row(*cells, style="" if run.is_heuristic else "bold green")
+    return table
 
 
 def choice_table(choice: Choice) -> Table:

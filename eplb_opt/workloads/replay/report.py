@@ -84,7 +84,7 @@ class PolicyRun:
     moves
         int64 [num_plans], slots over all layers whose expert is new on its GPU; 0 for the first.
     seconds
-        float64 [num_plans], seconds that each plan took to make.
+        float64 [num_plans], seconds that each plan took to make, without waiting for a core.
     problem
         Why there are no figures; "" otherwise.
     dispatch
