@@ -192,7 +192,13 @@ class MoveAssessment:
         return self.net_seconds > 0
 
     def json(self) -> dict[str, Any]:
-        """As a script wants it."""
+        """The seconds as a script wants them.
+
+        Returns
+        -------
+        dict
+            "net_seconds", "is_worth_it", and the arrays by name.
+        """
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
         return {"net_seconds": self.net_seconds, "is_worth_it": self.is_worth_it, **arrays}
 

@@ -25,7 +25,7 @@ from eplb_opt.workloads.replay.scores import Placed, Steps
 
 MACHINE = Machine(num_slots=8, num_gpus=4)
 EFFORT = ReplanLimits(effort=1, workers=1)
-OURS = {name: policy for name, policy in POLICIES.items() if name != "limited"}
+OURS = {name: policy for name, policy in POLICIES.items() if name not in ("limited", "worth")}
 
 
 def recording(num_steps=13, seed=0):

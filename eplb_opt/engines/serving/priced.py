@@ -89,8 +89,8 @@ class PricedSearch:
         row, best = slice(i, i + 1), self.cost(i, placed[i], before)
         excess = max(price // 2, int(bound * LEAST_EXCESS), 1) if price else 0
         numbers[i, 6] = is_first = True
-        # A plan without any move is the one in force.
-        while bound + excess + price < best and bound + excess < before:
+        # A plan without any move is the one in force; without load everything is level.
+        while bound and bound + excess + price < best and bound + excess < before:
             plans, facts = self.planner.within(
                 self.weights[row], self.held[row], excess / bound, steps, None
             )

@@ -42,12 +42,12 @@ class ReplanLimits:
         Layers worked on at a time.
     max_moves
         Slots over all layers that a migration-limited policy may change.
-    move_cost
-        What moving costs, for the policy `worth` and for the net of every policy.
     noise
         Size of the noise that plans for optimal dispatch are to withstand. By default `plan`
         chooses where there are scenarios; a single load is planned for with some noise too, for
         other loads follow.
+    move_cost
+        What moving costs, for the policy `worth` and for the net of every policy.
     """
 
     time_limit: float | None = 1.0
