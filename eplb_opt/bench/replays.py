@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bench.rival_policies import rival_policies
+from eplb_opt.errors import ProblemError
 from eplb_opt.io import Trace
 from eplb_opt.placement.move_cost import MoveCost
 from eplb_opt.workloads.replay import POLICIES, ReplanLimits, heuristic, replay
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from eplb_opt.io.files import PathLike
     from eplb_opt.problem.machine import Machine
@@ -82,6 +83,28 @@ def drifting(
             now = now * rng.lognormal(0, size, load.shape)
             now *= total / now.sum(axis=1, keepdims=True)  # every window has as many tokens
         yield Series(f"{name}, drift {size:.0%}", Trace.of(np.array(windows)), 1)
+
+
+def joined(traces: Sequence[Trace]) -> Trace:
+    """Several recordings of the same model, one after the other, as one.
+
+    Parameters
+    ----------
+    traces
+        Recordings with the same layers and experts.
+
+    Raises
+    ------
+    ProblemError
+        When they are of other shapes.
+    """
+    shapes = {trace.shape[1:] for trace in traces}
+    if len(shapes) > 1:
+        raise ProblemError(
+            f"The recordings have {' and '.join(map(str, sorted(shapes)))} layers and experts; "
+            "only those of one model can be joined."
+        )
+    return Trace.of(np.concatenate([chunk for trace in traces for chunk in trace.chunks(1)]))
 
 
 def rivals(engine_files: PathLike | None) -> dict[str, Policy]:

@@ -42,6 +42,9 @@ def replay_bench_command(
     windows: Annotated[
         int, typer.Option(min=2, help="Windows of a series, each with a re-plan at its end.")
     ] = replays.WINDOWS,
+    is_joined: Annotated[
+        bool, typer.Option("--join", help="Take all TRACES, one after the other, as one series.")
+    ] = False,
     move_cost: opt.MoveCostOption = None,
     engine_files: opt.EngineFiles = None,
     layers: Annotated[int, typer.Option(help="Layers of the synthetic model.")] = 58,
@@ -54,7 +57,10 @@ def replay_bench_command(
     (on,) = opt.parsed_machines([machine])
     cost = opt.move_cost(move_cost) or replays.COST
     if files:
-        series = [replays.Series.of(path.stem, open_trace(path), windows) for path in files]
+        traces = {path.stem: open_trace(path) for path in files}
+        if is_joined:
+            traces = {f"{next(iter(traces))} ...": replays.joined(list(traces.values()))}
+        series = [replays.Series.of(name, trace, windows) for name, trace in traces.items()]
     else:
         load = generate_loads("deepseek-v3", layers, 256, 0)
         series = list(replays.drifting("deepseek-v3", load, drifts, windows))

@@ -116,14 +116,10 @@ def about_net(cost: MoveCost, reports: Mapping[str, ReplayReport]) -> list[str]:
         f"GB/s, steps of {duration(cost.step_seconds)} of which {percent(cost.moe_share)} grow "
         f"with the fullest GPU, {cost.steps_until_next} steps between two re-plans."
     ]
-    losing = [
-        f"{run.name}{f' on {name}' if name else ''} ({-run.net.total:.3g} s)"
-        for name, report in reports.items()
-        for run in report.losing
-        if run.net is not None
-    ]
-    if losing:
-        lines.append(f"Re-planning loses time with {', '.join(losing)}.")
+    for name, report in reports.items():
+        lost = [f"{run.name} ({-run.net.total:.3g} s)" for run in report.losing if run.net]
+        if lost:
+            lines.append(f"{name or 'Here'}: re-planning loses time with {', '.join(lost)}.")
     return lines
 
 
