@@ -17,7 +17,7 @@ from eplb_opt.clock import Deadline
 from eplb_opt.core import near, serving
 from eplb_opt.engines.serving.arguments import plain
 from eplb_opt.engines.serving.in_force import as_current
-from eplb_opt.engines.serving.priced import PricedSearch, prices
+from eplb_opt.engines.serving.priced import PricedSearch, assessed, prices
 from eplb_opt.engines.serving.shared_moves import share_out
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.move_cost import refuse_two_limits
@@ -200,7 +200,10 @@ class NearPlanner:
                 self._require_reached(answer)
             self._hold_against_fresh(answer, found, steps, deadline)
         self._require_all(answer)
-        return answer if self._is_worth_it(answer, found) else self._as_it_was(answer, found)
+        if not self._is_worth_it(answer, found):
+            answer = self._as_it_was(answer, found)
+        self._tell_seconds(answer, found)
+        return answer
 
     def _stay(self, weights: np.ndarray, held: np.ndarray) -> Rows:
         """Maps as they are, with what must move: the time is up when their planning begins."""
@@ -238,6 +241,16 @@ class NearPlanner:
         )
         self.priced.find((found.placed, found.numbers), steps, deadline)
         return found
+
+    def _tell_seconds(self, answer: NearPlan, found: Rows) -> None:
+        """What the plan costs and saves goes to the log of who has told what moving costs."""
+        cost = self.rules.move_cost
+        if cost is None or not LOGGER.isEnabledFor(logging.INFO):
+            return
+        mean = self.weights.sum(axis=1) * self.unit / int(self.active.sum())
+        loads = found.before * self.unit, answer.largest, mean
+        told = assessed(cost, (self.held, answer.placed), loads, self.call.layout.num_gpus)
+        LOGGER.info("%s", told)
 
     def _require_reached(self, answer: NearPlan) -> None:
         """A layer whose turn did not come is as level as it was, which is said."""

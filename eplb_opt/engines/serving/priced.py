@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.placement.move_cost import MoveAssessment
+
 if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
     from eplb_opt.core import near
@@ -124,6 +126,32 @@ def busiest_moves(held: np.ndarray, placed: np.ndarray, num_gpus: int) -> int:
     before = held.reshape(num_gpus, slots_per_gpu)[changed // slots_per_gpu]
     is_new = (before != placed[changed, None]).all(axis=1)
     return int(np.bincount(changed[is_new] // slots_per_gpu, minlength=1).max())
+
+
+def assessed(
+    cost: MoveCost,
+    maps: tuple[np.ndarray, np.ndarray],
+    loads: tuple[np.ndarray, ...],
+    num_gpus: int,
+) -> MoveAssessment:
+    """What a plan costs and saves, for people to read: in floats, where `MoveCost.assess` is exact.
+
+    Parameters
+    ----------
+    cost
+        What moving costs.
+    maps
+        int64 [num_layers, num_slots], the map in force and the plan.
+    loads
+        float64 [num_layers] each: the largest GPU loads under the two, and the mean ones.
+    num_gpus
+        GPUs that the slots are on.
+    """
+    before, after, mean = loads
+    rate = cost.moe_seconds / before.sum() if before.any() else 0.0
+    busiest = np.array([busiest_moves(*rows, num_gpus) for rows in zip(*maps, strict=True)])
+    moving = busiest * cost.move_seconds
+    return MoveAssessment(busiest, moving, (before - mean) * rate, (after - mean) * rate)
 
 
 def prices(cost: MoveCost, before: np.ndarray, unit: np.ndarray) -> list[int]:

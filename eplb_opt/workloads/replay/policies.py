@@ -156,9 +156,9 @@ POLICIES: dict[str, Policy] = {
     "scenarios": Policy(METHODS["ageing-16"]),
     "clusters": Policy(METHODS["clusters-4-shrunk"]),
     "limited": Policy(planner=limited),
+    "leader": Policy(follows=True),
     "near": Policy(planner=near),
     "worth": Policy(planner=worth),
-    "leader": Policy(follows=True),
 }
 
 

@@ -176,7 +176,8 @@ class ReplayReport:
     @property
     def losing(self) -> list[PolicyRun]:
         """The runs whose re-planning lost time, the most first."""
-        lost = [(run.net.total, run) for run in self.runs if run.net and run.net.total < 0]
+        replanned = [run for run in self.runs if len(run.moves) > 1]
+        lost = [(run.net.total, run) for run in replanned if run.net and run.net.total < 0]
         return [run for _, run in sorted(lost, key=lambda pair: pair[0])]
 
     def json(self) -> dict[str, Any]:

@@ -160,3 +160,14 @@ def test_nothing_moves_for_less_than_the_least_gain():
         maps, found = rebalance_near(LATER, *SIZES, current=IN_FORCE, rules=rules, effort=100)
         assert (maps[0].tobytes() == IN_FORCE.tobytes()) is stays
         assert bool(found.moves.any()) is not stays
+
+
+def test_the_log_says_what_the_exact_assessment_says(caplog):
+    placed(cost())
+    assert not caplog.records  # nobody listens
+    caplog.set_level("INFO", logger="eplb_opt")
+    answer = placed(cost())
+    assert caplog.messages == [str(cost().assess(PROBLEM, IN_FORCE, answer))]
+    caplog.clear()
+    placed(cost(bandwidth=1.0))
+    assert caplog.messages[0].startswith("no move is worth it")
