@@ -21,6 +21,7 @@ from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
     from eplb_opt.engines.dispatch.call import dispatch
+    from eplb_opt.placement.move_cost import MoveAssessment, MoveCost
     from eplb_opt.placement.transfers import Schedule, Transfer, transfers
     from eplb_opt.planner.evaluate import Evaluation, evaluate, lower_bound
     from eplb_opt.planner.frontier import frontier
@@ -37,6 +38,8 @@ __all__ = [
     "FormatError",
     "LossPlan",
     "MissingDependency",
+    "MoveAssessment",
+    "MoveCost",
     "Plan",
     "PlanError",
     "Problem",
@@ -62,6 +65,8 @@ __all__ = [
 _ROOMS = {
     "Evaluation": "planner.evaluate",
     "LossPlan": "planner.plan_for_loss",
+    "MoveAssessment": "placement.move_cost",
+    "MoveCost": "placement.move_cost",
     "Result": "result",
     "Schedule": "placement.transfers",
     "Status": "result",

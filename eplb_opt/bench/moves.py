@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.bench.hot import NO_WAIT, core_wait
+from eplb_opt.bench.hot import NO_WAIT
 from eplb_opt.bounds.bounds import fast_bounds
+from eplb_opt.clock import core_wait
 from eplb_opt.engines.rebalance import rebalance_experts
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan

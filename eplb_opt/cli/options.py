@@ -13,6 +13,7 @@ from eplb_opt.cli import output
 from eplb_opt.cli.gpu_options import RuleTexts
 from eplb_opt.exact import MODELS
 from eplb_opt.io import LOAD_FORMATS, PLAN_FORMATS, VALIDATORS, WRITERS, read_loads, read_total
+from eplb_opt.placement.move_cost import MoveCost, read_move_cost
 from eplb_opt.problem.machine import Machine
 from eplb_opt.problem.problem import COLOCATIONS, DISPATCHES
 
@@ -119,6 +120,22 @@ Model = Annotated[ModelName, typer.Option("--model", help="Exact model for the h
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Layers worked on at a time; default: all cores.")
 ]
+MoveCostOption = Annotated[
+    str | None,
+    typer.Option(
+        "--move-cost",
+        metavar="<numbers>",
+        help="Move only what saves time: expert_bytes=..,bandwidth=..,step_seconds=..,"
+        "moe_share=..,steps_until_next=..",
+    ),
+]
+EngineFiles = Annotated[
+    Path | None,
+    typer.Option(
+        "--engine-files",
+        help="Folder with the unzipped wheels of vLLM or SGLang: runs their Python code, too.",
+    ),
+]
 CertificateFile = Annotated[
     Path | None, typer.Option("--certificate", help="Where to write the proofs of the bounds.")
 ]
@@ -140,6 +157,17 @@ def machine(
 ) -> Machine:
     """The machine as the command line gives it."""
     return Machine(slots, gpus, nodes, groups, str(colocation), str(dispatch))
+
+
+def parsed_machines(machines: list[str]) -> list[Machine]:
+    """Machines such as 288x32 or 288x32/4/8."""
+    try:
+        return [Machine.parse(text) for text in machines]
+    except (ValueError, TypeError) as error:
+        raise typer.BadParameter(
+            f"{', '.join(machines)}: a machine is SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS, such as "
+            "288x32 or 288x32/4/8."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -200,6 +228,11 @@ def total(path: Path, load_format: LoadFormat | None) -> Loads:
     """The sum of a recording, with a bar while a long one is read."""
     with output.reading_bar(f"reading {path.name}") as progress:
         return read_total(path, None if load_format is None else str(load_format), progress)
+
+
+def move_cost(text: str | None) -> MoveCost | None:
+    """What moving costs, as the command line gives it."""
+    return None if text is None else read_move_cost(text, "--move-cost")
 
 
 def colocation_for(engine: str | None, colocation: str) -> str:

@@ -54,6 +54,7 @@ def plan_command(
             "--move-tolerance", help="Fewest moves within this of the best (0.01 is 1 %)."
         ),
     ] = None,
+    move_cost: opt.MoveCostOption = None,
     output_file: Annotated[
         Path | None, typer.Option("--output", help="Where to write the plan.")
     ] = None,
@@ -100,6 +101,7 @@ def plan_command(
     recorded, problem = intake.recorded[0], intake.problem
     limit = None if effort is not None else time_limit
     warm_starts = read_starts(start, recorded.layer_ids)
+    cost = opt.move_cost(move_cost)
     unseen = read_held_out(held_out, recorded)
     writer = PlanWriter(recorded, intake.current)
     if output_file is not None:
@@ -117,6 +119,7 @@ def plan_command(
                 current=intake.in_force,
                 max_moves=max_moves,
                 move_tolerance=move_tolerance,
+                move_cost=cost,
                 model=str(model),
                 workers=workers,
                 progress=progress,
@@ -147,7 +150,7 @@ def plan_command(
             announce_check(intake.asked, certificate_file, output_file, str(engine))
         plans = {"eplb-opt": result.plan} | ({} if before is None else dict([before]))
         try:
-            print_result(result, intake, plans, unseen, moving if as_json else None)
+            print_result(result, intake, plans, unseen, moving if as_json else None, cost)
         finally:
             saving.finish()
     asked.finish()

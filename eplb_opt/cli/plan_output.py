@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.cli.intake import Intake
     from eplb_opt.io import Loads
+    from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
 
@@ -32,6 +33,7 @@ def print_result(
     plans: dict[str, Any],
     unseen: dict[str, Any],
     facts: dict[str, Any] | None,
+    cost: MoveCost | None = None,
 ) -> None:
     """The result's figures, and those of other plans on loads that were not planned for.
 
@@ -47,9 +49,13 @@ def print_result(
         Loads by their names; nothing is scored where there are none.
     facts
         What JSON says beside the result; None where a person reads it.
+    cost
+        What moving costs, where that is known.
     """
     scored = scenario_table(result.problem, plans, unseen) if unseen else None
+    worth = None if cost is None else cost.assess(result.problem, intake.in_force, result.plan)
     if facts is not None:
+        facts |= {} if worth is None else {"move_cost": worth.json()}
         told = output.result_json(result, intake.layer_ids) | facts
         output.print_json(told | ({"loads": scored} if scored else {}))
         return
@@ -59,6 +65,8 @@ def print_result(
         console.print(starts_table(result, console.width))
     if result.moves is not None:
         console.print(moves_line(result.moves, result.problem), highlight=False)
+    if worth is not None:
+        console.print(f"{worth}.", highlight=False)
     if scored:
         console.print(scenario_table_text(scored, console.width))
 

@@ -7,7 +7,8 @@ function here is such a method once it is static::
         rebalance_experts = staticmethod(eplb_opt.engines.ascend.rebalance_experts)
 
 Plans stay near the current table: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says how level they have
-to be, and below EPLB_OPT_MIN_GAIN (here by default 0.05) nothing moves. With a tolerance of 0 they
+to be, or EPLB_OPT_MOVE_COST what moving costs; below EPLB_OPT_MIN_GAIN (here by default 0.05)
+nothing moves. With a tolerance of 0 they
 are made freely, with about a second's work on 58 layers; the worker is a process in the background.
 Every rank's worker plans by itself, so these variables and EPLB_OPT_EFFORT must be the same on all
 of them.
@@ -26,11 +27,11 @@ from eplb_opt.engines.every_rank import (
     chosen_gain,
     chosen_tolerance,
     effort_units,
+    near_rules,
     place_apart,
 )
 from eplb_opt.engines.padded import PaddedRules, plan_padded
 from eplb_opt.engines.serving.call import rebalance_near
-from eplb_opt.engines.serving.near import NearRules
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.padding import used_slots
@@ -113,11 +114,10 @@ def _placed(
     problem: Problem, load: np.ndarray, current: np.ndarray, effort: int, is_broken: np.ndarray
 ) -> np.ndarray:
     """The new table, int64 like the current one: near it, unless it breaks the rules."""
-    tolerance = chosen_tolerance()
-    if tolerance == 0 or is_broken.any():
+    rules = near_rules(0.0, apart=True)
+    if rules.tolerance == 0 or is_broken.any():
         return keep_slots(place_apart(problem, effort), current, problem.num_gpus)
     sizes = problem.num_slots, 1, 1, problem.num_gpus
-    rules = NearRules(tolerance, apart=True)
     steps = max(effort, LEAST_NEAR_STEPS)
     maps, _ = rebalance_near(load, *sizes, current=current, rules=rules, effort=steps)
     return np.asarray(maps[0])

@@ -16,9 +16,10 @@ import numpy as np
 
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.live_gpus import EMPTY, LiveGpus
-from eplb_opt.engines.serving.near import NearRules
+from eplb_opt.engines.serving.near_rules import NearRules
 from eplb_opt.engines.survivors import fitted, keep_slots
 from eplb_opt.errors import MissingDependency, ProblemError
+from eplb_opt.placement.move_cost import MoveCost, read_move_cost
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.arrays import as_int, as_numpy
@@ -37,6 +38,9 @@ DEFAULT_EFFORT = 100
 #: Must be equal on all ranks, as must the next one.
 TOLERANCE_VARIABLE = "EPLB_OPT_MOVE_TOLERANCE"
 DEFAULT_TOLERANCE = 0.003
+#: The five numbers of a `MoveCost`, as "expert_bytes=...,bandwidth=...,..."; where it is set, time
+#: decides how much moves, and the tolerance does not count. Must be equal on all ranks.
+COST_VARIABLE = "EPLB_OPT_MOVE_COST"
 #: Where the largest GPU loads would fall by a smaller share, the map in force stays.
 GAIN_VARIABLE = "EPLB_OPT_MIN_GAIN"
 #: What a plan that keeps replicas apart needs. With one of them absent on some rank its plan would
@@ -110,6 +114,42 @@ def chosen_gain(default: float = 0.0) -> float:
     return _chosen_share(GAIN_VARIABLE, default)
 
 
+def near_rules(gain: float, tolerance: float | None = None, *, apart: bool = False) -> NearRules:
+    """How near plans stay to the map in force, from the variables.
+
+    Parameters
+    ----------
+    gain
+        Where the loads would fall by a smaller share, nothing moves.
+    tolerance
+        As a call gives it, before any variable; None asks EPLB_OPT_MOVE_COST, and then
+        EPLB_OPT_MOVE_TOLERANCE.
+    apart
+        Whether no GPU may get an expert that it holds.
+
+    Raises
+    ------
+    ProblemError
+        When a variable cannot be understood.
+    """
+    cost = chosen_cost() if tolerance is None else None
+    if cost is None:
+        return NearRules(chosen_tolerance(tolerance), min_gain=gain, apart=apart)
+    return NearRules(min_gain=gain, apart=apart, move_cost=cost)
+
+
+def chosen_cost() -> MoveCost | None:
+    """The move cost that EPLB_OPT_MOVE_COST gives, or None.
+
+    Raises
+    ------
+    ProblemError
+        When it is not five numbers that can be used.
+    """
+    text = os.environ.get(COST_VARIABLE, "").strip()
+    return read_move_cost(text, COST_VARIABLE) if text else None
+
+
 def _chosen_share(variable: str, default: float, given: float | None = None) -> float:
     text = os.environ.get(variable, "").strip() if given is None else str(given)
     try:
@@ -152,7 +192,9 @@ def place(
     With a map in force the plan stays near it: the fewest moves with which every layer's largest
     GPU load is within EPLB_OPT_MOVE_TOLERANCE (0.003) of the bound, or, where no plan is, of the
     best one found. What stays on its GPU keeps its slot. Where the loads would fall by less than
-    EPLB_OPT_MIN_GAIN in all, the map in force comes back, byte for byte.
+    EPLB_OPT_MIN_GAIN in all, the map in force comes back, byte for byte. Where EPLB_OPT_MOVE_COST
+    is set, each layer gets instead the plan that loses least time to moving and to imbalance until
+    the next rebalance, which may be to stay.
 
     Parameters
     ----------
@@ -200,10 +242,9 @@ def place(
         return _place_freely(load, sizes, effort)
     num_gpus = as_int(num_gpus, "num_gpus")
     held = fitted(current, len(load), as_int(num_slots, "num_slots"))
-    tolerance, gain = chosen_tolerance(), chosen_gain()
-    if tolerance == 0:
+    rules = near_rules(chosen_gain())
+    if rules.tolerance == 0:
         return _with_survivors(_place_freely(load, sizes, effort)[0], held, load, num_gpus)
-    rules = NearRules(tolerance, min_gain=gain)
     steps = max(effort, LEAST_NEAR_STEPS)
     return rebalance_near(load, *sizes, current=held, rules=rules, effort=steps)[0]
 

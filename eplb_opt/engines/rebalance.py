@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eplb_opt.engines.every_rank import chosen_effort
 from eplb_opt.engines.serving.arguments import in_kind
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
-from eplb_opt.engines.serving.near import NearRules, is_number
+from eplb_opt.engines.serving.near_rules import NearRules, is_number
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.padding import is_partly_empty
 from eplb_opt.problem.arrays import as_int, as_numpy
 from eplb_opt.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from eplb_opt.placement.move_cost import MoveCost
 
 LOGGER = logging.getLogger("eplb_opt")
 
@@ -46,6 +49,7 @@ def rebalance_experts(
     max_moves: Any = None,
     active_gpus: Any = None,
     cross_node_price: int = 1,
+    move_cost: MoveCost | None = None,
 ) -> tuple[Any, Any, Any]:
     """Drop-in for DeepSeek EPLB's call: hierarchical when num_groups % num_nodes == 0, else flat.
 
@@ -92,6 +96,10 @@ def rebalance_experts(
     cross_node_price
         With one of these: so many moves within a node are as dear as one to a node on which its
         expert did not stand, 1 to 1000. Where groups are bound to nodes no move crosses.
+    move_cost
+        With `current`, in the place of `move_tolerance`: every layer gets the plan with which
+        moving and imbalance until the next rebalance together take least time; see
+        `eplb_opt.MoveCost`, whose `assess` tells the seconds.
 
     Returns
     -------
@@ -118,7 +126,8 @@ def rebalance_experts(
         if held is not None:
             limits = time_limit, effort, move_tolerance, max_moves
             return _padded(weight, held, num_gpus, num_nodes, *limits)
-    is_near = any(limit is not None for limit in (move_tolerance, max_moves, active_gpus))
+    near_limits = move_tolerance, max_moves, active_gpus, move_cost
+    is_near = any(limit is not None for limit in near_limits)
     if effort is None and time_limit is None and not is_near:
         time_limit = DEFAULT_TIME_LIMIT
     if effort is not None:
@@ -128,11 +137,12 @@ def rebalance_experts(
     if is_near:
         if current is None:
             raise ProblemError(
-                "move_tolerance, max_moves and active_gpus need current=, the map in force."
+                "move_tolerance, max_moves, move_cost and active_gpus need current=, the map in "
+                "force."
             )
         if time_limit is not None and not (is_number(time_limit) and time_limit >= 0):
             raise ProblemError(f"time_limit={time_limit} must be seconds, at least 0.")
-        if move_tolerance is None and max_moves is None:
+        if move_tolerance is None and max_moves is None and move_cost is None:
             move_tolerance = LOST_TOLERANCE
         return rebalance_near(
             weight,
@@ -147,6 +157,7 @@ def rebalance_experts(
                 active_gpus=active_gpus,
                 cross_node_price=cross_node_price,
                 num_nodes=num_nodes,
+                move_cost=move_cost,
             ),
             time_limit=time_limit,
             effort=effort,

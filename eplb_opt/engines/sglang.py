@@ -10,8 +10,8 @@ SGLANG_PLUGINS is set it must name `eplb_opt`, too. A program of one's own may c
 itself, outside `if __name__ == "__main__"`, so that the processes it spawns do so as well.
 EPLB_OPT_EFFORT (default 100) says how much work is put into a plan. Plans stay near the map in
 force, which SGLang keeps in every process: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says how level
-they have to be, and below EPLB_OPT_MIN_GAIN nothing moves. Every rank plans by itself, so the
-variables must be the same on all of them.
+they have to be, or EPLB_OPT_MOVE_COST what moving costs; below EPLB_OPT_MIN_GAIN nothing moves.
+Every rank plans by itself, so the variables must be the same on all of them.
 
 With SGLang's elastic expert parallelism (`--elastic-ep-backend`, whose algorithms are
 elasticity_aware and elasticity_aware_hierarchical) a rank may be lost and return. Every expert then

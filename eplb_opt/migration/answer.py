@@ -57,7 +57,8 @@ class NearAnswer:
             except Exception as error:  # what fails here never costs the caller the answer
                 messages.append(f"near plans failed: {type(error).__name__}: {error}")
         held = self.current.physical_to_logical
-        return (self.best if self.limits.max_moves is None else held).copy(), messages
+        must_stay = self.limits.max_moves is not None or self.limits.cost is not None
+        return (held if must_stay else self.best).copy(), messages
 
     def _near(self, budget: Budget, messages: list[str]) -> np.ndarray:
         if not self.limits.is_given:

@@ -21,6 +21,21 @@ def moved_slots(current: Plan, new: Plan) -> np.ndarray:
     current, new
         Plans with the same layers, slots and GPUs; both may have empty slots.
     """
+    return np.asarray(moved_slots_by_gpu(current, new).sum(axis=1))
+
+
+def moved_slots_by_gpu(current: Plan, new: Plan) -> np.ndarray:
+    """What every GPU has to receive: its slots whose expert is new on it.
+
+    Parameters
+    ----------
+    current, new
+        As of `moved_slots`.
+
+    Returns
+    -------
+    int64 [num_layers, num_gpus].
+    """
     num_experts = max(current.num_experts, new.num_experts)
     shape = (new.num_layers, new.num_gpus, -1)
     rows, held = (plan.physical_to_logical.reshape(shape) for plan in (new, current))
@@ -33,4 +48,5 @@ def moved_slots(current: Plan, new: Plan) -> np.ndarray:
         table = np.zeros((new.num_layers, new.num_gpus, num_experts + 1), dtype=bool)
         np.put_along_axis(table, held, values=True, axis=2)
         stays = np.take_along_axis(table, rows, axis=2)
-    return np.asarray((~stays & (rows >= 0)).sum(axis=(1, 2)))
+    # An empty slot receives nothing.
+    return np.asarray((~stays & (rows >= 0)).sum(axis=2))

@@ -24,6 +24,8 @@ from eplb_opt.result import HistoryPoint
 if TYPE_CHECKING:
     from threading import Event
 
+    from eplb_opt.placement.move_cost import MoveCost
+
 
 class Default(Enum):
     """Stands for the default of an argument whose None means something else."""
@@ -104,6 +106,7 @@ class Moving:
     max_moves: Any
     move_tolerance: float | None
     starts: Any
+    move_cost: MoveCost | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +137,7 @@ def read_request(
     if left is not whole and current is not None:
         current = current if isinstance(current, Plan) else Plan(current, whole.num_gpus)
         current = on_gpus_left(whole, current)
-    limits = move_limits(left, current, moving.max_moves, moving.move_tolerance)
+    limits = move_limits(left, current, moving.max_moves, moving.move_tolerance, moving.move_cost)
     get_model(aims.model)  # raises where it is unknown
     return Request(
         whole=whole,

@@ -19,6 +19,7 @@ from eplb_opt.planner.lost_gpus import with_lost_gpus
 if TYPE_CHECKING:
     from threading import Event
 
+    from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
 
@@ -40,6 +41,7 @@ def plan(
     progress: Progress | None = None,
     stop: Event | None = None,
     starts: Any = None,
+    move_cost: MoveCost | None = None,
 ) -> Result:
     """The best plan that the budget allows, with a proven bound.
 
@@ -93,6 +95,10 @@ def plan(
         mapping that gives each a name. By default every published heuristic that takes less than a
         fiftieth of `time_limit`, cheapest first, on the device of the loads; an empty list for
         none. The compiled greedy always competes. `Result.starts` says what each was worth.
+    move_cost
+        Each layer gets the plan that loses least time to moving, and to imbalance until the next
+        rebalance; `move_cost.assess` tells the seconds. Needs a valid `current` and excludes the
+        other limits on moves.
 
     Returns
     -------
@@ -110,7 +116,7 @@ def plan(
     request = read_request(
         problem,
         Spending(time_limit, effort, target_gap, seed, workers, stop),
-        Moving(current, max_moves, move_tolerance, starts),
+        Moving(current, max_moves, move_tolerance, starts, move_cost),
         Aims(objective, noise, model),
         progress,
     )

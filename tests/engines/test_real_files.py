@@ -249,3 +249,16 @@ def test_no_engine_beats_our_bound_and_none_our_work(problem):
         theirs = evaluate(problem, np.asarray(program(weight, current, problem)))
         assert (theirs.objective >= theirs.lower_bound).all()
         assert rows[rows[name].beside].gap <= rows[name].gap + 1e-9
+
+
+@pytest.mark.parametrize("problem", [FLAT, NODES], ids=["flat", "nodes"])
+def test_our_deepseek_stands_in_for_what_the_engines_ship(problem):
+    from heuristics import HEURISTICS
+
+    sizes = problem.num_slots, problem.num_groups, problem.num_nodes, problem.num_gpus
+    ours = evaluate(problem, HEURISTICS["deepseek"](LOAD, *sizes)[0]).objective
+    current = torch.arange(80).repeat(6, 1) % 64
+    programs = rival_programs(FILES)
+    for name in {"vllm", "sglang"} & set(programs):
+        theirs = np.asarray(programs[name](torch.from_numpy(LOAD), current, problem))
+        assert evaluate(problem, theirs).objective.tolist() == ours.tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +13,13 @@ from eplb_opt.clock import Deadline
 from eplb_opt.engines.serving.arguments import Call, admit, admit_sizes, in_kind
 from eplb_opt.engines.serving.in_force import as_current, keep_current
 from eplb_opt.engines.serving.live_gpus import EMPTY, LiveGpus
-from eplb_opt.engines.serving.near import NearPlan, NearPlanner, NearRules
+from eplb_opt.engines.serving.near import NearPlan, NearPlanner
 from eplb_opt.errors import PlanError
 from eplb_opt.placement.plan import Plan
 from heuristics.layout import make_layout
+
+if TYPE_CHECKING:
+    from eplb_opt.engines.serving.near_rules import NearRules
 
 LOGGER = logging.getLogger("eplb_opt")
 

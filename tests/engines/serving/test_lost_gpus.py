@@ -14,7 +14,7 @@ from eplb_opt.bench.families import family_loads
 from eplb_opt.engines.serving.call import rebalance_near
 from eplb_opt.engines.serving.group_homes import on_home_nodes
 from eplb_opt.engines.serving.live_gpus import LiveGpus
-from eplb_opt.engines.serving.near import NearRules
+from eplb_opt.engines.serving.near_rules import NearRules
 from heuristics.layout import make_layout
 
 #: So loose that nothing moves for the level.

@@ -14,7 +14,8 @@ from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.engines.serving import near as near_module
 from eplb_opt.engines.serving.arguments import admit
 from eplb_opt.engines.serving.call import rebalance_near
-from eplb_opt.engines.serving.near import NearPlanner, NearRules
+from eplb_opt.engines.serving.near import NearPlanner
+from eplb_opt.engines.serving.near_rules import NearRules
 from eplb_opt.engines.serving.shared_moves import share_out
 from eplb_opt.placement.moves import moved_slots
 
