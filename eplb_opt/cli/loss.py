@@ -40,7 +40,12 @@ def loss_command(
         Path | None, typer.Option("--output", help="Where to write the plan.")
     ] = None,
     engine: Annotated[
-        opt.Engine, typer.Option("--engine", help="In whose format to write it.")
+        opt.Engine,
+        typer.Option(
+            "--engine",
+            metavar="<name>",
+            help=f"In whose format to write it: {', '.join(opt.Engine)}.",
+        ),
     ] = opt.Engine("npz"),
     load_format: opt.FormatOption = None,
     map_file: opt.MapFile = None,

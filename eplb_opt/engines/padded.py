@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.padding import empty_last, used_slots
+from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from eplb_opt.placement.move_cost import MoveCost
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,8 @@ class PaddedRules:
 
     Parameters
     ----------
-    move_tolerance, max_moves
-        Limits on the moves; at most one of them. Both are for maps that obey the problem's rules.
+    move_tolerance, max_moves, move_cost
+        Limits on the moves; at most one of them. All are for maps that obey the problem's rules.
     time_limit, effort
         Seconds or counted work; the same bytes on every rank with the latter.
     colocation
@@ -36,6 +40,7 @@ class PaddedRules:
     effort: int | None = None
     colocation: str = "allow"
     num_nodes: int = 1
+    move_cost: MoveCost | None = None
 
 
 def plan_padded(
@@ -69,8 +74,14 @@ def plan_padded(
             "padding; give one number a layer."
         )
     held, placed = empty_last(current, num_gpus), np.empty_like(current)
-    for pattern in patterns:
-        rows = np.flatnonzero((used == pattern).all(axis=1))
+    # Where an expert stands nowhere no limit on moves can be kept; the layer is planned all the same.
+    counts = Plan(held, num_gpus, load.shape[1]).logical_count
+    is_whole = (counts > 0).all(axis=1)
+    parts = [(pattern, limited) for pattern in patterns for limited in (True, False)]
+    for pattern, is_limited in parts:
+        rows = np.flatnonzero((used == pattern).all(axis=1) & (is_whole == is_limited))
+        if not rows.size:
+            continue
         problem = Problem(
             load[rows],
             current.shape[1],
@@ -80,13 +91,17 @@ def plan_padded(
             gpu_slots=pattern,
         )
         most = rules.max_moves
+        limits = {
+            "max_moves": most if np.ndim(most) == 0 else np.asarray(most)[rows],
+            "move_tolerance": rules.move_tolerance,
+            "move_cost": rules.move_cost,
+        }
         result = plan(
             problem,
             time_limit=rules.time_limit,
             effort=rules.effort,
             current=held[rows],
-            max_moves=most if np.ndim(most) == 0 else np.asarray(most)[rows],
-            move_tolerance=rules.move_tolerance,
+            **(limits if is_limited else {}),
             workers=1 if rules.effort is not None else None,
             starts=(),  # whether a rank has loaded torch must not count
         )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.engines.every_rank import chosen_effort
 from eplb_opt.engines.serving.arguments import in_kind
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.near_rules import NearRules, is_number
@@ -120,12 +119,18 @@ def rebalance_experts(
         slots, gpus = as_int(num_replicas, "num_replicas"), as_int(num_gpus, "num_gpus")
         num_gpus = math.gcd(slots, gpus)
         if effort is None and time_limit is None:
+            from eplb_opt.engines.every_rank import chosen_effort  # not before it is needed
+
             effort = chosen_effort(None)
     if current is not None and active_gpus is None:
         held = _partly_empty(current, num_replicas, num_gpus)
         if held is not None:
-            limits = time_limit, effort, move_tolerance, max_moves
-            return _padded(weight, held, num_gpus, num_nodes, *limits)
+            limits = {
+                "move_tolerance": move_tolerance,
+                "max_moves": max_moves,
+                "move_cost": move_cost,
+            }
+            return _padded(weight, held, (num_gpus, num_nodes), (time_limit, effort), limits)
     near_limits = move_tolerance, max_moves, active_gpus, move_cost
     is_near = any(limit is not None for limit in near_limits)
     if effort is None and time_limit is None and not is_near:
@@ -194,12 +199,9 @@ def _partly_empty(current: Any, num_replicas: Any, num_gpus: Any) -> np.ndarray 
 def _padded(
     weight: Any,
     held: np.ndarray,
-    num_gpus: int,
-    num_nodes: int,
-    time_limit: float | None,
-    effort: int | None,
-    move_tolerance: float | None,
-    max_moves: Any,
+    machine: tuple[int, int],
+    budget: tuple[float | None, int | None],
+    limits: dict[str, Any],
 ) -> tuple[Any, Any, Any]:
     """The planner's answer, which knows of slots that stay empty."""
     # Not at the top: most processes never get here, and need not wait for the planner's rooms.
@@ -207,12 +209,13 @@ def _padded(
     from eplb_opt.engines.padded import PaddedRules, plan_padded
     from eplb_opt.placement.plan import Plan
 
+    (num_gpus, num_nodes), (time_limit, effort) = machine, budget
     if effort is not None and time_limit is not None:
         raise ProblemError(f"time_limit={time_limit} and effort={effort} exclude each other.")
     units = None if effort is None else effort_units(as_int(effort, "effort", least=0))
     if units is None and time_limit is None:
         time_limit = DEFAULT_TIME_LIMIT
-    rules = PaddedRules(move_tolerance, max_moves, time_limit, units, num_nodes=num_nodes)
+    rules = PaddedRules(time_limit=time_limit, effort=units, num_nodes=num_nodes, **limits)
     values = as_numpy(weight, "weight")
     if values.ndim != 2 or len(values) != len(held):
         raise ProblemError(

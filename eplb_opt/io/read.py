@@ -220,8 +220,10 @@ def kind_of(path: PathLike, format: str | None = None) -> str | None:
         if getattr(document, "ndim", 2) != 3:
             return None
         # A bare array of three dimensions has snapshots, unless its values are those of a pattern.
+        if container != "npy":
+            return "loads"
         is_pattern = document.dtype.itemsize <= 8 and document.size <= MAX_PATTERN
-        if container == "npy" and is_pattern and omni.has_plan(CONTAINERS["npy"].read(file)):
+        if is_pattern and omni.has_plan(CONTAINERS["npy"].read(file)):
             return "plan"
         return "loads"
 

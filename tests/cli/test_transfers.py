@@ -51,6 +51,8 @@ def test_the_file_leads_from_the_plan_in_force_to_the_plan_that_is_written(
 
 def test_layers_are_named_as_the_model_does(folder):
     np.savez("loads.npz", load=np.array(LOADS), layer_ids=[3, 4])
+    np.savez("before.npz", load=np.array(LOADS)[:, ::-1], layer_ids=[3, 4])
+    assert main(["plan", "before.npz", *MACHINE, "--output", "current.npz"]) == 0
     files = ["--current", "current.npz", "--transfers", "moves.json"]
     assert main(["plan", "loads.npz", *MACHINE, *files]) == 0
     assert json.loads(Path("moves.json").read_text())["layer_ids"] == [3, 4]

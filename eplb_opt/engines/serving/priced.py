@@ -94,7 +94,12 @@ class PricedSearch:
         # A plan without any move is the one in force; without load everything is level.
         while bound and bound + excess + price < best and bound + excess < before:
             plans, facts = self.planner.within(
-                self.weights[row], self.held[row], excess / bound, steps, None
+                self.weights[row],
+                self.held[row],
+                excess / bound,
+                steps,
+                None,
+                bisects=not price,
             )
             largest, is_reached = int(facts[0, 2]), bool(facts[0, 6])
             cost = self.cost(i, plans[0], largest)

@@ -108,8 +108,13 @@ def test_the_unit_of_the_loads_does_not_matter():
 
 def test_empty_slots_are_filled_and_lost_gpus_hold_nothing():
     held = IN_FORCE.copy()
-    held[:, ::9] = -1
+    held[:, 12:18] = -1  # a GPU that has joined
     Plan(placed(cost(bandwidth=1.0), current=held), 12, 60).check(PROBLEM)
+    held = IN_FORCE.copy()
+    held[:, 17] = -1  # a slot that the engine leaves empty
+    slots = np.where(np.arange(12) == 2, 5, 6)
+    problem = Problem(LATER, 72, 12, gpu_slots=slots)
+    Plan(placed(cost(bandwidth=1.0), current=held), 12, 60).check(problem)
     active = np.arange(12) != 5
     answer = placed(cost(), active_gpus=active)
     Plan(answer, 12, 60).check(Problem(LATER, 72, 12, active_gpus=active))
