@@ -74,7 +74,7 @@ def plan_padded(
             "padding; give one number a layer."
         )
     held, placed = empty_last(current, num_gpus), np.empty_like(current)
-    # Where an expert stands nowhere no limit on moves can be kept; the layer is planned all the same.
+    # Where an expert stands nowhere no limit on moves can be kept; the layer is planned anyway.
     counts = Plan(held, num_gpus, load.shape[1]).logical_count
     is_whole = (counts > 0).all(axis=1)
     parts = [(pattern, limited) for pattern in patterns for limited in (True, False)]
@@ -91,7 +91,7 @@ def plan_padded(
             gpu_slots=pattern,
         )
         most = rules.max_moves
-        limits = {
+        limits: dict[str, Any] = {
             "max_moves": most if np.ndim(most) == 0 else np.asarray(most)[rows],
             "move_tolerance": rules.move_tolerance,
             "move_cost": rules.move_cost,
