@@ -1,11 +1,11 @@
 """The command line: arguments in, tables and files out; the work is done in other rooms.
 
 `app` lists the commands and `main` below runs one and turns errors into exit codes. Each command
-is a file: `plan`, `inspect` (check and bound), `gap`, `size`, `replay`, `convert`, `instances`,
-`bench`, `guide`. `options` has the arguments that commands share and the problem they describe;
-`scenarios` reads the loads. `outputs` tries files before the work and saves results after it,
-`output` and `screen` print, `stopping` handles Ctrl-C, and `help`, `usage`, `config` and `complete`
-make the program pleasant to type.
+is a file: `plan`, `inspect` (check and bound), `gap`, `size`, `replay`, `watch`, `convert`,
+`instances`, `bench`, `guide`. `options` has the arguments that commands share and the problem they
+describe; `scenarios` reads the loads. `outputs` tries files before the work and saves results after
+it, `output` and `screen` print, `stopping` handles Ctrl-C, and `help`, `usage`, `config` and
+`complete` make the program pleasant to type.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from eplb_opt.cli.inspect import bound_command, check_command
 from eplb_opt.cli.plan import plan_command
 from eplb_opt.cli.replay import replay_command
 from eplb_opt.cli.size import size_command
+from eplb_opt.cli.watch import watch_command
 from eplb_opt.planner.warmup import warmup
 
 EPILOG = (
@@ -33,6 +34,7 @@ app.command("check")(check_command)
 app.command("size")(size_command)
 app.command("bound")(bound_command)
 app.command("replay")(replay_command)
+app.command("watch")(watch_command)
 app.command("convert")(convert_command)
 app.command("guide")(guide_command)
 app.add_typer(instances.app, name="instances")

@@ -21,15 +21,15 @@ EXAMPLE = "Example:"
 #: Headings of a command's options, in this order; what stands nowhere comes under the last.
 PANELS: dict[str, tuple[str, ...]] = {
     "Machine": ("gpus", "slots", "slots-per-gpu", "nodes", "groups", "colocation", "dispatch"),
-    "Loads": ("format", "held-out", "scenarios", "every"),
+    "Loads": ("format", "held-out", "scenarios", "newest", "every", "once"),
     "Target and memory": ("target-balancedness", "expert-bytes"),
     "Planning": ("time-limit", "effort", "target-gap", "noise", "model", "workers"),
-    "Near the plan in force": ("current", "max-moves", "move-tolerance"),
-    "Output": ("output", "engine", "certificate", "report", "plot", "json", "csv"),
+    "Near the plan in force": ("current", "max-moves", "move-tolerance", "min-gain"),
+    "Output": ("output", "engine", "certificate", "report", "plot", "metrics", "json", "csv"),
     "Options": (),
 }
 #: Commands in the order of their use; others follow.
-ORDER = ("plan", "gap", "check", "bound", "size", "replay", "convert", "guide", "warmup")
+ORDER = ("plan", "gap", "check", "bound", "size", "replay", "watch", "convert", "guide", "warmup")
 
 
 class Command(TyperCommand):

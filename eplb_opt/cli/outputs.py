@@ -19,6 +19,7 @@ OUTPUTS = {
     "report_file": "--report",
     "csv_file": "--csv",
     "plot_file": "--plot",
+    "metrics_file": "--metrics",
     "target": "OUT",
 }
 #: Files of a folder that recordings are read from: one more would be taken for a part of them.

@@ -12,13 +12,13 @@ import typer
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.check_line import announce_check, save_proofs
-from eplb_opt.cli.deploy import in_kept_slots
 from eplb_opt.cli.dispatch import deploy_notes, noise_note
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.cli.scenarios import read_problem
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.io import Loads, read_plan, write_plan
+from eplb_opt.io.kept_slots import in_kept_slots
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.problem import Problem
