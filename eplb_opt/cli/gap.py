@@ -11,7 +11,15 @@ import typer
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.outputs import Saving
-from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
+from eplb_opt.cli.report import (
+    BatchTokens,
+    ExpertsPerToken,
+    HeldOut,
+    ReportFile,
+    check_batch,
+    read_held_out,
+    save_report,
+)
 from eplb_opt.cli.scenarios import read_problem
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import ProblemError
@@ -61,6 +69,8 @@ def gap_command(
         Path | None, typer.Option("--csv", help="Where to write every layer's figures.")
     ] = None,
     report_file: ReportFile = None,
+    batch_tokens: BatchTokens = None,
+    experts_per_token: ExpertsPerToken = None,
     held_out: HeldOut = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
@@ -75,6 +85,7 @@ def gap_command(
     Example: eplb-opt gap loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --plan current.json
     """
     num_shown = _number_of_layers(layers)
+    check_batch(batch_tokens, experts_per_token)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
     (recorded,), problem = read_problem(opt.Asked([loads], machine, False, load_format))
     given = {str(path): read_plan(path, layer_ids=recorded.layer_ids) for path in plan_files or []}

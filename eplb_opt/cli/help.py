@@ -25,7 +25,18 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Target and memory": ("target-balancedness", "expert-bytes"),
     "Planning": ("time-limit", "effort", "target-gap", "noise", "model", "workers"),
     "Near the plan in force": ("current", "max-moves", "move-tolerance", "min-gain"),
-    "Output": ("output", "engine", "certificate", "report", "plot", "metrics", "json", "csv"),
+    "Output": (
+        "output",
+        "engine",
+        "certificate",
+        "report",
+        "batch-tokens",
+        "experts-per-token",
+        "plot",
+        "metrics",
+        "json",
+        "csv",
+    ),
     "Options": (),
 }
 #: Commands in the order of their use; others follow.

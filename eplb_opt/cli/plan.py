@@ -14,7 +14,15 @@ from eplb_opt.cli import output
 from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import deploy_notes, noise_note
 from eplb_opt.cli.outputs import Saving
-from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
+from eplb_opt.cli.report import (
+    BatchTokens,
+    ExpertsPerToken,
+    HeldOut,
+    ReportFile,
+    check_batch,
+    read_held_out,
+    save_report,
+)
 from eplb_opt.cli.scenarios import read_problem
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.io import Loads, read_plan, write_plan
@@ -67,6 +75,8 @@ def plan_command(
         opt.Engine, typer.Option("--engine", help="In whose format to write it.")
     ] = opt.Engine("npz"),
     report_file: ReportFile = None,
+    batch_tokens: BatchTokens = None,
+    experts_per_token: ExpertsPerToken = None,
     held_out: HeldOut = None,
     load_format: opt.FormatOption = None,
     as_json: opt.Json = False,
@@ -79,6 +89,7 @@ def plan_command(
     Example: eplb-opt plan loads.npz --gpus 32 --slots 288 --engine sglang --output plan.json
     """
     opt.check_noise(noise, [dispatch])
+    check_batch(batch_tokens, experts_per_token)
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
     asked_for = opt.Asked(loads, machine, with_scenarios, load_format)
@@ -113,7 +124,9 @@ def plan_command(
         before = None if current is None else (str(current), in_force)
         saving.save(
             report_file,
-            lambda to: save_report(context, to, result, recorded, current=before, held_out=unseen),
+            lambda to: save_report(
+                context, to, result, recorded, current=before, held_out=unseen, asked=asked_for
+            ),
         )
         output.warn((*result.messages, *noise_note(result, noise)))
         if output_file is not None:

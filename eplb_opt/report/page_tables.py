@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from eplb_opt.report.columns import PAGE, Column
 from eplb_opt.report.gap_columns import (
@@ -18,10 +20,11 @@ from eplb_opt.report.gap_columns import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-
     from eplb_opt.report.gap import GapReport
     from eplb_opt.report.scenarios import ScenarioTable
+
+#: Headings of what is over the mean where there are several loads.
+RATIOS = {"largest GPU load": "largest GPU load over the mean"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ def layers_table(
     after: np.ndarray,
     moves: np.ndarray | None,
     layer_ids: Sequence[int],
+    *,
+    with_scenarios: bool = False,
 ) -> PageTable:
     """Every layer, worst first, and the whole model.
 
@@ -82,11 +87,14 @@ def layers_table(
     report
         The report, from `gap_report`.
     before, after
-        GPU load over mean, float64 [num_layers, num_gpus], of the plan before and of ours.
+        Largest GPU load over mean, float64 [num_layers], of the plan before and of ours; NaN where
+        the plan breaks a rule.
     moves
         int64 [num_layers] or None.
     layer_ids
         Place of each layer among the model's hidden layers.
+    with_scenarios
+        Whether objectives are over the mean, too.
 
     Returns
     -------
@@ -95,20 +103,29 @@ def layers_table(
     """
     order = report.worst_first
     extra = [
-        Column(heading, [*(f"{ratios[i].max():.4f}" for i in order), ""], places=ON_PAGE)
-        for heading, ratios in (("peak before", before), ("peak after", after))
+        Column(heading, [*(_peak(peaks[i]) for i in order), ""], places=ON_PAGE)
+        for heading, peaks in (("peak before", before), ("peak after", after))
     ]
     if moves is not None:
         cells = [*(f"{moves[i]}" for i in order), f"{moves.sum():,}"]
         extra.append(Column("moves", cells, places=ON_PAGE))
     columns = layer_columns(report, order, layer_ids, extra=extra)
+    if with_scenarios:
+        columns = [replace(c, heading=RATIOS.get(c.heading, c.heading)) for c in columns]
     return _page_table("Layers, worst first", columns, (len(order),))
 
 
+def _peak(ratio: float) -> str:
+    return "-" if np.isnan(ratio) else f"{ratio:.4f}"
+
+
 def scenarios_table(table: ScenarioTable) -> PageTable:
-    """Balancedness of every plan under every load; those not seen are marked."""
+    """Largest GPU load over the mean of every plan under every load; those not seen are marked."""
     strong = tuple(i for i, name in enumerate(table.rows) if name == "eplb-opt")
-    return _page_table("Balancedness by load", scenario_columns(table), strong)
+    # The scale of the page's other figures; balancedness is one over it.
+    rows = {name: [1 / value for value in row] for name, row in table.rows.items()}
+    columns = scenario_columns(replace(table, rows=rows))
+    return _page_table("Largest GPU load over the mean, by load", columns, strong)
 
 
 def _page_table(caption: str, columns: Sequence[Column], strong: tuple[int, ...] = ()) -> PageTable:

@@ -67,7 +67,7 @@ def test_json_has_a_line_for_a_round_and_for_its_failure_too(
     ("arguments", "words"),
     [
         (["absent.npy", *QUICK], "no such file"),
-        (["'*.pt'", *QUICK], "no such file"),
+        (["'*.pt'", *QUICK], "no recordings yet"),
         (["absent/*.npy", *QUICK], "no recordings yet"),
         (["dumps", *OPTIONS, "--every", "0"], "--every"),
         (["dumps", *QUICK, "--newest", "0"], "newest=0"),
