@@ -47,7 +47,8 @@ def heaviest_ratios(problem: Problem, physical_to_logical: Any) -> np.ndarray:
         [num_layers, num_slots], every expert at least once; -1 is an empty slot.
     """
     scenarios = [problem.scenario(i) for i in range(problem.num_scenarios)]
-    return np.max([gpu_ratios(part, physical_to_logical) for part in scenarios], axis=0)
+    ratios = [gpu_ratios(part, physical_to_logical) for part in scenarios]
+    return np.asarray(np.max(ratios, axis=0))
 
 
 def _gpu_loads(problem: Problem, load: np.ndarray, placed: np.ndarray) -> np.ndarray:

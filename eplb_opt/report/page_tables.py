@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eplb_opt.report.scenarios import ScenarioTable
 
 #: Headings of what is over the mean where there are several loads.
-RATIOS = {"largest GPU load": "largest GPU load over the mean"}
+RATIOS = {"largest GPU load": "largest GPU load over the mean", "proven bound": "proven bound"}
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,17 @@ def layers_table(
         extra.append(Column("moves", cells, places=ON_PAGE))
     columns = layer_columns(report, order, layer_ids, extra=extra)
     if with_scenarios:
-        columns = [replace(c, heading=RATIOS.get(c.heading, c.heading)) for c in columns]
+        columns = [_over_mean(column) for column in columns]
     return _page_table("Layers, worst first", columns, (len(order),))
+
+
+def _over_mean(column: Column) -> Column:
+    """A column of loads over the mean: a sum of them over the layers is none, a mean is."""
+    if column.heading not in RATIOS:
+        return column
+    layers = [float(value) for value in column.values[:-1]]
+    whole = f"{sum(layers) / len(layers):.4f}"
+    return replace(column, heading=RATIOS[column.heading], cells=[*column.cells[:-1], whole])
 
 
 def _peak(ratio: float) -> str:

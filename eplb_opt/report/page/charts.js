@@ -301,9 +301,12 @@
     node("image", { x: 30, y: 4, width: size, height: 14, preserveAspectRatio: "none", href: imageOf(steps, (value) => value) }, svg);
     words(svg, 30, 34, `${digits(heat.low, 4)} lightest`);
     words(svg, 30 + size, 34, `${digits(heat.high, 4)} heaviest`, "end");
-    const one = size * heat.part(1);
-    const hasRoom = one > 110 && size - one > 110;
-    if (heat.low < 1 && heat.high > 1 && hasRoom) words(svg, 30 + one, 34, "1", "middle");
+    if (heat.low < 1 && heat.high > 1) {
+      const one = size * heat.part(1);
+      node("line", { class: "axis", x1: 30 + one, x2: 30 + one, y1: 1, y2: 21 }, svg);
+      // Beside the labels at both ends there is room for a third one, or none.
+      if (Math.min(one, size - one) > 110) words(svg, 30 + one, 34, "1", "middle");
+    }
   }
 
   // ---- replicas of the hottest experts ----
