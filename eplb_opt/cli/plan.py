@@ -125,7 +125,13 @@ def plan_command(
         saving.save(
             report_file,
             lambda to: save_report(
-                context, to, result, recorded, current=before, held_out=unseen, asked=asked_for
+                context,
+                to,
+                result,
+                recorded,
+                current=before,
+                held_out=unseen,
+                asked=None if saving.failures else asked_for,
             ),
         )
         output.warn((*result.messages, *noise_note(result, noise)))
