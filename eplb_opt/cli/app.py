@@ -20,6 +20,7 @@ from eplb_opt.cli.loss import loss_command
 from eplb_opt.cli.plan import plan_command
 from eplb_opt.cli.replay import replay_command
 from eplb_opt.cli.size import size_command
+from eplb_opt.cli.watch import watch_command
 from eplb_opt.planner.warmup import warmup
 
 EPILOG = (
@@ -36,6 +37,7 @@ app.command("check")(check_command)
 app.command("size")(size_command)
 app.command("bound")(bound_command)
 app.command("replay")(replay_command)
+app.command("watch")(watch_command)
 app.command("convert")(convert_command)
 app.command("frontier")(frontier_command)
 app.command("plan-for-loss")(loss_command)

@@ -56,7 +56,7 @@ def announce_check(
 
 
 def check_line(
-    asked: Asked, certificate: Path, plan_file: Path | None = None, engine: str = "npz"
+    asked: Asked, certificate: Path | None, plan_file: Path | None = None, engine: str = "npz"
 ) -> str:
     """A line for the shell: `eplb-opt check` with all that the problem was made of.
 
@@ -67,7 +67,7 @@ def check_line(
     asked
         The loads, and how a problem was made of them.
     certificate
-        The file of the proofs.
+        The file of the proofs; None for none.
     plan_file
         Any plan of the problem; None leaves its place to the reader.
     engine
@@ -86,7 +86,7 @@ def check_line(
         "map": None if files.map_file is None else _path(files.map_file),
         "experts": files.experts,
         "plan-format": _plan_format(plan_file, engine),
-        "certificate": _path(certificate),
+        "certificate": None if certificate is None else _path(certificate),
     }
     for name, value in options.items():
         if value is not None:

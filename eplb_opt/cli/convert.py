@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from eplb_opt.cli import output
-from eplb_opt.cli.deploy import in_kept_slots
 from eplb_opt.errors import FormatError
 from eplb_opt.io import (
     LOAD_FORMATS,
@@ -27,6 +26,7 @@ from eplb_opt.io import (
     write_loads,
     write_plan,
 )
+from eplb_opt.io.kept_slots import in_kept_slots
 from eplb_opt.io.loads import checked_layer_ids
 from eplb_opt.placement.plan import Plan
 

@@ -13,7 +13,15 @@ from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.intake import Intake, examine_plan, padded_one, read_problem, with_names
 from eplb_opt.cli.outputs import Saving
-from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
+from eplb_opt.cli.report import (
+    BatchTokens,
+    ExpertsPerToken,
+    HeldOut,
+    ReportFile,
+    check_batch,
+    read_held_out,
+    save_report,
+)
 from eplb_opt.cli.solver_log import watched
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import ProblemError
@@ -67,6 +75,8 @@ def gap_command(
         Path | None, typer.Option("--csv", help="Where to write every layer's figures.")
     ] = None,
     report_file: ReportFile = None,
+    batch_tokens: BatchTokens = None,
+    experts_per_token: ExpertsPerToken = None,
     held_out: HeldOut = None,
     load_format: opt.FormatOption = None,
     map_file: opt.MapFile = None,
@@ -90,6 +100,7 @@ def gap_command(
     Example: eplb-opt gap loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --plan current.json
     """
     num_shown = _number_of_layers(layers)
+    check_batch(batch_tokens, experts_per_token)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
     files = opt.Files([loads], False, load_format, map_file, experts)
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)

@@ -23,19 +23,21 @@ EXAMPLE = "Example:"
 PANELS: dict[str, tuple[str, ...]] = {
     "Machine": ("gpus", "slots", "slots-per-gpu", "nodes", "groups", "colocation", "dispatch"),
     "GPUs that differ": ("lost-gpus", "gpu-slots", "gpu-speeds", "pin", "ban", "spread"),
-    "Loads": ("format", "map", "experts", "held-out", "scenarios", "every"),
+    "Loads": (*("format", "map", "experts", "held-out", "scenarios", "newest", "every", "once"),),
     "Target and memory": ("target-balancedness", "expert-bytes"),
     "Planning": ("of", "time-limit", "effort", "target-gap", "noise", "model", "workers", "start"),
-    "Near the plan in force": ("current", "max-moves", "move-tolerance"),
+    "Near the plan in force": (
+        *("current", "max-moves", "move-tolerance", "move-cost", "min-gain"),
+    ),
     "Output": (
-        *("output", "engine", "certificate", "report", "plot", "dispatch-weights", "transfers"),
-        *("json", "csv", "verbose"),
+        *("output", "engine", "certificate", "report", "batch-tokens", "experts-per-token", "plot"),
+        *("metrics", "dispatch-weights", "transfers", "json", "csv", "verbose"),
     ),
     "Options": (),
 }
 #: Commands in the order of their use; others follow.
 ORDER = (
-    *("plan", "gap", "check", "bound", "size", "replay", "frontier", "plan-for-loss"),
+    *("plan", "gap", "check", "bound", "size", "replay", "watch", "frontier", "plan-for-loss"),
     *("convert", "example", "guide", "warmup"),
 )
 

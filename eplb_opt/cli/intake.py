@@ -19,6 +19,7 @@ from eplb_opt.io.plausible import Question, examine, examine_current, folded, in
 from eplb_opt.io.plausible.heat import is_heat, refuse_heat
 from eplb_opt.io.plausible.question import listed
 from eplb_opt.io.recordings.rank_files import added_ranks, rank_file, rank_files
+from eplb_opt.io.recordings.together import planned_for
 from eplb_opt.placement.padding import empty_last, used_slots
 
 if TYPE_CHECKING:
@@ -322,24 +323,3 @@ def short_row(values: Sequence[int]) -> str:
         else:
             parts.append([1, value])
     return ",".join(f"{num}x{value}" if num > 1 else f"{value}" for num, value in parts)
-
-
-def planned_for(recorded: Sequence[Loads], with_scenarios: bool) -> np.ndarray:
-    """The loads of all files: their sum where there is one file, else scenarios.
-
-    Raises
-    ------
-    FormatError
-        When the files are of different models.
-    """
-    shape = recorded[0].load.shape[1:]
-    for loads in recorded[1:]:
-        if loads.load.shape[1:] != shape:
-            raise FormatError(
-                f"{loads.source} has {loads.num_layers} layers x {loads.num_experts} experts, but "
-                f"{recorded[0].source} has {shape[0]} x {shape[1]}; one plan cannot serve both."
-            )
-    if with_scenarios:
-        return np.concatenate([loads.load for loads in recorded])
-    totals = [loads.total for loads in recorded]
-    return totals[0] if len(totals) == 1 else np.stack(totals)

@@ -16,7 +16,15 @@ from eplb_opt.cli.dispatch import deploy_notes, noise_note
 from eplb_opt.cli.intake import read_problem, with_names
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import PlanWriter, print_result
-from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
+from eplb_opt.cli.report import (
+    BatchTokens,
+    ExpertsPerToken,
+    HeldOut,
+    ReportFile,
+    check_batch,
+    read_held_out,
+    save_report,
+)
 from eplb_opt.cli.solver_log import watched
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.cli.transfers import TransfersFile, check_transfers, save_transfers
@@ -69,6 +77,8 @@ def plan_command(
         ),
     ] = opt.Engine("npz"),
     report_file: ReportFile = None,
+    batch_tokens: BatchTokens = None,
+    experts_per_token: ExpertsPerToken = None,
     held_out: HeldOut = None,
     dispatch_weights: DispatchWeights = None,
     load_format: opt.FormatOption = None,
@@ -93,6 +103,7 @@ def plan_command(
     opt.check_noise(noise, [dispatch])
     check_weights_file(dispatch_weights)
     check_transfers(transfers_file, current)
+    check_batch(batch_tokens, experts_per_token)
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
     files = opt.Files(loads, with_scenarios, load_format, map_file, experts, current)
@@ -141,7 +152,15 @@ def plan_command(
         before = None if current is None else (str(current), intake.in_force)
         saving.save(
             report_file,
-            lambda to: save_report(context, to, result, recorded, current=before, held_out=unseen),
+            lambda to: save_report(
+                context,
+                to,
+                result,
+                recorded,
+                current=before,
+                held_out=unseen,
+                asked=None if saving.failures else intake.asked,
+            ),
         )
         output.warn((*messages, *noise_note(result, noise)))
         if output_file is not None:

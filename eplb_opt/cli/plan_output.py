@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.cli import output
-from eplb_opt.cli.deploy import in_kept_slots
 from eplb_opt.io import write_plan
+from eplb_opt.io.kept_slots import in_kept_slots
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan
 from eplb_opt.report.gap_tables import scenario_table_text

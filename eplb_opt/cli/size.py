@@ -10,10 +10,11 @@ import typer
 from eplb_opt import plots
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.cli.intake import looked_at, planned_for
+from eplb_opt.cli.intake import looked_at
 from eplb_opt.cli.numbers import numbers
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.io.files import write_atomically
+from eplb_opt.io.recordings.together import planned_for
 from eplb_opt.planner.warmup import warmup
 from eplb_opt.report import size as tables
 from eplb_opt.workloads.sizing import SizeReport, make_sizes, sweep

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from eplb_opt.cli import output
-from eplb_opt.cli.deploy import in_kept_slots
 from eplb_opt.io import write_transfers
+from eplb_opt.io.kept_slots import in_kept_slots
 from eplb_opt.placement.transfers import Schedule, transfers
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ SMALL = {
     "bench soak": "--calls 4 --plans 1",
 }
 #: Commands that search for ten seconds where nothing else is said.
-SEARCHES = ("plan", "gap", "bound", "size", "replay")
+SEARCHES = ("plan", "gap", "bound", "size", "replay", "watch")
 #: Loads of these layers of the bundled DeepSeek-V3 shape.
 LAYERS, OTHER_LAYERS = slice(0, 2), slice(2, 4)
 
@@ -52,6 +52,8 @@ def fill(folder):
     for name in ("recording.pt", "expert_distribution_recorder_1700000000.pt"):
         write_loads(folder / name, Loads(np.array([load, other])), format="sglang")
     statistics(folder / "statistics", load)
+    (folder / "dumps").mkdir()
+    np.savez(folder / "dumps" / "monday.npz", load=load)
     in_force = round_robin(load, 288)
     write_plan(folder / "current.json", in_force, engine="sglang", num_gpus=32)
     for name in ("current.npz", "target.npz", "draft.npz"):

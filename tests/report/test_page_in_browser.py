@@ -68,6 +68,23 @@ def test_no_page_is_wider_than_its_screen_and_no_letter_too_small(browser, page,
     assert min(browser.value(sizes)) >= 9.9
 
 
+def test_a_table_that_goes_on_says_so_until_its_end_is_reached(browser, page):
+    browser.open(page, width=360, phone=True)
+    frame = "document.querySelector('#layers').closest('.frame')"
+    assert browser.value(f"{frame}.classList.contains('right')")
+    assert "scrolls" in browser.value(f"{frame}.querySelector('.more').textContent")
+    browser.value(f"{frame}.querySelector('.scroll').scrollTo(99999, 99999)")
+    browser.settle()
+    assert not browser.value(f"{frame}.classList.contains('right')")
+    assert not browser.value(f"{frame}.classList.contains('down')")
+
+
+def test_a_table_that_fits_says_nothing(browser, page):
+    browser.open(page, width=1600)
+    hidden = "[...document.querySelectorAll('main > section:first-child .more')].map(p => p.hidden)"
+    assert browser.value(hidden) == [True]
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_words_stand_out_from_the_paper(browser, page, dark):
     browser.open(page, dark=dark)
