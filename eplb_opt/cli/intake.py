@@ -1,4 +1,4 @@
-"""From files to a problem: loads read, looked at, folded and added up, beside the plan in force."""
+"""From files to a problem: loads are read and looked at, beside the plan in force."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.certificates import CertificateError
-from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.cli.recordings import agreed, planned_for, recordings
 from eplb_opt.errors import FormatError, PlanError
 from eplb_opt.io import read_stored_plan
 from eplb_opt.io.files import naming
-from eplb_opt.io.plausible import Question, examine, examine_current, folded, in_force, with_experts
-from eplb_opt.io.plausible.heat import is_heat, refuse_heat
+from eplb_opt.io.plausible import Question, examine, examine_current, in_force
+from eplb_opt.io.plausible.heat import refuse_heat
 from eplb_opt.io.plausible.question import listed
-from eplb_opt.io.recordings.rank_files import added_ranks, rank_file, rank_files
 from eplb_opt.io.recordings.together import planned_for
 from eplb_opt.placement.padding import empty_last, used_slots
 
@@ -94,7 +93,7 @@ def read_problem(asked: Asked, plan_file: StoredPlan | None = None) -> Intake:
     question = Question(machine.num_gpus, machine.num_slots, asked.rules.tells_slots, asked.engine)
     recorded, files = recordings(files, question)
     stored = None if files.current is None else read_stored_plan(files.current)
-    recorded, files, notes = _agreed(recorded, stored, files)
+    recorded, files, notes = agreed(recorded, stored, files)
     notes += examine(recorded, question)
     asked, current = replace(asked, files=files), None
     layer_ids = recorded[0].layer_ids
@@ -104,7 +103,7 @@ def read_problem(asked: Asked, plan_file: StoredPlan | None = None) -> Intake:
         current = stored.rows(layer_ids)
         asked, padding = _with_padding(asked, current, name)
         notes += padding
-    elif plan_file is not None:
+    elif plan_file is not None and (plan_file.physical_to_logical < 0).any():
         asked, padding = _with_padding(asked, plan_file.rows(layer_ids), "the plan")
         notes += padding
     output.warn(notes)
@@ -149,7 +148,7 @@ def looked_at(files: Files) -> tuple[list[Loads], tuple[str, ...]]:
         When a file cannot be read, or is surely not what it is taken for.
     """
     recorded, files = recordings(files, Question())
-    recorded, _, notes = _agreed(recorded, None, files)
+    recorded, _, notes = agreed(recorded, None, files)
     notes += examine(recorded, Question())
     output.warn(notes)
     return recorded, notes
@@ -189,109 +188,6 @@ def examine_plan(stored: StoredPlan, name: str, loads: Loads, num_gpus: int) -> 
 def padded_one(plans: Iterable[StoredPlan]) -> StoredPlan | None:
     """The first of some plans that leaves slots empty."""
     return next((plan for plan in plans if (plan.physical_to_logical < 0).any()), None)
-
-
-def recordings(files: Files, question: Question) -> tuple[list[Loads], Files]:
-    """The loads of each recording; the sums alone where the snapshots are not asked for.
-
-    Files of several ranks are one recording and added up. Loads of slots are folded by the map, or
-    by the plan in force where their shape says what they are; the files returned name it.
-    """
-    read = [_read(path, files, question) for path in files.loads]
-    groups: dict[str, dict[str, Loads]] = {}
-    for path, (loads, _) in zip(files.loads, read, strict=True):
-        file = rank_file(str(path))
-        # Only ranks belong together: a file that is given twice is read twice.
-        key = file.recording if file else str(len(groups))
-        groups.setdefault(key, {})[f"{path}"] = loads
-    used = next((map_file for _, map_file in read if map_file is not None), None)
-    return [_together(group) for group in groups.values()], replace(files, map_file=used)
-
-
-def _together(parts: dict[str, Loads]) -> Loads:
-    """One recording of its ranks' files; a lone file keeps its rank in mind."""
-    files = rank_files(parts)
-    if len(parts) > 1:
-        return added_ranks(files, [parts[file.name] for file in files])
-    (loads,) = parts.values()
-    ranks = loads.origin.ranks or tuple(file.rank for file in files)
-    return replace(loads, origin=replace(loads.origin, ranks=ranks))
-
-
-def _read(path: Path, files: Files, question: Question) -> tuple[Loads, Path | None]:
-    """The loads of a file, and the map that they were folded by."""
-    if files.map_file is not None:
-        return _folded(path, files, files.map_file)
-    method = opt.read if files.with_scenarios else opt.total
-    loads = method(path, files.load_format).watched()
-    shape = _shape(loads)
-    if files.current is not None and is_heat(shape, question):
-        return _folded(path, files, files.current)
-    with naming(path):
-        refuse_heat(shape, question)
-    return loads, None
-
-
-def _folded(path: Path, files: Files, map_file: Path) -> tuple[Loads, Path]:
-    """Loads of slots, read whole, as loads of experts."""
-    loads = folded(opt.read(path, files.load_format), read_stored_plan(map_file), str(map_file))
-    if not files.with_scenarios:
-        loads = replace(loads, load=loads.total[None])
-    return loads, map_file
-
-
-def _shape(loads: Loads) -> tuple[int, ...]:
-    """The array's own shape, before its snapshots were added up."""
-    steps = loads.origin.steps
-    return (steps.num_steps if steps else 1, loads.num_layers, loads.num_experts)
-
-
-def _agreed(
-    recorded: list[Loads], stored: StoredPlan | None, files: Files
-) -> tuple[list[Loads], Files, tuple[str, ...]]:
-    """Loads with the experts and the layers' names that the options and the plan in force tell."""
-    recorded, files, notes = _with_all_experts(recorded, stored, files)
-    named = next((loads for loads in recorded if loads.names_layers), None)
-    if named is not None:
-        ids, count, source = named.layer_ids, named.num_hidden_layers, named.source
-    elif stored is not None and stored.layer_ids is not None:
-        ids, count = stored.layer_ids, stored.num_hidden_layers or 0
-        source = f"--current {files.current}"
-    else:
-        return recorded, files, notes
-    for at, loads in enumerate(recorded):
-        if not loads.names_layers and len(ids) == loads.num_layers and ids != loads.layer_ids:
-            recorded[at] = replace(loads, layer_ids=ids, num_hidden_layers=count)
-            notes += (
-                f"{loads.source} does not name its layers; they are {listed(ids)}, as in {source}.",
-            )
-    return recorded, files, notes
-
-
-def _with_all_experts(
-    recorded: list[Loads], stored: StoredPlan | None, files: Files
-) -> tuple[list[Loads], Files, tuple[str, ...]]:
-    """Loads with the experts that a table of hits leaves out, as far as anything tells of them."""
-    if files.experts is not None:
-        return [with_experts(loads, files.experts) for loads in recorded], files, ()
-    if not any(loads.origin.may_lack_experts for loads in recorded):
-        return recorded, files, ()
-    told = max(loads.num_experts for loads in recorded)
-    notes: tuple[str, ...] = ()
-    if stored is not None:
-        held = stored.num_experts or int(stored.physical_to_logical.max()) + 1
-        if held > told:
-            notes = (
-                f"experts up to {told - 1} were hit; there are {held}, as in --current "
-                f"{files.current}.",
-            )
-        told = max(told, held)
-    elif len({loads.num_experts for loads in recorded}) == 1:
-        return recorded, files, ()  # `examine` says that there may be more
-    full = [
-        with_experts(loads, told) if loads.origin.may_lack_experts else loads for loads in recorded
-    ]
-    return full, replace(files, experts=told), notes
 
 
 def _with_padding(asked: Asked, placed: np.ndarray, name: str) -> tuple[Asked, tuple[str, ...]]:

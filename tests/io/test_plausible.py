@@ -289,3 +289,31 @@ def test_steps_looked_at_in_pieces_are_the_same(size, seed):
     )
     for name in ("layer_spread", "step_spread", "whole_spread"):
         assert getattr(found, name) == pytest.approx(getattr(due, name))
+
+
+@pytest.mark.parametrize("steps", [[], [0]])
+def test_the_header_that_a_refusal_advises_is_read(tmp_path, steps):
+    rows = [[*steps, layer, e, ONE[layer, e]] for layer in range(6) for e in range(32)]
+    with pytest.raises(FormatError, match="with the header") as caught:
+        notes(np.array(rows))
+    header = str(caught.value).rpartition("header ")[2].rstrip(".")
+    text = "\n".join([header, *(",".join(map(str, row)) for row in rows)])
+    (tmp_path / "a.csv").write_text(text)
+    assert read_loads(tmp_path / "a.csv").load.tolist() == [ONE.tolist()]
+
+
+@pytest.mark.parametrize("name", ["view.pt", "heat.npy", "heat.npz", "heat.json"])
+def test_heat_is_known_in_every_container(tmp_path, name):
+    path = tmp_path / name
+    if name == "view.pt":
+        torch = pytest.importorskip("torch")
+        torch.save(torch.from_numpy(SLOT_LOADS), path)
+    elif name == "heat.npy":
+        np.save(path, SLOT_LOADS)
+    elif name == "heat.npz":
+        np.savez(path, load=SLOT_LOADS)
+    else:
+        path.write_text(str(SLOT_LOADS.tolist()))
+    loads = read_total(path)
+    shape = (loads.origin.steps.num_steps, loads.num_layers, loads.num_experts)
+    assert is_heat(shape, Question(2, 6))

@@ -108,7 +108,7 @@ def test_hovering_shows_the_numbers_of_that_cell(browser, page):
     browser.move_mouse(*middle(browser, "#heat-after image"))
     shown = tip(browser)
     ratios = data_of(page.read_text())["after"]["ratio"]
-    assert shown.startswith("Layer 2 (hidden layer 5), GPU 2\n")
+    assert shown.startswith("Layer 5, GPU 2\n")
     assert float(shown.split("\n")[1].split()[0]) == pytest.approx(ratios[2][2], rel=1e-5)
     browser.move_mouse(2, 2)
     assert tip(browser) is None
@@ -135,7 +135,7 @@ def test_arrow_keys_walk_along_the_layers(browser, page):
     for _ in range(2):
         browser.send("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight")
     moves = data_of(page.read_text())["moves"]
-    assert tip(browser) == f"Layer 1 (hidden layer 4)\n{moves[1]} of 16 slots moved"
+    assert tip(browser) == f"Layer 4\n{moves[1]} of 16 slots moved"
 
 
 def test_a_click_on_its_name_hides_a_line(browser, page):

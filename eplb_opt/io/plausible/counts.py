@@ -40,7 +40,7 @@ def idle_experts(loads: Loads, question: Question) -> Finding | None:
             "record on all ranks, and give all of their files."
         )
     return note(
-        f"{text} ({_idle_ones(busy, loads.num_experts)}); the plan gives each of them one slot. If "
+        f"{text} ({_idle_ones(busy, loads.num_experts)}); each takes a slot all the same. If "
         "they do work, record for longer, or on all ranks."
     )
 

@@ -85,13 +85,13 @@ def a_long_table(loads: Loads, question: Question) -> Finding | None:
     whole = (rows[:, :-1] == np.round(rows[:, :-1])).all()
     if len(pairs) < len(rows) or not whole or max(num_layers, num_experts) == len(rows):
         return None
+    header = "layer_id,expert_id,count" if rows.shape[1] == 3 else "step,layer_id,expert_id,count"
     if num_layers * num_experts > 2 * len(rows) or expert.max() > 4 * num_experts:
         return None
     return refusal(
         f"{len(rows)} rows of {rows.shape[1]} columns, in which column {rows.shape[1] - 3} takes "
         f"{num_layers} values and column {rows.shape[1] - 2} {num_experts}: they look like layer, "
-        "expert and count, a row for each expert. Save them as .csv with the header "
-        "layer_id,expert_id,count."
+        f"expert and count, a row for each expert. Save them as .csv with the header {header}."
     )
 
 

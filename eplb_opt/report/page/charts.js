@@ -36,7 +36,7 @@
   }
 
   function layerName(i) {
-    return data.layerIds[i] === i ? `Layer ${i}` : `Layer ${i} (hidden layer ${data.layerIds[i]})`;
+    return `Layer ${data.layerIds[i]}`;
   }
 
   // Linear below `floor`, a power of ten as high as the next above; so that 0 has a place.
@@ -147,7 +147,7 @@
 
   function layerAxis(svg, area, x) {
     const ticks = wholeTicks(LAYERS, area.right - area.left < 420 ? 6 : 12);
-    for (const tick of ticks) words(svg, x(tick), area.bottom + 15, tick, "middle");
+    for (const tick of ticks) words(svg, x(tick), area.bottom + 15, data.layerIds[tick], "middle");
     words(svg, (area.left + area.right) / 2, area.bottom + 31, "layer", "middle");
   }
 
@@ -273,7 +273,7 @@
     node("image", { class: "image", x: area.left, y: area.top, width: area.width, height: area.height, preserveAspectRatio: "none", href: imageOf(rows, heat.part) }, svg);
     const [w, h] = [area.width / columns, area.height / lines];
     for (const tick of wholeTicks(columns, 6)) words(svg, area.left + (tick + 0.5) * w, area.top + area.height + 15, tick, "middle");
-    for (const tick of wholeTicks(lines, 7)) words(svg, area.left - 5, area.top + (tick + 0.5) * h + 4, tick, "end");
+    for (const tick of wholeTicks(lines, 7)) words(svg, area.left - 5, area.top + (tick + 0.5) * h + 4, data.layerIds[tick], "end");
     words(svg, area.left + area.width / 2, area.top + area.height + 31, "GPU; layers downwards", "middle");
     const cell = (row, column) => [area.left + (column + 0.5) * w, area.top + (row + 0.5) * h];
     onPoint(svg, (px, py) => {
@@ -323,7 +323,7 @@
       node("rect", { ...box, fill: `rgb(${shade(part)})` }, svg);
       node("text", { class: `cell ${part > 0.55 ? "on-light" : "on-dark"}`, x: box.x + (w - 1) / 2, y: box.y + (row - 1) / 2 }, svg, count);
     }));
-    for (const tick of wholeTicks(LAYERS, 12)) words(svg, left - 5, 4 + (tick + 0.5) * row + 4, tick, "end");
+    for (const tick of wholeTicks(LAYERS, 12)) words(svg, left - 5, 4 + (tick + 0.5) * row + 4, data.layerIds[tick], "end");
     for (const tick of wholeTicks(columns, 8)) words(svg, left + (tick + 0.5) * w, LAYERS * row + 18, tick + 1, "middle");
     words(svg, left + (columns * w) / 2, LAYERS * row + 34, "rank by load; layers downwards", "middle");
     const cell = (i, rank) => [left + (rank + 0.5) * w, 4 + (i + 0.5) * row];
