@@ -7,5 +7,6 @@ split freely (optimal dispatch). Neither shares code with the solvers, whose pla
 
 `dispatch_rules` scores a plan under other ways of splitting tokens, and `after_loss` after the
 loss of a GPU or node. `moves` counts what a change of plan moves, `relabel` renames GPUs so that
-less moves, and `transfers` carries the change out, batch by batch. `caller_units` gives exact figures in the caller's unit.
+less moves, and `transfers` carries the change out, batch by batch. `caller_units` gives exact
+figures in the caller's unit.
 """
