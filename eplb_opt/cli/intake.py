@@ -11,7 +11,7 @@ import numpy as np
 
 from eplb_opt.certificates import CertificateError
 from eplb_opt.cli import output
-from eplb_opt.cli.recordings import agreed, planned_for, recordings
+from eplb_opt.cli.recordings import agreed, recordings
 from eplb_opt.errors import FormatError, PlanError
 from eplb_opt.io import read_stored_plan
 from eplb_opt.io.files import naming

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from eplb_opt.cli import options as opt
-from eplb_opt.errors import FormatError
 from eplb_opt.io import read_stored_plan
 from eplb_opt.io.files import naming
 from eplb_opt.io.plausible import folded, with_experts
@@ -17,7 +14,6 @@ from eplb_opt.io.plausible.question import listed
 from eplb_opt.io.recordings.rank_files import added_ranks, rank_file, rank_files
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from eplb_opt.cli.options import Files
@@ -127,24 +123,3 @@ def _with_all_experts(
         with_experts(loads, told) if loads.origin.may_lack_experts else loads for loads in recorded
     ]
     return full, replace(files, experts=told), notes
-
-
-def planned_for(recorded: Sequence[Loads], with_scenarios: bool) -> np.ndarray:
-    """The loads of all files: their sum where there is one file, else scenarios.
-
-    Raises
-    ------
-    FormatError
-        When the files are of different models.
-    """
-    shape = recorded[0].load.shape[1:]
-    for loads in recorded[1:]:
-        if loads.load.shape[1:] != shape:
-            raise FormatError(
-                f"{loads.source} has {loads.num_layers} layers x {loads.num_experts} experts, but "
-                f"{recorded[0].source} has {shape[0]} x {shape[1]}; one plan cannot serve both."
-            )
-    if with_scenarios:
-        return np.concatenate([loads.load for loads in recorded])
-    totals = [loads.total for loads in recorded]
-    return totals[0] if len(totals) == 1 else np.stack(totals)

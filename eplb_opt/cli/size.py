@@ -13,7 +13,6 @@ from eplb_opt.cli import output
 from eplb_opt.cli.intake import looked_at
 from eplb_opt.cli.numbers import numbers
 from eplb_opt.cli.outputs import Saving
-from eplb_opt.cli.recordings import planned_for
 from eplb_opt.io.files import write_atomically
 from eplb_opt.io.recordings.together import planned_for
 from eplb_opt.planner.warmup import warmup
