@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "near/homes.hpp"
+#include "near/splits.hpp"
 #include "near/water.hpp"
 #include "serving/fixed_point.hpp"
 
@@ -130,6 +131,9 @@ void Layer::take(Node& node, Index node_idx, std::span<const std::int64_t> weigh
     }
   }
   node.state.start(node.weight, node.held);
+  if (node.held.size() >= node.weight.size()) {
+    node.least_replica = largest_replica(node.weight, std::ssize(node.held));
+  }
 }
 
 bool Layer::is_roomy() const {
@@ -160,6 +164,10 @@ Layer::Point Layer::run(std::int32_t level, Limits limits) {
     outcome.forced += state.moves();
     outcome.before =
         std::max<std::int64_t>(outcome.before, state.largest_load() + state.rounding());
+    // A plan that is level enough stays as it is.
+    if (limits.steps > 0 && std::ranges::min(state.room) < 0) {
+      split_large(state, node.descent.turns(), node.least_replica, limits.most_price);
+    }
     const bool is_level = node.descent.run(state, limits);
     outcome.is_reached &= is_sound && is_level;
     outcome.moves += state.moves();

@@ -72,6 +72,7 @@ class Layer {
 
     std::vector<Index> gpus;  // that are active
     std::vector<std::int32_t> ids, weight, held;
+    std::int32_t least_replica = 0;  // the largest one's size where all slots are given out anew
     State state;
     Descent descent;
   };

@@ -35,6 +35,10 @@ class Turns {
   // others.
   Action settle(const State& state, std::int32_t id);
 
+  // One more replica of an expert, in the place of one whose expert keeps replicas of at most that
+  // size. Nothing changes where there is none.
+  Action split(const State& state, std::int32_t id, std::int32_t limit);
+
  private:
   void list_copies(const State& state, Index heavy);
   void add_copy(const State& state, Index at, Index gpu);
