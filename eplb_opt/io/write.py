@@ -110,10 +110,10 @@ def packages_to_write(path: PathLike, name: str) -> tuple[str, ...]:
     name
         A name of `WRITERS` or of `LOAD_WRITERS`; an unknown one needs nothing.
     """
-    tables = [WRITERS[name].packings] if name in WRITERS else []
-    tables += [LOAD_WRITERS[name]] if name in LOAD_WRITERS else []
+    tables = [list(WRITERS[name].packings)] if name in WRITERS else []
+    tables += [list(LOAD_WRITERS[name])] if name in LOAD_WRITERS else []
     extension = Path(path).suffix.lower()
-    chosen = {extension if extension in table else next(iter(table)) for table in tables}
+    chosen = {extension if extension in table else table[0] for table in tables}
     return tuple(sorted({package_of(each) for each in chosen} - {""}))
 
 
