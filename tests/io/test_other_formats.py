@@ -394,6 +394,6 @@ def test_settings_are_written_to_be_pasted(tmp_path):
 
 def test_the_guide_names_every_format():
     text = read_topic("formats")
-    table = text[text.index("| engine or file") : text.index("The format is found")]
+    table = text[text.index("| name | looked at") : text.index("The format is found")]
     names = {row.name for row in (*LOAD_FORMATS, *PLAN_FORMATS)} | {*WRITERS, *LOAD_WRITERS}
     assert {name for name in names if f"`{name}`" not in table} == set()
