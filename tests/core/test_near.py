@@ -239,17 +239,21 @@ def test_arguments_that_cannot_be_used_are_refused(change, message):
         planner(6, 8, 4).within(**good | change)
 
 
-def test_replicas_of_what_has_become_hot_are_split_over_many_changes_of_the_loads():
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_replicas_of_what_has_become_hot_are_split_over_many_changes_of_the_loads(seed):
     # Levelling alone keeps the counts of long ago, and finds places for ever larger replicas.
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     load = family_loads("lognormal-1.0", 1, 64, 7).astype(float)
     held = serving.Session(np.rint(load).astype(np.int64), (80, 1, 1, 8)).placed.copy()
+    larger = []
     for _ in range(12):
         load *= rng.lognormal(0, 0.3, load.shape)
         weights = fixed(np.rint(load).astype(np.int64))[0]
         held = planner(64, 80, 8).within(weights, held, 0.01, STEPS, None)[0]
         counts = np.bincount(held[0], minlength=64)
-        assert (weights[0] / counts).max() <= 1.6 * least_replica(weights[0], 80)
+        larger.append((weights[0] / counts).max() / least_replica(weights[0], 80))
+    assert np.mean(larger) < 1.5
+    assert max(larger) < 1.8
 
 
 def least_replica(weight, num_slots):
