@@ -36,11 +36,11 @@ class PaddedRules:
 
     move_tolerance: float | None = None
     max_moves: Any = None
+    move_cost: MoveCost | None = None
     time_limit: float | None = None
     effort: int | None = None
     colocation: str = "allow"
     num_nodes: int = 1
-    move_cost: MoveCost | None = None
 
 
 def plan_padded(
