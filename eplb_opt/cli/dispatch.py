@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from eplb_opt.errors import ProblemError
 from eplb_opt.placement.dispatch_rules import dispatch_score
 from eplb_opt.planner.evaluate import evaluate
 from eplb_opt.report.gap import model_balancedness
@@ -85,8 +86,7 @@ def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tup
         )
     if model_gap <= OTHER_PLAN:
         return ()
-    greedy = evaluate(problem, first_plan(problem)).objective.sum()
-    above = float(score.uniform.sum() / greedy - 1) if greedy else 0.0
+    above = _above_greedy(problem, score)
     if above <= OTHER_PLAN:
         return ()
     level = model_balancedness(score.optimal_balancedness, score.optimal)
@@ -102,6 +102,15 @@ def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tup
             f"that ({_engines()}), check it with --dispatch optimal."
         )
     return (text,)
+
+
+def _above_greedy(problem: Problem, score: DispatchScore) -> float:
+    """By what share a plan's largest GPU loads are above a greedy one's; 0 where it finds none."""
+    try:
+        greedy = float(evaluate(problem, first_plan(problem)).objective.sum())
+    except ProblemError:  # rules that one plan keeps, and the greedy does not know how to
+        return 0.0
+    return float(score.uniform.sum()) / greedy - 1 if greedy else 0.0
 
 
 def _worth(score: DispatchScore) -> str:
