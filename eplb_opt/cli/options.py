@@ -33,8 +33,8 @@ LoadFormat = StrEnum("LoadFormat", list(dict.fromkeys(row.name for row in LOAD_F
 
 LOADS_HELP = (
     "Recorded loads [layers, experts] or [snapshots, layers, experts]: .npy .npz .csv .json .pt "
-    ".parquet, SGLang dumps, TensorRT-LLM statistics, vLLM's .jsonl; or the folder that holds the "
-    "files of all ranks."
+    ".parquet, dumps of SGLang and lmdeploy, TensorRT-LLM statistics, vLLM's .jsonl and "
+    ".safetensors; or the folder that holds the files of all ranks."
 )
 LoadsFile = Annotated[Path, typer.Argument(metavar="LOADS", help=LOADS_HELP, show_default=False)]
 LoadsFiles = Annotated[
