@@ -79,7 +79,12 @@ def watch_command(
     effort: opt.Effort = None,
     workers: opt.Workers = None,
     engine: Annotated[
-        opt.Engine, typer.Option("--engine", help="In whose format to write the map.")
+        opt.Engine,
+        typer.Option(
+            "--engine",
+            metavar="<name>",
+            help=f"In whose format to write the map: {', '.join(opt.Engine)}.",
+        ),
     ] = opt.Engine("npz"),
     expert_bytes: Annotated[
         int | None,
