@@ -18,6 +18,7 @@ from eplb_opt.errors import (
 )
 from eplb_opt.placement.plan import Plan
 from eplb_opt.problem.problem import Problem
+from eplb_opt.problem.topology import Topology
 
 if TYPE_CHECKING:
     from eplb_opt.engines.dispatch.call import dispatch
@@ -45,6 +46,7 @@ __all__ = [
     "Result",
     "Status",
     "StopReason",
+    "Topology",
     "Transfer",
     "dispatch",
     "evaluate",

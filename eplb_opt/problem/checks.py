@@ -86,6 +86,8 @@ def check_topology(problem: Terms) -> None:
             f"num_slots={num_slots} is below the {num_experts} experts; every expert needs a slot: "
             f"take at least {-(-num_experts // num_gpus) * num_gpus} slots on {num_gpus} GPUs."
         )
+    if problem.has_topology:  # which takes any numbers of nodes and groups
+        return
     _check_divides("num_gpus", num_gpus, "num_nodes", problem.num_nodes)
     _check_divides("The number of experts", num_experts, "num_groups", problem.num_groups)
     if problem.is_hierarchical:
