@@ -32,8 +32,7 @@ class TopologyMoves {
     // The slot that `by_cost` has chosen among all, on one node now.
     Index& partner = proposal.is_transfer ? proposal.p : proposal.q;
     if (proposal.is_transfer) {
-      // Which expert gets a further replica is open to all; where, is its home more often.
-      if (proposer.happens(stretch_.homeward)) {
+      if (proposer.happens(stretch_.settling)) {
         proposal.q = on_node(traffic.home(placement().expert(partner)));
       }
     } else if (proposer.happens(stretch_.near)) {

@@ -15,8 +15,9 @@ struct TopologyStretch {
   int doublings;       // the norm's p is 2**doublings
   double temperature;  // in units of the objective
   Index transfers;     // proposals that are transfers
-  Index near;          // proposals with both slots on one node
-  Index homeward;      // proposals that bring the expert of the first slot to its home
+  Index near;          // swaps with both slots on one node
+  Index homeward;      // other swaps that bring an expert to its home
+  Index settling;      // transfers whose further replica comes to its expert's home
 };
 
 class TopologySearch {

@@ -53,11 +53,11 @@ void restart(TopologySearch& search, const Row<const Index>& slots, const Row<co
 }
 
 void anneal(TopologySearch& search, int doublings, double temperature, Index transfers, Index near,
-            Index homeward, Index slices, double seconds) {
+            Index homeward, Index settling, Index slices, double seconds) {
   require_doublings(doublings);
   const Deadline deadline = deadline_after(seconds);
   nb::gil_scoped_release unlocked;
-  search.anneal({doublings, temperature, transfers, near, homeward}, slices, deadline);
+  search.anneal({doublings, temperature, transfers, near, homeward, settling}, slices, deadline);
 }
 
 }  // namespace
@@ -77,11 +77,12 @@ void add_topology(nb::module_& chapter) {
       .def("restart", &restart, nb::arg("slots"), nb::arg("home"),
            "Go on from another plan, with other homes; the best plan is kept.")
       .def("anneal", &anneal, nb::arg("doublings"), nb::arg("temperature"), nb::arg("transfers"),
-           nb::arg("near"), nb::arg("homeward"), nb::arg("slices"), nb::arg("seconds"),
+           nb::arg("near"), nb::arg("homeward"), nb::arg("settling"), nb::arg("slices"), nb::arg("seconds"),
            "So many slices of 256 swaps and copy transfers, fewer where the seconds are over.\n\n"
            "The norm's p is 2**doublings; `temperature` is in units of the objective. Of 1024\n"
-           "proposals `transfers` are copy transfers; of the swaps `near` are within a node, and\n"
-           "`homeward` of the others, and of the transfers, bring an expert to its home.")
+           "proposals `transfers` are copy transfers; of these `settling` give an expert a\n"
+           "replica at its home. Of the swaps `near` are within a node, and `homeward` of the others\n"
+           "bring an expert to its home.")
       .def_prop_ro("best", &TopologySearch::best, "The best plan's objective.")
       .def("plan", [](const TopologySearch& search) { return copy_of(search.best_slots()); },
            "The best plan, int64 [num_slots].")

@@ -39,18 +39,19 @@ class TopologyParams:
         falls by the same factor in equal parts of the run.
     doublings
         The search minimises a p-norm of loads with p = 2**doublings, one after the other.
-    transfers, near, homeward
+    transfers, near, homeward, settling
         Chances among 1024; see `annealing.TopologySearch`.
     run_slices
         The most slices of a run for each slot; a longer turn has several runs.
     """
 
-    first_heat: float = 0.01
+    first_heat: float = 0.003
     last_heat: float = 3e-6
     doublings: tuple[int, ...] = (5, 6, 7, 8, 9)
     transfers: int = 200
-    near: int = 400
-    homeward: int = 400
+    near: int = 200
+    homeward: int = 960
+    settling: int = 400
     run_slices: int = 200
 
 
@@ -177,6 +178,7 @@ class TopologySearch:
             params.transfers,
             params.near,
             params.homeward,
+            params.settling,
             slices,
             seconds,
         )
