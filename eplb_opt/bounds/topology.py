@@ -22,6 +22,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
+from itertools import islice
 from math import floor, log2
 from typing import TYPE_CHECKING
 
@@ -97,7 +99,7 @@ def home_bound(problem: Problem, flat: Fraction) -> HomeBound:
     if total == 0 or rules is None:
         return HomeBound(Fraction(1), (), 1, nothing, ())
     choices = None if rules.homes is not None else home_choices(problem)
-    sets = _households(problem, choices)
+    sets = _households(problem)
     scale = 2 ** (SUM_BITS - PRICE_BITS - problem.num_gpus.bit_length() - 1)
     load = np.array([w * scale // total for w in problem.load[0].tolist()], dtype=np.int64)
     levels = _levels(flat * scale / total, float(rules.exact_price), rules.max_off_home is None)
@@ -121,32 +123,59 @@ def home_choices(problem: Problem) -> np.ndarray | None:
 
     Nodes with equally many GPUs are alike, so they are taken in the order of their first groups.
     """
+    return _shared_out(_shape_of(problem))
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """All that the choices of homes depend on; layers share it."""
+
+    num_experts: int
+    group_size: int
+    num_groups: int
+    slots_per_gpu: int
+    gpus: tuple[int, ...]
+    least: tuple[int, ...]
+    most: tuple[int, ...]
+
+
+def _shape_of(problem: Problem) -> _Shape:
     least, most = topology.group_rooms(problem)
-    gpus = topology.gpus_of_nodes(problem)
-    found = []
-    for choice in _choices(problem.num_groups, least.tolist(), most.tolist(), gpus.tolist()):
-        found.append(choice)
-        if len(found) > MAX_CHOICES:
-            return None
-    return np.array(found, dtype=np.int64).reshape(-1, problem.num_groups)
+    return _Shape(
+        problem.num_experts,
+        topology.experts_per_group(problem),
+        problem.num_groups,
+        problem.slots_per_gpu,
+        tuple(topology.gpus_of_nodes(problem).tolist()),
+        tuple(least.tolist()),
+        tuple(most.tolist()),
+    )
 
 
-def _choices(
-    num_groups: int, least: list[int], most: list[int], gpus: list[int]
-) -> Iterator[list[int]]:
-    held = [0] * len(gpus)
+@lru_cache(maxsize=8)
+def _shared_out(shape: _Shape) -> np.ndarray | None:
+    found = list(islice(_choices(shape), MAX_CHOICES + 1))
+    if len(found) > MAX_CHOICES:
+        return None
+    choices = np.array(found, dtype=np.int64).reshape(-1, shape.num_groups)
+    choices.flags.writeable = False
+    return choices
+
+
+def _choices(shape: _Shape) -> Iterator[list[int]]:
+    held = [0] * len(shape.gpus)
     choice: list[int] = []
 
     def place() -> Iterator[list[int]]:
-        left = num_groups - len(choice)
-        if left < sum(max(low - h, 0) for low, h in zip(least, held, strict=True)):
+        left = shape.num_groups - len(choice)
+        if left < sum(max(low - h, 0) for low, h in zip(shape.least, held, strict=True)):
             return
         if not left:
             yield list(choice)
             return
         empty: set[int] = set()
-        for node, size in enumerate(gpus):
-            if held[node] == most[node] or (held[node] == 0 and size in empty):
+        for node, size in enumerate(shape.gpus):
+            if held[node] == shape.most[node] or (held[node] == 0 and size in empty):
                 continue
             if held[node] == 0:
                 empty.add(size)
@@ -159,29 +188,35 @@ def _choices(
     return place()
 
 
-def _households(problem: Problem, choices: np.ndarray | None) -> _Households:
-    gpus, slots = topology.gpus_of_nodes(problem), topology.slots_of_nodes(problem)
+def _households(problem: Problem) -> _Households:
     rules = problem.topology
-    if rules is not None and rules.homes is not None:
-        held = [np.flatnonzero(rules.homes[0] == node) for node in range(problem.num_nodes)]
-        return _Households(held, gpus, slots, np.arange(len(held))[None, :])
-    group = topology.group_of_experts(problem)
+    if rules is None or rules.homes is None:
+        return _households_of(_shape_of(problem))
+    held = [np.flatnonzero(rules.homes[0] == node) for node in range(problem.num_nodes)]
+    gpus, slots = topology.gpus_of_nodes(problem), topology.slots_of_nodes(problem)
+    return _Households(held, gpus, slots, np.arange(len(held))[None, :])
+
+
+@lru_cache(maxsize=8)
+def _households_of(shape: _Shape) -> _Households:
+    group = np.arange(shape.num_experts) // shape.group_size
+    choices = _shared_out(shape)
     if choices is None:  # every group as if alone on the largest node
-        held = [np.flatnonzero(group == g) for g in range(problem.num_groups)]
-        one = np.ones(len(held), dtype=np.int64)
-        return _Households(held, one * gpus.max(), one * slots.max(), np.arange(len(held))[None, :])
-    known: dict[tuple[int, tuple[int, ...]], int] = {}
-    rows = []
-    for choice in choices:
+        keys = [[(max(shape.gpus), (g,)) for g in range(shape.num_groups)]]
+    else:
+        nodes = range(len(shape.gpus))
         keys = [
-            (int(gpus[n]), tuple(np.flatnonzero(choice == n).tolist())) for n in range(len(gpus))
+            [(shape.gpus[n], tuple(np.flatnonzero(choice == n).tolist())) for n in nodes]
+            for choice in choices
         ]
-        rows.append([known.setdefault(key, len(known)) for key in keys])
+    known: dict[tuple[int, tuple[int, ...]], int] = {}
+    of_choice = np.array([[known.setdefault(key, len(known)) for key in row] for row in keys])
+    gpus = np.array([size for size, _ in known])
     return _Households(
         [np.flatnonzero(np.isin(group, groups)) for _, groups in known],
-        np.array([size for size, _ in known]),
-        np.array([size * problem.slots_per_gpu for size, _ in known]),
-        np.array(rows),
+        gpus,
+        gpus * shape.slots_per_gpu,
+        of_choice,
     )
 
 
@@ -206,6 +241,7 @@ class _Pieces:
         self.anchored = rules is not None and rules.anchored
         most = Fraction(1) if rules is None else rules.most_off_home
         self.most = floor(most * scale)
+        self.load = load
         self.loads = [load[held] for held in sets.experts]
         self.whole = np.array([int(row.sum()) for row in self.loads])
 
@@ -225,7 +261,9 @@ class _Pieces:
         return values, used
 
     def _on_piece(self, begin: int, end: int) -> np.ndarray:
-        kept = np.minimum([self._kept(j, end) for j in range(len(self.loads))], self.whole)
+        # Loads are rounded down, so that these are at most the copies there are.
+        count = np.maximum(-(-self.load // end), 1)
+        kept = np.minimum([self._kept(j, count) for j in range(len(self.loads))], self.whole)
         gpus, kept = self.sets.gpus[self.sets.of_choice], kept[self.sets.of_choice]
         whole = self.whole[self.sets.of_choice]
         first = self._first_allowed(begin, end, whole, kept, gpus)
@@ -252,14 +290,15 @@ class _Pieces:
             high, low = np.where(fits, middle, high), np.where(fits, low, middle)
         return low
 
-    def _kept(self, j: int, level: int) -> int:
+    def _kept(self, j: int, counts: np.ndarray) -> int:
         """The most load that the slots of a node keep at home, by the knapsack's dual.
 
         With a price d for each slot, no more is kept than s d + sum max(0, w - c d).
         """
-        # Loads are rounded down; copies are counted by that, and what they carry by one more.
-        load, slots = self.loads[j] + 1, int(self.sets.slots[j])
-        count = np.maximum(-(-self.loads[j] // level), 1)
+        slots, count = int(self.sets.slots[j]), counts[self.sets.experts[j]]
+        if not self.anchored and int(count.sum()) <= slots:
+            return int(self.whole[j]) + len(count)
+        load = self.loads[j] + 1  # they are rounded down
         each = -(-load // count) if self.anchored else np.zeros_like(load)
         bare = np.ones_like(count) if self.anchored else np.zeros_like(count)
         spare = slots - int(bare.sum())

@@ -190,7 +190,6 @@ SOLVERS: dict[str, Entry] = {
     # want some of the time too.
     "design": Entry(_DESIGN, Pace(share=0.9, shortest=0.01, most=1, in_rounds=True)),
     "redesign": Entry(_DESIGN, Pace(shortest=0.05, most=ALWAYS, in_rounds=True)),
-    "home_bound": Entry(f"{_TOPOLOGY}:HomeBoundSolver", Pace(share=0.1, shortest=0.1, most=1)),
     "home_model": Entry(
         "eplb_opt.exact.homes.solver:HomeModelSolver",
         Pace(share=0.5, shortest=0.2),
@@ -201,7 +200,10 @@ SOLVERS: dict[str, Entry] = {
         f"{_TOPOLOGY}:TopologySolver",
         Pace(share=0.08, shortest=0.005, most=1, in_rounds=True, with_effort=False),
     ),
-    "homes": Entry(f"{_TOPOLOGY}:TopologySolver", Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
+    "homes": Entry(
+        f"{_TOPOLOGY}:TopologySolver",
+        Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True),
+    ),
     # What follows says nothing of plans; its bounds take tenths of a second.
     "joint_levels": Entry(
         "eplb_opt.exact.scenario_solvers:JointLevelsSolver",
@@ -271,7 +273,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
             "joint_pairs",
         ),
     ),
-    (has_topology, ("home_bound", "homes_first", "home_model", "homes")),
+    (has_topology, ("homes_first", "home_model", "homes")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),

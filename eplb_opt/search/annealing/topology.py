@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -201,13 +202,15 @@ class TopologySolver:
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
         self.search: TopologySearch | None = None
-        self.bound: HomeBound | None = None
+        self.bound = HomeBound(Fraction(0), (), 1, np.zeros((0, 0), dtype=np.int64), ())
         self.idle = IdleTurns()
 
     def solve(self, task: Task) -> Answer:
-        """Anneal in a run that cools to the end of the turn."""
+        """Anneal in a run that cools to the end of the turn; the first turn proves the bound too."""
+        is_first = self.search is None
         if self.search is None:
             self.search = TopologySearch(self.problem, task.start, task.seed)
+            self.bound = bound_of_layer(self.problem)
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
@@ -218,12 +221,19 @@ class TopologySolver:
         else:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
-        return Answer(search.placed(), verdict=verdict)
+        answer = Answer(search.placed(), verdict=verdict)
+        if not is_first or not self.bound.levels:
+            return answer
+        data: dict[str, int | list[int]] = {
+            "levels": list(self.bound.levels),
+            "scale": self.bound.scale,
+        }
+        value = self.bound.value
+        certificate = Certificate("topology", value, data)
+        return replace(answer, bound=Bound(value, "topology"), certificate=certificate)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""
-        if self.bound is None:
-            self.bound = bound_of_layer(self.problem)
         better = [
             choice
             for choice, value in zip(self.bound.choices, self.bound.of_choice, strict=True)
@@ -235,29 +245,6 @@ class TopologySolver:
         choice = better[task.attempt // 2 % len(better)]
         homes = choice[topology.group_of_experts(self.problem)]
         search.restart(plan_at_home(self.problem, homes), homes)
-
-
-class HomeBoundSolver:
-    """The bound of load and price as a solver of the schedule, with its certificate.
-
-    Parameters
-    ----------
-    problem
-        A problem of one layer with a topology.
-    options
-        The options of the call; this solver reads none of them.
-    """
-
-    def __init__(self, problem: Problem, options: Options) -> None:
-        self.problem = problem
-
-    def solve(self, task: Task) -> Answer:
-        """Prove the bound; it takes some tens of milliseconds at most."""
-        found = bound_of_layer(self.problem)
-        data: dict[str, int | list[int]] = {"levels": list(found.levels), "scale": found.scale}
-        certificate = Certificate("topology", found.value, data) if found.levels else None
-        bound = Bound(found.value, "topology")
-        return Answer(bound=bound, certificate=certificate, verdict=Verdict.FINISHED)
 
 
 def bound_of_layer(problem: Problem) -> HomeBound:
