@@ -202,11 +202,11 @@ def _households_of(shape: _Shape) -> _Households:
     group = np.arange(shape.num_experts) // shape.group_size
     choices = _shared_out(shape)
     if choices is None:  # every group as if alone on the largest node
-        keys = [[(max(shape.gpus), (g,)) for g in range(shape.num_groups)]]
+        keys = [[_key(max(shape.gpus), [g]) for g in range(shape.num_groups)]]
     else:
         nodes = range(len(shape.gpus))
         keys = [
-            [(shape.gpus[n], tuple(np.flatnonzero(choice == n).tolist())) for n in nodes]
+            [_key(shape.gpus[n], np.flatnonzero(choice == n).tolist()) for n in nodes]
             for choice in choices
         ]
     known: dict[tuple[int, tuple[int, ...]], int] = {}
@@ -220,8 +220,12 @@ def _households_of(shape: _Shape) -> _Households:
     )
 
 
+def _key(gpus: int, groups: list[int]) -> tuple[int, tuple[int, ...]]:
+    return gpus, tuple(groups)
+
+
 def _levels(first: Fraction, price: float, is_free: bool) -> list[int]:
-    """Where the pieces of T begin: from the flat bound to where load alone costs all of the price."""
+    """Where the pieces of T begin: from the flat bound on, until load alone costs all the price."""
     most = price if is_free else max(price, 1.0)
     num = 0 if most <= FIRST_PIECE else int(log2(most / FIRST_PIECE) / log2(GROWTH)) + 2
     parts = [Fraction(round(FIRST_PIECE * GROWTH**i * 2**30), 2**30) for i in range(num)]

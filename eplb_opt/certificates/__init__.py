@@ -6,8 +6,8 @@ again in exact integers or raises `CertificateError`, within an amount of work t
 problem's shape alone (`work`). Every kind has a module whose docstring states the mathematics of
 the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `config_lp` and
 `config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `scenario_water`
-(several loads at once) and `topology` (a price on what is served off home). No verifier uses code of the solvers (`eplb_opt.exact`) whose bounds it
-checks.
+(several loads at once) and `topology` (a price on what is served off home). No verifier uses code
+of the solvers (`eplb_opt.exact`) whose bounds it checks.
 """
 
 from __future__ import annotations

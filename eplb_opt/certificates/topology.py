@@ -2,8 +2,8 @@
 
 Let T be the largest GPU load of a plan. It is at least the mean and the water level. On a node with
 g GPUs and s slots the copies of the experts at home there serve at most g T. An expert of load w
-has at least c = max(1, ceil(w / T)) copies, each of which serves the same, so that keeping a share f
-of it at home takes f c of the s slots, and at least one where experts are anchored. For any price
+has at least c = max(1, ceil(w / T)) copies, each of which serves the same, so that keeping a share
+f of it at home takes f c of the s slots, and at least one where experts are anchored. For any price
 d >= 0 of a slot, what is kept is therefore at most s d + sum of max(0, w - c d), where anchored of
 max(w / c - d, w - c d). What is at home on the nodes beyond that is served elsewhere, and
 
@@ -92,7 +92,7 @@ def _is_below_water(problem: Problem, level: Fraction) -> bool:
     """Whether every plan's largest load is at least the level, because the slots are too few."""
     # In a plan below it, an expert has more than load / level copies.
     top, bottom = level.numerator, level.denominator
-    copies = sum(w * bottom // top + 1 for w in problem.load[0].tolist())
+    copies = sum(int(w) * bottom // top + 1 for w in problem.load[0].tolist())
     return copies > problem.num_slots
 
 
@@ -108,7 +108,7 @@ class _Layer:
         self.sizes = [size] * (problem.num_nodes - 1)
         self.sizes.append(problem.num_gpus - size * (problem.num_nodes - 1))
         self.grain = lcm(*self.sizes)
-        loads = problem.load[0].tolist()
+        loads: list[int] = problem.load[0].tolist()
         self.loads = [w * scale * self.grain for w in loads]
         self.total = sum(self.loads)
         self.per_level = sum(loads) * self.grain
@@ -136,9 +136,12 @@ class _Layer:
             if taken >= slots:
                 break
         top, bottom = price.numerator, price.denominator
-        gains = (
-            max(w * bottom - c * top, (w * bottom // c + 1 - top) if bare else 0) for w, c in pairs
-        )
+        gains = [w * bottom - c * top for w, c in pairs]
+        if bare:
+            least = (w * bottom // c + 1 - top for w, c in pairs)
+            gains = [max(pair) for pair in zip(gains, least, strict=True)]
+        else:
+            gains = [max(gain, 0) for gain in gains]
         kept = ceil(Fraction(slots * top + sum(gains), bottom))
         return min(-(-kept // self.grain) * self.grain, self.whole(members))
 
@@ -168,7 +171,8 @@ class _Layer:
         return min(values, default=self._value(Fraction(self.total), Fraction(0)) + 10**9)
 
     def _value(self, level: Fraction, away: Fraction) -> Fraction:
-        return (self.problem.num_gpus * level + self.rules.exact_price * away) / self.total
+        value: Fraction = self.problem.num_gpus * level + self.rules.exact_price * away
+        return value / self.total
 
 
 #: The experts at home on a node, and the node's GPUs.

@@ -106,4 +106,4 @@ def _best_nodes(problem: Problem, load: np.ndarray, copies: np.ndarray) -> np.nd
     square[: problem.num_groups] = worth[:, places]
     square[: problem.num_groups, : len(must)] += FILL
     square[: problem.num_groups] += 1  # no group goes without a place
-    return places[best_assignment(square)[: problem.num_groups]]
+    return np.asarray(places[best_assignment(square)[: problem.num_groups]])

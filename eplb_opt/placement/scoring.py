@@ -42,8 +42,8 @@ def objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fracti
     if problem.topology is not None:
         away = homes.off_home(problem, physical_to_logical)
         price = problem.topology.exact_price
-        ratios = load_ratios(problem, physical_to_logical)
-        return [ratio + price * part for ratio, part in zip(ratios, away, strict=True)]
+        loads = load_ratios(problem, physical_to_logical)
+        return [load + price * part for load, part in zip(loads, away, strict=True)]
     if not problem.has_scenarios:
         return _peaks(problem, problem.load, physical_to_logical)
     ratios = scenario_ratios(problem, physical_to_logical)

@@ -133,8 +133,8 @@ def read_request(
         current = on_gpus_left(whole, current)
     if left.has_topology and current is not None:
         raise ProblemError(
-            "current does not go with a topology: GPUs that get other names leave their nodes. Plan "
-            "without it, or give the plan in force as start."
+            "current does not go with a topology: GPUs that get other names leave their nodes. "
+            "Plan without it, or give the plan in force as start."
         )
     limits = move_limits(left, current, moving.max_moves, moving.move_tolerance)
     get_model(aims.model)  # raises where it is unknown

@@ -44,8 +44,8 @@ def first_homes(problem: Problem) -> np.ndarray:
     """Home nodes of one layer, int64 [num_experts]: the problem's, or those of level nodes."""
     rules = problem.topology
     if rules is not None and rules.homes is not None:
-        return rules.homes[0]
-    return level_choice(problem)[topology.group_of_experts(problem)]
+        return np.asarray(rules.homes[0])
+    return np.asarray(level_choice(problem)[topology.group_of_experts(problem)])
 
 
 def level_choice(problem: Problem) -> np.ndarray:
@@ -60,7 +60,7 @@ def level_choice(problem: Problem) -> np.ndarray:
     choices = home_choices(problem)
     if choices is not None:
         on_node = (choices[:, :, None] == np.arange(problem.num_nodes)) * totals[:, None]
-        return choices[int((on_node.sum(axis=1) / gpus).max(axis=1).argmin())]
+        return np.asarray(choices[int((on_node.sum(axis=1) / gpus).max(axis=1).argmin())])
     least, most = topology.group_rooms(problem)
     loads, held = np.zeros(problem.num_nodes), np.zeros(problem.num_nodes, dtype=np.int64)
     choice = np.zeros(problem.num_groups, dtype=np.int64)

@@ -196,13 +196,14 @@ class TopologySearch:
     def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
         """Go on from another plan, with other homes; the best plan is kept."""
 
-    def anneal(self, doublings: int, temperature: float, transfers: int, near: int, homeward: int, slices: int, seconds: float) -> None:
+    def anneal(self, doublings: int, temperature: float, transfers: int, near: int, homeward: int, settling: int, slices: int, seconds: float) -> None:
         """
         So many slices of 256 swaps and copy transfers, fewer where the seconds are over.
 
         The norm's p is 2**doublings; `temperature` is in units of the objective. Of 1024
-        proposals `transfers` are copy transfers; of the swaps `near` are within a node, and
-        `homeward` of the others, and of the transfers, bring an expert to its home.
+        proposals `transfers` are copy transfers; of these `settling` give an expert a
+        replica at its home. Of the swaps `near` are within a node, and `homeward` of the others
+        bring an expert to its home.
         """
 
     @property

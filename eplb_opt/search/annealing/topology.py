@@ -188,8 +188,8 @@ class TopologySearch:
 class TopologySolver:
     """The annealing for a priced topology as a solver of the schedule.
 
-    Where homes are chosen with the plan, turns begin from the best plan so far and, in between, from
-    a plan for another choice of homes: of those whose bound is below the best plan, the next one.
+    Where homes are chosen with the plan, turns begin from the best plan so far and, in between,
+    from a plan for another choice of homes: the next of those whose bound is below the best plan.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ class TopologySolver:
         self.idle = IdleTurns()
 
     def solve(self, task: Task) -> Answer:
-        """Anneal in a run that cools to the end of the turn; the first turn proves the bound too."""
+        """Anneal in a run that cools to the end of the turn; the first one proves the bound too."""
         is_first = self.search is None
         if self.search is None:
             self.search = TopologySearch(self.problem, task.start, task.seed)
