@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from eplb_opt.planner.frontier import frontier
     from eplb_opt.planner.plan_for_loss import LossPlan, plan_for_loss
     from eplb_opt.planner.planner import plan
+    from eplb_opt.planner.topologies import TopologyReport, topologies
     from eplb_opt.planner.warmup import warmup
     from eplb_opt.result import Result, Status, StopReason
 
@@ -47,6 +48,7 @@ __all__ = [
     "Status",
     "StopReason",
     "Topology",
+    "TopologyReport",
     "Transfer",
     "dispatch",
     "evaluate",
@@ -55,6 +57,7 @@ __all__ = [
     "plan",
     "plan_for_loss",
     "rebalance_experts",
+    "topologies",
     "transfers",
     "warmup",
 ]
@@ -66,6 +69,7 @@ _ROOMS = {
     "Result": "result",
     "Status": "result",
     "StopReason": "result",
+    "TopologyReport": "planner.topologies",
     "Transfer": "placement.moves",
     "dispatch": "engines.dispatch.call",
     "evaluate": "planner.evaluate",
@@ -73,6 +77,7 @@ _ROOMS = {
     "lower_bound": "planner.evaluate",
     "plan": "planner.planner",
     "plan_for_loss": "planner.plan_for_loss",
+    "topologies": "planner.topologies",
     "transfers": "placement.moves",
     "warmup": "planner.warmup",
 }

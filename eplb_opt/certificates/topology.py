@@ -20,6 +20,7 @@ as if alone on the largest node: what is kept of a group is no more for the comp
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, lcm
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,7 @@ def _read(certificate: Certificate) -> tuple[list[int], int]:
         raise CertificateError("topology has the list levels, the number scale and no more.")
     if not isinstance(scale, int) or scale < 1 or not 1 <= len(levels) <= MAX_LEVELS:
         raise CertificateError(f"topology has 1 to {MAX_LEVELS} levels and a scale above 0.")
-    if levels[0] < 1 or any(low >= high for low, high in zip(levels, levels[1:], strict=False)):
+    if levels[0] < 1 or any(low >= high for low, high in pairwise(levels)):
         raise CertificateError("levels must be above 0 and ascend.")
     return levels, scale
 

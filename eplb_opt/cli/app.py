@@ -17,6 +17,7 @@ from eplb_opt.cli.inspect import bound_command, check_command
 from eplb_opt.cli.plan import plan_command
 from eplb_opt.cli.replay import replay_command
 from eplb_opt.cli.size import size_command
+from eplb_opt.cli.topology import topology_command
 from eplb_opt.planner.warmup import warmup
 
 EPILOG = (
@@ -31,6 +32,7 @@ app.command("plan")(plan_command)
 app.command("gap")(gap_command)
 app.command("check")(check_command)
 app.command("size")(size_command)
+app.command("topology")(topology_command)
 app.command("bound")(bound_command)
 app.command("replay")(replay_command)
 app.command("convert")(convert_command)

@@ -81,6 +81,8 @@ def result_json(result: Result) -> dict[str, Any]:
         "status": result.status,
         "bound_source": result.bound_source,
         "moves": result.moves,
+        "homes": result.homes,
+        "off_home": result.off_home,
         "history": list(result.history),
     }
 

@@ -281,13 +281,20 @@ class Problem(Terms):
         """
         return changed(self, colocation=colocation)
 
-    def with_topology(self, topology: Topology | None) -> Problem:
+    def with_topology(
+        self,
+        topology: Topology | None,
+        num_nodes: int | None = None,
+        num_groups: int | None = None,
+    ) -> Problem:
         """The same loads with another price on what is served off home.
 
         Parameters
         ----------
         topology
             Homes, price and rules; None to let groups bind again.
+        num_nodes, num_groups
+            Other numbers of nodes and groups; None for this problem's.
 
         Returns
         -------
@@ -299,7 +306,12 @@ class Problem(Terms):
         ProblemError
             When it does not go with another term of the problem.
         """
-        return changed(self, topology=topology)
+        return changed(
+            self,
+            topology=topology,
+            num_nodes=num_nodes or self.num_nodes,
+            num_groups=num_groups or self.num_groups,
+        )
 
     def with_spread(self, spread: str | None) -> Problem:
         """The same loads with every expert on two GPUs or nodes, or under no such rule.

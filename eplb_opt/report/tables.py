@@ -29,12 +29,18 @@ def titled(title: str) -> Table:
     return Table(title=title, title_justify="left", min_width=len(title))
 
 
+def _objective_word(result: Result) -> str:
+    if result.problem.has_topology:
+        return "load / mean + price"
+    return "largest load / mean" if result.problem.has_scenarios else "largest GPU load"
+
+
 def result_table(result: Result) -> Table:
     """The whole model and its worst layers."""
     table = titled(f"Plan: {describe(result)}")
     columns = (
         "layer",
-        "largest load / mean" if result.problem.has_scenarios else "largest GPU load",
+        _objective_word(result),
         "proven bound",
         "gap",
         "balancedness",

@@ -12,8 +12,8 @@ h is at home on node n and o_ecn how many copies of e stand on n, which is not i
     sum_n x_hn = 1, and each node has its number of groups    where homes are chosen
 
 Sizes are Q w_e / c rounded down for some integer Q, and the price is rounded down too. So every
-plan is a solution that is worth at most Q times the truth, and a bound of all solutions is one of the
-optimum; where the least common multiple of all counts fits as Q, nothing is rounded.
+plan is a solution that is worth at most Q times the truth, and a bound of all solutions is one of
+the optimum; where the least common multiple of all counts fits as Q, nothing is rounded.
 """
 
 from __future__ import annotations
