@@ -105,11 +105,8 @@ def fitted(terms: Terms) -> Topology | None:
         raise ProblemError(f"topology={topology!r} is no eplb_opt.Topology.")
     _check_combination(terms)
     homes = None if topology.homes is None else _checked_homes(terms, topology.homes)
-    if homes is None and terms.num_groups < 2:
-        raise ProblemError(
-            "Without homes every group of experts gets a node, and there is one group. Take "
-            "num_groups above 1, or give homes, a node for each expert."
-        )
+    if homes is None:
+        _check_groups(terms)
     found = replace(topology, homes=homes)
     terms.set_field("topology", found)
     if topology.keeps_all_at_home:
@@ -149,7 +146,15 @@ def _check_combination(terms: Terms) -> None:
             f"{terms.num_gpus} GPUs on num_nodes={terms.num_nodes} make nodes of {size} GPUs, and "
             f"{-(-terms.num_gpus // size)} of these hold all. Take that many nodes."
         )
-    size = -(-terms.num_experts // terms.num_groups)
+
+
+def _check_groups(terms: Terms) -> None:
+    if terms.num_groups < 2:
+        raise ProblemError(
+            "Without homes every group of experts gets a node, and there is one group. Take "
+            "num_groups above 1, or give homes, a node for each expert."
+        )
+    size = experts_per_group(terms)
     if size * (terms.num_groups - 1) >= terms.num_experts:
         raise ProblemError(
             f"{terms.num_experts} experts in num_groups={terms.num_groups} make groups of {size}, "
