@@ -248,7 +248,7 @@ class Result:
 
     @cached_property
     def off_home(self) -> np.ndarray | None:
-        """The share of assignments that copies off home serve, float64 [num_layers], rounded up.
+        """The share of assignments that replicas off home serve, float64 [num_layers], rounded up.
 
         None without a topology.
         """

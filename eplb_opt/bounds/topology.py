@@ -1,12 +1,12 @@
 """Lower bounds of a layer's load and price of what is served off home.
 
-Say that the largest GPU load is T. On a node with g GPUs and s slots, copies of the experts at home
-there
+Say that the largest GPU load is T. On a node with g GPUs and s slots, replicas of the experts at
+home there
 
 - serve at most g T, what its GPUs carry;
-- fill at most s slots. An expert of load w has at least c = max(1, ceil(w / T)) copies, so a share
-  f of its load kept at home takes f c slots: what is kept is at most the fractional knapsack of the
-  loads w in s slots. Where experts are anchored, each takes one of them in any case.
+- fill at most s slots. An expert of load w has at least c = max(1, ceil(w / T)) replicas, so a
+  share f of its load kept at home takes f c slots: what is kept is at most the fractional knapsack
+  of the loads w in s slots. Where experts are anchored, each takes one of them in any case.
 
 What is at home there beyond both is served elsewhere. So the objective is at least the least, over
 T from the flat bound on, of T over the mean, plus the price of the sum over nodes of what is left.
@@ -265,7 +265,7 @@ class _Pieces:
         return values, used
 
     def _on_piece(self, begin: int, end: int) -> np.ndarray:
-        # Loads are rounded down, so that these are at most the copies there are.
+        # Loads are rounded down, so that these are at most the replicas there are.
         count = np.maximum(-(-self.load // end), 1)
         kept = np.minimum([self._kept(j, count) for j in range(len(self.loads))], self.whole)
         gpus, kept = self.sets.gpus[self.sets.of_choice], kept[self.sets.of_choice]

@@ -1,11 +1,12 @@
 """Verification of kind "topology": load and price of what is served off home, for one layer.
 
 Let T be the largest GPU load of a plan. It is at least the mean and the water level. On a node with
-g GPUs and s slots the copies of the experts at home there serve at most g T. An expert of load w
-has at least c = max(1, ceil(w / T)) copies, each of which serves the same, so that keeping a share
-f of it at home takes f c of the s slots, and at least one where experts are anchored. For any price
-d >= 0 of a slot, what is kept is therefore at most s d + sum of max(0, w - c d), where anchored of
-max(w / c - d, w - c d). What is at home on the nodes beyond that is served elsewhere, and
+g GPUs and s slots the replicas of the experts at home there serve at most g T. An expert of load w
+has at least c = max(1, ceil(w / T)) replicas, each of which serves the same, so that keeping a
+share f of it at home takes f c of the s slots, and at least one where experts are anchored. For any
+price d >= 0 of a slot, what is kept is therefore at most s d + sum of max(0, w - c d), where
+anchored of max(w / c - d, w - c d). What is at home on the nodes beyond that is served elsewhere,
+and
 
     objective >= T / mean + price x (the sum over nodes of what is beyond) / total =: f(T).
 
@@ -91,10 +92,10 @@ def _read(certificate: Certificate) -> tuple[list[int], int]:
 
 def _is_below_water(problem: Problem, level: Fraction) -> bool:
     """Whether every plan's largest load is at least the level, because the slots are too few."""
-    # In a plan below it, an expert has more than load / level copies.
+    # In a plan below it, an expert has more than load / level replicas.
     top, bottom = level.numerator, level.denominator
-    copies = sum(int(w) * bottom // top + 1 for w in problem.load[0].tolist())
-    return copies > problem.num_slots
+    replicas = sum(int(w) * bottom // top + 1 for w in problem.load[0].tolist())
+    return replicas > problem.num_slots
 
 
 class _Layer:

@@ -167,16 +167,16 @@ def replicas_are_spread(problem: Problem, placed: np.ndarray) -> str | None:
     )
 
 
-def anchored_experts_have_a_copy_at_home(problem: Problem, placed: np.ndarray) -> str | None:
-    """Every expert has a copy on its home node where the topology says "anchored"."""
+def anchored_experts_have_a_replica_at_home(problem: Problem, placed: np.ndarray) -> str | None:
+    """Every expert has a replica on its home node where the topology says "anchored"."""
     if problem.topology is None or not problem.topology.anchored:
         return None
     home = homes.homes_of(problem, placed)
     for layer_idx in range(problem.num_layers):
-        copies = homes.copies_on_nodes(problem, placed[layer_idx])
-        missing = np.flatnonzero(copies[np.arange(len(copies)), home[layer_idx]] == 0)
+        replicas = homes.replicas_on_nodes(problem, placed[layer_idx])
+        missing = np.flatnonzero(replicas[np.arange(len(replicas)), home[layer_idx]] == 0)
         if missing.size:
-            nodes = np.flatnonzero(copies[missing[0]]).tolist()
+            nodes = np.flatnonzero(replicas[missing[0]]).tolist()
             return (
                 f"layer {layer_idx}: expert {missing[0]} is at home on node "
                 f"{home[layer_idx, missing[0]]} and stands on nodes {nodes} alone."
@@ -217,7 +217,7 @@ LAWS: tuple[Law, ...] = (
     pinned_experts_stand_there,
     forbidden_experts_stand_elsewhere,
     replicas_are_spread,
-    anchored_experts_have_a_copy_at_home,
+    anchored_experts_have_a_replica_at_home,
     little_is_served_off_home,
 )
 

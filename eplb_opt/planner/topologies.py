@@ -32,14 +32,14 @@ class TopologyRow:
     Parameters
     ----------
     kind
-        "strict" (all of a group on one node), "anchored" (a copy of each expert at home),
+        "strict" (all of a group on one node), "anchored" (a replica of each expert at home),
         "priced", or "flat" (anywhere).
     price
         The price of the off-home share that it was planned for; None where there is none.
     load
         The largest over the mean GPU load.
     off_home
-        The share of assignments that copies off home serve.
+        The share of assignments that replicas off home serve.
     objective, lower_bound
         What was minimised and its proven bound: load plus price times off home, or the load.
     result
@@ -110,7 +110,7 @@ class TopologyReport:
             for row in self.rows
             if row.kind in ("priced", "flat")
         ]
-        return np.max([np.ones(len(off_home)), *lines], axis=0)
+        return np.asarray(np.max([np.ones(len(off_home)), *lines], axis=0))
 
 
 def topologies(
@@ -134,7 +134,7 @@ def topologies(
     prices
         Prices to plan for; `FRONT_PRICES` for a whole front.
     anchored
-        Whether each price is also planned with a copy of every expert at home.
+        Whether each price is also planned with a replica of every expert at home.
     time_limit
         Seconds for each plan.
     effort
@@ -172,8 +172,8 @@ def topologies(
         except ProblemError as error:
             messages.append(f"{kind}: {error}")
             continue
-        limit = {"time_limit": time_limit} if effort is None else {"effort": effort}
-        result = plan(asked, seed=seed, workers=workers, **limit)  # type: ignore[arg-type]
+        limit = None if effort is not None else time_limit
+        result = plan(asked, time_limit=limit, effort=effort, seed=seed, workers=workers)
         rows.append(_row(kind, price, judge, result))
     return TopologyReport(tuple(rows), tuple(messages))
 

@@ -47,15 +47,8 @@ def topology(report: TopologyReport, ax: Axes | None = None) -> Axes:
         away = [100 * row.off_home for row in rows]
         above = [100 * (row.load - 1) for row in rows]
         ax.plot(away, above, color=colour, marker=marker, label=kind)
-        for row, x, y in zip(rows, away, above, strict=True):
-            if kind == "priced":
-                ax.annotate(
-                    f"{row.price:g}",
-                    (x, y),
-                    textcoords="offset points",
-                    xytext=(4, 5),
-                    fontsize="small",
-                )
+        if kind == "priced":
+            _name_prices(ax, [row.price for row in rows], list(zip(away, above, strict=True)))
     most = max(row.off_home for row in report.rows)
     share = np.linspace(0.0, max(most, 0.01), POINTS)
     proven = 100 * (report.load_bound(share) - 1)
@@ -68,3 +61,10 @@ def topology(report: TopologyReport, ax: Axes | None = None) -> Axes:
     ax.set_title("Load against locality, by price of what is off home")
     ax.legend()
     return ax
+
+
+def _name_prices(ax: Axes, prices: list[float | None], at: list[tuple[float, float]]) -> None:
+    """The price beside each mark, in turn above and below: neighbours stand close together."""
+    for i, (price, point) in enumerate(zip(prices, at, strict=True)):
+        offset = (5, 5) if i % 2 else (-5, -14)
+        ax.annotate(f"{price:g}", point, offset, textcoords="offset points", fontsize="small")

@@ -36,7 +36,7 @@ class Problem(Terms):
 
     With a topology experts have home nodes. The objective of a layer is then its largest over its
     mean GPU load (1 for a layer without load), plus a price times the share of assignments that
-    copies off their expert's home node serve.
+    replicas off their expert's home node serve.
 
     Parameters
     ----------

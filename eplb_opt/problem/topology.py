@@ -22,9 +22,9 @@ MAX_PRICE = 1e6
 class Topology:
     """Locality with a price: how much load a plan gives up to serve experts on their home nodes.
 
-    Every expert has a home node. Copies may stand anywhere; each serves the same part of its
-    expert's assignments, and what copies on other nodes serve is *off home*. A layer's objective is
-    its largest GPU load over the mean GPU load, plus `price` times the off-home share of all
+    Every expert has a home node. Replicas may stand anywhere; each serves the same part of its
+    expert's assignments, and what replicas on other nodes serve is *off home*. A layer's objective
+    is its largest GPU load over the mean GPU load, plus `price` times the off-home share of all
     assignments.
 
     Parameters
@@ -38,7 +38,7 @@ class Topology:
         layers. None to choose them with the plan: every group of experts gets a node, and nodes get
         equally many groups (or differ by one where the numbers do not divide).
     anchored
-        Whether every expert must keep a copy on its home node.
+        Whether every expert must keep a replica on its home node.
     max_off_home
         The largest off-home share that a plan may have, 0 to 1; None for any.
 
@@ -78,16 +78,17 @@ class Topology:
 
     @property
     def keeps_all_at_home(self) -> bool:
-        """Whether a rule needs the nodes to have room for a copy of all that is at home there."""
+        """Whether a rule needs room on the nodes for a replica of all that is at home there."""
         return self.anchored or self.max_off_home is not None
 
-    def part(self, layers: Any) -> Topology:
-        """The same for some of the layers."""
-        if self.homes is None:
-            return self
-        homes = self.homes[layers]
-        homes.flags.writeable = False
-        return replace(self, homes=homes)
+
+def of_layers(topology: Topology, layers: Any) -> Topology:
+    """The topology of some of the layers."""
+    if topology.homes is None:
+        return topology
+    homes = topology.homes[layers]
+    homes.flags.writeable = False
+    return replace(topology, homes=homes)
 
 
 def fitted(terms: Terms) -> Topology | None:
@@ -186,8 +187,8 @@ def _check_room(terms: Terms, homes: np.ndarray | None) -> None:
     """Refuse rules on what is off home where a node has no room for all that is at home there."""
     slots = slots_of_nodes(terms)
     advice = (
-        "anchored and max_off_home need room for a copy of each expert at home. Take more slots, "
-        "other homes, or neither rule."
+        "anchored and max_off_home need room for a replica of each expert at home. Take more "
+        "slots, other homes, or neither rule."
     )
     if homes is None:
         _, most = group_rooms(terms)
@@ -241,7 +242,7 @@ def group_rooms(terms: Terms) -> tuple[np.ndarray, np.ndarray]:
     """The fewest and the most groups at home on each node, int64 [num_nodes] each.
 
     Nodes get equally many, or differ by one. Under a rule on what is off home a node takes no more
-    than its slots can hold a copy of.
+    than its slots can hold a replica of.
     """
     least = np.full(terms.num_nodes, terms.num_groups // terms.num_nodes)
     most = np.full(terms.num_nodes, -(-terms.num_groups // terms.num_nodes))

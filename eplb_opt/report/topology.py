@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DEFINITIONS = (
     "Means over the layers. load: largest over mean GPU load, proven between the bound and it. off "
-    "home: share of assignments that copies off their expert's home node serve, by the uniform "
+    "home: share of assignments that replicas off their expert's home node serve, by the uniform "
     "split. objective: load plus price x off home, what was minimised."
 )
 HEADINGS = ("plan", "load", "off home", "objective", "proven bound", "gap")

@@ -78,7 +78,7 @@ def plan_at_home(problem: Problem, homes: np.ndarray) -> np.ndarray:
     """A plan of one layer with all that fits at home there, int64 [num_slots].
 
     Where a node has more experts than slots, its lightest ones go where slots are left; where a
-    node has too few experts to fill its slots, it gets copies of others.
+    node has too few experts to fill its slots, it gets replicas of others.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def _filled(problem: Problem, experts: list[int], num_gpus: int) -> np.ndarray:
     weight = load[rows].astype(np.float64)[:, None]
     count = counts_for_all(weight, np.ones(1), num_slots, most)
     packed = local.pack(load[rows] // count, count, num_gpus, problem.slots_per_gpu, apart)
-    if packed is None:  # dealt out in turn, copies of an expert to as many GPUs
+    if packed is None:  # dealt out in turn, replicas of an expert to as many GPUs
         dealt = np.repeat(np.arange(len(rows)), count)
         packed = dealt.reshape(problem.slots_per_gpu, num_gpus).T.ravel()
     return np.asarray(rows[packed])

@@ -185,8 +185,8 @@ def near_plans() -> None:
 
 
 SCENES: tuple[Callable[[], None], ...] = (
-    flat, apart, nodes, two_slots, configurations, scenarios, homes, rules, designs, losses, migrations,
-    splits, rebalances, near_plans, single_moves,
+    flat, apart, nodes, two_slots, configurations, scenarios, homes, rules, designs, losses,
+    migrations, splits, rebalances, near_plans, single_moves,
 )  # fmt: skip
 
 

@@ -19,12 +19,12 @@ def problem(**rules):
     return Problem(LOAD, 6, 2, num_nodes=2, num_groups=2, topology=Topology(**given))
 
 
-PLACED = np.array([[0, 1, 2, 0, 3, 0]])  # expert 0: one copy at home, two away
+PLACED = np.array([[0, 1, 2, 0, 3, 0]])  # expert 0: one replica at home, two away
 
 
 def test_off_home_is_the_share_of_the_copies_that_stand_elsewhere():
     away = homes.off_home(problem(), PLACED)
-    # Two of three copies of expert 0 (8 of 12), and expert 2 (4), of 24.
+    # Two of three replicas of expert 0 (8 of 12), and expert 2 (4), of 24.
     assert away == [Fraction(12, 24)]
 
 
@@ -47,7 +47,7 @@ def test_groups_are_at_home_where_most_of_their_load_is():
 
 def test_an_expert_without_a_copy_at_home_breaks_the_anchor():
     asked = problem(anchored=True)
-    with pytest.raises(PlanError, match="expert 2 is at home on node 1 and stands on nodes .0."):
+    with pytest.raises(PlanError, match=r"expert 2 is at home on node 1 and stands on nodes .0."):
         Plan(PLACED, 2).check(asked)
     Plan([[0, 1, 0, 2, 3, 0]], 2).check(asked)
 
@@ -59,7 +59,7 @@ def test_too_much_off_home_breaks_the_limit():
 
 
 def test_anchored_groups_get_a_node_on_which_all_have_a_copy():
-    # Most of group 0's load is on node 1, but expert 1 has no copy there.
+    # Most of group 0's load is on node 1, but expert 1 has no replica there.
     placed = np.array([[0, 1, 1, 0, 0, 0], [0, 1, 2, 0, 3, 0]])[:1]
     load = np.array([[12, 1]])
     asked = Problem(load, 6, 2, num_nodes=2, num_groups=2, topology=Topology(anchored=True))

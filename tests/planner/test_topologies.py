@@ -58,8 +58,8 @@ def test_anchored_and_limited_plans_obey():
     anchored = eplb_opt.plan(problem(Topology(0.1, anchored=True)), effort=5)
     home = anchored.homes
     for layer_idx, placed in enumerate(anchored.plan.physical_to_logical):
-        copies = homes.copies_on_nodes(anchored.problem, placed)
-        assert copies[np.arange(32), home[layer_idx]].min() >= 1
+        replicas = homes.replicas_on_nodes(anchored.problem, placed)
+        assert replicas[np.arange(32), home[layer_idx]].min() >= 1
     limited = eplb_opt.plan(problem(Topology(0.0, max_off_home=0.03)), effort=5)
     assert limited.off_home.max() <= 0.03
     free = eplb_opt.plan(problem(Topology(0.0)), effort=5)

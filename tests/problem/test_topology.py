@@ -82,7 +82,7 @@ def test_homes_that_are_no_nodes_are_refused(homes, words):
 
 
 def test_something_else_is_no_topology():
-    with pytest.raises(ProblemError, match="no eplb_opt.Topology"):
+    with pytest.raises(ProblemError, match="no eplb_opt"):
         problem(rules={"price": 0.3})
 
 

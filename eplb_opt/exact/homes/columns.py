@@ -1,7 +1,7 @@
 """Counts and sizes in the exact model of a layer with a priced topology.
 
-With z_ec = 1 when expert e has c copies, y_ecg how many of them stand on GPU g, x_hn = 1 when group
-h is at home on node n and o_ecn how many copies of e stand on n, which is not its home:
+With z_ec = 1 when expert e has c replicas, y_ecg how many of them stand on GPU g, x_hn = 1 when
+group h is at home on node n and o_ecn how many replicas of e stand on n, which is not its home:
 
     minimise G T + price sum o_ecn size_ec
     sum_c z_ec = 1                                            for every e
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
 MAX_SUM = 2**50
 #: Denominators of the price above this are rounded to it.
 PRICE_UNIT = 2**16
-#: With more copies than this the least common multiple of all counts is no use.
+#: With more replicas than this the least common multiple of all counts is no use.
 MAX_EXACT_COUNT = 20
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What the copies of each expert can be, and what they weigh.
+    """What the replicas of each expert can be, and what they weigh.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Columns:
 
     @cached_property
     def counts(self) -> list[range]:
-        """The numbers of copies that each expert can have in a plan no worse than the known one."""
+        """The counts that each expert can have in a plan no worse than the known one."""
         problem = self.problem
         peak = self.upper * self.total / problem.num_gpus
         fewest = [max(-(-w // peak), 1) for w in self.load]
@@ -102,7 +102,7 @@ class Columns:
         return exact if exact <= most else most
 
     def size(self, expert: int, count: int) -> int:
-        """What one of `count` copies of an expert weighs."""
+        """What one of `count` replicas of an expert weighs."""
         return self.load[expert] * self.scale // count
 
     def value(self, units: int) -> Fraction:

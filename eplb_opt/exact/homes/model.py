@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import product
 from math import floor
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from eplb_opt.exact.homes.columns import Columns
 
 
-@dataclass(eq=False)
 class HomeModel:
     """A `CpModel` of OR-Tools with its variables by name.
 
@@ -28,24 +26,21 @@ class HomeModel:
         Counts and sizes.
     """
 
-    cp_model: Any
-    columns: Columns
-    chosen: dict[tuple[int, int], Any] = field(default_factory=dict)
-    placed: dict[tuple[int, int, int], Any] = field(default_factory=dict)
-    at_home: dict[tuple[int, int], Any] = field(default_factory=dict)
-    away: dict[tuple[int, int, int], Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.model = self.cp_model.CpModel()
-        problem = self.problem = self.columns.problem
+    def __init__(self, cp_model: Any, columns: Columns) -> None:
+        self.columns, self.model = columns, cp_model.CpModel()
+        self.chosen: dict[tuple[int, int], Any] = {}
+        self.placed: dict[tuple[int, int, int], Any] = {}
+        self.at_home: dict[tuple[int, int], Any] = {}
+        self.away: dict[tuple[int, int, int], Any] = {}
+        problem = self.problem = columns.problem
         self.node = topology.node_of_gpus(problem).tolist()
         self.group = topology.group_of_experts(problem).tolist()
         self.pairs = [(e, c) for e, counts in enumerate(self.columns.counts) for c in counts]
-        one_copy = problem.colocation == "forbid"
+        one_replica = problem.colocation == "forbid"
         for e, c in self.pairs:
             self.chosen[e, c] = self.model.new_bool_var(f"z{e},{c}")
             for g in range(problem.num_gpus):
-                most = 1 if one_copy else min(c, problem.slots_per_gpu)
+                most = 1 if one_replica else min(c, problem.slots_per_gpu)
                 self.placed[e, c, g] = self.model.new_int_var(0, most, f"y{e},{c},{g}")
         most = self.columns.total * self.columns.scale
         self.peak = self.model.new_int_var(0, most, "T")
@@ -57,13 +52,13 @@ class HomeModel:
         )
 
     def on_node(self, expert: int, count: int, node: int) -> Any:
-        """How many copies of an expert stand on a node."""
+        """How many replicas of an expert stand on a node."""
         gpus = [g for g, n in enumerate(self.node) if n == node]
         return sum(self.placed[expert, count, g] for g in gpus)
 
     def served_away(self) -> Any:
-        """What copies off home serve, in units of sizes."""
-        return sum(self.columns.size(e, c) * copies for (e, c, _), copies in self.away.items())
+        """What replicas off home serve, in units of sizes."""
+        return sum(self.columns.size(e, c) * replicas for (e, c, _), replicas in self.away.items())
 
     def hint(self, placed: np.ndarray) -> None:
         """Begin with a plan, int64 [num_slots]."""
@@ -92,7 +87,7 @@ def one_count_per_expert(m: HomeModel) -> None:
         m.model.add_exactly_one(m.chosen[e, c] for c in counts)
 
 
-def copies_match_the_count(m: HomeModel) -> None:
+def replicas_match_the_count(m: HomeModel) -> None:
     """sum_g y_ecg = c z_ec."""
     for e, c in m.pairs:
         m.model.add(sum(m.placed[e, c, g] for g in range(m.problem.num_gpus)) == c * m.chosen[e, c])
@@ -120,7 +115,7 @@ def groups_have_one_home(m: HomeModel) -> None:
         m.model.add_linear_constraint(held, int(least[n]), int(most[n]))
 
 
-def copies_off_home_are_counted(m: HomeModel) -> None:
+def replicas_off_home_are_counted(m: HomeModel) -> None:
     """o_ecn >= sum_(g on n) y_ecg - c x_hn; where homes are given, the sum itself off home."""
     homes = m.columns.rules.homes
     for (e, c), n in product(m.pairs, range(m.problem.num_nodes)):
@@ -133,7 +128,7 @@ def copies_off_home_are_counted(m: HomeModel) -> None:
         m.model.add(m.away[e, c, n] >= there - c * m.at_home[m.group[e], n])
 
 
-def anchored_experts_have_a_copy_at_home(m: HomeModel) -> None:
+def anchored_experts_have_a_replica_at_home(m: HomeModel) -> None:
     """sum_(c, g on n) y_ecg >= x_hn, with h the group of e."""
     if not m.columns.rules.anchored:
         return
@@ -156,10 +151,10 @@ def little_is_served_off_home(m: HomeModel) -> None:
 
 RULES = (
     one_count_per_expert,
-    copies_match_the_count,
+    replicas_match_the_count,
     gpus_are_full_and_below_t,
     groups_have_one_home,
-    copies_off_home_are_counted,
-    anchored_experts_have_a_copy_at_home,
+    replicas_off_home_are_counted,
+    anchored_experts_have_a_replica_at_home,
     little_is_served_off_home,
 )
