@@ -18,6 +18,7 @@ from eplb_opt.errors import (
 )
 from eplb_opt.placement.plan import Plan
 from eplb_opt.problem.problem import Problem
+from eplb_opt.problem.topology import Topology
 
 if TYPE_CHECKING:
     from eplb_opt.engines.dispatch.call import dispatch
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from eplb_opt.planner.frontier import frontier
     from eplb_opt.planner.plan_for_loss import LossPlan, plan_for_loss
     from eplb_opt.planner.planner import plan
+    from eplb_opt.planner.topologies import TopologyReport, topologies
     from eplb_opt.planner.warmup import warmup
     from eplb_opt.result import Result, Status, StopReason
 
@@ -49,6 +51,8 @@ __all__ = [
     "Schedule",
     "Status",
     "StopReason",
+    "Topology",
+    "TopologyReport",
     "Transfer",
     "dispatch",
     "evaluate",
@@ -57,6 +61,7 @@ __all__ = [
     "plan",
     "plan_for_loss",
     "rebalance_experts",
+    "topologies",
     "transfers",
     "warmup",
 ]
@@ -71,6 +76,7 @@ _ROOMS = {
     "Schedule": "placement.transfers",
     "Status": "result",
     "StopReason": "result",
+    "TopologyReport": "planner.topologies",
     "Transfer": "placement.transfers",
     "dispatch": "engines.dispatch.call",
     "evaluate": "planner.evaluate",
@@ -78,6 +84,7 @@ _ROOMS = {
     "lower_bound": "planner.evaluate",
     "plan": "planner.planner",
     "plan_for_loss": "planner.plan_for_loss",
+    "topologies": "planner.topologies",
     "transfers": "placement.transfers",
     "warmup": "planner.warmup",
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.placement import scoring
+from eplb_opt.placement import homes, scoring
 from eplb_opt.placement.caller_units import (
     balancedness,
     bound_in_caller_units,
@@ -251,7 +251,8 @@ class Result:
     def objective(self) -> np.ndarray:
         """The largest GPU load, float64 [num_layers], caller's unit, rounded up.
 
-        With scenarios what they make together; see `Problem`.
+        With scenarios what they make together, with a topology what load and price do; see
+        `Problem`.
         """
         return objective_in_caller_units(self.problem, [b.objective for b in self.bounds])
 
@@ -274,9 +275,34 @@ class Result:
     def balancedness(self) -> np.ndarray:
         """Mean over largest GPU load, float64 [num_layers]; 1 for a layer without load.
 
-        With scenarios one over the objective: the harmonic mean of theirs, or the worst.
+        With scenarios one over the objective: the harmonic mean of theirs, or the worst. With a
+        topology it is of the load alone.
         """
+        if self.problem.has_topology:
+            ratios = scoring.load_ratios(self.problem, self.plan.physical_to_logical)
+            return np.array([float(1 / ratio) for ratio in ratios])
         return balancedness(self.problem, [b.objective for b in self.bounds])
+
+    @cached_property
+    def homes(self) -> np.ndarray | None:
+        """The home node of each expert, int64 [num_layers, num_experts]; None without a topology.
+
+        Those of the problem or, where it has none, those that go with the plan.
+        """
+        if not self.problem.has_topology:
+            return None
+        return homes.homes_of(self.problem, self.plan.physical_to_logical)
+
+    @cached_property
+    def off_home(self) -> np.ndarray | None:
+        """The share of assignments that replicas off home serve, float64 [num_layers], rounded up.
+
+        None without a topology.
+        """
+        if not self.problem.has_topology:
+            return None
+        shares = homes.off_home(self.problem, self.plan.physical_to_logical)
+        return np.array([round_up(share) for share in shares])
 
     def move_bytes(self, expert_bytes: int) -> np.ndarray | None:
         """Bytes that the moves send.

@@ -13,6 +13,7 @@ from math import ceil, gcd, lcm
 import numpy as np
 
 from eplb_opt.bounds import partitions
+from eplb_opt.bounds.topology import home_bound
 from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.placement.scoring import combined
 from eplb_opt.problem.problem import Problem
@@ -88,18 +89,53 @@ def flat_bounds(problem: Problem) -> list[Bound]:
     """The larger of mean and water level, for each layer."""
     if problem.has_scenarios:
         return scenario_bounds(problem, flat_bounds)
-    return _best_of(FLAT_BOUNDS, problem)
+    found = _best_of(FLAT_BOUNDS, problem)
+    return load_bounds(problem, found) if problem.has_topology else found
 
 
 def fast_bounds(problem: Problem) -> list[Bound]:
     """The best of all bounds that need no solver, for each layer."""
     if problem.has_scenarios:
         return scenario_bounds(problem, fast_bounds)
+    if problem.has_topology:
+        return topology_bounds(problem)
     problem = problem.without_lost_gpus() or problem
     # Bounds of nodes take them as equal; where GPUs differ, the flat bounds still hold.
     by_nodes = problem.is_hierarchical and not problem.has_gpu_rules
     methods = FLAT_BOUNDS | HIERARCHICAL_BOUNDS if by_nodes else FLAT_BOUNDS
     return _best_of(methods, problem)
+
+
+def load_bounds(problem: Problem, flat: list[Bound]) -> list[Bound]:
+    """Bounds of the largest load as bounds of its ratio to the mean: off home costs 0 at least.
+
+    Where loads were rounded down, their mean counts with all that rounding may have taken.
+
+    Parameters
+    ----------
+    problem
+        A problem with a topology.
+    flat
+        [num_layers], bounds of the largest GPU loads.
+    """
+    totals = problem.load.sum(axis=1).tolist()
+    lacking = (problem.rounded * problem.num_experts).tolist()
+    return [
+        Bound(
+            bound.value * problem.capacity / (total + less) if total else Fraction(1), bound.source
+        )
+        for bound, total, less in zip(flat, totals, lacking, strict=True)
+    ]
+
+
+def topology_bounds(problem: Problem) -> list[Bound]:
+    """The bound of load and price together for each layer; `topology` says why it holds."""
+    flat = _best_of(FLAT_BOUNDS, problem)
+    found = []
+    for layer_idx, (loads, alone) in enumerate(zip(flat, load_bounds(problem, flat), strict=True)):
+        value = home_bound(problem.layer(layer_idx), loads.value).value
+        found.append(Bound(value, "topology") if value > alone.value else alone)
+    return found
 
 
 def scenario_bounds(problem: Problem, method: Callable[[Problem], list[Bound]]) -> list[Bound]:
@@ -148,7 +184,7 @@ def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
     others leave; so it is a multiple of gcd(w) over the least common multiple of all counts.
     """
     num_nodes = problem.num_nodes if problem.is_hierarchical else 1
-    if problem.has_scenarios or problem.gpu_speed is not None or problem.is_split_freely:
+    if problem.counts_ratios or problem.gpu_speed is not None or problem.is_split_freely:
         return bound
     most = (problem.num_slots - problem.num_experts) // num_nodes + 1
     if most > MAX_COUNT_IN_GRAIN:

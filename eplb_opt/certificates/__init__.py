@@ -5,9 +5,9 @@ as JSON. `verify` takes a problem of one layer and a certificate of any origin: 
 again in exact integers or raises `CertificateError`, within an amount of work that depends on the
 problem's shape alone (`work`). Every kind has a module whose docstring states the mathematics of
 the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `config_lp` and
-`config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node) and `scenario_water`
-(several loads at once). No verifier uses code of the solvers (`eplb_opt.exact`) whose bounds it
-checks.
+`config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `scenario_water`
+(several loads at once) and `topology` (a price on what is served off home). No verifier uses code
+of the solvers (`eplb_opt.exact`) whose bounds it checks.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ VERIFIERS = {
     "config_lp_tree": "eplb_opt.certificates.config_lp_tree:verify",
     "nodes": "eplb_opt.certificates.nodes:verify",
     "enumeration": "eplb_opt.certificates.enumeration:verify",
+    "topology": "eplb_opt.certificates.topology:verify",
     "scenario_water": "eplb_opt.certificates.scenario_water:verify",
     "scenario_pairs": "eplb_opt.certificates.scenario_water:verify",
 }
@@ -91,7 +92,9 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         )
     if problem.is_split_freely and certificate.kind not in ANY_SPLIT:
         raise CertificateError(f"{certificate.kind} holds for the uniform split alone.")
-    if not (problem.is_plain or certificate.kind in GENERAL):
+    if problem.has_topology != (certificate.kind == "topology"):
+        raise CertificateError(f"{certificate.kind} is not of such a problem's objective.")
+    if not (problem.is_plain or problem.has_topology or certificate.kind in GENERAL):
         raise CertificateError("certificates are of one load on GPUs that are all alike.")
     module, function = VERIFIERS[certificate.kind].split(":")
     verifier: Callable[[Problem, Certificate], Fraction] = getattr(import_module(module), function)

@@ -86,6 +86,8 @@ def result_json(result: Result, layer_ids: Sequence[int] = ()) -> dict[str, Any]
         "bound_source": result.bound_source,
         "reasons": result.reasons,
         "moves": result.moves,
+        "homes": result.homes,
+        "off_home": result.off_home,
         "history": list(result.history),
         "starts": [
             {name: getattr(start, name) for name in START_FIELDS} for start in result.starts

@@ -15,6 +15,7 @@ TOPICS = (
     "serving",
     "deploying",
     "workloads",
+    "topology",
     "model",
     "units",
     "formats",

@@ -36,7 +36,7 @@ def balancedness(problem: Problem, objective: list[Fraction]) -> np.ndarray:
 
 def objective_in_caller_units(problem: Problem, objective: list[Fraction]) -> np.ndarray:
     """Integer-unit objectives as floats that are not below the truth, [num_layers]."""
-    if problem.has_scenarios:  # scored with what they lack
+    if problem.counts_ratios:  # scored with what they lack
         return np.array([round_up(value) for value in objective])
     # A load that was rounded down lacks less than a unit, on each slot of the heaviest GPU.
     lacking = problem.rounded.astype(np.int64) * problem.slots_per_gpu

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from eplb_opt.errors import PlanError
+from eplb_opt.placement import homes
 from eplb_opt.placement.scoring import replica_counts
 from eplb_opt.problem.problem import Problem
 
@@ -166,6 +167,37 @@ def replicas_are_spread(problem: Problem, placed: np.ndarray) -> str | None:
     )
 
 
+def anchored_experts_have_a_replica_at_home(problem: Problem, placed: np.ndarray) -> str | None:
+    """Every expert has a replica on its home node where the topology says "anchored"."""
+    if problem.topology is None or not problem.topology.anchored:
+        return None
+    home = homes.homes_of(problem, placed)
+    for layer_idx in range(problem.num_layers):
+        replicas = homes.replicas_on_nodes(problem, placed[layer_idx])
+        missing = np.flatnonzero(replicas[np.arange(len(replicas)), home[layer_idx]] == 0)
+        if missing.size:
+            nodes = np.flatnonzero(replicas[missing[0]]).tolist()
+            return (
+                f"layer {layer_idx}: expert {missing[0]} is at home on node "
+                f"{home[layer_idx, missing[0]]} and stands on nodes {nodes} alone."
+            )
+    return None
+
+
+def little_is_served_off_home(problem: Problem, placed: np.ndarray) -> str | None:
+    """The share of assignments served off home is within the topology's limit."""
+    if problem.topology is None or problem.topology.max_off_home is None:
+        return None
+    most = problem.topology.most_off_home
+    for layer_idx, share in enumerate(homes.off_home(problem, placed)):
+        if share > most:
+            return (
+                f"layer {layer_idx}: {float(share):.6f} of the assignments are served off home, "
+                f"above max_off_home={float(most):g}."
+            )
+    return None
+
+
 def _gpu_of_slots(problem: Problem) -> np.ndarray:
     """The GPU of every slot, int64 [num_slots]."""
     return np.arange(problem.num_slots) // problem.slots_per_gpu
@@ -185,6 +217,8 @@ LAWS: tuple[Law, ...] = (
     pinned_experts_stand_there,
     forbidden_experts_stand_elsewhere,
     replicas_are_spread,
+    anchored_experts_have_a_replica_at_home,
+    little_is_served_off_home,
 )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from eplb_opt import core
 from eplb_opt.core.parts import in_parts
+from eplb_opt.placement import homes
 from eplb_opt.placement.level_flow import least_level
 from eplb_opt.problem.problem import Problem
 
@@ -35,8 +36,14 @@ def objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fracti
 
     Returns
     -------
-    The largest GPU load in units of the loads, or what the scenarios make together.
+    The largest GPU load in units of the loads, or what the scenarios make together, or what load
+    and price make with a topology.
     """
+    if problem.topology is not None:
+        away = homes.off_home(problem, physical_to_logical)
+        price = problem.topology.exact_price
+        loads = load_ratios(problem, physical_to_logical)
+        return [load + price * part for load, part in zip(loads, away, strict=True)]
     if not problem.has_scenarios:
         return _peaks(problem, problem.load, physical_to_logical)
     ratios = scenario_ratios(problem, physical_to_logical)
@@ -79,6 +86,11 @@ def scenario_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[l
 def ratios_to_mean(problem: Problem, peaks: Sequence[Fraction]) -> list[Fraction]:
     """One scenario's largest GPU loads, [num_layers], over its means."""
     return _ratios(problem, peaks, problem.load, problem.rounded)
+
+
+def load_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
+    """Largest over mean GPU load of one load, exactly, [num_layers]; 1 where there is none."""
+    return ratios_to_mean(problem, _peaks(problem, problem.load, physical_to_logical))
 
 
 def _ratios(

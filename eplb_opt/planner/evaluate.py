@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from eplb_opt import result
 from eplb_opt.bounds.bounds import Bound, attainable, fast_bounds
 from eplb_opt.certificates import CertificateError, bound_source, verify
 from eplb_opt.errors import ProblemError
+from eplb_opt.placement import scoring
 from eplb_opt.placement.caller_units import (
     balancedness,
     bound_in_caller_units,
@@ -18,8 +21,7 @@ from eplb_opt.placement.plan import as_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import numpy as np
+    from fractions import Fraction
 
     from eplb_opt.certificates import Certificate
     from eplb_opt.problem.problem import Problem
@@ -82,8 +84,15 @@ def evaluate(problem: Problem, plan: Any, bounds: list[Bound] | None = None) -> 
         caller_lower,
         result.layer_gaps(pairs),
         result.model_gap(problem, pairs),
-        balancedness(problem, objective),
+        _balancedness(problem, plan, objective),
     )
+
+
+def _balancedness(problem: Problem, plan: Any, objective: list[Fraction]) -> np.ndarray:
+    if not problem.has_topology:
+        return balancedness(problem, objective)
+    ratios = scoring.load_ratios(problem, as_plan(plan, problem).physical_to_logical)
+    return np.array([float(1 / ratio) for ratio in ratios])
 
 
 def verified_bounds(

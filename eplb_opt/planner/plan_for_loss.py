@@ -99,6 +99,8 @@ def plan_for_loss(
     began = time.monotonic()
     if problem.is_split_freely:
         raise ProblemError('A loss is planned for under dispatch="uniform" alone.')
+    if problem.has_topology:
+        raise ProblemError("A loss does not go with a topology yet; plan without one.")
     if problem.is_hierarchical and of == "node":
         raise ProblemError(
             "Groups that stay on one node are lost with it. Take num_groups=1, which lets experts "

@@ -62,6 +62,11 @@ def has_middling_scenarios(problem: Problem) -> bool:
     return has_scenarios(problem) and _columns(problem) <= SEARCH_BEATS_MODEL
 
 
+def has_topology(problem: Problem) -> bool:
+    """Whether what is served off home has a price."""
+    return problem.has_topology
+
+
 def has_gpu_rules(problem: Problem) -> bool:
     """Whether GPUs differ, or experts are tied to some of them or kept off."""
     return problem.has_gpu_rules
@@ -141,6 +146,7 @@ class Entry:
 
 
 _ANNEALING = "eplb_opt.search.annealing.solvers:AnnealingSolver"
+_TOPOLOGY = "eplb_opt.search.annealing.topology"
 _DESIGN = "eplb_opt.search.annealing.solvers:DesignSolver"
 
 #: The solvers by name. Names that share a class share a layer's solver, with what it has found.
@@ -184,6 +190,20 @@ SOLVERS: dict[str, Entry] = {
     # want some of the time too.
     "design": Entry(_DESIGN, Pace(share=0.9, shortest=0.01, most=1, in_rounds=True)),
     "redesign": Entry(_DESIGN, Pace(shortest=0.05, most=ALWAYS, in_rounds=True)),
+    "home_model": Entry(
+        "eplb_opt.exact.homes.solver:HomeModelSolver",
+        Pace(share=0.5, shortest=0.2),
+        package="ortools",
+    ),
+    # As with the annealing: a short run on every layer, then long ones.
+    "homes_first": Entry(
+        f"{_TOPOLOGY}:TopologySolver",
+        Pace(share=0.08, shortest=0.005, most=1, in_rounds=True, with_effort=False),
+    ),
+    "homes": Entry(
+        f"{_TOPOLOGY}:TopologySolver",
+        Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True),
+    ),
     # What follows says nothing of plans; its bounds take tenths of a second.
     "joint_levels": Entry(
         "eplb_opt.exact.scenario_solvers:JointLevelsSolver",
@@ -253,6 +273,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
             "joint_pairs",
         ),
     ),
+    (has_topology, ("homes_first", "home_model", "homes")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),

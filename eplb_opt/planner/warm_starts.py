@@ -293,4 +293,4 @@ def _heuristics(problem: Problem, names: Iterable[str]) -> list[WarmStart]:
 
 def _may_break_rules(problem: Problem) -> bool:
     """Whether the published heuristics know too little of the problem to make plans of it."""
-    return problem.colocation == "forbid" or problem.has_gpu_rules
+    return problem.colocation == "forbid" or problem.has_gpu_rules or problem.has_topology

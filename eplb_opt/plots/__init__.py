@@ -3,7 +3,8 @@
 Every function takes a result and, if wanted, the axes to draw on, and returns the axes; none
 shows or saves; `save` writes the figure of some axes to a file. `history` and `replay` are drawn
 over time (`over_time`), `gaps` and `moves` by layer (`layers`), `heat_map` and `replica_counts` as
-maps of all layers (`heat`), `scenarios` by load (`loads`), `pareto` by moved slots (`frontier`).
+maps of all layers (`heat`), `scenarios` by load (`loads`), `pareto` by moved slots (`frontier`) and
+`topology` by what is served off home.
 `axes` has the colours and the way to a file.
 """
 
@@ -13,6 +14,7 @@ from eplb_opt.plots.heat import heat_map, replica_counts
 from eplb_opt.plots.layers import gaps, moves
 from eplb_opt.plots.loads import scenarios
 from eplb_opt.plots.over_time import history, replay
+from eplb_opt.plots.topology import topology
 
 __all__ = [
     "check_format",
@@ -25,4 +27,5 @@ __all__ = [
     "replica_counts",
     "save",
     "scenarios",
+    "topology",
 ]

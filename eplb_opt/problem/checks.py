@@ -87,6 +87,8 @@ def check_topology(problem: Terms) -> None:
             f"take at least {-(-num_experts // num_gpus) * num_gpus} slots on {num_gpus} GPUs."
         )
     _check_divides("num_slots", num_slots, "num_gpus", num_gpus, least=num_experts)
+    if problem.has_topology:  # which takes any numbers of nodes and groups
+        return
     _check_divides("num_gpus", num_gpus, "num_nodes", problem.num_nodes)
     _check_divides("The number of experts", num_experts, "num_groups", problem.num_groups)
     if problem.is_hierarchical:

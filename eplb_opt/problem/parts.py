@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.problem.topology import of_layers
+
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
@@ -39,6 +41,9 @@ def part_of(problem: Problem, at: Any) -> Problem:
     part.set_loads(problem.load[whole], problem.unit_exponent[at], problem.rounded[at])
     if not part.has_scenarios:
         part.set_field("scenario_weights", None)
+    layers = at[-1] if isinstance(at, tuple) else np.s_[:]
+    if problem.topology is not None:
+        part.set_field("topology", of_layers(problem.topology, layers))
     for name in ("pinned", "forbidden"):
         mask = getattr(problem, name)
         if mask is not None and isinstance(at, tuple) and at[-1] != np.s_[:]:

@@ -17,6 +17,8 @@ from eplb_opt.problem.units import check_loads, to_units
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eplb_opt.problem.topology import Topology
+
 __all__ = ["COLOCATIONS", "DISPATCHES", "OBJECTIVES", "Problem"]
 
 
@@ -31,6 +33,10 @@ class Problem(Terms):
     With scenarios one plan serves several loads. Each scenario then counts with its largest GPU
     load over its own mean GPU load (1 is perfect; a scenario without load counts as 1), and the
     objective of a layer is their weighted mean or the worst of them.
+
+    With a topology experts have home nodes. The objective of a layer is then its largest over its
+    mean GPU load (1 for a layer without load), plus a price times the share of assignments that
+    replicas off their expert's home node serve.
 
     Parameters
     ----------
@@ -73,6 +79,10 @@ class Problem(Terms):
         "uniform" or "optimal": every replica gets the same part of its expert's tokens, or the
         engine splits them anew for every load (every scenario) so that the largest GPU load is
         least.
+    topology
+        A `Topology`: what homes experts have, and the price of serving them elsewhere. Groups then
+        bind nobody, and any numbers of nodes and groups will do. It goes with one load, the uniform
+        split and GPUs that are alike. None for no price.
 
     Attributes
     ----------
@@ -196,14 +206,14 @@ class Problem(Terms):
         return part
 
     def flat(self) -> Problem:
-        """The same loads with nothing to keep on a node.
+        """The same loads with nothing to keep on a node, and no price on it.
 
         Returns
         -------
         Problem
             One with a single node and a single group.
         """
-        return changed(self, num_nodes=1, num_groups=1)
+        return changed(self, num_nodes=1, num_groups=1, topology=None)
 
     def with_load(self, load: np.ndarray) -> Problem:
         """Another load under the same rules, without scenarios.
@@ -273,6 +283,38 @@ class Problem(Terms):
             All other rules are this problem's.
         """
         return changed(self, colocation=colocation)
+
+    def with_topology(
+        self,
+        topology: Topology | None,
+        num_nodes: int | None = None,
+        num_groups: int | None = None,
+    ) -> Problem:
+        """The same loads with another price on what is served off home.
+
+        Parameters
+        ----------
+        topology
+            Homes, price and rules; None to let groups bind again.
+        num_nodes, num_groups
+            Other numbers of nodes and groups; None for this problem's.
+
+        Returns
+        -------
+        Problem
+            All other rules are this problem's.
+
+        Raises
+        ------
+        ProblemError
+            When it does not go with another term of the problem.
+        """
+        return changed(
+            self,
+            topology=topology,
+            num_nodes=num_nodes or self.num_nodes,
+            num_groups=num_groups or self.num_groups,
+        )
 
     def with_spread(self, spread: str | None) -> Problem:
         """The same loads with every expert on two GPUs or nodes, or under no such rule.

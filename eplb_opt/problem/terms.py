@@ -19,6 +19,7 @@ from eplb_opt.problem.checks import (
     check_topology,
     scenario_weights,
 )
+from eplb_opt.problem.topology import Topology, fitted
 from eplb_opt.problem.units import check_loads, to_units
 
 
@@ -44,6 +45,7 @@ class Terms:
     forbidden: np.ndarray | None = None
     spread: str | None = None
     dispatch: str = "uniform"
+    topology: Topology | None = None
     unit_exponent: np.ndarray = field(init=False)
     rounded: np.ndarray = field(init=False)
     load_on_device: Any = field(init=False, default=None, repr=False)
@@ -58,6 +60,7 @@ class Terms:
         weights = scenario_weights(self.scenario_weights, values.shape[:-2], self.objective)
         self.set_field("scenario_weights", weights)
         check_topology(self)
+        self.set_field("topology", fitted(self))
         self._set_gpu_rules()
 
     def set_field(self, name: str, value: Any) -> None:
@@ -138,7 +141,18 @@ class Terms:
     @property
     def is_plain(self) -> bool:
         """One load, uniform, GPUs that are all alike, no further rules: what most engines want."""
-        return not (self.has_scenarios or self.has_gpu_rules or self.is_split_freely)
+        others = self.has_scenarios or self.has_gpu_rules or self.has_topology
+        return not (others or self.is_split_freely)
+
+    @property
+    def has_topology(self) -> bool:
+        """Whether what is served off home has a price; then groups bind nobody."""
+        return self.topology is not None
+
+    @property
+    def counts_ratios(self) -> bool:
+        """Whether a layer's objective is a ratio to mean GPU loads, and no load."""
+        return self.has_scenarios or self.has_topology
 
     @property
     def is_split_freely(self) -> bool:
@@ -221,7 +235,7 @@ class Terms:
     @property
     def is_hierarchical(self) -> bool:
         """Whether all replicas of a group's experts have to stay on one node."""
-        return self.num_nodes > 1 and self.num_groups > 1
+        return self.num_nodes > 1 and self.num_groups > 1 and not self.has_topology
 
     @property
     def gpus_per_node(self) -> int:
@@ -254,8 +268,12 @@ class Terms:
         Returns
         -------
         Fraction
-            In the problem's integer units; with scenarios as a ratio, by the heaviest of them.
+            In the problem's integer units; with scenarios as a ratio, by the heaviest of them, and
+            with a topology as one too.
         """
+        if self.has_topology:
+            total = max(int(self.load[layer_idx].sum()), 1)
+            return self.capacity * Fraction(2 ** int(self.unit_exponent[layer_idx]), 2 * total)
         if not self.has_scenarios:
             return Fraction(2 ** int(self.unit_exponent[layer_idx]), 2)
         rows = zip(
@@ -277,8 +295,8 @@ class Terms:
         Returns
         -------
         Fraction
-            1 with scenarios, whose objectives are ratios.
+            1 with scenarios or a topology, whose objectives are ratios.
         """
-        if self.has_scenarios:
+        if self.counts_ratios:
             return Fraction(1)
         return Fraction(1, 2 ** int(self.unit_exponent[layer_idx]))

@@ -45,7 +45,7 @@ def page_data(
     unit = [float(problem.unit(i)) for i in range(problem.num_layers)]
     mean = (
         None
-        if problem.has_scenarios
+        if problem.counts_ratios
         else _significant(problem.load.sum(axis=1) * np.array(unit) / float(problem.capacity), 10)
     )
     return {

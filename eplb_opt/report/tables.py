@@ -31,6 +31,12 @@ def titled(title: str) -> Table:
     return Table(title=title, title_justify="left", min_width=len(title))
 
 
+def _objective_word(result: Result) -> str:
+    if result.problem.has_topology:
+        return "load / mean + price"
+    return "largest load / mean" if result.problem.has_scenarios else "largest GPU load"
+
+
 def names_of(layer_ids: Sequence[int], num_layers: int) -> list[str]:
     """What the layers are called: as in their file, else by their places."""
     return [str(layer_id) for layer_id in (layer_ids or range(num_layers))]
@@ -50,7 +56,7 @@ def result_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
     moves = result.moves
     columns = (
         "layer",
-        "largest load / mean" if result.problem.has_scenarios else "largest GPU load",
+        _objective_word(result),
         "proven bound",
         "gap",
         "balancedness",

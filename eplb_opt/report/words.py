@@ -114,6 +114,8 @@ def describe(result: Result) -> str:
     )
     if problem.is_hierarchical:
         shape += f", {problem.num_groups} groups on {problem.num_nodes} nodes"
+    if problem.topology is not None:
+        shape += f", {problem.num_nodes} nodes, off home at {problem.topology.price:g}"
     if problem.is_split_freely:
         shape += f", {DISPATCH_WORDS[problem.dispatch]}"
     return f"{shape}; {result.elapsed:.2f} s, stopped by {result.stop_reason}"

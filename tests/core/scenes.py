@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import eplb_opt
-from eplb_opt import Problem
+from eplb_opt import Problem, Topology
 from eplb_opt.clock import Deadline
 from eplb_opt.core import greedy, local, moves, pairs, serving
 from eplb_opt.exact.config_lp.model import FlatConfigLp
@@ -105,6 +105,12 @@ def scenarios() -> None:
     AnnealSearch(wide, first_plan(wide)[0], seed=0).run_slices(1)
 
 
+def homes() -> None:
+    for topology in (Topology(0.1), Topology(0.5, anchored=True, max_off_home=0.4)):
+        problem = Problem(LOAD, 24, 6, num_nodes=3, num_groups=4, topology=topology)
+        eplb_opt.plan(problem, effort=2, workers=1)
+
+
 def rules() -> None:
     speed = np.array([1.0, 1.0, 0.5, 1.0, 2.0, 1.0])
     few = LOAD[:, :10]
@@ -179,8 +185,8 @@ def near_plans() -> None:
 
 
 SCENES: tuple[Callable[[], None], ...] = (
-    flat, apart, nodes, two_slots, configurations, scenarios, rules, designs, losses, migrations,
-    splits, rebalances, near_plans, single_moves,
+    flat, apart, nodes, two_slots, configurations, scenarios, homes, rules, designs, losses,
+    migrations, splits, rebalances, near_plans, single_moves,
 )  # fmt: skip
 
 

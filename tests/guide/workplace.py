@@ -27,7 +27,7 @@ SMALL = {
     "bench soak": "--calls 4 --plans 1",
 }
 #: Commands that search for ten seconds where nothing else is said.
-SEARCHES = ("plan", "gap", "bound", "size", "replay", "watch")
+SEARCHES = ("plan", "gap", "bound", "size", "replay", "topology", "watch")
 #: Loads of these layers of the bundled DeepSeek-V3 shape.
 LAYERS, OTHER_LAYERS = slice(0, 2), slice(2, 4)
 

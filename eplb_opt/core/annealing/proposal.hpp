@@ -45,6 +45,9 @@ class Proposer {
     return machine_->node_begin(slot) + chance_.random.scaled(machine_->node_size());
   }
 
+  // One of `size` slots from `begin` on.
+  EPLB_INLINE Index within(Index begin, Index size) { return begin + chance_.random.scaled(size); }
+
   // One side on the costlier of two GPUs: what is light already needs no relief. `transfers` of
   // kFine proposals are transfers, either way round.
   EPLB_INLINE Proposal by_cost(std::span<const double> cost, Index transfers) {

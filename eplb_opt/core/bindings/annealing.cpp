@@ -193,6 +193,7 @@ void add_annealing(nb::module_& chapter) {
   add_scenario_search(chapter);
   add_loss_search(chapter);
   add_design(chapter);
+  add_topology(chapter);
 }
 
 }  // namespace eplb::bind

@@ -1,0 +1,232 @@
+"""Verification of kind "topology": load and price of what is served off home, for one layer.
+
+Let T be the largest GPU load of a plan. It is at least the mean and the water level. On a node with
+g GPUs and s slots the replicas of the experts at home there serve at most g T. An expert of load w
+has at least c = max(1, ceil(w / T)) replicas, each of which serves the same, so that keeping a
+share f of it at home takes f c of the s slots, and at least one where experts are anchored. For any
+price d >= 0 of a slot, what is kept is therefore at most s d + sum of max(0, w - c d), where
+anchored of max(w / c - d, w - c d). What is at home on the nodes beyond that is served elsewhere,
+and
+
+    objective >= T / mean + price x (the sum over nodes of what is beyond) / total =: f(T).
+
+The certificate's levels, in parts of `scale` of the total, cut the range of T into pieces. On each
+the c are those at its end, where more is kept; then f is convex and piecewise linear, so that it
+is at least the bound on all of a piece when it is at its ends and kinks. Pieces on which more than
+the topology allows is off home hold no plan. Where homes are chosen with the plan, this is so for
+every choice of a node for each group; where there are more than `MAX_CHOICES`, every group is taken
+as if alone on the largest node: what is kept of a group is no more for the company of others.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from math import ceil, lcm
+from typing import TYPE_CHECKING
+
+from eplb_opt.certificates.certificate import Certificate, CertificateError
+from eplb_opt.certificates.work import spend
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eplb_opt.problem.problem import Problem
+
+#: More choices are not looked at, and no certificate needs more pieces.
+MAX_CHOICES = 3000
+MAX_LEVELS = 64
+#: Units of work for an expert of a set of experts, and for a kink of a choice, on one piece.
+EXPERT_UNITS, KINK_UNITS = 40, 20
+
+
+def verify(problem: Problem, certificate: Certificate) -> Fraction:
+    """The bound, proven again as the module describes.
+
+    Raises
+    ------
+    CertificateError
+        When it is not proven.
+    """
+    if problem.topology is None:
+        raise CertificateError("topology is of a problem with a topology.")
+    levels, scale = _read(certificate)
+    total = sum(problem.load[0].tolist())
+    if not total:
+        if certificate.bound > 1:
+            raise CertificateError("a layer without load is worth 1.")
+        return certificate.bound
+    # What rounding of the loads may have taken lowers the bound in proportion at most.
+    lacking = int(problem.rounded[0]) * problem.num_experts
+    claim = certificate.bound * Fraction(total + lacking, total)
+    layer = _Layer(problem, scale)
+    first = Fraction(levels[0] * total, scale)
+    if first * problem.num_gpus > total and not _is_below_water(problem, first):
+        raise CertificateError("the first level is above the mean and the water level.")
+    rooms = list(_choices(layer))
+    ends = [level * layer.per_level for level in levels]
+    for begin, end in zip(ends, [*ends[1:], None], strict=True):
+        if layer.problem.num_gpus * begin >= claim * layer.total:
+            break  # from here on load alone is worth it
+        kept: dict[tuple[int, tuple[int, ...]], int] = {}
+        for choice in rooms:
+            for size, members in choice:
+                if (size, members) not in kept:
+                    kept[size, members] = layer.kept(size, members, end)
+            nodes = [(size, layer.whole(held), kept[size, held]) for size, held in choice]
+            if layer.least(nodes, begin, end) < claim:
+                raise CertificateError(f"a choice of homes is not proven {certificate.bound}.")
+    return certificate.bound
+
+
+def _read(certificate: Certificate) -> tuple[list[int], int]:
+    levels, scale = certificate.data.get("levels"), certificate.data.get("scale")
+    if set(certificate.data) != {"levels", "scale"} or not isinstance(levels, list):
+        raise CertificateError("topology has the list levels, the number scale and no more.")
+    if not isinstance(scale, int) or scale < 1 or not 1 <= len(levels) <= MAX_LEVELS:
+        raise CertificateError(f"topology has 1 to {MAX_LEVELS} levels and a scale above 0.")
+    if levels[0] < 1 or any(low >= high for low, high in pairwise(levels)):
+        raise CertificateError("levels must be above 0 and ascend.")
+    return levels, scale
+
+
+def _is_below_water(problem: Problem, level: Fraction) -> bool:
+    """Whether every plan's largest load is at least the level, because the slots are too few."""
+    # In a plan below it, an expert has more than load / level replicas.
+    top, bottom = level.numerator, level.denominator
+    replicas = sum(int(w) * bottom // top + 1 for w in problem.load[0].tolist())
+    return replicas > problem.num_slots
+
+
+class _Layer:
+    """The layer in integers: loads and levels of T in a unit that GPUs of a node divide."""
+
+    def __init__(self, problem: Problem, scale: int) -> None:
+        if problem.topology is None:
+            raise CertificateError("topology is of a problem with a topology.")
+        self.problem, self.rules = problem, problem.topology
+        # Nodes are equal, but that the last one may be smaller.
+        size = -(-problem.num_gpus // problem.num_nodes)
+        self.sizes = [size] * (problem.num_nodes - 1)
+        self.sizes.append(problem.num_gpus - size * (problem.num_nodes - 1))
+        self.grain = lcm(*self.sizes)
+        loads: list[int] = problem.load[0].tolist()
+        self.loads = [w * scale * self.grain for w in loads]
+        self.total = sum(self.loads)
+        self.per_level = sum(loads) * self.grain
+
+    def whole(self, members: tuple[int, ...]) -> int:
+        """What is at home on a node with these experts."""
+        return sum(self.loads[e] for e in members)
+
+    def kept(self, size: int, members: tuple[int, ...], end: int | None) -> int:
+        """The most of it that the node's slots keep there for T up to `end`, rounded up."""
+        spend(EXPERT_UNITS * (len(members) + 1))
+        slots = size * self.problem.slots_per_gpu
+        pairs = [
+            (w, 1 if end is None else max(-(-w // end), 1))
+            for w in (self.loads[e] for e in members)
+        ]
+        bare = len(members) if self.rules.anchored else 0
+        if sum(c for _, c in pairs) <= slots or bare > slots:
+            return self.whole(members)
+        # Any price of a slot will do; this one is where the slots run out.
+        taken, price = bare, Fraction(0)
+        for w, c in sorted(pairs, key=lambda pair: -pair[0] / pair[1]):
+            taken += c - (1 if bare else 0)
+            price = Fraction(w, c)
+            if taken >= slots:
+                break
+        top, bottom = price.numerator, price.denominator
+        gains = [w * bottom - c * top for w, c in pairs]
+        if bare:
+            least = (w * bottom // c + 1 - top for w, c in pairs)
+            gains = [max(pair) for pair in zip(gains, least, strict=True)]
+        else:
+            gains = [max(gain, 0) for gain in gains]
+        kept = ceil(Fraction(slots * top + sum(gains), bottom))
+        return min(-(-kept // self.grain) * self.grain, self.whole(members))
+
+    def least(self, nodes: list[tuple[int, int, int]], begin: int, end: int | None) -> Fraction:
+        """The least of f on a piece, for nodes of (GPUs, at home, most kept); endless for None."""
+        kinks = {kept // size for size, _, kept in nodes}
+        last = max(begin, *kinks) if end is None else end
+        points = sorted({begin, last, *(t for t in kinks if begin < t < last)})
+        spend(KINK_UNITS * len(points) * len(nodes))
+        away = [sum(w - min(size * t, kept) for size, w, kept in nodes) for t in points]
+        if self.rules.max_off_home is None:
+            top = self.rules.exact_price
+            gpus = self.problem.num_gpus * top.denominator
+            parts = zip(points, away, strict=True)
+            return Fraction(
+                min(gpus * t + top.numerator * left for t, left in parts),
+                top.denominator * self.total,
+            )
+        most = self.rules.most_off_home * self.total
+        values = []
+        for i, (t, left) in enumerate(zip(points, away, strict=True)):
+            if left <= most:
+                values.append(self._value(Fraction(t), Fraction(left)))
+                if i and away[i - 1] > most:  # the limit is met within the segment before
+                    part = (away[i - 1] - most) / (away[i - 1] - left)
+                    values.append(self._value(points[i - 1] + part * (t - points[i - 1]), most))
+        return min(values, default=self._value(Fraction(self.total), Fraction(0)) + 10**9)
+
+    def _value(self, level: Fraction, away: Fraction) -> Fraction:
+        value: Fraction = self.problem.num_gpus * level + self.rules.exact_price * away
+        return value / self.total
+
+
+#: The experts at home on a node, and the node's GPUs.
+Household = tuple[int, tuple[int, ...]]
+
+
+def _choices(layer: _Layer) -> Iterator[list[Household]]:
+    """Who is at home where, in every choice; or what stands for all of them."""
+    problem, rules = layer.problem, layer.rules
+    experts = range(problem.num_experts)
+    if rules.homes is not None:
+        home = rules.homes[0].tolist()
+        yield [(n, tuple(e for e in experts if home[e] == i)) for i, n in enumerate(layer.sizes)]
+        return
+    size = -(-problem.num_experts // problem.num_groups)
+    groups = [tuple(e for e in experts if e // size == g) for g in range(problem.num_groups)]
+    found = []
+    for choice in _shared_out(layer, size):
+        found.append(choice)
+        if len(found) > MAX_CHOICES:
+            yield [(layer.sizes[0], members) for members in groups]
+            return
+    for choice in found:
+        yield [
+            (n, tuple(e for g in held for e in groups[g]))
+            for n, held in zip(layer.sizes, choice, strict=True)
+        ]
+
+
+def _shared_out(layer: _Layer, group_size: int) -> Iterator[list[list[int]]]:
+    """The groups of each node in every choice; nodes of one size in the order of their groups."""
+    problem = layer.problem
+    low, rest = divmod(problem.num_groups, problem.num_nodes)
+    most = [low + (1 if rest else 0)] * problem.num_nodes
+    if layer.rules.anchored or layer.rules.max_off_home is not None:
+        room = [n * problem.slots_per_gpu // group_size for n in layer.sizes]
+        most = [min(pair) for pair in zip(most, room, strict=True)]
+    least = [min(low, m) for m in most]
+    held: list[list[int]] = [[] for _ in layer.sizes]
+
+    def place(group: int) -> Iterator[list[list[int]]]:
+        lacking = sum(max(n - len(on), 0) for n, on in zip(least, held, strict=True))
+        if lacking > problem.num_groups - group:
+            return
+        if group == problem.num_groups:
+            yield [list(on) for on in held]
+            return
+        for node, on in enumerate(held):
+            like = [i for i in range(node) if layer.sizes[i] == layer.sizes[node]]
+            if len(on) < most[node] and (on or all(held[i] for i in like)):
+                on.append(group)
+                yield from place(group + 1)
+                on.pop()
+
+    return place(0)

@@ -1,0 +1,134 @@
+#include "annealing/topology_search.hpp"
+
+#include "annealing/annealer.hpp"
+#include "annealing/swap_effect.hpp"
+
+namespace eplb::annealing {
+
+namespace {
+
+// Proposals between two looks at the true objective; the norm's slopes are renewed with them.
+constexpr Index kSlice = 256;
+// Slices after which loads and traffic are added up anew.
+constexpr Index kRefresh = 16;
+// One load has one weight.
+constexpr double kAlone = 1.0;
+
+}  // namespace
+
+// Swaps and transfers, judged by the linearised norm and the price of what is served away.
+class TopologyMoves {
+ public:
+  TopologyMoves(TopologySearch& search, const TopologyStretch& stretch)
+      : search_(search), stretch_(stretch) {}
+
+  EPLB_INLINE const Placement& placement() const { return search_.placement_; }
+
+  EPLB_INLINE Proposal propose() {
+    Proposer& proposer = search_.proposer_;
+    const Traffic& traffic = search_.traffic_;
+    limit_ = stretch_.temperature * proposer.threshold();
+    Proposal proposal = proposer.by_cost(search_.norm_.costs(), stretch_.transfers);
+    // The slot that `by_cost` has chosen among all, on one node now.
+    Index& partner = proposal.is_transfer ? proposal.p : proposal.q;
+    if (proposal.is_transfer) {
+      if (proposer.happens(stretch_.settling)) {
+        proposal.q = on_node(traffic.home(placement().expert(partner)));
+      }
+    } else if (proposer.happens(stretch_.near)) {
+      partner = on_node(traffic.node(proposal.p));
+    } else if (proposer.happens(stretch_.homeward)) {
+      proposal.p = proposer.slot();
+      partner = on_node(traffic.home(placement().expert(proposal.p)));
+    }
+    return proposal;
+  }
+
+  EPLB_INLINE bool accepts(const Proposal& proposal) {
+    const double added = search_.traffic_.added_by(proposal);
+    if (!search_.traffic_.allows(proposal, added)) return false;
+    limit_ -= search_.traffic_.price() * added;
+    if (proposal.is_transfer) {
+      return search_.effect_.measure(placement(), search_.norm_, proposal) < limit_;
+    }
+    limit_ += cost_at(proposal.p) + cost_at(proposal.q);
+    return swap_.measure(placement(), search_.norm_, proposal) < limit_;
+  }
+
+  EPLB_INLINE void keep(const Proposal& proposal) {
+    search_.traffic_.follow(proposal);
+    if (proposal.is_transfer) {
+      search_.effect_.make(search_.placement_, search_.norm_, proposal);
+    } else {
+      swap_.make(search_.placement_, search_.norm_, proposal);
+    }
+  }
+
+  EPLB_INLINE void undo(const Proposal&) {}
+
+ private:
+  EPLB_INLINE Index on_node(Index node) {
+    const Traffic& traffic = search_.traffic_;
+    return search_.proposer_.within(traffic.node_begin(node), traffic.node_size(node));
+  }
+
+  EPLB_INLINE double cost_at(Index slot) const {
+    return search_.norm_.cost(search_.machine_.gpu(slot));
+  }
+
+  TopologySearch& search_;
+  TopologyStretch stretch_;
+  SwapEffect swap_;
+  double limit_ = 0.0;
+};
+
+// Slices of them: after each the plan is looked at, and the norm linearised anew.
+struct TopologySlices {
+  TopologySearch& search;
+  TopologyStretch stretch;
+  Index num;
+  Deadline deadline;
+
+  EPLB_INLINE void run() {
+    TopologyMoves moves(search, stretch);
+    for (; num > 0 && !deadline.expired(); --num) {
+      if (search.slices_ % kRefresh == 0) {
+        search.norm_.refill();
+        search.traffic_.refill();
+      }
+      if (search.slices_ == 0) offer();
+      ++search.slices_;
+      search.norm_.linearise(stretch.doublings);
+      anneal(moves, kSlice);
+      offer();
+    }
+  }
+
+  EPLB_INLINE void offer() {
+    search.best_.offer(search.objective(), 0, search.placement_.slots());
+  }
+};
+
+TopologySearch::TopologySearch(const Machine& machine, Table<const double> weight,
+                               const Homes& homes, std::span<const Index> slots, Chance chance)
+    : machine_(machine),
+      placement_(machine_, weight.rows(), slots),
+      norm_(placement_, {weight, std::span<const double>(&kAlone, 1), false}),
+      effect_(norm_),
+      traffic_(placement_, homes),
+      best_(1, slots),
+      proposer_(machine_, std::move(chance)) {}
+
+void TopologySearch::restart(std::span<const Index> slots, std::span<const Index> home) {
+  placement_.reset(slots);
+  norm_.refill();
+  traffic_.rehome(home);
+  slices_ = 0;
+}
+
+void TopologySearch::anneal(const TopologyStretch& stretch, Index slices, Deadline deadline) {
+  TopologySlices body{*this, stretch, slices, deadline};
+  with_widest_vectors(body);
+}
+
+}  // namespace eplb::annealing

@@ -1,0 +1,112 @@
+"""Counts and sizes in the exact model of a layer with a priced topology.
+
+With z_ec = 1 when expert e has c replicas, y_ecg how many of them stand on GPU g, x_hn = 1 when
+group h is at home on node n and o_ecn how many replicas of e stand on n, which is not its home:
+
+    minimise G T + price sum o_ecn size_ec
+    sum_c z_ec = 1                                            for every e
+    sum_g y_ecg = c z_ec                                      for every e, c
+    sum_ec y_ecg = slots of g                                 for every g
+    sum_ec size_ec y_ecg <= T                                 for every g
+    o_ecn >= sum_(g on n) y_ecg - c x_hn, with h the group of e, for every e, c, n
+    sum_n x_hn = 1, and each node has its number of groups    where homes are chosen
+
+Sizes are Q w_e / c rounded down for some integer Q, and the price is rounded down too. So every
+plan is a solution that is worth at most Q times the truth, and a bound of all solutions is one of
+the optimum; where the least common multiple of all counts fits as Q, nothing is rounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from math import floor, lcm
+from typing import TYPE_CHECKING
+
+from eplb_opt.problem.topology import Topology
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.problem import Problem
+
+#: The minimised sum stays below this, so that CP-SAT's integers and float bounds hold it.
+MAX_SUM = 2**50
+#: Denominators of the price above this are rounded to it.
+PRICE_UNIT = 2**16
+#: With more replicas than this the least common multiple of all counts is no use.
+MAX_EXACT_COUNT = 20
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the replicas of each expert can be, and what they weigh.
+
+    Parameters
+    ----------
+    problem
+        A problem of one layer with a topology and some load.
+    upper
+        The value of a known plan: none that is worse is looked for.
+    """
+
+    problem: Problem
+    upper: Fraction
+
+    @property
+    def rules(self) -> Topology:
+        """The problem's topology."""
+        return self.problem.topology or Topology()
+
+    @cached_property
+    def load(self) -> list[int]:
+        """Loads in the problem's units."""
+        return [int(w) for w in self.problem.load[0].tolist()]
+
+    @cached_property
+    def total(self) -> int:
+        """The load of the layer."""
+        return sum(self.load)
+
+    @cached_property
+    def counts(self) -> list[range]:
+        """The counts that each expert can have in a plan no worse than the known one."""
+        problem = self.problem
+        peak = self.upper * self.total / problem.num_gpus
+        fewest = [max(-(-w // peak), 1) for w in self.load]
+        spare = problem.num_slots - sum(fewest)
+        most = problem.num_gpus if problem.colocation == "forbid" else problem.num_slots
+        return [range(low, min(low + spare, most) + 1) for low in fewest]
+
+    @property
+    def num_columns(self) -> int:
+        """About how many columns the model has."""
+        choices = sum(len(counts) for counts in self.counts)
+        away = 0 if self.rules.homes is not None else self.problem.num_nodes
+        return choices * (1 + self.problem.num_gpus + away)
+
+    @cached_property
+    def price(self) -> Fraction:
+        """The price, rounded down where its denominator is large."""
+        exact = self.rules.exact_price
+        if exact.denominator <= PRICE_UNIT:
+            return exact
+        return Fraction(floor(exact * PRICE_UNIT), PRICE_UNIT)
+
+    @cached_property
+    def scale(self) -> int:
+        """Q: units of a size per unit of load."""
+        weight = self.problem.num_gpus * self.price.denominator + self.price.numerator
+        most = max(MAX_SUM // (weight * self.total), 1)
+        highest = max(counts[-1] for counts in self.counts if counts)
+        exact = lcm(*range(1, highest + 1)) if highest <= MAX_EXACT_COUNT else most + 1
+        return exact if exact <= most else most
+
+    def size(self, expert: int, count: int) -> int:
+        """What one of `count` replicas of an expert weighs."""
+        return self.load[expert] * self.scale // count
+
+    def value(self, units: int) -> Fraction:
+        """What the minimised sum stands for, as largest over mean load plus price."""
+        lacking = int(self.problem.rounded[0]) * self.problem.num_experts
+        bottom = self.price.denominator * self.scale * (self.total + lacking)
+        return Fraction(units, bottom)

@@ -1,0 +1,201 @@
+"""Strict, anchored, priced and flat plans of the same loads, and the front of many prices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb_opt.bounds.bounds import Bound, load_bounds
+from eplb_opt.errors import ProblemError
+from eplb_opt.placement import homes, scoring
+from eplb_opt.planner.planner import plan
+from eplb_opt.problem.rounding import round_down, round_up
+from eplb_opt.problem.topology import Topology
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from eplb_opt.problem.problem import Problem
+    from eplb_opt.result import Result
+
+#: The prices of a front where the caller names none.
+FRONT_PRICES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True, eq=False)
+class TopologyRow:
+    """One plan of the comparison, as means over the layers.
+
+    Parameters
+    ----------
+    kind
+        "strict" (all of a group on one node), "anchored" (a replica of each expert at home),
+        "priced", or "flat" (anywhere).
+    price
+        The price of the off-home share that it was planned for; None where there is none.
+    load
+        The largest over the mean GPU load.
+    off_home
+        The share of assignments that replicas off home serve.
+    objective, lower_bound
+        What was minimised and its proven bound: load plus price times off home, or the load.
+    result
+        The plan with all that is known of it.
+    """
+
+    kind: str
+    price: float | None
+    load: float
+    off_home: float
+    objective: float
+    lower_bound: float
+    result: Result
+
+    @property
+    def gap(self) -> float:
+        """Objective over bound, less 1."""
+        return self.objective / self.lower_bound - 1
+
+    @property
+    def name(self) -> str:
+        """The kind, with its price."""
+        return self.kind if self.price is None else f"{self.kind} at {self.price:g}"
+
+
+@dataclass(frozen=True, eq=False)
+class TopologyReport:
+    """Plans of the same loads with more and less kept at home.
+
+    Parameters
+    ----------
+    rows
+        The plans.
+    messages
+        What could not be planned, and why.
+    """
+
+    rows: tuple[TopologyRow, ...]
+    messages: tuple[str, ...] = ()
+
+    @property
+    def front(self) -> list[TopologyRow]:
+        """The rows that no other beats in load and off home both, the least off home first."""
+        best: list[TopologyRow] = []
+        for row in sorted(self.rows, key=lambda row: (row.off_home, row.load)):
+            if not best or row.load < best[-1].load:
+                best.append(row)
+        return best
+
+    def load_bound(self, off_home: np.ndarray) -> np.ndarray:
+        """The least load that any plan with that much off home can have, as far as is proven.
+
+        Every priced row proves load + price x off home >= its bound, for the same homes or for any
+        that groups can have.
+
+        Parameters
+        ----------
+        off_home
+            float64 [num], shares from 0 to 1.
+
+        Returns
+        -------
+        ndarray
+            float64 [num], largest over mean load.
+        """
+        lines = [
+            row.lower_bound - (row.price or 0.0) * np.asarray(off_home, dtype=np.float64)
+            for row in self.rows
+            if row.kind in ("priced", "flat")
+        ]
+        return np.asarray(np.max([np.ones(len(off_home)), *lines], axis=0))
+
+
+def topologies(
+    problem: Problem,
+    *,
+    prices: Sequence[float] = (0.05, 0.3),
+    anchored: bool = True,
+    time_limit: float | None = 10.0,
+    effort: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[str], Any] | None = None,
+) -> TopologyReport:
+    """Plan loads with all of a group on one node, with prices on what is off home, and without.
+
+    Parameters
+    ----------
+    problem
+        Loads, slots, GPUs, nodes and groups. Homes and limits are those of its topology, if it has
+        one; its price is not read.
+    prices
+        Prices to plan for; `FRONT_PRICES` for a whole front.
+    anchored
+        Whether each price is also planned with a replica of every expert at home.
+    time_limit
+        Seconds for each plan.
+    effort
+        Counted work for each plan instead of time.
+    seed, workers
+        As in `plan`.
+    progress
+        Called with the name of each plan before it is made.
+
+    Returns
+    -------
+    TopologyReport
+        A row for each plan: strict, anchored, priced, flat.
+
+    Raises
+    ------
+    ProblemError
+        When the problem takes no topology, or a price cannot be used.
+    """
+    rules = problem.topology or Topology()
+    priced = [replace(rules, price=price, anchored=False) for price in prices]
+    wanted = [("strict", None, None), *(("priced", t.price, t) for t in priced)]
+    if anchored:
+        kept = [("anchored", t.price, replace(t, anchored=True)) for t in priced]
+        wanted[1:1] = kept
+    judge = problem.with_topology(replace(rules, anchored=False, max_off_home=None))
+    rows, messages = [], []
+    for kind, price, topology in [*wanted, ("flat", None, None)]:
+        if progress is not None:
+            progress(kind if price is None else f"{kind} at {price:g}")
+        try:
+            asked = problem.flat() if kind == "flat" else problem.with_topology(topology)
+            if kind == "strict" and not asked.is_hierarchical:
+                raise ProblemError("there is one group or one node, which binds nobody.")
+        except ProblemError as error:
+            messages.append(f"{kind}: {error}")
+            continue
+        limit = None if effort is not None else time_limit
+        result = plan(asked, time_limit=limit, effort=effort, seed=seed, workers=workers)
+        rows.append(_row(kind, price, judge, result))
+    return TopologyReport(tuple(rows), tuple(messages))
+
+
+def _row(kind: str, price: float | None, judge: Problem, result: Result) -> TopologyRow:
+    placed = result.plan.physical_to_logical
+    num = judge.num_layers
+    away = Fraction(0) if kind == "strict" else sum(homes.off_home(judge, placed), Fraction(0))
+    load = sum(scoring.load_ratios(judge, placed), Fraction(0))
+    if result.problem.has_topology:
+        objective = sum((pair.objective for pair in result.bounds), Fraction(0))
+        lower = sum((pair.lower for pair in result.bounds), Fraction(0))
+    else:
+        objective = load
+        flat = [Bound(pair.lower, "") for pair in result.bounds]
+        lower = sum((bound.value for bound in load_bounds(judge, flat)), Fraction(0))
+    return TopologyRow(
+        kind,
+        price,
+        round_up(load / num),
+        round_up(away / num),
+        round_up(objective / num),
+        round_down(lower / num),
+        result,
+    )

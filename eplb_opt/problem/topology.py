@@ -1,0 +1,252 @@
+"""A price on what is served away from home: experts have home nodes, which bind nobody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from eplb_opt.errors import ProblemError
+from eplb_opt.problem.arrays import as_number, as_numpy
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.terms import Terms
+
+#: The largest price; at 1 a token served off home already weighs as much as a whole mean load.
+MAX_PRICE = 1e6
+
+
+@dataclass(frozen=True, eq=False)
+class Topology:
+    """Locality with a price: how much load a plan gives up to serve experts on their home nodes.
+
+    Every expert has a home node. Replicas may stand anywhere; each serves the same part of its
+    expert's assignments, and what replicas on other nodes serve is *off home*. A layer's objective
+    is its largest GPU load over the mean GPU load, plus `price` times the off-home share of all
+    assignments.
+
+    Parameters
+    ----------
+    price
+        The worth of the off-home share, in mean GPU loads, from 0 on: at 0.3 a plan may raise its
+        largest load by 0.3 % of the mean for every percent of assignments that it keeps at home.
+        A float is taken as the decimal number that it is written as.
+    homes
+        The home node of each expert, integers [num_layers, num_experts], or [num_experts] for all
+        layers. None to choose them with the plan: every group of experts gets a node, and nodes get
+        equally many groups (or differ by one where the numbers do not divide).
+    anchored
+        Whether every expert must keep a replica on its home node.
+    max_off_home
+        The largest off-home share that a plan may have, 0 to 1; None for any.
+
+    Raises
+    ------
+    ProblemError
+        When a value cannot be used.
+    """
+
+    price: float = 0.3
+    homes: np.ndarray | None = None
+    anchored: bool = False
+    max_off_home: float | None = None
+
+    def __post_init__(self) -> None:
+        price = as_number(self.price, "price")
+        if price > MAX_PRICE:
+            raise ProblemError(f"price={price:g} is above {MAX_PRICE:g}; take that at most.")
+        object.__setattr__(self, "price", price)
+        if not isinstance(self.anchored, bool | np.bool_):
+            raise ProblemError(f"anchored={self.anchored!r} must be True or False.")
+        if self.max_off_home is not None:
+            most = as_number(self.max_off_home, "max_off_home")
+            if most > 1:
+                raise ProblemError(f"max_off_home={most:g} is a share, from 0 to 1.")
+            object.__setattr__(self, "max_off_home", most)
+
+    @property
+    def exact_price(self) -> Fraction:
+        """The price as the decimal number that it is written as."""
+        return Fraction(repr(self.price))
+
+    @property
+    def most_off_home(self) -> Fraction:
+        """The largest off-home share, as the decimal number that it is written as; 1 for any."""
+        return Fraction(1) if self.max_off_home is None else Fraction(repr(self.max_off_home))
+
+    @property
+    def keeps_all_at_home(self) -> bool:
+        """Whether a rule needs room on the nodes for a replica of all that is at home there."""
+        return self.anchored or self.max_off_home is not None
+
+
+def of_layers(topology: Topology, layers: Any) -> Topology:
+    """The topology of some of the layers."""
+    if topology.homes is None:
+        return topology
+    homes = topology.homes[layers]
+    homes.flags.writeable = False
+    return replace(topology, homes=homes)
+
+
+def fitted(terms: Terms) -> Topology | None:
+    """The topology of a problem with its homes as int64 [num_layers, num_experts].
+
+    Raises
+    ------
+    ProblemError
+        When it does not go with another term of the problem, or a home is no node.
+    """
+    topology = terms.topology
+    if topology is None:
+        return None
+    if not isinstance(topology, Topology):
+        raise ProblemError(f"topology={topology!r} is no eplb_opt.Topology.")
+    _check_combination(terms)
+    homes = None if topology.homes is None else _checked_homes(terms, topology.homes)
+    if homes is None:
+        _check_groups(terms)
+    found = replace(topology, homes=homes)
+    terms.set_field("topology", found)
+    if topology.keeps_all_at_home:
+        _check_room(terms, homes)
+    return found
+
+
+#: What a priced topology does not go with: a test, and what to say.
+REFUSED = (
+    (lambda t: t.has_scenarios, "several loads", "take one load"),
+    (lambda t: t.dispatch != "uniform", 'dispatch other than "uniform"', "take the uniform split"),
+    (lambda t: t.gpu_speed is not None, "gpu_speed", "leave the speeds out"),
+    (
+        lambda t: t.gpu_slots is not None or t.active_gpus is not None,
+        "lost GPUs and gpu_slots",
+        "plan for the GPUs that are left, as a machine of their own",
+    ),
+    (lambda t: t.pinned is not None, "pinned", "leave it out"),
+    (lambda t: t.forbidden is not None, "forbidden", "leave it out"),
+    (lambda t: t.spread is not None, "spread", "leave it out"),
+)
+
+
+def _check_combination(terms: Terms) -> None:
+    for test, name, mend in REFUSED:
+        if test(terms):
+            raise ProblemError(
+                f"topology does not go with {name}: it takes one load, split uniformly, on GPUs "
+                f"that are alike, with colocation allowed or forbidden. So {mend}, or plan "
+                "without a topology."
+            )
+    if terms.num_nodes < 2:
+        raise ProblemError("topology needs num_nodes above 1: on one node everything is at home.")
+    size = -(-terms.num_gpus // terms.num_nodes)
+    if size * (terms.num_nodes - 1) >= terms.num_gpus:
+        raise ProblemError(
+            f"{terms.num_gpus} GPUs on num_nodes={terms.num_nodes} make nodes of {size} GPUs, and "
+            f"{-(-terms.num_gpus // size)} of these hold all. Take that many nodes."
+        )
+
+
+def _check_groups(terms: Terms) -> None:
+    if terms.num_groups < 2:
+        raise ProblemError(
+            "Without homes every group of experts gets a node, and there is one group. Take "
+            "num_groups above 1, or give homes, a node for each expert."
+        )
+    size = experts_per_group(terms)
+    if size * (terms.num_groups - 1) >= terms.num_experts:
+        raise ProblemError(
+            f"{terms.num_experts} experts in num_groups={terms.num_groups} make groups of {size}, "
+            f"and {-(-terms.num_experts // size)} of these hold all. Take that many groups."
+        )
+
+
+def _checked_homes(terms: Terms, given: Any) -> np.ndarray:
+    homes = as_numpy(given, "homes")
+    wanted = (terms.num_layers, terms.num_experts)
+    if homes.shape == wanted[1:]:
+        homes = np.broadcast_to(homes, wanted)
+    if homes.shape != wanted:
+        raise ProblemError(
+            f"homes has shape {list(homes.shape)}; it must be {list(wanted)}, a node for each "
+            f"expert of each layer, or [{wanted[1]}] for all layers."
+        )
+    if homes.dtype.kind == "f" or homes.min() < 0 or homes.max() >= terms.num_nodes:
+        raise ProblemError(
+            f"homes hold {homes.min()} to {homes.max()}; they must be nodes, integers in "
+            f"0..{terms.num_nodes - 1}."
+        )
+    homes = np.array(homes, dtype=np.int64)
+    homes.flags.writeable = False
+    return homes
+
+
+def _check_room(terms: Terms, homes: np.ndarray | None) -> None:
+    """Refuse rules on what is off home where a node has no room for all that is at home there."""
+    slots = slots_of_nodes(terms)
+    advice = (
+        "anchored and max_off_home need room for a replica of each expert at home. Take more "
+        "slots, other homes, or neither rule."
+    )
+    if homes is None:
+        _, most = group_rooms(terms)
+        if int(most.sum()) < terms.num_groups:
+            raise ProblemError(
+                f"Nodes of {int(slots.max())} slots have room for {int(most.sum())} groups of "
+                f"{experts_per_group(terms)} experts, not for {terms.num_groups}; {advice}"
+            )
+        return
+    for layer_idx, row in enumerate(homes):
+        held = np.bincount(row, minlength=terms.num_nodes)
+        if (held > slots).any():
+            node = int(np.argmax(held - slots))
+            raise ProblemError(
+                f"layer {layer_idx}: {held[node]} experts are at home on node {node}, which has "
+                f"{slots[node]} slots; {advice}"
+            )
+
+
+def node_of_gpus(terms: Terms) -> np.ndarray:
+    """The node of each GPU, int64 [num_gpus]: equal nodes, the last one smaller where need be."""
+    return np.arange(terms.num_gpus) // -(-terms.num_gpus // terms.num_nodes)
+
+
+def node_of_slots(terms: Terms) -> np.ndarray:
+    """The node of each slot, int64 [num_slots]."""
+    return np.repeat(node_of_gpus(terms), terms.slots_per_gpu)
+
+
+def gpus_of_nodes(terms: Terms) -> np.ndarray:
+    """GPUs of each node, int64 [num_nodes]."""
+    return np.bincount(node_of_gpus(terms), minlength=terms.num_nodes)
+
+
+def slots_of_nodes(terms: Terms) -> np.ndarray:
+    """Slots of each node, int64 [num_nodes]."""
+    return gpus_of_nodes(terms) * terms.slots_per_gpu
+
+
+def experts_per_group(terms: Terms) -> int:
+    """Experts of each group; the last one is smaller where need be."""
+    return -(-terms.num_experts // terms.num_groups)
+
+
+def group_of_experts(terms: Terms) -> np.ndarray:
+    """The group of each expert, int64 [num_experts]."""
+    return np.arange(terms.num_experts) // experts_per_group(terms)
+
+
+def group_rooms(terms: Terms) -> tuple[np.ndarray, np.ndarray]:
+    """The fewest and the most groups at home on each node, int64 [num_nodes] each.
+
+    Nodes get equally many, or differ by one. Under a rule on what is off home a node takes no more
+    than its slots can hold a replica of.
+    """
+    least = np.full(terms.num_nodes, terms.num_groups // terms.num_nodes)
+    most = np.full(terms.num_nodes, -(-terms.num_groups // terms.num_nodes))
+    topology = terms.topology
+    if topology is not None and topology.keeps_all_at_home:
+        most = np.minimum(most, slots_of_nodes(terms) // experts_per_group(terms))
+    return np.minimum(least, most), most

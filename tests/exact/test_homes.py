@@ -1,0 +1,63 @@
+"""The exact model of a priced topology, against brute force."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from eplb_opt import Problem, Topology, plan
+from eplb_opt.clock import Deadline
+from eplb_opt.errors import ProblemError
+from eplb_opt.exact.homes.solver import HomeModelSolver
+from eplb_opt.placement.scoring import objectives
+from eplb_opt.search.at_home import first_plan_at_home
+from eplb_opt.solver import Options, Task, Verdict
+from tests.bounds.test_topology_bound import tiny_problems
+from tests.homes_oracle import home_optimum
+
+pytest.importorskip("ortools")
+
+
+def solved(problem):
+    start = first_plan_at_home(problem)
+    task = Task(
+        layer_idx=0,
+        problem=problem,
+        start=start[0],
+        objective=objectives(problem, start)[0],
+        lower_bound=0,
+        deadline=Deadline.after(None),
+        call_deadline=Deadline.after(None),
+        effort=100_000,
+        seed=0,
+        attempt=0,
+    )
+    return HomeModelSolver(problem, Options()).solve(task)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tiny_problems())
+def test_model_finds_and_proves_the_optimum(problem):
+    if problem is None or not problem.load.any():
+        return
+    try:
+        answer = solved(problem)
+    except ProblemError:  # no first plan within the limit on what is off home
+        return
+    best = home_optimum(problem)
+    assert answer.verdict is Verdict.FINISHED
+    assert answer.bound.value == best
+    assert objectives(problem, answer.placed[None])[0] == best
+
+
+def test_a_plan_of_a_small_model_is_proven_optimal():
+    load = np.array([[40, 30, 20, 10, 2, 2, 1, 1], [5, 5, 5, 5, 5, 5, 5, 5]])
+    problem = Problem(load, 12, 4, num_nodes=2, num_groups=4, topology=Topology(0.3))
+    result = plan(problem, time_limit=20)
+    assert result.status == ["optimal", "optimal"]
+    assert result.stop_reason == "optimal"
+
+
+def test_large_layers_are_refused():
+    load = np.random.default_rng(0).integers(1, 99, (1, 64))
+    problem = Problem(load, 96, 16, num_nodes=4, num_groups=8, topology=Topology(0.3))
+    assert solved(problem).verdict is Verdict.REFUSED

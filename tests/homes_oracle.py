@@ -1,0 +1,80 @@
+"""The exact optimum of tiny problems with a topology by trying everything; shares no code."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import combinations_with_replacement, product
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from eplb_opt.problem.problem import Problem
+
+
+def home_optimum(problem: Problem, layer_idx: int = 0) -> Fraction | None:
+    """The least largest over mean load plus price of what is off home; None without a plan."""
+    load = problem.load[layer_idx].tolist()
+    choices = list(all_homes(problem, layer_idx))
+    worths = (
+        worth
+        for plan in _plans(problem)
+        for homes in choices
+        if (worth := plan_worth(problem, load, plan, homes)) is not None
+    )
+    return min(worths, default=None)
+
+
+def nodes_of_gpus(problem: Problem) -> list[int]:
+    """Equal nodes, the last one smaller where need be."""
+    size = -(-problem.num_gpus // problem.num_nodes)
+    return [g // size for g in range(problem.num_gpus)]
+
+
+def all_homes(problem: Problem, layer_idx: int = 0) -> Iterator[list[int]]:
+    """Every choice of home nodes, a node for each expert."""
+    rules = problem.topology
+    if rules.homes is not None:
+        yield rules.homes[layer_idx].tolist()
+        return
+    num_nodes, size = problem.num_nodes, -(-problem.num_experts // problem.num_groups)
+    nodes = nodes_of_gpus(problem)
+    low, high = problem.num_groups // num_nodes, -(-problem.num_groups // num_nodes)
+    room = [high] * num_nodes
+    if rules.anchored or rules.max_off_home is not None:
+        slots = problem.num_slots // problem.num_gpus
+        room = [min(high, nodes.count(n) * slots // size) for n in range(num_nodes)]
+    for choice in product(range(num_nodes), repeat=problem.num_groups):
+        held = [choice.count(n) for n in range(num_nodes)]
+        if all(min(low, r) <= h <= r for h, r in zip(held, room, strict=True)):
+            yield [choice[e // size] for e in range(problem.num_experts)]
+
+
+def plan_worth(
+    problem: Problem, load: list[int], plan: tuple[tuple[int, ...], ...], homes: list[int]
+) -> Fraction | None:
+    """What a plan is worth with these homes; None where it breaks a rule of the topology."""
+    rules, nodes, total = problem.topology, nodes_of_gpus(problem), sum(load)
+    placed = [e for gpu in plan for e in gpu]
+    on = [nodes[g] for g, gpu in enumerate(plan) for _ in gpu]
+    share = [Fraction(w, placed.count(e)) for e, w in enumerate(load)]
+    at_home = {e for e, n in zip(placed, on, strict=True) if homes[e] == n}
+    if rules.anchored and len(at_home) < len(load):
+        return None
+    off = sum((share[e] for e, n in zip(placed, on, strict=True) if homes[e] != n), Fraction(0))
+    off = off / total if total else Fraction(0)
+    if rules.max_off_home is not None and off > Fraction(str(rules.max_off_home)):
+        return None
+    peak = max(sum(share[e] for e in gpu) for gpu in plan)
+    ratio = peak * problem.num_gpus / total if total else Fraction(1)
+    return ratio + Fraction(str(rules.price)) * off
+
+
+def _plans(problem: Problem) -> Iterator[tuple[tuple[int, ...], ...]]:
+    size = problem.num_slots // problem.num_gpus
+    fills = list(combinations_with_replacement(range(problem.num_experts), size))
+    if problem.colocation == "forbid":
+        fills = [fill for fill in fills if len(set(fill)) == size]
+    for plan in product(fills, repeat=problem.num_gpus):
+        if len({e for gpu in plan for e in gpu}) == problem.num_experts:
+            yield plan
