@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from eplb_opt.io.placement import StoredPlan
     from eplb_opt.io.plausible import Question
 
+#: Formats of arrays that do not say what they count.
+BARE_FORMATS = ("npy", "npz", "pt", "json")
+
 
 def recordings(files: Files, question: Question) -> tuple[list[Loads], Files]:
     """The loads of each recording; the sums alone where the snapshots are not asked for.
@@ -55,7 +58,8 @@ def _read(path: Path, files: Files, question: Question) -> tuple[Loads, Path | N
         return _folded(path, files, files.map_file)
     method = opt.read if files.with_scenarios else opt.total
     loads = method(path, files.load_format).watched()
-    shape = _shape(loads)
+    # A recorder's file says what it holds; of a bare array the shape alone can tell.
+    shape = _shape(loads) if loads.format in BARE_FORMATS else ()
     if files.current is not None and is_heat(shape, question):
         return _folded(path, files, files.current)
     with naming(path):

@@ -298,3 +298,13 @@ def test_loads_that_are_none_are_refused_by_every_command(capsys, here):
     code, _, err = run(capsys, "plan", "loads.npy", *machine, *QUICK, "--held-out", "ids.npy")
     assert code == 2
     assert "the ids of experts" in err
+
+
+def test_a_recorders_file_is_not_taken_for_loads_of_slots(here):
+    # As many layers as GPUs, and experts that fill them; the file says that it counts experts.
+    torch = pytest.importorskip("torch")
+    counts = torch.tensor([[10, 20, 30, 40], [5, 6, 7, 8]])
+    document = {"counts": counts, "balancedness": 1.0, "total_tokens": 126, "step": 9, "rank": 0}
+    torch.save(document, "rank0_step9_expert_counts.pt")
+    asked = ["--gpus", "2", "--slots", "8", "--effort", "1"]
+    assert main(["plan", "rank0_step9_expert_counts.pt", *asked]) == 0
