@@ -44,14 +44,7 @@ def frontier_command(
     output_file: Annotated[
         Path | None, typer.Option("--output", help="Where to write the plan of --max-moves.")
     ] = None,
-    engine: Annotated[
-        opt.Engine,
-        typer.Option(
-            "--engine",
-            metavar="<name>",
-            help=f"In whose format to write it: {', '.join(opt.Engine)}.",
-        ),
-    ] = opt.Engine("npz"),
+    engine: opt.EngineOption = opt.Engine("npz"),
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Where to write every point.")
     ] = None,

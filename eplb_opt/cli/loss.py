@@ -39,14 +39,7 @@ def loss_command(
     output_file: Annotated[
         Path | None, typer.Option("--output", help="Where to write the plan.")
     ] = None,
-    engine: Annotated[
-        opt.Engine,
-        typer.Option(
-            "--engine",
-            metavar="<name>",
-            help=f"In whose format to write it: {', '.join(opt.Engine)}.",
-        ),
-    ] = opt.Engine("npz"),
+    engine: opt.EngineOption = opt.Engine("npz"),
     load_format: opt.FormatOption = None,
     map_file: opt.MapFile = None,
     experts: opt.Experts = None,

@@ -129,6 +129,14 @@ MoveCostOption = Annotated[
         "moe_share=..,steps_until_next=..",
     ),
 ]
+EngineOption = Annotated[
+    Engine,
+    typer.Option(
+        "--engine",
+        metavar="<name>",
+        help=f"In whose format to write the plan: {', '.join(Engine)}.",
+    ),
+]
 EngineFiles = Annotated[
     Path | None,
     typer.Option(

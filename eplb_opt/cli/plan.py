@@ -68,14 +68,7 @@ def plan_command(
     ] = None,
     certificate_file: opt.CertificateFile = None,
     transfers_file: TransfersFile = None,
-    engine: Annotated[
-        opt.Engine,
-        typer.Option(
-            "--engine",
-            metavar="<name>",
-            help=f"In whose format to write it: {', '.join(opt.Engine)}.",
-        ),
-    ] = opt.Engine("npz"),
+    engine: opt.EngineOption = opt.Engine("npz"),
     report_file: ReportFile = None,
     batch_tokens: BatchTokens = None,
     experts_per_token: ExpertsPerToken = None,

@@ -78,14 +78,7 @@ def watch_command(
     time_limit: opt.TimeLimit = 10.0,
     effort: opt.Effort = None,
     workers: opt.Workers = None,
-    engine: Annotated[
-        opt.Engine,
-        typer.Option(
-            "--engine",
-            metavar="<name>",
-            help=f"In whose format to write the map: {', '.join(opt.Engine)}.",
-        ),
-    ] = opt.Engine("npz"),
+    engine: opt.EngineOption = opt.Engine("npz"),
     expert_bytes: Annotated[
         int | None,
         typer.Option("--expert-bytes", help="Weights of an expert in a layer: tells bytes moved."),
