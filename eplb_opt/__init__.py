@@ -22,7 +22,8 @@ from eplb_opt.problem.topology import Topology
 
 if TYPE_CHECKING:
     from eplb_opt.engines.dispatch.call import dispatch
-    from eplb_opt.placement.moves import Transfer, transfers
+    from eplb_opt.placement.move_cost import MoveAssessment, MoveCost
+    from eplb_opt.placement.transfers import Schedule, Transfer, transfers
     from eplb_opt.planner.evaluate import Evaluation, evaluate, lower_bound
     from eplb_opt.planner.frontier import frontier
     from eplb_opt.planner.plan_for_loss import LossPlan, plan_for_loss
@@ -39,12 +40,15 @@ __all__ = [
     "FormatError",
     "LossPlan",
     "MissingDependency",
+    "MoveAssessment",
+    "MoveCost",
     "Plan",
     "PlanError",
     "Problem",
     "ProblemError",
     "RebalanceError",
     "Result",
+    "Schedule",
     "Status",
     "StopReason",
     "Topology",
@@ -66,11 +70,14 @@ __all__ = [
 _ROOMS = {
     "Evaluation": "planner.evaluate",
     "LossPlan": "planner.plan_for_loss",
+    "MoveAssessment": "placement.move_cost",
+    "MoveCost": "placement.move_cost",
     "Result": "result",
+    "Schedule": "placement.transfers",
     "Status": "result",
     "StopReason": "result",
     "TopologyReport": "planner.topologies",
-    "Transfer": "placement.moves",
+    "Transfer": "placement.transfers",
     "dispatch": "engines.dispatch.call",
     "evaluate": "planner.evaluate",
     "frontier": "planner.frontier",
@@ -78,7 +85,7 @@ _ROOMS = {
     "plan": "planner.planner",
     "plan_for_loss": "planner.plan_for_loss",
     "topologies": "planner.topologies",
-    "transfers": "placement.moves",
+    "transfers": "placement.transfers",
     "warmup": "planner.warmup",
 }
 

@@ -156,3 +156,12 @@ class Budget:
         """
         rounds = -(-num_left // self.workers)
         return self.deadline.part(share / rounds)
+
+
+def core_wait() -> float:
+    """Seconds that this thread was ready to run without a core; 0 where the system is silent."""
+    try:
+        with open("/proc/thread-self/schedstat") as file:
+            return int(file.read().split()[1]) * 1e-9
+    except OSError:
+        return 0.0

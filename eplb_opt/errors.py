@@ -1,7 +1,24 @@
 """The errors a caller can meet; each message holds the numbers and says what would be right."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
+
+#: Optional packages by the module that is imported: the name to install, and the extra with it.
+PACKAGES = {
+    "jinja2": ("Jinja2", "report"),
+    "matplotlib": ("matplotlib", "plots"),
+    "ortools": ("ortools", "cpsat"),
+    "pulp": ("pulp", "milp"),
+    "pyarrow": ("pyarrow", "formats"),
+    "rich": ("rich", "cli"),
+    "safetensors": ("safetensors", "formats"),
+    "scipy": ("scipy", "pairs"),
+    "torch": ("torch", "heuristics"),
+    "triton": ("triton", "triton"),
+    "typer": ("typer", "cli"),
+    "yaml": ("PyYAML", "formats"),
+}
 
 
 class ProblemError(ValueError):
@@ -40,9 +57,32 @@ class MissingDependency(ImportError):
     """
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; try: pip install 'eplb-opt[{extra}]'")
+        # The extra is named and not installed: which index, wheel or folder we came from, nobody
+        # knows. The package itself is where packages are.
+        super().__init__(
+            f"{package} is not installed; the extra eplb-opt[{extra}] brings it. Or install it "
+            f"alone: pip install {package}"
+        )
         self.package = package
         self.extra = extra
+
+
+def require(*modules: str) -> None:
+    """Raise before the work what would be raised after it.
+
+    Parameters
+    ----------
+    *modules
+        Keys of `PACKAGES`. They are looked for, and not imported.
+
+    Raises
+    ------
+    MissingDependency
+        For the first one that is not installed.
+    """
+    for module in modules:
+        if find_spec(module) is None:
+            raise MissingDependency(*PACKAGES[module])
 
 
 def import_optional(module: str, extra: str, package: str | None = None) -> Any:

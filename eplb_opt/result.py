@@ -94,12 +94,16 @@ class HistoryPoint:
         Name of the stage that had just ended.
     objective, lower_bound
         Sums over the layers, in the caller's unit.
+    start_objective
+        Where the stage was a warm start: what that plan alone is worth, summed over the layers, in
+        the caller's unit; else None. `Result.starts` has it layer by layer.
     """
 
     seconds: float
     stage: str
     objective: float
     lower_bound: float
+    start_objective: float | None = None
 
     @property
     def gap(self) -> float:
@@ -107,6 +111,38 @@ class HistoryPoint:
         if self.objective <= self.lower_bound:
             return 0.0
         return self.objective / self.lower_bound - 1 if self.lower_bound else np.inf
+
+
+@dataclass(frozen=True, eq=False)
+class StartResult:
+    """What a warm start was worth, and what the search made of it.
+
+    Parameters
+    ----------
+    name
+        A heuristic's name, a file's, "current" for the plan in force, or "start 0" and so on.
+    seconds
+        What making, checking and scoring it took.
+    exact
+        The objective of each layer, exact, in the problem's integer units.
+    objective
+        The same in the caller's unit, float64 [num_layers], rounded up.
+    num_best
+        Layers whose search began with this start: it was the best of all, and the first of equals.
+    gap
+        Sum of its objectives over the sum of the proven bounds, less 1.
+    share_closed
+        The part of that gap that the answer has closed, at most 1 and negative where limits on
+        moves made the answer worse than the start; None where the start had no gap.
+    """
+
+    name: str
+    seconds: float
+    exact: tuple[Fraction, ...] = field(repr=False)
+    objective: np.ndarray = field(repr=False)
+    num_best: int
+    gap: float
+    share_closed: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +162,8 @@ class LayerResult:
         hierarchy need none, and an exact solver's last word has none.
     moves
         Slots whose expert is new on its GPU, or None without a plan in force.
+    reason
+        Why the layer is not proven optimal, in words; empty where it is.
     """
 
     bounds: ObjectiveBounds
@@ -133,6 +171,7 @@ class LayerResult:
     bound_source: str
     certificate: Certificate | None = None
     moves: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,15 +192,17 @@ class Result:
         Seconds from the call to the return.
     messages
         Sentences on what went wrong without costing the answer: a missing package, a solver's
-        fault.
+        fault; and why layers are as the heuristics left them.
     history
-        The incumbent and the bound over time.
+        The incumbent and the bound over time; it begins with the warm starts.
     noise
         Size of the noise that the plan was made to withstand under optimal dispatch, see `plan`;
         None for the uniform split.
     relied_on
         Solvers and their versions, as "ortools 9.15.6755", that were asked on the way: with
         `effort` the same answer comes back where these are the same.
+    starts
+        The warm starts in the order in which they were tried; the first is the compiled greedy.
     """
 
     plan: Plan
@@ -173,6 +214,7 @@ class Result:
     history: tuple[HistoryPoint, ...] = field(default=(), repr=False)
     noise: float | None = None
     relied_on: tuple[str, ...] = ()
+    starts: tuple[StartResult, ...] = field(default=(), repr=False)
 
     @property
     def bounds(self) -> tuple[ObjectiveBounds, ...]:
@@ -188,6 +230,11 @@ class Result:
     def bound_source(self) -> list[str]:
         """Which bound proved each layer's."""
         return [layer.bound_source for layer in self.layers]
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why each layer is not proven optimal, in words; empty for one that is."""
+        return [layer.reason for layer in self.layers]
 
     @property
     def certificates(self) -> tuple[Certificate | None, ...]:

@@ -85,6 +85,11 @@ class Answer:
         hold for more than the known loads.
     message
         A sentence for the caller, or nothing.
+    reason
+        Why the solver refuses the layer, as what would follow its name: "refused: ..."; empty where
+        the layer is none of its kind.
+    seconds
+        What the turn took; set by who ran it.
     """
 
     placed: np.ndarray | None = None
@@ -93,6 +98,8 @@ class Answer:
     verdict: Verdict = Verdict.AGAIN
     preferred: bool = False
     message: str = ""
+    reason: str = ""
+    seconds: float = 0.0
 
 
 class Solver(Protocol):

@@ -23,9 +23,10 @@ class Layout:
 
     def __post_init__(self) -> None:
         if self.num_slots % self.num_gpus:
+            enough = -(-max(self.num_slots, self.num_experts) // self.num_gpus) * self.num_gpus
             raise ValueError(
                 f"num_replicas={self.num_slots} is no multiple of num_gpus={self.num_gpus}: "
-                f"take {self.num_slots - self.num_slots % self.num_gpus + self.num_gpus} replicas."
+                f"take {enough} replicas."
             )
         if self.num_slots < self.num_experts:
             raise ValueError(

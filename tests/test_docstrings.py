@@ -36,6 +36,7 @@ RETURNED = (
     "eplb_opt.placement.after_loss.AfterLoss",
     "eplb_opt.result.HistoryPoint",
     "eplb_opt.result.ObjectiveBounds",
+    "eplb_opt.result.StartResult",
 )
 ENUMERATIONS = {"eplb_opt.Status", "eplb_opt.StopReason"}
 MEMBERS = (property, classmethod, staticmethod)

@@ -14,7 +14,8 @@ import numpy as np
 
 from eplb_opt.bench import dispatch_rivals
 from eplb_opt.bench.dispatch_case import Case
-from eplb_opt.bench.hot import NO_WAIT, core_wait
+from eplb_opt.bench.hot import NO_WAIT
+from eplb_opt.clock import core_wait
 from eplb_opt.engines.dispatch.call import Dispatcher
 from eplb_opt.engines.dispatch.split import exact_levels
 from eplb_opt.engines.serving.call import rebalance

@@ -14,6 +14,7 @@ from eplb_opt.bench import rivals
 from eplb_opt.bench.families import family_loads
 from eplb_opt.bench.generator import generate_loads
 from eplb_opt.bounds.bounds import fast_bounds
+from eplb_opt.clock import core_wait
 from eplb_opt.engines.serving.call import rebalance
 from eplb_opt.errors import import_optional
 from eplb_opt.planner.evaluate import evaluate
@@ -189,15 +190,6 @@ def measure(
                 seconds,
                 gap,
             )
-
-
-def core_wait() -> float:
-    """Seconds that this thread was ready to run without a core; 0 where the system is silent."""
-    try:
-        with open("/proc/thread-self/schedstat") as file:
-            return int(file.read().split()[1]) * 1e-9
-    except OSError:
-        return 0.0
 
 
 def _as_tensor(load: np.ndarray) -> tuple[Any, Callable[[int], None]]:

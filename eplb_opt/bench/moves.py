@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.bench.hot import NO_WAIT, core_wait
+from eplb_opt.bench.hot import NO_WAIT
 from eplb_opt.bounds.bounds import fast_bounds
+from eplb_opt.clock import core_wait
 from eplb_opt.engines.rebalance import rebalance_experts
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan
@@ -63,7 +64,7 @@ class MovesRow:
         What was measured.
     stay, reached
         Largest GPU loads over the bounds that hold without search, summed over the layers: of the
-        map in force, and of the new one.
+        map in force, None where it cannot stay, and of the new one.
     worst
         The same of the layer that is farthest above its bound.
     missed
@@ -77,7 +78,7 @@ class MovesRow:
     change: str
     machine: str
     policy: str
-    stay: float
+    stay: float | None
     reached: float
     worst: float
     missed: int
@@ -156,6 +157,47 @@ def _measured(
             chosen[f"planner {offline:g} s, {tolerance:.1%}"] = partial(
                 _offline, problem, held, tolerance, offline
             )
+    stay = evaluate(problem, held).objective
+    yield from timed_rows(Scene(change.name, str(machine), problem, held, stay), chosen, rounds)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """What policies are measured on.
+
+    Parameters
+    ----------
+    change, machine
+        For the table.
+    problem
+        What is planned; new plans are for its GPUs.
+    held
+        int64 [num_layers, num_slots], the map in force; -1 is an empty slot.
+    stay
+        Its largest GPU loads, float64 [num_layers]; None where it cannot stay.
+    """
+
+    change: str
+    machine: str
+    problem: Problem
+    held: np.ndarray
+    stay: np.ndarray | None
+
+
+def timed_rows(scene: Scene, chosen: Mapping[str, Policy], rounds: int) -> Iterator[MovesRow]:
+    """Call policies by turns; one row each.
+
+    Parameters
+    ----------
+    scene
+        What they are measured on.
+    chosen
+        Functions without arguments that return a map of the scene's GPUs, by name. A name that ends
+        in a share is that of a policy that has to come so near to the bound.
+    rounds
+        Calls of each that are timed.
+    """
+    problem = scene.problem
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in chosen}
     placed: dict[str, np.ndarray] = {}
     for turn in range(rounds + 1):
@@ -164,27 +206,27 @@ def _measured(
             if turn > 0 and name.startswith("planner"):
                 continue
             waited, began = core_wait(), time.perf_counter()
-            placed[name] = np.asarray(policy())
+            answer = policy()
             took, waited = time.perf_counter() - began, core_wait() - waited
+            placed[name] = np.asarray(answer)
             if turn > 0 or name.startswith("planner"):
                 times[name].append((took, waited))
     bound = np.array([float(b.value) for b in fast_bounds(problem)])
     bound *= [float(problem.unit(layer_idx)) for layer_idx in range(problem.num_layers)]
-    stay = evaluate(problem, held).objective
     for name, row in placed.items():
         gap = evaluate(problem, row).objective / bound
-        limits = [t for t in tolerances if name.endswith(f" {t:.1%}")]
-        missed = int((gap > 1 + limits[0] + 1e-9).sum()) if limits else 0
-        plans = (Plan(p, machine.num_gpus, problem.num_experts) for p in (held, row))
+        _, _, share = name.rpartition(", ")
+        limit = float(share[:-1]) / 100 if share.endswith("%") else np.inf
+        plans = (Plan(p, problem.num_gpus, problem.num_experts) for p in (scene.held, row))
         kept = [took for took, waited in times[name] if waited <= NO_WAIT]
         yield MovesRow(
-            change.name,
-            str(machine),
+            scene.change,
+            scene.machine,
             name,
-            float(stay.sum() / bound.sum()),
+            None if scene.stay is None else float(scene.stay.sum() / bound.sum()),
             float((gap * bound).sum() / bound.sum()),
             float(gap.max()),
-            missed,
+            int((gap > 1 + limit + 1e-9).sum()),
             float(moved_slots(*plans).mean()),
             float(np.median(kept or [took for took, _ in times[name]])),
         )

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 def moves_table(rows: Sequence[MovesRow]) -> Table:
     """All policies after one change: the load that they reach, moves and time."""
     first = rows[0]
-    table = titled(f"{first.change}, {first.machine}: staying is {first.stay:.4f} times the bound")
+    stay = "impossible" if first.stay is None else f"{first.stay:.4f} times the bound"
+    table = titled(f"{first.change}, {first.machine}: staying is {stay}")
     for column in ("policy", "reached", "worst layer", "layers missed", "moves a layer", "median"):
         table.add_column(column, justify="left" if column == "policy" else "right")
     for row in rows:

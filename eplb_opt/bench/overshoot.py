@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bench.hot import HEADLINE, NO_WAIT, core_wait
+from eplb_opt.bench.hot import HEADLINE, NO_WAIT
+from eplb_opt.clock import core_wait
 from eplb_opt.engines.serving.call import rebalance
 
 if TYPE_CHECKING:

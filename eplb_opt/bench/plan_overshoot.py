@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.bench.families import family_loads
-from eplb_opt.bench.hot import core_wait
+from eplb_opt.clock import core_wait
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.problem import Problem
 from eplb_opt.search.starts import first_plan

@@ -11,10 +11,11 @@ import numpy as np
 
 from eplb_opt.bounds.bounds import flat_bounds
 from eplb_opt.clock import Deadline
-from eplb_opt.errors import ProblemError
+from eplb_opt.errors import ProblemError, require
 from eplb_opt.exact import get_model
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
+from eplb_opt.planner.schedule import MODEL_PACKAGES
 from eplb_opt.result import ObjectiveBounds, layer_gaps, model_gap
 from eplb_opt.search.starts import first_plan, heuristic_calls
 from heuristics import HEURISTICS
@@ -73,13 +74,19 @@ def plan_rows(
     ------
     ProblemError
         For a name that is in neither table, before anything is planned.
+    MissingDependency
+        For a package that one of them needs, before anything is planned.
     """
     for name in models:
         get_model(name)
+        require(MODEL_PACKAGES[name])
     for name in heuristics:
         if name not in HEURISTICS:
             known = ", ".join(HEURISTICS)
             raise ProblemError(f"heuristic {name!r} is unknown; known: {known}.")
+        # The compiled greedy is a plain function; the others are rows that name a backend.
+        if getattr(HEURISTICS[name], "backend", "") == "torch":
+            require("torch")
     return _rows(loads, machines, limits, models, heuristics)
 
 

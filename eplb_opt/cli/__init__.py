@@ -1,11 +1,13 @@
 """The command line: arguments in, tables and files out; the work is done in other rooms.
 
 `app` lists the commands and `main` below runs one and turns errors into exit codes. Each command
-is a file: `plan`, `inspect` (check and bound), `gap`, `size`, `replay`, `convert`, `instances`,
-`bench`, `guide`. `options` has the arguments that commands share and the problem they describe;
-`scenarios` reads the loads. `outputs` tries files before the work and saves results after it,
-`output` and `screen` print, `stopping` handles Ctrl-C, and `help`, `usage`, `config` and `complete`
-make the program pleasant to type.
+is a file: `plan`, `inspect` (check and bound), `gap`, `size`, `replay`, `watch`, `frontier`,
+`loss` (plan-for-loss), `convert`, `example`, `instances`, `bench`, `guide`. `options` has the
+arguments that commands share, `gpu_options` those for GPUs that differ. `intake` makes the problem:
+it reads the loads and the plan in force and has them looked at. Before the work `needs` asks for
+packages and `outputs` tries files; `outputs` saves results after it, `output` and `screen` print,
+`stopping` handles Ctrl-C, and `help`, `usage`, `config` and `complete` make the program pleasant to
+type.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 from eplb_opt.certificates import CertificateError
 from eplb_opt.cli.stopping import Stopped, leave
 from eplb_opt.cli.streams import BROKEN_PIPE, OutputError, guarded
-from eplb_opt.errors import FormatError, MissingDependency, PlanError, ProblemError
+from eplb_opt.errors import PACKAGES, FormatError, MissingDependency, PlanError, ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,14 +84,27 @@ def _failure(error: Exception) -> int:
         return _fail(BROKEN_RULE, str(error))
     if isinstance(error, ProblemError | FormatError):
         return _fail(BAD_INPUT, str(error))
-    if isinstance(error, MissingDependency):
-        return _fail(FAULT, str(error))
+    if isinstance(error, ImportError):
+        missing = _missing(error)
+        if missing is not None:
+            return _fail(FAULT, str(missing))
     if isinstance(error, MemoryError):
         return _fail(BAD_INPUT, f"there is not enough memory for this ({error or 'no figure'}).")
     if isinstance(error, OSError):
         return _fail(BAD_INPUT, f"the system refuses: {error}.")
     traceback.print_exception(error)
     return _fail(FAULT, ADVICE)
+
+
+def _missing(error: ImportError) -> ImportError | None:
+    """The error in words, where an optional package is what is missing; None for our own faults.
+
+    `heuristics` has an error of its own, and some other package may import ours for the first time.
+    """
+    if getattr(error, "extra", ""):
+        return error
+    package = (error.name or "").partition(".")[0]
+    return MissingDependency(*PACKAGES[package]) if package in PACKAGES else None
 
 
 def _unprinted(error: OutputError) -> int:

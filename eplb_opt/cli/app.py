@@ -10,14 +10,18 @@ import typer
 import eplb_opt
 from eplb_opt.cli import bench, config, instances, output
 from eplb_opt.cli.convert import convert_command
+from eplb_opt.cli.example import example_command
+from eplb_opt.cli.frontier import frontier_command
 from eplb_opt.cli.gap import gap_command
 from eplb_opt.cli.guide import guide_command
 from eplb_opt.cli.help import App
 from eplb_opt.cli.inspect import bound_command, check_command
+from eplb_opt.cli.loss import loss_command
 from eplb_opt.cli.plan import plan_command
 from eplb_opt.cli.replay import replay_command
 from eplb_opt.cli.size import size_command
 from eplb_opt.cli.topology import topology_command
+from eplb_opt.cli.watch import watch_command
 from eplb_opt.planner.warmup import warmup
 
 EPILOG = (
@@ -35,7 +39,11 @@ app.command("size")(size_command)
 app.command("topology")(topology_command)
 app.command("bound")(bound_command)
 app.command("replay")(replay_command)
+app.command("watch")(watch_command)
 app.command("convert")(convert_command)
+app.command("frontier")(frontier_command)
+app.command("plan-for-loss")(loss_command)
+app.command("example")(example_command)
 app.command("guide")(guide_command)
 app.add_typer(instances.app, name="instances")
 app.add_typer(bench.app, name="bench")

@@ -29,6 +29,7 @@ from eplb_opt.bench.hot_tables import (
     plan_overshoot_table,
     policies_table,
 )
+from eplb_opt.bench.lost import lost_rows
 from eplb_opt.bench.moves_table import moves_table
 from eplb_opt.bench.overshoot import overshoot_rows
 from eplb_opt.bench.plan_tables import plan_rows_table
@@ -36,6 +37,7 @@ from eplb_opt.bench.plans import plan_rows
 from eplb_opt.bench.soak import soak
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.cli.bench_replay import replay_bench_command
 from eplb_opt.cli.complete import (
     MACHINES,
     family_names,
@@ -44,12 +46,13 @@ from eplb_opt.cli.complete import (
     model_names,
 )
 from eplb_opt.cli.help import App
+from eplb_opt.errors import require
 from eplb_opt.exact import MODELS
 from eplb_opt.io import read_loads
 from eplb_opt.planner.warmup import warmup
-from eplb_opt.problem.machine import Machine
 
 app = App(help="Measurements.")
+app.command("replay")(replay_bench_command)
 
 DISPATCH_MACHINES = ["288x32", "320x32", "384x64", "432x144"]
 
@@ -100,7 +103,7 @@ def plans_command(
     loads = {path.stem: read_loads(path).total for path in files or []}
     chosen = families if families is not None else ([] if loads else list(FAMILIES))
     loads |= {name: family_loads(name, layers, experts, seed) for name in chosen}
-    parsed = _parse(machines)
+    parsed = opt.parsed_machines(machines)
     with output.spinner("loading kernels"):
         warmup(everything=True)
     each = 1 + len(models) + len(heuristics)
@@ -114,16 +117,6 @@ def plans_command(
         output.print_json(rows)
     else:
         output.stdout().print(plan_rows_table(rows))
-
-
-def _parse(machines: list[str]) -> list[Machine]:
-    try:
-        return [Machine.parse(text) for text in machines]
-    except (ValueError, TypeError) as error:
-        raise typer.BadParameter(
-            f"{', '.join(machines)}: a machine is SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS, such as "
-            "288x32 or 288x32/4/8."
-        ) from error
 
 
 @app.command("dispatch")
@@ -151,7 +144,7 @@ def dispatch_command(
     load = generate_loads("deepseek-v3", 58, 256, 0) if file is None else read_loads(file).total
     warmup()
     shown: list[dispatch.DispatchRow] = []
-    for name, machine in zip(machines, _parse(machines), strict=True):
+    for name, machine in zip(machines, opt.parsed_machines(machines), strict=True):
         for placement in placements:
             case = dispatch.make_case(load[:layers], machine, placement, batches, seed)
             with output.spinner(f"measuring {name}, {placement}"):
@@ -176,6 +169,7 @@ def hot_command(
 
     Example: eplb-opt bench hot --quick
     """
+    require("torch")  # engines hand their policies tensors
     with output.spinner("loading kernels"):
         warmup()
     chosen = policies()
@@ -219,7 +213,7 @@ def anytime_command(
 
     Example: eplb-opt bench anytime --machine 288x72 --time-limit 0.02 --time-limit 2
     """
-    _parse(machines)
+    opt.parsed_machines(machines)
     rows = []
     with output.counting_bar(len(machines) * len(limits), "planning") as show:
         for row in anytime.anytime_rows(machines, limits, layers):
@@ -295,13 +289,16 @@ def moves_command(
         float, typer.Option(min=0, help="Seconds of the planner, as a reference; 0 leaves it out.")
     ] = 10.0,
     layers: Annotated[int, typer.Option(help="Layers of the synthetic model.")] = 58,
+    lost: Annotated[
+        int, typer.Option(min=0, help="GPUs that are lost and return, measured too; 0 for none.")
+    ] = 0,
     as_json: opt.Json = False,
 ) -> None:
     """Re-plan near the map in force and anew, by turns: load, moves and time.
 
     Example: eplb-opt bench moves prefill.npz decode.npz --machine 288x32 --tolerance 0.01
     """
-    parsed = _parse(machines)
+    parsed = opt.parsed_machines(machines)
     loads = {path.stem: read_loads(path).total for path in files or []}
     if not loads:
         loads = {"deepseek-v3": generate_loads("deepseek-v3", layers, 256, 0)}
@@ -315,6 +312,13 @@ def moves_command(
             rows += found
             if not as_json:
                 output.stdout().print(moves_table(found))
+        if lost:
+            with output.spinner(f"measuring the loss of {lost} GPUs on {machine}"):
+                found = list(lost_rows(name, loads[name], machine, lost, tolerances, rounds))
+            rows += found
+            half = len(found) // 2  # after the loss, and after the return
+            for part in () if as_json else (found[:half], found[half:]):
+                output.stdout().print(moves_table(part))
     if as_json:
         output.print_json(rows)
 

@@ -56,7 +56,7 @@ def announce_check(
 
 
 def check_line(
-    asked: Asked, certificate: Path, plan_file: Path | None = None, engine: str = "npz"
+    asked: Asked, certificate: Path | None, plan_file: Path | None = None, engine: str = "npz"
 ) -> str:
     """A line for the shell: `eplb-opt check` with all that the problem was made of.
 
@@ -67,14 +67,14 @@ def check_line(
     asked
         The loads, and how a problem was made of them.
     certificate
-        The file of the proofs.
+        The file of the proofs; None for none.
     plan_file
         Any plan of the problem; None leaves its place to the reader.
     engine
         The format that it was written in.
     """
-    words = [PLACEHOLDER if plan_file is None else _path(plan_file), *map(_path, asked.loads)]
-    machine = asked.machine
+    files, machine = asked.files, asked.machine
+    words = [PLACEHOLDER if plan_file is None else _path(plan_file), *map(_path, files.loads)]
     options = {
         "gpus": machine.num_gpus,
         "slots": machine.num_slots,
@@ -82,14 +82,17 @@ def check_line(
         "groups": machine.num_groups,
         "colocation": machine.colocation,
         "dispatch": machine.dispatch,
-        "format": asked.load_format,
+        "format": files.load_format,
+        "map": None if files.map_file is None else _path(files.map_file),
+        "experts": files.experts,
         "plan-format": _plan_format(plan_file, engine),
-        "certificate": _path(certificate),
+        "certificate": None if certificate is None else _path(certificate),
     }
     for name, value in options.items():
         if value is not None:
             words += [f"--{name}", str(value)]
-    words += ["--scenarios"] * asked.with_scenarios
+    words += asked.rules.words()
+    words += ["--scenarios"] * files.with_scenarios
     return shlex.join(["eplb-opt", "check", *words])
 
 

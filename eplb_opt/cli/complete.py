@@ -8,6 +8,7 @@ from eplb_opt.bench import library
 from eplb_opt.bench.families import FAMILIES
 from eplb_opt.exact import MODELS
 from eplb_opt.guide import TOPICS
+from eplb_opt.guide.loads import EXAMPLES
 from eplb_opt.workloads.replay import heuristics
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ MACHINES = ["288x32", "320x64", "288x72", "288x144"]
 def instance_names(incomplete: str) -> list[str]:
     """Stored instances."""
     return _starting(library.names(), incomplete)
+
+
+def example_names(incomplete: str) -> list[str]:
+    """Loads that come with the program."""
+    return _starting(EXAMPLES, incomplete)
 
 
 def family_names(incomplete: str) -> list[str]:

@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from eplb_opt.cli import output
-from eplb_opt.cli.deploy import in_kept_slots
 from eplb_opt.errors import FormatError
 from eplb_opt.io import (
     LOAD_FORMATS,
@@ -27,6 +26,7 @@ from eplb_opt.io import (
     write_loads,
     write_plan,
 )
+from eplb_opt.io.kept_slots import in_kept_slots
 from eplb_opt.io.loads import checked_layer_ids
 from eplb_opt.placement.plan import Plan
 
@@ -55,8 +55,11 @@ BY_EXTENSION = {
         ".pt": "pt",
         ".parquet": "parquet",
         ".jsonl": "vllm",
+        ".safetensors": "vllm",
     },
 }
+#: Files of loads with a row for every hidden layer of the model.
+HIDDEN_ROWS = ("sglang", "lmdeploy")
 LAYERS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 KNOWN = {"plan": list(WRITERS), "loads": list(LOAD_WRITERS)}
 
@@ -69,6 +72,7 @@ class Facts:
     experts: int | None
     layer_ids: tuple[int, ...] | None
     num_hidden_layers: int | None
+    model: str | None = None
 
 
 def convert_command(
@@ -113,6 +117,14 @@ def convert_command(
         Path | None,
         typer.Option("--current", help="The plan in force: vllm-ascend keeps survivors' slots."),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="The model wanted of IN, where it holds several; its name in OUT, where that "
+            "names its models.",
+        ),
+    ] = None,
     total: Annotated[
         bool, typer.Option("--total", help="Of loads, the sum over all snapshots alone.")
     ] = False,
@@ -127,7 +139,7 @@ def convert_command(
     name_out = name_out or _by_name(target, found)
     if name_out not in KNOWN[found]:
         raise FormatError(f"{name_out} is no format of {found}; known: {', '.join(KNOWN[found])}.")
-    facts = Facts(gpus, experts, _layers(layers), num_hidden_layers)
+    facts = Facts(gpus, experts, _layers(layers), num_hidden_layers, model)
     if found == "plan":
         _convert_plan(source, name_in, target, name_out, facts, current)
     else:
@@ -137,7 +149,7 @@ def convert_command(
 def _convert_plan(
     source: Path, name_in: str | None, target: Path, engine: str, facts: Facts, current: Path | None
 ) -> None:
-    stored = read_stored_plan(source, name_in)
+    stored = read_stored_plan(source, name_in, model=facts.model)
     placed, layer_ids = stored.physical_to_logical, stored.layer_ids
     if facts.layer_ids is not None:
         placed, layer_ids = stored.rows(facts.layer_ids), facts.layer_ids
@@ -158,6 +170,7 @@ def _convert_plan(
         layer_ids=layer_ids,
         num_hidden_layers=facts.num_hidden_layers or stored.num_hidden_layers,
         current=in_force,
+        model=facts.model or "",
     )
 
 
@@ -166,14 +179,28 @@ def _convert_loads(
 ) -> None:
     with output.reading_bar(f"reading {source.name}") as progress:
         if total:
-            loads = read_total(source, name_in, progress)
+            loads = read_total(source, name_in, progress, model=facts.model)
             trace = Trace.of(loads.load, loads.layer_ids, loads.num_hidden_layers)
         else:
-            trace = open_trace(source, name_in, progress)
+            trace = open_trace(source, name_in, progress, model=facts.model)
     count = facts.num_hidden_layers or (trace.num_hidden_layers if facts.layer_ids is None else 0)
     layer_ids = checked_layer_ids(facts.layer_ids or trace.layer_ids, trace.shape[1])
     trace = replace(trace, layer_ids=layer_ids, num_hidden_layers=count)
-    write_loads(target, trace, format=name_out)
+    write_loads(target, trace, format=name_out, model=facts.model or "")
+    if name_out in HIDDEN_ROWS:
+        _note_rows(trace, facts)
+
+
+def _note_rows(trace: Trace, facts: Facts) -> None:
+    """Say how many rows were written where nobody told of dense layers."""
+    told = facts.layer_ids is not None or facts.num_hidden_layers is not None
+    if not told and trace.num_hidden_layers == trace.shape[1]:
+        output.warn(
+            (
+                f"{trace.shape[1]} rows were written, one for every layer of the model; if it has "
+                "dense layers too, say which have experts: --layers 3-60 --num-hidden-layers 61.",
+            )
+        )
 
 
 def _kind(source: Path, name_in: str | None, name_out: str | None) -> str:

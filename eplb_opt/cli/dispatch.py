@@ -1,12 +1,14 @@
-"""What is said of a plan that counts on one way of splitting tokens, or seems to."""
+"""What is said of a plan that counts on a way of splitting tokens, or was made for other loads."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from eplb_opt.placement.dispatch_rules import dispatch_score
+from eplb_opt.planner.evaluate import evaluate
 from eplb_opt.report.gap import model_balancedness
 from eplb_opt.report.words import DISPATCH_WORDS
+from eplb_opt.search.starts import first_plan
 
 if TYPE_CHECKING:
     from eplb_opt.placement.dispatch_rules import DispatchScore
@@ -16,10 +18,20 @@ if TYPE_CHECKING:
 #: Engine -> the option with which it splits every batch so that the largest GPU load is least.
 SPLITS_OPTIMALLY = {"sglang": "--ep-dispatch-algorithm lp"}
 #: Engines that cannot; other names of formats may be anybody's.
-SPLITS_OTHERWISE = ("vllm", "vllm-ascend", "trtllm")
-#: A plan that gains more by optimal dispatch, and is farther from the bound without it, is hardly
-#: one for the uniform split.
-LOOKS_DESIGNED = 0.05
+SPLITS_OTHERWISE = (
+    "vllm",
+    "vllm-hcu",
+    "vllm-ranks",
+    "vllm-ascend",
+    "omni",
+    "trtllm",
+    "trtllm-config",
+)
+#: A plan whose largest GPU loads are farther above those of a greedy one was not made for the loads
+#: and the dispatch at hand.
+OTHER_PLAN = 0.05
+#: A plan that was made for optimal dispatch has at least this balancedness with it.
+LEVEL = 0.98
 
 
 def noise_note(result: Result, asked: float | None) -> tuple[str, ...]:
@@ -51,7 +63,11 @@ def deploy_notes(result: Result, engine: str) -> tuple[str, ...]:
 
 
 def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tuple[str, ...]:
-    """Which dispatch is scored, and whether the plan seems to be made for another.
+    """Which dispatch is scored, and what the figures say of what the plan was made for.
+
+    A plan that is worse than a greedy one for the same loads was made for something else: for other
+    loads most often. That it was made for optimal dispatch is said to be possible only where the
+    GPUs would be level with it.
 
     Parameters
     ----------
@@ -67,14 +83,25 @@ def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tup
             f"scored under {DISPATCH_WORDS[problem.dispatch]}, which only "
             f"{_engines()} gives; the other columns show the plan without it.",
         )
-    if min(score.needs_dispatch, model_gap) <= LOOKS_DESIGNED:
+    if model_gap <= OTHER_PLAN:
         return ()
-    return (
-        f"scored under {DISPATCH_WORDS[problem.dispatch]}, which puts "
-        f"{100 * score.needs_dispatch:.3g} % more on the largest GPUs than optimal dispatch: the "
-        f"plan looks designed for optimal dispatch ({_engines()}). If it is, check it with "
-        "--dispatch optimal; if not, plan anew.",
+    greedy = evaluate(problem, first_plan(problem)).objective.sum()
+    above = float(score.uniform.sum() / greedy - 1) if greedy else 0.0
+    if above <= OTHER_PLAN:
+        return ()
+    level = model_balancedness(score.optimal_balancedness, score.optimal)
+    text = (
+        f"the largest GPU loads are {100 * above:.3g} % above those of a greedy plan for these "
+        f"loads, and at most {100 * model_gap:.3g} % above the best possible. The common cause is "
+        "that the plan was made for other loads, such as older ones, or under other rules: plan "
+        "anew, with this plan as --current to see what moves."
     )
+    if level >= LEVEL and score.needs_dispatch > OTHER_PLAN:
+        text += (
+            f" Under optimal dispatch its balancedness would be {level:.4f}: if it was made for "
+            f"that ({_engines()}), check it with --dispatch optimal."
+        )
+    return (text,)
 
 
 def _worth(score: DispatchScore) -> str:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from eplb_opt.cli import gpu_options as gpu
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.cli.intake import Intake, examine_plan, padded_one, read_problem, with_names
 from eplb_opt.cli.outputs import Saving
-from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
-from eplb_opt.cli.scenarios import read_problem
+from eplb_opt.cli.report import (
+    BatchTokens,
+    ExpertsPerToken,
+    HeldOut,
+    ReportFile,
+    check_batch,
+    read_held_out,
+    save_report,
+)
+from eplb_opt.cli.solver_log import watched
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import ProblemError
-from eplb_opt.io import read_plan
+from eplb_opt.io import read_stored_plan
 from eplb_opt.io.files import write_atomically
+from eplb_opt.placement.padding import empty_last
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.problem import Problem
 from eplb_opt.report.gap import GapReport, gap_report
@@ -32,7 +43,10 @@ from eplb_opt.report.prices import constraint_prices
 from eplb_opt.report.scenarios import ScenarioTable, scenario_table
 from eplb_opt.report.tables import describe
 from eplb_opt.result import Result
-from eplb_opt.search.starts import heuristic_calls
+from eplb_opt.search.starts import first_plan, heuristic_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def gap_command(
@@ -61,9 +75,20 @@ def gap_command(
         Path | None, typer.Option("--csv", help="Where to write every layer's figures.")
     ] = None,
     report_file: ReportFile = None,
+    batch_tokens: BatchTokens = None,
+    experts_per_token: ExpertsPerToken = None,
     held_out: HeldOut = None,
     load_format: opt.FormatOption = None,
+    map_file: opt.MapFile = None,
+    experts: opt.Experts = None,
+    lost_gpus: gpu.LostGpus = None,
+    gpu_slots: gpu.GpuSlots = None,
+    gpu_speeds: gpu.GpuSpeeds = None,
+    pins: gpu.Pins = None,
+    bans: gpu.Bans = None,
+    spread: gpu.Spread = None,
     as_json: opt.Json = False,
+    verbose: opt.Verbose = 0,
 ) -> None:
     """Show how far every heuristic and every given plan is from the proven optimum.
 
@@ -75,10 +100,16 @@ def gap_command(
     Example: eplb-opt gap loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --plan current.json
     """
     num_shown = _number_of_layers(layers)
+    check_batch(batch_tokens, experts_per_token)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
-    (recorded,), problem = read_problem(opt.Asked([loads], machine, False, load_format))
-    given = {str(path): read_plan(path, layer_ids=recorded.layer_ids) for path in plan_files or []}
-
+    files = opt.Files([loads], False, load_format, map_file, experts)
+    rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
+    stored = {str(path): read_stored_plan(path) for path in plan_files or []}
+    intake = read_problem(opt.Asked(files, machine, rules), padded_one(stored.values()))
+    recorded, problem, layer_ids = intake.recorded[0], intake.problem, intake.layer_ids
+    for name, each in stored.items():
+        examine_plan(each, name, recorded, gpus)
+    given = {name: empty_last(each.rows(layer_ids), gpus) for name, each in stored.items()}
     unseen = read_held_out(held_out, recorded)
 
     if report_file is not None:
@@ -86,7 +117,7 @@ def gap_command(
     with interruption() as asked:
 
         def planned(part: Problem, heading: str, seconds: float) -> Result:
-            with output.progress_bar(seconds, heading) as progress:
+            with watched(seconds, heading, verbose) as progress:
                 return plan(
                     part,
                     time_limit=seconds,
@@ -97,18 +128,21 @@ def gap_command(
                 )
 
         result = planned(problem, "planning", time_limit)
-        output.warn(result.messages)
+        messages = tuple(with_names(text, layer_ids) for text in result.messages)
+        output.warn(messages)
+        result = replace(result, messages=(*intake.notes, *messages))
         report = gap_report(
             problem,
             result,
             plans=given,
-            heuristics=output.announced(heuristic_calls(problem)),
+            heuristics=output.announced(_heuristics(problem)),
             prices=constraint_prices(problem, result, planned, time_limit) if prices else (),
         )
+        report.rows[:] = [
+            replace(row, problem=with_names(row.problem, layer_ids)) for row in report.rows
+        ]
         saving = Saving()
-        saving.save(
-            csv_file, lambda to: write_atomically(to, gap_csv(report, recorded.layer_ids).encode())
-        )
+        saving.save(csv_file, lambda to: write_atomically(to, gap_csv(report, layer_ids).encode()))
         before = next(iter(given.items()), None)
         saving.save(
             report_file,
@@ -120,12 +154,21 @@ def gap_command(
         scored = scenario_table(problem, plans, unseen) if unseen else None
         try:
             if as_json:
-                output.print_json(asdict(report) | ({"loads": scored} if scored else {}))
+                told = {"layers": list(layer_ids), "messages": list(result.messages)}
+                output.print_json(asdict(report) | told | ({"loads": scored} if scored else {}))
             else:
-                _print(report, result, num_shown, scored)
+                _print(report, result, intake, num_shown, scored)
         finally:
             saving.finish()
     asked.finish()
+
+
+def _heuristics(problem: Problem) -> dict[str, Callable[[], Any]]:
+    """The published ones, which know of no GPUs that differ; then what our greedy makes of it."""
+    if not problem.has_gpu_rules:
+        return heuristic_calls(problem)
+    output.warn(("the published heuristics know of no GPUs that differ, and are left out.",))
+    return {"greedy": lambda: first_plan(problem)}
 
 
 def _number_of_layers(layers: str) -> int | None:
@@ -137,13 +180,17 @@ def _number_of_layers(layers: str) -> int | None:
 
 
 def _print(
-    report: GapReport, result: Result, num_shown: int | None, scored: ScenarioTable | None
+    report: GapReport,
+    result: Result,
+    intake: Intake,
+    num_shown: int | None,
+    scored: ScenarioTable | None,
 ) -> None:
     console = output.stdout()
     console.print(describe(result), highlight=False)
-    console.print(gap_table(report, console.width))
+    console.print(gap_table(report, console.width, intake.layer_ids))
     if report.prices:
         console.print(price_table(report))
-    console.print(layer_table(report, num_shown, console.width))
+    console.print(layer_table(report, num_shown, console.width, intake.layer_ids))
     if scored is not None:
         console.print(scenario_table_text(scored, console.width))

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from eplb_opt.cli import config
+from eplb_opt.cli.needs import check_packages
 from eplb_opt.cli.outputs import check_outputs
 
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -21,15 +22,24 @@ EXAMPLE = "Example:"
 #: Headings of a command's options, in this order; what stands nowhere comes under the last.
 PANELS: dict[str, tuple[str, ...]] = {
     "Machine": ("gpus", "slots", "slots-per-gpu", "nodes", "groups", "colocation", "dispatch"),
-    "Loads": ("format", "held-out", "scenarios", "every"),
+    "GPUs that differ": ("lost-gpus", "gpu-slots", "gpu-speeds", "pin", "ban", "spread"),
+    "Loads": (*("format", "map", "experts", "held-out", "scenarios", "newest", "every", "once"),),
     "Target and memory": ("target-balancedness", "expert-bytes"),
-    "Planning": ("time-limit", "effort", "target-gap", "noise", "model", "workers"),
-    "Near the plan in force": ("current", "max-moves", "move-tolerance"),
-    "Output": ("output", "engine", "certificate", "report", "plot", "json", "csv"),
+    "Planning": ("of", "time-limit", "effort", "target-gap", "noise", "model", "workers", "start"),
+    "Near the plan in force": (
+        *("current", "max-moves", "move-tolerance", "move-cost", "min-gain"),
+    ),
+    "Output": (
+        *("output", "engine", "certificate", "report", "batch-tokens", "experts-per-token", "plot"),
+        *("metrics", "dispatch-weights", "transfers", "json", "csv", "verbose"),
+    ),
     "Options": (),
 }
 #: Commands in the order of their use; others follow.
-ORDER = ("plan", "gap", "check", "bound", "size", "replay", "convert", "guide", "warmup")
+ORDER = (
+    *("plan", "gap", "check", "bound", "size", "replay", "watch", "frontier", "plan-for-loss"),
+    *("convert", "example", "guide", "warmup"),
+)
 
 
 class Command(TyperCommand):
@@ -40,9 +50,10 @@ class Command(TyperCommand):
         self.help, self.example = split_example(self.help or "")
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command as Typer does, once it is known that the results can be written."""
+        """Run the command as Typer does, once it is known that it can be done to the end."""
         _, named = config.take_option(ctx.obj or [])
         check_outputs(ctx.params, config.find(named))
+        check_packages(ctx)
         return super().invoke(ctx)
 
     def format_help_text(self, ctx: Any, formatter: Any) -> None:

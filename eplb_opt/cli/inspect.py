@@ -8,16 +8,22 @@ from typing import Annotated
 
 import typer
 
+from eplb_opt.cli import gpu_options as gpu
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import check_notes
+from eplb_opt.cli.intake import Intake, examine_plan, naming_layers, read_problem, with_names
 from eplb_opt.cli.outputs import Saving
-from eplb_opt.cli.scenarios import read_problem
+from eplb_opt.cli.plan_output import moves_between, moves_line
+from eplb_opt.cli.solver_log import watched
 from eplb_opt.cli.stopping import interruption
+from eplb_opt.cli.weights import DispatchWeights, check_weights_file, write_weights
 from eplb_opt.errors import PlanError
-from eplb_opt.io import VALIDATORS, read_certificates, read_plan
+from eplb_opt.io import VALIDATORS, read_certificates, read_stored_plan
 from eplb_opt.placement.dispatch_rules import DispatchScore, dispatch_score
+from eplb_opt.placement.padding import empty_last
+from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.evaluate import Evaluation, evaluate, verified_bounds
 from eplb_opt.planner.planner import plan
 from eplb_opt.report.dispatch import dispatch_table
@@ -56,12 +62,13 @@ def check_command(
     ] = None,
     engine: Annotated[
         opt.Runtime | None,
-        typer.Option("--engine", help="Whose runtime must take the file as it is."),
+        typer.Option(
+            "--engine",
+            metavar="<name>",
+            help=f"Whose runtime must take the file as it is: {', '.join(opt.Runtime)}.",
+        ),
     ] = None,
-    current: Annotated[
-        Path | None,
-        typer.Option("--current", help="The plan in force, for runtimes that restrict moves."),
-    ] = None,
+    current: opt.Current = None,
     load_format: opt.FormatOption = None,
     plan_format: Annotated[
         opt.PlanFormat | None,
@@ -71,6 +78,15 @@ def check_command(
             help=f"Format of PLAN, where its content does not tell: {', '.join(opt.PlanFormat)}.",
         ),
     ] = None,
+    dispatch_weights: DispatchWeights = None,
+    map_file: opt.MapFile = None,
+    experts: opt.Experts = None,
+    lost_gpus: gpu.LostGpus = None,
+    gpu_slots: gpu.GpuSlots = None,
+    gpu_speeds: gpu.GpuSpeeds = None,
+    pins: gpu.Pins = None,
+    bans: gpu.Bans = None,
+    spread: gpu.Spread = None,
     as_json: opt.Json = False,
 ) -> None:
     """Check a plan against every rule and score it exactly; exit code 3 when it breaks one.
@@ -89,14 +105,20 @@ def check_command(
 
     Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """
+    check_weights_file(dispatch_weights)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
-    (recorded, *_), problem = read_problem(opt.Asked(loads, machine, with_scenarios, load_format))
-    name = None if plan_format is None else str(plan_format)
-    placed = read_plan(plan_file, name, layer_ids=recorded.layer_ids)
+    files = opt.Files(loads, with_scenarios, load_format, map_file, experts, current)
+    rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
+    asked = opt.Asked(files, machine, rules, "" if engine is None else str(engine))
+    stored = read_stored_plan(plan_file, None if plan_format is None else str(plan_format))
+    intake = read_problem(asked, stored)
+    recorded, problem = intake.recorded[0], intake.problem
+    examine_plan(stored, str(plan_file), recorded, gpus)
+    placed = empty_last(stored.rows(intake.layer_ids), gpus)
     if engine is not None:
         VALIDATORS[str(engine)](
             plan_file,
-            current=None if current is None else read_plan(current, layer_ids=recorded.layer_ids),
+            current=intake.current,
             num_gpus=gpus,
             num_experts=recorded.num_experts,
             num_slots=slots,
@@ -104,22 +126,37 @@ def check_command(
             num_hidden_layers=recorded.num_hidden_layers,
         )
     saved = [None] * problem.num_layers if certificate is None else read_certificates(certificate)
-    with output.counting_bar(problem.num_layers, "proving anew") as show:
-        bounds = verified_bounds(problem, saved, show)
-    score = evaluate(problem, placed, bounds)
-    reached = dispatch_score(problem, placed)
-    output.warn(check_notes(problem, reached, score.model_gap))
+    with naming_layers(intake.layer_ids):
+        with output.counting_bar(problem.num_layers, "proving anew") as show:
+            bounds = verified_bounds(problem, saved, show)
+        score = evaluate(problem, placed, bounds)
+        reached = dispatch_score(problem, placed)
+    notes = check_notes(problem, reached, score.model_gap)
+    moves = moves_between(intake, placed)
+    output.warn(notes)
+    saving = Saving()
+    plan_checked = Plan(placed, gpus, problem.num_experts)
+    saving.save(
+        dispatch_weights, lambda to: write_weights(to, problem, plan_checked, intake.layer_ids)
+    )
     if as_json:
         output.print_json(
             {
+                "layers": list(intake.layer_ids),
                 "dispatch": problem.dispatch,
+                "messages": [*intake.notes, *notes],
                 **asdict(score),
+                "moves": moves,
                 "nearest_copy": {**asdict(reached), **_shares(reached)},
             }
         )
     else:
-        output.stdout().print(evaluation_table(score, problem.dispatch))
-        output.stdout().print(dispatch_table(reached))
+        console = output.stdout()
+        console.print(evaluation_table(score, problem.dispatch, intake.layer_ids))
+        console.print(dispatch_table(reached, intake.layer_ids))
+        if moves is not None:
+            console.print(moves_line(moves, problem), highlight=False)
+    saving.finish()
     _check_limits(score, max_gap, min_balancedness)
 
 
@@ -158,7 +195,16 @@ def bound_command(
     workers: opt.Workers = None,
     certificate_file: opt.CertificateFile = None,
     load_format: opt.FormatOption = None,
+    map_file: opt.MapFile = None,
+    experts: opt.Experts = None,
+    lost_gpus: gpu.LostGpus = None,
+    gpu_slots: gpu.GpuSlots = None,
+    gpu_speeds: gpu.GpuSpeeds = None,
+    pins: gpu.Pins = None,
+    bans: gpu.Bans = None,
+    spread: gpu.Spread = None,
     as_json: opt.Json = False,
+    verbose: opt.Verbose = 0,
 ) -> None:
     """Prove how low the largest GPU load of each layer can possibly be.
 
@@ -168,13 +214,14 @@ def bound_command(
     Example: eplb-opt bound loads.npz --gpus 32 --slots 288 --time-limit 60
     """
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
-    asked_for = opt.Asked(loads, machine, with_scenarios, load_format)
-    _, problem = read_problem(asked_for)
+    files = opt.Files(loads, with_scenarios, load_format, map_file, experts)
+    rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
+    intake = read_problem(opt.Asked(files, machine, rules))
     limit = None if effort is not None else time_limit
     with interruption() as asked:
-        with output.progress_bar(limit, "proving") as progress:
+        with watched(limit, "proving", verbose) as progress:
             result = plan(
-                problem,
+                intake.problem,
                 time_limit=limit,
                 effort=effort,
                 target_gap=target_gap,
@@ -185,20 +232,22 @@ def bound_command(
             )
         saving = Saving()
         save_proofs(saving, certificate_file, result)
-        output.warn(result.messages)
+        output.warn(tuple(with_names(text, intake.layer_ids) for text in result.messages))
         if certificate_file is not None:
-            announce_check(asked_for, certificate_file)
+            announce_check(intake.asked, certificate_file)
         try:
-            _print_bounds(result, as_json)
+            _print_bounds(result, intake, as_json)
         finally:
             saving.finish()
     asked.finish()
 
 
-def _print_bounds(result: Result, as_json: bool) -> None:
+def _print_bounds(result: Result, intake: Intake, as_json: bool) -> None:
     if as_json:
         output.print_json(
             {
+                "layers": list(intake.layer_ids),
+                "messages": [*intake.notes, *result.messages],
                 "lower_bound": result.lower_bound,
                 "bound_source": result.bound_source,
                 "objective": result.objective,
@@ -207,4 +256,4 @@ def _print_bounds(result: Result, as_json: bool) -> None:
             }
         )
     else:
-        output.stdout().print(bound_table(result))
+        output.stdout().print(bound_table(result, intake.layer_ids))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eplb_opt.cli import output
+from eplb_opt.cli.gpu_options import RuleTexts
 from eplb_opt.exact import MODELS
 from eplb_opt.io import LOAD_FORMATS, PLAN_FORMATS, VALIDATORS, WRITERS, read_loads, read_total
+from eplb_opt.placement.move_cost import MoveCost, read_move_cost
 from eplb_opt.problem.machine import Machine
 from eplb_opt.problem.problem import COLOCATIONS, DISPATCHES
 
@@ -82,6 +84,28 @@ FormatOption = Annotated[
     LoadFormat | None,
     typer.Option("--format", help="Format of LOADS, where its content does not tell."),
 ]
+MapFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--map",
+        help="LOADS count physical slots: the map in force then, by which they become experts'.",
+    ),
+]
+Experts = Annotated[
+    int | None,
+    typer.Option(
+        "--experts", help="Experts of a layer, where LOADS may leave out those without tokens."
+    ),
+]
+Current = Annotated[
+    Path | None,
+    typer.Option(
+        "--current", help="The plan in force: it must fit LOADS and options; moves are counted."
+    ),
+]
+CurrentNeeded = Annotated[
+    Path, typer.Option("--current", help="The plan in force.", show_default=False)
+]
 TimeLimit = Annotated[
     float, typer.Option("--time-limit", help="Seconds for planning; 0 asks for heuristics alone.")
 ]
@@ -96,8 +120,34 @@ Model = Annotated[ModelName, typer.Option("--model", help="Exact model for the h
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Layers worked on at a time; default: all cores.")
 ]
+MoveCostOption = Annotated[
+    str | None,
+    typer.Option(
+        "--move-cost",
+        metavar="<numbers>",
+        help="Move only what saves time: expert_bytes=..,bandwidth=..,step_seconds=..,"
+        "moe_share=..,steps_until_next=..",
+    ),
+]
+EngineFiles = Annotated[
+    Path | None,
+    typer.Option(
+        "--engine-files",
+        help="Folder with the unzipped wheels of vLLM or SGLang: runs their Python code, too.",
+    ),
+]
 CertificateFile = Annotated[
     Path | None, typer.Option("--certificate", help="Where to write the proofs of the bounds.")
+]
+Verbose = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        show_default=False,
+        help="A log of the solving on stderr; twice for every turn of every solver.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -109,32 +159,80 @@ def machine(
     return Machine(slots, gpus, nodes, groups, str(colocation), str(dispatch))
 
 
+def parsed_machines(machines: list[str]) -> list[Machine]:
+    """Machines such as 288x32 or 288x32/4/8."""
+    try:
+        return [Machine.parse(text) for text in machines]
+    except (ValueError, TypeError) as error:
+        raise typer.BadParameter(
+            f"{', '.join(machines)}: a machine is SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS, such as "
+            "288x32 or 288x32/4/8."
+        ) from error
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of loads, and how they are to be read.
+
+    Parameters
+    ----------
+    loads
+        The files.
+    with_scenarios
+        Whether every snapshot is to be served, instead of their sum.
+    load_format
+        The format of the files; None where their content tells.
+    map_file
+        The map that was in force while they were counted by slot; None where they are of experts.
+    experts
+        Experts of a layer, where the files may leave some out; None where they do not.
+    current
+        The plan in force; None where there is none.
+    """
+
+    loads: list[Path]
+    with_scenarios: bool = False
+    load_format: LoadFormat | None = None
+    map_file: Path | None = None
+    experts: int | None = None
+    current: Path | None = None
+
+
 @dataclass(frozen=True)
 class Asked:
     """Loads, and how the command line has a problem made of them.
 
     Parameters
     ----------
-    loads
-        The files.
+    files
+        The loads.
     machine
         The machine that they are planned for.
-    with_scenarios
-        Whether every snapshot is to be served, instead of their sum.
-    load_format
-        The format of the files; None where their content tells.
+    rules
+        In what its GPUs differ, as it was typed.
+    engine
+        The engine that a plan is written for; "" for none.
     """
 
-    loads: list[Path]
+    files: Files
     machine: Machine
-    with_scenarios: bool
-    load_format: LoadFormat | None
+    rules: RuleTexts = field(default_factory=RuleTexts)
+    engine: str = ""
+
+    def machine_for(self, layer_ids: tuple[int, ...]) -> Machine:
+        """The machine with its rules, for loads of layers with these names."""
+        return replace(self.machine, rules=self.rules.rules(self.machine.num_gpus, layer_ids))
 
 
 def total(path: Path, load_format: LoadFormat | None) -> Loads:
     """The sum of a recording, with a bar while a long one is read."""
     with output.reading_bar(f"reading {path.name}") as progress:
         return read_total(path, None if load_format is None else str(load_format), progress)
+
+
+def move_cost(text: str | None) -> MoveCost | None:
+    """What moving costs, as the command line gives it."""
+    return None if text is None else read_move_cost(text, "--move-cost")
 
 
 def colocation_for(engine: str | None, colocation: str) -> str:
@@ -144,6 +242,11 @@ def colocation_for(engine: str | None, colocation: str) -> str:
         return colocation
     output.warn((f"{engine} refuses two replicas of an expert on a GPU: --colocation forbid.",))
     return "forbid"
+
+
+def written_for(engine: str, output_file: Path | None) -> str:
+    """The engine that a plan is written for; "" where none is written, or in no engine's format."""
+    return str(engine) if output_file is not None and str(engine) in VALIDATORS else ""
 
 
 def check_noise(noise: float | None, dispatches: Iterable[str]) -> None:

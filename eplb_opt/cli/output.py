@@ -18,7 +18,7 @@ from eplb_opt.io.files import write_atomically
 from eplb_opt.report.tables import percent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from eplb_opt.result import HistoryPoint, Result
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 PIPE_WIDTH = 120
 #: Calls shorter than this finish before a person would look at a bar.
 PROGRESS_SECONDS = 2.0
+
+#: What JSON has of a warm start: all but its exact fractions.
+START_FIELDS = ("name", "seconds", "objective", "gap", "num_best", "share_closed")
 
 
 def stdout() -> Console:
@@ -65,9 +68,10 @@ def _plain(data: Any) -> Any:
     return data
 
 
-def result_json(result: Result) -> dict[str, Any]:
-    """A result as a script wants it."""
+def result_json(result: Result, layer_ids: Sequence[int] = ()) -> dict[str, Any]:
+    """A result as a script wants it, with the names of its layers."""
     return {
+        "layers": list(layer_ids or range(result.problem.num_layers)),
         "dispatch": result.problem.dispatch,
         "noise": result.noise,
         "model_gap": result.model_gap,
@@ -80,10 +84,14 @@ def result_json(result: Result) -> dict[str, Any]:
         "balancedness": result.balancedness,
         "status": result.status,
         "bound_source": result.bound_source,
+        "reasons": result.reasons,
         "moves": result.moves,
         "homes": result.homes,
         "off_home": result.off_home,
         "history": list(result.history),
+        "starts": [
+            {name: getattr(start, name) for name in START_FIELDS} for start in result.starts
+        ],
     }
 
 

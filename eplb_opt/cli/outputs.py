@@ -16,9 +16,12 @@ from eplb_opt.io.files import check_writable, is_same_file
 OUTPUTS = {
     "output_file": "--output",
     "certificate_file": "--certificate",
+    "transfers_file": "--transfers",
     "report_file": "--report",
     "csv_file": "--csv",
     "plot_file": "--plot",
+    "dispatch_weights": "--dispatch-weights",
+    "metrics_file": "--metrics",
     "target": "OUT",
 }
 #: Files of a folder that recordings are read from: one more would be taken for a part of them.
@@ -44,8 +47,7 @@ def check_outputs(parameters: Mapping[str, Any], config: Path | None = None) -> 
         With the option, the file and the mend.
     """
     outputs = {name: path for name in OUTPUTS for path in _paths(parameters.get(name))}
-    others = [value for name, value in parameters.items() if name not in OUTPUTS]
-    inputs = [path for value in (*others, config) for path in _paths(value)]
+    inputs = [*input_files(parameters), *_paths(config)]
     for name, path in outputs.items():
         for source in inputs:
             _check_distinct(OUTPUTS[name], path, source)
@@ -57,6 +59,12 @@ def check_outputs(parameters: Mapping[str, Any], config: Path | None = None) -> 
             )
     for path in outputs.values():
         check_writable(path)
+
+
+def input_files(parameters: Mapping[str, Any]) -> list[Path]:
+    """Files and folders that a command reads, by its parameters, each once."""
+    read = [value for name, value in parameters.items() if name not in OUTPUTS]
+    return list(dict.fromkeys(path for value in read for path in _paths(value)))
 
 
 def _paths(value: Any) -> list[Path]:

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from eplb_opt import plots
+from eplb_opt.bench.rival_policies import rival_policies
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.complete import heuristic_names
+from eplb_opt.cli.intake import looked_at_trace
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import open_trace, read_plan
@@ -34,7 +36,14 @@ from eplb_opt.workloads.representatives import METHODS
 
 PolicyName = StrEnum("PolicyName", list(POLICIES))  # type: ignore[misc]
 MethodName = StrEnum("MethodName", list(METHODS))  # type: ignore[misc]
-DEFAULT_POLICIES = [PolicyName(name) for name in POLICIES if name != "limited"]
+#: Policies that need a number, and the option that gives it.
+NEEDS = {"limited": "--max-moves", "worth": "--move-cost"}
+DEFAULT_POLICIES = [PolicyName(name) for name in POLICIES if name not in NEEDS]
+#: The heuristic that stands in for engines whose own files are not there.
+STAND_IN = "deepseek"
+STAND_IN_NOTE = (
+    "deepseek: the algorithm of vLLM and SGLang in our own code; --engine-files runs theirs."
+)
 
 
 def replay_command(
@@ -82,10 +91,12 @@ def replay_command(
     plan_files: Annotated[
         list[Path] | None, typer.Option("--plan", help="A plan that stays; may be given again.")
     ] = None,
+    engine_files: opt.EngineFiles = None,
     memory: Annotated[int, typer.Option(help="Windows of the past to look back on.")] = 32,
     max_moves: Annotated[
         int | None, typer.Option("--max-moves", help="For the policy 'limited'.")
     ] = None,
+    move_cost: opt.MoveCostOption = None,
     time_limit: Annotated[
         float, typer.Option("--time-limit", help="Seconds for one re-plan of ours.")
     ] = 1.0,
@@ -120,14 +131,14 @@ def replay_command(
     with output.reading_bar(f"reading {trace_file.name}") as reading:
         name = None if load_format is None else str(load_format)
         trace = open_trace(trace_file, name, reading)
+    notes = looked_at_trace(trace, trace_file, gpus, slots)
     split = list(dict.fromkeys(map(str, dispatches)))
     machine = Machine(slots, gpus, nodes, groups, str(colocation), split[0])
-    limits = ReplanLimits(time_limit, effort, workers, max_moves, noise)
-    wanted = {str(name): POLICIES[str(name)] for name in policies}
-    if max_moves is not None:
-        wanted["limited"] = POLICIES["limited"]
-    elif "limited" in wanted:
-        raise ProblemError("The policy 'limited' needs --max-moves.")
+    cost = opt.move_cost(move_cost)
+    limits = ReplanLimits(time_limit, effort, workers, max_moves, noise, cost)
+    wanted = _ours([str(name) for name in policies], {"limited": max_moves, "worth": cost})
+    if engine_files is not None:
+        wanted |= rival_policies(engine_files)
     wanted |= _heuristics(heuristic_names, [str(view) for view in views])
     for path in plan_files or []:
         wanted[str(path)] = given(read_plan(path, layer_ids=trace.layer_ids))
@@ -145,18 +156,32 @@ def replay_command(
     saving = Saving()
     saving.save(plot_file, lambda to: plots.save(plots.replay(report), to))
     try:
-        _print(report, choice, as_json)
+        if STAND_IN in wanted and engine_files is None:
+            notes = (*notes, STAND_IN_NOTE)
+        _print(report, choice, notes, as_json)
     finally:
         saving.finish()
 
 
-def _print(report: ReplayReport, choice: Choice | None, as_json: bool) -> None:
+def _print(
+    report: ReplayReport, choice: Choice | None, notes: tuple[str, ...], as_json: bool
+) -> None:
     if as_json:
-        output.print_json({"replay": report.json(), "choice": choice and choice.json()})
+        told = {"replay": report.json(), "choice": choice and choice.json()}
+        output.print_json(told | {"messages": list(notes)})
         return
-    output.stdout().print(replay_table(report))
+    output.stdout().print(replay_table(report, notes))
     if choice is not None:
         output.stdout().print(choice_table(choice))
+
+
+def _ours(names: list[str], given: dict[str, Any]) -> dict[str, Policy]:
+    """Policies of ours by name; one that needs an option is there where that is given."""
+    for name in names:
+        if name in NEEDS and given[name] is None:
+            raise ProblemError(f"The policy {name!r} needs {NEEDS[name]}.")
+    names = [*names, *(name for name, value in given.items() if value is not None)]
+    return {name: POLICIES[name] for name in names}
 
 
 def _heuristics(names: list[str] | None, views: list[str]) -> dict[str, Policy]:

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from eplb_opt.io import read_total
+from eplb_opt.cli import output
+from eplb_opt.cli.check_line import check_line
+from eplb_opt.cli.outputs import input_files
+from eplb_opt.io import VALIDATORS, read_total
+from eplb_opt.io.fingerprint import fingerprint
+from eplb_opt.io.plausible import Question, examine
+from eplb_opt.report.deployment import Deployment
 from eplb_opt.report.html import write_report
+from eplb_opt.report.page_gain import Batch
 from eplb_opt.report.scenarios import check_held_out
 
 if TYPE_CHECKING:
+    from eplb_opt.cli.options import Asked
     from eplb_opt.io import Loads
     from eplb_opt.report.gap import GapReport
     from eplb_opt.result import Result
@@ -20,6 +28,18 @@ if TYPE_CHECKING:
 ReportFile = Annotated[
     Path | None,
     typer.Option("--report", help="Where to write an HTML report that opens offline."),
+]
+BatchTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-tokens", min=1, help="Tokens of a GPU in a step, for what the report says of them."
+    ),
+]
+ExpertsPerToken = Annotated[
+    int | None,
+    typer.Option(
+        "--experts-per-token", min=1, help="Experts that a token goes to; with --batch-tokens."
+    ),
 ]
 HeldOut = Annotated[
     list[Path] | None,
@@ -37,7 +57,9 @@ def read_held_out(paths: list[Path] | None, recorded: Loads) -> dict[str, Any]:
     ProblemError
         When one has another shape; better now than when the plan is done.
     """
-    held_out = {str(path): read_total(path).total for path in paths or []}
+    read = [read_total(path) for path in paths or []]
+    output.warn(tuple(note for loads in read for note in examine([loads], Question())))
+    held_out = {str(path): loads.total for path, loads in zip(paths or [], read, strict=True)}
     for name, load in held_out.items():
         check_held_out(name, load, (recorded.num_layers, recorded.num_experts))
     return held_out
@@ -52,6 +74,7 @@ def save_report(
     current: tuple[str, Any] | None,
     held_out: dict[str, Any],
     gap: GapReport | None = None,
+    asked: Asked | None = None,
 ) -> None:
     """Write the report of one command.
 
@@ -69,6 +92,8 @@ def save_report(
         Loads that the plan has not seen, from `read_held_out`.
     gap
         The gap report, from `gap_report`, where there is one.
+    asked
+        What was planned for, where the page is to say how the plan gets into its engine.
     """
     name, placed = current or ("", None)
     write_report(
@@ -80,4 +105,32 @@ def save_report(
         held_out=held_out,
         layer_ids=recorded.layer_ids,
         command=shlex.join(["eplb-opt", *(context.obj or [])]),
+        inputs={str(path): fingerprint(path) for path in input_files(context.params)},
+        deployment=None if asked is None else _deployment(context, asked),
+        batch=_batch(context),
     )
+
+
+def _deployment(context: typer.Context, asked: Asked) -> Deployment:
+    """The plan's file, which was written before the page."""
+    given = context.params
+    path, engine = given["output_file"], str(given["engine"])
+    if path is None or not path.is_file():  # a device takes a plan and keeps none
+        return Deployment("", engine)
+    check = check_line(asked, given["certificate_file"], path, engine)
+    if engine in VALIDATORS:
+        check += f" --engine {engine}"
+        if given["current"] is not None:
+            check += f" --current {shlex.quote(str(given['current']))}"
+    return Deployment(str(path), engine, fingerprint(path), check)
+
+
+def check_batch(batch_tokens: int | None, experts_per_token: int | None) -> None:
+    """Refuse one half of a batch's size."""
+    if (batch_tokens is None) != (experts_per_token is None):
+        raise typer.BadParameter("--batch-tokens and --experts-per-token go together.")
+
+
+def _batch(context: typer.Context) -> Batch | None:
+    tokens, experts = (context.params.get(n) for n in ("batch_tokens", "experts_per_token"))
+    return None if tokens is None or experts is None else Batch(tokens, experts)

@@ -10,10 +10,11 @@ import typer
 from eplb_opt import plots
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.cli.intake import looked_at
 from eplb_opt.cli.numbers import numbers
 from eplb_opt.cli.outputs import Saving
-from eplb_opt.cli.scenarios import planned_for, recordings
 from eplb_opt.io.files import write_atomically
+from eplb_opt.io.recordings.together import planned_for
 from eplb_opt.planner.warmup import warmup
 from eplb_opt.report import size as tables
 from eplb_opt.workloads.sizing import SizeReport, make_sizes, sweep
@@ -87,6 +88,8 @@ def size_command(
         Path | None, typer.Option("--csv", help="Where to write a line for every size.")
     ] = None,
     load_format: opt.FormatOption = None,
+    map_file: opt.MapFile = None,
+    experts: opt.Experts = None,
     as_json: opt.Json = False,
 ) -> None:
     """How many redundant slots, on how many GPUs: sweep sizes, with plans and proofs.
@@ -99,7 +102,7 @@ def size_command(
     if plot_file is not None:
         plots.check_format(plot_file)
     opt.check_noise(noise, dispatches)
-    recorded = recordings(files, load_format, with_scenarios)
+    recorded, notes = looked_at(opt.Files(files, with_scenarios, load_format, map_file, experts))
     sizes = make_sizes(
         recorded[0].num_experts,
         numbers(gpus, "--gpus"),
@@ -127,7 +130,7 @@ def size_command(
     saving.save(plot_file, lambda to: _draw(report, to))
     saving.save(csv_file, lambda to: write_atomically(to, tables.size_csv(report).encode()))
     try:
-        _print(report, as_json=as_json)
+        _print(report, notes, as_json=as_json)
     finally:
         saving.finish()
 
@@ -144,9 +147,9 @@ def _draw(report: SizeReport, path: Path) -> None:
     plots.save(size_plot.sizes(report), path)
 
 
-def _print(report: SizeReport, *, as_json: bool) -> None:
+def _print(report: SizeReport, notes: tuple[str, ...], *, as_json: bool) -> None:
     if as_json:
-        output.print_json(tables.size_json(report))
+        output.print_json({**tables.size_json(report), "messages": list(notes)})
         return
     console = output.stdout()
     console.print(tables.size_table(report))

@@ -19,6 +19,7 @@ SIGNALS = tuple(
 )
 #: A process that a signal ended has this exit code and the signal's number, as shells count.
 SIGNAL_EXIT = 128
+CUT_SHORT = "the result is the best that was found until then"
 
 
 class Stopped(Exception):
@@ -28,12 +29,15 @@ class Stopped(Exception):
     ----------
     number
         The signal's number.
+    outcome
+        What has become of the work.
+    code
+        The exit code; by default `SIGNAL_EXIT` and the signal's number.
     """
 
-    def __init__(self, number: int) -> None:
-        name = signal.Signals(number).name
-        super().__init__(f"stopped by {name}; the result is the best that was found until then.")
-        self.code = SIGNAL_EXIT + number
+    def __init__(self, number: int, outcome: str = CUT_SHORT, code: int | None = None) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}; {outcome}.")
+        self.code = SIGNAL_EXIT + number if code is None else code
 
 
 class Interruption:
@@ -59,10 +63,10 @@ class Interruption:
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
 
-    def finish(self) -> None:
+    def finish(self, outcome: str = CUT_SHORT, code: int | None = None) -> None:
         """Raise `Stopped` where a signal came; for the end, when all is written."""
         if self.number is not None:
-            raise Stopped(self.number)
+            raise Stopped(self.number, outcome, code)
 
 
 @contextmanager

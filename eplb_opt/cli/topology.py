@@ -10,8 +10,8 @@ import typer
 from eplb_opt import plots
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.cli.intake import read_problem
 from eplb_opt.cli.outputs import Saving
-from eplb_opt.cli.scenarios import read_problem
 from eplb_opt.io.files import write_atomically
 from eplb_opt.planner.topologies import FRONT_PRICES, topologies
 from eplb_opt.problem.topology import Topology
@@ -55,6 +55,8 @@ def topology_command(
         Path | None, typer.Option("--csv", help="Where to write a line for every plan.")
     ] = None,
     load_format: opt.FormatOption = None,
+    map_file: opt.MapFile = None,
+    experts: opt.Experts = None,
     as_json: opt.Json = False,
 ) -> None:
     """What locality costs: strict, anchored, priced and flat plans, each with a proven bound.
@@ -67,7 +69,8 @@ def topology_command(
     if plot_file is not None:
         plots.check_format(plot_file)
     machine = opt.machine(slots, gpus, 1, 1, colocation, "uniform")
-    _, flat = read_problem(opt.Asked([file], machine, False, load_format))
+    files = opt.Files([file], load_format=load_format, map_file=map_file, experts=experts)
+    flat = read_problem(opt.Asked(files, machine)).problem
     problem = flat.with_topology(Topology(), nodes, groups)
     prices = FRONT_PRICES if front else (0.05, 0.3)
     with output.spinner("planning"):

@@ -7,7 +7,8 @@ function here is such a method once it is static::
         rebalance_experts = staticmethod(eplb_opt.engines.ascend.rebalance_experts)
 
 Plans stay near the current table: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says how level they have
-to be, and below EPLB_OPT_MIN_GAIN (here by default 0.05) nothing moves. With a tolerance of 0 they
+to be, or EPLB_OPT_MOVE_COST what moving costs; below EPLB_OPT_MIN_GAIN (here by default 0.05)
+nothing moves. With a tolerance of 0 they
 are made freely, with about a second's work on 58 layers; the worker is a process in the background.
 Every rank's worker plans by itself, so these variables and EPLB_OPT_EFFORT must be the same on all
 of them.
@@ -25,12 +26,15 @@ from eplb_opt.engines.every_rank import (
     chosen_effort,
     chosen_gain,
     chosen_tolerance,
+    effort_units,
+    near_rules,
     place_apart,
 )
+from eplb_opt.engines.padded import PaddedRules, plan_padded
 from eplb_opt.engines.serving.call import rebalance_near
-from eplb_opt.engines.serving.near import NearRules
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
+from eplb_opt.placement.padding import used_slots
 from eplb_opt.placement.plan import MAX_ID, Plan
 from eplb_opt.placement.scoring import largest_gpu_loads
 from eplb_opt.problem.arrays import as_numpy
@@ -53,13 +57,14 @@ def rebalance_experts(
     """Place all experts under the worker's rules; the same bytes on every rank.
 
     The rules: every expert is there, none stands twice on a device, and one that stays on its
-    device keeps its slot. A layer that would not get better keeps its table, and all of them do
-    where the gain is too small to be worth the moves.
+    device keeps its slot. Where some devices hold fewer experts, their empty slots stay empty. A
+    layer that would not get better keeps its table, and all of them do where the gain is too small
+    to be worth the moves.
 
     Parameters
     ----------
     current_expert_table
-        [num_layers, num_devices, slots a device], expert ids without empty slots.
+        [num_layers, num_devices, slots a device], expert ids; -1 pads devices with fewer experts.
     expert_workload
         Loads of the same slots, like the table, or [num_stages, ...] which are added. Negative
         ones, of slots that recorded nothing, count as 0.
@@ -86,10 +91,13 @@ def rebalance_experts(
     num_layers, num_devices, _ = table.shape
     current = table.reshape(num_layers, -1)
     load = fold(current, _workload(expert_workload, table.shape).reshape(num_layers, -1))
-    problem = Problem(load, current.shape[1], num_devices, colocation="forbid")
+    is_padded = bool((current < 0).any())
+    most = used_slots(current, num_devices).max(axis=0) if is_padded else None
+    problem = Problem(load, current.shape[1], num_devices, colocation="forbid", gpu_slots=most)
     # A table that breaks the rules has to go, better or not.
     is_broken = _breaks_rules(current, num_devices, problem.num_experts)
-    placed = _placed(problem, load, current, chosen_effort(effort, DEFAULT_EFFORT), is_broken)
+    make = _placed_padded if is_padded else _placed
+    placed = make(problem, load, current, chosen_effort(effort, DEFAULT_EFFORT), is_broken)
     before, after = _largest(problem, current), _largest(problem, placed)
     takes = is_broken | np.array([new < old for new, old in zip(after, before, strict=True)])
     placed = np.where(takes[:, None], placed, current)
@@ -106,21 +114,34 @@ def _placed(
     problem: Problem, load: np.ndarray, current: np.ndarray, effort: int, is_broken: np.ndarray
 ) -> np.ndarray:
     """The new table, int64 like the current one: near it, unless it breaks the rules."""
-    tolerance = chosen_tolerance()
-    if tolerance == 0 or is_broken.any():
+    rules = near_rules(0.0, apart=True)
+    if rules.tolerance == 0 or is_broken.any():
         return keep_slots(place_apart(problem, effort), current, problem.num_gpus)
     sizes = problem.num_slots, 1, 1, problem.num_gpus
-    rules = NearRules(tolerance, apart=True)
     steps = max(effort, LEAST_NEAR_STEPS)
     maps, _ = rebalance_near(load, *sizes, current=current, rules=rules, effort=steps)
     return np.asarray(maps[0])
 
 
+def _placed_padded(
+    problem: Problem, load: np.ndarray, current: np.ndarray, effort: int, is_broken: np.ndarray
+) -> np.ndarray:
+    """The same where devices have empty slots: by the planner, which knows of them."""
+    tolerance = chosen_tolerance()
+    is_near = tolerance > 0 and not is_broken.any()
+    units = effort_units(effort)
+    rules = PaddedRules(tolerance if is_near else None, effort=units, colocation="forbid")
+    return plan_padded(load, current, problem.num_gpus, rules)
+
+
 def fold(placed: np.ndarray, slot_load: np.ndarray) -> np.ndarray:
-    """Loads of experts from loads of slots, [num_layers, num_experts], added up by the map."""
-    load = np.zeros((len(placed), int(placed.max()) + 1), dtype=slot_load.dtype)
+    """Loads of experts from loads of slots, [num_layers, num_experts], added up by the map.
+
+    What an empty slot has counted is left out.
+    """
+    load = np.zeros((len(placed), int(placed.max()) + 2), dtype=slot_load.dtype)
     np.add.at(load, (np.arange(len(placed))[:, None], placed), slot_load)
-    return load
+    return load[:, :-1]  # -1 falls into the last column
 
 
 def _largest(problem: Problem, placed: np.ndarray) -> list[Fraction]:
@@ -132,9 +153,9 @@ def _largest(problem: Problem, placed: np.ndarray) -> list[Fraction]:
 def _breaks_rules(placed: np.ndarray, num_devices: int, num_experts: int) -> np.ndarray:
     """Layers in which an expert stands twice on a device or nowhere, bool [num_layers]."""
     by_device = np.sort(placed.reshape(len(placed), num_devices, -1), axis=2)
-    twice = (by_device[..., 1:] == by_device[..., :-1]).any(axis=(1, 2))
+    twice = (by_device[..., 1:] == by_device[..., :-1]) & (by_device[..., 1:] >= 0)
     absent = (Plan(placed, num_devices, num_experts).logical_count == 0).any(axis=1)
-    return np.asarray(twice | absent)
+    return np.asarray(twice.any(axis=(1, 2)) | absent)
 
 
 def _table(values: Any) -> np.ndarray:
@@ -144,10 +165,10 @@ def _table(values: Any) -> np.ndarray:
             f"current_expert_table has shape {list(table.shape)}; it must be "
             "[num_layers, num_devices, slots a device]."
         )
-    if table.dtype.kind == "f" or table.min() < 0 or table.max() > MAX_ID:
+    if table.dtype.kind == "f" or table.min() < -1 or not 0 <= table.max() <= MAX_ID:
         raise ProblemError(
             f"current_expert_table holds {table.dtype} from {table.min()} to {table.max()}; every "
-            "slot must hold the id of an expert."
+            "slot must hold the id of an expert, or -1 where it is empty."
         )
     return table.astype(np.int64)
 

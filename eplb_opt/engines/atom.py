@@ -32,7 +32,8 @@ def rebalance_layer(
     -------
     physical_to_logical int64 [num_physical], rank int64 [num_physical]: which of its expert's
     replicas a slot holds, from 0 on in the order of slots; count int64 [num_experts]. In the
-    weight's kind. EPLB_OPT_EFFORT is the counted work.
+    weight's kind. EPLB_OPT_EFFORT is the counted work. A call sees one layer alone: in
+    EPLB_OPT_MOVE_COST step_seconds is a step's time over the number of MoE layers.
 
     Raises
     ------

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.engines.every_rank import chosen_gain, chosen_tolerance, topology
+from eplb_opt.engines.every_rank import chosen_gain, near_rules, topology
 from eplb_opt.engines.rebalance import rebalance_experts
 from eplb_opt.engines.serving.call import rebalance_near
-from eplb_opt.engines.serving.near import NearRules
 from eplb_opt.engines.survivors import fitted, keep_slots
 from eplb_opt.engines.tensors import cpu_tensor, like
 from eplb_opt.errors import MissingDependency, ProblemError, RebalanceError
@@ -26,6 +25,8 @@ from eplb_opt.problem.arrays import as_int, as_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from eplb_opt.engines.serving.near_rules import NearRules
 
 #: Seconds that rank 0 plans for, and that an exchange may take.
 DEFAULT_TIME_LIMIT, DEFAULT_TIMEOUT = 10.0, 60.0
@@ -67,7 +68,8 @@ def rebalance_experts_distributed(
         Seconds an exchange may take. A call ends after at most time_limit + 4 * timeout.
     move_tolerance
         How far above the bound a plan near `current` may be, as of `rebalance_experts`; None for
-        EPLB_OPT_MOVE_TOLERANCE, or 0.003. Rank 0's counts; 0 plans freely in all of `time_limit`.
+        EPLB_OPT_MOVE_COST, EPLB_OPT_MOVE_TOLERANCE, or 0.003. Rank 0's counts; 0 plans freely in
+        all of `time_limit`.
 
     Returns
     -------
@@ -94,13 +96,13 @@ def rebalance_experts_distributed(
         raise ProblemError(f"time_limit={time_limit} and timeout={timeout} must be finite seconds.")
     held = None if current is None else as_numpy(current, "current")
     form = [*load.shape, *(as_int(number, "a size") for number in numbers), held is not None]
-    tolerance = chosen_tolerance(move_tolerance)
+    rules = near_rules(chosen_gain(), move_tolerance)
     ranks = _Ranks(group, timeout)
     others = ranks.gather(np.array(form, dtype=np.int64))
     if others is None:
         placed = ranks.receive((load.shape[0], num_replicas), time_limit)
     else:
-        placed = ranks.send(*_planned(others, load, numbers, time_limit, (held, tolerance)))
+        placed = ranks.send(*_planned(others, load, numbers, time_limit, (held, rules)))
     ranks.confirm()
     answer = Plan(placed, num_gpus, load.shape[1])
     maps = (answer.physical_to_logical, answer.logical_to_physical, answer.logical_count)
@@ -112,7 +114,7 @@ def _planned(
     load: np.ndarray,
     numbers: tuple[int, int, int, int],
     time_limit: float,
-    near: tuple[np.ndarray | None, float],
+    near: tuple[np.ndarray | None, NearRules],
 ) -> tuple[np.ndarray | None, str]:
     """Rank 0's map, or None and why there is none: the others wait, so nothing is raised here."""
     names = "layers, experts, slots, GPUs, nodes, groups, current given"
@@ -124,14 +126,14 @@ def _planned(
             )
     try:
         num_slots, num_gpus, num_nodes, num_groups = numbers
-        held, tolerance = near
-        if held is not None and tolerance > 0:
+        held, rules = near
+        if held is not None and rules.tolerance != 0:
             sizes = num_slots, num_groups, num_nodes, num_gpus
             placed, _ = rebalance_near(
                 load,
                 *sizes,
                 current=fitted(held, len(load), num_slots),
-                rules=NearRules(tolerance, min_gain=chosen_gain()),
+                rules=rules,
                 time_limit=time_limit,
             )
             return placed[0], ""

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
-from eplb_opt.engines.serving.near import NearRules
+from eplb_opt.engines.serving.live_gpus import EMPTY, LiveGpus
+from eplb_opt.engines.serving.near_rules import NearRules
 from eplb_opt.engines.survivors import fitted, keep_slots
 from eplb_opt.errors import MissingDependency, ProblemError
+from eplb_opt.placement.move_cost import MoveCost, read_move_cost
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.arrays import as_int, as_numpy
+from eplb_opt.problem.gpu_rules import as_mask
 from eplb_opt.search.starts import heuristic_arguments, no_colocation_plan
 
 if TYPE_CHECKING:
@@ -35,6 +38,9 @@ DEFAULT_EFFORT = 100
 #: Must be equal on all ranks, as must the next one.
 TOLERANCE_VARIABLE = "EPLB_OPT_MOVE_TOLERANCE"
 DEFAULT_TOLERANCE = 0.003
+#: The five numbers of a `MoveCost`, as "expert_bytes=...,bandwidth=...,..."; where it is set, time
+#: decides how much moves, and the tolerance does not count. Must be equal on all ranks.
+COST_VARIABLE = "EPLB_OPT_MOVE_COST"
 #: Where the largest GPU loads would fall by a smaller share, the map in force stays.
 GAIN_VARIABLE = "EPLB_OPT_MIN_GAIN"
 #: What a plan that keeps replicas apart needs. With one of them absent on some rank its plan would
@@ -108,6 +114,42 @@ def chosen_gain(default: float = 0.0) -> float:
     return _chosen_share(GAIN_VARIABLE, default)
 
 
+def near_rules(gain: float, tolerance: float | None = None, *, apart: bool = False) -> NearRules:
+    """How near plans stay to the map in force, from the variables.
+
+    Parameters
+    ----------
+    gain
+        Where the loads would fall by a smaller share, nothing moves.
+    tolerance
+        As a call gives it, before any variable; None asks EPLB_OPT_MOVE_COST, and then
+        EPLB_OPT_MOVE_TOLERANCE.
+    apart
+        Whether no GPU may get an expert that it holds.
+
+    Raises
+    ------
+    ProblemError
+        When a variable cannot be understood.
+    """
+    cost = chosen_cost() if tolerance is None else None
+    if cost is None:
+        return NearRules(chosen_tolerance(tolerance), min_gain=gain, apart=apart)
+    return NearRules(min_gain=gain, apart=apart, move_cost=cost)
+
+
+def chosen_cost() -> MoveCost | None:
+    """The move cost that EPLB_OPT_MOVE_COST gives, or None.
+
+    Raises
+    ------
+    ProblemError
+        When it is not five numbers that can be used.
+    """
+    text = os.environ.get(COST_VARIABLE, "").strip()
+    return read_move_cost(text, COST_VARIABLE) if text else None
+
+
 def _chosen_share(variable: str, default: float, given: float | None = None) -> float:
     text = os.environ.get(variable, "").strip() if given is None else str(given)
     try:
@@ -142,13 +184,17 @@ def place(
     num_gpus: int,
     effort: int | None = None,
     current: Any = None,
+    active: Any = None,
+    lost: int = EMPTY,
 ) -> Maps:
     """Place all experts; a function of the arguments and nothing else.
 
     With a map in force the plan stays near it: the fewest moves with which every layer's largest
     GPU load is within EPLB_OPT_MOVE_TOLERANCE (0.003) of the bound, or, where no plan is, of the
     best one found. What stays on its GPU keeps its slot. Where the loads would fall by less than
-    EPLB_OPT_MIN_GAIN in all, the map in force comes back, byte for byte.
+    EPLB_OPT_MIN_GAIN in all, the map in force comes back, byte for byte. Where EPLB_OPT_MOVE_COST
+    is set, each layer gets instead the plan that loses least time to moving and to imbalance until
+    the next rebalance, which may be to stay.
 
     Parameters
     ----------
@@ -162,7 +208,13 @@ def place(
         quarters of its gap. Near a map in force it is at least `LEAST_NEAR_STEPS`.
     current
         The map in force, [num_layers, any number of slots] with as many slots a GPU; -1 is an empty
-        slot. None plans freely, as does a tolerance of 0, with survivors in their slots.
+        slot. Of a map of more GPUs the first are those that are left, and GPUs that it lacks are
+        new. None plans freely, as does a tolerance of 0, with survivors in their slots.
+    active
+        bool [num_gpus], which GPUs are there; None for all. While one is lost, groups do not bind:
+        all that are left take their part of its load.
+    lost
+        What slots of lost GPUs hold in physical_to_logical; the other maps leave them out.
 
     Returns
     -------
@@ -172,21 +224,37 @@ def place(
     Raises
     ------
     ProblemError
-        For loads or sizes that cannot be planned.
+        For loads or sizes that cannot be planned, or fewer slots than experts on the GPUs that are
+        there.
     """
     load = as_numpy(weight, "weight")
     effort = chosen_effort(effort)
     sizes = num_slots, num_groups, num_nodes, num_gpus
+    if active is not None:
+        live = _live(active, *sizes[::3])
+        if not live.is_all:
+            live.require_room(load.shape[-1] if load.ndim else 0)
+            slots = as_int(num_slots, "num_slots")
+            held = None if current is None else live.cut(fitted(current, len(load), slots))
+            flat = live.slots.size, 1, 1, live.num_gpus
+            return live.spread(place(load, *flat, effort, held), lost)
     if current is None:
         return _place_freely(load, sizes, effort)
     num_gpus = as_int(num_gpus, "num_gpus")
     held = fitted(current, len(load), as_int(num_slots, "num_slots"))
-    tolerance, gain = chosen_tolerance(), chosen_gain()
-    if tolerance == 0:
+    rules = near_rules(chosen_gain())
+    if rules.tolerance == 0:
         return _with_survivors(_place_freely(load, sizes, effort)[0], held, load, num_gpus)
-    rules = NearRules(tolerance, min_gain=gain)
     steps = max(effort, LEAST_NEAR_STEPS)
     return rebalance_near(load, *sizes, current=held, rules=rules, effort=steps)[0]
+
+
+def _live(active: Any, num_slots: int, num_gpus: int) -> LiveGpus:
+    """The GPUs that are there, of sizes that fit together."""
+    gpus, slots = as_int(num_gpus, "num_gpus"), as_int(num_slots, "num_slots")
+    if slots % gpus:
+        raise ProblemError(f"num_slots={slots} is no multiple of num_gpus={gpus}.")
+    return LiveGpus(as_mask(active, "active", (gpus,)), slots // gpus)
 
 
 def _place_freely(load: np.ndarray, sizes: tuple[int, int, int, int], effort: int) -> Maps:
@@ -206,6 +274,20 @@ def _require(packages: tuple[str, ...]) -> None:
     for package in packages:
         if find_spec(package) is None:
             raise MissingDependency(package, "all")
+
+
+def effort_units(effort: int) -> int:
+    """What the planner takes for steps of the hot path; 0 stays 0.
+
+    Raises
+    ------
+    MissingDependency
+        With effort, where a solver is missing that other ranks may have.
+    """
+    if not effort:
+        return 0
+    _require(PLANNER_ENGINES)
+    return max(effort // STEPS_PER_PLANNER_EFFORT, 1)
 
 
 def greedy(load: np.ndarray, *numbers: int) -> Maps:
@@ -237,10 +319,9 @@ def place_apart(problem: Problem, effort: int | None = None) -> np.ndarray:
     """
     effort = chosen_effort(effort)
     if effort:
-        _require(PLANNER_ENGINES)
-        units = max(effort // STEPS_PER_PLANNER_EFFORT, 1)
         # One worker: the other ranks of this machine plan at the same time.
-        answer = plan(problem, time_limit=None, effort=units, workers=1)
+        units = effort_units(effort)
+        answer = plan(problem, time_limit=None, effort=units, workers=1, starts=())
         return answer.plan.physical_to_logical.copy()
     placed = greedy(*heuristic_arguments(problem))[0]
     by_gpu = np.sort(placed.reshape(problem.num_layers, problem.num_gpus, -1), axis=2)

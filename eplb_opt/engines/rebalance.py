@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from eplb_opt.engines.serving.arguments import in_kind
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
-from eplb_opt.engines.serving.near import NearRules, is_number
+from eplb_opt.engines.serving.near_rules import NearRules, is_number
 from eplb_opt.errors import ProblemError
+from eplb_opt.placement.padding import is_partly_empty
 from eplb_opt.problem.arrays import as_int, as_numpy
 from eplb_opt.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from eplb_opt.placement.move_cost import MoveCost
 
 LOGGER = logging.getLogger("eplb_opt")
 
@@ -41,6 +48,7 @@ def rebalance_experts(
     max_moves: Any = None,
     active_gpus: Any = None,
     cross_node_price: int = 1,
+    move_cost: MoveCost | None = None,
 ) -> tuple[Any, Any, Any]:
     """Drop-in for DeepSeek EPLB's call: hierarchical when num_groups % num_nodes == 0, else flat.
 
@@ -51,11 +59,15 @@ def rebalance_experts(
     num_replicas, num_groups, num_nodes, num_gpus
         Slots a layer, expert groups, nodes and GPUs.
     *further
-        Further positional arguments that some engine passes; they are not looked at.
+        Further positional arguments that some engine passes. FastDeploy's sixth is the name of its
+        strategy. It calls on every rank, so that with a name and no limit the work is counted,
+        `EPLB_OPT_EFFORT` or 100 steps. Its call at the start says 64 GPUs however many there are,
+        so that with a name the slots need be no multiple of the GPUs: the plan is then for their
+        greatest common divisor.
     time_limit
-        Seconds; without it and `effort`, one second. Below `HOT_SECONDS` the serving path answers,
-        in the milliseconds that are given, on one core; beyond, the planner goes on from what
-        that has found, on all cores. A serving engine that plans on every rank must give
+        Seconds; without it, `effort` and a name, one second. Below `HOT_SECONDS` the serving path
+        answers, in the milliseconds that are given, on one core; beyond, the planner goes on from
+        what that has found, on all cores. A serving engine that plans on every rank must give
         `effort` instead, or the ranks' plans may differ.
     effort
         Counted work: steps of the compiled refinement a layer, each one exchange of the heaviest
@@ -63,7 +75,8 @@ def rebalance_experts(
         depends on that layer alone. 0 asks for the greedy.
     current
         The [num_layers, num_replicas] map in force; where it is still valid no layer gets a worse
-        plan.
+        plan. Where GPUs have empty slots (-1) beside full ones, as where there are redundant
+        experts on some GPUs only, those slots stay empty; a GPU of empty slots alone is filled.
     move_tolerance
         With `current`: the fewest moves with which every layer's largest GPU load is within
         (1 + move_tolerance) times the bound, or, where no plan found is, of the best one. A move
@@ -74,10 +87,18 @@ def rebalance_experts(
         number for the model or one a layer.
     active_gpus
         With `current`, bool [num_gpus]: GPUs that are there. Every expert gets a slot on one of
-        them, and slots of the others hold -1. Alone it means move_tolerance=`LOST_TOLERANCE`.
+        them, and slots of the others hold -1. Alone it means move_tolerance=`LOST_TOLERANCE`. What
+        `current` says of a lost GPU is not looked at; of one that has returned it is what the GPU
+        holds, -1 where it has to be filled, as in the map made without it. Groups stay on their
+        nodes while the GPUs that are left of every node hold its experts; else they leave them,
+        with a warning in the log, and come home with the GPUs.
     cross_node_price
         With one of these: so many moves within a node are as dear as one to a node on which its
         expert did not stand, 1 to 1000. Where groups are bound to nodes no move crosses.
+    move_cost
+        With `current`, in the place of `move_tolerance`: every layer gets the plan with which
+        moving and imbalance until the next rebalance together take least time; see
+        `eplb_opt.MoveCost`, whose `assess` tells the seconds.
 
     Returns
     -------
@@ -94,7 +115,24 @@ def rebalance_experts(
     ProblemError
         For loads, sizes or a budget that cannot be used.
     """
-    is_near = any(limit is not None for limit in (move_tolerance, max_moves, active_gpus))
+    if further and isinstance(further[0], str):
+        slots, gpus = as_int(num_replicas, "num_replicas"), as_int(num_gpus, "num_gpus")
+        num_gpus = math.gcd(slots, gpus)
+        if effort is None and time_limit is None:
+            from eplb_opt.engines.every_rank import chosen_effort  # not before it is needed
+
+            effort = chosen_effort(None)
+    if current is not None and active_gpus is None:
+        held = _partly_empty(current, num_replicas, num_gpus)
+        if held is not None:
+            limits = {
+                "move_tolerance": move_tolerance,
+                "max_moves": max_moves,
+                "move_cost": move_cost,
+            }
+            return _padded(weight, held, (num_gpus, num_nodes), (time_limit, effort), limits)
+    near_limits = move_tolerance, max_moves, active_gpus, move_cost
+    is_near = any(limit is not None for limit in near_limits)
     if effort is None and time_limit is None and not is_near:
         time_limit = DEFAULT_TIME_LIMIT
     if effort is not None:
@@ -104,11 +142,12 @@ def rebalance_experts(
     if is_near:
         if current is None:
             raise ProblemError(
-                "move_tolerance, max_moves and active_gpus need current=, the map in force."
+                "move_tolerance, max_moves, move_cost and active_gpus need current=, the map in "
+                "force."
             )
         if time_limit is not None and not (is_number(time_limit) and time_limit >= 0):
             raise ProblemError(f"time_limit={time_limit} must be seconds, at least 0.")
-        if move_tolerance is None and max_moves is None:
+        if move_tolerance is None and max_moves is None and move_cost is None:
             move_tolerance = LOST_TOLERANCE
         return rebalance_near(
             weight,
@@ -123,6 +162,7 @@ def rebalance_experts(
                 active_gpus=active_gpus,
                 cross_node_price=cross_node_price,
                 num_nodes=num_nodes,
+                move_cost=move_cost,
             ),
             time_limit=time_limit,
             effort=effort,
@@ -139,6 +179,52 @@ def rebalance_experts(
         effort=effort,
         current=current,
     )
+
+
+def _partly_empty(current: Any, num_replicas: Any, num_gpus: Any) -> np.ndarray | None:
+    """The map in force where it is padded, int64 [num_layers, num_replicas]; else None.
+
+    What is no map of these slots is for the checks of the other paths.
+    """
+    placed = as_numpy(getattr(current, "physical_to_logical", current), "current")
+    is_map = placed.ndim == 2 and placed.size and placed.dtype.kind in "iu"
+    if not is_map or placed.min() >= 0:
+        return None
+    slots, gpus = as_int(num_replicas, "num_replicas"), as_int(num_gpus, "num_gpus")
+    if placed.shape[1] != slots or slots % gpus or not is_partly_empty(placed, gpus):
+        return None
+    return np.maximum(placed.astype(np.int64), -1)
+
+
+def _padded(
+    weight: Any,
+    held: np.ndarray,
+    machine: tuple[int, int],
+    budget: tuple[float | None, int | None],
+    limits: dict[str, Any],
+) -> tuple[Any, Any, Any]:
+    """The planner's answer, which knows of slots that stay empty."""
+    # Not at the top: most processes never get here, and need not wait for the planner's rooms.
+    from eplb_opt.engines.every_rank import effort_units
+    from eplb_opt.engines.padded import PaddedRules, plan_padded
+    from eplb_opt.placement.plan import Plan
+
+    (num_gpus, num_nodes), (time_limit, effort) = machine, budget
+    if effort is not None and time_limit is not None:
+        raise ProblemError(f"time_limit={time_limit} and effort={effort} exclude each other.")
+    units = None if effort is None else effort_units(as_int(effort, "effort", least=0))
+    if units is None and time_limit is None:
+        time_limit = DEFAULT_TIME_LIMIT
+    rules = PaddedRules(time_limit=time_limit, effort=units, num_nodes=num_nodes, **limits)
+    values = as_numpy(weight, "weight")
+    if values.ndim != 2 or len(values) != len(held):
+        raise ProblemError(
+            f"weight has shape {list(values.shape)}, current {list(held.shape)}; they have the "
+            "same layers."
+        )
+    answer = Plan(plan_padded(values, held, num_gpus, rules), num_gpus, values.shape[1])
+    maps = answer.physical_to_logical, answer.logical_to_physical, answer.logical_count
+    return in_kind(weight, tuple(array.copy() for array in maps))
 
 
 def _is_short(time_limit: Any) -> bool:
@@ -166,7 +252,7 @@ def _planned(
         groups, nodes = 1, 1
     values = as_numpy(weight, "weight")
     problem = Problem(values, num_replicas, num_gpus, nodes, groups)
-    start = None
+    starts = None
     if (
         time_limit is not None
         and is_number(time_limit)
@@ -175,9 +261,9 @@ def _planned(
         is_few = problem.slots_per_gpu <= FEW_SLOTS_PER_GPU
         seconds = START_SECONDS_FEW_SLOTS if is_few else START_SECONDS
         sizes = num_replicas, groups, nodes, num_gpus
-        start = rebalance(values, *sizes, time_limit=seconds)[0]
+        starts = {"serving call": rebalance(values, *sizes, time_limit=seconds)[0]}
         time_limit = max(time_limit - (time.monotonic() - began), 0.0)
-    result = plan(problem, time_limit=time_limit, current=current, start=start)
+    result = plan(problem, time_limit=time_limit, current=current, starts=starts)
     for message in result.messages:
         LOGGER.warning("%s", message)
     answer = result.plan

@@ -10,8 +10,12 @@ SGLANG_PLUGINS is set it must name `eplb_opt`, too. A program of one's own may c
 itself, outside `if __name__ == "__main__"`, so that the processes it spawns do so as well.
 EPLB_OPT_EFFORT (default 100) says how much work is put into a plan. Plans stay near the map in
 force, which SGLang keeps in every process: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says how level
-they have to be, and below EPLB_OPT_MIN_GAIN nothing moves. Every rank plans by itself, so the
-variables must be the same on all of them.
+they have to be, or EPLB_OPT_MOVE_COST what moving costs; below EPLB_OPT_MIN_GAIN nothing moves.
+Every rank plans by itself, so the variables must be the same on all of them.
+
+With SGLang's elastic expert parallelism (`--elastic-ep-backend`, whose algorithms are
+elasticity_aware and elasticity_aware_hierarchical) a rank may be lost and return. Every expert then
+gets a slot on a rank that is there, for the fewest moves that are found; what can stay stays.
 """
 
 from __future__ import annotations
@@ -22,10 +26,12 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from eplb_opt.engines.every_rank import is_asked_for, place
 from eplb_opt.engines.tensors import cpu_tensor
 from eplb_opt.errors import EngineError, ProblemError
-from eplb_opt.problem.arrays import as_int
+from eplb_opt.problem.arrays import as_int, as_numpy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,14 +45,23 @@ FUNCTION = "rebalance_experts"
 #: Where SGLang keeps the map in force.
 LOCATION_MODULE = "sglang.srt.eplb.expert_location"
 LOCATION_FUNCTION = "get_global_expert_location_metadata"
-#: SGLang's algorithms that we stand in for, and whether groups stay on a node. The others, which
-#: know of ranks that are down, stay SGLang's own.
+#: Where SGLang keeps which ranks are there.
+ELASTIC_MODULE = "sglang.srt.elastic_ep.elastic_ep"
+ELASTIC_STATE = "ElasticEPStateManager"
+#: SGLang's algorithms that we stand in for, and whether groups stay on a node. Others stay its own.
 HIERARCHICAL = {
     "deepseek": False,
     "deepseek_hierarchical": True,
     "deepseek_vec": False,
     "deepseek_vec_hierarchical": True,
+    "elasticity_aware": False,
+    "elasticity_aware_hierarchical": True,
 }
+#: Those that look at which ranks are there.
+ELASTIC = ("elasticity_aware", "elasticity_aware_hierarchical")
+#: The expert that SGLang's maps name in all slots of a lost rank. No token is sent there: the other
+#: two maps leave these slots out.
+LOST_EXPERT = 0
 
 
 def rebalance_experts(
@@ -59,6 +74,7 @@ def rebalance_experts(
     *,
     effort: int | None = None,
     current: Any = None,
+    active_ranks: Any = None,
 ) -> tuple[Any, Any, Any]:
     """Place all experts, called as SGLang calls; the same bytes on every rank.
 
@@ -76,20 +92,23 @@ def rebalance_experts(
         Counted work a layer; None for EPLB_OPT_EFFORT.
     current
         The map in force, [num_layers, num_physical_experts]; the plan stays near it, see
-        `eplb_opt.engines.every_rank.place`.
+        `eplb_opt.engines.every_rank.place`. A rank all of whose slots hold `LOST_EXPERT` in every
+        layer was lost when the map was made, and has nothing that could stay.
+    active_ranks
+        Of the algorithms in `ELASTIC`: for every rank a number, 0 where it is lost; None where all
+        are there. Groups do not bind while one is lost, as in SGLang.
 
     Returns
     -------
-    physical_to_logical int64 [num_layers, num_physical_experts], logical_to_all_physical int64
-    [num_layers, num_experts, largest count] padded with -1, expert_count int64 [num_layers,
-    num_experts]; tensors on the host.
+    physical_to_logical int64 [num_layers, num_physical_experts], with `LOST_EXPERT` on lost ranks;
+    logical_to_all_physical int64 [num_layers, num_experts, largest count] padded with -1, and
+    expert_count int64 [num_layers, num_experts], of the ranks that are there; tensors on the host.
 
     Raises
     ------
     ProblemError
-        For loads or sizes that cannot be planned, or an algorithm that is none of `HIERARCHICAL`.
-    MissingDependency
-        With effort, where SciPy or OR-Tools is missing.
+        For loads or sizes that cannot be planned, an algorithm that is none of `HIERARCHICAL`, or
+        fewer slots than experts on the ranks that are there.
     """
     name = _name(algorithm)
     if name not in HIERARCHICAL:
@@ -105,8 +124,13 @@ def rebalance_experts(
         raise ProblemError(
             f"num_physical_experts={slots} is no multiple of num_local_physical_experts={local}."
         )
+    active = None
+    if name in ELASTIC:
+        active = _as_flags(active_ranks, slots // local)
+        current = _without_lost(current, local)
     groups, nodes = _topology(num_groups, num_nodes) if HIERARCHICAL[name] else (1, 1)
-    maps = place(tokens_per_expert.sum(0), slots, groups, nodes, slots // local, effort, current)
+    sizes = slots, groups, nodes, slots // local
+    maps = place(tokens_per_expert.sum(0), *sizes, effort, current, active, LOST_EXPERT)
     physical, logical, count = (cpu_tensor(array) for array in maps)
     return physical, logical, count
 
@@ -154,7 +178,7 @@ def register() -> None:
 
 
 def _drop_in(own: Callable[..., Any], effort: int | None) -> Callable[..., Any]:
-    """Ours for our algorithms, SGLang's own function for the others."""
+    """Ours for our algorithms, SGLang's own function for others and for what we cannot read."""
 
     @functools.wraps(own)
     def call(
@@ -166,11 +190,20 @@ def _drop_in(own: Callable[..., Any], effort: int | None) -> Callable[..., Any]:
         algorithm: Any,
     ) -> Any:
         numbers = (num_physical_experts, num_local_physical_experts, num_groups, num_nodes)
-        if _name(algorithm) not in HIERARCHICAL:
+        name = _name(algorithm)
+        active = None
+        if name in ELASTIC:
+            active = ranks_in_force(num_physical_experts // num_local_physical_experts)
+        if name not in HIERARCHICAL or (name in ELASTIC and active is None):
             return own(tokens_per_expert, *numbers, algorithm)
         current = map_in_force(tokens_per_expert.shape[1], num_physical_experts)
         return rebalance_experts(
-            tokens_per_expert, *numbers, algorithm, effort=effort, current=current
+            tokens_per_expert,
+            *numbers,
+            algorithm,
+            effort=effort,
+            current=current,
+            active_ranks=active,
         )
 
     call.eplb_opt_replaces = own  # type: ignore[attr-defined]
@@ -197,6 +230,56 @@ def map_in_force(num_layers: int, num_slots: int) -> Any:
     if placed is None or tuple(placed.shape) != (num_layers, num_slots):
         return None
     return placed
+
+
+def ranks_in_force(num_ranks: int) -> np.ndarray | None:
+    """Which ranks are there by SGLang's own account, bool [num_ranks]; None where it has none.
+
+    All are where elastic expert parallelism is off. SGLang's flags may go on with ranks that have
+    never joined; they are left out.
+    """
+    try:
+        state = getattr(importlib.import_module(ELASTIC_MODULE), ELASTIC_STATE).instance()
+        if state is None:
+            return np.ones(num_ranks, dtype=bool)
+        flags = _flags(state.active_ranks)
+    except (ImportError, AttributeError) as error:
+        LOGGER.warning("SGLang does not say which ranks are there, so it plans itself: %s", error)
+        return None
+    if flags.ndim != 1 or len(flags) < num_ranks:
+        LOGGER.warning("SGLang's active_ranks is %s, so it plans itself", list(flags.shape))
+        return None
+    return flags[:num_ranks]
+
+
+def _flags(values: Any) -> np.ndarray:
+    """Where numbers or flags, also of a tensor on a device, are not 0."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    return np.asarray(np.asarray(values) != 0)
+
+
+def _as_flags(active_ranks: Any, num_ranks: int) -> np.ndarray:
+    """For every rank whether it is there, bool [num_ranks]."""
+    if active_ranks is None:
+        return np.ones(num_ranks, dtype=bool)
+    flags = _flags(active_ranks)
+    if flags.shape != (num_ranks,):
+        raise ProblemError(
+            f"active_ranks has shape {list(flags.shape)}; it must be [{num_ranks}], one a rank."
+        )
+    return flags
+
+
+def _without_lost(current: Any, slots_per_rank: int) -> Any:
+    """The map in force with nothing on ranks that were lost when it was made."""
+    if current is None:
+        return None
+    placed = as_numpy(current, "current")
+    if placed.ndim != 2 or placed.shape[1] % slots_per_rank:
+        return placed  # refused later, with the shape that it should have
+    is_lost = (placed == LOST_EXPERT).all(axis=0).reshape(-1, slots_per_rank).all(axis=1)
+    return np.where(np.repeat(is_lost, slots_per_rank), -1, placed)
 
 
 def _replace(before: Any, after: Any) -> None:

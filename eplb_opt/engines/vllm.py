@@ -11,6 +11,9 @@ must name `eplb_opt`, too. EPLB_OPT_EFFORT (default 100) says how much work is p
 vLLM gives the map in force, and plans stay near it: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says
 how level they have to be, and below EPLB_OPT_MIN_GAIN nothing moves. Every rank plans by itself, so
 the variables must be the same on all of them.
+
+With elastic expert parallelism (`--enable-elastic-ep`) the last ranks leave, or new ones join after
+them; the plan stays near what the ranks hold that are there before and after.
 """
 
 from __future__ import annotations
@@ -69,8 +72,10 @@ class EplbOptPolicy:
         num_nodes, num_ranks
             The latter a multiple of the former.
         old_global_expert_indices
-            The map in force, [num_layers, num_replicas]; -1 is an empty slot. The plan stays near
-            it, see `place`; an expert that stays on its rank keeps its slot there.
+            The map in force, [num_layers, any number of slots] with as many slots a rank; -1 is an
+            empty slot. The plan stays near it, see `place`; an expert that stays on its rank keeps
+            its slot there. Where it has more ranks, those past `num_ranks` leave; ranks that it
+            lacks are filled.
 
         Returns
         -------

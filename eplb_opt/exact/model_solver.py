@@ -44,7 +44,8 @@ class ModelSolver:
         """Call the model once for the turn."""
         size = self.list_choices(task.problem, plan_value(task.problem, task.start)).num_columns
         if size > SEARCH_BEATS_MODEL:
-            return Answer(verdict=Verdict.REFUSED)
+            reason = f"is too large: {size} columns, where {SEARCH_BEATS_MODEL} are the most"
+            return Answer(verdict=Verdict.REFUSED, reason=reason)
         answer = call_model(self.solve_layer, task, task.deadline)
         message = f"{self.name}: {answer.message}" if answer.refused else ""
         turn = replace(as_answer(SOURCES.get(self.name, self.name), answer), message=message)

@@ -6,7 +6,9 @@ its tables list the formats, how each is recognised and which function parses it
 like for placements. A format's own code is in `engines/` where a serving engine defines it, and
 in `containers/` where it is a common one (npz, CSV, JSON, torch); loads over time are in
 `recordings/`. `files` is the only place that opens and writes; it refuses what is no regular
-file, and a failed write leaves the old file whole. `certificate_file` stores proofs of bounds.
+file, and a failed write leaves the old file whole. `certificate_file` stores proofs of bounds,
+and `transfers_file` who sends what to whom. Whether what was read can be what it is taken for is
+asked in `plausible/`.
 
 Importing this room loads numpy alone; torch loads with the first .pt file.
 """
@@ -26,7 +28,8 @@ from eplb_opt.io.recordings.stream import open_trace
 from eplb_opt.io.recordings.totals import read_total
 from eplb_opt.io.recordings.trace import Trace
 from eplb_opt.io.recordings.write import LOAD_WRITERS, write_loads
-from eplb_opt.io.write import WRITERS, write_plan
+from eplb_opt.io.transfers_file import write_transfers
+from eplb_opt.io.write import WRITERS, packages_to_write, write_plan
 
 __all__ = [
     "LOAD_FORMATS",
@@ -38,6 +41,7 @@ __all__ = [
     "Trace",
     "kind_of",
     "open_trace",
+    "packages_to_write",
     "read_certificates",
     "read_loads",
     "read_plan",
@@ -46,4 +50,5 @@ __all__ = [
     "write_certificates",
     "write_loads",
     "write_plan",
+    "write_transfers",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from eplb_opt.errors import FormatError
+from eplb_opt.io.origin import Origin, StepWatch
 from eplb_opt.io.shapes import load_array
 
 #: A model has some hundred layers; a million is a damaged file.
@@ -30,6 +31,8 @@ class Loads:
         Name of the format it was read from.
     source
         The file, or what the file says of itself.
+    origin
+        What reading them has shown besides.
 
     Raises
     ------
@@ -42,6 +45,7 @@ class Loads:
     num_hidden_layers: int = 0
     format: str = ""
     source: str = ""
+    origin: Origin = field(default_factory=Origin)
 
     def __post_init__(self) -> None:
         load = load_array(self.load)
@@ -51,6 +55,12 @@ class Loads:
         object.__setattr__(self, "load", load)
         object.__setattr__(self, "layer_ids", layer_ids)
         object.__setattr__(self, "num_hidden_layers", num_hidden_layers)
+
+    @property
+    def names_layers(self) -> bool:
+        """Whether the layers are known to be these: those of a bare array are merely numbered."""
+        plain = tuple(range(self.num_layers))
+        return self.layer_ids != plain or self.num_hidden_layers != self.num_layers
 
     @property
     def num_snapshots(self) -> int:
@@ -85,6 +95,14 @@ class Loads:
                     f"{rough.max():.3g}, beyond 2**62; divide the loads by a constant."
                 )
         return np.asarray(self.load.sum(axis=0))
+
+    def watched(self) -> Loads:
+        """The same loads, with what their snapshots show where nobody has looked yet."""
+        if self.origin.steps is not None:
+            return self
+        watch = StepWatch()
+        watch.add(self.load)
+        return replace(self, origin=replace(self.origin, steps=watch.steps()))
 
 
 def checked_layer_ids(layer_ids: Any, num_layers: int) -> tuple[int, ...]:

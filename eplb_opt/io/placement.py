@@ -31,6 +31,8 @@ class Placement:
         float64 [num_layers] of a result, or None.
     status
         One string a layer, or None.
+    model
+        Name of the model, for files that hold several; "" where it is not told.
     """
 
     plan: Plan
@@ -39,6 +41,7 @@ class Placement:
     objective: np.ndarray | None = None
     lower_bound: np.ndarray | None = None
     status: np.ndarray | None = None
+    model: str = ""
 
     def __post_init__(self) -> None:
         for name, kind in (("objective", np.float64), ("lower_bound", np.float64), ("status", str)):

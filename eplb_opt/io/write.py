@@ -10,15 +10,17 @@ import numpy as np
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io.containers import csv_table, npz, parquet_table, plain_json
+from eplb_opt.io.containers.detect import CONTAINERS, container_of, package_of
 from eplb_opt.io.containers.npy import npy_bytes
 from eplb_opt.io.containers.npz import npz_bytes
 from eplb_opt.io.containers.torch_file import import_torch, torch_bytes
-from eplb_opt.io.engines import ascend, deepseek, sglang, trtllm, vllm
+from eplb_opt.io.engines import ascend, deepseek, omni, sglang, trtllm, vllm, vllm_hcu, vllm_ranks
 from eplb_opt.io.engines.runtime import Runtime, check_map
 from eplb_opt.io.engines.validate import VALIDATORS
 from eplb_opt.io.files import PathLike, check_writable, naming, write_atomically
 from eplb_opt.io.loads import checked_layer_ids, checked_num_hidden_layers
 from eplb_opt.io.placement import Placement
+from eplb_opt.io.recordings.write import LOAD_WRITERS
 from eplb_opt.placement.plan import Plan
 
 if TYPE_CHECKING:
@@ -37,11 +39,15 @@ class Writer:
         Extension to packing; the first one is for all other names.
     needs_gpus
         Whether the file says which GPU a slot is on.
+    joined
+        What becomes of a file that is there already, and the new content: one file of both, where
+        several models share it. By default the new content takes its place.
     """
 
     document: Callable[[Placement], Any]
     packings: dict[str, Callable[[Any], bytes]] = field(default_factory=dict)
     needs_gpus: bool = False
+    joined: Callable[[Any, Any], Any] | None = None
 
     def pack(self, path: PathLike, document: Any) -> bytes:
         """The bytes, in the packing that the file's name asks for."""
@@ -74,16 +80,41 @@ WRITERS: dict[str, Writer] = {
         vllm.document_for_vllm,
         {".json": vllm.rows_bytes, ".pt": vllm.policy_bytes, ".npz": npz_bytes},
     ),
+    "vllm-hcu": Writer(
+        vllm_hcu.document_for_hcu, {".json": vllm_hcu.maps_bytes}, joined=vllm_hcu.joined
+    ),
+    "vllm-ranks": Writer(
+        vllm_ranks.document_for_ranks, {".json": plain_json.json_bytes}, needs_gpus=True
+    ),
     "trtllm": Writer(trtllm.document_for_trtllm, {".yaml": trtllm.yaml_bytes}),
+    "trtllm-config": Writer(trtllm.config_for_trtllm, {".yaml": trtllm.yaml_bytes}),
     "vllm-ascend": Writer(
         ascend.document_for_ascend, {".json": plain_json.json_bytes}, needs_gpus=True
     ),
+    "omni": Writer(omni.document_for_omni, {".npy": npy_bytes}, needs_gpus=True),
     "npy": Writer(_rows, {".npy": npy_bytes}),
     "json": Writer(_rows, {".json": plain_json.json_bytes}),
     "pt": Writer(_rows, {".pt": _tensor_bytes}),
     "csv": Writer(_itself, {".csv": csv_table.placement_to_csv}),
     "parquet": Writer(_itself, {".parquet": parquet_table.placement_to_parquet}),
 }
+
+
+def packages_to_write(path: PathLike, name: str) -> tuple[str, ...]:
+    """The optional packages that a file of a plan or of loads needs, before anything is written.
+
+    Parameters
+    ----------
+    path
+        The file; its extension chooses where a format comes in several kinds of files.
+    name
+        A name of `WRITERS` or of `LOAD_WRITERS`; an unknown one needs nothing.
+    """
+    kinds = [tuple(WRITERS[name].packings)] if name in WRITERS else []
+    kinds += [tuple(LOAD_WRITERS[name])] if name in LOAD_WRITERS else []
+    extension = Path(path).suffix.lower()
+    chosen = {extension if extension in known else known[0] for known in kinds}
+    return tuple(sorted({package_of(each) for each in chosen} - {""}))
 
 
 def write_plan(
@@ -99,6 +130,7 @@ def write_plan(
     objective: np.ndarray | None = None,
     lower_bound: np.ndarray | None = None,
     status: Sequence[str] | None = None,
+    model: str = "",
     dry_run: bool = False,
 ) -> None:
     """Write a placement whole or not at all, once the engine's validator has passed it.
@@ -125,6 +157,8 @@ def write_plan(
         A result's objective and bound, one for each layer; kept in our own npz only.
     status
         A result's status, one for each layer; kept in our own npz only.
+    model
+        Name of the model, for a file that several models share; those that are in it stay.
     dry_run
         Do everything but the writing: what is raised then would be raised at the end of the work.
 
@@ -147,12 +181,24 @@ def write_plan(
     with naming(path):
         ids = checked_layer_ids(layer_ids, plan.num_layers)
         count = checked_num_hidden_layers(num_hidden_layers, ids)
-        placement = Placement(plan, ids, count, objective, lower_bound, status)  # type: ignore[arg-type]
-        content = writer.pack(path, _validated(engine, writer, placement, current))
+        placement = Placement(plan, ids, count, objective, lower_bound, status, model)  # type: ignore[arg-type]
+        document = _validated(engine, writer, placement, current)
+        if writer.joined is not None and Path(path).is_file():
+            document = writer.joined(_there(path), document)
+        content = writer.pack(path, document)
     if dry_run:
         check_writable(path)
     else:
         write_atomically(path, content)
+
+
+def _there(path: PathLike) -> Any:
+    """What a file holds already; None where that cannot be read, and so not be kept."""
+    file = Path(path)
+    try:
+        return CONTAINERS[container_of(file)].read(file)
+    except FormatError:
+        return None
 
 
 def _validated(
@@ -171,7 +217,8 @@ def _validated(
         None if current is None else np.asarray(current),
     )
     # The rows first: what follows from a map is only known of a whole one.
-    check_map(plan.physical_to_logical, runtime, engine)
+    keeps_padding = VALIDATORS[engine].keeps_padding
+    check_map(plan.physical_to_logical, runtime, engine, keeps_padding=keeps_padding)
     document = writer.document(placement)
     VALIDATORS[engine].check(document, runtime)
     return document

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.migration.naming import renamed
+from eplb_opt.migration.naming import in_kept_slots, renamed
 from eplb_opt.migration.near_plans import Faults, FrontPoint, find_frontiers, frontier_ends
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class NearAnswer:
             except Exception as error:  # what fails here never costs the caller the answer
                 messages.append(f"near plans failed: {type(error).__name__}: {error}")
         held = self.current.physical_to_logical
-        return (self.best if self.limits.max_moves is None else held).copy(), messages
+        must_stay = self.limits.max_moves is not None or self.limits.cost is not None
+        return (held if must_stay else self.best).copy(), messages
 
     def _near(self, budget: Budget, messages: list[str]) -> np.ndarray:
         if not self.limits.is_given:
@@ -78,7 +79,7 @@ class NearAnswer:
 
     def _ends_alone(self, budget: Budget, messages: list[str]) -> np.ndarray:
         if not self.limits.is_given:
-            return self.best.copy()
+            return in_kept_slots(self.problem, self.current, self.best)
         return self._chosen(frontier_ends(self.problem, self.current, self.best, self.worth))
 
     def _chosen(self, frontiers: Sequence[list[FrontPoint]]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.migration.sharing import shared_out
+from eplb_opt.migration.sharing import cheapest_points, shared_out
 from eplb_opt.placement.caller_units import objective_in_caller_units
 from eplb_opt.placement.hull import hull_corners
 from eplb_opt.placement.plan import Plan
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eplb_opt.migration.near_plans import FrontPoint
+    from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.problem.problem import Problem
 
 
@@ -58,7 +59,25 @@ class Frontier:
         Plan
             The best known plan with at most that number of moves.
         """
-        chosen = shared_out(self.problem, self.layers, as_int(max_moves, "max_moves", least=0))
+        limit = as_int(max_moves, "max_moves", least=0)
+        return self._plan_at(shared_out(self.problem, self.layers, limit))
+
+    def cheapest(self, cost: MoveCost) -> Plan:
+        """The plan that loses least time to moving, and to imbalance until the next rebalance.
+
+        Parameters
+        ----------
+        cost
+            What moving costs.
+
+        Returns
+        -------
+        Plan
+            The best known one; where no move is worth it, the plan in force.
+        """
+        return self._plan_at(cheapest_points(self.problem, self.layers, cost))
+
+    def _plan_at(self, chosen: list[FrontPoint]) -> Plan:
         placed = np.array([point.placed for point in chosen])
         return Plan(placed, self.problem.num_gpus, self.problem.num_experts)
 

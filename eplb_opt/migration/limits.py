@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.errors import ProblemError
-from eplb_opt.migration.sharing import shared_out
+from eplb_opt.migration.sharing import cheapest_points, shared_out
+from eplb_opt.placement.move_cost import refuse_two_limits
 from eplb_opt.placement.plan import Plan, as_plan
 from eplb_opt.problem.arrays import as_int, as_numpy
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eplb_opt.migration.near_plans import FrontPoint
+    from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.problem.problem import Problem
 
 #: The search for the best plan leaves a layer alone at this gap, or this part of the tolerance: the
 #: rest of the time is for near plans.
 UNLIMITED_GAP, TOLERANCE_PART = 1e-4, 0.02
+LIMITS = "max_moves, move_tolerance and move_cost"
 
 
 @dataclass(frozen=True)
@@ -36,22 +39,21 @@ class MoveLimits:
         for no limit.
     tolerance
         The part of the best objective that fewer moves may cost; None for no such limit.
+    cost
+        What moving costs: each layer gets the plan that loses least time; None for no such limit.
 
     Raises
     ------
     ProblemError
-        When both limits are given, or one that is none.
+        When two limits are given, or one that is none.
     """
 
     max_moves: Any = None
     tolerance: float | None = None
+    cost: MoveCost | None = None
 
     def __post_init__(self) -> None:
-        if self.max_moves is not None and self.tolerance is not None:
-            raise ProblemError(
-                f"max_moves={self.max_moves} and move_tolerance={self.tolerance} exclude each "
-                "other: one limits the moves, the other the objective."
-            )
+        refuse_two_limits(self.max_moves, self.tolerance, self.cost)
         tolerance = self.tolerance
         if tolerance is not None and not (_is_number(tolerance) and 0 <= tolerance < math.inf):
             raise ProblemError(f"move_tolerance={tolerance} must be finite and at least 0.")
@@ -59,7 +61,8 @@ class MoveLimits:
     @property
     def is_given(self) -> bool:
         """Whether moves are limited at all."""
-        return self.max_moves is not None or self.tolerance is not None
+        limits = self.max_moves, self.tolerance, self.cost
+        return any(limit is not None for limit in limits)
 
     @property
     def good_enough(self) -> float:
@@ -82,6 +85,8 @@ class MoveLimits:
         """The point of each layer that the limits call for."""
         if self.tolerance is not None:
             return [_fewest_moves(frontier, Fraction(self.tolerance)) for frontier in frontiers]
+        if self.cost is not None:
+            return cheapest_points(problem, frontiers, self.cost)
         limit = self.per_layer(problem.num_layers)
         if isinstance(limit, int):
             return shared_out(problem, frontiers, limit)
@@ -100,20 +105,22 @@ def valid_current(problem: Problem, current: Any) -> Plan:
         When there is none, or one that breaks a rule: no limit could be kept then.
     """
     if current is None:
-        raise ProblemError("max_moves and move_tolerance need current=, the plan in force.")
+        raise ProblemError(f"{LIMITS} need current=, the plan in force.")
     try:
         return as_plan(current, problem)
     except ValueError as error:
-        raise ProblemError(
-            f"max_moves and move_tolerance need a current plan that is valid: {error}"
-        ) from error
+        raise ProblemError(f"{LIMITS} need a current plan that is valid: {error}") from error
 
 
 def move_limits(
-    problem: Problem, current: Any, max_moves: Any, move_tolerance: float | None
+    problem: Problem,
+    current: Any,
+    max_moves: Any,
+    move_tolerance: float | None,
+    move_cost: MoveCost | None = None,
 ) -> MoveLimits:
     """The limits of a call; raises ProblemError where they cannot be kept or make no sense."""
-    limits = MoveLimits(max_moves, move_tolerance)
+    limits = MoveLimits(max_moves, move_tolerance, move_cost)
     if limits.is_given:
         valid_current(problem, current)
         if max_moves is not None:

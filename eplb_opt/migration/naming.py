@@ -9,7 +9,7 @@ import numpy as np
 
 from eplb_opt.errors import PlanError
 from eplb_opt.placement import checker, scoring
-from eplb_opt.placement.relabel import relabelled
+from eplb_opt.placement.relabel import relabelled, slots_kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,8 @@ def renamed(
     """The plan with its GPUs named as the one in force has them, int64 [num_layers, num_slots].
 
     A layer that is no better than in force stays as it is, slot by slot. Names alone are worth no
-    delay: layers for which there is no time keep theirs.
+    delay: layers for which there is no time keep theirs. What stays on a GPU keeps its slot in any
+    case; see `in_kept_slots`.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ def renamed(
         [num_layers], the exact objectives of the plan in force and of `best`; None where they are
         not known or the plan in force is not valid.
     """
-    placed = best.copy()
+    placed = in_kept_slots(problem, current, best)
     if worth is None:
         as_good = _is_as_good(problem, current.physical_to_logical, best)
     else:
@@ -66,6 +67,27 @@ def renamed(
             nodes = num_name_nodes(problem)
             placed[layer_idx] = relabelled(row, best[layer_idx], problem.num_gpus, nodes)
     return placed
+
+
+def in_kept_slots(problem: Problem, current: Plan, best: np.ndarray) -> np.ndarray:
+    """The plan with experts that stay on a GPU in their slots, int64 [num_layers, num_slots].
+
+    Every GPU keeps the experts that it has, so that the plan is worth the same and moves as much,
+    and nothing is copied within a GPU without need.
+
+    Parameters
+    ----------
+    problem, current
+        The problem and the plan in force, valid or not.
+    best
+        int64 [num_layers, num_slots], the plan to be put in order.
+    """
+    held = current.physical_to_logical
+    # What is empty in force and can be filled holds an expert that nobody wants; slots that cannot
+    # be filled, and those alone, stay empty.
+    held = np.where(problem.is_open, np.where(held < 0, problem.num_experts, held), -1)
+    rows = zip(held, best, strict=True)
+    return np.array([slots_kept(before, row, problem.num_gpus) for before, row in rows])
 
 
 def _is_as_good(problem: Problem, rows: np.ndarray, best: np.ndarray) -> list[bool]:

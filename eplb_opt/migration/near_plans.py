@@ -12,7 +12,7 @@ import numpy as np
 
 from eplb_opt.errors import MissingDependency
 from eplb_opt.migration.descents import plans_by_descent
-from eplb_opt.migration.naming import naming_seconds, num_name_nodes
+from eplb_opt.migration.naming import in_kept_slots, naming_seconds, num_name_nodes
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan
@@ -164,8 +164,8 @@ def _ends(
     best: np.ndarray,
     worth: Sequence[tuple[Fraction, Fraction]] | None,
 ) -> list[tuple[FrontPoint, FrontPoint]]:
-    """The plan in force and the best one of every layer, scored together."""
-    held = current.physical_to_logical
+    """The plan in force and the best one, its survivors in their slots, layer by layer."""
+    held, best = current.physical_to_logical, in_kept_slots(problem, current, best)
     moves = moved_slots(current, Plan(best, problem.num_gpus, problem.num_experts)).tolist()
     if worth is None:
         both = scoring.objectives(problem, held), scoring.objectives(problem, best)

@@ -6,10 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.placement.move_cost import cheapest_point
+from eplb_opt.placement.moves import moved_slots_by_gpu
+from eplb_opt.placement.plan import Plan
+from eplb_opt.placement.scoring import exact_sum
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eplb_opt.migration.near_plans import FrontPoint
+    from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.problem.problem import Problem
 
 
@@ -27,6 +33,39 @@ def shared_out(
         chosen.append(point)
         left -= point.moves
     return chosen[::-1]
+
+
+def cheapest_points(
+    problem: Problem, frontiers: Sequence[list[FrontPoint]], cost: MoveCost
+) -> list[FrontPoint]:
+    """One point for each layer, at which moving and imbalance until the next rebalance cost least.
+
+    Layers are moved one after another and take their turns in every step, so the best of each layer
+    is the best of the model.
+    """
+    units = [problem.unit(layer_idx) for layer_idx in range(problem.num_layers)]
+    in_force = exact_sum(
+        [frontier[0].objective * unit for frontier, unit in zip(frontiers, units, strict=True)]
+    )
+    per_move = cost.load_per_move(in_force)
+    return [
+        frontier[
+            cheapest_point(
+                _busiest_moves(problem, frontier),
+                [point.objective * unit for point in frontier],
+                per_move,
+            )
+        ]
+        for frontier, unit in zip(frontiers, units, strict=True)
+    ]
+
+
+def _busiest_moves(problem: Problem, frontier: list[FrontPoint]) -> list[int]:
+    """The most experts that a GPU receives at each point; the first moves none."""
+    rows = np.array([point.placed for point in frontier])
+    held = np.broadcast_to(rows[0], rows.shape)
+    plans = (Plan(placed, problem.num_gpus, problem.num_experts) for placed in (held, rows))
+    return [int(most) for most in moved_slots_by_gpu(*plans).max(axis=1)]
 
 
 def _least_sums(

@@ -16,12 +16,15 @@ from eplb_opt.exact import get_model
 from eplb_opt.migration import MoveLimits, move_limits
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.lost_gpus import on_gpus_left
+from eplb_opt.planner.warm_starts import WarmStart, read_starts
 from eplb_opt.problem.arrays import as_int, as_number
 from eplb_opt.problem.problem import Problem
 from eplb_opt.result import HistoryPoint
 
 if TYPE_CHECKING:
     from threading import Event
+
+    from eplb_opt.placement.move_cost import MoveCost
 
 
 class Default(Enum):
@@ -54,8 +57,10 @@ class Request:
         The time or counted work that may be spent.
     time_limit
         Seconds, or None where time does not count.
-    current, start
-        The plan in force and a plan to start from, for the GPUs of `problem`, or None.
+    current
+        The plan in force, for the GPUs of `problem`, or None.
+    starts
+        The plans to start from, for the GPUs of `problem`; None where the planner is to choose.
     limits
         The limits on moved slots.
     noise
@@ -73,7 +78,7 @@ class Request:
     budget: Budget
     time_limit: float | None
     current: Any
-    start: Any
+    starts: tuple[WarmStart, ...] | None
     limits: MoveLimits
     noise: float | None
     model: str
@@ -100,7 +105,8 @@ class Moving:
     current: Any
     max_moves: Any
     move_tolerance: float | None
-    start: Any
+    starts: Any
+    move_cost: MoveCost | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,9 +140,9 @@ def read_request(
     if left.has_topology and current is not None:
         raise ProblemError(
             "current does not go with a topology: GPUs that get other names leave their nodes. "
-            "Plan without it, or give the plan in force as start."
+            "Plan without it, or give the plan in force as one of starts."
         )
-    limits = move_limits(left, current, moving.max_moves, moving.move_tolerance)
+    limits = move_limits(left, current, moving.max_moves, moving.move_tolerance, moving.move_cost)
     get_model(aims.model)  # raises where it is unknown
     return Request(
         whole=whole,
@@ -144,7 +150,7 @@ def read_request(
         budget=budget,
         time_limit=limit,
         current=current,
-        start=moving.start,
+        starts=read_starts(whole, left, moving.starts),
         limits=limits,
         noise=_read_noise(aims.noise),
         model=aims.model,

@@ -11,20 +11,31 @@ import numpy as np
 
 from eplb_opt.bounds.bounds import fast_bounds, flat_bounds
 from eplb_opt.clock import Budget, Deadline
-from eplb_opt.errors import MissingDependency, ProblemError
+from eplb_opt.errors import MissingDependency, PlanError, ProblemError
 from eplb_opt.migration import UNLIMITED_SHARE, NearAnswer, naming_seconds
 from eplb_opt.placement import scoring
+from eplb_opt.placement.caller_units import objective_in_caller_units
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan, as_plan
 from eplb_opt.planner.incumbents import Incumbents
+from eplb_opt.planner.journal import Journal
 from eplb_opt.planner.noise import DEFAULT_SIZE, choose_noise, price_of_noise
 from eplb_opt.planner.portfolio import Portfolio
 from eplb_opt.planner.schedule import schedule
+from eplb_opt.planner.warm_starts import (
+    TriedStart,
+    WarmStart,
+    cheap_starts,
+    counted_starts,
+    loaded_starts,
+    start_results,
+)
 from eplb_opt.result import LayerResult, Result, Status, StopReason, objective_bounds
 from eplb_opt.search import starts
 from eplb_opt.solver import Options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from fractions import Fraction
 
     from eplb_opt.planner.arguments import Request
@@ -62,13 +73,20 @@ class Call:
         self.stop_reason = StopReason.EXHAUSTED
         self.worked_on: set[int] = set()
         self.relied_on: tuple[str, ...] = ()
+        self.reasons: list[str] = [""] * self.problem.num_layers
+        self.short_reasons = self.reasons
+        began = time.monotonic()
         first = starts.first_plan(self.problem)
         scoring_began = time.monotonic()
         bounds = flat_bounds(self.problem)
         self.incumbents = Incumbents(self.problem, first, bounds, self.request.started)
-        self._leave_time_for_output(time.monotonic() - scoring_began)
+        ended = time.monotonic()
+        self._leave_time_for_output(ended - scoring_began)
         self.first_objective = [pair.objective for pair in self.incumbents.pairs()]
-        self.note("greedy")
+        self.journal = Journal(self.incumbents)
+        self.journal.problem(self.problem, self.budget, self.request.time_limit)
+        self.tried: list[TriedStart] = []
+        self._note_start(TriedStart(starts.FIRST, ended - began, self.first_objective))
 
     def _leave_time_for_output(self, seconds: float) -> None:
         """The output is checked once more, and what got new names or came in last is scored."""
@@ -77,17 +95,66 @@ class Call:
         deadline = self.budget.deadline.earlier(times * seconds + REST_SECONDS)
         self.budget = replace(self.budget, deadline=deadline)
 
-    def note(self, stage: str) -> None:
+    def note(self, stage: str, start_objective: float | None = None) -> None:
         """Record the state and tell the caller."""
-        point = self.incumbents.record(stage)
+        point = self.incumbents.record(stage, start_objective)
         if self.request.progress is not None:
             self.request.progress(point)
 
-    def take_start(self) -> None:
-        """The caller's own start competes."""
-        start = self.request.start
-        if start is not None:
-            self.incumbents.offer_plans(getattr(start, "physical_to_logical", start))
+    def _note_start(self, start: TriedStart) -> None:
+        self.tried.append(start)
+        worth = objective_in_caller_units(self.problem, start.objective)
+        self.note(start.name, float(worth.sum()))
+        self.journal.start(start, self.incumbents.history[-1])
+
+    def take_starts(self) -> None:
+        """The starts compete: the caller's own, or every heuristic that costs little."""
+        if self.request.starts is not None:
+            for start in self.request.starts:
+                self._try_start(start)
+            return
+        for start in self._cheap_starts():
+            if self.incumbents.num_closed == self.problem.num_layers:
+                return
+            self._try_start(start)
+
+    def _cheap_starts(self) -> Iterable[WarmStart]:
+        if self.budget.effort is not None:
+            return counted_starts(self.problem, self.budget.effort)
+        if self.request.time_limit == 0:
+            return loaded_starts(self.problem)
+        return cheap_starts(self.problem, self.request.time_limit, self.incumbents.scoring_seconds)
+
+    def _try_start(self, start: WarmStart) -> None:
+        """Score a start; one that fails costs nothing but itself, unless the caller made it."""
+        if not start.is_given and (start.name == starts.FIRST or self._is_late_for(start)):
+            return
+        began = time.monotonic()
+        try:
+            objective = self.incumbents.offer_plans(start.make())
+        except PlanError as error:
+            if start.is_given:
+                raise PlanError(f"{start.name}: {error}") from error
+            self.messages.append(f"{start.name} is no start: {error}")
+        except ImportError as error:
+            self.messages.append(f"{start.name} is no start: {error}")
+        except Exception as error:
+            self.messages.append(f"{start.name} failed: {type(error).__name__}: {error}")
+        else:
+            self._note_start(TriedStart(start.name, time.monotonic() - began, objective))
+
+    def _is_late_for(self, start: WarmStart) -> bool:
+        """Whether a heuristic would be done after the end; a call without time waits for all."""
+        left = self.budget.deadline.remaining
+        if self.budget.deadline.is_stopped:
+            return True
+        if self.request.time_limit == 0 or start.seconds <= left:
+            return False
+        self.messages.append(
+            f"{start.name} is no start: it may take {start.seconds:.2g} s, and {left:.2g} s are "
+            "left."
+        )
+        return True
 
     def take_current(self) -> None:
         """The plan in force competes where it is a valid one, and moves are counted against it."""
@@ -110,24 +177,10 @@ class Call:
         except ValueError as error:
             self.messages.append(f"current is no start: {error}")
         else:
+            began = time.monotonic()
             self.current_objective = self.incumbents.offer_plans(valid.physical_to_logical)
-            self.note("current")
-
-    def take_published_starts(self) -> None:
-        """The published heuristics compete where nothing stronger will: in a call without time."""
-        # Whether torch is installed must not change a reproducible answer; and with any time at
-        # all the search passes the heuristics before they have answered.
-        if self.request.time_limit != 0 or not starts.torch_is_loaded():
-            return
-        for name, make in starts.published_starts(self.problem).items():
-            try:
-                self.incumbents.offer_plans(make())
-            except ImportError as error:
-                self.messages.append(str(error))
-                return
-            except Exception as error:  # a start that fails costs nothing but itself
-                self.messages.append(f"{name} failed: {type(error).__name__}: {error}")
-            self.note(name)
+            seconds = time.monotonic() - began
+            self._note_start(TriedStart("current", seconds, self.current_objective))
 
     def raise_hierarchical_bounds(self) -> None:
         """Raise the flat bounds by the best partition of groups over nodes, layer by layer."""
@@ -139,6 +192,7 @@ class Call:
             bound = fast_bounds(self.problem.layer(layer_idx))[0]
             self.incumbents.offer_layer(layer_idx, bound=bound)
         self.note("hierarchy")
+        self.journal.bounds("hierarchy")
 
     def choose_noise(self) -> None:
         """The noise that the plan is to withstand: as asked for, or chosen; none if uniform."""
@@ -166,8 +220,12 @@ class Call:
             self.note,
             self.messages,
             options,
+            self.journal,
         )
         self.stop_reason = portfolio.run()
+        layers = range(self.problem.num_layers)
+        self.reasons = [portfolio.reason(i) for i in layers]
+        self.short_reasons = [portfolio.reason(i, is_short=True) for i in layers]
         self.worked_on, self.relied_on = portfolio.worked_on(), portfolio.relied_on()
         if self.budget.deadline.is_stopped:
             self.budget = replace(self.budget, deadline=Deadline.after(OUTPUT_SECONDS), effort=None)
@@ -191,16 +249,19 @@ class Call:
         self._tell_price_of_noise([pair.objective for pair in pairs])
         answer = Plan(placed, self.problem.num_gpus, self.problem.num_experts)
         answer.check(self.problem)
+        layers = self._layers(answer, pairs)
+        self.journal.end(str(self.stop_reason), self.messages, self.short_reasons)
         return Result(
             plan=answer,
             problem=self.problem,
-            layers=self._layers(answer, pairs),
+            layers=layers,
             stop_reason=str(self.stop_reason),
             elapsed=time.monotonic() - self.request.started,
             messages=tuple(self.messages),
             history=tuple(self.incumbents.history),
             noise=self.noise,
             relied_on=self.relied_on,
+            starts=start_results(self.problem, self.tried, pairs),
         )
 
     def _layers(self, answer: Plan, pairs: tuple[ObjectiveBounds, ...]) -> tuple[LayerResult, ...]:
@@ -213,6 +274,7 @@ class Call:
                 bound_source=found.bounds[layer_idx].source,
                 certificate=found.certificates[layer_idx],
                 moves=None if moves is None else moves[layer_idx],
+                reason="" if pair.is_closed else self.reasons[layer_idx],
             )
             for layer_idx, pair in enumerate(pairs)
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class LayerSolvers:
         solver = self._made.get(key)
         if solver is None:
             solver = self._made[key] = turn.stage.make(turn.task.problem, self.options)
-        return solver.solve(turn.task)
+        began = time.monotonic()
+        return replace(solver.solve(turn.task), seconds=time.monotonic() - began)
 
 
 class ThreadExecutor:

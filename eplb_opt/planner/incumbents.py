@@ -130,11 +130,25 @@ class Incumbents:
         with self._lock:
             return tuple(self._pairs)
 
-    def record(self, stage: str) -> HistoryPoint:
-        """Note the state of the whole model."""
+    def pair(self, layer_idx: int) -> ObjectiveBounds:
+        """Objective and bound of one layer."""
+        return self._pairs[layer_idx]
+
+    @property
+    def num_closed(self) -> int:
+        """Layers that are proven optimal."""
+        return sum(pair.is_closed for pair in self._pairs)
+
+    def state(self, stage: str, start_objective: float | None = None) -> HistoryPoint:
+        """The state of the whole model; parameters as of `HistoryPoint`."""
         with self._lock:
             objective, lower = float(self._objective.sum()), float(self._lower.sum())
-        point = HistoryPoint(time.monotonic() - self.started, stage, objective, lower)
+        seconds = time.monotonic() - self.started
+        return HistoryPoint(seconds, stage, objective, lower, start_objective)
+
+    def record(self, stage: str, start_objective: float | None = None) -> HistoryPoint:
+        """Note the state of the whole model; parameters as of `HistoryPoint`."""
+        point = self.state(stage, start_objective)
         self.history.append(point)
         return point
 

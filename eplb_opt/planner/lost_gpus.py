@@ -15,8 +15,17 @@ if TYPE_CHECKING:
     from eplb_opt.result import Result
 
 
-def on_gpus_left(problem: Problem, current: Plan) -> np.ndarray:
+def on_gpus_left(problem: Problem, current: Plan, name: str = "current") -> np.ndarray:
     """What the open slots hold in a plan, int64 [num_layers, number of open slots].
+
+    Parameters
+    ----------
+    problem
+        The whole problem.
+    current
+        A plan of all its slots.
+    name
+        The plan's name in a message.
 
     Raises
     ------
@@ -25,7 +34,7 @@ def on_gpus_left(problem: Problem, current: Plan) -> np.ndarray:
     """
     if current.num_slots != problem.num_slots:
         raise ProblemError(
-            f"current has {current.num_slots} slots; the problem has {problem.num_slots}, those of "
+            f"{name} has {current.num_slots} slots; the problem has {problem.num_slots}, those of "
             "lost GPUs included."
         )
     return current.physical_to_logical[:, problem.is_open]

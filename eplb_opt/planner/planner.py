@@ -19,6 +19,7 @@ from eplb_opt.planner.lost_gpus import with_lost_gpus
 if TYPE_CHECKING:
     from threading import Event
 
+    from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
 
@@ -39,7 +40,8 @@ def plan(
     workers: int | None = None,
     progress: Progress | None = None,
     stop: Event | None = None,
-    start: Any = None,
+    starts: Any = None,
+    move_cost: MoveCost | None = None,
 ) -> Result:
     """The best plan that the budget allows, with a proven bound.
 
@@ -87,8 +89,16 @@ def plan(
     stop
         A `threading.Event`. Once another thread or a signal handler sets it, the call ends with the
         best so far, as if the time were up: turns under way and the output take about a second.
-    start
-        A plan to start from, a Plan or [num_layers, num_slots] ids: no layer comes out worse.
+    starts
+        Plans to start from: no layer comes out worse than in any of them. Names in
+        `heuristics.HEURISTICS`, Plans or [num_layers, num_slots] ids, one or a list of them, or a
+        mapping that gives each a name. By default every published heuristic that takes less than a
+        fiftieth of `time_limit`, cheapest first, on the device of the loads; an empty list for
+        none. The compiled greedy always competes. `Result.starts` says what each was worth.
+    move_cost
+        Each layer gets the plan that loses least time to moving, and to imbalance until the next
+        rebalance; `move_cost.assess` tells the seconds. Needs a valid `current` and excludes the
+        other limits on moves.
 
     Returns
     -------
@@ -100,18 +110,19 @@ def plan(
     ------
     ProblemError
         For an argument that cannot be used.
+    PlanError
+        For a plan in `starts` that breaks a rule.
     """
     request = read_request(
         problem,
         Spending(time_limit, effort, target_gap, seed, workers, stop),
-        Moving(current, max_moves, move_tolerance, start),
+        Moving(current, max_moves, move_tolerance, starts, move_cost),
         Aims(objective, noise, model),
         progress,
     )
     call = Call(request)  # from here on there is an answer: the greedy's plan and a first bound
-    call.take_start()
     call.take_current()
-    call.take_published_starts()
+    call.take_starts()
     call.raise_hierarchical_bounds()
     call.choose_noise()
     call.improve()

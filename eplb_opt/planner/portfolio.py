@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.errors import MissingDependency
 from eplb_opt.planner.executor import Executor, LayerSolvers, ThreadExecutor, Turn
+from eplb_opt.planner.journal import Journal
+from eplb_opt.planner.reasons import AIMS, ENDS, UNTOUCHED_ENDS, Reasons
 from eplb_opt.result import ObjectiveBounds, StopReason
 from eplb_opt.solver import Answer, Options, Task, Verdict
 
@@ -28,8 +30,6 @@ NEGLIGIBLE_GAP = 5e-6
 EXACT_SLOTS = 2
 #: What the first turns of all layers in one go may take of the time left, and in all.
 FIRST_SHARE, FIRST_SECONDS = 0.8, 0.5
-#: Layers that a message names.
-MOST_NAMED = 5
 #: How often the portfolio looks whether the caller asked for the end.
 LOOK_SECONDS = 0.05
 #: How long turns under way may take to hand in what they have once the caller asked for the end.
@@ -60,6 +60,8 @@ class Portfolio:
         Collects sentences on what went wrong.
     options
         What the call asks of its solvers.
+    journal
+        Where turns and what they bring are told; by default one of its own.
     """
 
     incumbents: Incumbents
@@ -68,10 +70,9 @@ class Portfolio:
     on_event: Callable[[str], None] = lambda stage: None
     messages: list[str] = field(default_factory=list)
     options: Options = field(default_factory=Options)
+    journal: Journal | None = None
     _turns: Counter[tuple[int, str]] = field(default_factory=Counter)
     _finished: set[tuple[int, str]] = field(default_factory=set)
-    _said: dict[str, dict[int, str]] = field(default_factory=dict)
-    _failed: dict[str, set[int]] = field(default_factory=dict)
     _answered: set[int] = field(default_factory=set)
     _running: dict[Future[Answer], tuple[int, Stage]] = field(default_factory=dict)
 
@@ -79,9 +80,20 @@ class Portfolio:
         if self.budget.effort is not None:
             self.stages = [stage for stage in self.stages if stage.pace.with_effort]
         self.solvers = LayerSolvers(self.options)
+        names = [stage.name for stage in self.stages]
+        self.reasons = Reasons(names, self.incumbents.problem.num_layers)
+        self._journal = self.journal or Journal(self.incumbents)
+        self._end = StopReason.EXHAUSTED
 
     def run(self) -> StopReason:
         """Work until all layers are done, nothing is left to try, or the time is up."""
+        try:
+            self._end = self._run()
+        finally:
+            self._tell()
+        return self._end
+
+    def _run(self) -> StopReason:
         executor = ThreadExecutor(self.solvers, self.budget.workers)
         try:
             self._take_first_turns()
@@ -98,7 +110,6 @@ class Portfolio:
             return StopReason.EXHAUSTED
         finally:
             executor.close()
-            self._tell()
 
     def worked_on(self) -> set[int]:
         """The layers that any solver has answered for."""
@@ -132,6 +143,7 @@ class Portfolio:
 
     def _make_first(self, stage: Stage, until: Deadline, found: dict[int, Answer]) -> None:
         """Add the answers of the layers with the largest gaps, until the time is up."""
+        self._journal.stage(stage)
         for layer_idx in sorted(self._open_layers(), key=self.incumbents.gap, reverse=True):
             if until.expired:
                 return
@@ -143,8 +155,10 @@ class Portfolio:
         for layer_idx, answer in found.items():
             if answer.placed is not None:
                 placed[layer_idx] = answer.placed
+        before = self.incumbents.pairs()
         self.incumbents.offer_plans(placed)
         for layer_idx, answer in found.items():
+            self._journal.turn(layer_idx, stage.name, answer, before[layer_idx])
             self._answered.add(layer_idx)
             self._turns[layer_idx, stage.name] += 1
             if answer.verdict is Verdict.FINISHED:
@@ -157,6 +171,7 @@ class Portfolio:
                 return
             layer_idx, stage = chosen
             task = self._task(layer_idx, stage)
+            self._journal.stage(stage)
             self._turns[layer_idx, stage.name] += 1
             self._running[executor.submit(Turn(stage, task))] = chosen
 
@@ -174,56 +189,56 @@ class Portfolio:
             try:
                 self._take(layer_idx, stage, future.result())
             except MissingDependency as error:
-                self._give_up(layer_idx, stage, str(error))
+                self._give_up(layer_idx, stage, error)
+                self.reasons.lacks_package(stage.name, layer_idx, str(error))
             except Exception as error:  # a fault in a solver never costs the caller the answer
-                self._failed.setdefault(stage.name, set()).add(layer_idx)
-                message = f"{stage.name} failed: {type(error).__name__}: {error}"
-                self._give_up(layer_idx, stage, message)
+                self._give_up(layer_idx, stage, error)
+                self.reasons.failed(stage.name, layer_idx, error)
             self.on_event(stage.name)
 
     def _take(self, layer_idx: int, stage: Stage, answer: Answer) -> None:
+        before = self.incumbents.pair(layer_idx)
         self.incumbents.offer_layer(layer_idx, answer.placed, preferred=answer.preferred)
         self.incumbents.offer_layer(layer_idx, bound=answer.bound, certificate=answer.certificate)
         if answer.verdict not in (Verdict.REFUSED, Verdict.NOT_YET):
             self._answered.add(layer_idx)
         if answer.verdict in (Verdict.FINISHED, Verdict.REFUSED):
             self._finished.add((layer_idx, stage.name))
+        if answer.verdict is Verdict.REFUSED:
+            self.reasons.refused(stage.name, layer_idx, answer.reason)
         if answer.message:
-            self._say(layer_idx, stage, answer.message)
+            self.reasons.say(stage.name, layer_idx, answer.message)
+        self._journal.turn(layer_idx, stage.name, answer, before)
 
-    def _give_up(self, layer_idx: int, stage: Stage, message: str) -> None:
+    def _give_up(self, layer_idx: int, stage: Stage, error: Exception) -> None:
         self._finished.add((layer_idx, stage.name))
-        self._say(layer_idx, stage, message)
-
-    def _say(self, layer_idx: int, stage: Stage, message: str) -> None:
-        self._said.setdefault(stage.name, {}).setdefault(layer_idx, message)
+        self._journal.fault(layer_idx, stage.name, error)
 
     def _tell(self) -> None:
-        """Add what the solvers said to the messages, one a stage: that of its first layer.
+        """Add to the messages what the solvers said, and why layers are as heuristics left them."""
+        said = self.reasons.messages()
+        self.messages += [message for message in said if message not in self.messages]
+        untouched = {
+            layer_idx: self._why_left(layer_idx)
+            for layer_idx, pair in enumerate(self.incumbents.pairs())
+            if layer_idx not in self._answered and not pair.is_closed
+        }
+        self.messages += self.reasons.about_heuristics(untouched)
 
-        They come in the order of the table: that in which turns end differs from run to run.
-        """
-        for stage in self.stages:
-            by_layer = self._said.get(stage.name)
-            if not by_layer:
-                continue
-            message = by_layer[min(by_layer)]
-            if stage.name in self._failed and self.incumbents.problem.num_layers > 1:
-                message += f" ({_named(self._failed[stage.name])})"
-            if message not in self.messages:  # two stages may lack the same package
-                self.messages.append(message)
-        left = len(set(self._open_layers()) - self._answered)
-        if left:
-            counted = self.budget.effort is not None
-            why = (
-                "no search had an answer for them."
-                if counted
-                else "the time was up before a search had answered for them."
-            )
-            self.messages.append(
-                f"{left} of {self.incumbents.problem.num_layers} layers are as the heuristics left "
-                f"them: {why}"
-            )
+    def reason(self, layer_idx: int, is_short: bool = False) -> str:
+        """Why a layer is not proven optimal, in words; empty for one that is."""
+        if self.incumbents.pair(layer_idx).is_closed:
+            return ""
+        return self.reasons.of_layer(layer_idx, self._why_left(layer_idx), is_short)
+
+    def _why_left(self, layer_idx: int) -> str:
+        """What ended the work on a layer that is not proven optimal."""
+        pair = self.incumbents.pair(layer_idx)
+        if pair.gap <= self.budget.target_gap:
+            return AIMS["target"]
+        if self._is_negligible(layer_idx, pair):
+            return AIMS["negligible"]
+        return (ENDS if layer_idx in self._answered else UNTOUCHED_ENDS).get(self._end, "")
 
     def _next_turn(self) -> tuple[int, Stage] | None:
         busy = {layer_idx for layer_idx, _ in self._running.values()}
@@ -317,11 +332,3 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:  # put there by hand
         return "of unknown version"
-
-
-def _named(layers: set[int]) -> str:
-    """Numbers of layers for a message: all of them where they are few."""
-    first = sorted(layers)[:MOST_NAMED]
-    more = len(layers) - len(first)
-    names = ", ".join(map(str, first)) + (f" and {more} more" if more else "")
-    return f"layer {names}" if len(layers) == 1 else f"layers {names}"

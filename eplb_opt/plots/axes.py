@@ -20,7 +20,17 @@ if TYPE_CHECKING:
 INCUMBENT, BOUND = "#0072b2", "#d55e00"
 #: Dotted, so that a line of another colour shows under it.
 DOTTED = "#000000"
-PALETTE = (INCUMBENT, BOUND, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", DOTTED)
+PALETTE = (
+    INCUMBENT,
+    BOUND,
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    DOTTED,
+    "#8c510a",
+    "#7b3294",
+)
 HEURISTIC = "0.6"
 #: One scale of lightness, even for every kind of colour vision and in grey.
 SHADES = "cividis"

@@ -33,6 +33,20 @@ def as_numpy(array: Any, name: str) -> np.ndarray:
     return values
 
 
+def copy_on_device(array: Any) -> Any:
+    """A copy of a tensor where it lies; None for an array, and for a tensor in the host's memory.
+
+    Parameters
+    ----------
+    array
+        What a caller gave as an array.
+    """
+    device = getattr(array, "device", None)
+    if not hasattr(array, "detach") or getattr(device, "type", "cpu") == "cpu":
+        return None
+    return array.detach().clone()
+
+
 #: Whole numbers beyond it are slips of the keyboard: no shape, seed or count of work is so large.
 MAX_INT = 10**9
 #: A pebibyte: no expert's weights take as much.

@@ -80,12 +80,13 @@ def check_topology(problem: Terms) -> None:
             f"dispatch={problem.dispatch!r} is unknown; known: {', '.join(DISPATCHES)}."
         )
     check_size(problem.num_layers, num_slots)
-    _check_divides("num_slots", num_slots, "num_gpus", num_gpus)
+    # First of all, for slots that are too few are not mended by other GPUs.
     if num_slots < num_experts:
         raise ProblemError(
             f"num_slots={num_slots} is below the {num_experts} experts; every expert needs a slot: "
             f"take at least {-(-num_experts // num_gpus) * num_gpus} slots on {num_gpus} GPUs."
         )
+    _check_divides("num_slots", num_slots, "num_gpus", num_gpus, least=num_experts)
     if problem.has_topology:  # which takes any numbers of nodes and groups
         return
     _check_divides("num_gpus", num_gpus, "num_nodes", problem.num_nodes)
@@ -163,11 +164,12 @@ def check_spread(problem: Terms) -> None:
         )
 
 
-def _check_divides(name: str, value: int, divisor_name: str, divisor: int) -> None:
+def _check_divides(name: str, value: int, divisor_name: str, divisor: int, least: int = 1) -> None:
+    """Refuse a value that is no multiple; none below the least is proposed in its place."""
     if value % divisor == 0:
         return
     below, above = value - value % divisor, value - value % divisor + divisor
-    nearest = f"{below} or {above}" if below else f"{above}"
+    nearest = f"{below} or {above}" if below >= least else f"{above}"
     divisors = [d for d in range(1, value + 1) if value % d == 0]
     near = sorted(divisors, key=lambda d: abs(d - divisor))[:3]
     raise ProblemError(

@@ -3,12 +3,66 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
+import numpy as np
+
+from eplb_opt.errors import ProblemError
 from eplb_opt.problem.problem import Problem
 
-if TYPE_CHECKING:
-    import numpy as np
+
+@dataclass(frozen=True)
+class GpuRules:
+    """In what GPUs differ, and which experts are tied to them; see `Problem`.
+
+    Parameters
+    ----------
+    lost_gpus
+        GPUs that are not there.
+    gpu_slots
+        Slots that each GPU can fill, [num_gpus]; None for all of them.
+    gpu_speed
+        Relative speed of each GPU, [num_gpus]; None where they are alike.
+    pinned, forbidden
+        (expert, GPU) for every layer, or (layer, expert, GPU).
+    spread
+        "gpu" or "node": every expert is on two of them. None for no such rule.
+    """
+
+    lost_gpus: tuple[int, ...] = ()
+    gpu_slots: tuple[int, ...] | None = None
+    gpu_speed: tuple[float, ...] | None = None
+    pinned: tuple[tuple[int, ...], ...] = ()
+    forbidden: tuple[tuple[int, ...], ...] = ()
+    spread: str | None = None
+
+    def arguments(self, shape: tuple[int, int, int]) -> dict[str, Any]:
+        """What `Problem` takes for them.
+
+        Parameters
+        ----------
+        shape
+            Layers, experts and GPUs.
+
+        Raises
+        ------
+        ProblemError
+            For a GPU that is not there, or a pair that names what is not.
+        """
+        num_gpus = shape[2]
+        found: dict[str, Any] = {"spread": self.spread}
+        if self.lost_gpus:
+            if max(self.lost_gpus) >= num_gpus:
+                raise ProblemError(
+                    f"GPU {max(self.lost_gpus)} cannot be lost: there are {num_gpus}, from 0."
+                )
+            found["active_gpus"] = ~np.isin(np.arange(num_gpus), self.lost_gpus)
+        for name in ("gpu_slots", "gpu_speed"):
+            values = getattr(self, name)
+            found[name] = None if values is None else np.array(values)
+        for name in ("pinned", "forbidden"):
+            found[name] = _mask(getattr(self, name), name, shape)
+        return found
 
 
 @dataclass(frozen=True)
@@ -25,6 +79,8 @@ class Machine:
         "allow" or "forbid": whether a GPU may hold two replicas of an expert.
     dispatch
         "uniform" or "optimal": how tokens are split over an expert's replicas.
+    rules
+        In what the GPUs differ.
     """
 
     num_slots: int
@@ -33,6 +89,7 @@ class Machine:
     num_groups: int = 1
     colocation: str = "allow"
     dispatch: str = "uniform"
+    rules: GpuRules = GpuRules()
 
     @classmethod
     def parse(cls, text: str) -> Machine:
@@ -80,4 +137,20 @@ class Machine:
             self.colocation,
             scenario_weights=None if is_alone else scenario_weights,
             dispatch=self.dispatch,
+            **self.rules.arguments((load.shape[-2], load.shape[-1], self.num_gpus)),
         )
+
+
+def _mask(
+    pairs: tuple[tuple[int, ...], ...], name: str, shape: tuple[int, int, int]
+) -> np.ndarray | None:
+    """Flags of `shape` from (expert, GPU) and (layer, expert, GPU); None where there are none."""
+    if not pairs:
+        return None
+    mask: Any = np.zeros(shape, dtype=bool)
+    for pair in pairs:
+        most = shape[3 - len(pair) :]
+        if any(not 0 <= index < bound for index, bound in zip(pair, most, strict=True)):
+            raise ProblemError(f"{name} holds {list(pair)}; the range is {list(most)}.")
+        mask[(..., *pair)] = True
+    return np.asarray(mask)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
 #: What a problem works out once and what does not hold for a part of its layers or scenarios.
-OF_ALL_LOADS = ("shares", "_layers")
+OF_ALL_LOADS = ("shares", "_layers", "load_on_device")
 #: What it works out of the GPUs' speeds, once for all parts.
 OF_ALL_GPUS = ("speed", "whole_speed", "capacity", "slowest", "fastest", "speed_range")
 
@@ -58,6 +58,7 @@ def changed(problem: Problem, **changes: Any) -> Problem:
     other = replace(problem, **changes)
     other.set_field("unit_exponent", problem.unit_exponent)
     other.set_field("rounded", problem.rounded)
+    other.set_field("load_on_device", problem.load_on_device)
     return other
 
 

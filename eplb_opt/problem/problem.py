@@ -92,6 +92,9 @@ class Problem(Terms):
         int64 [num_layers] or [num_scenarios, num_layers]; 0 for integer loads.
     rounded
         bool, of the same shape; True where a float load did not fit and was rounded down.
+    load_on_device
+        A copy of the loads as they were given, where that was a tensor on a GPU: heuristics that
+        compute with tensors take it there. Else None, and None for a part of the layers.
     scenario_weights
         float64 [num_scenarios] as given, or None without scenarios.
     gpu_slots

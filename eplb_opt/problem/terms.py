@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from eplb_opt.problem import gpu_rules
-from eplb_opt.problem.arrays import as_int, as_numpy
+from eplb_opt.problem.arrays import as_int, as_numpy, copy_on_device
 from eplb_opt.problem.checks import (
     MAX_SLOTS,
     check_gpu_rules,
@@ -48,8 +48,10 @@ class Terms:
     topology: Topology | None = None
     unit_exponent: np.ndarray = field(init=False)
     rounded: np.ndarray = field(init=False)
+    load_on_device: Any = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
+        self.set_field("load_on_device", copy_on_device(self.load))
         for name in ("num_slots", "num_gpus", "num_nodes", "num_groups"):
             object.__setattr__(self, name, as_int(getattr(self, name), name, most=MAX_SLOTS))
         values = as_numpy(self.load, "load")

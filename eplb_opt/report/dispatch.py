@@ -7,23 +7,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.report.gap import model_balancedness
-from eplb_opt.report.tables import WORST_LAYERS, amount, titled
+from eplb_opt.report.tables import WORST_LAYERS, amount, names_of, titled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
     from eplb_opt.placement.dispatch_rules import DispatchScore
 
 
-def dispatch_table(score: DispatchScore) -> Table:
+def dispatch_table(score: DispatchScore, layer_ids: Sequence[int] = ()) -> Table:
     """The layers where uniform split and nearest copy differ most, and the whole model."""
     table = titled("How tokens reach the copies: largest GPU load (balancedness)")
     for heading in ("layer", "uniform split", "nearest copy", "difference", "optimal dispatch"):
         table.add_column(heading, justify="right")
     excess = score.nearest / np.maximum(score.uniform, np.finfo(float).tiny) - 1
+    names = names_of(layer_ids, len(excess))
     for layer_idx in np.argsort(-np.abs(excess), kind="stable")[:WORST_LAYERS].tolist():
         table.add_row(
-            str(layer_idx),
+            names[layer_idx],
             _cell(score.uniform[layer_idx], score.uniform_balancedness[layer_idx]),
             _cell(score.nearest[layer_idx], score.nearest_balancedness[layer_idx]),
             signed(excess[layer_idx]),

@@ -36,6 +36,21 @@ def gpu_ratios(problem: Problem, physical_to_logical: Any) -> np.ndarray:
     return np.asarray(loads / speed / np.maximum(mean, np.finfo(float).tiny))
 
 
+def heaviest_ratios(problem: Problem, physical_to_logical: Any) -> np.ndarray:
+    """As `gpu_ratios`, with scenarios of each GPU in the scenario that is heaviest for it.
+
+    Parameters
+    ----------
+    problem
+        Loads and topology.
+    physical_to_logical
+        [num_layers, num_slots], every expert at least once; -1 is an empty slot.
+    """
+    scenarios = [problem.scenario(i) for i in range(problem.num_scenarios)]
+    ratios = [gpu_ratios(part, physical_to_logical) for part in scenarios]
+    return np.asarray(np.max(ratios, axis=0))
+
+
 def _gpu_loads(problem: Problem, load: np.ndarray, placed: np.ndarray) -> np.ndarray:
     """GPU loads under the problem's dispatch, float64 [num_layers, num_gpus]."""
     if not problem.is_split_freely:

@@ -28,7 +28,9 @@ NAME_WIDTH = 28
 ON_TERMINAL, ON_PAGE, NOWHERE = frozenset({TERMINAL}), frozenset({PAGE}), frozenset[str]()
 
 
-def plan_columns(report: GapReport, name_width: int = 0) -> list[Column]:
+def plan_columns(
+    report: GapReport, name_width: int = 0, layer_ids: Sequence[int] = ()
+) -> list[Column]:
     """One row a plan that has figures, best first.
 
     Parameters
@@ -37,15 +39,18 @@ def plan_columns(report: GapReport, name_width: int = 0) -> list[Column]:
         The report, from `gap_report`.
     name_width
         Characters of a plan's name; 0 for all of it.
+    layer_ids
+        Names of the layers; by default their places.
     """
     good = with_figures(report)
+    layers = layer_ids or range(len(report.status))
     names = [short_name(row.name, name_width) if name_width else row.name for row in good]
     return [
         Column("plan", names, is_text=True),
         Column("gap", [percent(row.model_gap) for row in good]),
         Column("median", [percent(row.median_gap) for row in good], rank=4),
         Column("worst", [percent(row.worst_gap) for row in good]),
-        Column("in layer", [str(row.worst_layer) for row in good], short="layer"),
+        Column("in layer", [str(layers[row.worst_layer]) for row in good], short="layer"),
         Column("optimal", [f"{row.layers_optimal} of {len(report.status)}" for row in good], 2),
         Column("balancedness", [f"{row.balancedness:.4f}" for row in good]),
         Column("nearest copy", [f"{row.nearest_copy:.4f}" for row in good], rank=3),
@@ -106,15 +111,16 @@ def layer_columns(
     """
     num_layers = len(report.status)
     hidden = layer_ids or range(num_layers)
+    hidden_ids = [hidden[i] for i in order]
     proven = f"{report.status.count('optimal')} optimal"
     return [
         Column(
             "layer",
-            [*map(str, order), f"all {num_layers}"],
+            [*(str(hidden[i]) for i in order), f"all {num_layers}"],
             name="layer",
             values=[*order, "all"],
         ),
-        _facts("hidden layer", "hidden_layer", [hidden[i] for i in order], ""),
+        Column("hidden layer", name="hidden_layer", values=[*hidden_ids, ""], places=NOWHERE),
         _amounts("largest GPU load", "objective", report.objective, order, rank=2),
         _amounts("proven bound", "lower_bound", report.lower_bound, order, rank=3),
         _gaps(report.ours, order, "gap", "eplb-opt"),

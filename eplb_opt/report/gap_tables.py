@@ -18,6 +18,8 @@ from eplb_opt.report.gap_columns import (
 from eplb_opt.report.tables import WORST_LAYERS, titled
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
     from eplb_opt.report.gap import GapReport
@@ -28,11 +30,11 @@ WIDTH = 120
 OURS = "bold green"
 
 
-def gap_table(report: GapReport, width: int = WIDTH) -> Table:
+def gap_table(report: GapReport, width: int = WIDTH, layer_ids: Sequence[int] = ()) -> Table:
     """Every plan against the proven bound, best first; in `width` characters."""
     table = titled("Gap to the proven bound (whole model; bound = 0)")
     styles = [OURS if row.kind == "ours" else "" for row in with_figures(report)]
-    fill(table, plan_columns(report, NAME_WIDTH), width, styles)
+    fill(table, plan_columns(report, NAME_WIDTH, layer_ids), width, styles)
     # Below the table: a sentence in a narrow column is no reading.
     failed = [f"{row.name}: no figures. {row.problem}" for row in report.rows if row.problem]
     if failed:
@@ -53,7 +55,10 @@ def price_table(report: GapReport) -> Table:
 
 
 def layer_table(
-    report: GapReport, num_shown: int | None = WORST_LAYERS, width: int = WIDTH
+    report: GapReport,
+    num_shown: int | None = WORST_LAYERS,
+    width: int = WIDTH,
+    layer_ids: Sequence[int] = (),
 ) -> Table:
     """The layers with our largest gaps, and the whole model.
 
@@ -65,11 +70,13 @@ def layer_table(
         Layers; None for all.
     width
         Characters of a line.
+    layer_ids
+        Names of the layers; by default their places.
     """
     order = report.worst_first[:num_shown]
     which = "All layers" if len(order) == len(report.status) else f"The {len(order)} worst layers"
     table = titled(f"{which}, by our gap; gaps of plans and prices of constraints")
-    fill(table, layer_columns(report, order), width, [*[""] * len(order), "bold"])
+    fill(table, layer_columns(report, order, layer_ids), width, [*[""] * len(order), "bold"])
     return table
 
 

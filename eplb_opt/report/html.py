@@ -6,36 +6,45 @@ import base64
 import hashlib
 import json
 import platform
+from datetime import UTC, datetime
 from importlib import metadata, resources
 from typing import TYPE_CHECKING, Any
 
-from eplb_opt.errors import import_optional
+import numpy as np
+
+from eplb_opt.errors import PlanError, import_optional
 from eplb_opt.io.files import write_atomically
-from eplb_opt.report.figures import gpu_ratios
+from eplb_opt.planner.evaluate import evaluate
+from eplb_opt.report.figures import heaviest_ratios
 from eplb_opt.report.gap import gap_report
 from eplb_opt.report.page_before import Before, plan_before
 from eplb_opt.report.page_data import page_data
+from eplb_opt.report.page_gain import OTHERS, make_gain
 from eplb_opt.report.page_tables import (
     failures,
     layers_table,
     plans_table,
     prices_table,
     scenarios_table,
+    starts_table,
 )
 from eplb_opt.report.scenarios import scenario_table
-from eplb_opt.report.words import DISPATCH_WORDS, describe, percent
+from eplb_opt.report.words import DISPATCH_WORDS, describe, percent, unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
-
     from eplb_opt.io.files import PathLike
+    from eplb_opt.problem.problem import Problem
+    from eplb_opt.report.deployment import Deployment
     from eplb_opt.report.gap import GapReport
+    from eplb_opt.report.page_gain import Batch, Gain
     from eplb_opt.result import Result
 
 #: Packages whose version can change what a plan looks like.
 PACKAGES = ("eplb-opt", "numpy", "ortools", "scipy")
+#: Hexadecimal digits of a fingerprint on the page: enough to tell files apart, not to trust them.
+SHORT = 16
 
 
 def import_jinja() -> Any:
@@ -59,6 +68,10 @@ def write_report(
     held_out: Mapping[str, Any] | None = None,
     layer_ids: Sequence[int] = (),
     command: str = "",
+    inputs: Mapping[str, str] | None = None,
+    deployment: Deployment | None = None,
+    batch: Batch | None = None,
+    made: datetime | None = None,
 ) -> None:
     """Write a result as one HTML file that loads nothing from anywhere.
 
@@ -80,6 +93,14 @@ def write_report(
         Place of each layer among the model's hidden layers; by default 0, 1, 2, ...
     command
         The command that made the page, as it was typed.
+    inputs
+        Name -> SHA-256 of the files that were read, from `io.fingerprint`.
+    deployment
+        The file that the plan was written to; None where the page is not about one plan.
+    batch
+        The size of a batch, for what the gain means at it; None where it is not known.
+    made
+        The moment that the page tells; by default now.
 
     Raises
     ------
@@ -91,7 +112,13 @@ def write_report(
         When the system refuses to write.
     """
     before = plan_before(result.problem, current, current_name)
-    page = render(result, before, gap, held_out or {}, layer_ids, command)
+    origin = {
+        "command": command,
+        "inputs": [(name, digest[:SHORT]) for name, digest in (inputs or {}).items()],
+        "made": f"{made or datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "deployment": deployment,
+    }
+    page = render(result, before, gap, held_out or {}, layer_ids, origin, batch)
     write_atomically(path, page.encode())
 
 
@@ -101,9 +128,10 @@ def render(
     gap: GapReport | None,
     held_out: Mapping[str, Any],
     layer_ids: Sequence[int],
-    command: str,
+    origin: Mapping[str, Any],
+    batch: Batch | None = None,
 ) -> str:
-    """The page as text; parameters as of `write_report`."""
+    """The page as text; see `write_report`. `origin` holds what the page says of itself."""
     jinja2 = import_jinja()
     from markupsafe import Markup, escape
 
@@ -111,24 +139,39 @@ def render(
     if gap is None:
         gap = gap_report(problem, result, plans={before.name: before.placed}, heuristics={})
     layer_ids = list(layer_ids) or list(range(problem.num_layers))
-    after = gpu_ratios(problem, result.plan.physical_to_logical)
+    after = heaviest_ratios(problem, result.plan.physical_to_logical)
+    peaks = _peaks(problem, before), 1 / result.balancedness
+    gain = make_gain(problem, result.plan, before, batch)
+    deployment = origin["deployment"]
     style, script = _part("style.css"), _part("charts.js")
     plans = {before.name: before.placed, "eplb-opt": result.plan}
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, finalize=_finalize
+    )
     environment.filters["breakable"] = lambda text: _breakable(escape(text))
+    environment.filters["typed"] = lambda text: _typed(escape, Markup, text)
     with_loads = problem.has_scenarios or held_out
     page = environment.from_string(_part("report.html")).render(
         title=describe(result),
         dispatch=DISPATCH_WORDS[problem.dispatch],
-        facts=facts(result, before, after),
+        facts=facts(result, before, peaks, gain),
+        scale=scale(problem),
+        gain=gain,
+        others=OTHERS,
+        steps=deployment.steps(problem) if deployment and deployment.path else (),
         before=before,
-        plans=plans_table(gap),
+        before_range=_range(before.ratios),
+        after_range=_range(after),
+        plans=plans_table(gap, layer_ids),
         failures=failures(gap),
         prices=prices_table(gap),
         scenarios=scenarios_table(scenario_table(problem, plans, held_out)) if with_loads else None,
-        layers=layers_table(gap, before.ratios, after, result.moves, layer_ids),
+        starts=starts_table(result),
+        layers=layers_table(
+            gap, *peaks, result.moves, layer_ids, with_scenarios=problem.has_scenarios
+        ),
         messages=result.messages,
-        command=command,
+        **origin,
         versions=versions(),
         style=Markup(style),
         script=Markup(script),
@@ -139,17 +182,44 @@ def render(
     return str(page)
 
 
-def facts(result: Result, before: Before, after: np.ndarray) -> list[tuple[str, str]]:
-    """What a reader wants first: a few figures of the whole model, with what they are."""
+def facts(
+    result: Result, before: Before, peaks: tuple[np.ndarray, np.ndarray], gain: Gain
+) -> list[tuple[str, str]]:
+    """What a reader wants first: a few figures of the whole model, with what they are.
+
+    Parameters
+    ----------
+    result
+        Ours.
+    before
+        The plan that ours takes the place of.
+    peaks
+        Largest GPU load over mean, float64 [num_layers], of the plan before and of ours.
+    gain
+        What ours wins.
+    """
     found = [
+        (gain.headline, gain.words),
         (percent(result.model_gap), "above the proven bound, whole model"),
         (f"{result.status.count('optimal')} of {len(result.status)}", "layers proven optimal"),
-        (_peak(before.ratios), f"largest GPU load over the mean, before ({before.name})"),
-        (_peak(after), "the same, after"),
+        (_mean_peak(peaks[0]), f"largest GPU load over the mean, before ({before.name})"),
+        (_mean_peak(peaks[1]), "the same, after"),
     ]
     if result.moves is not None:
         found.append((f"{int(result.moves.sum()):,}", "slots moved"))
     return found
+
+
+def scale(problem: Problem) -> str:
+    """What the figures of a page on several loads have in common; "" for one load."""
+    if not problem.has_scenarios:
+        return ""
+    which = "the mean over" if problem.objective == "mean" else "the worst of"
+    return (
+        f"One scale: {problem.num_scenarios} loads are planned for, and each is divided by its own "
+        "mean GPU load. So every load on this page is a GPU load over the mean, where 1 is "
+        f"perfect; a layer's figure is {which} the loads. Balancedness is one over it."
+    )
 
 
 def versions() -> list[tuple[str, str]]:
@@ -170,9 +240,38 @@ def _breakable(text: Any) -> Any:
     return text
 
 
-def _peak(ratios: np.ndarray) -> str:
+def _typed(escape: Any, markup: Any, text: str) -> Any:
+    """What can be copied from the page as it was typed; lines break between its words alone."""
+    lines = (
+        " ".join(f"<span>{escape(word)}</span>" if word else "" for word in line.split(" "))
+        for line in text.split("\n")
+    )
+    return markup("\n".join(lines))
+
+
+def _finalize(value: Any) -> Any:
+    """What the template is about to print, with no line that begins with a unit."""
+    return unbroken(value) if type(value) is str else value
+
+
+def _peaks(problem: Problem, before: Before) -> np.ndarray:
+    """Largest GPU load over mean of a plan that may break a rule, float64 [num_layers]."""
+    try:
+        return np.asarray(1 / evaluate(problem, before.placed).balancedness)
+    except PlanError:
+        if problem.has_scenarios:  # several peaks make one only where all experts are there
+            return np.full(problem.num_layers, np.nan)
+        return np.asarray(before.ratios.max(axis=1))
+
+
+def _mean_peak(peaks: np.ndarray) -> str:
     """Mean over the layers of the largest load over mean."""
-    return f"{ratios.max(axis=1).mean():.4f}"
+    return "-" if np.isnan(peaks).any() else f"{peaks.mean():.4f}"
+
+
+def _range(ratios: np.ndarray) -> str:
+    """The lightest and the heaviest GPU of any layer, as its loads over the mean."""
+    return f"{ratios.min():.7g} to {ratios.max():.7g} of the mean"
 
 
 def _part(name: str) -> str:

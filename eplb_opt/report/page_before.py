@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.errors import PlanError
 from eplb_opt.placement.plan import Plan
-from eplb_opt.report.figures import gpu_ratios
+from eplb_opt.report.figures import heaviest_ratios
 from eplb_opt.search.starts import first_plan
 
 if TYPE_CHECKING:
@@ -29,11 +29,13 @@ class Before:
     placed
         int64 [num_layers, num_slots].
     ratios
-        GPU load over mean, float64 [num_layers, num_gpus].
+        GPU load over mean, float64 [num_layers, num_gpus]; with several loads the heaviest.
     note
         A sentence that says where the plan comes from, and what is wrong with it, as a sentence.
     is_broken
         Whether it breaks a rule of the problem.
+    is_greedy
+        Whether it is the greedy that engines ship, and no plan that was given.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Before:
     ratios: np.ndarray
     note: str
     is_broken: bool = False
+    is_greedy: bool = False
 
 
 def plan_before(problem: Problem, current: Any = None, name: str = "current plan") -> Before:
@@ -57,7 +60,7 @@ def plan_before(problem: Problem, current: Any = None, name: str = "current plan
         The plan's name on the page.
     """
     if current is None:
-        return _greedy(problem, "No plan was given as the one in force.")
+        return greedy_before(problem, "No plan was given as the one in force.")
     try:
         plan = current if isinstance(current, Plan) else Plan(current, problem.num_gpus)
         placed = plan.physical_to_logical
@@ -68,8 +71,8 @@ def plan_before(problem: Problem, current: Any = None, name: str = "current plan
                 f"{list(shape)} and {problem.num_experts} experts."
             )
     except PlanError as error:
-        return _greedy(problem, f"{name} cannot be shown: {error}")
-    note, ratios = f"Before is {name}, the plan in force.", gpu_ratios(problem, placed)
+        return greedy_before(problem, f"{name} cannot be shown: {error}")
+    note, ratios = f"Before is {name}, the plan in force.", heaviest_ratios(problem, placed)
     try:
         plan.check(problem)
     except PlanError as error:
@@ -77,10 +80,18 @@ def plan_before(problem: Problem, current: Any = None, name: str = "current plan
     return Before(name, placed, ratios, note)
 
 
-def _greedy(problem: Problem, why: str) -> Before:
-    """Its own name where it is the published one, which knows neither of the rules below."""
+def greedy_before(problem: Problem, why: str = "") -> Before:
+    """The greedy that engines ship, under its own name where it is the published one.
+
+    Parameters
+    ----------
+    problem
+        Loads and topology. The published one knows neither rules of GPUs nor of colocation.
+    why
+        A sentence on why it is shown.
+    """
     is_published = not problem.has_gpu_rules and problem.colocation == "allow"
     name = "deepseek" if is_published else "greedy"
     placed = first_plan(problem)
-    note = f"{why} Before is the greedy that engines ship ({name})."
-    return Before(name, placed, gpu_ratios(problem, placed), note)
+    note = f"{why} Before is the greedy that engines ship ({name}).".strip()
+    return Before(name, placed, heaviest_ratios(problem, placed), note, is_greedy=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from eplb_opt.report.columns import PAGE, Column
 from eplb_opt.report.gap_columns import (
@@ -14,14 +16,17 @@ from eplb_opt.report.gap_columns import (
     scenario_columns,
     with_figures,
 )
+from eplb_opt.report.starts import CAPTION, start_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-
     from eplb_opt.report.gap import GapReport
     from eplb_opt.report.scenarios import ScenarioTable
+    from eplb_opt.result import Result
+
+#: Headings of what is over the mean where there are several loads.
+RATIOS = {"largest GPU load": "largest GPU load over the mean", "proven bound": "proven bound"}
 
 
 @dataclass(frozen=True)
@@ -49,11 +54,18 @@ class PageTable:
     strong: tuple[int, ...] = ()
 
 
-def plans_table(report: GapReport) -> PageTable:
+def plans_table(report: GapReport, layer_ids: Sequence[int] = ()) -> PageTable:
     """Every plan against the bound, best first."""
     good = with_figures(report)
     strong = tuple(i for i, row in enumerate(good) if row.kind == "ours")
-    return _page_table("Plans, best first", plan_columns(report), strong)
+    return _page_table("Plans, best first", plan_columns(report, 0, layer_ids), strong)
+
+
+def starts_table(result: Result) -> PageTable | None:
+    """What each warm start was worth; None where nobody kept them."""
+    if not result.starts:
+        return None
+    return _page_table(CAPTION, start_columns(result), (len(result.starts),))
 
 
 def failures(report: GapReport) -> list[tuple[str, str]]:
@@ -74,6 +86,8 @@ def layers_table(
     after: np.ndarray,
     moves: np.ndarray | None,
     layer_ids: Sequence[int],
+    *,
+    with_scenarios: bool = False,
 ) -> PageTable:
     """Every layer, worst first, and the whole model.
 
@@ -82,11 +96,14 @@ def layers_table(
     report
         The report, from `gap_report`.
     before, after
-        GPU load over mean, float64 [num_layers, num_gpus], of the plan before and of ours.
+        Largest GPU load over mean, float64 [num_layers], of the plan before and of ours; NaN where
+        the plan breaks a rule.
     moves
         int64 [num_layers] or None.
     layer_ids
         Place of each layer among the model's hidden layers.
+    with_scenarios
+        Whether objectives are over the mean, too.
 
     Returns
     -------
@@ -95,20 +112,38 @@ def layers_table(
     """
     order = report.worst_first
     extra = [
-        Column(heading, [*(f"{ratios[i].max():.4f}" for i in order), ""], places=ON_PAGE)
-        for heading, ratios in (("peak before", before), ("peak after", after))
+        Column(heading, [*(_peak(peaks[i]) for i in order), ""], places=ON_PAGE)
+        for heading, peaks in (("peak before", before), ("peak after", after))
     ]
     if moves is not None:
         cells = [*(f"{moves[i]}" for i in order), f"{moves.sum():,}"]
         extra.append(Column("moves", cells, places=ON_PAGE))
     columns = layer_columns(report, order, layer_ids, extra=extra)
+    if with_scenarios:
+        columns = [_over_mean(column) for column in columns]
     return _page_table("Layers, worst first", columns, (len(order),))
 
 
+def _over_mean(column: Column) -> Column:
+    """A column of loads over the mean: a sum of them over the layers is none, a mean is."""
+    if column.heading not in RATIOS:
+        return column
+    layers = [float(value) for value in column.values[:-1]]
+    whole = f"{sum(layers) / len(layers):.4f}"
+    return replace(column, heading=RATIOS[column.heading], cells=[*column.cells[:-1], whole])
+
+
+def _peak(ratio: float) -> str:
+    return "-" if np.isnan(ratio) else f"{ratio:.4f}"
+
+
 def scenarios_table(table: ScenarioTable) -> PageTable:
-    """Balancedness of every plan under every load; those not seen are marked."""
+    """Largest GPU load over the mean of every plan under every load; those not seen are marked."""
     strong = tuple(i for i, name in enumerate(table.rows) if name == "eplb-opt")
-    return _page_table("Balancedness by load", scenario_columns(table), strong)
+    # The scale of the page's other figures; balancedness is one over it.
+    rows = {name: [1 / value for value in row] for name, row in table.rows.items()}
+    columns = scenario_columns(replace(table, rows=rows))
+    return _page_table("Largest GPU load over the mean, by load", columns, strong)
 
 
 def _page_table(caption: str, columns: Sequence[Column], strong: tuple[int, ...] = ()) -> PageTable:

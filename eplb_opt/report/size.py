@@ -7,6 +7,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.markup import escape
 
 from eplb_opt.report.tables import amount, titled
 from eplb_opt.workloads.sizing import TargetStatus
@@ -54,7 +55,7 @@ def _cells(row: SizeRow, report: SizeReport) -> list[str]:
     cells += [str(size.num_gpus), str(size.num_slots), str(size.slots_per_gpu)]
     cells += [str(size.redundant(report.num_experts)), memory_text(row, report)]
     if row.result is None:
-        return [*cells, f"[red]{row.problem}[/red]"]
+        return [*cells, f"[red]{escape(row.problem)}[/red]"]
     as_load = "{:.4f}".format if report.has_scenarios else amount
     cells += [as_load(row.objective), as_load(row.lower_bound)]
     cells += [f"{row.balancedness:.4f}", f"{row.best_possible:.4f}"]

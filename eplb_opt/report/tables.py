@@ -17,6 +17,8 @@ from eplb_opt.report.words import duration as duration
 from eplb_opt.report.words import percent as percent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eplb_opt.planner.evaluate import Evaluation
     from eplb_opt.result import Result
 
@@ -35,30 +37,46 @@ def _objective_word(result: Result) -> str:
     return "largest load / mean" if result.problem.has_scenarios else "largest GPU load"
 
 
-def result_table(result: Result) -> Table:
-    """The whole model and its worst layers."""
+def names_of(layer_ids: Sequence[int], num_layers: int) -> list[str]:
+    """What the layers are called: as in their file, else by their places."""
+    return [str(layer_id) for layer_id in (layer_ids or range(num_layers))]
+
+
+def result_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
+    """The whole model and its worst layers, with the moves where there is a plan in force.
+
+    Parameters
+    ----------
+    result
+        From `plan`.
+    layer_ids
+        Names of the layers, [num_layers]; by default their places.
+    """
     table = titled(f"Plan: {describe(result)}")
+    moves = result.moves
     columns = (
         "layer",
         _objective_word(result),
         "proven bound",
         "gap",
         "balancedness",
+        *(() if moves is None else ("moves",)),
         "status",
         "bound by",
     )
     for column in columns:
         table.add_column(column, justify="left" if column in ("status", "bound by") else "right")
     objective, lower, gap = result.objective, result.lower_bound, result.gap
-    balance = result.balancedness
+    balance, names = result.balancedness, names_of(layer_ids, len(gap))
     worst = np.argsort(-gap, kind="stable")[:WORST_LAYERS]
     for layer_idx in worst.tolist():
         table.add_row(
-            str(layer_idx),
+            names[layer_idx],
             amount(objective[layer_idx]),
             amount(lower[layer_idx]),
             percent(gap[layer_idx]),
             f"{balance[layer_idx]:.4f}",
+            *(() if moves is None else (str(moves[layer_idx]),)),
             result.status[layer_idx],
             result.bound_source[layer_idx],
         )
@@ -69,6 +87,7 @@ def result_table(result: Result) -> Table:
         amount(float(lower.sum())),
         percent(result.model_gap),
         f"{model_balancedness(balance, objective):.4f}",
+        *(() if moves is None else (f"{moves.sum():,}",)),
         f"{result.status.count('optimal')} optimal",
         "",
         style="bold",
@@ -76,14 +95,17 @@ def result_table(result: Result) -> Table:
     return table
 
 
-def evaluation_table(score: Evaluation, dispatch: str = "uniform") -> Table:
+def evaluation_table(
+    score: Evaluation, dispatch: str = "uniform", layer_ids: Sequence[int] = ()
+) -> Table:
     """A checked plan's figures under one dispatch: the whole model and its worst layers."""
     table = titled(f"The plan obeys every rule; scored under {DISPATCH_WORDS[dispatch]}")
     for heading in ("layer", "largest GPU load", "proven bound", "gap at most", "balancedness"):
         table.add_column(heading, justify="right")
+    names = names_of(layer_ids, len(score.gap))
     for layer_idx in np.argsort(-score.gap, kind="stable")[:WORST_LAYERS].tolist():
         table.add_row(
-            str(layer_idx),
+            names[layer_idx],
             amount(score.objective[layer_idx]),
             amount(score.lower_bound[layer_idx]),
             percent(score.gap[layer_idx]),
@@ -101,14 +123,15 @@ def evaluation_table(score: Evaluation, dispatch: str = "uniform") -> Table:
     return table
 
 
-def bound_table(result: Result) -> Table:
+def bound_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
     """The proven bound of every layer, and the best plan known for comparison."""
     table = titled(f"Bounds: {describe(result)}")
     for heading in ("layer", "proven bound", "best plan found", "gap", "bound by"):
         table.add_column(heading, justify="left" if heading == "bound by" else "right")
     rows = zip(result.lower_bound, result.objective, result.gap, result.bound_source, strict=True)
-    for layer_idx, (lower, objective, gap, source) in enumerate(rows):
-        table.add_row(str(layer_idx), amount(lower), amount(objective), percent(gap), source)
+    names = names_of(layer_ids, len(result.gap))
+    for name, (lower, objective, gap, source) in zip(names, rows, strict=True):
+        table.add_row(name, amount(lower), amount(objective), percent(gap), source)
     table.add_section()
     table.add_row(
         f"all {len(result.gap)}",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +14,9 @@ if TYPE_CHECKING:
 
 #: A price below this is what rounding makes of nothing.
 NO_PRICE = 1e-12
+#: A number and the unit after it, or a word and its number: neither is broken in two.
+UNIT = re.compile(r"(?<=\d) (?=(?:%|s|ms|h|[KMGT]i?B|GPUs?|tokens|slots|moves|layers|nodes)\b|%)")
+NO_BREAK = "\u00a0"
 
 
 def percent(fraction: float) -> str:
@@ -33,6 +39,32 @@ def percent(fraction: float) -> str:
     if value < 1e-5:
         return "< 0.00001 %"
     return f"{value:.3g} %" if value >= 1e-3 else f"{value:.5f}".rstrip("0") + " %"
+
+
+def percent_at_least(fraction: Fraction) -> str:
+    """A share of at least 0 as a claim: three digits, rounded down.
+
+    >>> percent_at_least(Fraction(2, 3)), percent_at_least(Fraction(1, 1)), percent_at_least(0)
+    ('66.6 %', '100 %', '0 %')
+    >>> percent_at_least(Fraction(1, 10**9))
+    '0.0000001 %'
+    """
+    value = 100 * Fraction(fraction)
+    if value == 0:
+        return "0 %"
+    last = math.floor(math.log10(value)) - 2
+    step = Fraction(10) ** last
+    text = f"{float(math.floor(value / step) * step):.{max(-last, 0)}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text) + " %"
+
+
+def unbroken(text: str) -> str:
+    """The text with no place to break a line before a unit.
+
+    >>> unbroken("2 % in 3 s on 4 GPUs, 5 apples").replace(NO_BREAK, "~")
+    '2~% in 3~s on 4~GPUs, 5 apples'
+    """
+    return UNIT.sub(NO_BREAK, text)
 
 
 def duration(seconds: float | None) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from eplb_opt.bounds.partitions import greedy_partition
 from eplb_opt.core import rules
+from eplb_opt.problem.arrays import as_numpy
 from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.at_home import first_plan_at_home
 from eplb_opt.search.fill import fill_plan
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
-#: The published heuristics whose plans differ from the greedy's (those of "deepseek" and
-#: "vectorized_lpt" do not).
-PUBLISHED_STARTS = ("swap_refine", "replica_refine_guarded", "waterfill_diverse", "cpu_lpt_slotted")
+#: The heuristic of `first_plan`, which every call begins with.
+FIRST = "greedy"
 
 
 def first_plan(problem: Problem) -> np.ndarray:
@@ -54,20 +54,34 @@ def heuristic_calls(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
 
 
 def _placed_by(heuristic: Callable[..., Any], problem: Problem) -> np.ndarray:
-    return np.asarray(heuristic(*heuristic_arguments(problem))[0])
+    load, *sizes = heuristic_arguments(problem)
+    weight = problem.load_on_device if computes_with_torch(heuristic) else None
+    placed = heuristic(load if weight is None else weight, *sizes)[0]
+    return as_numpy(placed, "the heuristic's map")
 
 
-def published_starts(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:
-    """The heuristics that are tried as starts, by name; none where they may break a rule."""
-    if problem.colocation == "forbid" or problem.has_gpu_rules or problem.has_topology:
-        return {}
-    calls = heuristic_calls(problem)
-    return {name: calls[name] for name in PUBLISHED_STARTS}
+def computes_with_torch(heuristic: Any) -> bool:
+    """Whether a heuristic of the table computes with tensors, on the device where they lie."""
+    return getattr(heuristic, "backend", "") == "torch"
+
+
+def published_names() -> list[str]:
+    """Names of the heuristics other than the first plan's."""
+    from heuristics import HEURISTICS
+
+    return [name for name in HEURISTICS if name != FIRST]
+
+
+def needs_torch(name: str) -> bool:
+    """Whether the heuristic of this name computes with tensors."""
+    from heuristics import HEURISTICS
+
+    return computes_with_torch(HEURISTICS[name])
 
 
 def torch_is_loaded() -> bool:
-    """Whether torch is imported, so that the published heuristics start at once."""
-    return "torch" in sys.modules
+    """Whether torch is imported, so that the heuristics that need it start at once."""
+    return sys.modules.get("torch") is not None
 
 
 def heuristic_arguments(problem: Problem) -> tuple[np.ndarray, int, int, int, int]:

@@ -7,6 +7,7 @@ import pytest
 
 from eplb_opt.bench import moves
 from eplb_opt.bench.families import family_loads
+from eplb_opt.bench.lost import lost_rows
 from eplb_opt.bench.moves_table import moves_table
 from eplb_opt.cli import main
 from eplb_opt.problem.machine import Machine
@@ -61,6 +62,46 @@ def test_drifts_are_the_same_in_every_run():
 
 def test_the_table_has_a_row_a_policy(rows):
     assert moves_table(rows).row_count == len(rows)
+
+
+@pytest.fixture(scope="module", params=["40x8", "48x8/2/4"])
+def lost(request):
+    machine = Machine.parse(request.param)
+    return list(lost_rows("steady", LOAD, machine, 1, (0.02, 0.1), rounds=1))
+
+
+def test_a_lost_gpu_and_its_return_are_measured_with_the_same_policies(lost):
+    names = ["deepseek", "ours, anew", "near, 2.0%", "near, 10.0%"]
+    assert [(row.change, row.policy) for row in lost] == [
+        (f"steady, GPU {what}", name) for what in ("lost", "back") for name in names
+    ]
+    assert [row.stay is None for row in lost] == [True] * 4 + [False] * 4
+
+
+def test_near_plans_move_less_than_new_ones_after_a_loss_and_a_return(lost):
+    for what in ("lost", "back"):
+        rows = {row.policy: row for row in lost if row.change.endswith(what)}
+        assert rows["near, 10.0%"].moves <= rows["near, 2.0%"].moves < rows["deepseek"].moves
+        if "/" not in rows["deepseek"].machine:  # with nodes the cheap bound is not reached
+            assert rows["near, 10.0%"].missed == 0
+            assert rows["near, 10.0%"].worst <= 1.1 + 1e-6
+
+
+def test_what_nobody_can_do_is_said_in_the_table(lost):
+    first, second = (moves_table(lost[at : at + 4]).title for at in (0, 4))
+    assert "staying is impossible" in first
+    assert "times the bound" in second
+
+
+def test_the_command_prints_the_loss_where_it_is_asked_to(capsys):
+    arguments = ["bench", "moves", "--machine", "288x32", "--layers", "1", "--drift", "0.1"]
+    options = ["--tolerance", "0.05", "--rounds", "1", "--offline", "0", "--lost", "2", "--json"]
+    assert main([*arguments, *options]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert [row["change"] for row in printed[3::3]] == [
+        "deepseek-v3, 2 GPUs lost",
+        "deepseek-v3, 2 GPUs back",
+    ]
 
 
 def test_the_command_prints_rows(capsys, tmp_path):

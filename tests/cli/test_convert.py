@@ -79,7 +79,7 @@ def test_a_folder_of_passes_becomes_one_array_or_its_total(capsys, tmp_path):
     assert (
         run(capsys, "convert", source, tmp_path / "b.json", "--total", "--to", "lmdeploy")[0] == 0
     )
-    assert json.loads((tmp_path / "b.json").read_text()) == LOAD.sum(axis=0).tolist()
+    assert json.loads((tmp_path / "b.json").read_text()) == [[0] * 4, *LOAD.sum(axis=0).tolist()]
 
 
 @pytest.mark.parametrize(
@@ -155,3 +155,47 @@ def test_a_terminal_sees_a_bar_while_files_are_read(tmp_path):
     assert done.stdout == b""
     assert "reading passes" in seen
     assert "100" in seen or "bytes" in seen or "kB" in seen
+
+
+def test_maps_of_several_models_are_put_together_and_taken_apart(capsys, tmp_path, plan):
+    maps, draft = tmp_path / "maps.json", tmp_path / "draft.npz"
+    write_plan(draft, Plan(PLAN[:1, ::-1], 2, 4))
+    to = ["--to", "vllm-hcu", "--model"]
+    assert run(capsys, "convert", plan, maps, *to, "Target")[0] == 0
+    assert run(capsys, "convert", draft, maps, *to, "Draft")[0] == 0
+    code, _, err = run(capsys, "convert", maps, tmp_path / "one.npz")
+    assert code == 2
+    assert "it holds 2 models: Target, Draft. Take one out of it" in err
+    assert run(capsys, "convert", maps, tmp_path / "one.npz", "--model", "Draft")[0] == 0
+    assert (read_plan(tmp_path / "one.npz") == PLAN[:1, ::-1]).all()
+
+
+def test_loads_are_written_by_the_models_name(capsys, tmp_path):
+    np.save(tmp_path / "a.npy", LOAD)
+    out = tmp_path / "a.safetensors"
+    code, _, err = run(capsys, "convert", tmp_path / "a.npy", out)
+    assert code == 2
+    assert "convert --model" in err
+    assert run(capsys, "convert", tmp_path / "a.npy", out, "--model", "org/model")[0] == 0
+    assert (read_loads(out, model="org/model").load == LOAD.sum(axis=0)).all()
+
+
+@pytest.mark.parametrize("told", [[], ["--layers", "1-3"], ["--num-hidden-layers", 3]])
+def test_rows_of_hidden_layers_are_counted_aloud(capsys, tmp_path, told):
+    np.save(tmp_path / "a.npy", LOAD)
+    code, _, err = run(
+        capsys, "convert", tmp_path / "a.npy", tmp_path / "a.json", "--to", "lmdeploy", *told
+    )
+    assert code == 0
+    assert ("3 rows were written, one for every layer" in err) == (told == [])
+    rows = json.loads((tmp_path / "a.json").read_text())
+    assert len(rows) == (4 if "--layers" in told else 3)
+
+
+def test_one_list_for_all_layers_is_refused_before_the_planning(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("eplb_opt.cli.plan.plan", lambda *_, **__: pytest.fail("planned"))
+    np.save(tmp_path / "a.npy", LOAD)
+    out = ["--output", tmp_path / "a.json", "--engine", "vllm-ranks"]
+    code, _, err = run(capsys, "plan", tmp_path / "a.npy", "--gpus", 2, "--slots", 4, *out)
+    assert code == 3
+    assert "layer 1 differs from layer 0" in err

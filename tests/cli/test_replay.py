@@ -26,7 +26,12 @@ def run(capsys, *arguments):
 def test_the_table_holds_policies_and_heuristics_with_held_out_figures(capsys, trace):
     code, out, _ = run(capsys, trace, *MACHINE, "--heuristic", "greedy", "--expert-bytes", "1000")
     assert code == 0
-    for word in [*(name for name in POLICIES if name != "limited"), "greedy", "held-out", "GiB"]:
+    for word in [
+        *(name for name in POLICIES if name not in ("limited", "worth")),
+        "greedy",
+        "held-out",
+        "GiB",
+    ]:
         assert word in out
 
 
@@ -96,6 +101,30 @@ def test_a_dispatch_is_in_the_title_and_two_are_in_the_names(capsys, trace, tmp_
     assert rows["greedy, optimal"]["held_out"] > rows["greedy, uniform"]["held_out"]
 
 
+COST = "expert_bytes=1000000,bandwidth={},step_seconds=0.05,moe_share=0.5,steps_until_next=30"
+
+
+def test_a_move_cost_shows_the_net_and_names_who_loses(capsys, trace):
+    few = ["--policy", "near", "--heuristic", "deepseek", "--move-cost"]
+    code, out, _ = run(capsys, trace, *MACHINE, *few, COST.format(1e6))
+    assert code == 0
+    for word in ("net", "worth", "near", "re-planning loses time with", "--engine-files"):
+        assert word in " ".join(out.split())
+    _, out, _ = run(capsys, trace, *MACHINE, *few, COST.format(1e6), "--json")
+    rows = {row["name"]: row for row in json.loads(out)["replay"]["policies"]}
+    assert rows["deepseek"]["net"]["seconds"] < 0
+    assert rows["worth"]["net"]["moving"] <= rows["near"]["net"]["moving"]
+
+
+def test_the_table_of_a_net_fits_a_hundred_columns_with_its_figures(capsys, trace, monkeypatch):
+    monkeypatch.setattr("eplb_opt.cli.output.PIPE_WIDTH", 100)
+    cost = ["--policy", "near", "--heuristic", "deepseek", "--move-cost", COST.format(1e3)]
+    _, out, _ = run(capsys, trace, *MACHINE, *cost)
+    assert max(map(len, out.splitlines())) <= 100
+    for heading in ("held-out", "moves a plan", "moved", "a plan takes", "net"):
+        assert heading.split()[-1] in out
+
+
 @pytest.mark.parametrize("suffix", ["png", "svg"])
 def test_the_plot_is_written_in_the_format_of_its_name(capsys, trace, tmp_path, suffix):
     pytest.importorskip("matplotlib")
@@ -111,6 +140,9 @@ def test_the_plot_is_written_in_the_format_of_its_name(capsys, trace, tmp_path, 
         (["--every", "10"], "nothing follows"),
         (["--heuristic", "magic"], "'magic' is unknown; known: "),
         (["--policy", "limited"], "needs --max-moves"),
+        (["--policy", "worth"], "needs --move-cost"),
+        (["--move-cost", "bandwidth=1"], "--move-cost='bandwidth=1' lacks expert_bytes"),
+        (["--engine-files", "absent"], "engines' own files are needed"),
         (["--noise", "0.3"], "--dispatch optimal"),
         (["--dispatch", "optimal", "--dispatch", "uniform", "--choose"], "one --dispatch"),
         (["--policy", "magic"], "magic"),

@@ -1,13 +1,17 @@
 """`--report` of plan and gap: a file that says what was typed."""
 
+import html
 import json
 import os
+import re
+import shlex
 
 import numpy as np
 import pytest
 
 import eplb_opt
 from eplb_opt.cli import main
+from eplb_opt.io.fingerprint import fingerprint
 from tests.report.pages import data_of
 
 pytest.importorskip("jinja2")
@@ -79,3 +83,43 @@ def test_a_held_out_load_of_another_shape_is_bad_input_before_planning(folder, c
     assert main([*command, "--report", "a.html"]) == 2
     assert "small.npy has shape [3, 4]" in capsys.readouterr().err
     assert not (folder / "a.html").exists()
+
+
+def test_the_box_names_the_file_with_a_check_that_can_be_pasted(folder, capsys):
+    command = ["plan", "loads.npy", *MACHINE, "--effort", "2", "--current", "old.json"]
+    command += ["--engine", "sglang", "--output", "my plan.json", "--certificate", "proof.json"]
+    command += ["--report", "a.html", "--batch-tokens", "64", "--experts-per-token", "2"]
+    assert main(command) == 0
+    page = (folder / "a.html").read_text()
+    box = page.split("Deploy this")[1].split("</section>")[0]
+    code, options = (
+        html.unescape(re.sub(r"<.*?>", "", part)) for part in re.findall(r"<pre>(.*?)</pre>", box)
+    )
+    assert fingerprint("my plan.json")[:16] in box
+    assert options == "--init-expert-location 'my plan.json' --ep-num-redundant-experts 2"
+    words = shlex.split(code)
+    assert words[:3] == ["eplb-opt", "check", "my plan.json"]
+    assert words[-4:] == ["--engine", "sglang", "--current", "old.json"]
+    assert main(words[1:]) == 0
+    assert "At 64 tokens" in page.replace("\u00a0", " ")
+
+
+def test_the_page_has_the_fingerprints_of_all_that_was_read(folder):
+    command = ["plan", "loads.npy", *MACHINE, "--effort", "0", "--current", "old.json"]
+    assert main([*command, "--held-out", "later.npy", "--report", "a.html"]) == 0
+    listed = (folder / "a.html").read_text().split('<ul class="inputs">')[1].split("</ul>")[0]
+    found = dict(re.findall(r"<code>(\w+)</code> (\S+)</li>", listed))
+    names = {"loads.npy", "old.json", "later.npy"}
+    assert found == {fingerprint(name)[:16]: name for name in names}
+
+
+def test_a_plan_that_was_not_saved_has_no_file_in_the_box(folder, capsys):
+    command = ["plan", "loads.npy", *MACHINE, "--effort", "0", "--report", "a.html"]
+    assert main(command) == 0
+    assert "The plan was not saved" in (folder / "a.html").read_text()
+
+
+@pytest.mark.parametrize("command", ["plan", "gap"])
+def test_half_a_batch_is_refused(folder, capsys, command):
+    assert main([command, "loads.npy", *MACHINE, "--batch-tokens", "64"]) == 2
+    assert "go together" in capsys.readouterr().err

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from eplb_opt.bench.families import family_loads
-from eplb_opt.core import near
+from eplb_opt.core import near, serving
 from tests.core.near_cases import (
     all_plans,
     columns,
@@ -237,6 +237,31 @@ def test_arguments_that_cannot_be_used_are_refused(change, message):
     planner(6, 8, 4).within(**good)
     with pytest.raises(ValueError, match=message):
         planner(6, 8, 4).within(**good | change)
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_replicas_of_what_has_become_hot_are_split_over_many_changes_of_the_loads(seed):
+    # Levelling alone keeps the counts of long ago, and finds places for ever larger replicas.
+    rng = np.random.default_rng(seed)
+    load = family_loads("lognormal-1.0", 1, 64, 7).astype(float)
+    held = serving.Session(np.rint(load).astype(np.int64), (80, 1, 1, 8)).placed.copy()
+    larger = []
+    for _ in range(12):
+        load *= rng.lognormal(0, 0.3, load.shape)
+        weights = fixed(np.rint(load).astype(np.int64))[0]
+        held = planner(64, 80, 8).within(weights, held, 0.01, STEPS, None)[0]
+        counts = np.bincount(held[0], minlength=64)
+        larger.append((weights[0] / counts).max() / least_replica(weights[0], 80))
+    assert np.mean(larger) < 1.5
+    assert max(larger) < 1.8
+
+
+def least_replica(weight, num_slots):
+    """The largest replica's size where each in turn goes to the expert with the largest ones."""
+    counts = np.ones(len(weight), dtype=int)
+    for _ in range(num_slots - len(weight)):
+        counts[(weight / counts).argmax()] += 1
+    return (weight / counts).max()
 
 
 @pytest.mark.parametrize("sizes", SMALL, ids=str)

@@ -37,6 +37,16 @@ def sglang_vec(weight, num_slots, num_groups, num_nodes, num_gpus):
     return sglang.rebalance_experts(steps, *numbers, name)[0]
 
 
+def sglang_elastic(weight, num_slots, num_groups, num_nodes, num_gpus):
+    local, rest = divmod(num_slots, num_gpus)
+    if rest:
+        raise ValueError("SGLang gives slots a GPU")
+    name = "elasticity_aware" + "_hierarchical" * (num_groups % num_nodes == 0)
+    numbers = num_slots, local, num_groups, num_nodes
+    there = np.ones(num_gpus, dtype=np.int32)
+    return sglang.rebalance_experts(weight[None], *numbers, name, active_ranks=there)[0]
+
+
 def common_call(weight, *numbers):
     return rebalance_experts(weight, *numbers, effort=0)[0]
 
@@ -47,6 +57,7 @@ HIERARCHICAL = {
     "vllm, three maps": vllm_three_maps,
     "sglang": sglang_auto,
     "sglang, vec": sglang_vec,
+    "sglang, elastic": sglang_elastic,
     "common call": common_call,
 }
 

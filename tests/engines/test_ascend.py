@@ -116,7 +116,7 @@ def test_tensors_are_taken():
 
 def test_tables_and_loads_that_do_not_fit_are_refused():
     with pytest.raises(ProblemError, match=r"every slot must hold"):
-        rebalance_experts([[[0, -1]]], [[[1, 1]]])
+        rebalance_experts([[[0, -2]]], [[[1, 1]]])
     with pytest.raises(ProblemError, match=r"shape \[2\]"):
         rebalance_experts([0, 1], [1, 1])
     with pytest.raises(ProblemError, match=r"expert_workload has shape \[1, 1, 3\]"):

@@ -11,6 +11,7 @@ from eplb_opt.bench.families import family_loads
 from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.engines import ascend, atom, sglang
 from eplb_opt.engines.every_rank import (
+    COST_VARIABLE,
     DEFAULT_TOLERANCE,
     GAIN_VARIABLE,
     TOLERANCE_VARIABLE,
@@ -28,7 +29,7 @@ IN_FORCE = place(EARLIER, NUM_SLOTS, 1, 1, NUM_GPUS, effort=200)[0]
 
 @pytest.fixture(autouse=True)
 def nothing_is_set(monkeypatch):
-    for variable in (TOLERANCE_VARIABLE, GAIN_VARIABLE, "EPLB_OPT_EFFORT"):
+    for variable in (TOLERANCE_VARIABLE, GAIN_VARIABLE, COST_VARIABLE, "EPLB_OPT_EFFORT"):
         monkeypatch.delenv(variable, raising=False)
 
 
@@ -178,3 +179,44 @@ def test_shares_that_are_none_are_refused(monkeypatch, variable, value):
     monkeypatch.setenv(variable, value)
     with pytest.raises(ProblemError, match=variable):
         place(LATER, NUM_SLOTS, 1, 1, NUM_GPUS, current=IN_FORCE)
+
+
+def move_cost(bandwidth, steps=1000):
+    return (
+        f"expert_bytes=40000000,bandwidth={bandwidth},step_seconds=0.05,moe_share=0.5,"
+        f"steps_until_next={steps}"
+    )
+
+
+@every
+def test_told_what_moving_costs_nothing_moves_that_is_not_worth_it(drop_in, monkeypatch):
+    held = map_in_force(drop_in)
+    for dear in (move_cost(1.0), move_cost(1e8, steps=1)):
+        monkeypatch.setenv(COST_VARIABLE, dear)
+        assert drop_in(LATER, held).tobytes() == held.tobytes()
+
+
+@every
+def test_a_move_cost_takes_the_place_of_the_tolerance(drop_in, monkeypatch):
+    held = map_in_force(drop_in)
+    near = drop_in(LATER, held)
+    monkeypatch.setenv(COST_VARIABLE, move_cost(1e9, steps=10000))
+    cheap = drop_in(LATER, held)
+    monkeypatch.setenv(TOLERANCE_VARIABLE, "0.5")
+    assert drop_in(LATER, held).tobytes() == cheap.tobytes()
+    monkeypatch.setenv(TOLERANCE_VARIABLE, "0")
+    assert drop_in(LATER, held).tobytes() == cheap.tobytes()
+    problem = Problem(LATER, NUM_SLOTS, NUM_GPUS)
+    reached, level = (evaluate(problem, plan).objective.sum() for plan in (cheap, near))
+    assert reached <= level * 1.01
+    monkeypatch.setenv(COST_VARIABLE, move_cost(2e7))
+    assert (held != drop_in(LATER, held)).sum() < (held != cheap).sum()
+
+
+@every
+@pytest.mark.parametrize("value", ["fast", "bandwidth=1", move_cost("fast"), move_cost(-1)])
+def test_a_move_cost_that_cannot_be_understood_is_refused(drop_in, monkeypatch, value):
+    held = map_in_force(drop_in)
+    monkeypatch.setenv(COST_VARIABLE, value)
+    with pytest.raises(ProblemError, match=COST_VARIABLE):
+        drop_in(LATER, held)

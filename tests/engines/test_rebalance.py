@@ -5,6 +5,7 @@ import eplb_opt
 from eplb_opt import Problem, ProblemError
 from eplb_opt.bench.families import family_loads
 from eplb_opt.engines import rebalance as room
+from eplb_opt.engines.every_rank import DEFAULT_EFFORT
 
 WEIGHT = np.array([[90, 132, 40, 61, 104, 165, 39, 4, 73, 56, 183, 86]])
 
@@ -94,13 +95,13 @@ def test_a_long_limit_goes_on_from_the_serving_paths_plan(monkeypatch):
     monkeypatch.setattr(room, "rebalance", lambda *_, **__: (served,))
     given, plan = [], eplb_opt.plan
 
-    def plan_without_time(problem, time_limit, current, start):
-        given.append(start)
-        return plan(problem, time_limit=0, current=current, start=start)
+    def plan_without_time(problem, time_limit, current, starts):
+        given.append(starts)
+        return plan(problem, time_limit=0, current=current, starts=starts)
 
     monkeypatch.setattr("eplb_opt.planner.planner.plan", plan_without_time)
     placed = eplb_opt.rebalance_experts(load, 80, 1, 1, 40, time_limit=1.0)[0]
-    assert given[0] is served
+    assert given[0]["serving call"] is served
     ours, theirs = (eplb_opt.evaluate(problem, p).objective for p in (placed, served))
     assert (ours <= theirs).all()
 
@@ -115,3 +116,34 @@ def test_what_the_planner_has_to_say_is_logged(monkeypatch, caplog):
     monkeypatch.setattr("eplb_opt.planner.planner.plan", plan_that_complains)
     eplb_opt.rebalance_experts(WEIGHT, 16, 1, 1, 8, time_limit=0.6)
     assert "no time" in caplog.text
+
+
+@pytest.mark.parametrize("budget", [{}, {"effort": 20}, {"time_limit": 0.01}], ids=str)
+@pytest.mark.parametrize("slots", [72, 64, 66, 96, 128])
+def test_fastdeploys_call_at_the_start_is_served_at_any_size(slots, budget):
+    """One group, 8 nodes and 64 GPUs, whatever there is; then int32 arrays are filled with it."""
+    ones = np.ones((3, 64), dtype=np.int32)
+    physical, logical, count = eplb_opt.rebalance_experts(ones, slots, 1, 8, 64, "", **budget)
+    assert physical.shape == (3, slots)
+    assert logical.shape[2] <= slots - 64 + 1
+    assert (count >= 1).all()
+    assert (count.sum(axis=1) == slots).all()
+    held = np.full((3, slots), -1, dtype=np.int32)
+    held[:] = physical
+    for num_gpus in (n for n in (1, 2, 8, 32) if slots % n == 0 and 64 % n == 0):
+        # Equal loads, read as so many GPUs: none has more than a slot's worth above the mean.
+        plan = eplb_opt.Plan(held, num_gpus, 64)
+        plan.check(Problem(ones, slots, num_gpus))
+
+
+def test_fastdeploys_later_calls_name_a_strategy():
+    weight = np.arange(1, 65, dtype=np.int32)[None] * 10
+    named = eplb_opt.rebalance_experts(weight, 72, 64, 1, 8, "")  # counted work, as on every rank
+    plain = eplb_opt.rebalance_experts(weight, 72, 64, 1, 8, effort=DEFAULT_EFFORT)
+    for one, other in zip(named, plain, strict=True):
+        assert (one == other).all()
+
+
+def test_without_a_strategy_slots_must_divide():
+    with pytest.raises(ProblemError, match="72"):
+        eplb_opt.rebalance_experts(np.ones((1, 64)), 72, 1, 8, 64, effort=0)

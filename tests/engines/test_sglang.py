@@ -2,7 +2,7 @@
 
 import enum
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -13,16 +13,20 @@ torch = pytest.importorskip("torch")
 
 STEPS = torch.tensor([[[90, 132, 40, 61, 104, 165, 39, 4]], [[0, 0, 0, 0, 0, 0, 0, 400]]])
 NUMBERS = (12, 3, 4, 2)
-Algorithm = enum.Enum("Algorithm", [*sglang.HIERARCHICAL, "elasticity_aware"])
+Algorithm = enum.Enum("Algorithm", [*sglang.HIERARCHICAL, "somebody_elses"])
 
 
 @pytest.fixture
 def engine(monkeypatch):
     """SGLang's module with a function that only says what it was called with."""
     monkeypatch.delenv(sglang.SWITCH_VARIABLE, raising=False)
-    names = sglang.MODULE.split(".")
-    for i in range(1, len(names) + 1):
-        monkeypatch.setitem(sys.modules, ".".join(names[:i]), ModuleType(".".join(names[:i])))
+    for path in (sglang.MODULE, sglang.ELASTIC_MODULE):
+        names = path.split(".")
+        for i in range(1, len(names) + 1):
+            name = ".".join(names[:i])
+            monkeypatch.setitem(sys.modules, name, sys.modules.get(name) or ModuleType(name))
+    state = SimpleNamespace(instance=lambda: None)  # elastic expert parallelism is off
+    vars(sys.modules[sglang.ELASTIC_MODULE])[sglang.ELASTIC_STATE] = state
 
     def rebalance_experts(*arguments):
         return arguments
@@ -80,18 +84,18 @@ def test_keywords_are_those_of_sglang(engine):
     assert maps[0].shape == (1, 12)
 
 
-def test_algorithms_that_know_of_dead_ranks_stay_sglangs_own(engine):
+def test_algorithms_that_we_do_not_know_stay_sglangs_own(engine):
     sglang.install()
-    answer = call(engine.rebalance_experts, Algorithm.elasticity_aware)
-    assert answer == (STEPS, *NUMBERS, Algorithm.elasticity_aware)
-    with pytest.raises(ProblemError, match="'elasticity_aware' is not ours"):
-        call(sglang.rebalance_experts, Algorithm.elasticity_aware)
+    answer = call(engine.rebalance_experts, Algorithm.somebody_elses)
+    assert answer == (STEPS, *NUMBERS, Algorithm.somebody_elses)
+    with pytest.raises(ProblemError, match="'somebody_elses' is not ours"):
+        call(sglang.rebalance_experts, Algorithm.somebody_elses)
 
 
 def test_the_effort_of_the_installation_is_used(engine, monkeypatch):
     seen = []
     place = sglang.place
-    monkeypatch.setattr(sglang, "place", lambda *a: seen.append(a[-2]) or place(*a))
+    monkeypatch.setattr(sglang, "place", lambda *a: seen.append(a[5]) or place(*a))
     sglang.install(effort=4)
     call(engine.rebalance_experts, Algorithm.deepseek)
     assert seen == [4]

@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from eplb_opt import EngineError, ProblemError
+from eplb_opt import EngineError, Problem, ProblemError, evaluate
 from eplb_opt.engines import sglang, vllm
 from eplb_opt.engines.vllm import EplbOptPolicy, ThreeMapsPolicy
 
@@ -108,7 +108,11 @@ def test_survivors_keep_their_slot_and_empty_slots_are_none():
     assert torch.equal(EplbOptPolicy.rebalance_experts(WEIGHT, 16, 1, 1, 8, empty), plain)
     partly = turned.clone()
     partly[0, ::2] = -1  # every other survivor is still known
-    assert torch.equal(EplbOptPolicy.rebalance_experts(WEIGHT, 16, 1, 1, 8, partly), turned)
+    filled = EplbOptPolicy.rebalance_experts(WEIGHT, 16, 1, 1, 8, partly)
+    assert torch.equal(filled[:, 1::2], turned[:, 1::2])
+    problem = Problem(WEIGHT, 16, 8)
+    ours, theirs = (evaluate(problem, m.numpy()).objective for m in (filled, turned))
+    assert ours == theirs  # the optimum
 
 
 def test_maps_of_another_number_of_ranks_do_not_stand_in_the_way(monkeypatch):

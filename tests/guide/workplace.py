@@ -27,7 +27,7 @@ SMALL = {
     "bench soak": "--calls 4 --plans 1",
 }
 #: Commands that search for ten seconds where nothing else is said.
-SEARCHES = ("plan", "gap", "bound", "size", "replay", "topology")
+SEARCHES = ("plan", "gap", "bound", "size", "replay", "topology", "watch")
 #: Loads of these layers of the bundled DeepSeek-V3 shape.
 LAYERS, OTHER_LAYERS = slice(0, 2), slice(2, 4)
 
@@ -52,9 +52,12 @@ def fill(folder):
     for name in ("recording.pt", "expert_distribution_recorder_1700000000.pt"):
         write_loads(folder / name, Loads(np.array([load, other])), format="sglang")
     statistics(folder / "statistics", load)
+    (folder / "dumps").mkdir()
+    np.savez(folder / "dumps" / "monday.npz", load=load)
     in_force = round_robin(load, 288)
     write_plan(folder / "current.json", in_force, engine="sglang", num_gpus=32)
-    write_plan(folder / "current.npz", in_force, num_gpus=32)
+    for name in ("current.npz", "target.npz", "draft.npz"):
+        write_plan(folder / name, in_force, num_gpus=32)
     write_plan(folder / "expert_map.json", in_force, engine="vllm-ascend", num_gpus=32)
 
 

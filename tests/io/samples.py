@@ -64,6 +64,16 @@ def load_files() -> dict[str, bytes]:
         "passes.pt": pt_bytes(passes(0)),
         "vllm.jsonl": jsonl_bytes(),
         "a.parquet": load_table(),
+        "adrs.json": json.dumps(load_history(LOAD)).encode(),
+    }
+
+
+#: file name, bytes: each reads as the sum of LOAD over its steps.
+def total_files() -> dict[str, bytes]:
+    total = LOAD.sum(axis=0)
+    return {
+        "vllm.safetensors": safetensors_bytes({"org/model": total.astype(np.float32)}, "1"),
+        "lmdeploy.pt": pt_bytes(expert_counts(total)),
     }
 
 
@@ -87,6 +97,8 @@ def plan_files() -> dict[str, bytes]:
         "p.parquet": plan_table(),
         "trtllm.yaml": yaml_text(PLAN).encode(),
         "vllm-ascend.json": json.dumps(expert_map(PLAN, 2)).encode(),
+        "trtllm-config.yaml": config_text(PLAN).encode(),
+        "vllm-hcu.json": json.dumps(model_maps({"Target": PLAN})).encode(),
         "vllm.npz": npz_file(physical_to_logical_map=PLAN, logical_replica_count=PLAN),
     }
 
@@ -157,10 +169,53 @@ def plan_table() -> bytes:
     return parquet_bytes(layer=layer.ravel() + 3, slot=slot.ravel(), expert=PLAN.ravel())
 
 
-def safetensors_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+def safetensors_bytes(arrays: dict[str, np.ndarray], version: str | None = None) -> bytes:
     from safetensors.numpy import save
 
-    return save(arrays)
+    return save(arrays, None if version is None else {"version": version})
+
+
+def expert_counts(counts: np.ndarray, step: int = 9, rank: int = 0) -> dict[str, object]:
+    """A dump of lmdeploy's recorder: all tokens since the start."""
+    import torch
+
+    values = torch.tensor(counts)
+    means = torch.ones(len(counts))
+    beside = {"balancedness": means, "total_tokens": values.sum(1)}
+    return {"counts": values, **beside, "step": step, "rank": rank}
+
+
+def load_history(load: np.ndarray) -> dict[str, object]:
+    steps = [{"logical_expert_load": step.tolist(), "iteration": i} for i, step in enumerate(load)]
+    return {"load_history": steps, "num_gpus": 8}
+
+
+def model_maps(maps: dict[str, np.ndarray]) -> dict[str, object]:
+    """Maps of several models in one file, as HYGON's plug-in for vLLM has them."""
+    entries = {
+        name: {
+            "record_kind": "proposal",
+            "model_name": f"org/{name}",
+            "model_class": name.partition("#")[0],
+            "num_moe_layers": len(placed),
+            "num_logical_experts": 4,
+            "num_physical_experts": placed.shape[1],
+            "num_redundant_experts": placed.shape[1] - 4,
+            "physical_to_logical_map": placed.tolist(),
+        }
+        for name, placed in maps.items()
+    }
+    text = "vllm_offline_eplb_physical_to_logical_by_model"
+    return {"version": 2, "format": text, "model_maps": entries}
+
+
+def pattern(placed: np.ndarray, num_gpus: int, num_experts: int = 4) -> np.ndarray:
+    """OmniPlacement's 0 and 1, [devices, layers, experts]."""
+    found = np.zeros((num_gpus, len(placed), num_experts), dtype=np.int32)
+    for layer, row in enumerate(placed):
+        for gpu, slots in enumerate(np.split(row, num_gpus)):
+            found[gpu, layer, slots[slots >= 0]] = 1
+    return found
 
 
 def statistics(num_ranks: int = 2) -> dict[str, bytes]:
@@ -184,6 +239,13 @@ def load_folders() -> dict[str, dict[str, bytes]]:
         "passes": {
             f"expert_distribution_recorder_17000.{5 - rank}_{rank}.pt": pt_bytes(passes(rank, 3))
             for rank in range(3)
+        },
+        "counts": {
+            f"rank{rank}_step{10 * (i + 1)}_expert_counts.pt": pt_bytes(
+                expert_counts(share[: i + 1].sum(axis=0), 10 * (i + 1), rank)
+            )
+            for rank, share in enumerate([LOAD // 3, LOAD - LOAD // 3])
+            for i in range(2)
         },
         "dumps": {
             f"expert_distribution_recorder_{9999 + i}.5.pt": pt_bytes(dump)
@@ -211,3 +273,11 @@ def yaml_text(placed: np.ndarray, first: int = 3) -> str:
     rows = [f"  {first + i}: {row.tolist()}" for i, row in enumerate(placed)]
     head = [f"num_slots: {placed.shape[1]}", "initial_global_assignments:"]
     return "\n".join([*head, *rows, "layer_updates_per_iter: 0", ""])
+
+
+def config_text(placed: np.ndarray) -> str:
+    """Settings of a server, those of the balancer among them."""
+    inner = yaml_text(placed).replace("\n", "\n    ").rstrip()
+    head = ["enable_attention_dp: true", "kv_cache_config: {free_gpu_memory_fraction: 0.8}"]
+    head += ["moe_config:", "  backend: WIDEEP", "  load_balancer:"]
+    return "\n".join([*head, f"    {inner}", ""])

@@ -25,14 +25,19 @@ from eplb_opt.io import (
 from tests.io.samples import (
     LOAD,
     PLAN,
+    config_text,
+    expert_counts,
     expert_map,
     jsonl_bytes,
     load_files,
     load_folders,
+    load_history,
+    model_maps,
     passes,
     plan_files,
     pt_bytes,
     sglang_dump,
+    total_files,
     yaml_text,
 )
 from tests.io.test_read_loads import folder, written
@@ -42,7 +47,8 @@ fuzzed = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-FILES = {**load_files(), **{f"plan-{name}": content for name, content in plan_files().items()}}
+FILES = load_files() | total_files()
+FILES |= {f"plan-{name}": content for name, content in plan_files().items()}
 FOLDERS = load_folders()
 
 
@@ -148,6 +154,10 @@ DOCUMENTS = {
     "triple.pt": [ROWS, ROWS, ROWS],
     "stat.pt": sglang_dump(),
     "passes.pt": passes(0),
+    "expert_counts.pt": expert_counts(LOAD[0]),
+    "history.json": load_history(LOAD),
+    "models.json": model_maps({"Target": PLAN, "Draft": PLAN[:1]}),
+    "ranks.json": {"expert_to_ep_rank": [0, 1, 1, 0]},
 }
 
 
@@ -185,7 +195,8 @@ def test_altered_lines_are_read_or_refused(tmp_path_factory, data):
 @given(st.data())
 def test_altered_yaml_is_read_or_refused(tmp_path_factory, data):
     yaml = pytest.importorskip("yaml")
-    document = data.draw(altered(yaml.safe_load(yaml_text(PLAN))))
+    text = data.draw(st.sampled_from([yaml_text(PLAN), config_text(PLAN)]))
+    document = data.draw(altered(yaml.safe_load(text)))
     try:
         text = yaml.safe_dump(document)
     except yaml.YAMLError:

@@ -18,6 +18,7 @@ from tests.io.samples import (
     npz_file,
     pt_bytes,
     sglang_dump,
+    total_files,
 )
 
 TRACES = Path(__file__).resolve().parents[3] / "shared" / "data" / "traces"
@@ -47,19 +48,29 @@ def test_every_format_reads_the_same_loads(tmp_path, name):
 
 
 def test_every_format_of_the_table_has_a_sample(tmp_path):
-    seen = {read_loads(written(tmp_path, n, c)).format for n, c in load_files().items()}
+    files = load_files() | total_files()
+    seen = {read_loads(written(tmp_path, n, c)).format for n, c in files.items()}
     seen |= {read_loads(folder(tmp_path, n)).format for n in load_folders()}
     lists = written(tmp_path, "a.json", load_files()["a.json"])
     assert (read_loads(lists, "lmdeploy").load == LOAD).all()
-    assert seen | {"lmdeploy"} == {row.name for row in LOAD_FORMATS}
+    assert seen == {row.name for row in LOAD_FORMATS}
 
 
 @pytest.mark.parametrize("name", list(load_folders()))
 def test_folders_of_all_ranks_read_as_one_recording(tmp_path, name):
     loads = read_loads(folder(tmp_path, name))
     assert (loads.load == LOAD).all()
-    ids = (3, 4, 5) if name == "statistics" else (1, 2, 3)
+    ids = {"statistics": (3, 4, 5), "counts": (0, 1, 2)}.get(name, (1, 2, 3))
     assert (loads.layer_ids, loads.num_hidden_layers) == (ids, ids[-1] + 1)
+
+
+@pytest.mark.parametrize("name", list(total_files()))
+def test_every_format_of_one_step_reads_the_same_sum(tmp_path, name):
+    loads = read_loads(written(tmp_path, name, total_files()[name]))
+    assert (loads.load == LOAD.sum(axis=0)).all()
+    assert loads.load.dtype == np.int64
+    bare = written(tmp_path, "bare", total_files()[name])
+    assert read_loads(bare).format == name.partition(".")[0]
 
 
 @pytest.mark.parametrize("name", list(load_files()))
@@ -154,17 +165,17 @@ def test_tables_may_name_layers_and_snapshots(tmp_path, text, layers, load):
     ("text", "message"),
     [
         ("1,2\n3\n", "row 1 has 1 cells, row 0 has 2"),
-        ("a,b\n1,x\n", "row 1 holds 'x'"),
-        ("a,b\n", "nothing below"),
+        ("e0,e1\n1,x\n", "row 1 holds 'x'"),
+        ("e0,e1\n", "nothing below"),
         ("\n\n", "no rows"),
-        ("layer,e\n0,1\n0,2\n", "several rows"),
-        ("layer,step,e\n0,0,1\n1,0,1\n0,1,1\n", "'1' has no row for layer 1"),
-        ("layer,e\nx,1\n", "column layer"),
-        ("layer,layer_id,e\n0,0,1\n", "several columns"),
-        ("step,e\n0,1\n1,1\n1,1\n", "different numbers of rows"),
-        ("1_0,2\n1,2\n3_0,4\n", "row 2 holds '3_0'"),
+        ("layer,e0\n0,1\n0,2\n", "several rows"),
+        ("layer,step,e0\n0,0,1\n1,0,1\n0,1,1\n", "'1' has no row for layer 1"),
+        ("layer,e0\nx,1\n", "column layer"),
+        ("layer,layer_id,e0\n0,0,1\n", "several columns"),
+        ("step,e0\n0,1\n1,1\n1,1\n", "different numbers of rows"),
+        ("1_0,2\n1,2\n3_0,4\n", "column '1_0' is none of an expert"),
         ("99999999999999999999,1\n", "fit 64 bits"),
-        ("layer\n0\n", "nothing in it"),
+        ("layer\n0\n", "no column with loads"),
         (b"1,2\n\xff\xfe\x00", "no UTF-8"),
         (b"1,2\n\0,3\n", "NUL"),
     ],
@@ -214,7 +225,7 @@ def test_values_that_are_not_finite_are_left_to_the_problem(tmp_path):
 def test_unknown_formats_and_extensions_list_the_known_ones(tmp_path):
     path = written(tmp_path, "a.xlsx", "x")
     with pytest.raises(
-        FormatError, match=r"'nope' is unknown; known: sglang, trtllm, vllm, npy, npz, csv"
+        FormatError, match=r"'nope' is unknown; known: sglang, lmdeploy, trtllm, vllm, adrs, npy"
     ):
         read_loads(path, format="nope")
     with pytest.raises(FormatError, match=r"'.xlsx' is unknown; known: .npy, .npz, .csv"):

@@ -9,12 +9,14 @@ from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import EngineRefusal, FormatError, PlanError
 from eplb_opt.io import VALIDATORS, WRITERS, write_plan
 from eplb_opt.placement.plan import Plan
-from tests.io.samples import expert_map, pt_bytes, yaml_text
+from tests.io.samples import expert_map, model_maps, pt_bytes, yaml_text
 from tests.io.test_read_loads import written
 
 GOOD = np.array([[0, 1, 2, 3, 0, 1], [3, 2, 1, 0, 3, 1], [1, 0, 2, 3, 0, 2]])
 FACTS = {"num_gpus": 2, "num_experts": 4, "num_slots": 6, "layer_ids": (3, 4, 5)}
 KEY = "physical_to_logical_map"
+#: Those that take any plan; `test_other_formats` has what cannot hold replicas, or their order.
+ENGINES = ["sglang", "vllm", "vllm-hcu", "trtllm", "trtllm-config", "vllm-ascend", "deepseek"]
 
 
 def changed(layer, slot, expert):
@@ -36,23 +38,25 @@ def document(engine, placed):
             "num_slots": 6,
             "initial_global_assignments": dict(zip((3, 4, 5), placed.tolist(), strict=True)),
         },
+        "trtllm-config": lambda: {"moe_config": {"load_balancer": document("trtllm", placed)}},
         "vllm-ascend": lambda: expert_map(placed, 2),
+        "vllm-hcu": lambda: model_maps({"Target": placed, "Draft": placed[:, ::-1]}),
         "deepseek": lambda: {"phy2log": placed},
     }[engine]()
 
 
 def test_every_validator_has_a_writer():
     assert set(VALIDATORS) <= set(WRITERS)
-    assert {"sglang", "vllm", "trtllm", "vllm-ascend", "deepseek"} == set(VALIDATORS)
+    assert {*ENGINES, "omni", "vllm-ranks"} == set(VALIDATORS)
 
 
-@pytest.mark.parametrize("engine", list(VALIDATORS))
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_good_map_passes(engine):
     stored = VALIDATORS[engine](document(engine, GOOD), num_hidden_layers=6, **FACTS)
     assert (stored.rows((3, 4, 5)) == GOOD).all()
 
 
-@pytest.mark.parametrize("engine", list(VALIDATORS))
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     ("placed", "message"),
     [
@@ -67,7 +71,7 @@ def test_bad_slots_are_refused_by_every_runtime(engine, placed, message):
         VALIDATORS[engine](bad, **FACTS)
 
 
-@pytest.mark.parametrize("engine", list(VALIDATORS))
+@pytest.mark.parametrize("engine", ENGINES)
 def test_another_machine_is_refused(engine):
     placed = document(engine, GOOD)
     for facts, message in (
@@ -211,9 +215,9 @@ def test_nothing_is_written_that_would_be_refused(tmp_path):
         ("num_slots: &a 6\ninitial_global_assignments: {3: *a}", "anchors, aliases or tags"),
         ("initial_global_assignments: !!python/object/apply:os.system ['true']", "tags"),
         ("initial_global_assignments: {3: [0, 1], 3: [1, 0]}", "key 3 stands twice"),
-        ("initial_global_assignments: {3: [[[[0]]]]}", "nested more than 3 deep"),
-        ("initial_global_assignments: " + "[" * 100_000, "nested more than 3 deep|no YAML"),
-        ("initial_global_assignments: " + "{a: " * 100_000, "nested more than 3 deep|no YAML"),
+        ("initial_global_assignments: {3: [[[[0]]]]}", "must be"),
+        ("initial_global_assignments: " + "[" * 100_000, "nested more than 12 deep|no YAML"),
+        ("initial_global_assignments: " + "{a: " * 100_000, "nested more than 12 deep|no YAML"),
         ("initial_global_assignments: {[1]: 2}", "key is a list"),
         ("initial_global_assignments: {3: [0, x]}", "must hold integers"),
         ("initial_global_assignments: {3: [0, 1], 4: [0]}", "row 1 has 1 entries"),

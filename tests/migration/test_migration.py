@@ -1,5 +1,7 @@
 """Plans that move little: limits hold, nothing moves for nothing, and frontiers are honest."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ import eplb_opt
 from eplb_opt import Plan, Problem, ProblemError, plots
 from eplb_opt.clock import Budget, Deadline
 from eplb_opt.migration import near_plans
+from eplb_opt.migration.naming import in_kept_slots
 from eplb_opt.placement.moves import moved_slots
 from tests.strategies import SMALL_LOADS, tiny_problems
 
@@ -114,29 +117,52 @@ def test_a_pareto_figure_shows_the_frontier():
     assert line.get_ydata()[-1] == 0
 
 
-def test_transfers_serve_every_move_and_no_gpu_is_in_two_at_once():
+RULES = {
+    "flat": {},
+    "nodes": {"num_nodes": 2, "num_groups": 4},
+    "speed": {"gpu_speed": [1, 1, 2, 2, 1, 1, 2, 2]},
+    "lost": {"active_gpus": [True] * 7 + [False]},
+    "pinned": {"pinned": [(0, 0)]},
+}
+
+
+def within_gpus(current, new, num_gpus):
+    """Slots whose expert stood on their GPU before, in another slot, and need not have moved."""
+    gpus = zip(current.reshape(num_gpus, -1), new.reshape(num_gpus, -1), strict=True)
+    return sum(
+        (Counter(before.tolist()) & Counter(after.tolist())).total() - (before == after).sum()
+        for before, after in gpus
+    )
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("options", [{"time_limit": 0}, {"effort": 3}], ids=str)
+def test_what_stays_on_a_gpu_keeps_its_slot(rules, options):
+    problem, current = drifted(num_nodes=2, num_groups=4)
+    problem = Problem(problem.load, 40, 8, **rules)
+    rng = np.random.default_rng(1)
+    shuffled = rng.permuted(current.physical_to_logical.reshape(3, 8, 5), axis=2).reshape(3, 40)
+    result = eplb_opt.plan(problem, current=shuffled, **options)
+    for before, after in zip(shuffled, result.plan.physical_to_logical, strict=True):
+        assert within_gpus(before, after, 8) == 0
+
+
+def test_near_plans_and_frontiers_keep_slots_too():
     problem, current = drifted()
-    new = eplb_opt.plan(problem, effort=5).plan
-    batches = eplb_opt.transfers(current, new)
-    served = [move for batch in batches for move in batch]
-    assert len(served) == moved_slots(current, new).sum()
-    assert len({(m.layer_idx, m.slot_idx) for m in served}) == len(served)
-    gpus = current.physical_to_logical.reshape(3, 8, -1)
-    for move in served:
-        assert move.expert_idx in gpus[move.layer_idx, move.source_gpu]
-        assert new.physical_to_logical[move.layer_idx, move.slot_idx] == move.expert_idx
-        assert move.destination_gpu == move.slot_idx // 5
-    for batch in batches:
-        ends = [gpu for move in batch for gpu in (move.source_gpu, move.destination_gpu)]
-        assert len(set(ends)) == len(ends)
-    degree = np.bincount([g for m in served for g in (m.source_gpu, m.destination_gpu)])
-    assert degree.max() <= len(batches) <= degree.max() * 3 // 2
+    frontier = eplb_opt.frontier(problem, current, effort=2)
+    for most in (5, int(frontier.moves[-1])):
+        rows = frontier.plan(most).physical_to_logical
+        for before, after in zip(current.physical_to_logical, rows, strict=True):
+            assert within_gpus(before, after, 8) == 0
 
 
-def test_an_expert_that_nobody_holds_comes_from_storage():
-    current, new = Plan([[0, -1]], 2, 2), Plan([[0, 1]], 2)
-    move = eplb_opt.transfers(current, new)[0][0]
-    assert (move.source_gpu, move.destination_gpu, move.expert_idx) == (-1, 1, 1)
+def test_slots_that_cannot_be_filled_stay_empty_and_others_keep_what_stays():
+    problem = Problem([[5, 4, 3, 2, 1, 1]], 8, 2, gpu_slots=[4, 3])
+    # Slot 1 is empty in force, and slot 7, which cannot be filled, is not.
+    current = Plan([[3, -1, 0, 1, 5, 2, 4, 4]], 2)
+    best = np.array([[0, 1, 2, 3, 4, 2, 5, -1]])
+    kept = in_kept_slots(problem, current, best)
+    assert kept.tolist() == [[3, 2, 0, 1, 5, 2, 4, -1]]
 
 
 def test_moves_are_told_in_bytes():
@@ -186,5 +212,6 @@ def test_layers_without_time_cost_neither_a_search_nor_names(monkeypatch):
     for layer_idx, frontier in enumerate(found):
         assert len(frontier) == 2
         assert (frontier[0].placed == current.physical_to_logical[layer_idx]).all()
-        assert (frontier[1].placed == best[layer_idx]).all()
+        kept = in_kept_slots(problem, current, best)
+        assert (frontier[1].placed == kept[layer_idx]).all()
         assert frontier[1].objective == Plan(best, 8).objectives(problem)[layer_idx]

@@ -307,8 +307,8 @@ def test_lower_bound_with_time_is_stronger():
 def test_no_layer_comes_out_worse_than_the_start():
     problem = Problem(recorded_like(3, 32), 40, 20)
     start = eplb_opt.plan(problem, effort=30).plan
-    result = eplb_opt.plan(problem, time_limit=0, start=start)
+    result = eplb_opt.plan(problem, time_limit=0, starts=start)
     assert (result.objective <= eplb_opt.evaluate(problem, start).objective).all()
     assert result.moves is None
     with pytest.raises(PlanError):
-        eplb_opt.plan(problem, time_limit=0, start=np.zeros((3, 40), dtype=np.int64))
+        eplb_opt.plan(problem, time_limit=0, starts=np.zeros((3, 40), dtype=np.int64))

@@ -5,6 +5,7 @@ import hashlib
 import re
 import sys
 import tomllib
+from datetime import UTC, datetime
 from fnmatch import fnmatch
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 
 import eplb_opt
 from eplb_opt.io import read_loads
+from eplb_opt.report.deployment import Deployment
 from eplb_opt.report.html import write_report
+from eplb_opt.report.page_gain import Batch
 from tests.report.pages import HOSTILE, data_of, planned, write_full_page
 
 pytest.importorskip("jinja2")
@@ -116,6 +119,70 @@ def test_it_tells_the_command_and_the_versions_and_no_path_of_the_machine(tmp_pa
     assert f"python {sys.version.split()[0]}" in text
     for path in (tmp_path, ROOT, Path.home(), Path(sys.prefix)):
         assert f"{path}/" not in page
+
+
+def words_of(page):
+    return " ".join("".join(Elements(page).text).split())
+
+
+def test_it_tells_when_from_which_files_and_how_to_deploy(tmp_path):
+    page = page_of(
+        tmp_path / "a.html",
+        planned()[0],
+        made=datetime(2026, 2, 3, 4, 5, tzinfo=UTC),
+        inputs={"day.npz": "0123456789abcdef" * 4},
+        deployment=Deployment("plan.json", "sglang", "fedc" * 16, "eplb-opt check plan.json"),
+        batch=Batch(64, 2),
+    )
+    text = words_of(page)
+    assert "Made on 2026-02-03 04:05 UTC" in text
+    assert "0123456789abcdef day.npz" in text
+    assert "fedcfedcfedcfedc." in text
+    assert "eplb-opt check plan.json" in text
+    assert "--init-expert-location plan.json --ep-num-redundant-experts 4" in text
+    assert "At 64 tokens a GPU" in text.replace("\u00a0", " ")
+
+
+def test_without_a_file_it_says_what_to_add_and_without_a_plan_nothing(tmp_path):
+    result, _ = planned()
+    unsaved = words_of(page_of(tmp_path / "a.html", result, deployment=Deployment("", "npz")))
+    assert "The plan was not saved." in unsaved
+    assert "Deploy this" not in words_of(page_of(tmp_path / "b.html", result))
+
+
+def test_no_line_begins_with_a_unit_and_commands_can_be_copied(tmp_path):
+    result, _ = planned()
+    command = "eplb-opt plan 'a 5 s.npz'  --time-limit 10"
+    page = page_of(tmp_path / "a.html", result, command=command)
+    assert command in "".join(Elements(page).text)
+    body = re.sub(r"<(script|style|pre|svg).*?</\1>", "", page, flags=re.S)
+    assert not re.findall(r"\d (?:%|s\b|ms\b)", body)
+
+
+def test_each_map_has_numbers_of_its_own(full):
+    _, page = full
+    data = data_of(page)
+    shown = re.findall(r"([\d.]+) to ([\d.]+) of the mean", page)
+    for side, (low, high) in zip(("before", "after"), shown, strict=True):
+        ratios = np.array(data[side]["ratio"])
+        assert float(low) == pytest.approx(ratios.min(), rel=1e-6)
+        assert float(high) == pytest.approx(ratios.max(), rel=1e-6)
+
+
+def test_several_loads_are_on_one_scale_and_that_is_said(tmp_path):
+    result, greedy = planned((3, 4, 12))
+    load = result.problem.scenario(0).load[:, ::-1]
+    page = page_of(tmp_path / "a.html", result, current=greedy, held_out={"new": load})
+    text = words_of(page)
+    assert "One scale: 3 loads are planned for" in text
+    peak = f"{np.mean(1 / result.balancedness):.4f}"
+    # The first figures, what is won, and the last row of the layers.
+    assert text.count(peak) >= 3
+    for i in range(3):
+        score = eplb_opt.evaluate(result.problem.scenario(i), result.plan)
+        whole = score.objective.sum() / (score.objective * score.balancedness).sum()
+        assert f"{whole:.4f}" in text
+    assert "One scale" not in words_of(page_of(tmp_path / "b.html", planned()[0]))
 
 
 def test_without_a_plan_in_force_it_says_what_stands_for_it(tmp_path):

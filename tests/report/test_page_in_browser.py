@@ -68,6 +68,23 @@ def test_no_page_is_wider_than_its_screen_and_no_letter_too_small(browser, page,
     assert min(browser.value(sizes)) >= 9.9
 
 
+def test_a_table_that_goes_on_says_so_until_its_end_is_reached(browser, page):
+    browser.open(page, width=360, phone=True)
+    frame = "document.querySelector('#layers').closest('.frame')"
+    assert browser.value(f"{frame}.classList.contains('right')")
+    assert "scrolls" in browser.value(f"{frame}.querySelector('.more').textContent")
+    browser.value(f"{frame}.querySelector('.scroll').scrollTo(99999, 99999)")
+    browser.settle()
+    assert not browser.value(f"{frame}.classList.contains('right')")
+    assert not browser.value(f"{frame}.classList.contains('down')")
+
+
+def test_a_table_that_fits_says_nothing(browser, page):
+    browser.open(page, width=1600)
+    hidden = "[...document.querySelectorAll('main > section:first-child .more')].map(p => p.hidden)"
+    assert browser.value(hidden) == [True]
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_words_stand_out_from_the_paper(browser, page, dark):
     browser.open(page, dark=dark)
@@ -91,7 +108,7 @@ def test_hovering_shows_the_numbers_of_that_cell(browser, page):
     browser.move_mouse(*middle(browser, "#heat-after image"))
     shown = tip(browser)
     ratios = data_of(page.read_text())["after"]["ratio"]
-    assert shown.startswith("Layer 2 (hidden layer 5), GPU 2\n")
+    assert shown.startswith("Layer 5, GPU 2\n")
     assert float(shown.split("\n")[1].split()[0]) == pytest.approx(ratios[2][2], rel=1e-5)
     browser.move_mouse(2, 2)
     assert tip(browser) is None
@@ -118,7 +135,7 @@ def test_arrow_keys_walk_along_the_layers(browser, page):
     for _ in range(2):
         browser.send("Input.dispatchKeyEvent", type="keyDown", key="ArrowRight")
     moves = data_of(page.read_text())["moves"]
-    assert tip(browser) == f"Layer 1 (hidden layer 4)\n{moves[1]} of 16 slots moved"
+    assert tip(browser) == f"Layer 4\n{moves[1]} of 16 slots moved"
 
 
 def test_a_click_on_its_name_hides_a_line(browser, page):

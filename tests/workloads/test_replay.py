@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 import eplb_opt
+from eplb_opt import MoveCost
+from eplb_opt.engines.every_rank import place
 from eplb_opt.io import Trace, open_trace
 from eplb_opt.io.recordings import trace
-from eplb_opt.placement.moves import moved_slots
+from eplb_opt.placement.moves import moved_slots, moved_slots_by_gpu
 from eplb_opt.placement.plan import Plan
 from eplb_opt.problem.machine import Machine
+from eplb_opt.report.replay import replay_table
 from eplb_opt.workloads.replay import (
     POLICIES,
     Policy,
@@ -22,10 +25,11 @@ from eplb_opt.workloads.replay import (
     under,
 )
 from eplb_opt.workloads.replay.scores import Placed, Steps
+from tests.report.test_tables import text_of
 
 MACHINE = Machine(num_slots=8, num_gpus=4)
 EFFORT = ReplanLimits(effort=1, workers=1)
-OURS = {name: policy for name, policy in POLICIES.items() if name != "limited"}
+OURS = {name: policy for name, policy in POLICIES.items() if name not in ("limited", "worth")}
 
 
 def recording(num_steps=13, seed=0):
@@ -266,3 +270,70 @@ def test_a_single_load_is_planned_for_with_noise_for_others_follow(monkeypatch):
     assert noises[2:] == [0.3, None]
     replay(Trace.of(recording(4)), machine, chosen, every=3, limits=replace(EFFORT, noise=0.5))
     assert noises[4:] == [0.5, 0.5]
+
+
+COST = MoveCost(1000, 1e6, 0.1, 0.5, 300)
+
+
+def test_the_net_is_what_is_saved_less_moving_and_planning():
+    policies = {"near": POLICIES["near"], "worth": POLICIES["worth"], "last": Policy()}
+    limits = replace(EFFORT, move_cost=COST)
+    plans, report = plans_of(recording(), policies, limits=limits)
+    # Never re-planned: the first of the drop-ins' plans stays.
+    first = next(ids for name, _, ids in plans if name == "near")
+    _, kept = plans_of(recording(), {"never": given(first)})
+    never = kept.runs[0].held_out
+    for run in report.runs:
+        mine = [Plan(ids, 4) for name, _, ids in plans if name == run.name]
+        most = [moved_slots_by_gpu(a, b).max(axis=1).sum() for a, b in pairwise(mine)]
+        assert run.busiest.tolist() == [0, *most]
+        # 3 steps of the recording are 300 of the model, of which half grows with the load.
+        saved = sum((1 - never / run.held_out) * 100 * 0.1 * 0.5)
+        assert run.net.saved == pytest.approx(saved)
+        assert run.net.moving == pytest.approx(sum(most) * 1000 / 1e6)
+        assert run.net.planning == pytest.approx(run.seconds[1:].sum())
+        assert run.net.total == run.net.saved - run.net.moving - run.net.planning
+    assert report.expert_bytes == 1000
+    assert report.json()["policies"][0]["net"]["seconds"] == report.ranked()[0].net.total
+    assert report.json()["move_cost"]["steps_until_next"] == 300
+
+
+def test_near_is_what_the_drop_ins_answer():
+    load = recording()
+    plans, _ = plans_of(load, {"near": POLICIES["near"]})
+    held = None
+    for _, step, ids in plans:
+        held = place(load[step - 3 : step].sum(axis=0), 8, 1, 1, 4, current=held)[0]
+        assert (ids == held).all()
+
+
+def test_worth_never_moves_what_is_not_worth_it():
+    dear = replace(EFFORT, move_cost=MoveCost(10**12, 1.0, 0.1, 0.5, 1))
+    _, report = plans_of(recording(), {"worth": POLICIES["worth"]}, limits=dear)
+    (run,) = report.runs
+    assert run.moves.tolist() == [0, 0, 0, 0]
+    assert (run.net.saved, run.net.moving) == (0, 0)
+    with pytest.raises(eplb_opt.ProblemError, match="needs a move cost"):
+        plans_of(recording(), {"worth": POLICIES["worth"]})
+
+
+def test_who_loses_by_re_planning_is_named_the_most_first():
+    dear = replace(EFFORT, move_cost=MoveCost(10**9, 1e6, 0.1, 0.5, 3))
+    policies = {"near": POLICIES["near"], "worth": POLICIES["worth"], "greedy": heuristic("greedy")}
+    _, report = plans_of(recording(), policies, limits=dear)
+    losing = [run.name for run in report.losing]
+    assert losing[:2] in (["greedy", "near"], ["near", "greedy"])
+    text = text_of(replay_table(report), 160)
+    assert "re-planning loses time with" in text.lower()
+    assert "net" in text
+    _, plain = plans_of(recording(), policies={"near": POLICIES["near"]})
+    assert plain.losing == []
+    assert "net" not in text_of(replay_table(plain), 160).replace("planned", "")
+
+
+def test_a_net_is_against_the_plan_under_the_same_dispatch():
+    limits = replace(EFFORT, move_cost=COST)
+    both = under(["uniform", "optimal"], {"near": POLICIES["near"]})
+    _, report = plans_of(recording(), both, limits=limits)
+    assert all(run.net is not None for run in report.runs)
+    assert report.runs[0].net.saved != report.runs[1].net.saved

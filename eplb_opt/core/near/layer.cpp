@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "near/homes.hpp"
+#include "near/splits.hpp"
 #include "near/water.hpp"
 #include "serving/fixed_point.hpp"
 
@@ -61,7 +62,7 @@ Layer::Layer(const Machine& machine)
 }
 
 bool Layer::start(std::span<const std::int64_t> weight, std::span<const std::int64_t> held) {
-  if (!find_homes(held)) return false;
+  if (!find_homes(weight, held)) return false;
   for (Index i = 0; i < std::ssize(nodes_); ++i) take(nodes_[i], i, weight, held);
   if (!is_roomy()) return false;
   bound_ = lowest();
@@ -69,11 +70,12 @@ bool Layer::start(std::span<const std::int64_t> weight, std::span<const std::int
 }
 
 // The node of every group; whether each has one, and each node as many as the others.
-bool Layer::find_homes(std::span<const std::int64_t> held) {
+bool Layer::find_homes(std::span<const std::int64_t> weight, std::span<const std::int64_t> held) {
   std::ranges::fill(node_of_group_, std::ssize(nodes_) == 1 ? 0 : -1);
   if (std::ssize(nodes_) == 1) return true;
   const Index group_size = machine_.num_experts / machine_.num_groups;
   const Index node_slots = std::ssize(held) / machine_.num_nodes;
+  const Index most = machine_.num_groups / machine_.num_nodes;
   std::vector<Index> groups_on(nodes_.size());
   for (Index slot = 0; slot < std::ssize(held); ++slot) {
     if (held[slot] < 0) continue;
@@ -81,9 +83,34 @@ bool Layer::find_homes(std::span<const std::int64_t> held) {
     if (home < 0) ++groups_on[home = slot / node_slots];
     if (home != slot / node_slots) return false;
   }
-  return std::ranges::all_of(groups_on, [&](Index num) {
-    return num == machine_.num_groups / machine_.num_nodes;
-  });
+  if (std::ranges::any_of(groups_on, [&](Index num) { return num > most; })) return false;
+  deal_homeless(weight, std::move(groups_on));
+  return true;
+}
+
+// Groups that stand nowhere, the heaviest first, go to the node with the least load that has room.
+void Layer::deal_homeless(std::span<const std::int64_t> weight, std::vector<Index> groups_on) {
+  const Index group_size = machine_.num_experts / machine_.num_groups;
+  std::vector<std::int64_t> group_load(machine_.num_groups), node_load(nodes_.size());
+  std::vector<Index> left;
+  for (Index group = 0; group < machine_.num_groups; ++group) {
+    const auto experts = weight.subspan(group * group_size, group_size);
+    group_load[group] = std::accumulate(experts.begin(), experts.end(), std::int64_t{0});
+    const Index home = node_of_group_[group];
+    if (home < 0) left.push_back(group);
+    else node_load[home] += group_load[group];
+  }
+  std::ranges::stable_sort(left, std::ranges::greater{}, [&](Index g) { return group_load[g]; });
+  for (const Index group : left) {
+    Index lightest = -1;
+    for (Index node = 0; node < std::ssize(nodes_); ++node) {
+      if (groups_on[node] == machine_.num_groups / machine_.num_nodes) continue;
+      if (lightest < 0 || node_load[node] < node_load[lightest]) lightest = node;
+    }
+    node_of_group_[group] = lightest;
+    ++groups_on[lightest];
+    node_load[lightest] += group_load[group];
+  }
 }
 
 void Layer::take(Node& node, Index node_idx, std::span<const std::int64_t> weight,
@@ -104,6 +131,9 @@ void Layer::take(Node& node, Index node_idx, std::span<const std::int64_t> weigh
     }
   }
   node.state.start(node.weight, node.held);
+  if (node.held.size() >= node.weight.size()) {
+    node.least_replica = largest_replica(node.weight, std::ssize(node.held));
+  }
 }
 
 bool Layer::is_roomy() const {
@@ -134,6 +164,10 @@ Layer::Point Layer::run(std::int32_t level, Limits limits) {
     outcome.forced += state.moves();
     outcome.before =
         std::max<std::int64_t>(outcome.before, state.largest_load() + state.rounding());
+    // A plan that is level enough stays as it is.
+    if (limits.steps > 0 && std::ranges::min(state.room) < 0) {
+      split_large(state, node.descent.turns(), node.least_replica, limits.most_price);
+    }
     const bool is_level = node.descent.run(state, limits);
     outcome.is_reached &= is_sound && is_level;
     outcome.moves += state.moves();
@@ -221,7 +255,7 @@ std::vector<Outcome> Layer::front(Index steps, const Deadline& deadline) {
     ++vain;
     if (found.largest >= front_.back().outcome.largest) continue;
     vain = 0;
-    while (std::ssize(front_) > 1 && front_.back().outcome.price >= found.price) front_.pop_back();
+    while (!front_.empty() && front_.back().outcome.price >= found.price) front_.pop_back();
     front_.push_back(std::move(point));
   }
   std::vector<Outcome> outcomes;

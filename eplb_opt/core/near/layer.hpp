@@ -40,7 +40,8 @@ class Layer {
   explicit Layer(const Machine& machine);
 
   // Begin with another layer: the experts' loads in fixed point, and the plan in force. Whether that
-  // can be planned from: each expert's group has a node, and its node enough slots.
+  // can be planned from: no group stands on two nodes, no node has more groups than its share, and
+  // each has enough slots. Groups that stand nowhere get nodes.
   bool start(std::span<const std::int64_t> weight, std::span<const std::int64_t> held);
 
   // Nothing but what must move: experts without a slot, and slots without an expert.
@@ -71,6 +72,7 @@ class Layer {
 
     std::vector<Index> gpus;  // that are active
     std::vector<std::int32_t> ids, weight, held;
+    std::int32_t least_replica = 0;  // the largest one's size where all slots are given out anew
     State state;
     Descent descent;
   };
@@ -79,7 +81,8 @@ class Layer {
     std::vector<std::int32_t> placed;  // node after node, in the nodes' own experts
   };
 
-  bool find_homes(std::span<const std::int64_t> held);
+  bool find_homes(std::span<const std::int64_t> weight, std::span<const std::int64_t> held);
+  void deal_homeless(std::span<const std::int64_t> weight, std::vector<Index> groups_on);
   void take(Node& node, Index node_idx, std::span<const std::int64_t> weight,
             std::span<const std::int64_t> held);
   bool is_roomy() const;

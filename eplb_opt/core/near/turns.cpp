@@ -194,13 +194,36 @@ Action Turns::fill(const State& state, Index at) {
   return best;
 }
 
-Action Turns::settle(const State& state, std::int32_t id) {
+Action Turns::split(const State& state, std::int32_t id, std::int32_t limit) {
   list_copies(state, -1);
+  Action best;
+  std::int32_t least = 0, most_left = 0;
+  for (Index i = 0; i < copies_.num; ++i) {
+    const Index at = copies_.slot[i];
+    if (copies_.expert[i] == id || state.size[at] + state.grow[at] > limit) continue;
+    const std::int32_t left = copies_.left[i] - state.fresh[id];
+    const std::int32_t cost = copies_.cost[i] + std::max(-left, 0) - copies_.above[i];
+    if (best.num > 0 && (cost > least || (cost == least && left <= most_left))) continue;
+    Action action;
+    action.add(at, id);
+    if (!state.is_allowed(action)) continue;
+    best = action;
+    least = cost;
+    most_left = left;
+  }
+  return best;
+}
+
+Action Turns::settle(const State& state, std::int32_t id) {
+  // An empty slot has to be filled anyway: where there is one, no replica gives way.
+  for (Index gpu = 0; gpu < shape_.num_gpus; ++gpu) above_[gpu] = state.above(gpu);
+  copies_.num = 0;
   for (Index at = 0; at < shape_.table_size(); ++at) {
     if (state.gpu_of(at) >= shape_.num_gpus || !state.is_empty(at)) continue;
     add_copy(state, at, state.gpu_of(at));
     copies_.cost[copies_.num - 1] = 0;
   }
+  if (copies_.num == 0) list_copies(state, -1);
   Action best;
   std::int32_t least = 0, most_left = 0;
   for (Index i = 0; i < copies_.num; ++i) {

@@ -31,8 +31,13 @@ class Turns {
   // expert may stand there.
   Action fill(const State& state, Index at);
 
-  // A slot for an expert that stands nowhere: an empty one, or one whose expert has others.
+  // A slot for an expert that stands nowhere: an empty one, or, where none is, one whose expert has
+  // others.
   Action settle(const State& state, std::int32_t id);
+
+  // One more replica of an expert, in the place of one whose expert keeps replicas of at most that
+  // size. Nothing changes where there is none.
+  Action split(const State& state, std::int32_t id, std::int32_t limit);
 
  private:
   void list_copies(const State& state, Index heavy);

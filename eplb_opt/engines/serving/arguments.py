@@ -98,6 +98,20 @@ def admit(
     ProblemError
         For loads or sizes that cannot be planned.
     """
+    values, layout = admit_sizes(weight, num_replicas, num_groups, num_nodes, num_gpus)
+    return Call(values, layout, greedy=greedy)
+
+
+def admit_sizes(
+    weight: Any, num_replicas: Any, num_groups: Any, num_nodes: Any, num_gpus: Any
+) -> tuple[np.ndarray, Layout]:
+    """The loads of a call, [num_layers, num_experts], and its sizes.
+
+    Raises
+    ------
+    ProblemError
+        For loads of another shape, or sizes that do not fit together.
+    """
     values = as_numpy(weight, "weight")
     if values.ndim != 2 or 0 in values.shape:
         raise ProblemError(_why_not(values))
@@ -107,7 +121,7 @@ def admit(
     except TypeError:  # a size that cannot be hashed, such as a tensor of one number
         layout = _layout.__wrapped__(*sizes)
     check_size(len(values), layout.num_slots)
-    return Call(values, layout, greedy=greedy)
+    return values, layout
 
 
 @lru_cache(maxsize=64, typed=True)

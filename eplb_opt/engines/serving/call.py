@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.engines.serving.arguments import admit, in_kind
-from eplb_opt.engines.serving.in_force import keep_current
-from eplb_opt.engines.serving.near import NearPlan, NearPlanner, NearRules
+from eplb_opt.clock import Deadline
+from eplb_opt.engines.serving.arguments import Call, admit, admit_sizes, in_kind
+from eplb_opt.engines.serving.in_force import as_current, keep_current
+from eplb_opt.engines.serving.live_gpus import EMPTY, LiveGpus
+from eplb_opt.engines.serving.near import NearPlan, NearPlanner
 from eplb_opt.errors import PlanError
 from eplb_opt.placement.plan import Plan
+from heuristics.layout import make_layout
+
+if TYPE_CHECKING:
+    from eplb_opt.engines.serving.near_rules import NearRules
 
 LOGGER = logging.getLogger("eplb_opt")
+
+Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def rebalance(
@@ -95,31 +104,57 @@ def rebalance_near(
 
     Returns
     -------
-    The maps, as of `rebalance`, with -1 on lost GPUs; and what they came to.
+    The maps, as of `rebalance`, with -1 on lost GPUs; and what they came to. Where the GPUs that
+    are left of a node do not hold the experts of its groups, groups leave their nodes, which is
+    logged.
 
     Raises
     ------
     ProblemError
         For an argument that cannot be used.
     """
-    began = time.perf_counter()
-    call = admit(weight, num_replicas, num_groups, num_nodes, num_gpus, greedy=False)
-    planner = NearPlanner(call, current, rules)
-    seconds = None if time_limit is None else time_limit - (time.perf_counter() - began)
-    found = planner.plan(effort, seconds)
+    deadline = Deadline.after(time_limit)
+    values, layout = admit_sizes(weight, num_replicas, num_groups, num_nodes, num_gpus)
+    live = LiveGpus(rules.active(layout.num_gpus), layout.num_slots // layout.num_gpus)
+    live.require_room(layout.num_experts)
+    held = as_current(len(values), layout, current)
+    # Prices of moves need all nodes.
+    is_priced = layout.num_nodes == 1 and rules.cross_node_price > 1
+    if live.is_all or live.keep_groups(layout) or is_priced:
+        maps, found = _near(Call(values, layout, greedy=False), held, rules, effort, deadline)
+    else:
+        if layout.num_nodes > 1:
+            LOGGER.warning("%s", live.why_groups_leave(layout))
+        left = make_layout(layout.num_experts, live.slots.size, 1, 1, live.num_gpus)
+        flat = replace(rules, active_gpus=None)
+        maps, found = _near(
+            Call(values, left, greedy=False), live.cut(held), flat, effort, deadline
+        )
+        maps = live.spread(maps, lost=EMPTY)
+        found = replace(found, placed=maps[0])
+    if not live.is_all:
+        require_homes(Plan(maps[0], layout.num_gpus, layout.num_experts), live.active)
+    return in_kind(weight, maps), found
+
+
+def _near(
+    call: Call, held: np.ndarray, rules: NearRules, effort: int | None, deadline: Deadline
+) -> tuple[Maps, NearPlan]:
+    """The near plan of a call, with -1 on GPUs that the rules leave out."""
+    planner = NearPlanner(call, held, rules)
+    found = planner.plan(effort, None if deadline.is_open else deadline.remaining)
     message = found.message(rules.tolerance) if rules.tolerance is not None else ""
     if message:
         LOGGER.info("%s", message)
     if (found.placed < 0).any():
         plan = Plan(found.placed, call.layout.num_gpus, call.layout.num_experts)
-        require_homes(plan, planner.active)
         arrays = plan.physical_to_logical, plan.logical_to_physical, plan.logical_count
-        return in_kind(weight, tuple(array.copy() for array in arrays)), found
+        return (arrays[0].copy(), arrays[1].copy(), arrays[2].copy()), found
     call.session.put(found.placed)
     is_sound, maps = call.session.maps()
     if not is_sound:
         LOGGER.error("a near plan broke a rule, and the greedy's took its place; please report")
-    return in_kind(weight, maps), found
+    return maps, found
 
 
 def require_homes(plan: Plan, active: np.ndarray) -> None:

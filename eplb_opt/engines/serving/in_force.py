@@ -12,6 +12,7 @@ from eplb_opt.problem.arrays import as_numpy
 
 if TYPE_CHECKING:
     from eplb_opt.engines.serving.arguments import Call
+    from heuristics.layout import Layout
 
 
 def keep_current(call: Call, current: Any, *, exactly: bool) -> None:
@@ -60,7 +61,7 @@ def admit_current(call: Call, current: Any) -> tuple[np.ndarray, np.ndarray]:
     ProblemError
         When it is of another shape.
     """
-    placed = _admit_map(call, current)
+    placed = _admit_map(call.num_layers, call.layout, current)
     num_experts = call.layout.num_experts
     valid = (placed.min(axis=1) >= 0) & (placed.max(axis=1) < num_experts)
     placed = np.where(valid[:, None], placed, 0).astype(np.int64)
@@ -72,7 +73,7 @@ def admit_current(call: Call, current: Any) -> tuple[np.ndarray, np.ndarray]:
     return placed, np.asarray(valid)
 
 
-def as_current(call: Call, current: Any) -> np.ndarray:
+def as_current(num_layers: int, layout: Layout, current: Any) -> np.ndarray:
     """The map in force, int64; what is no expert's id is an empty slot, -1.
 
     Raises
@@ -80,14 +81,14 @@ def as_current(call: Call, current: Any) -> np.ndarray:
     ProblemError
         When it is of another shape.
     """
-    placed = _admit_map(call, current)
-    is_expert = (placed >= 0) & (placed < call.layout.num_experts)
+    placed = _admit_map(num_layers, layout, current)
+    is_expert = (placed >= 0) & (placed < layout.num_experts)
     return np.where(is_expert, placed, -1).astype(np.int64)
 
 
-def _admit_map(call: Call, current: Any) -> np.ndarray:
+def _admit_map(num_layers: int, layout: Layout, current: Any) -> np.ndarray:
     placed = as_numpy(getattr(current, "physical_to_logical", current), "current")
-    wanted = (call.num_layers, call.layout.num_slots)
+    wanted = (num_layers, layout.num_slots)
     if placed.shape != wanted or placed.dtype.kind not in "iu":
         raise ProblemError(
             f"current is {placed.dtype} {list(placed.shape)}; it must hold integers "

@@ -16,17 +16,25 @@ import numpy as np
 from eplb_opt.clock import Deadline
 from eplb_opt.core import near, serving
 from eplb_opt.engines.serving.arguments import plain
+from eplb_opt.engines.serving.group_homes import on_home_nodes
 from eplb_opt.engines.serving.in_force import as_current
-from eplb_opt.engines.serving.regroup import heaviest_nodes, with_traded_groups
+from eplb_opt.engines.serving.priced import PricedSearch, assessed, prices
+from eplb_opt.engines.serving.regroup import (
+    after_trades,
+    heaviest_nodes,
+    homes_of,
+    with_traded_groups,
+)
 from eplb_opt.engines.serving.rows import Rows
 from eplb_opt.engines.serving.shared_moves import share_out
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.relabel import relabelled
-from eplb_opt.problem.arrays import as_int, as_numpy
-from eplb_opt.problem.gpu_rules import as_mask
+from eplb_opt.problem.arrays import as_int
 
 if TYPE_CHECKING:
     from eplb_opt.engines.serving.arguments import Call
+    from eplb_opt.engines.serving.near_rules import NearRules
+    from eplb_opt.placement.move_cost import MoveCost
 
 LOGGER = logging.getLogger("eplb_opt")
 
@@ -34,86 +42,8 @@ LOGGER = logging.getLogger("eplb_opt")
 DEFAULT_STEPS = 200
 #: Fresh plans that near ones are held against have this effort, where a call counts none.
 FRESH_EFFORT = 100
-#: Of a move across nodes.
-MAX_PRICE = 1000
 #: Far above the rounding of a float64 product, far below any tolerance that matters.
 ROUNDING = 1e-12
-
-
-@dataclass(frozen=True, eq=False)
-class NearRules:
-    """How near a plan is to stay, and on what machine.
-
-    Parameters
-    ----------
-    tolerance
-        The largest GPU load may be so much above the bound, as a share of it.
-    max_moves
-        Moves at most: a number for the model, or one a layer; instead of `tolerance`.
-    min_gain
-        Where the largest GPU loads, summed over the layers, would fall by less than this share, the
-        map in force stays, byte for byte.
-    active_gpus
-        bool [num_gpus], or None where all are there; slots of the others get -1.
-    cross_node_price
-        What a move to a node costs on which its expert did not stand; within a node it is 1. It
-        counts in the choice of moves, and against `max_moves`.
-    num_nodes
-        Nodes for that price, where groups are not bound to nodes and the call's layout knows none.
-    apart
-        Whether no GPU may get an expert that it holds.
-
-    Raises
-    ------
-    ProblemError
-        For limits that are none, or two that exclude each other.
-    """
-
-    tolerance: float | None = None
-    max_moves: Any = None
-    min_gain: float = 0.0
-    active_gpus: Any = None
-    cross_node_price: int = 1
-    num_nodes: int | None = None
-    apart: bool = False
-
-    def __post_init__(self) -> None:
-        if self.max_moves is not None and self.tolerance is not None:
-            raise ProblemError(
-                f"max_moves={self.max_moves} and move_tolerance={self.tolerance} exclude each "
-                "other: one limits the moves, the other the load."
-            )
-        for name, value in (("move_tolerance", self.tolerance), ("min_gain", self.min_gain)):
-            if value is not None and not (is_number(value) and 0 <= value < math.inf):
-                raise ProblemError(f"{name}={value} must be finite and at least 0.")
-        as_int(self.cross_node_price, "cross_node_price", most=MAX_PRICE)
-
-    def active(self, num_gpus: int) -> np.ndarray:
-        """Which GPUs are there, bool [num_gpus].
-
-        Raises
-        ------
-        ProblemError
-            For a mask of another shape or type, or one without any GPU.
-        """
-        if self.active_gpus is None:
-            return np.ones(num_gpus, dtype=bool)
-        mask = as_mask(self.active_gpus, "active_gpus", (num_gpus,))
-        if not mask.any():
-            raise ProblemError(f"active_gpus names none of the {num_gpus} GPUs.")
-        return mask
-
-    def per_layer(self, num_layers: int) -> np.ndarray | None:
-        """The most moves of every layer, int64 [num_layers]; None where the model shares them."""
-        if np.ndim(self.max_moves) == 0:
-            return None
-        most = as_numpy(self.max_moves, "max_moves")
-        if most.shape != (num_layers,) or most.dtype.kind not in "iu" or most.min() < 0:
-            raise ProblemError(
-                f"max_moves={self.max_moves} must be one number, or {num_layers} integers from 0 "
-                "on, one a layer."
-            )
-        return np.asarray(np.minimum(most, 2**30), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +60,8 @@ class NearPlan:
         float64 [num_layers], in the caller's unit: the largest GPU load, rounded up, and what no
         plan is below with the groups on the nodes where they are.
     reached
-        bool [num_layers], whether the load is within the tolerance of the bound.
+        bool [num_layers], whether the load is within the tolerance of the bound; with a move cost,
+        whether it is as low as was looked for.
     """
 
     placed: np.ndarray
@@ -167,20 +98,18 @@ class NearPlanner:
     Raises
     ------
     ProblemError
-        For a map of another shape, or lost GPUs that leave fewer slots than experts.
+        For a map of another shape.
     """
 
     def __init__(self, call: Call, current: Any, rules: NearRules) -> None:
         layout = call.layout
         self.call, self.rules = call, rules
-        self.held = as_current(call, current)
+        self.held = as_current(call.num_layers, layout, current)
         self.active = rules.active(layout.num_gpus)
-        open_slots = int(self.active.sum()) * (layout.num_slots // layout.num_gpus)
-        if open_slots < layout.num_experts:
-            raise ProblemError(
-                f"{int(self.active.sum())} GPUs are there, with {open_slots} slots for "
-                f"{layout.num_experts} experts."
-            )
+        #: Where a layer's descent begins: `held`, without what is off its group's node.
+        self.start, self.is_strange = self.held, np.zeros(call.num_layers, dtype=bool)
+        if layout.num_nodes > 1:
+            self.start, self.is_strange = on_home_nodes(self.held, layout)
         self.weights, self.unit = serving.fixed_point(plain(call.values))
         num_nodes = layout.num_nodes
         if rules.cross_node_price > 1 and rules.num_nodes is not None and num_nodes == 1:
@@ -190,6 +119,7 @@ class NearPlanner:
         sizes = layout.num_slots, layout.num_groups, num_nodes, layout.num_gpus
         price = as_int(rules.cross_node_price, "cross_node_price")
         self.planner = near.Planner(layout.num_experts, sizes, self.active, price, rules.apart)
+        self.priced: PricedSearch | None = None
 
     def plan(self, steps: int | None, seconds: float | None = None) -> NearPlan:
         """The near plan; see `eplb_opt.rebalance_experts`."""
@@ -197,24 +127,34 @@ class NearPlanner:
         steps = DEFAULT_STEPS if steps is None else max(steps, 1)
         if self.rules.max_moves is not None:
             found = self._limited(steps)
+        elif self.rules.move_cost is not None:
+            found = self._cheapest(self.rules.move_cost, steps, deadline)
         else:
-            given = self.weights, self.held, self.rules.tolerance or 0.0, steps, seconds
+            given = self.weights, self.start, self.rules.tolerance or 0.0, steps, seconds
             found = Rows(*self.planner.within(*given, bisects=not self.may_plan_anew))
         answer = self._answer(found)
         if self.rules.max_moves is None:
-            self._require_reached(answer)
+            if self.priced is None:
+                self._require_reached(answer)
             self._hold_against_fresh(answer, found, steps, deadline)
         self._require_all(answer)
-        return answer if self._is_worth_it(answer, found) else self._as_it_was(answer, found)
+        if not self._is_worth_it(answer, found):
+            answer = self._as_it_was(answer, found)
+        self._tell_seconds(answer, found)
+        return answer
+
+    def _stay(self, weights: np.ndarray, held: np.ndarray) -> Rows:
+        """Maps as they are, with what must move: the time is up when their planning begins."""
+        return Rows(*self.planner.within(weights, held, 0.0, 0, 0.0))
 
     def _limited(self, steps: int) -> Rows:
         """Moves limited layer by layer, or shared out where they gain most."""
         most = self.rules.per_layer(len(self.weights))
         if most is not None:
-            return Rows(*self.planner.at_most(self.weights, self.held, most, steps))
+            return Rows(*self.planner.at_most(self.weights, self.start, most, steps))
         budget = as_int(self.rules.max_moves, "max_moves", least=0)
         fronts = [
-            Rows(*self.planner.front(self.weights[i : i + 1], self.held[i : i + 1], steps))
+            Rows(*self.planner.front(self.weights[i : i + 1], self.start[i : i + 1], steps))
             for i in range(len(self.weights))
         ]
         if not all(len(front.placed) for front in fronts):
@@ -227,10 +167,34 @@ class NearPlanner:
             np.array([front.numbers[i] for front, i in points]),
         )
 
+    def _cheapest(self, cost: MoveCost, steps: int, deadline: Deadline) -> Rows:
+        """The plans that cost least time; layers whose turn does not come stay."""
+        found = self._stay(self.weights, self.start)
+        self.priced = PricedSearch(
+            self.planner,
+            self.weights,
+            self.start,
+            self.call.layout.num_gpus,
+            prices(cost, found.before, self.unit),
+        )
+        self.priced.find((found.placed, found.numbers), steps, deadline)
+        return found
+
+    def _tell_seconds(self, answer: NearPlan, found: Rows) -> None:
+        """What the plan costs and saves goes to the log of who has told what moving costs."""
+        cost = self.rules.move_cost
+        if cost is None or not LOGGER.isEnabledFor(logging.INFO):
+            return
+        mean = self.weights.sum(axis=1) * self.unit / int(self.active.sum())
+        loads = found.before * self.unit, answer.largest, mean
+        told = assessed(cost, (self.held, answer.placed), loads, self.call.layout.num_gpus)
+        LOGGER.info("%s", told)
+
     def _require_reached(self, answer: NearPlan) -> None:
         """A layer whose turn did not come is as level as it was, which is said."""
         level = answer.bound * (1 + (self.rules.tolerance or 0.0))
-        answer.reached[answer.largest > level * (1 + ROUNDING)] = False
+        is_above = answer.largest > level * (1 + ROUNDING)
+        answer.reached[is_above & (answer.bound > 0)] = False  # without load everything is level
 
     @property
     def may_plan_anew(self) -> bool:
@@ -248,7 +212,10 @@ class NearPlanner:
         """
         if not self.may_plan_anew:
             return
-        missed = np.flatnonzero(~answer.reached | self._is_lopsided(found))
+        is_missed = ~answer.reached | self.is_strange
+        if self.priced is None:
+            is_missed |= self._is_lopsided(found)
+        missed = np.flatnonzero(is_missed)
         if not missed.size:
             return
         layout = self.call.layout
@@ -259,49 +226,62 @@ class NearPlanner:
             session.refine(max(steps, FRESH_EFFORT), None)
         else:
             session.refine(0, deadline.remaining)
-        weights, held = self.weights[missed], self.held[missed]
-        fresh = Rows(*self.planner.within(weights, session.placed, 0.0, 0, 0.0))
+        weights = self.weights[missed]
+        fresh = self._stay(weights, session.placed)
         has_none = found.largest[missed] == 0
         level = fresh.largest + (fresh.largest * (self.rules.tolerance or 0.0)).astype(np.int64)
-        if not is_late:
-            again = Rows(*self.planner.below(weights, held, level, steps))
-            reached = ~has_none & (again.largest <= level)
-            for i in np.flatnonzero(reached).tolist():
-                self._take(answer, int(missed[i]), again, i)
-            rest = np.flatnonzero(~has_none & ~reached)
-            if layout.num_nodes > 1 and rest.size:
-                traded = self._with_traded_groups(missed[rest], session.placed[rest])
-                again = Rows(*self.planner.below(weights[rest], traded, level[rest], steps))
-                is_level = (again.largest > 0) & (again.largest <= level[rest])
-                for i in np.flatnonzero(is_level).tolist():
-                    self._take(answer, int(missed[rest[i]]), again, i)
+        if not is_late and self.priced is None:
+            some = np.flatnonzero(~has_none)
+            self._come_down(answer, missed[some], session.placed[some], level[some], steps)
         lower = ~has_none & (answer.largest[missed] > level * self.unit[missed]) & (not is_late)
         for i in np.flatnonzero(lower | has_none).tolist():
-            self._take(answer, int(missed[i]), fresh, i)
+            if has_none[i] or self._is_cheaper(int(missed[i]), fresh, i, found):
+                self._take(answer, int(missed[i]), fresh, i)
+
+    def _come_down(
+        self, answer: NearPlan, layers: np.ndarray, fresh: np.ndarray, level: np.ndarray, steps: int
+    ) -> None:
+        """Fewest moves to the levels of fresh plans, with groups in trade where that takes them."""
+        again = Rows(*self.planner.below(self.weights[layers], self.start[layers], level, steps))
+        reached = again.largest <= level
+        is_above = answer.largest[layers] > level * self.unit[layers]
+        is_better = is_above | (again.moves < answer.moves[layers])
+        for i in np.flatnonzero(reached & is_better).tolist():
+            self._take(answer, int(layers[i]), again, i)
+        rest = np.flatnonzero(~reached & is_above)
+        if self.call.layout.num_nodes == 1 or not rest.size:
+            return
+        traded = self._with_traded_groups(layers[rest], fresh[rest])
+        again = Rows(*self.planner.below(self.weights[layers[rest]], traded, level[rest], steps))
+        is_level = (again.largest > 0) & (again.largest <= level[rest])
+        for i in np.flatnonzero(is_level).tolist():
+            self._take(answer, int(layers[rest[i]]), again, i)
 
     def _is_lopsided(self, found: Rows) -> np.ndarray:
         """Layers whose heaviest node is heavier than it has to be, bool [num_layers]."""
         layout = self.call.layout
         if layout.num_nodes == 1:
             return np.zeros(len(self.held), dtype=bool)
-        ours, fresh = (
-            heaviest_nodes(self.weights, placed, layout)
-            for placed in (self.held, self.call.session.placed)
+        homes = homes_of(self.start, layout)
+        nothing = np.zeros(len(homes))
+        others = (
+            homes_of(self.call.session.placed, layout),
+            after_trades(self.weights, homes, layout, nothing),
         )
-        is_heavier = ours > fresh * (1 + (self.rules.tolerance or 0.0))
+        least = np.minimum(*(heaviest_nodes(self.weights, other, layout) for other in others))
+        ours = heaviest_nodes(self.weights, homes, layout)
+        is_heavier = ours > least * (1 + (self.rules.tolerance or 0.0))
         return np.asarray(is_heavier & (found.largest > 0))
 
     def _with_traded_groups(self, layers: np.ndarray, fresh: np.ndarray) -> np.ndarray:
         """The maps in force after few groups have changed nodes, int64 [num, num_slots]."""
-        layout = self.call.layout
-        levels = heaviest_nodes(self.weights[layers], fresh, layout)
-        levels = levels * (1 + (self.rules.tolerance or 0.0))
-        rows = [
-            with_traded_groups(self.weights[layer_idx], self.held[layer_idx], layout, level)
-            for layer_idx, level in zip(layers.tolist(), levels.tolist(), strict=True)
-        ]
-        held = self.held[layers]
-        return np.array([old if row is None else row for old, row in zip(held, rows, strict=True)])
+        layout, weights, held = self.call.layout, self.weights[layers], self.start[layers]
+        before = homes_of(held, layout)
+        level = heaviest_nodes(weights, homes_of(fresh, layout), layout)
+        level = level * (1 + (self.rules.tolerance or 0.0))
+        after = after_trades(weights, before, layout, level)
+        rows = zip(held, before, after, strict=True)
+        return np.array([with_traded_groups(*row, layout) for row in rows])
 
     def _take(self, answer: NearPlan, layer_idx: int, rows: Rows, i: int) -> None:
         """One layer's plan, under the names of the map in force."""
@@ -313,6 +293,17 @@ class NearPlanner:
         answer.bound[layer_idx] = rows.bound[i] * self.unit[layer_idx]
         level = answer.bound[layer_idx] * (1 + (self.rules.tolerance or 0.0))
         answer.reached[layer_idx] = answer.largest[layer_idx] <= level
+
+    def _is_cheaper(self, layer_idx: int, fresh: Rows, i: int, found: Rows) -> bool:
+        """Whether a fresh plan is to be taken for its lower load, dear as its moves may be."""
+        if self.priced is None:
+            return True
+        layout = self.call.layout
+        named = relabelled(self.held[layer_idx], fresh.placed[i], layout.num_gpus, layout.num_nodes)
+        near_cost = self.priced.cost(
+            layer_idx, found.placed[layer_idx], int(found.largest[layer_idx])
+        )
+        return self.priced.cost(layer_idx, named, int(fresh.largest[i])) < near_cost
 
     def _require_all(self, answer: NearPlan) -> None:
         """Every layer has a plan."""
@@ -332,17 +323,14 @@ class NearPlanner:
         tolerance = self.rules.tolerance or 0.0
         reached = before <= answer.bound * (1 + tolerance)
         none = np.zeros_like(answer.moves)
-        return NearPlan(self.held.copy(), none, before, answer.bound, reached)
+        slots_per_gpu = self.held.shape[1] // self.active.size
+        placed = np.where(np.repeat(self.active, slots_per_gpu), self.held, -1)
+        return NearPlan(placed, none, before, answer.bound, reached)
 
     def _is_worth_it(self, answer: NearPlan, found: Rows) -> bool:
         """Whether the loads fall by enough; a map that cannot stay in force is always changed."""
-        if found.forced.any() or (found.largest == 0).any() or not self.active.all():
+        if found.forced.any() or (found.largest == 0).any():
             return True
         # Summed without rounding in between, so that the same comes out everywhere.
         before, after = math.fsum(found.before * self.unit), math.fsum(answer.largest)
         return before - after >= self.rules.min_gain * before
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a real number, and no flag."""
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

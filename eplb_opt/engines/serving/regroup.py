@@ -17,71 +17,31 @@ if TYPE_CHECKING:
 MOST_TRADES = 3
 
 
-def heaviest_nodes(weights: np.ndarray, placed: np.ndarray, layout: Layout) -> np.ndarray:
+def heaviest_nodes(weights: np.ndarray, homes: np.ndarray, layout: Layout) -> np.ndarray:
     """The load of the heaviest node of every layer, int64 [num_layers].
 
     Parameters
     ----------
     weights
         int64 [num_layers, num_experts].
+    homes
+        int64 [num_layers, num_groups], the node of every group; see `homes_of`.
+    layout
+        Slots, groups, nodes and GPUs.
+    """
+    return np.asarray(_node_loads(_group_loads(weights, layout), homes, layout).max(axis=1))
+
+
+def homes_of(placed: np.ndarray, layout: Layout) -> np.ndarray:
+    """The node of every group, int64 [num_layers, num_groups].
+
+    Parameters
+    ----------
     placed
         int64 [num_layers, num_slots], each group on one node; -1 is an empty slot.
     layout
         Slots, groups, nodes and GPUs.
     """
-    groups = _group_loads(weights, layout)
-    nodes = np.zeros((len(weights), layout.num_nodes), dtype=np.int64)
-    at = np.arange(len(weights))[:, None]
-    np.add.at(nodes, (at, _homes(placed, layout)), groups)
-    return np.asarray(nodes.max(axis=1))
-
-
-def with_traded_groups(
-    weight: np.ndarray, held: np.ndarray, layout: Layout, level: float
-) -> np.ndarray | None:
-    """The map in force after the trades of groups that bring the heaviest node below a level.
-
-    Each trade is the one after which the heaviest node is lightest. Replicas keep their number
-    where the slots of the group that has left are enough; slots that are left over are empty.
-
-    Parameters
-    ----------
-    weight
-        int64 [num_experts].
-    held
-        int64 [num_slots], each group on one node; -1 is an empty slot.
-    layout
-        Slots, groups, nodes and GPUs.
-    level
-        The load of a node at or below which no further group has to move.
-
-    Returns
-    -------
-    int64 [num_slots], or None where no trade is of use.
-    """
-    group_load = _group_loads(weight[None], layout)[0]
-    before = _homes(held[None], layout)[0]
-    homes = before.copy()
-    for _ in range(MOST_TRADES):
-        node_load = np.zeros(layout.num_nodes, dtype=np.int64)
-        np.add.at(node_load, homes, group_load)
-        if node_load.max() <= level:
-            break
-        trade = _best_trade(group_load, node_load, homes)
-        if trade is None:
-            break
-        a, b = trade
-        homes[a], homes[b] = homes[b], homes[a]
-    return None if (homes == before).all() else _moved(held, before, homes, layout)
-
-
-def _group_loads(weights: np.ndarray, layout: Layout) -> np.ndarray:
-    shape = (len(weights), layout.num_groups, layout.group_size)
-    return np.asarray(weights.reshape(shape).sum(axis=2))
-
-
-def _homes(placed: np.ndarray, layout: Layout) -> np.ndarray:
-    """The node of every group, int64 [num_layers, num_groups]."""
     homes = np.zeros((len(placed), layout.num_groups), dtype=np.int64)
     layer_idx, slot_idx = np.nonzero(placed >= 0)
     group = placed[layer_idx, slot_idx] // layout.group_size
@@ -89,30 +49,63 @@ def _homes(placed: np.ndarray, layout: Layout) -> np.ndarray:
     return homes
 
 
-def _best_trade(
-    group_load: np.ndarray, node_load: np.ndarray, homes: np.ndarray
-) -> tuple[int, int] | None:
-    """Two groups, one of them on the heaviest node, whose trade makes that node lightest."""
-    heavy = int(node_load.argmax())
-    ours, theirs = np.flatnonzero(homes == heavy), np.flatnonzero(homes != heavy)
-    if not theirs.size:
-        return None
-    # The heaviest of all nodes but two: of the three heaviest, the first that is none of them.
-    order = np.argsort(-node_load, kind="stable")[1:3]
-    rest = np.full(len(node_load), node_load[order[0]])
-    rest[order[0]] = node_load[order[1]] if len(order) > 1 else 0
-    shift = group_load[ours, None] - group_load[None, theirs]
-    most = np.maximum(node_load[heavy] - shift, node_load[homes[theirs]] + shift)
-    most = np.maximum(most, rest[homes[theirs]])
-    at = int(most.argmin())
-    if most.flat[at] >= node_load[heavy]:
-        return None
-    a, b = divmod(at, len(theirs))
-    return int(ours[a]), int(theirs[b])
+def after_trades(
+    weights: np.ndarray, homes: np.ndarray, layout: Layout, level: np.ndarray
+) -> np.ndarray:
+    """The nodes of the groups after the trades that bring the heaviest node below a level.
+
+    Each trade is between two groups, one of them on the heaviest node, and the one after which the
+    heaviest node is lightest. There are at most `MOST_TRADES`.
+
+    Parameters
+    ----------
+    weights
+        int64 [num_layers, num_experts].
+    homes
+        int64 [num_layers, num_groups], the nodes in force.
+    layout
+        Slots, groups, nodes and GPUs.
+    level
+        [num_layers], loads of a node at or below which no further group has to move.
+
+    Returns
+    -------
+    int64 [num_layers, num_groups].
+    """
+    group_load, homes = _group_loads(weights, layout), homes.copy()
+    for _ in range(MOST_TRADES):
+        node_load = _node_loads(group_load, homes, layout)
+        rows = np.flatnonzero(node_load.max(axis=1) > level)
+        if not rows.size:
+            break
+        most, first, second = _best_trades(group_load[rows], node_load[rows], homes[rows])
+        helps = most < node_load[rows].max(axis=1)
+        rows, first, second = rows[helps], first[helps], second[helps]
+        homes[rows, first], homes[rows, second] = homes[rows, second], homes[rows, first]
+    return homes
 
 
-def _moved(held: np.ndarray, before: np.ndarray, homes: np.ndarray, layout: Layout) -> np.ndarray:
-    """The map in which groups stand on other nodes, in the slots of those that have left."""
+def with_traded_groups(
+    held: np.ndarray, before: np.ndarray, homes: np.ndarray, layout: Layout
+) -> np.ndarray:
+    """One layer's map in force with its groups on other nodes.
+
+    Replicas keep their number where the slots of the groups that have left are enough; slots that
+    are left over are empty.
+
+    Parameters
+    ----------
+    held
+        int64 [num_slots], each group on one node; -1 is an empty slot.
+    before, homes
+        int64 [num_groups], the nodes in force and the other ones, as many groups on each.
+    layout
+        Slots, groups, nodes and GPUs.
+
+    Returns
+    -------
+    int64 [num_slots].
+    """
     group_of_slot = np.where(held >= 0, held // layout.group_size, -1)
     node_of_slot = np.arange(layout.num_slots) // layout.node_slots
     moves = before != homes
@@ -129,3 +122,36 @@ def _moved(held: np.ndarray, before: np.ndarray, homes: np.ndarray, layout: Layo
         num = min(len(order), len(free))
         placed[free[:num]] = order[:num]
     return placed
+
+
+def _group_loads(weights: np.ndarray, layout: Layout) -> np.ndarray:
+    shape = (len(weights), layout.num_groups, layout.group_size)
+    return np.asarray(weights.reshape(shape).sum(axis=2))
+
+
+def _node_loads(group_load: np.ndarray, homes: np.ndarray, layout: Layout) -> np.ndarray:
+    nodes = np.zeros((len(group_load), layout.num_nodes), dtype=np.int64)
+    np.add.at(nodes, (np.arange(len(group_load))[:, None], homes), group_load)
+    return nodes
+
+
+def _best_trades(
+    group_load: np.ndarray, node_load: np.ndarray, homes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The heaviest node after the best trade of every layer, and the two groups, [num_layers]."""
+    num_layers, num_groups = homes.shape
+    at = np.arange(num_layers)
+    order = np.argsort(-node_load, axis=1, kind="stable")
+    heavy, next_heavy = order[:, 0], order[:, 1]
+    # The heaviest of the nodes that a trade does not touch.
+    rest = np.repeat(node_load[at, next_heavy][:, None], node_load.shape[1], axis=1)
+    rest[at, next_heavy] = node_load[at, order[:, 2]] if node_load.shape[1] > 2 else 0
+    shift = group_load[:, :, None] - group_load[:, None, :]
+    theirs = (node_load[at[:, None], homes])[:, None, :] + shift
+    most = np.maximum(node_load[at, heavy][:, None, None] - shift, theirs)
+    most = np.maximum(most, rest[at[:, None], homes][:, None, :])
+    is_ours = homes == heavy[:, None]
+    most[~(is_ours[:, :, None] & ~is_ours[:, None, :])] = np.iinfo(np.int64).max
+    flat = most.reshape(num_layers, -1)
+    best = flat.argmin(axis=1)
+    return flat[at, best], best // num_groups, best % num_groups

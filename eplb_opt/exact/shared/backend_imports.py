@@ -3,8 +3,8 @@
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from importlib import import_module
-from importlib.util import find_spec
 from types import ModuleType
 
 _LOADING = threading.Lock()
@@ -19,7 +19,8 @@ def backends_are_loaded() -> bool:
 def load_backends() -> None:
     """Import the backends that are installed; a model names the extra of a missing one itself."""
     for name in BACKENDS:
-        if find_spec(name.split(".")[0]) is not None:
+        # One that is there, but lacks a package of its own, is as good as missing.
+        with suppress(ImportError):
             load_module(name)
 
 

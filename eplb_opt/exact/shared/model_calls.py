@@ -41,4 +41,5 @@ def as_answer(source: str, answer: ModelAnswer) -> Answer:
         Bound(answer.lower_bound, source),
         answer.certificate,
         Verdict.REFUSED if answer.refused else verdict,
+        reason=answer.message if answer.refused else "",
     )

@@ -56,7 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     best = 100 * (frontier.objective[-1] / bound - 1)
     print(f"best found: {frontier.moves[-1]} moves, {best:.2f} % above the bound")
     batches = eplb_opt.transfers(in_force, points["at most 40 moves"][0])
-    print(f"the 40 moves take {len(batches)} batches of transfers between pairs of GPUs")
+    print(
+        f"the 40 moves take {batches.num_transfers} transfers in {len(batches)} batches; no "
+        f"schedule has fewer than {batches.lower_bound}"
+    )
 
     figure = draw(frontier, bound)
     for name, (plan, marker) in points.items():

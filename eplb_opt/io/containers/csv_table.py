@@ -1,30 +1,42 @@
-"""Tables as text: a row a layer, a column an expert; a header may name layers and snapshots."""
+"""Tables as text: a row a layer, a column an expert; or long ones, a row an expert that was hit."""
 
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eplb_opt.errors import FormatError
-from eplb_opt.io.files import read_text
+from eplb_opt.io.containers.csv_header import (
+    LAYER_COLUMNS,
+    Header,
+    read_header,
+    without_header,
+)
+from eplb_opt.io.containers.long_table import loads_of_rows
+from eplb_opt.io.files import naming, read_text
 from eplb_opt.io.loads import Loads
+from eplb_opt.io.origin import Origin
 from eplb_opt.io.placement import StoredPlan
+from eplb_opt.io.recordings.rank_files import added_ranks, rank_files
 from eplb_opt.io.shapes import id_array
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from eplb_opt.io.containers.folder import Folder
     from eplb_opt.io.placement import Placement
     from eplb_opt.io.recordings.trace import Trace
 
 Rows = list[list[str]]
 
 DELIMITERS = (",", ";", "\t")
-LAYER_COLUMNS = ("layer", "layer_id", "layer_idx")
-SNAPSHOT_COLUMNS = ("snapshot", "step", "iteration")
+#: A first row that counts its columns 0, 1, 2, ... is their names, once there are so many.
+COUNTED_COLUMNS = 4
+EXTENSIONS = (".csv", ".tsv")
 
 
 def read_csv(path: Path) -> Rows:
@@ -53,18 +65,94 @@ def read_csv(path: Path) -> Rows:
 
 
 def loads_from_csv(rows: Rows) -> Loads:
-    """Loads of a table; rows of a snapshot stand in any order if a column names the layers."""
-    header = [] if all(_is_number(cell) for cell in rows[0]) else [c.lower() for c in rows[0]]
-    body = rows[1:] if header else rows
+    """Loads of a table; rows of a snapshot stand in any order if a column names the layers.
+
+    Raises
+    ------
+    FormatError
+        Where a column is something else than loads, or the rows do not make whole snapshots.
+    """
+    if has_plan(rows):
+        raise FormatError(
+            "the columns are called slots, so this is a placement; give it as the plan. Loads of "
+            "physical slots are read as [layers, slots] from columns without names, and folded by "
+            "--map."
+        )
+    return _loads(rows)
+
+
+def is_rank_folder(folder: Folder) -> bool:
+    """Whether a folder holds tables of ranks, such as rank0.csv."""
+    return bool(rank_files(_tables(folder)))
+
+
+def loads_from_rank_folder(folder: Folder) -> Loads:
+    """The tables of all ranks, added up.
+
+    Raises
+    ------
+    FormatError
+        When a rank is missing, tables of other names lie beside them, or they do not fit.
+    """
+    files = rank_files(_tables(folder))
+    others = sorted(set(_tables(folder)) - {file.name for file in files})
+    if others:
+        raise FormatError(
+            f"beside the files of {len(files)} ranks lies {others[0]}: a total would count twice. "
+            "Keep the files of the ranks in a folder of their own, or name one file."
+        )
+    parts = []
+    for file in files:
+        with naming(file.name):
+            parts.append(loads_from_csv(read_csv(folder.path / file.name)))
+    return added_ranks(files, parts)
+
+
+def _tables(folder: Folder) -> list[str]:
+    return [name for extension in EXTENSIONS for name in folder.named(extension)]
+
+
+def _loads(rows: Rows) -> Loads:
+    header, body, notes = _parted(rows)
     if not body:
         raise FormatError("there is a header and nothing below it.")
-    layer_at, snapshot_at = _column(header, LAYER_COLUMNS), _column(header, SNAPSHOT_COLUMNS)
-    experts = [i for i in range(len(rows[0])) if i not in (layer_at, snapshot_at)]
-    values = _numbers([[row[i] for i in experts] for row in body], first_row=bool(header))
-    snapshot = [row[snapshot_at] for row in body] if snapshot_at is not None else [""] * len(body)
-    if layer_at is None:
-        return Loads(_equal_parts(values, snapshot))
-    return _by_layer(values, snapshot, _layer_ids([row[layer_at] for row in body]))
+    first_row = len(rows) - len(body)
+    snapshot = None if header.snapshot is None else [row[header.snapshot] for row in body]
+    if header.is_long:
+        names = (header.layer, header.expert)
+        layer, expert = (_ids([row[at or 0] for row in body], rows[0][at or 0]) for at in names)
+        count = _numbers([[row[header.count or 0]] for row in body], first_row)[:, 0]
+        return loads_of_rows(snapshot, layer, expert, count)
+    if header.row is not None:
+        _check_row_numbers([row[header.row] for row in body], rows[0][header.row])
+    values = _numbers([[row[at] for at in header.values] for row in body], first_row)
+    labels = [""] * len(body) if snapshot is None else snapshot
+    if header.layer is None:
+        loads = Loads(_equal_parts(values, labels))
+    else:
+        layer_ids = _ids([row[header.layer] for row in body], rows[0][header.layer])
+        loads = _by_layer(values, labels, layer_ids.tolist())
+    return replace(loads, origin=Origin(notes=notes))
+
+
+def _parted(rows: Rows) -> tuple[Header, Rows, tuple[str, ...]]:
+    """The header, the rows below it, and a note where it was taken for one."""
+    width = len(rows[0])
+    if not all(_is_number(cell) for cell in rows[0]):
+        return read_header(rows[0]), rows[1:], ()
+    if width >= COUNTED_COLUMNS and rows[0] == [str(at) for at in range(width)] and len(rows) > 1:
+        note = f"the first row counts 0, 1, ... {width - 1}: it is read as names, not as loads."
+        return without_header(width), rows[1:], (note,)
+    return without_header(width), rows, ()
+
+
+def _check_row_numbers(cells: list[str], name: str) -> None:
+    """Refuse a first column that does not count the rows: it may be anything."""
+    if cells != [str(at) for at in range(len(cells))]:
+        raise FormatError(
+            f"the column {name!r} holds {cells[0][:40]}, ..., {cells[-1][:40]} and does not count "
+            "the rows from 0; call it layer if it names the layers, else drop it."
+        )
 
 
 def has_plan(rows: Rows) -> bool:
@@ -79,7 +167,7 @@ def has_loads(rows: Rows) -> bool:
 
 def plan_from_csv(rows: Rows) -> StoredPlan:
     """Expert ids of a table: a row a layer, a column a slot; a column may name the layers."""
-    loads = loads_from_csv(rows)
+    loads = _loads(rows)
     if loads.num_snapshots != 1:
         raise FormatError(f"there are {loads.num_snapshots} snapshots; a placement has one.")
     is_named = rows[0][0].lower() in LAYER_COLUMNS
@@ -114,7 +202,13 @@ def _by_layer(values: np.ndarray, snapshot: list[str], layer: list[int]) -> Load
     place = {pair: row_idx for row_idx, pair in enumerate(zip(snapshot, layer, strict=True))}
     wanted = [(label, layer_id) for label in seen for layer_id in layer_ids]
     if len(place) != len(layer):
-        raise FormatError("a layer has several rows in a snapshot; add a column step.")
+        twice = next(
+            pair for i, pair in enumerate(zip(snapshot, layer, strict=True)) if place[pair] != i
+        )
+        raise FormatError(
+            f"layer {twice[1]} has several rows in a snapshot. If each is a snapshot, number them "
+            "in a column step; if each is one expert, call the columns layer_id, expert_id, count."
+        )
     missing = [pair for pair in wanted if pair not in place]
     if missing:
         raise FormatError(f"snapshot {missing[0][0]!r} has no row for layer {missing[0][1]}.")
@@ -130,20 +224,13 @@ def _equal_parts(values: np.ndarray, snapshot: list[str]) -> np.ndarray:
     return values[parts]
 
 
-def _column(header: list[str], names: tuple[str, ...]) -> int | None:
-    found = [i for i, name in enumerate(header) if name in names]
-    if len(found) > 1:
-        raise FormatError(f"several columns are called {' or '.join(names)}; keep one.")
-    return found[0] if found else None
-
-
-def _layer_ids(cells: list[str]) -> list[int]:
+def _ids(cells: list[str], name: str) -> np.ndarray:
     if not all(cell.isascii() and cell.isdigit() and len(cell) < 10 for cell in cells):
-        raise FormatError("the column layer must hold integers from 0 up.")
-    return [int(cell) for cell in cells]
+        raise FormatError(f"the column {name} must hold integers from 0 up.")
+    return np.array([int(cell) for cell in cells], dtype=np.int64)
 
 
-def _numbers(cells: Rows, first_row: bool) -> np.ndarray:
+def _numbers(cells: Rows, first_row: int) -> np.ndarray:
     for kind in (int, float):
         try:
             return np.array([[kind(_plain(cell)) for cell in row] for row in cells])

@@ -16,9 +16,10 @@ from eplb_opt.io.containers.npz import ZIP_ERRORS, ZIP_MAGIC, Archive
 from eplb_opt.io.containers.parquet_table import MAGIC as PARQUET_MAGIC
 from eplb_opt.io.containers.parquet_table import read_parquet
 from eplb_opt.io.containers.plain_json import read_json
+from eplb_opt.io.containers.safetensors_file import Tensors, is_safetensors
 from eplb_opt.io.containers.torch_file import read_pt
+from eplb_opt.io.engines.trtllm import CONFIG_KEY, SLOTS_KEY, read_yaml
 from eplb_opt.io.engines.trtllm import PLAN_KEY as YAML_MARK
-from eplb_opt.io.engines.trtllm import SLOTS_KEY, read_yaml
 from eplb_opt.io.engines.vllm_stats import MARK as LINES_MARK
 
 if TYPE_CHECKING:
@@ -37,10 +38,13 @@ class Container:
         Names that promise it.
     read
         Path to document, whatever the formats of this container then look into.
+    package
+        A key of `eplb_opt.errors.PACKAGES`: what reads and writes it; "" where numpy does.
     """
 
     extensions: tuple[str, ...]
     read: Callable[[Path], Any]
+    package: str = ""
 
 
 CONTAINERS: dict[str, Container] = {
@@ -48,9 +52,10 @@ CONTAINERS: dict[str, Container] = {
     "npz": Container((".npz",), Archive),
     "csv": Container((".csv", ".tsv"), read_csv),
     "json": Container((".json",), read_json),
-    "pt": Container((".pt", ".pth"), read_pt),
-    "parquet": Container((".parquet", ".pq"), read_parquet),
-    "yaml": Container((".yaml", ".yml"), read_yaml),
+    "pt": Container((".pt", ".pth"), read_pt, "torch"),
+    "parquet": Container((".parquet", ".pq"), read_parquet, "pyarrow"),
+    "safetensors": Container((".safetensors",), Tensors, "safetensors"),
+    "yaml": Container((".yaml", ".yml"), read_yaml, "yaml"),
     "jsonl": Container((".jsonl", ".ndjson"), Path),  # read line by line, not as a whole
     "folder": Container((), read_folder),
 }
@@ -76,10 +81,17 @@ def container_of(path: Path) -> str:
     return found
 
 
+def package_of(extension: str) -> str:
+    """The package that files of an extension need; "" for none."""
+    return next((c.package for c in CONTAINERS.values() if extension in c.extensions), "")
+
+
 def _by_magic(path: Path, head: bytes) -> str | None:
     for magic, name in ((npy.MAGIC, "npy"), (PARQUET_MAGIC, "parquet")):
         if head.startswith(magic):
             return name
+    if is_safetensors(head):
+        return "safetensors"
     if head.lstrip()[:1] == b"{" and LINES_MARK in head:
         return "jsonl"
     if not head.startswith(ZIP_MAGIC):
@@ -97,5 +109,5 @@ def _by_magic(path: Path, head: bytes) -> str | None:
 def _by_text(head: bytes) -> str | None:
     if head.lstrip()[:1] in (b"[", b"{"):
         return "json"
-    keys = tuple(key.encode() for key in (SLOTS_KEY, YAML_MARK))
+    keys = tuple(key.encode() for key in (SLOTS_KEY, YAML_MARK, CONFIG_KEY))
     return "yaml" if head.lstrip().startswith(keys) else None

@@ -57,6 +57,7 @@ def no_recording(folder: Folder) -> FormatError:
     """What to say of a folder that holds none."""
     shown = ", ".join(folder.names[:4]) or "nothing"
     return FormatError(
-        f"this is a directory with {shown}; it holds no SGLang dumps (*.pt) and no TensorRT-LLM "
-        "statistics (meta_info.json). Name a file in it."
+        f"this is a directory with {shown}; it holds no dumps of SGLang or lmdeploy (*.pt), no "
+        "TensorRT-LLM statistics (meta_info.json) and no tables of ranks (rank0.csv, ...). Name a "
+        "file in it."
     )

@@ -69,14 +69,15 @@ def check_ascend(document: Any, runtime: Runtime) -> StoredPlan:
     ------
     EngineRefusal
         For an expert that is missing, stands twice on a device, or stays on its device in another
-        slot than in the map in force; for empty slots, and for other layers or devices.
+        slot than in the map in force; for other layers or devices, and for slots that are empty
+        and are not so in the map in force, where redundant experts are on some devices only.
     """
     stored = plan_from_ascend(document)
     placed, num_gpus = stored.physical_to_logical, stored.num_gpus or 1
     if runtime.num_gpus not in (None, num_gpus):
         raise EngineRefusal(f"there are {num_gpus} devices; {ENGINE} runs on {runtime.num_gpus}.")
     check_layer_count(len(placed), runtime, ENGINE)
-    check_map(placed, runtime, ENGINE)
+    check_map(placed, runtime, ENGINE, keeps_padding=True)
     rows = placed.reshape(len(placed), num_gpus, -1)
     _refuse_twice(rows)
     if runtime.current is not None:
@@ -86,7 +87,7 @@ def check_ascend(document: Any, runtime: Runtime) -> StoredPlan:
 
 def _refuse_twice(rows: np.ndarray) -> None:
     ordered = np.sort(rows, axis=2)
-    twice = np.argwhere(ordered[..., 1:] == ordered[..., :-1])
+    twice = np.argwhere((ordered[..., 1:] == ordered[..., :-1]) & (ordered[..., 1:] >= 0))
     if len(twice):
         layer_idx, gpu, k = twice[0]
         raise EngineRefusal(

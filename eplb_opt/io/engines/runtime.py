@@ -39,7 +39,12 @@ class Runtime:
 
 
 def check_map(
-    placed: np.ndarray, runtime: Runtime, engine: str, names: Sequence[int] | None = None
+    placed: np.ndarray,
+    runtime: Runtime,
+    engine: str,
+    names: Sequence[int] | None = None,
+    *,
+    keeps_padding: bool = False,
 ) -> None:
     """The rules that all engines share: full slots, known experts, each of them somewhere.
 
@@ -53,6 +58,8 @@ def check_map(
         Its name in messages.
     names
         Names of the layers in messages; by default 0, 1, 2, ...
+    keeps_padding
+        Whether slots may be empty that are so in the map in force.
 
     Raises
     ------
@@ -63,7 +70,10 @@ def check_map(
     layers = range(num_layers) if names is None else names
     _check_slots(num_slots, runtime, engine)
     num_experts = runtime.num_experts or int(placed.max()) + 1
-    _refuse(placed < 0, layers, "slot {} is empty", engine)
+    is_empty = placed < 0
+    if keeps_padding and runtime.current is not None and runtime.current.shape == placed.shape:
+        is_empty &= runtime.current >= 0
+    _refuse(is_empty, layers, "slot {} is empty", engine)
     _refuse(placed >= num_experts, layers, f"slot {{}} has none of {num_experts} experts", engine)
     if num_experts > num_slots:
         raise EngineRefusal(

@@ -52,7 +52,7 @@ def loads_from_sglang(document: Any) -> Recording:
     if not has_loads(document):
         found = keys_found(document) if isinstance(document, dict) else type(document).__name__
         raise FormatError(f"{found}; there is no key {LOAD_KEY} or {RECORDS_KEY}.")
-    return Recording(partial(_parts, [("", 1, lambda: document)]))
+    return _recording([("", 1, lambda: document)])
 
 
 def loads_from_sglang_folder(folder: Folder) -> Recording:
@@ -62,11 +62,18 @@ def loads_from_sglang_folder(folder: Folder) -> Recording:
         (name, (folder.path / name).stat().st_size, partial(read_pt, folder.path / name))
         for name in names
     ]
-    return Recording(partial(_parts, sources))
+    return _recording(sources)
 
 
-def _parts(sources: Sources, progress: Progress) -> Iterator[Part]:
+def _recording(sources: Sources) -> Recording:
+    ranks: set[int] = set()
+    return Recording(partial(_parts, sources, ranks), ranks=ranks)
+
+
+def _parts(sources: Sources, ranks: set[int], progress: Progress) -> Iterator[Part]:
+    """All parts; the ranks that wrote single passes are added to `ranks`."""
     done, total, passes, kinds = 0, sum(size for _, size, _ in sources), Passes(), set()
+    writers: dict[int, str] = {}
     num_steps = 0
     for name, size, read in sources:
         with naming(name) if name else nullcontext():
@@ -77,6 +84,8 @@ def _parts(sources: Sources, progress: Progress) -> Iterator[Part]:
                     f"it has {_kind(document)}, other files of the folder have not; keep the "
                     "files of one recording in a folder."
                 )
+            if LOAD_KEY in kinds:
+                _refuse_second_total(document, name, writers)
             steps = _steps(document, num_steps) if LOAD_KEY in kinds else passes.parts(document)
             for share, part in steps:
                 yield part
@@ -84,6 +93,22 @@ def _parts(sources: Sources, progress: Progress) -> Iterator[Part]:
                 num_steps = part[0] + 1
         done += size
     passes.check_ranks()
+    ranks.update(passes.ranks)
+
+
+def _refuse_second_total(document: Any, name: str, writers: dict[int, str]) -> None:
+    """Refuse totals of two ranks: in mode stat each holds the tokens of all of them already."""
+    rank = document.get("rank")
+    if type(rank) is not int:
+        return
+    writers.setdefault(rank, name)
+    if len(writers) > 1:
+        other = next(r for r in writers if r != rank)
+        raise FormatError(
+            f"it is the total of rank {rank}, and {writers[other]} is that of rank {other}: each "
+            "holds the tokens of all ranks, and together they would count twice. Keep the files "
+            f"of one rank in the folder, or give {writers[other]} itself."
+        )
 
 
 def _kind(document: Any) -> str:
@@ -132,6 +157,11 @@ class Passes:
             load = fold(tensor_values(values, COUNT_KEY), COUNT_KEY)
             yield (i + 1) / len(records), (record["forward_pass_id"], load)
 
+    @property
+    def ranks(self) -> set[int]:
+        """Ranks whose passes were met."""
+        return {rank for rank, _ in self._seen}
+
     def check_ranks(self) -> None:
         """Refuse a recording in which a rank's file is missing.
 
@@ -140,7 +170,7 @@ class Passes:
         FormatError
             With the first rank that is missing.
         """
-        ranks = {rank for rank, _ in self._seen}
+        ranks = self.ranks
         if ranks and max(ranks) + 1 != len(ranks):
             missing = next(rank for rank in range(len(ranks)) if rank not in ranks)
             raise FormatError(

@@ -1,4 +1,8 @@
-"""TensorRT-LLM's moe_load_balancer.yaml, read strictly: no tags, no aliases, no key twice."""
+"""TensorRT-LLM's moe_load_balancer.yaml, read strictly: no tags, no aliases, no key twice.
+
+The balancer's settings are a file of their own, or stand under ``moe_config: load_balancer:`` of
+the larger file that ``trtllm-serve --config`` takes; there the name of the file may stand instead.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,12 @@ SLOTS_KEY = "num_slots"
 PLAN_KEY = "initial_global_assignments"
 UPDATES_KEY = "layer_updates_per_iter"
 KEYS = (SLOTS_KEY, PLAN_KEY, UPDATES_KEY)
+#: Where the settings stand in the file of all settings.
+CONFIG_KEY, BALANCER_KEY = "moe_config", "load_balancer"
 
-#: The document, the assignments and a layer's list; what is deeper is no such file.
-MAX_DEPTH = 3
+#: The settings of the whole program, of its MoE layers, of the balancer, the assignments and a
+#: layer's list are five; other settings may be a little deeper.
+MAX_DEPTH = 12
 #: A thousand layers of a thousand slots; YAML takes some hundred times its size while it is read.
 MAX_YAML_BYTES = 8 * 2**20
 OPENING = ("ScalarEvent", "SequenceStartEvent", "MappingStartEvent", "AliasEvent")
@@ -76,8 +83,35 @@ def has_plan(document: Any) -> bool:
     return isinstance(document, dict) and PLAN_KEY in document
 
 
+def has_config(document: Any) -> bool:
+    """Whether a document has settings of MoE layers, those of a balancer among them perhaps."""
+    return isinstance(document, dict) and CONFIG_KEY in document and PLAN_KEY not in document
+
+
+def balancer_of(document: Any) -> Any:
+    """The balancer's settings, wherever they stand.
+
+    Raises
+    ------
+    FormatError
+        When there are none, or only the name of the file that has them.
+    """
+    if not has_config(document):
+        return document
+    inline = document[CONFIG_KEY]
+    settings = inline.get(BALANCER_KEY) if isinstance(inline, dict) else None
+    if isinstance(settings, str):
+        raise FormatError(
+            f"{CONFIG_KEY}: {BALANCER_KEY} names another file, {settings[:80]}; give that one."
+        )
+    if not isinstance(settings, dict):
+        raise FormatError(f"{CONFIG_KEY} has no {BALANCER_KEY} with settings in it.")
+    return settings
+
+
 def plan_from_trtllm(document: Any) -> StoredPlan:
     """The assignments, in the order of their absolute layer ids."""
+    document = balancer_of(document)
     if not has_plan(document) or not isinstance(document[PLAN_KEY], dict):
         found = keys_found(document) if isinstance(document, dict) else type(document).__name__
         raise FormatError(f"{found}; there are no {PLAN_KEY} by layer.")
@@ -99,6 +133,11 @@ def document_for_trtllm(placement: Placement) -> dict[str, Any]:
     }
 
 
+def config_for_trtllm(placement: Placement) -> dict[str, Any]:
+    """The same, to be put into the file of all settings."""
+    return {CONFIG_KEY: {BALANCER_KEY: document_for_trtllm(placement)}}
+
+
 def yaml_bytes(document: Any) -> bytes:
     """A layer a line, as the engine's own script writes it."""
     text = import_yaml().safe_dump(
@@ -116,6 +155,7 @@ def check_trtllm(document: Any, runtime: Runtime) -> StoredPlan:
         For unknown keys, missing layers, lists of another length than num_slots, empty slots,
         unknown ids and experts without a slot.
     """
+    document = balancer_of(document)
     stored = plan_from_trtllm(document)
     unknown = [str(key) for key in document if key not in KEYS]
     if unknown:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.errors import FormatError, import_optional
+from eplb_opt.errors import FormatError
 from eplb_opt.io.containers.plain_json import read_json
+from eplb_opt.io.containers.safetensors_file import array_of, damaged, opened
 from eplb_opt.io.files import naming, open_checked
 from eplb_opt.io.loads import checked_layer_ids
 from eplb_opt.io.recordings.recording import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from eplb_opt.io.containers.folder import Folder
     from eplb_opt.io.recordings.recording import Part, Progress
@@ -56,10 +55,11 @@ def loads_from_trtllm(folder: Folder) -> Recording:
     files = [ranks[rank] for rank in sorted(ranks)]
     layers: set[int] = set()
     for name in files:
-        with _opened(folder.path, name) as tensors:
+        with opened(folder.path / name) as tensors:
             layers.update(*_index(tensors).values())
     layer_ids = checked_layer_ids(sorted(layers), len(layers)) if layers else ()
-    return Recording(partial(_parts, folder, files, layer_ids, num_experts), layer_ids)
+    parts = partial(_parts, folder, files, layer_ids, num_experts)
+    return Recording(parts, layer_ids, set(ranks))
 
 
 def _parts(
@@ -69,7 +69,7 @@ def _parts(
     place = {layer_id: i for i, layer_id in enumerate(layer_ids)}
     for file_idx, name in enumerate(files):
         done = sum(sizes[:file_idx])
-        with _opened(folder.path, name) as tensors:
+        with opened(folder.path / name) as tensors:
             index = _index(tensors)
             for i, (iteration, layers) in enumerate(index.items()):
                 rows = [_row(tensors, f"{iteration}_{layer}", num_experts) for layer in layers]
@@ -88,20 +88,6 @@ def _num_experts(folder: Folder) -> int:
         return num_experts
 
 
-@contextmanager
-def _opened(path: Path, name: str) -> Iterator[Any]:
-    """The tensors of a file, on the disk until one is asked for."""
-    safe_open = import_optional("safetensors", "formats").safe_open
-    with naming(name):
-        file = open_checked(path / name)
-        try:
-            tensors = safe_open(file, framework="np")
-        except Exception as error:  # the package's own kind, and whatever the system says
-            raise _damaged(error) from error
-        with tensors:
-            yield tensors
-
-
 def _index(tensors: Any) -> Index:
     index: Index = {}
     for key in tensors.keys():  # noqa: SIM118  # the file is no dict
@@ -117,18 +103,8 @@ def _index(tensors: Any) -> Index:
 def _row(tensors: Any, key: str, num_experts: int) -> np.ndarray:
     try:
         shape = list(tensors.get_slice(key).get_shape())
-        if shape != [num_experts]:
-            raise FormatError(f"{key} has shape {shape}; {META} tells of {num_experts} experts.")
-        row = np.asarray(tensors.get_tensor(key))
-    except FormatError:
-        raise
     except Exception as error:
-        raise _damaged(error) from error
-    if row.dtype.kind not in "iuf":
-        raise FormatError(f"{key} has type {row.dtype}; counts are numbers.")
-    return row
-
-
-def _damaged(error: Exception) -> FormatError:
-    reason = " ".join(str(error).split())[:160]
-    return FormatError(f"safetensors cannot read it ({reason}); is it cut off?")
+        raise damaged(error) from error
+    if shape != [num_experts]:
+        raise FormatError(f"{key} has shape {shape}; {META} tells of {num_experts} experts.")
+    return array_of(tensors, key)

@@ -10,7 +10,7 @@ import numpy as np
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io.containers.detect import CONTAINERS, container_of
-from eplb_opt.io.engines import ascend, deepseek, sglang, trtllm, vllm
+from eplb_opt.io.engines import ascend, deepseek, omni, sglang, trtllm, vllm, vllm_hcu, vllm_ranks
 from eplb_opt.io.engines.runtime import Runtime
 from eplb_opt.io.files import naming, open_checked
 
@@ -36,12 +36,15 @@ class Validator:
         Whether two replicas of an expert on a GPU are refused.
     keeps_slots
         Whether an expert that stays on its GPU must keep its slot.
+    keeps_padding
+        Whether slots may be empty that are so in the map in force.
     """
 
     check: Callable[[Any, Runtime], StoredPlan]
     extensions: dict[str, tuple[str, ...]]
     keeps_apart: bool = False
     keeps_slots: bool = False
+    keeps_padding: bool = False
 
     def __call__(
         self,
@@ -97,7 +100,17 @@ class Validator:
 VALIDATORS: dict[str, Validator] = {
     "sglang": Validator(sglang.check_sglang, {"json": (".json",), "pt": (".pt",)}),
     "vllm": Validator(vllm.check_vllm, {"json": (), "pt": (), "npz": ()}),
+    "vllm-hcu": Validator(vllm_hcu.check_hcu, {"json": ()}),
+    "vllm-ranks": Validator(vllm_ranks.check_ranks, {"json": ()}),
     "trtllm": Validator(trtllm.check_trtllm, {"yaml": ()}),
-    "vllm-ascend": Validator(ascend.check_ascend, {"json": ()}, keeps_apart=True, keeps_slots=True),
+    "trtllm-config": Validator(trtllm.check_trtllm, {"yaml": ()}),
+    "vllm-ascend": Validator(
+        ascend.check_ascend,
+        {"json": ()},
+        keeps_apart=True,
+        keeps_slots=True,
+        keeps_padding=True,
+    ),
+    "omni": Validator(omni.check_omni, {"npy": ()}, keeps_apart=True),
     "deepseek": Validator(deepseek.check_deepseek, {"pt": (), "npz": ()}),
 }

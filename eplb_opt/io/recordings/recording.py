@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from eplb_opt.errors import FormatError
 from eplb_opt.io.files import MAX_UNPACKED_BYTES
 from eplb_opt.io.loads import Loads
+from eplb_opt.io.origin import Origin
 from eplb_opt.io.shapes import load_array
 
 if TYPE_CHECKING:
@@ -36,10 +37,14 @@ class Recording:
     layer_ids
         Hidden layers of the rows; None where there is a row for every hidden layer, and those of
         dense layers are zeros.
+    ranks
+        Ranks that have counted, where the recording tells; they are added while the parts are
+        walked through.
     """
 
     parts: Callable[[Progress], Iterator[Part]]
     layer_ids: tuple[int, ...] | None = None
+    ranks: set[int] = field(default_factory=set)
 
     def checked(self, progress: Progress | None = None) -> Iterator[Part]:
         """The parts, all of one shape and type, int64 or float64.
@@ -86,7 +91,7 @@ def total_of(recording: Recording, progress: Progress | None = None) -> Loads:
         total = load if total is None else added(total, load)
     if total is None:
         raise FormatError("there are no steps in it.")
-    return with_layers(total[None], recording.layer_ids)
+    return _with_ranks(with_layers(total[None], recording.layer_ids), recording)
 
 
 def whole_of(recording: Recording) -> Loads:
@@ -105,7 +110,12 @@ def whole_of(recording: Recording) -> Loads:
                 f"{len(steps)} steps take more than {MAX_UNPACKED_BYTES} bytes; read it with "
                 "open_trace or read_total."
             )
-    return with_layers(np.stack([steps[step] for step in sorted(steps)]), recording.layer_ids)
+    whole = with_layers(np.stack([steps[step] for step in sorted(steps)]), recording.layer_ids)
+    return _with_ranks(whole, recording)
+
+
+def _with_ranks(loads: Loads, recording: Recording) -> Loads:
+    return replace(loads, origin=Origin(ranks=tuple(sorted(recording.ranks))))
 
 
 def with_layers(load: np.ndarray, layer_ids: tuple[int, ...] | None) -> Loads:

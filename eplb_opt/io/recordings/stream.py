@@ -34,7 +34,11 @@ MAX_STEP_BYTES = 2**30
 
 
 def open_trace(
-    path: PathLike, format: str | None = None, progress: Progress | None = None
+    path: PathLike,
+    format: str | None = None,
+    progress: Progress | None = None,
+    *,
+    model: str | None = None,
 ) -> Trace:
     """A recording of [num_steps, num_layers, num_experts] loads.
 
@@ -50,6 +54,8 @@ def open_trace(
         A name of `LOAD_FORMATS`; by default from the content, then the extension.
     progress
         Called with the bytes read and the bytes there are, while a recording is put in order.
+    model
+        Name of one of the models, where the file holds several.
 
     Raises
     ------
@@ -57,10 +63,10 @@ def open_trace(
         With the file, what was found and the mend.
     """
     with naming(path):
-        trace = streamed_array(path, format)
+        trace = None if model else streamed_array(path, format)
         if trace is not None:
             return trace
-        _, parsed = parse_loads(path, format)
+        _, parsed = parse_loads(path, format, model)
         if isinstance(parsed, Recording):
             return _spooled(parsed, progress)
         return Trace.of(parsed.load, parsed.layer_ids, parsed.num_hidden_layers)

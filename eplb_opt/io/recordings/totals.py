@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 def read_total(
-    path: PathLike, format: str | None = None, progress: Progress | None = None
+    path: PathLike,
+    format: str | None = None,
+    progress: Progress | None = None,
+    *,
+    model: str | None = None,
 ) -> Loads:
     """The sum of a recording over its snapshots, as one snapshot.
 
@@ -31,6 +35,8 @@ def read_total(
         A name of `LOAD_FORMATS`; by default from the content, then the extension.
     progress
         Called with the bytes read and the bytes there are.
+    model
+        Name of one of the models, where the file holds several.
 
     Raises
     ------
@@ -38,12 +44,12 @@ def read_total(
         With the file, what was found and the mend.
     """
     with naming(path):
-        trace = streamed_array(path, format)
+        trace = None if model else streamed_array(path, format)
         if trace is not None:
             total = trace.total(progress)
             name = format or container_of(Path(path))
         else:
-            row, parsed = parse_loads(path, format)
+            row, parsed = parse_loads(path, format, model)
             name, total = row.name, _total(parsed, progress)
     return replace(total, format=name, source=total.source or os.fspath(path))
 
@@ -51,4 +57,5 @@ def read_total(
 def _total(parsed: Loads | Recording, progress: Progress | None) -> Loads:
     if isinstance(parsed, Recording):
         return total_of(parsed, progress)
-    return replace(parsed, load=parsed.total[None])
+    seen = parsed.watched()
+    return replace(seen, load=seen.total[None])

@@ -11,6 +11,7 @@ import numpy as np
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io.loads import Loads, checked_layer_ids, checked_num_hidden_layers
+from eplb_opt.io.origin import Origin, StepWatch
 from eplb_opt.io.recordings.recording import added, no_progress
 from eplb_opt.io.shapes import load_array
 
@@ -43,12 +44,15 @@ class Trace:
         Place of each MoE layer among the model's hidden layers.
     num_hidden_layers
         Layers of the model, dense ones included; by default up to the last MoE layer.
+    model
+        Name of the model, for files that hold several; "" where it is not told.
     """
 
     shape: tuple[int, int, int]
     opener: Opener
     layer_ids: tuple[int, ...]
     num_hidden_layers: int = 0
+    model: str = ""
 
     def __post_init__(self) -> None:
         count = checked_num_hidden_layers(self.num_hidden_layers, self.layer_ids)
@@ -109,13 +113,19 @@ class Trace:
             When integers leave 64 bits, and as `chunks` does.
         """
         total: np.ndarray | None = None
-        done = 0
+        done, watch = 0, StepWatch()
         for chunk in self.chunks():
+            watch.add(chunk)
             part = _summed(chunk)
             total = part if total is None else added(total, part)
             done += chunk.nbytes
             (progress or no_progress)(done, chunk.nbytes // len(chunk) * self.num_steps)
-        return Loads(np.asarray(total)[None], self.layer_ids, self.num_hidden_layers)
+        return Loads(
+            np.asarray(total)[None],
+            self.layer_ids,
+            self.num_hidden_layers,
+            origin=Origin(watch.steps()),
+        )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,13 @@ from eplb_opt.io.containers.npy import header_bytes, npy_bytes
 from eplb_opt.io.containers.parquet_table import parquet_chunks
 from eplb_opt.io.containers.plain_json import json_bytes
 from eplb_opt.io.containers.torch_file import import_torch, torch_bytes
+from eplb_opt.io.engines.adrs import history_chunks
+from eplb_opt.io.engines.lmdeploy import lists_chunks
 from eplb_opt.io.engines.sglang_recorder import LOAD_KEY
+from eplb_opt.io.engines.vllm_loads import tensor_chunks
 from eplb_opt.io.engines.vllm_stats import stats_chunks
 from eplb_opt.io.files import MAX_UNPACKED_BYTES, PathLike, naming, write_atomically
 from eplb_opt.io.loads import Loads
-from eplb_opt.io.recordings.recording import added
 from eplb_opt.io.recordings.trace import Trace
 
 if TYPE_CHECKING:
@@ -96,15 +99,6 @@ def _hidden(trace: Trace) -> np.ndarray:
     return rows
 
 
-def _lmdeploy_chunks(trace: Trace) -> list[bytes]:
-    """A list of loads a layer, summed over the snapshots."""
-    total: np.ndarray | None = None
-    for chunk in trace.chunks():
-        for load in chunk:
-            total = load if total is None else added(total, load)
-    return [json_bytes(np.asarray(total))]
-
-
 def _whole(trace: Trace) -> np.ndarray:
     if 8 * int(np.prod(trace.shape)) > MAX_UNPACKED_BYTES:
         raise FormatError(
@@ -122,12 +116,15 @@ LOAD_WRITERS: dict[str, dict[str, Chunks]] = {
     "parquet": {".parquet": parquet_chunks},
     "pt": {".pt": _pt_chunks},
     "sglang": {".pt": _recorder_pt, ".json": _recorder_json},
-    "vllm": {".jsonl": stats_chunks},
-    "lmdeploy": {".json": _lmdeploy_chunks},
+    "vllm": {".jsonl": stats_chunks, ".safetensors": tensor_chunks},
+    "lmdeploy": {".json": lists_chunks},
+    "adrs": {".json": history_chunks},
 }
 
 
-def write_loads(path: PathLike, loads: Loads | Trace | Any, *, format: str = "npz") -> None:
+def write_loads(
+    path: PathLike, loads: Loads | Trace | Any, *, format: str = "npz", model: str = ""
+) -> None:
     """Write loads whole or not at all.
 
     Parameters
@@ -140,20 +137,22 @@ def write_loads(path: PathLike, loads: Loads | Trace | Any, *, format: str = "np
         [snapshots, layers, experts].
     format
         A name of `LOAD_WRITERS`.
+    model
+        Name of the model, which vLLM's .safetensors is looked up by.
 
     Raises
     ------
     FormatError
         When the format is unknown or cannot hold the loads, or the file cannot be written.
     MissingDependency
-        When a file needs torch or pyarrow.
+        When a file needs torch, pyarrow or safetensors.
     """
     if format not in LOAD_WRITERS:
         raise FormatError(f"format {format!r} is unknown; known: {', '.join(LOAD_WRITERS)}.")
     chunks = LOAD_WRITERS[format]
     with naming(path):
         content = chunks.get(Path(path).suffix.lower(), next(iter(chunks.values())))
-        pieces = content(_trace(loads))
+        pieces = content(replace(_trace(loads), model=model))
     write_atomically(path, pieces)
 
 

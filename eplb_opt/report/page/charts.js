@@ -32,11 +32,11 @@
     if (fraction === null || fraction === undefined) return "no bound";
     if (fraction === 0) return "0";
     const value = 100 * fraction;
-    return Math.abs(value) < 1e-5 ? "< 0.00001 %" : `${digits(value, 3)} %`;
+    return Math.abs(value) < 1e-5 ? "< 0.00001\u00a0%" : `${digits(value, 3)}\u00a0%`;
   }
 
   function layerName(i) {
-    return data.layerIds[i] === i ? `Layer ${i}` : `Layer ${i} (hidden layer ${data.layerIds[i]})`;
+    return `Layer ${data.layerIds[i]}`;
   }
 
   // Linear below `floor`, a power of ten as high as the next above; so that 0 has a place.
@@ -147,7 +147,7 @@
 
   function layerAxis(svg, area, x) {
     const ticks = wholeTicks(LAYERS, area.right - area.left < 420 ? 6 : 12);
-    for (const tick of ticks) words(svg, x(tick), area.bottom + 15, tick, "middle");
+    for (const tick of ticks) words(svg, x(tick), area.bottom + 15, data.layerIds[tick], "middle");
     words(svg, (area.left + area.right) / 2, area.bottom + 31, "layer", "middle");
   }
 
@@ -273,7 +273,7 @@
     node("image", { class: "image", x: area.left, y: area.top, width: area.width, height: area.height, preserveAspectRatio: "none", href: imageOf(rows, heat.part) }, svg);
     const [w, h] = [area.width / columns, area.height / lines];
     for (const tick of wholeTicks(columns, 6)) words(svg, area.left + (tick + 0.5) * w, area.top + area.height + 15, tick, "middle");
-    for (const tick of wholeTicks(lines, 7)) words(svg, area.left - 5, area.top + (tick + 0.5) * h + 4, tick, "end");
+    for (const tick of wholeTicks(lines, 7)) words(svg, area.left - 5, area.top + (tick + 0.5) * h + 4, data.layerIds[tick], "end");
     words(svg, area.left + area.width / 2, area.top + area.height + 31, "GPU; layers downwards", "middle");
     const cell = (row, column) => [area.left + (column + 0.5) * w, area.top + (row + 0.5) * h];
     onPoint(svg, (px, py) => {
@@ -301,7 +301,12 @@
     node("image", { x: 30, y: 4, width: size, height: 14, preserveAspectRatio: "none", href: imageOf(steps, (value) => value) }, svg);
     words(svg, 30, 34, `${digits(heat.low, 4)} lightest`);
     words(svg, 30 + size, 34, `${digits(heat.high, 4)} heaviest`, "end");
-    if (heat.low < 1 && heat.high > 1) words(svg, 30 + size * heat.part(1), 34, "1", "middle");
+    if (heat.low < 1 && heat.high > 1) {
+      const one = size * heat.part(1);
+      node("line", { class: "axis", x1: 30 + one, x2: 30 + one, y1: 1, y2: 21 }, svg);
+      // Beside the labels at both ends there is room for a third one, or none.
+      if (Math.min(one, size - one) > 110) words(svg, 30 + one, 34, "1", "middle");
+    }
   }
 
   // ---- replicas of the hottest experts ----
@@ -318,7 +323,7 @@
       node("rect", { ...box, fill: `rgb(${shade(part)})` }, svg);
       node("text", { class: `cell ${part > 0.55 ? "on-light" : "on-dark"}`, x: box.x + (w - 1) / 2, y: box.y + (row - 1) / 2 }, svg, count);
     }));
-    for (const tick of wholeTicks(LAYERS, 12)) words(svg, left - 5, 4 + (tick + 0.5) * row + 4, tick, "end");
+    for (const tick of wholeTicks(LAYERS, 12)) words(svg, left - 5, 4 + (tick + 0.5) * row + 4, data.layerIds[tick], "end");
     for (const tick of wholeTicks(columns, 8)) words(svg, left + (tick + 0.5) * w, LAYERS * row + 18, tick + 1, "middle");
     words(svg, left + (columns * w) / 2, LAYERS * row + 34, "rank by load; layers downwards", "middle");
     const cell = (i, rank) => [left + (rank + 0.5) * w, 4 + (i + 0.5) * row];
@@ -371,7 +376,7 @@
       let i = over.findIndex((p) => x(p[0]) > px);
       i = i < 0 ? over.length - 1 : Math.max(i - 1, 0);
       const [seconds, objective, lower] = points[i];
-      const text = `after ${digits(seconds, 3)} s\nbest plan ${digits(objective, 9)}\nproven bound ${digits(lower, 9)}\ngap ${percent(objective / lower - 1)}`;
+      const text = `after ${digits(seconds, 3)}\u00a0s\nbest plan ${digits(objective, 9)}\nproven bound ${digits(lower, 9)}\ngap ${percent(objective / lower - 1)}`;
       return { at: i, text, mark: ["line", { class: "cursor", x1: x(over[i][0]), x2: x(over[i][0]), y1: area.top, y2: area.bottom }] };
     }, (at, key) => SIDEWAYS[key] && [x(over[within((at ?? -1) + SIDEWAYS[key], over.length)][0]) + 0.01, area.top]);
   }
@@ -419,7 +424,32 @@
     for (const id in charts) draw(id, Math.round(width || document.getElementById(id).clientWidth));
   }
 
+  // ---- tables say that they go on, and where ----
+  const frames = [...document.querySelectorAll(".frame")];
+
+  function hint(frame) {
+    const box = frame.querySelector(".scroll");
+    const more = frame.querySelector(".more");
+    const wide = box.scrollWidth > box.clientWidth + 1;
+    const tall = box.scrollHeight > box.clientHeight + 1;
+    const parts = [];
+    if (tall) parts.push(`down to the last of ${box.querySelectorAll("tbody tr").length} rows`);
+    if (wide) parts.push(`sideways to the last of ${box.querySelectorAll("thead th").length} columns`);
+    more.hidden = !parts.length;
+    more.textContent = parts.length ? `This table scrolls ${parts.join(" and ")}.` : "";
+    frame.classList.toggle("right", wide && box.scrollLeft + box.clientWidth < box.scrollWidth - 1);
+    frame.classList.toggle("down", tall && box.scrollTop + box.clientHeight < box.scrollHeight - 1);
+    frame.style.setProperty("--hint", `${frame.clientHeight - box.offsetHeight}px`);
+  }
+
+  for (const frame of frames) {
+    frame.querySelector(".scroll").addEventListener("scroll", () => hint(frame), { passive: true });
+  }
+  for (const details of document.querySelectorAll("details")) details.addEventListener("toggle", () => frames.forEach(hint));
+
   drawAll();
+  frames.forEach(hint);
+  new ResizeObserver(() => requestAnimationFrame(() => frames.forEach(hint))).observe(document.body);
   new ResizeObserver(() => requestAnimationFrame(() => drawAll())).observe(document.body);
   window.addEventListener("beforeprint", () => {
     hide();

@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from eplb_opt.engines.every_rank import DEFAULT_EFFORT, DEFAULT_TOLERANCE
+from eplb_opt.engines.serving.call import rebalance, rebalance_near
+from eplb_opt.engines.serving.near_rules import NearRules
+from eplb_opt.errors import ProblemError
 from eplb_opt.placement.plan import as_plan
 from eplb_opt.planner.noise import DEFAULT_SIZE
 from eplb_opt.planner.planner import plan
@@ -15,8 +21,7 @@ from eplb_opt.workloads.representatives import METHODS, Method, Scenarios
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import numpy as np
-
+    from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.problem.problem import Problem
 
     # Problem, the placement in force or None, the limits -> int64 [num_layers, num_slots].
@@ -41,6 +46,8 @@ class ReplanLimits:
         Size of the noise that plans for optimal dispatch are to withstand. By default `plan`
         chooses where there are scenarios; a single load is planned for with some noise too, for
         other loads follow.
+    move_cost
+        What moving costs, for the policy `worth` and for the net of every policy.
     """
 
     time_limit: float | None = 1.0
@@ -48,6 +55,7 @@ class ReplanLimits:
     workers: int | None = None
     max_moves: int | None = None
     noise: float | None = None
+    move_cost: MoveCost | None = None
 
     def arguments(self, problem: Problem) -> dict[str, Any]:
         """The keywords of `plan` for a problem."""
@@ -74,6 +82,35 @@ def limited(problem: Problem, current: np.ndarray | None, limits: ReplanLimits) 
     allowed: dict[str, Any] = {} if current is None else {"max_moves": limits.max_moves}
     result = plan(problem, current=current, **limits.arguments(problem), **allowed)
     return result.plan.physical_to_logical
+
+
+def near(problem: Problem, current: np.ndarray | None, limits: ReplanLimits) -> np.ndarray:
+    """What the drop-ins answer by default: near the plan in force, in milliseconds."""
+    return _served(problem, current, NearRules(DEFAULT_TOLERANCE))
+
+
+def worth(problem: Problem, current: np.ndarray | None, limits: ReplanLimits) -> np.ndarray:
+    """What the drop-ins answer where they are told what moving costs.
+
+    Raises
+    ------
+    ProblemError
+        When `limits` does not say it.
+    """
+    if limits.move_cost is None:
+        raise ProblemError("The policy 'worth' needs a move cost.")
+    return _served(problem, current, NearRules(move_cost=limits.move_cost))
+
+
+def _served(problem: Problem, current: np.ndarray | None, rules: NearRules) -> np.ndarray:
+    """The serving path's plan; without one in force a free one, whatever the rules."""
+    sizes = problem.num_slots, problem.num_groups, problem.num_nodes, problem.num_gpus
+    if current is None:
+        return np.asarray(rebalance(problem.load, *sizes, effort=DEFAULT_EFFORT)[0])
+    maps, _ = rebalance_near(
+        problem.load, *sizes, current=current, rules=rules, effort=DEFAULT_EFFORT
+    )
+    return np.asarray(maps[0])
 
 
 @dataclass(frozen=True)
@@ -120,6 +157,8 @@ POLICIES: dict[str, Policy] = {
     "clusters": Policy(METHODS["clusters-4-shrunk"]),
     "limited": Policy(planner=limited),
     "leader": Policy(follows=True),
+    "near": Policy(planner=near),
+    "worth": Policy(planner=worth),
 }
 
 

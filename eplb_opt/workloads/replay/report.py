@@ -2,10 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import math
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from eplb_opt.placement.move_cost import MoveCost
+
+
+@dataclass(frozen=True)
+class Net:
+    """Seconds that a policy saved and cost, against a plan that is never changed.
+
+    That plan is the drop-ins' first one, and the recording's steps all count the same.
+
+    Parameters
+    ----------
+    saved
+        By levelling the loads; below 0 where they were more level under the plan that stays.
+    moving, planning
+        Lost to moving experts and to making plans, the first plan aside. An engine that plans in
+        the background loses less.
+    """
+
+    saved: float
+    moving: float
+    planning: float
+
+    @classmethod
+    def of(cls, run: PolicyRun, never: np.ndarray, every: int, cost: MoveCost) -> Net:
+        """The seconds of a run.
+
+        Parameters
+        ----------
+        run
+            The policy over the recording.
+        never
+            float64 [num_scored_steps], balancedness under the plan that is never changed.
+        every
+            Steps of the recording between two re-plans, which stand for `cost.steps_until_next`.
+        cost
+            What moving costs, and what a step takes under the plan that is never changed.
+        """
+        # A layer takes as long as its fullest GPU, and that is the mean over the balancedness.
+        parts = (1 - never / run.held_out)[~np.isnan(run.held_out)]
+        return cls(
+            saved=math.fsum(parts.tolist()) * cost.moe_seconds / every,
+            moving=int(run.busiest.sum()) * cost.move_seconds,
+            planning=math.fsum(run.seconds[1:].tolist()),
+        )
+
+    @property
+    def total(self) -> float:
+        """Seconds saved in all; below 0 where never re-planning is better."""
+        return self.saved - self.moving - self.planning
+
+    def json(self) -> dict[str, float]:
+        """As a script wants it."""
+        return {"seconds": self.total, **asdict(self)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +84,15 @@ class PolicyRun:
     moves
         int64 [num_plans], slots over all layers whose expert is new on its GPU; 0 for the first.
     seconds
-        float64 [num_plans], seconds that each plan took to make.
+        float64 [num_plans], seconds that each plan took to make, without waiting for a core.
     problem
         Why there are no figures; "" otherwise.
     dispatch
         How tokens were split; see `Problem`.
+    busiest
+        int64 [num_plans], summed over the layers the moved slots of the GPU that receives most.
+    net
+        Seconds that re-planning saved and cost, or None without a move cost.
     """
 
     name: str
@@ -44,6 +104,8 @@ class PolicyRun:
     seconds: np.ndarray
     problem: str = ""
     dispatch: str = "uniform"
+    busiest: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    net: Net | None = None
 
     @property
     def mean(self) -> float:
@@ -65,6 +127,7 @@ class PolicyRun:
             "moves": moves,
             "bytes": None if expert_bytes is None else moves * expert_bytes,
             "seconds": float(self.seconds.sum()),
+            "net": None if self.net is None else self.net.json(),
             "problem": self.problem,
             "steps": {"held_out": self.held_out, "held_out_slots": self.held_out_slots},
             "plans": {"seen": self.seen, "moves": self.moves, "seconds": self.seconds},
@@ -87,6 +150,8 @@ class ReplayReport:
         MoE layers of the model; slots of a layer, and GPUs, of the machine.
     expert_bytes
         Weights of one expert in one layer; None where not given.
+    move_cost
+        What the nets were made with; None where not given.
     """
 
     runs: tuple[PolicyRun, ...]
@@ -96,6 +161,7 @@ class ReplayReport:
     num_slots: int
     num_gpus: int
     expert_bytes: int | None = None
+    move_cost: MoveCost | None = None
 
     @property
     def dispatch(self) -> str:
@@ -107,6 +173,13 @@ class ReplayReport:
         """The runs from the best held-out mean to the worst, failures last."""
         return sorted(self.runs, key=lambda run: (bool(run.problem), -np.nan_to_num(run.mean)))
 
+    @property
+    def losing(self) -> list[PolicyRun]:
+        """The runs whose re-planning lost time, the most first."""
+        replanned = [run for run in self.runs if len(run.moves) > 1]
+        lost = [(run.net.total, run) for run in replanned if run.net and run.net.total < 0]
+        return [run for _, run in sorted(lost, key=lambda pair: pair[0])]
+
     def json(self) -> dict[str, Any]:
         """As a script wants it."""
         return {
@@ -116,6 +189,7 @@ class ReplayReport:
             "num_slots": self.num_slots,
             "num_gpus": self.num_gpus,
             "expert_bytes": self.expert_bytes,
+            "move_cost": None if self.move_cost is None else asdict(self.move_cost),
             "policies": [run.json(self.expert_bytes) for run in self.ranked()],
         }
 

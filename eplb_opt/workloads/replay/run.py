@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.clock import core_wait
 from eplb_opt.errors import ProblemError
-from eplb_opt.placement.moves import moved_slots
+from eplb_opt.placement.moves import moved_slots_by_gpu
 from eplb_opt.placement.plan import Plan
 from eplb_opt.workloads.replay.report import PolicyRun, mean_of
 from eplb_opt.workloads.replay.scores import Placed, Steps
@@ -35,10 +36,10 @@ class Run:
         Balancedness of the GPUs and of the slots, float64 [num_steps, num_layers] a window.
     seen
         Balancedness of each plan on the steps that it was made from.
-    moves
-        Moved slots of each plan.
+    moves, busiest
+        Moved slots of each plan, and summed over the layers those of the GPU that receives most.
     seconds
-        Seconds that each plan took to make.
+        Seconds that each plan took to make, without waiting for a core.
     scored, num_scored
         Sum and number of the balancedness values that were held out.
     """
@@ -53,6 +54,7 @@ class Run:
     slot: list[np.ndarray] = field(default_factory=list)
     seen: list[float] = field(default_factory=list)
     moves: list[int] = field(default_factory=list)
+    busiest: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     scored: float = 0.0
     num_scored: int = 0
@@ -79,9 +81,11 @@ class Run:
         scenarios = self.policy.scenarios(past)
         problem = self.machine.problem(scenarios.load, scenarios.weights)
         current = None if self.placed is None else self.placed.physical_to_logical
-        began = time.perf_counter()
+        waited, began = core_wait(), time.perf_counter()
         try:
             ids = np.asarray(self.policy.planner(problem, current, self.limits))
+            # A busy machine's other work is no part of planning.
+            took = max(time.perf_counter() - began - (core_wait() - waited), 0.0)
             plan = Plan(ids, problem.num_gpus, problem.num_experts)
             plan.check(problem)
         except (ImportError, ValueError) as error:
@@ -90,7 +94,7 @@ class Run:
                 raise
             self.problem, self.placed = str(error), None
             return False
-        self.seconds.append(time.perf_counter() - began)
+        self.seconds.append(took)
         shape = (plan.num_gpus, plan.num_experts)
         placed = Placed(plan.physical_to_logical, *shape, self.machine.dispatch)
         self._change_to(placed)
@@ -115,7 +119,9 @@ class Run:
     def _change_to(self, placed: Placed) -> None:
         both = (self.placed or placed, placed)
         old, new = (Plan(each.physical_to_logical, each.num_gpus) for each in both)
-        self.moves.append(int(moved_slots(old, new).sum()))
+        by_gpu = moved_slots_by_gpu(old, new)
+        self.moves.append(int(by_gpu.sum()))
+        self.busiest.append(int(by_gpu.max(axis=1).sum()))
         self.placed = placed
 
     def finished(self) -> PolicyRun:
@@ -131,4 +137,5 @@ class Run:
             np.array(self.seconds),
             self.problem,
             self.machine.dispatch,
+            np.array(self.busiest, dtype=np.int64),
         )

@@ -11,8 +11,8 @@ import numpy as np
 from eplb_opt.errors import ProblemError
 from eplb_opt.problem.arrays import MAX_BYTES, as_int
 from eplb_opt.problem.units import MAX_LAYER_TOTAL
-from eplb_opt.workloads.replay.policies import ReplanLimits
-from eplb_opt.workloads.replay.report import ReplayReport
+from eplb_opt.workloads.replay.policies import Policy, ReplanLimits, near
+from eplb_opt.workloads.replay.report import Net, PolicyRun, ReplayReport
 from eplb_opt.workloads.replay.run import Run
 from eplb_opt.workloads.replay.scores import Steps
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from eplb_opt.io import Trace
+    from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.problem.machine import Machine
-    from eplb_opt.workloads.replay.policies import Policy
 
     # Policy's name, the step from which the plan is in force, [num_layers, num_slots] ids.
     OnPlan = Callable[[str, int, np.ndarray], None]
@@ -59,7 +59,8 @@ def replay(
     memory
         Windows that policies may look back on.
     limits
-        What each re-plan may cost; a second by default.
+        What each re-plan may cost; a second by default. With a move cost every policy's net is in
+        the report.
     expert_bytes
         Weights of one expert in one layer, to tell what moves cost.
     on_plan
@@ -80,28 +81,54 @@ def replay(
             f"The recording has {trace.num_steps} steps, --every is {every}: nothing follows the "
             "first window. Re-plan more often or record for longer."
         )
+    limits = limits or ReplanLimits()
     runs = [
-        Run(name, policy, _machine(machine, policy), limits or ReplanLimits())
-        for name, policy in policies.items()
+        Run(name, policy, _machine(machine, policy), limits) for name, policy in policies.items()
     ]
+    never = _never_replanned(runs, limits)
     past, done = _Past(as_int(memory, "memory"), trace.shape[1:]), 0
     for chunk in trace.chunks(every):
         steps = Steps.of(chunk)
-        for run in runs:
+        for run in (*runs, *never.values()):
             run.score(steps)
         past.add(chunk, float(steps.totals.sum()))
         done += len(chunk)
         if done % every == 0 and done < trace.num_steps:
-            _replan(runs, past.closed(), done, on_plan)
+            windows = past.closed()
+            _replan(runs, windows, done, on_plan)
+            for run in never.values():
+                run.replan(windows)
+    cost = limits.move_cost
+    finished = [run.finished() for run in runs]
+    if cost is not None:
+        finished = [_with_net(run, never[run.dispatch], every, cost) for run in finished]
+        expert_bytes = cost.expert_bytes if expert_bytes is None else expert_bytes
     return ReplayReport(
-        tuple(run.finished() for run in runs),
+        tuple(finished),
         every,
         trace.num_steps,
         trace.shape[1],
         machine.num_slots,
         machine.num_gpus,
         expert_bytes,
+        cost,
     )
+
+
+def _never_replanned(runs: list[Run], limits: ReplanLimits) -> dict[str, Run]:
+    """What nets are measured against, by dispatch: the drop-ins' first plan, which stays."""
+    if limits.move_cost is None:
+        return {}
+    machines = {run.machine.dispatch: run.machine for run in runs}
+    policy = Policy(planner=near, once=True)
+    return {name: Run("", policy, machine, limits) for name, machine in machines.items()}
+
+
+def _with_net(run: PolicyRun, never: Run, every: int, cost: MoveCost) -> PolicyRun:
+    held_out = never.finished().held_out
+    if run.problem or len(held_out) != len(run.held_out):
+        return run
+    return replace(run, net=Net.of(run, held_out, every, cost))
 
 
 def _machine(machine: Machine, policy: Policy) -> Machine:

@@ -14,7 +14,8 @@ from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.engines.serving import near as near_module
 from eplb_opt.engines.serving.arguments import admit
 from eplb_opt.engines.serving.call import rebalance_near
-from eplb_opt.engines.serving.near import NearPlanner, NearRules
+from eplb_opt.engines.serving.near import NearPlanner
+from eplb_opt.engines.serving.near_rules import NearRules
 from eplb_opt.engines.serving.shared_moves import share_out
 from eplb_opt.placement.moves import moved_slots
 
@@ -219,9 +220,9 @@ def test_a_level_that_nobody_reaches_gives_way_to_that_of_a_fresh_plan():
     assert moves(placed, held, 36).sum() < moves(fresh, held, 36).sum() / 2
 
 
-def test_empty_slots_of_the_map_in_force_are_filled():
+def test_a_gpu_that_is_empty_in_the_map_in_force_is_filled():
     held = IN_FORCE.copy()
-    held[:, ::9] = -1
+    held[:, 12:18] = -1
     placed = near(current=held, move_tolerance=0.02)[0]
     Plan(placed, 12).check(Problem(LATER, 72, 12))
 

@@ -8,7 +8,12 @@ import pytest
 import eplb_opt
 from eplb_opt import Plan, Problem, evaluate
 from eplb_opt.bench.families import family_loads
-from eplb_opt.engines.serving.regroup import heaviest_nodes, with_traded_groups
+from eplb_opt.engines.serving.regroup import (
+    after_trades,
+    heaviest_nodes,
+    homes_of,
+    with_traded_groups,
+)
 from eplb_opt.placement.moves import moved_slots
 from heuristics.layout import make_layout
 
@@ -38,35 +43,42 @@ def test_a_trade_is_the_best_one_and_keeps_the_rules(seed):
     held, homes = random_held(seed)
     load = np.random.default_rng(seed).integers(1, 1000, 48)
     before = heaviest(load, homes)
-    assert heaviest_nodes(load[None], held[None], LAYOUT)[0] == before
-    one_trade = [
-        np.where(np.arange(8) == a, homes[b], np.where(np.arange(8) == b, homes[a], homes))
-        for a, b in combinations(range(8), 2)
-    ]
+    assert (homes_of(held[None], LAYOUT)[0] == homes).all()
+    assert heaviest_nodes(load[None], homes[None], LAYOUT)[0] == before
+    one_trade = []
+    for a, b in combinations(range(8), 2):
+        one_trade.append(homes.copy())
+        one_trade[-1][[a, b]] = homes[[b, a]]
     least = min(heaviest(load, after) for after in one_trade)
-    traded = with_traded_groups(load, held, LAYOUT, float(least))
-    if least >= before:
-        assert traded is None
-        return
+    after = after_trades(load[None], homes[None], LAYOUT, np.array([least]))[0]
+    assert heaviest(load, after) == min(least, before)
+    assert (after != homes).sum() == (2 if least < before else 0)
+    traded = with_traded_groups(held, homes, after, LAYOUT)
     node_of = np.arange(64) // 32
-    after = np.array([set(node_of[traded // 6 == group].tolist()).pop() for group in range(8)])
-    assert all(
-        len(set(node_of[(traded // 6 == g) & (traded >= 0)].tolist())) == 1 for g in range(8)
-    )
+    for group in range(8):
+        nodes = node_of[(traded >= 0) & (traded // 6 == group)]
+        assert set(nodes.tolist()) == {after[group]}
     assert set(traded.tolist()) - {-1} == set(range(48))
-    assert heaviest(load, after) == least
-    assert (after != homes).sum() == 2
     # What has not changed its node has not changed its slot.
     stays = ~np.isin(held // 6, np.flatnonzero(after != homes))
     assert (traded[stays] == held[stays]).all()
 
 
 def test_no_group_moves_where_no_trade_helps_or_none_is_asked_for():
-    held, _ = random_held(3)
-    load = np.full(48, 5)
-    assert with_traded_groups(load, held, LAYOUT, 0.0) is None
-    load = np.random.default_rng(1).integers(1, 1000, 48)
-    assert with_traded_groups(load, held, LAYOUT, float(load.sum())) is None
+    _, homes = random_held(3)
+    for load, level in ((np.full(48, 5), 0), (np.arange(48), 48 * 48)):
+        after = after_trades(load[None], homes[None], LAYOUT, np.array([level]))
+        assert (after[0] == homes).all()
+
+
+def test_layers_are_traded_apart_from_each_other():
+    loads = np.random.default_rng(2).integers(1, 1000, (5, 48))
+    homes = np.stack([random_held(seed)[1] for seed in range(5)])
+    nothing = np.zeros(5)
+    together = after_trades(loads, homes, LAYOUT, nothing)
+    for i in range(5):
+        alone = after_trades(loads[i : i + 1], homes[i : i + 1], LAYOUT, nothing[:1])
+        assert (alone[0] == together[i]).all()
 
 
 @pytest.mark.parametrize("num_nodes", [2, 4])

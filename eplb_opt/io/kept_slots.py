@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import TYPE_CHECKING
 
 from eplb_opt.engines.survivors import keep_slots
-from eplb_opt.io import VALIDATORS
+from eplb_opt.io.engines.validate import VALIDATORS
 from eplb_opt.placement.plan import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def in_kept_slots(plan: Plan, engine: str, current: np.ndarray | None) -> Plan:
