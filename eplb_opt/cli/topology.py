@@ -55,6 +55,8 @@ def topology_command(
         Path | None, typer.Option("--csv", help="Where to write a line for every plan.")
     ] = None,
     load_format: opt.FormatOption = None,
+    map_file: opt.MapFile = None,
+    experts: opt.Experts = None,
     as_json: opt.Json = False,
 ) -> None:
     """What locality costs: strict, anchored, priced and flat plans, each with a proven bound.
@@ -67,8 +69,9 @@ def topology_command(
     if plot_file is not None:
         plots.check_format(plot_file)
     machine = opt.machine(slots, gpus, 1, 1, colocation, "uniform")
-    intake = read_problem(opt.Asked(opt.Files([file], load_format=load_format), machine))
-    problem = intake.problem.with_topology(Topology(), nodes, groups)
+    files = opt.Files([file], load_format=load_format, map_file=map_file, experts=experts)
+    flat = read_problem(opt.Asked(files, machine)).problem
+    problem = flat.with_topology(Topology(), nodes, groups)
     prices = FRONT_PRICES if front else (0.05, 0.3)
     with output.spinner("planning"):
         report = topologies(

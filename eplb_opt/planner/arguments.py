@@ -140,7 +140,7 @@ def read_request(
     if left.has_topology and current is not None:
         raise ProblemError(
             "current does not go with a topology: GPUs that get other names leave their nodes. "
-            "Plan without it, or give the plan in force among the starts."
+            "Plan without it, or give the plan in force as one of starts."
         )
     limits = move_limits(left, current, moving.max_moves, moving.move_tolerance, moving.move_cost)
     get_model(aims.model)  # raises where it is unknown

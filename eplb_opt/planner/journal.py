@@ -150,6 +150,7 @@ class Journal:
         rules += ["optimal dispatch"] * problem.is_split_freely
         rules += ["no expert twice on a GPU"] * (problem.colocation == "forbid")
         rules += ["rules for GPUs"] * problem.has_gpu_rules
+        rules += ["a price on what is off home"] * problem.has_topology
         limit = "no time limit" if seconds is None else f"{seconds:g} s"
         limit = limit if budget.effort is None else f"effort {budget.effort}"
         limit += f", {budget.workers} workers, target gap {budget.target_gap:g}"
@@ -313,7 +314,7 @@ class Journal:
 
 def _scale(problem: Problem) -> float:
     """What makes largest load over mean of the sum of the objectives; 1 without load."""
-    if problem.has_scenarios:
+    if problem.counts_ratios:
         return float(problem.num_layers)
     totals = problem.load.sum(axis=1).tolist()
     units = [float(problem.unit(layer_idx)) for layer_idx in range(problem.num_layers)]

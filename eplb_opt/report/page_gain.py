@@ -121,7 +121,7 @@ def _levels_or_none(problem: Problem, placed: Any) -> list[Fraction] | None:
 
 def _ratios(problem: Problem, levels: Iterable[Fraction]) -> list[Fraction]:
     """The largest GPU load of each layer over its mean; 1 where there is no load."""
-    if problem.has_scenarios:
+    if problem.counts_ratios:
         return list(levels)
     found = []
     for layer_idx, level in enumerate(levels):

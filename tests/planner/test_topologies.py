@@ -71,7 +71,7 @@ def test_a_plan_in_force_is_refused_and_a_start_is_taken():
     start = eplb_opt.plan(asked, effort=5)
     with pytest.raises(ProblemError, match="current does not go with a topology"):
         eplb_opt.plan(asked, effort=1, current=start.plan)
-    again = eplb_opt.plan(asked, effort=1, starts=start.plan)
+    again = eplb_opt.plan(asked, effort=1, starts=[start.plan])
     assert (again.objective <= start.objective).all()
     with pytest.raises(ProblemError, match="loss"):
         eplb_opt.plan_for_loss(asked, effort=1)
