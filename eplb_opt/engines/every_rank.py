@@ -242,6 +242,8 @@ def place(
         return _place_freely(load, sizes, effort)
     num_gpus = as_int(num_gpus, "num_gpus")
     held = fitted(current, len(load), as_int(num_slots, "num_slots"))
+    if not (held >= 0).any():  # a map of empty slots is none
+        return _place_freely(load, sizes, effort)
     rules = near_rules(chosen_gain())
     if rules.tolerance == 0:
         return _with_survivors(_place_freely(load, sizes, effort)[0], held, load, num_gpus)

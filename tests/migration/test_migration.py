@@ -40,7 +40,8 @@ def test_no_more_slots_move_than_allowed_and_they_pay(topology):
         assert result.moves.tolist() == moved_slots(current, result.plan).tolist()
         assert [b.objective for b in result.bounds] == result.plan.objectives(problem)
         worth.append(result.objective.sum())
-    assert worth[0] == worth[1] > worth[2] > worth[3]
+    # Copies of one expert that change within a GPU are no moves.
+    assert worth[0] >= worth[1] > worth[2] > worth[3]
 
 
 def test_a_limit_a_layer_holds_for_each():

@@ -53,7 +53,7 @@ def test_a_missing_package_and_its_extra_are_the_reason(monkeypatch):
         in (result.messages[-1])
     )
     for reason in result.reasons:
-        assert "cpsat: ortools is not installed; try: pip install 'eplb-opt[cpsat]'" in reason
+        assert "cpsat: ortools is not installed; the extra eplb-opt[cpsat] brings it" in reason
 
 
 def test_a_fault_is_the_reason_of_its_layers_alone(monkeypatch):

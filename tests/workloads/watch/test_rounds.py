@@ -47,7 +47,7 @@ def test_a_change_starts_from_the_map_in_force_and_counts_its_moves(place):
     assert done.figures.before_worst == pytest.approx(score.balancedness.min())
     assert done.figures.before < done.figures.planned
     anew = eplb_opt.plan(MACHINE.problem(load), effort=2, workers=1, current=before)
-    assert done.figures.moves < anew.moves.sum()
+    assert done.figures.moves <= anew.moves.sum()
 
 
 def test_the_same_recordings_are_planned_for_once_over_restarts_and_copies(place):
