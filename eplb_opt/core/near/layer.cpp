@@ -242,18 +242,20 @@ Outcome Layer::at_most(Index price, Index steps) {
 }
 
 std::vector<Outcome> Layer::front(Index steps, const Deadline& deadline) {
-  const double least = static_cast<double>(bound());
+  // Between what no plan, or no descent, is below and the lowest load so far.
+  double low = static_cast<double>(bound());
   front_.clear();
   front_.push_back(run(kFar, {0, 0}));
-  double level = static_cast<double>(front_[0].outcome.largest);
+  double high = static_cast<double>(front_[0].outcome.largest);
   int vain = 0;
-  while (level > least * (1 + kNegligible) && vain < kMostVain && !deadline.expired()) {
-    level = least + (level - least) * kLowerBy;
+  while (high > low * (1 + kNegligible) && vain < kMostVain && !deadline.expired()) {
+    const double level = low + (high - low) * kLowerBy;
     Point point = run(static_cast<std::int32_t>(level), {steps, kAnyPrice});
     const Outcome& found = point.outcome;
-    level = std::min(level, static_cast<double>(found.largest));
+    if (!found.is_reached) low = level;
     ++vain;
-    if (found.largest >= front_.back().outcome.largest) continue;
+    if (static_cast<double>(found.largest) >= high) continue;
+    high = static_cast<double>(found.largest);
     vain = 0;
     while (!front_.empty() && front_.back().outcome.price >= found.price) front_.pop_back();
     front_.push_back(std::move(point));

@@ -126,7 +126,7 @@ class NearPlanner:
         deadline = Deadline.after(seconds)
         steps = DEFAULT_STEPS if steps is None else max(steps, 1)
         if self.rules.max_moves is not None:
-            found = self._limited(steps)
+            found = self._limited(steps, deadline)
         elif self.rules.move_cost is not None:
             found = self._cheapest(self.rules.move_cost, steps, deadline)
         else:
@@ -147,16 +147,22 @@ class NearPlanner:
         """Maps as they are, with what must move: the time is up when their planning begins."""
         return Rows(*self.planner.within(weights, held, 0.0, 0, 0.0))
 
-    def _limited(self, steps: int) -> Rows:
-        """Moves limited layer by layer, or shared out where they gain most."""
+    def _limited(self, steps: int, deadline: Deadline) -> Rows:
+        """Moves limited layer by layer, or shared out where they gain most.
+
+        Fronts end with the time; a limit of every layer's own takes tens of milliseconds at most.
+        """
         most = self.rules.per_layer(len(self.weights))
         if most is not None:
             return Rows(*self.planner.at_most(self.weights, self.start, most, steps))
         budget = as_int(self.rules.max_moves, "max_moves", least=0)
-        fronts = [
-            Rows(*self.planner.front(self.weights[i : i + 1], self.start[i : i + 1], steps))
-            for i in range(len(self.weights))
-        ]
+        fronts = []
+        for i in range(len(self.weights)):
+            row = slice(i, i + 1)
+            seconds = None if deadline.is_open else deadline.remaining
+            fronts.append(
+                Rows(*self.planner.front(self.weights[row], self.start[row], steps, seconds))
+            )
         if not all(len(front.placed) for front in fronts):
             raise ProblemError("max_moves needs current=, a map that is valid in every layer.")
         worth = [front.largest * unit for front, unit in zip(fronts, self.unit, strict=True)]

@@ -251,8 +251,9 @@ def test_limits_that_cannot_be_kept_are_refused(options, message):
         near(**options)
 
 
-def test_a_time_limit_that_is_over_leaves_the_map_in_force():
-    placed = near(move_tolerance=0.01, effort=None, time_limit=0.0)[0]
+@pytest.mark.parametrize("limit", [{"move_tolerance": 0.01}, {"max_moves": 40}], ids=str)
+def test_a_time_limit_that_is_over_leaves_the_map_in_force(limit):
+    placed = near(effort=None, time_limit=0.0, **limit)[0]
     assert placed.tobytes() == IN_FORCE.tobytes()
 
 
