@@ -285,9 +285,15 @@ class Call:
             self.messages.append(price)
 
     def _objectives(self, placed: np.ndarray) -> list[Fraction]:
-        """Exact objectives; what was scored when it came in, or is in force, is not again."""
+        """Exact objectives; what was scored when it came in, or is in force, is not again.
+
+        Nor is what has only changed its slots within the GPUs, which is worth the same.
+        """
         worth = [pair.objective for pair in self.incumbents.pairs()]
-        is_new = (placed != self.incumbents.placed).any(axis=1)
+        shape = self.problem.num_layers, self.problem.num_gpus, -1
+        held = np.sort(placed.reshape(shape), axis=2)
+        known = np.sort(self.incumbents.placed.reshape(shape), axis=2)
+        is_new = (held != known).any(axis=(1, 2))
         if self.current is not None and self.current_objective is not None:
             stays = (placed == self.current.physical_to_logical).all(axis=1)
             for layer_idx in np.flatnonzero(is_new & stays).tolist():

@@ -72,7 +72,7 @@ def test_several_layers_are_refused():
 @pytest.mark.parametrize("kind", sorted(set(VERIFIERS) - GENERAL))
 def test_gpus_that_differ_are_refused(kind):
     problem = Problem([[7, 3, 2]], 6, 3, gpu_speed=[1.0, 2.0, 1.0])
-    with pytest.raises(CertificateError, match="all alike"):
+    with pytest.raises(CertificateError, match=r"all alike|such a problem's objective"):
         verify(problem, Certificate(kind, Fraction(1), {}))
 
 
