@@ -11,10 +11,10 @@ import numpy as np
 
 from eplb_opt.engines.serving.arguments import in_kind
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
-from eplb_opt.engines.serving.near_rules import NearRules, is_number
+from eplb_opt.engines.serving.near_rules import NearRules
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.padding import is_partly_empty
-from eplb_opt.problem.arrays import as_int, as_numpy
+from eplb_opt.problem.arrays import as_int, as_numpy, is_number
 from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:

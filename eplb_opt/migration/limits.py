@@ -13,7 +13,7 @@ from eplb_opt.errors import ProblemError
 from eplb_opt.migration.sharing import cheapest_points, shared_out
 from eplb_opt.placement.move_cost import refuse_two_limits
 from eplb_opt.placement.plan import Plan, as_plan
-from eplb_opt.problem.arrays import as_int, as_numpy
+from eplb_opt.problem.arrays import as_int, as_numpy, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ class MoveLimits:
     def __post_init__(self) -> None:
         refuse_two_limits(self.max_moves, self.tolerance, self.cost)
         tolerance = self.tolerance
-        if tolerance is not None and not (_is_number(tolerance) and 0 <= tolerance < math.inf):
+        if tolerance is not None and not (is_number(tolerance) and 0 <= tolerance < math.inf):
             raise ProblemError(f"move_tolerance={tolerance} must be finite and at least 0.")
 
     @property
@@ -131,7 +131,3 @@ def move_limits(
 def _fewest_moves(frontier: list[FrontPoint], tolerance: Fraction) -> FrontPoint:
     allowed = frontier[-1].objective * (1 + tolerance)
     return next(point for point in frontier if point.objective <= allowed)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -71,6 +71,11 @@ def as_int(value: Any, name: str, least: int = 1, most: int = MAX_INT) -> int:
     return number
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is a real number, and no flag."""
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
 def as_number(value: float, name: str) -> float:
     """A real number of at least 0, as a float.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from eplb_opt.clock import Deadline
 from eplb_opt.core import near, serving
 from eplb_opt.engines.serving.arguments import plain
 from eplb_opt.engines.serving.group_homes import on_home_nodes
-from eplb_opt.engines.serving.in_force import as_current
 from eplb_opt.engines.serving.priced import PricedSearch, assessed, prices
 from eplb_opt.engines.serving.regroup import (
     after_trades,
@@ -90,21 +89,21 @@ class NearPlanner:
     ----------
     call
         Loads and sizes; its greedy plan is used where a layer cannot be planned from the map.
-    current
-        The map in force, a Plan or [num_layers, num_slots]; -1 is an empty slot.
+    held
+        The map in force as `as_current` gives it: int64 [num_layers, num_slots], -1 for an empty
+        slot.
     rules
         See `NearRules`.
 
     Raises
     ------
     ProblemError
-        For a map of another shape.
+        For rules that do not fit the call.
     """
 
-    def __init__(self, call: Call, current: Any, rules: NearRules) -> None:
+    def __init__(self, call: Call, held: np.ndarray, rules: NearRules) -> None:
         layout = call.layout
-        self.call, self.rules = call, rules
-        self.held = as_current(call.num_layers, layout, current)
+        self.call, self.rules, self.held = call, rules, held
         self.active = rules.active(layout.num_gpus)
         #: Where a layer's descent begins: `held`, without what is off its group's node.
         self.start, self.is_strange = self.held, np.zeros(call.num_layers, dtype=bool)

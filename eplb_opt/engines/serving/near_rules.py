@@ -10,7 +10,7 @@ import numpy as np
 
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.move_cost import refuse_two_limits
-from eplb_opt.problem.arrays import as_int, as_numpy
+from eplb_opt.problem.arrays import as_int, as_numpy, is_number
 from eplb_opt.problem.gpu_rules import as_mask
 
 if TYPE_CHECKING:
@@ -94,8 +94,3 @@ class NearRules:
                 "on, one a layer."
             )
         return np.asarray(np.minimum(most, 2**30), dtype=np.int64)
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a real number, and no flag."""
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -14,6 +14,7 @@ from eplb_opt.errors import FormatError, PlanError, ProblemError
 from eplb_opt.io import Loads, read_loads, read_plan, read_total, write_plan
 from eplb_opt.io.fingerprint import fingerprint
 from eplb_opt.io.kept_slots import in_kept_slots
+from eplb_opt.io.plausible import Question, examine
 from eplb_opt.io.recordings.together import planned_for
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.evaluate import evaluate
@@ -190,7 +191,10 @@ class Watch:
         recorded = [self._read(path) for path in recordings]
         if _stamps(recordings) != stamps:
             raise FormatError("the recordings are still being written.")
-        problem = settings.machine.problem(planned_for(recorded, settings.with_scenarios))
+        machine = settings.machine
+        asked = Question(machine.num_gpus, machine.num_slots, engine=settings.engine)
+        self._notes += examine(recorded, asked)
+        problem = machine.problem(planned_for(recorded, settings.with_scenarios))
         outcome, figures = self._plan(problem, recorded[0], stop)
         if outcome != Outcome.STOPPED:
             written = at if outcome == Outcome.WRITTEN else state.planned_at

@@ -32,6 +32,21 @@ def test_the_first_round_writes_a_plan_of_the_recording(place):
     assert (done.figures.before, done.figures.moves) == (None, None)
 
 
+def test_what_is_surely_no_load_fails_the_round_and_leaves_the_map(place):
+    place.record()
+    watch = place.watch()
+    watch.round()
+    before = place.map.read_bytes()
+    pattern = np.eye(24, dtype=np.int64)[np.random.default_rng(1).permutation(24)][None].repeat(
+        3, 0
+    )
+    place.record(load=pattern, at=9)  # which device holds which expert
+    done = watch.round()
+    assert done.outcome == Outcome.FAILED
+    assert "nothing but 0 and 1" in done.line
+    assert place.map.read_bytes() == before
+
+
 def test_a_change_starts_from_the_map_in_force_and_counts_its_moves(place):
     place.record()
     watch = place.watch()
