@@ -156,7 +156,7 @@ class StepCost:
             A name in `presets.EXPERTS`, as "deepseek-v3".
         dtype
             "fp8" or "bf16", of weights and products.
-        changes
+        **changes
             Other fields, which take the preset's place.
 
         Returns
@@ -179,7 +179,7 @@ class StepCost:
 
         Parameters
         ----------
-        changes
+        **changes
             Fields and their new values.
         """
         return replace(self, **changes)
