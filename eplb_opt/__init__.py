@@ -31,12 +31,14 @@ if TYPE_CHECKING:
     from eplb_opt.planner.topologies import TopologyReport, topologies
     from eplb_opt.planner.warmup import warmup
     from eplb_opt.result import Result, Status, StopReason
+    from eplb_opt.workloads.forecast.call import Forecast, forecast
 
     __version__: str
 
 __all__ = [
     "EngineError",
     "Evaluation",
+    "Forecast",
     "FormatError",
     "LossPlan",
     "MissingDependency",
@@ -56,6 +58,7 @@ __all__ = [
     "Transfer",
     "dispatch",
     "evaluate",
+    "forecast",
     "frontier",
     "lower_bound",
     "plan",
@@ -69,6 +72,7 @@ __all__ = [
 #: Rooms of the names that are loaded when they are first used.
 _ROOMS = {
     "Evaluation": "planner.evaluate",
+    "Forecast": "workloads.forecast.call",
     "LossPlan": "planner.plan_for_loss",
     "MoveAssessment": "placement.move_cost",
     "MoveCost": "placement.move_cost",
@@ -80,6 +84,7 @@ _ROOMS = {
     "Transfer": "placement.transfers",
     "dispatch": "engines.dispatch.call",
     "evaluate": "planner.evaluate",
+    "forecast": "workloads.forecast.call",
     "frontier": "planner.frontier",
     "lower_bound": "planner.evaluate",
     "plan": "planner.planner",
