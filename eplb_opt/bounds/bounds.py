@@ -13,6 +13,7 @@ from math import ceil, gcd, lcm
 import numpy as np
 
 from eplb_opt.bounds import partitions
+from eplb_opt.bounds.sender_water import sender_levels
 from eplb_opt.bounds.topology import home_bound
 from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.placement.scoring import combined
@@ -62,6 +63,18 @@ def waterfill_bound(problem: Problem) -> list[Fraction]:
     return [level / fastest for level in levels]
 
 
+def sender_water_bound(problem: Problem) -> list[Fraction]:
+    """The water level of each layer where senders choose replicas; `sender_levels` has the reason.
+
+    It holds for any way in which every sender chooses one replica, so for any draw too. Some GPU
+    carries the largest replica, at best the fastest one. The plain water level is never above it.
+    """
+    slots = int(problem.open_slots.sum())
+    levels = sender_levels(problem.load, slots, problem.num_senders)
+    fastest = problem.fastest
+    return [level / fastest for level in levels]
+
+
 def hierarchical_bound(problem: Problem) -> list[Fraction]:
     """The bound of the best partition of the groups over the nodes, for each layer.
 
@@ -81,6 +94,8 @@ BoundMethod = Callable[[Problem], list[Fraction]]
 #: Bounds that take milliseconds for all layers. They hold for hierarchical problems too, which
 #: allow fewer plans.
 FLAT_BOUNDS: dict[str, BoundMethod] = {"mean": mean_bound, "waterfill": waterfill_bound}
+#: The same where every GPU sends an expert's tokens to one replica.
+SENDER_BOUNDS: dict[str, BoundMethod] = {"mean": mean_bound, "sender_water": sender_water_bound}
 #: Bounds of hierarchical problems; they take up to some milliseconds a layer.
 HIERARCHICAL_BOUNDS: dict[str, BoundMethod] = {"hierarchy": hierarchical_bound}
 
@@ -89,7 +104,7 @@ def flat_bounds(problem: Problem) -> list[Bound]:
     """The larger of mean and water level, for each layer."""
     if problem.has_scenarios:
         return scenario_bounds(problem, flat_bounds)
-    found = _best_of(FLAT_BOUNDS, problem)
+    found = _best_of(_flat_methods(problem), problem)
     return load_bounds(problem, found) if problem.has_topology else found
 
 
@@ -102,8 +117,12 @@ def fast_bounds(problem: Problem) -> list[Bound]:
     problem = problem.without_lost_gpus() or problem
     # Bounds of nodes take them as equal; where GPUs differ, the flat bounds still hold.
     by_nodes = problem.is_hierarchical and not problem.has_gpu_rules
-    methods = FLAT_BOUNDS | HIERARCHICAL_BOUNDS if by_nodes else FLAT_BOUNDS
-    return _best_of(methods, problem)
+    flat = _flat_methods(problem)
+    return _best_of(flat | HIERARCHICAL_BOUNDS if by_nodes else flat, problem)
+
+
+def _flat_methods(problem: Problem) -> dict[str, BoundMethod]:
+    return SENDER_BOUNDS if problem.splits_by_sender else FLAT_BOUNDS
 
 
 def load_bounds(problem: Problem, flat: list[Bound]) -> list[Bound]:
@@ -181,15 +200,23 @@ def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
     """The bound of one layer, rounded up to the next value that a largest GPU load can have.
 
     A GPU's load is a sum of w_e / c_e, and no expert has more replicas than the slots that the
-    others leave; so it is a multiple of gcd(w) over the least common multiple of all counts.
+    others leave; so it is a multiple of gcd(w) over the least common multiple of all counts. Where
+    senders choose a replica each sends it w_e / senders: a multiple of gcd(w) / senders.
     """
     num_nodes = problem.num_nodes if problem.is_hierarchical else 1
     if problem.counts_ratios or problem.gpu_speed is not None or problem.is_split_freely:
         return bound
+    if problem.splits_by_sender:
+        return _rounded_up(bound, problem.load[layer_idx], problem.num_senders)
     most = (problem.num_slots - problem.num_experts) // num_nodes + 1
     if most > MAX_COUNT_IN_GRAIN:
         return bound
-    grain = Fraction(gcd(*problem.load[layer_idx].tolist()), lcm(*range(1, most + 1)))
+    return _rounded_up(bound, problem.load[layer_idx], lcm(*range(1, most + 1)))
+
+
+def _rounded_up(bound: Bound, load: np.ndarray, parts: int) -> Bound:
+    """The bound as a multiple of the loads' greatest common divisor over a number of parts."""
+    grain = Fraction(gcd(*load.tolist()), parts)
     return Bound(ceil(bound.value / grain) * grain, bound.source) if grain else bound
 
 

@@ -213,9 +213,15 @@ class Call:
     def improve(self) -> None:
         """Spend what is left on search and proofs, but for what the output needs."""
         options = Options(self.request.model, self.noise or 0.0)
+        stages = schedule(self.problem, options)
+        if not stages:
+            self.messages.append(
+                f'no search knows dispatch="{self.problem.dispatch}" with these rules: every '
+                "layer has the best of the starts."
+            )
         portfolio = Portfolio(
             self.incumbents,
-            schedule(self.problem, options),
+            stages,
             self._budget_of_search(),
             self.note,
             self.messages,
@@ -289,6 +295,9 @@ class Call:
 
         Nor is what has only changed its slots within the GPUs, which is worth the same.
         """
+        if self.problem.splits_by_sender:
+            # A layer was scored apart from the others, for the worst that these can make of it.
+            return scoring.objectives(self.problem, placed)
         worth = [pair.objective for pair in self.incumbents.pairs()]
         shape = self.problem.num_layers, self.problem.num_gpus, -1
         held = np.sort(placed.reshape(shape), axis=2)
