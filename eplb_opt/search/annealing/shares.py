@@ -55,7 +55,8 @@ class ShareSearch:
         self.problem, self.start = problem, start
         used = problem.open_slots > 0
         most = min(int(problem.is_open.sum()) - problem.num_experts + 1, MOST_COPIES)
-        values, share = costs_of_copies(problem, most) if problem.has_cost else sent_loads(problem)
+        is_sent = problem.splits_by_sender
+        values, share = sent_loads(problem) if is_sent else costs_of_copies(problem, most)
         counts = np.bincount(start[problem.is_open], minlength=problem.num_experts)
         self.is_trivial = bool(
             values.shape[1] == 0
@@ -152,11 +153,11 @@ class ShareSolver:
 
 def rule_of(problem: Problem, most: int) -> Rule:
     """How the core splits an expert's tokens over its copies, of which there are `most` at most."""
-    if problem.has_cost:
+    if not problem.splits_by_sender:
         return annealing.ByCount(most)
     used = problem.open_slots > 0
     if problem.dispatch == "rank_modulo":
-        return annealing.RankModulo(int(used.sum()), most)
+        return annealing.RankModulo(problem.num_senders, most)
     # Nodes of which no GPU is left are not counted.
     node = np.unique(node_of_gpus(problem)[used], return_inverse=True)[1]
     first = np.concatenate(([0], np.cumsum(problem.open_slots[used])))
@@ -172,8 +173,7 @@ def sent_loads(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     float64 [num_scenarios].
     """
     weight, share = relative_loads(problem)
-    num_senders = int((problem.open_slots > 0).sum())
-    parts = np.arange(num_senders + 1) / num_senders
+    parts = np.arange(problem.num_senders + 1) / problem.num_senders
     values = weight[:, None, :] * parts[None, :, None]
     return values.reshape(-1, weight.shape[1]), share
 
