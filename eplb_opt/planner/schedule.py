@@ -152,6 +152,7 @@ class Entry:
 
 _ANNEALING = "eplb_opt.search.annealing.solvers:AnnealingSolver"
 _TOPOLOGY = "eplb_opt.search.annealing.topology"
+_SHARES = "eplb_opt.search.annealing.shares:ShareSolver"
 _DESIGN = "eplb_opt.search.annealing.solvers:DesignSolver"
 
 #: The solvers by name. Names that share a class share a layer's solver, with what it has found.
@@ -209,6 +210,11 @@ SOLVERS: dict[str, Entry] = {
         f"{_TOPOLOGY}:TopologySolver",
         Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True),
     ),
+    # Likewise, for copies that carry unequal parts.
+    "senders_first": Entry(
+        _SHARES, Pace(share=0.08, shortest=0.002, most=1, in_rounds=True, with_effort=False)
+    ),
+    "senders": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
     # What follows says nothing of plans; its bounds take tenths of a second.
     "joint_levels": Entry(
         "eplb_opt.exact.scenario_solvers:JointLevelsSolver",
@@ -238,7 +244,7 @@ class Share(NamedTuple):
 
 #: The first row whose condition holds is the order of the first turns.
 ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
-    (has_senders, ()),
+    (has_senders, ("senders_first", "senders")),
     (
         splits_few_flows,
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),
