@@ -15,6 +15,7 @@ from eplb_opt.bounds.partitions import can_enumerate
 from eplb_opt.clock import Pace
 from eplb_opt.exact import get_model
 from eplb_opt.exact.model_solver import SEARCH_BEATS_MODEL
+from eplb_opt.exact.senders.columns import MAX_LISTED, num_listed
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -39,6 +40,12 @@ def always(problem: Problem) -> bool:
 def has_senders(problem: Problem) -> bool:
     """Whether every GPU sends an expert's tokens to one replica, so that places count."""
     return problem.splits_by_sender
+
+
+def stands_in_few_shapes(problem: Problem) -> bool:
+    """Whether the exact model of layers with senders is small enough, and knows all the rules."""
+    is_known = problem.gpu_speed is None and not problem.has_scenarios
+    return has_senders(problem) and is_known and num_listed(problem) <= MAX_LISTED
 
 
 def splits_freely(problem: Problem) -> bool:
@@ -220,6 +227,12 @@ SOLVERS: dict[str, Entry] = {
         _SHARES, Pace(share=0.08, shortest=0.002, most=1, in_rounds=True, with_effort=False)
     ),
     "senders": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
+    # Like the other models it starts anew at each turn.
+    "sender_model": Entry(
+        "eplb_opt.exact.senders.solver:SenderModelSolver",
+        Pace(share=0.5, shortest=0.2),
+        package="ortools",
+    ),
     # What follows says nothing of plans; its bounds take tenths of a second.
     "joint_levels": Entry(
         "eplb_opt.exact.scenario_solvers:JointLevelsSolver",
@@ -249,6 +262,7 @@ class Share(NamedTuple):
 
 #: The first row whose condition holds is the order of the first turns.
 ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
+    (stands_in_few_shapes, ("senders_first", "sender_model", "senders")),
     (has_senders, ("senders_first", "senders")),
     (
         splits_few_flows,

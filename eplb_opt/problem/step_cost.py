@@ -181,6 +181,11 @@ class StepCost:
         ----------
         **changes
             Fields and their new values.
+
+        Returns
+        -------
+        StepCost
+            A new one; this one stays.
         """
         return replace(self, **changes)
 
