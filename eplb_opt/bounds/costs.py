@@ -39,7 +39,7 @@ def level_bound(problem: Problem) -> list[int]:
     these; where the counts exceed the slots, T is too small.
     """
     others = (int(problem.open_slots[problem.open_slots > 0].min()) - 1) * _least(problem)
-    levels = [_level(costs, _open(problem)) for costs in problem.replica_cost]
+    levels = [least_level(costs, _open(problem)) for costs in problem.replica_cost]
     return [level + int(other) for level, other in zip(levels, others, strict=True)]
 
 
@@ -89,10 +89,10 @@ def least_totals(cost: np.ndarray, spare: int, limit: np.ndarray | None = None) 
         together = np.where(cost[:, :, 1:] <= limit[:, None, None], together, NEVER - 1)
     if together.size * (spare + 1) > MAX_SUMS:
         return _priced_totals(together, spare)
-    return _exact_totals(together)[-1][:, -1]
+    return exact_totals(together)[-1][:, -1]
 
 
-def _exact_totals(together: np.ndarray) -> list[np.ndarray]:
+def exact_totals(together: np.ndarray) -> list[np.ndarray]:
     """Least totals of the experts up to each one, by spare slots taken, [num_layers, spare + 1].
 
     Each is the least over the slots that the last expert takes (a min-plus convolution).
@@ -138,7 +138,7 @@ def _priced_totals(together: np.ndarray, spare: int) -> np.ndarray:
     return found
 
 
-def _level(costs: np.ndarray, slots: int) -> int:
+def least_level(costs: np.ndarray, slots: int) -> int:
     """The least entry T of [num_experts, most + 1] with sum_e min{c: cost <= T} <= slots."""
     each = costs[:, 1:]
     values = np.unique(each)

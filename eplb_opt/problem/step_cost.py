@@ -157,7 +157,8 @@ class StepCost:
         dtype
             "fp8" or "bf16", of weights and products.
         changes
-            Other fields, which take the preset's place.
+            Other fields, which take the preset's place. With `link` the way of a token is counted,
+            FP8 to the expert and BF16 back.
 
         Returns
         -------
@@ -170,9 +171,12 @@ class StepCost:
         ProblemError
             For a name that is unknown; it lists those that are.
         """
-        from eplb_opt.problem.presets import preset_fields
+        from eplb_opt.problem.presets import preset_fields, way_bytes
 
-        return cls(**(preset_fields(hardware, model, dtype) | changes))
+        fields = preset_fields(hardware, model, dtype)
+        if "link" in changes:
+            fields["token_bytes"] = way_bytes(model)
+        return cls(**(fields | changes))
 
     def with_fields(self, **changes: Any) -> StepCost:
         """The same with other fields.
