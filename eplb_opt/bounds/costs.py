@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 NEVER = 2**62
 #: Sums that the exact least totals may take in all; beyond it a bound of them has to do.
 MAX_SUMS = 200_000_000
+#: Sums that are held at a time.
+BLOCK = 2**22
 #: Halvings of the range of prices of a slot.
 PRICE_STEPS = 62
 
@@ -100,13 +102,16 @@ def exact_totals(together: np.ndarray) -> list[np.ndarray]:
     num_layers, num_experts, width = together.shape
     rows = [np.full((num_layers, width), NEVER, dtype=np.int64)]
     rows[0][:, 0] = 0
+    # Row j of this view has the totals before with j, j - 1, ... slots, and never below 0.
+    before = np.full((num_layers, 2 * width - 1), NEVER, dtype=np.int64)
+    taken = np.lib.stride_tricks.sliding_window_view(before, width, axis=1)[:, :, ::-1]
+    block = max(BLOCK // (num_layers * width), 1)
     for expert_idx in range(num_experts):
-        before, own = rows[-1], together[:, expert_idx]
-        best = np.full((num_layers, width), NEVER, dtype=np.int64)
-        for more in range(width):
-            sums = before[:, : width - more] + own[:, more, None]
-            np.minimum(best[:, more:], sums, out=best[:, more:])
-        rows.append(best)
+        before[:, width - 1 :] = rows[-1]
+        own = together[:, None, expert_idx]
+        parts = [slice(first, first + block) for first in range(0, width, block)]
+        best = [(taken[:, part] + own).min(axis=2) for part in parts]
+        rows.append(np.minimum(np.concatenate(best, axis=1), NEVER))
     return rows
 
 

@@ -88,6 +88,8 @@ def _one_more_slot(problem: Problem) -> Problem | None:
 
 
 def _split_freely(problem: Problem) -> Problem | None:
+    if problem.has_cost:  # which takes the uniform split alone
+        return None
     return None if problem.is_split_freely else problem.with_dispatch("optimal")
 
 
@@ -124,7 +126,7 @@ def constraint_prices(
         Seconds for all of them together; each gets an equal part.
     """
     without = relaxations(problem)
-    counts_can_differ = not problem.has_gpu_rules
+    counts_can_differ = not (problem.has_gpu_rules or problem.has_cost)
     share = seconds / max(len(without) + counts_can_differ, 1)
     prices = []
     for name, relaxed in without.items():

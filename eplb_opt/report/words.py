@@ -116,6 +116,9 @@ def describe(result: Result) -> str:
         shape += f", {problem.num_groups} groups on {problem.num_nodes} nodes"
     if problem.topology is not None:
         shape += f", {problem.num_nodes} nodes, off home at {problem.topology.price:g}"
+    if problem.counts_seconds:
+        name = getattr(problem.cost, "name", "") or "a step cost"
+        shape += f", {name} at {problem.batch_tokens} tokens a GPU"
     if problem.is_split_freely:
         shape += f", {DISPATCH_WORDS[problem.dispatch]}"
     return f"{shape}; {result.elapsed:.2f} s, stopped by {result.stop_reason}"
