@@ -48,6 +48,14 @@ def test_expected_seconds_are_those_of_the_law(cost, mean):
     assert cost.expected(mean) == pytest.approx(wanted, rel=1e-10)
 
 
+@pytest.mark.parametrize("cost", [ROOFLINE, StepCost(table=TABLE, token_bytes=1e4, link=5e10)])
+@pytest.mark.parametrize("mean", [0.0, 0.02, 1.0, 40.0, 280.0, 310.0, 700.0])
+def test_the_variance_is_that_of_the_law(cost, mean):
+    numbers, density = poisson(mean)
+    away = cost.seconds(numbers) - (cost.seconds(numbers) * density).sum()
+    assert cost.variance(mean) == pytest.approx((away**2 * density).sum(), rel=1e-7, abs=1e-25)
+
+
 def test_the_roofline_reads_its_weights_once_or_multiplies():
     read = 44e6 / 3.35e12
     tokens = np.array([0, 1, 100, 2000])
