@@ -23,6 +23,7 @@ from eplb_opt.cli.report import (
     save_report,
 )
 from eplb_opt.cli.solver_log import watched
+from eplb_opt.cli.step_cost import CostOption, refuse_report, with_cost
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import read_stored_plan
@@ -42,6 +43,7 @@ from eplb_opt.report.gap_tables import (
 from eplb_opt.report.html import import_jinja
 from eplb_opt.report.prices import ConstraintPrice, constraint_prices
 from eplb_opt.report.scenarios import ScenarioTable, scenario_table
+from eplb_opt.report.step_time import step_line
 from eplb_opt.report.tables import describe
 from eplb_opt.report.topology import topology_json, topology_table
 from eplb_opt.result import Result
@@ -82,6 +84,7 @@ def gap_command(
         Path | None, typer.Option("--csv", help="Where to write every layer's figures.")
     ] = None,
     report_file: ReportFile = None,
+    step_cost: CostOption = None,
     batch_tokens: BatchTokens = None,
     experts_per_token: ExpertsPerToken = None,
     held_out: HeldOut = None,
@@ -108,8 +111,10 @@ def gap_command(
     Example: eplb-opt gap loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --plan current.json
     """
     num_shown = _number_of_layers(layers)
-    check_batch(batch_tokens, experts_per_token)
+    check_batch(batch_tokens, experts_per_token, step_cost)
+    refuse_report(step_cost, report_file)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
+    machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
     files = opt.Files([loads], False, load_format, map_file, experts)
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
     stored = {str(path): read_stored_plan(path) for path in plan_files or []}
@@ -236,6 +241,9 @@ def _print(
 ) -> None:
     console = output.stdout()
     console.print(describe(result), highlight=False)
+    if report.in_seconds:
+        line = step_line(result.problem, result.objective, result.lower_bound)
+        console.print(line, highlight=False)
     console.print(gap_table(report, console.width, intake.layer_ids))
     if report.prices:
         console.print(price_table(report))

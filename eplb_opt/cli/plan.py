@@ -26,6 +26,7 @@ from eplb_opt.cli.report import (
     save_report,
 )
 from eplb_opt.cli.solver_log import watched
+from eplb_opt.cli.step_cost import CostOption, refuse_report, with_cost
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.cli.transfers import TransfersFile, check_transfers, save_transfers
 from eplb_opt.cli.warm_starts import Start, read_starts
@@ -70,6 +71,7 @@ def plan_command(
     transfers_file: TransfersFile = None,
     engine: opt.EngineOption = opt.Engine("npz"),
     report_file: ReportFile = None,
+    step_cost: CostOption = None,
     batch_tokens: BatchTokens = None,
     experts_per_token: ExpertsPerToken = None,
     held_out: HeldOut = None,
@@ -96,9 +98,11 @@ def plan_command(
     opt.check_noise(noise, [dispatch])
     check_weights_file(dispatch_weights)
     check_transfers(transfers_file, current)
-    check_batch(batch_tokens, experts_per_token)
+    check_batch(batch_tokens, experts_per_token, step_cost)
+    refuse_report(step_cost, report_file)
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
+    machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
     files = opt.Files(loads, with_scenarios, load_format, map_file, experts, current)
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
     intake = read_problem(opt.Asked(files, machine, rules, opt.written_for(engine, output_file)))

@@ -130,9 +130,11 @@ def _deployment(context: typer.Context, asked: Asked) -> Deployment:
     return Deployment(str(path), engine, fingerprint(path), check)
 
 
-def check_batch(batch_tokens: int | None, experts_per_token: int | None) -> None:
-    """Refuse one half of a batch's size."""
-    if (batch_tokens is None) != (experts_per_token is None):
+def check_batch(
+    batch_tokens: int | None, experts_per_token: int | None, cost: str | None = None
+) -> None:
+    """Refuse one half of a batch's size; a cost knows how many experts a token goes to."""
+    if cost is None and (batch_tokens is None) != (experts_per_token is None):
         raise typer.BadParameter("--batch-tokens and --experts-per-token go together.")
 
 

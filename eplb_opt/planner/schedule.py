@@ -129,6 +129,11 @@ def has_one_kind_of_gpu(problem: Problem) -> bool:
     return not problem.has_gpu_rules
 
 
+def has_like_gpus_and_no_groups(problem: Problem) -> bool:
+    """Whether all GPUs are alike, no expert is tied to any, and no groups stay on nodes."""
+    return not (problem.has_gpu_rules or problem.is_hierarchical)
+
+
 def _columns(problem: Problem) -> int:  # of the exact model of one load
     spare = int(problem.open_slots.sum()) - problem.num_experts
     return problem.num_experts * (spare + 1) * (problem.num_gpus + 1)
@@ -233,6 +238,17 @@ SOLVERS: dict[str, Entry] = {
         Pace(share=0.5, shortest=0.2),
         package="ortools",
     ),
+    # Counts of the least total, then, in the time that is left, counts near the best.
+    "cost_counts": Entry(
+        "eplb_opt.search.cost_counts:CostCountsSolver",
+        Pace(share=0.2, shortest=0.01, most=1),
+        has_like_gpus_and_no_groups,
+    ),
+    "cost_counts_again": Entry(
+        "eplb_opt.search.cost_counts:CostCountsSolver",
+        Pace(share=0.5, shortest=0.05, most=ALWAYS),
+        has_like_gpus_and_no_groups,
+    ),
     # What follows says nothing of plans; its bounds take tenths of a second.
     "joint_levels": Entry(
         "eplb_opt.exact.scenario_solvers:JointLevelsSolver",
@@ -305,7 +321,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         ),
     ),
     (has_topology, ("homes_first", "home_model", "homes")),
-    (has_cost, ("model",)),
+    (has_cost, ("cost_counts", Share("model", 0.5), "cost_counts_again")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),
