@@ -26,6 +26,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Loads": (*("format", "map", "experts", "held-out", "scenarios", "newest", "every", "once"),),
     "Target and memory": ("target-balancedness", "expert-bytes"),
     "Planning": ("of", "time-limit", "effort", "target-gap", "noise", "model", "workers", "start"),
+    "Long jobs": ("cluster", "job", "resume"),
     "Near the plan in force": (
         *("current", "max-moves", "move-tolerance", "move-cost", "min-gain"),
     ),

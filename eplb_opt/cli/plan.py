@@ -14,6 +14,7 @@ from eplb_opt.cli import output
 from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import deploy_notes, noise_note
 from eplb_opt.cli.intake import read_problem, with_names
+from eplb_opt.cli.job import check_job, outcome_with
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import PlanWriter, print_result
 from eplb_opt.cli.report import (
@@ -64,6 +65,9 @@ def plan_command(
         ),
     ] = None,
     move_cost: opt.MoveCostOption = None,
+    cluster: opt.Cluster = None,
+    job: opt.JobFolder = None,
+    resume: opt.Resume = False,
     output_file: Annotated[
         Path | None, typer.Option("--output", help="Where to write the plan.")
     ] = None,
@@ -91,7 +95,8 @@ def plan_command(
     """Find the best plan in the time given, and prove how good it is.
 
     Ctrl-C, SIGTERM and SIGHUP end the search early: the best so far is written and printed, and the
-    exit code is 128 and the signal's number.
+    exit code is 128 and the signal's number. With --job even a killed run is not lost: repeat the
+    command with --resume.
 
     Example: eplb-opt plan loads.npz --gpus 32 --slots 288 --engine sglang --output plan.json
     """
@@ -100,6 +105,7 @@ def plan_command(
     check_transfers(transfers_file, current)
     check_batch(batch_tokens, experts_per_token, step_cost)
     refuse_report(step_cost, report_file)
+    check_job(job, resume)
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
     machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
@@ -133,6 +139,8 @@ def plan_command(
                 progress=progress,
                 stop=asked.event,
                 starts=warm_starts,
+                cluster=cluster,
+                job=job,
             )
         messages = tuple(with_names(text, intake.layer_ids) for text in result.messages)
         result = replace(result, messages=(*intake.notes, *messages))
@@ -169,4 +177,4 @@ def plan_command(
             print_result(result, intake, plans, unseen, moving if as_json else None, cost)
         finally:
             saving.finish()
-    asked.finish()
+    asked.finish(outcome_with(job))
