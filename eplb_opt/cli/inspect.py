@@ -17,6 +17,16 @@ from eplb_opt.cli.intake import Intake, examine_plan, naming_layers, read_proble
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import moves_between, moves_line
 from eplb_opt.cli.solver_log import watched
+from eplb_opt.cli.steps import (
+    BatchTokens,
+    ExpertsPerToken,
+    WithBursts,
+    check_batch,
+    forecasts,
+    print_noise,
+    print_steps,
+    steps_json,
+)
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.cli.weights import DispatchWeights, check_weights_file, write_weights
 from eplb_opt.errors import PlanError
@@ -79,6 +89,9 @@ def check_command(
         ),
     ] = None,
     dispatch_weights: DispatchWeights = None,
+    batch_tokens: BatchTokens = None,
+    experts_per_token: ExpertsPerToken = None,
+    with_bursts: WithBursts = False,
     map_file: opt.MapFile = None,
     experts: opt.Experts = None,
     lost_gpus: gpu.LostGpus = None,
@@ -100,12 +113,15 @@ def check_command(
     With --certificate the saved bounds are proven again in integers, without any solver; a
     certificate that proves less than it claims is refused, with exit code 3 too.
 
+    With --batch-tokens and --experts-per-token it says what balancedness steps of that size see.
+
     With --engine the file is also checked as that runtime reads it: unknown keys, missing layers,
     an expert twice on a device, changed slots, empty slots.
 
     Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """
     check_weights_file(dispatch_weights)
+    batches = check_batch(batch_tokens, experts_per_token, with_bursts)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
     files = opt.Files(loads, with_scenarios, load_format, map_file, experts, current)
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
@@ -134,6 +150,14 @@ def check_command(
     notes = check_notes(problem, reached, score.model_gap)
     moves = moves_between(intake, placed)
     output.warn(notes)
+    steps = forecasts(
+        intake,
+        {str(plan_file): placed},
+        batches,
+        with_bursts=with_bursts,
+        model_gap=score.model_gap,
+    )
+    noise = None if steps is None else steps.noise
     saving = Saving()
     plan_checked = Plan(placed, gpus, problem.num_experts)
     saving.save(
@@ -148,12 +172,15 @@ def check_command(
                 **asdict(score),
                 "moves": moves,
                 "nearest_copy": {**asdict(reached), **_shares(reached)},
+                **steps_json(steps),
             }
         )
     else:
         console = output.stdout()
-        console.print(evaluation_table(score, problem.dispatch, intake.layer_ids))
+        console.print(evaluation_table(score, problem.dispatch, intake.layer_ids, noise))
+        print_noise(console, noise)
         console.print(dispatch_table(reached, intake.layer_ids))
+        print_steps(console, steps)
         if moves is not None:
             console.print(moves_line(moves, problem), highlight=False)
     saving.finish()

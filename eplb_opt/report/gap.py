@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
     from eplb_opt.report.prices import ConstraintPrice
+    from eplb_opt.report.steps import BatchNoise
     from eplb_opt.result import Result
 
 
@@ -80,6 +81,8 @@ class GapReport:
         float64 [num_layers], the proven bounds and what our plan is worth.
     status, bound_source
         One a layer, see `Result`.
+    noise
+        What a gap must be above to be felt in a step; None where no batch size is known.
     """
 
     rows: list[GapRow]
@@ -88,6 +91,7 @@ class GapReport:
     objective: np.ndarray
     status: list[str]
     bound_source: list[str]
+    noise: BatchNoise | None = None
 
     @property
     def ours(self) -> GapRow:

@@ -17,12 +17,15 @@ from eplb_opt.report.gap_columns import (
     with_figures,
 )
 from eplb_opt.report.starts import CAPTION, start_columns
+from eplb_opt.report.step_tables import CAPTION as STEPS_CAPTION
+from eplb_opt.report.step_tables import step_columns, strong_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eplb_opt.report.gap import GapReport
     from eplb_opt.report.scenarios import ScenarioTable
+    from eplb_opt.report.steps import StepReport
     from eplb_opt.result import Result
 
 #: Headings of what is over the mean where there are several loads.
@@ -66,6 +69,11 @@ def starts_table(result: Result) -> PageTable | None:
     if not result.starts:
         return None
     return _page_table(CAPTION, start_columns(result), (len(result.starts),))
+
+
+def steps_table(report: StepReport) -> PageTable:
+    """What steps see of the plans."""
+    return _page_table(STEPS_CAPTION, step_columns(report), strong_rows(report))
 
 
 def failures(report: GapReport) -> list[tuple[str, str]]:

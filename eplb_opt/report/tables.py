@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from eplb_opt.report.gap import model_balancedness
+from eplb_opt.report.gap_columns import gap_text
 from eplb_opt.report.words import DISPATCH_WORDS
 
 # Where they are looked for: a table needs both.
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eplb_opt.planner.evaluate import Evaluation
+    from eplb_opt.report.steps import BatchNoise
     from eplb_opt.result import Result
 
 #: Layers that a summary shows one by one.
@@ -42,7 +44,9 @@ def names_of(layer_ids: Sequence[int], num_layers: int) -> list[str]:
     return [str(layer_id) for layer_id in (layer_ids or range(num_layers))]
 
 
-def result_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
+def result_table(
+    result: Result, layer_ids: Sequence[int] = (), noise: BatchNoise | None = None
+) -> Table:
     """The whole model and its worst layers, with the moves where there is a plan in force.
 
     Parameters
@@ -51,6 +55,8 @@ def result_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
         From `plan`.
     layer_ids
         Names of the layers, [num_layers]; by default their places.
+    noise
+        What a gap must be above to be felt in a step; by default no gap is marked.
     """
     table = titled(f"Plan: {describe(result)}")
     moves = result.moves
@@ -74,7 +80,7 @@ def result_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
             names[layer_idx],
             amount(objective[layer_idx]),
             amount(lower[layer_idx]),
-            percent(gap[layer_idx]),
+            gap_text(gap[layer_idx], noise),
             f"{balance[layer_idx]:.4f}",
             *(() if moves is None else (str(moves[layer_idx]),)),
             result.status[layer_idx],
@@ -85,7 +91,7 @@ def result_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
         f"all {len(gap)}",
         amount(float(objective.sum())),
         amount(float(lower.sum())),
-        percent(result.model_gap),
+        gap_text(result.model_gap, noise),
         f"{model_balancedness(balance, objective):.4f}",
         *(() if moves is None else (f"{moves.sum():,}",)),
         f"{result.status.count('optimal')} optimal",
@@ -96,7 +102,10 @@ def result_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
 
 
 def evaluation_table(
-    score: Evaluation, dispatch: str = "uniform", layer_ids: Sequence[int] = ()
+    score: Evaluation,
+    dispatch: str = "uniform",
+    layer_ids: Sequence[int] = (),
+    noise: BatchNoise | None = None,
 ) -> Table:
     """A checked plan's figures under one dispatch: the whole model and its worst layers."""
     table = titled(f"The plan obeys every rule; scored under {DISPATCH_WORDS[dispatch]}")
@@ -108,7 +117,7 @@ def evaluation_table(
             names[layer_idx],
             amount(score.objective[layer_idx]),
             amount(score.lower_bound[layer_idx]),
-            percent(score.gap[layer_idx]),
+            gap_text(score.gap[layer_idx], noise),
             f"{score.balancedness[layer_idx]:.4f}",
         )
     table.add_section()
@@ -116,7 +125,7 @@ def evaluation_table(
         f"all {len(score.gap)}",
         amount(float(score.objective.sum())),
         amount(float(score.lower_bound.sum())),
-        percent(score.model_gap),
+        gap_text(score.model_gap, noise),
         f"{model_balancedness(score.balancedness, score.objective):.4f}",
         style="bold",
     )

@@ -113,7 +113,7 @@ def _nearest(plan: Plan, num_nodes: int) -> np.ndarray:
     here = target >= 0
     layer = np.nonzero(here)[0]
     found = np.bincount(layer * plan.num_slots + target[here], minlength=placed.size)
-    return found.reshape(placed.shape) / sends.sum()
+    return np.asarray(found.reshape(placed.shape) / sends.sum())
 
 
 def _in_turn(plan: Plan, num_nodes: int) -> np.ndarray:
@@ -136,9 +136,9 @@ def live_gpus(plan: Plan) -> np.ndarray:
 #: Name -> dispatch. An even split of what a step has is what plans are scored by; engines that
 #: split evenly draw a replica for every token.
 DISPATCHES: dict[str, Dispatch] = {
-    "uniform": Dispatch("equal parts of each step", EVEN, _equal),
-    "drawn": Dispatch("a replica drawn for each token: vLLM, SGLang dynamic", DRAWN, _equal),
+    "uniform": Dispatch("equal parts", EVEN, _equal),
+    "drawn": Dispatch("drawn per token: vLLM, SGLang dynamic", DRAWN, _equal),
     "nearest": Dispatch("nearest copy: SGLang static", BY_SENDER, _nearest),
     "rank_modulo": Dispatch("GPUs in turn: vllm-ascend", BY_SENDER, _in_turn),
-    "optimal": Dispatch("optimal in each step: SGLang lp", "", _equal),
+    "optimal": Dispatch("optimal: SGLang lp", "", _equal),
 }
