@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ class TopologyParams:
     near: int = 200
     homeward: int = 960
     settling: int = 400
-    cooling: Cooling = Cooling(first_heat=0.003, last_heat=3e-6)
+    cooling: Cooling = field(default_factory=lambda: Cooling(first_heat=0.003, last_heat=3e-6))
 
 
 #: Turns without a better plan that end the search on a layer in a call without limit.

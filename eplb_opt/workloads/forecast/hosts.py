@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eplb_opt.engines.dispatch.routes import Pairs
-from eplb_opt.placement.dispatch_rules import nearest_copy
+from eplb_opt.placement.senders import senders
+from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,28 +105,18 @@ def _equal(plan: Plan, num_nodes: int) -> np.ndarray:
     return np.asarray(np.where(placed >= 0, 1 / np.maximum(count, 1), 0.0))
 
 
-def _nearest(plan: Plan, num_nodes: int) -> np.ndarray:
+def _by_sender(rule: str, plan: Plan, num_nodes: int) -> np.ndarray:
     """The GPUs that send to each slot, over all that send."""
-    placed = plan.physical_to_logical
-    sends = live_gpus(plan)
-    target = nearest_copy(
-        placed, plan.num_gpus, num_nodes, num_experts=plan.num_experts, active_gpus=sends
-    )[:, sends]
-    here = target >= 0
-    layer = np.nonzero(here)[0]
-    found = np.bincount(layer * plan.num_slots + target[here], minlength=placed.size)
-    return found.reshape(placed.shape) / sends.sum()
-
-
-def _in_turn(plan: Plan, num_nodes: int) -> np.ndarray:
-    """GPU r, of those that send, takes replica r mod n, in the order of the slots."""
-    placed, num = plan.physical_to_logical, int(live_gpus(plan).sum())
-    shares = np.zeros(placed.shape)
-    slots = plan.logical_to_physical
-    layer, expert, rank = np.nonzero(slots >= 0)
-    count = plan.logical_count[layer, expert]
-    shares[layer, slots[layer, expert, rank]] = (num - rank + count - 1) // count / num
-    return shares
+    shape = (plan.num_layers, plan.num_experts)
+    problem = Problem(
+        np.ones(shape, dtype=np.int64),
+        plan.num_slots,
+        plan.num_gpus,
+        num_nodes,
+        active_gpus=live_gpus(plan),
+    )
+    sent = senders(problem, plan.physical_to_logical, dispatch=rule)
+    return np.asarray(sent / problem.num_senders)
 
 
 def live_gpus(plan: Plan) -> np.ndarray:
@@ -136,9 +128,11 @@ def live_gpus(plan: Plan) -> np.ndarray:
 #: Name -> dispatch. An even split of what a step has is what plans are scored by; engines that
 #: split evenly draw a replica for every token.
 DISPATCHES: dict[str, Dispatch] = {
-    "uniform": Dispatch("equal parts of each step", EVEN, _equal),
-    "drawn": Dispatch("a replica drawn for each token: vLLM, SGLang dynamic", DRAWN, _equal),
-    "nearest": Dispatch("nearest copy: SGLang static", BY_SENDER, _nearest),
-    "rank_modulo": Dispatch("GPUs in turn: vllm-ascend", BY_SENDER, _in_turn),
-    "optimal": Dispatch("optimal in each step: SGLang lp", "", _equal),
+    "uniform": Dispatch("equal parts", EVEN, _equal),
+    "drawn": Dispatch("drawn per token: vLLM, SGLang dynamic", DRAWN, _equal),
+    "nearest": Dispatch("nearest copy: SGLang static", BY_SENDER, partial(_by_sender, "nearest")),
+    "rank_modulo": Dispatch(
+        "GPUs in turn: vllm-ascend", BY_SENDER, partial(_by_sender, "rank_modulo")
+    ),
+    "optimal": Dispatch("optimal: SGLang lp", "", _equal),
 }
