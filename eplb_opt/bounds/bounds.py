@@ -212,18 +212,26 @@ def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
     """The bound of one layer, rounded up to the next value that a largest GPU load can have.
 
     A GPU's load is a sum of w_e / c_e, and no expert has more replicas than the slots that the
-    others leave; so it is a multiple of gcd(w) over the least common multiple of all counts. Costs
-    are whole numbers.
+    others leave; so it is a multiple of gcd(w) over the least common multiple of all counts. Where
+    senders choose a replica each sends it w_e / senders: a multiple of gcd(w) / senders. Costs are
+    whole numbers.
     """
     if problem.has_cost:
         return Bound(Fraction(ceil(bound.value)), bound.source)
     num_nodes = problem.num_nodes if problem.is_hierarchical else 1
     if problem.counts_ratios or problem.gpu_speed is not None or problem.is_split_freely:
         return bound
+    if problem.splits_by_sender:
+        return _rounded_up(bound, problem.load[layer_idx], problem.num_senders)
     most = (problem.num_slots - problem.num_experts) // num_nodes + 1
     if most > MAX_COUNT_IN_GRAIN:
         return bound
-    grain = Fraction(gcd(*problem.load[layer_idx].tolist()), lcm(*range(1, most + 1)))
+    return _rounded_up(bound, problem.load[layer_idx], lcm(*range(1, most + 1)))
+
+
+def _rounded_up(bound: Bound, load: np.ndarray, parts: int) -> Bound:
+    """The bound as a multiple of the loads' greatest common divisor over a number of parts."""
+    grain = Fraction(gcd(*load.tolist()), parts)
     return Bound(ceil(bound.value / grain) * grain, bound.source) if grain else bound
 
 

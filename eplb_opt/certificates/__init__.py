@@ -90,7 +90,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         raise CertificateError(
             f"kind {certificate.kind!r} is unknown; known: {', '.join(VERIFIERS)}."
         )
-    if problem.is_split_freely and certificate.kind not in ANY_SPLIT:
+    if problem.dispatch != "uniform" and certificate.kind not in ANY_SPLIT:
         raise CertificateError(f"{certificate.kind} holds for the uniform split alone.")
     if problem.has_topology != (certificate.kind == "topology"):
         raise CertificateError(f"{certificate.kind} is not of such a problem's objective.")

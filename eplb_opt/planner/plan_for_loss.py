@@ -97,7 +97,7 @@ def plan_for_loss(
         be used.
     """
     began = time.monotonic()
-    if problem.is_split_freely:
+    if problem.dispatch != "uniform":
         raise ProblemError('A loss is planned for under dispatch="uniform" alone.')
     if problem.has_topology:
         raise ProblemError("A loss does not go with a topology yet; plan without one.")

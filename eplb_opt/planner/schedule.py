@@ -36,6 +36,11 @@ def always(problem: Problem) -> bool:
     return True
 
 
+def has_senders(problem: Problem) -> bool:
+    """Whether every GPU sends an expert's tokens to one replica, so that places count."""
+    return problem.splits_by_sender
+
+
 def splits_freely(problem: Problem) -> bool:
     """Whether tokens are split freely over an expert's replicas: optimal dispatch."""
     return problem.is_split_freely
@@ -254,6 +259,7 @@ class Share(NamedTuple):
 
 #: The first row whose condition holds is the order of the first turns.
 ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
+    (has_senders, ()),
     (
         splits_few_flows,
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),

@@ -71,7 +71,7 @@ def without_lost_gpus(problem: Problem) -> Problem | None:
     if not problem.leaves_equal_gpus:
         return None
     left = int((problem.open_slots > 0).sum())
-    flat = {} if problem.is_hierarchical else {"num_nodes": 1, "num_groups": 1}
+    flat = {} if problem.has_nodes else {"num_nodes": 1, "num_groups": 1}
     return changed(
         problem,
         num_slots=left * problem.slots_per_gpu,

@@ -79,9 +79,13 @@ class Problem(Terms):
         "gpu" or "node": every expert has replicas on at least two of them, so that the loss of any
         one leaves it a replica. None for no such rule.
     dispatch
-        "uniform" or "optimal": every replica gets the same part of its expert's tokens, or the
-        engine splits them anew for every load (every scenario) so that the largest GPU load is
-        least.
+        How tokens are split over an expert's replicas. "uniform": every replica gets the same part.
+        "optimal": the engine splits them anew for every load (every scenario) so that the largest
+        GPU load is least. "nearest" and "rank_modulo": every GPU sends the same part of each
+        expert's tokens, all to one replica. Nearest, as SGLang deals: the expert's only replica,
+        else one on the sending GPU, else one on its node (whose numbers count here, whatever the
+        groups), else dealt out evenly. Rank modulo, as vllm-ascend does: GPU r sends to replica r
+        mod n of the expert's n, in the order of their slots. Lost GPUs send nothing.
     topology
         A `Topology`: what homes experts have, and the price of serving them elsewhere. Groups then
         bind nobody, and any numbers of nodes and groups will do. It goes with one load, the uniform
@@ -224,9 +228,10 @@ class Problem(Terms):
         Returns
         -------
         Problem
-            One with a single node and a single group.
+            One with a single group and a single node, or, where a dispatch looks at nodes, its own.
         """
-        return changed(self, num_nodes=1, num_groups=1, topology=None)
+        nodes = self.num_nodes if self.dispatch == "nearest" else 1
+        return changed(self, num_nodes=nodes, num_groups=1, topology=None)
 
     def with_load(self, load: np.ndarray) -> Problem:
         """Another load under the same rules, without scenarios.
@@ -356,7 +361,7 @@ class Problem(Terms):
         Parameters
         ----------
         dispatch
-            "uniform" or "optimal".
+            "uniform", "optimal", "nearest" or "rank_modulo".
 
         Returns
         -------

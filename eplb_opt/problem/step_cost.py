@@ -157,7 +157,7 @@ class StepCost:
             A name in `presets.EXPERTS`, as "deepseek-v3".
         dtype
             "fp8" or "bf16", of weights and products.
-        changes
+        **changes
             Other fields, which take the preset's place. With `link` the way of a token is counted,
             FP8 to the expert and BF16 back.
 
@@ -184,7 +184,7 @@ class StepCost:
 
         Parameters
         ----------
-        changes
+        **changes
             Fields and their new values.
         """
         return replace(self, **changes)

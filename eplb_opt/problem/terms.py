@@ -15,6 +15,7 @@ from eplb_opt.problem import gpu_rules
 from eplb_opt.problem.arrays import as_int, as_numpy, copy_on_device
 from eplb_opt.problem.checks import (
     MAX_SLOTS,
+    SENDER_DISPATCHES,
     check_gpu_rules,
     check_spread,
     check_topology,
@@ -153,10 +154,15 @@ class Terms:
         return any(rule is not None for rule in rules)
 
     @property
+    def has_gpu_names(self) -> bool:
+        """Whether a plan is worth something else once its GPUs change places."""
+        return self.has_gpu_rules or self.splits_by_sender
+
+    @property
     def is_plain(self) -> bool:
         """One load, uniform, GPUs that are all alike, no further rules: what most engines want."""
         others = self.has_scenarios or self.has_gpu_rules or self.has_topology
-        return not (others or self.is_split_freely or self.has_cost)
+        return not (others or self.has_cost) and self.dispatch == "uniform"
 
     @property
     def has_cost(self) -> bool:
@@ -208,6 +214,16 @@ class Terms:
         """Whether tokens may be split over replicas in any way: dispatch="optimal"."""
         return self.dispatch == "optimal"
 
+    @property
+    def splits_by_sender(self) -> bool:
+        """Whether every GPU sends an expert's tokens to one replica: "nearest", "rank_modulo"."""
+        return self.dispatch in SENDER_DISPATCHES
+
+    @cached_property
+    def num_senders(self) -> int:
+        """GPUs that send tokens: those with a slot."""
+        return int((self.open_slots > 0).sum())
+
     @cached_property
     def open_slots(self) -> np.ndarray:
         """Slots of each GPU that hold an expert, int64 [num_gpus]; its first ones."""
@@ -229,7 +245,7 @@ class Terms:
         if not (lost.any() and whole) or any(rule is not None for rule in others):
             return False
         in_nodes = lost.reshape(self.num_nodes, -1).sum(axis=1)
-        return self.spread != "node" and not (self.is_hierarchical and np.ptp(in_nodes))
+        return self.spread != "node" and not (self.has_nodes and np.ptp(in_nodes))
 
     @cached_property
     def speed(self) -> tuple[Fraction, ...]:
@@ -285,6 +301,11 @@ class Terms:
     def is_hierarchical(self) -> bool:
         """Whether all replicas of a group's experts have to stay on one node."""
         return self.num_nodes > 1 and self.num_groups > 1 and not self.has_topology
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether it matters on which node a GPU is: for groups, or for who sends where."""
+        return self.is_hierarchical or self.dispatch == "nearest"
 
     @property
     def gpus_per_node(self) -> int:

@@ -102,7 +102,12 @@ def price_text(at_least: float, at_most: float) -> str:
 
 
 #: A way of splitting tokens, as a person calls it.
-DISPATCH_WORDS = {"uniform": "uniform split", "optimal": "optimal dispatch"}
+DISPATCH_WORDS = {
+    "uniform": "uniform split",
+    "optimal": "optimal dispatch",
+    "nearest": "nearest copy",
+    "rank_modulo": "rank modulo copies",
+}
 
 
 def describe(result: Result) -> str:
@@ -119,6 +124,8 @@ def describe(result: Result) -> str:
     if problem.counts_seconds:
         name = getattr(problem.cost, "name", "") or "a step cost"
         shape += f", {name} at {problem.batch_tokens} tokens a GPU"
-    if problem.is_split_freely:
+    if problem.dispatch == "nearest" and not problem.is_hierarchical:
+        shape += f", {problem.num_nodes} nodes"
+    if problem.dispatch != "uniform":
         shape += f", {DISPATCH_WORDS[problem.dispatch]}"
     return f"{shape}; {result.elapsed:.2f} s, stopped by {result.stop_reason}"
