@@ -34,7 +34,9 @@ class ShareDescent {
     for (Index step = 0; step < budget.steps && !budget.is_over(); ++step) {
       const Index heavy = layer_->heaviest();
       if (layer_->load(heavy) <= target) break;
-      if (swap(heavy) || transfer(heavy)) continue;
+      // Where replicas have been made for equal parts, other counts are no gain close to the bound.
+      const bool counts_may_change = !budget.kicks || layer_->load(heavy) - target > target / kWide;
+      if (swap(heavy) || (counts_may_change && transfer(heavy))) continue;
       if (!budget.kicks) break;
       if (note()) {
         idle = 0;
@@ -52,6 +54,8 @@ class ShareDescent {
   static constexpr std::size_t kLooks = 8;  // candidates that are looked at exactly
   static constexpr int kDraws = 8;          // random exchanges of which the mildest is made
   static constexpr Index kIdle = 4;         // kicks in vain after which the best plan comes back
+
+  static constexpr std::int64_t kWide = 1000;
 
   // A move, and what it leaves of the largest load if no other part changes.
   struct Candidate {
@@ -99,17 +103,20 @@ class ShareDescent {
   bool swap(Index heavy) {
     const Index size = layer_->machine().slots_per_gpu(), begin = heavy * size;
     const std::int64_t load = layer_->load(heavy);
+    const std::int64_t* value = layer_->values().data();
     candidates_.clear();
     for (Index gpu = 0; gpu < layer_->machine().num_gpus; ++gpu) {
-      const std::int64_t room = load - layer_->load(gpu);
-      if (room <= 1 || !layer_->may_exchange(begin, gpu * size)) continue;
+      const std::int64_t other = layer_->load(gpu);
+      // Half of the difference is the best that an exchange can bring over.
+      std::int64_t least = limit(load);
+      if ((load + other + 1) / 2 >= least || !layer_->may_exchange(begin, gpu * size)) continue;
       for (Index q = gpu * size; q < (gpu + 1) * size; ++q) {
-        const std::int64_t value = layer_->value(q);
+        const std::int64_t down = load + value[q], up = other - value[q];
         for (Index p = begin; p < begin + size; ++p) {
-          const std::int64_t less = layer_->value(p) - value;
-          if (less <= 0 || less >= room) continue;
-          const std::int64_t reached = std::max(load - less, load - room + less);
-          if (reached < limit(load) && may_swap(p, q)) consider(reached, p, q);
+          const std::int64_t reached = std::max(down - value[p], up + value[p]);
+          if (reached >= least || !may_swap(p, q)) continue;
+          consider(reached, p, q);
+          least = limit(load);
         }
       }
     }

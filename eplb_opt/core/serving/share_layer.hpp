@@ -61,6 +61,7 @@ class ShareLayer {
   std::span<const Index> copies(Index expert) const { return copies_[expert]; }
   std::int64_t weight(Index expert) const { return weight_[expert]; }
   std::int64_t value(Index slot) const { return value_[slot]; }
+  std::span<const std::int64_t> values() const { return value_; }
   std::int64_t load(Index gpu) const { return load_[gpu]; }
   std::int64_t largest() const { return *std::ranges::max_element(load_); }
   Index heaviest() const { return std::ranges::max_element(load_) - load_.begin(); }

@@ -15,7 +15,7 @@ template <typename Rule>
 class ShareStart {
  public:
   ShareStart(const Rule& rule, const ShareMachine& machine, Index num_experts)
-      : rule_(&rule), machine_(machine), count_(num_experts), order_(num_experts) {
+      : rule_(&rule), machine_(machine), count_(num_experts), added_(num_experts), order_(num_experts), part_(num_experts) {
     const Index most = std::min(machine.num_slots - num_experts + 1, rule.most_copies());
     for (Index count = 1; count <= std::min(most, machine.num_gpus); ++count) {
       if (rule.is_level(count)) levels_.push_back(count);
@@ -27,44 +27,47 @@ class ShareStart {
     choose_counts(weight);
     std::iota(order_.begin(), order_.end(), Index{0});
     // Replicas that want different places first, while there are places; then the others.
-    std::ranges::stable_sort(order_, [&](Index a, Index b) {
+    std::ranges::sort(order_, [&](Index a, Index b) {
       const bool many_a = count_[a] > 1, many_b = count_[b] > 1;
-      return many_a != many_b ? many_a : part(weight, a) > part(weight, b);
+      if (many_a != many_b) return many_a;
+      return part_[a] != part_[b] ? part_[a] > part_[b] : a < b;
     });
     load_.assign(machine_.num_gpus, 0);
     used_.assign(machine_.num_gpus, 0);
     std::int64_t largest = 0;
     for (const Index expert : order_) {
-      place(expert, part(weight, expert), slots);
-      largest = std::max(largest, part(weight, expert));
+      place(expert, part_[expert], slots);
+      largest = std::max(largest, part_[expert]);
     }
     return largest;
   }
 
  private:
-  std::int64_t part(std::span<const std::int64_t> weight, Index expert) const {
-    return weight[expert] * rule_->num_senders() / count_[expert];
+  void give(std::span<const std::int64_t> weight, Index expert, Index count) {
+    count_[expert] = count;
+    part_[expert] = weight[expert] * rule_->num_senders() / count;
+    added_[expert] = next(count) - count;
   }
 
   // The heaviest replicas are divided to the next number of equal parts while slots are left. What
   // is lighter than half a GPU's load only where that takes a single slot.
   void choose_counts(std::span<const std::int64_t> weight) {
-    std::ranges::fill(count_, 1);
+    for (Index expert = 0; expert < std::ssize(count_); ++expert) give(weight, expert, 1);
     Index spare = machine_.num_slots - std::ssize(count_);
     const std::int64_t mean = std::reduce(weight.begin(), weight.end());
     for (const std::int64_t floor : {mean / 2, std::int64_t{-1}}) {
-      const Index most_added = floor < 0 ? 1 : spare;
       while (spare > 0) {
+        const Index most = floor < 0 ? 1 : spare;
+        std::int64_t largest = floor;
         Index best = -1;
         for (Index expert = 0; expert < std::ssize(count_); ++expert) {
-          const Index added = next(count_[expert]) - count_[expert];
-          if (added < 1 || added > std::min(spare, most_added)) continue;
-          if (part(weight, expert) <= floor) continue;
-          if (best < 0 || part(weight, expert) > part(weight, best)) best = expert;
+          if (part_[expert] <= largest || added_[expert] < 1 || added_[expert] > most) continue;
+          largest = part_[expert];
+          best = expert;
         }
         if (best < 0) break;
-        spare -= next(count_[best]) - count_[best];
-        count_[best] = next(count_[best]);
+        spare -= added_[best];
+        give(weight, best, count_[best] + added_[best]);
       }
     }
     // Slots that no number of equal parts takes.
@@ -72,15 +75,15 @@ class ShareStart {
       Index best = -1;
       for (Index expert = 0; expert < std::ssize(count_); ++expert) {
         if (count_[expert] >= rule_->most_copies()) continue;
-        if (best < 0 || part(weight, expert) > part(weight, best)) best = expert;
+        if (best < 0 || part_[expert] > part_[best]) best = expert;
       }
-      ++count_[best];
+      give(weight, best, count_[best] + 1);
     }
   }
 
   Index next(Index count) const {
     const auto above = std::ranges::upper_bound(levels_, count);
-    return above == levels_.end() ? 0 : *above;
+    return above == levels_.end() ? count : *above;
   }
 
   // The lightest GPU with an open slot: of a node, or of nodes not yet `taken`; -1 is none.
@@ -138,8 +141,9 @@ class ShareStart {
   const Rule* rule_;
   ShareMachine machine_;
   std::vector<Index> levels_;  // numbers of replicas that get equal parts, ascending
-  std::vector<Index> count_, order_, used_, chosen_;
-  std::vector<std::int64_t> load_;
+  std::vector<Index> count_, added_;  // replicas, and those that the next equal parts take
+  std::vector<Index> order_, used_, chosen_;
+  std::vector<std::int64_t> part_, load_;  // of a replica, of a GPU
 };
 
 }  // namespace eplb::serving
