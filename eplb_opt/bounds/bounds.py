@@ -13,6 +13,7 @@ from math import ceil, gcd, lcm
 import numpy as np
 
 from eplb_opt.bounds import partitions
+from eplb_opt.bounds.costs import counts_bound, level_bound, total_bound
 from eplb_opt.bounds.sender_water import sender_levels
 from eplb_opt.bounds.topology import home_bound
 from eplb_opt.bounds.water_level import water_levels
@@ -104,6 +105,8 @@ def flat_bounds(problem: Problem) -> list[Bound]:
     """The larger of mean and water level, for each layer."""
     if problem.has_scenarios:
         return scenario_bounds(problem, flat_bounds)
+    if problem.has_cost:
+        return cost_bounds(problem)
     found = _best_of(_flat_methods(problem), problem)
     return load_bounds(problem, found) if problem.has_topology else found
 
@@ -114,6 +117,8 @@ def fast_bounds(problem: Problem) -> list[Bound]:
         return scenario_bounds(problem, fast_bounds)
     if problem.has_topology:
         return topology_bounds(problem)
+    if problem.has_cost:
+        return cost_bounds(problem)
     problem = problem.without_lost_gpus() or problem
     # Bounds of nodes take them as equal; where GPUs differ, the flat bounds still hold.
     by_nodes = problem.is_hierarchical and not problem.has_gpu_rules
@@ -123,6 +128,32 @@ def fast_bounds(problem: Problem) -> list[Bound]:
 
 def _flat_methods(problem: Problem) -> dict[str, BoundMethod]:
     return SENDER_BOUNDS if problem.splits_by_sender else FLAT_BOUNDS
+
+
+def cost_bounds(problem: Problem) -> list[Bound]:
+    """Bounds of the largest GPU cost of each layer; `costs` says why each holds.
+
+    They hold under every rule, which only forbids plans.
+
+    Parameters
+    ----------
+    problem
+        A problem with costs.
+    """
+    found = zip(total_bound(problem), level_bound(problem), strict=True)
+    alone = [
+        max(Bound(Fraction(total), "cost_total"), Bound(Fraction(level), "cost_level"), key=_value)
+        for total, level in found
+    ]
+    both = counts_bound(problem, [int(bound.value) for bound in alone])
+    return [
+        Bound(Fraction(value), "cost_counts") if value > bound.value else bound
+        for value, bound in zip(both, alone, strict=True)
+    ]
+
+
+def _value(bound: Bound) -> Fraction:
+    return bound.value
 
 
 def load_bounds(problem: Problem, flat: list[Bound]) -> list[Bound]:
@@ -201,8 +232,11 @@ def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
 
     A GPU's load is a sum of w_e / c_e, and no expert has more replicas than the slots that the
     others leave; so it is a multiple of gcd(w) over the least common multiple of all counts. Where
-    senders choose a replica each sends it w_e / senders: a multiple of gcd(w) / senders.
+    senders choose a replica each sends it w_e / senders: a multiple of gcd(w) / senders. Costs are
+    whole numbers.
     """
+    if problem.has_cost:
+        return Bound(Fraction(ceil(bound.value)), bound.source)
     num_nodes = problem.num_nodes if problem.is_hierarchical else 1
     if problem.counts_ratios or problem.gpu_speed is not None or problem.is_split_freely:
         return bound

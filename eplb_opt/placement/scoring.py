@@ -12,7 +12,7 @@ import numpy as np
 
 from eplb_opt import core
 from eplb_opt.core.parts import in_parts
-from eplb_opt.placement import homes
+from eplb_opt.placement import homes, step_time
 from eplb_opt.placement.level_flow import least_level
 from eplb_opt.placement.senders import AS_DEALT, MOST, senders
 from eplb_opt.problem.problem import Problem
@@ -44,11 +44,14 @@ def objectives(
     Returns
     -------
     The largest GPU load in units of the loads, or what the scenarios make together, or what load
-    and price make with a topology.
+    and price make with a topology; with costs the largest GPU's in units of these.
     """
     if problem.splits_by_sender:
         sent = senders(problem, physical_to_logical, reading)
         return sent_objectives(problem, physical_to_logical, sent)
+    if problem.has_cost:
+        spent = step_time.gpu_costs(problem, physical_to_logical)
+        return [Fraction(largest) for largest in spent.max(axis=1).tolist()]
     if problem.topology is not None:
         away = homes.off_home(problem, physical_to_logical)
         price = problem.topology.exact_price

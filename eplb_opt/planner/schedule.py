@@ -79,6 +79,11 @@ def has_topology(problem: Problem) -> bool:
     return problem.has_topology
 
 
+def has_cost(problem: Problem) -> bool:
+    """Whether GPUs' seconds count, by a cost of each replica."""
+    return problem.has_cost
+
+
 def has_gpu_rules(problem: Problem) -> bool:
     """Whether GPUs differ, or experts are tied to some of them or kept off."""
     return problem.has_gpu_rules
@@ -300,6 +305,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         ),
     ),
     (has_topology, ("homes_first", "home_model", "homes")),
+    (has_cost, ("model",)),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),

@@ -38,6 +38,9 @@ class Problem(Terms):
     mean GPU load (1 for a layer without load), plus a price times the share of assignments that
     replicas off their expert's home node serve.
 
+    With a cost the objective of a layer is the largest of its GPUs' seconds: the expected ones of
+    a step, which every replica adds to by its expert's load and count.
+
     Parameters
     ----------
     load
@@ -87,6 +90,14 @@ class Problem(Terms):
         A `Topology`: what homes experts have, and the price of serving them elsewhere. Groups then
         bind nobody, and any numbers of nodes and groups will do. It goes with one load, the uniform
         split and GPUs that are alike. None for no price.
+    cost
+        A `StepCost`: the seconds that an expert takes for its tokens; what counts are then the
+        expected seconds of a step. Or a `CostTable`, in a unit of its own. It goes with one load,
+        the uniform split and GPUs that are equally fast. None to count loads.
+    batch_tokens
+        With a `StepCost`: the tokens of each GPU in a step, before they are routed.
+    experts_per_token
+        With a `StepCost`: how many experts a token is routed to; by default what the cost says.
 
     Attributes
     ----------
@@ -105,6 +116,8 @@ class Problem(Terms):
         int64 [num_gpus], 0 for lost GPUs; None where every slot is filled.
     pinned, forbidden
         bool [num_layers, num_experts, num_gpus] or None.
+    costs
+        The costs of replicas as integers of a small unit, see `replica_cost`; None without a cost.
 
     Raises
     ------
@@ -239,6 +252,7 @@ class Problem(Terms):
         check_loads(values)
         part = self.scenario(0)
         part.set_loads(*to_units(values))
+        part.set_costs()
         return part
 
     def without_lost_gpus(self) -> Problem | None:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.errors import ProblemError
 from eplb_opt.problem import gpu_rules
 from eplb_opt.problem.arrays import as_int, as_numpy, copy_on_device
 from eplb_opt.problem.checks import (
@@ -20,8 +21,12 @@ from eplb_opt.problem.checks import (
     check_topology,
     scenario_weights,
 )
+from eplb_opt.problem.costs import CostTable, FittedCosts, fitted_costs, half_unit
 from eplb_opt.problem.topology import Topology, fitted
 from eplb_opt.problem.units import check_loads, to_units
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.step_cost import StepCost
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +52,13 @@ class Terms:
     spread: str | None = None
     dispatch: str = "uniform"
     topology: Topology | None = None
+    cost: StepCost | CostTable | None = None
+    batch_tokens: int | None = None
+    experts_per_token: int | None = None
     unit_exponent: np.ndarray = field(init=False)
     rounded: np.ndarray = field(init=False)
     load_on_device: Any = field(init=False, default=None, repr=False)
+    costs: FittedCosts | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.set_field("load_on_device", copy_on_device(self.load))
@@ -63,6 +72,11 @@ class Terms:
         check_topology(self)
         self.set_field("topology", fitted(self))
         self._set_gpu_rules()
+        self.set_costs()
+
+    def set_costs(self) -> None:
+        """Work out the costs of replicas while the problem is made, or for another load."""
+        self.set_field("costs", fitted_costs(self))
 
     def set_field(self, name: str, value: Any) -> None:
         """Set a field while the problem is made; nobody has seen it yet.
@@ -148,7 +162,37 @@ class Terms:
     def is_plain(self) -> bool:
         """One load, uniform, GPUs that are all alike, no further rules: what most engines want."""
         others = self.has_scenarios or self.has_gpu_rules or self.has_topology
-        return not others and self.dispatch == "uniform"
+        return not (others or self.has_cost) and self.dispatch == "uniform"
+
+    @property
+    def has_cost(self) -> bool:
+        """Whether a GPU's seconds count instead of its load; `replica_cost` has them."""
+        return self.costs is not None
+
+    @property
+    def replica_cost(self) -> np.ndarray:
+        """What each of c replicas of an expert costs, int64 [num_layers, num_experts, most + 1].
+
+        Entry c is in units of 2**-cost_exponent of the caller's unit, seconds for a `StepCost`, and
+        rounded down; entry 0 is 0. `most` is the largest count that the slots allow.
+
+        Raises
+        ------
+        ProblemError
+            In a problem without costs.
+        """
+        return self._costs.replica
+
+    @property
+    def cost_exponent(self) -> np.ndarray:
+        """The units of `replica_cost`, int64 [num_layers]: 2**-exponent of the caller's."""
+        return self._costs.exponent
+
+    @property
+    def _costs(self) -> FittedCosts:
+        if self.costs is None:
+            raise ProblemError("The problem has no cost: its objective is the largest GPU load.")
+        return self.costs
 
     @property
     def has_topology(self) -> bool:
@@ -290,8 +334,10 @@ class Terms:
         -------
         Fraction
             In the problem's integer units; with scenarios as a ratio, by the heaviest of them, and
-            with a topology as one too.
+            with a topology as one too; with costs half a nanosecond, or of a table half a unit.
         """
+        if self.has_cost:
+            return half_unit(self, layer_idx)
         if self.has_topology:
             total = max(int(self.load[layer_idx].sum()), 1)
             return self.capacity * Fraction(2 ** int(self.unit_exponent[layer_idx]), 2 * total)
@@ -320,4 +366,5 @@ class Terms:
         """
         if self.counts_ratios:
             return Fraction(1)
-        return Fraction(1, 2 ** int(self.unit_exponent[layer_idx]))
+        exponent = self.cost_exponent if self.has_cost else self.unit_exponent
+        return Fraction(1, 2 ** int(exponent[layer_idx]))
