@@ -165,6 +165,7 @@ class Entry:
 _ANNEALING = "eplb_opt.search.annealing.solvers:AnnealingSolver"
 _TOPOLOGY = "eplb_opt.search.annealing.topology"
 _SHARES = "eplb_opt.search.annealing.shares:ShareSolver"
+_SHORT_RUN = Pace(share=0.08, shortest=0.002, most=1, in_rounds=True, with_effort=False)
 _DESIGN = "eplb_opt.search.annealing.solvers:DesignSolver"
 
 #: The solvers by name. Names that share a class share a layer's solver, with what it has found.
@@ -222,10 +223,8 @@ SOLVERS: dict[str, Entry] = {
         f"{_TOPOLOGY}:TopologySolver",
         Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True),
     ),
-    # Likewise, for copies that carry unequal parts.
-    "senders_first": Entry(
-        _SHARES, Pace(share=0.08, shortest=0.002, most=1, in_rounds=True, with_effort=False)
-    ),
+    # Likewise, for copies that carry unequal parts, and for copies with a cost.
+    "senders_first": Entry(_SHARES, _SHORT_RUN),
     "senders": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
     # Like the other models it starts anew at each turn.
     "sender_model": Entry(
@@ -233,6 +232,8 @@ SOLVERS: dict[str, Entry] = {
         Pace(share=0.5, shortest=0.2),
         package="ortools",
     ),
+    "cost_first": Entry(_SHARES, _SHORT_RUN),
+    "cost_search": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
     # What follows says nothing of plans; its bounds take tenths of a second.
     "joint_levels": Entry(
         "eplb_opt.exact.scenario_solvers:JointLevelsSolver",
@@ -305,7 +306,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         ),
     ),
     (has_topology, ("homes_first", "home_model", "homes")),
-    (has_cost, ("model",)),
+    (has_cost, ("cost_first", Share("model", 0.4), "cost_search")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),

@@ -5,6 +5,8 @@ from typing import Annotated
 import numpy
 from numpy.typing import NDArray
 
+import eplb_opt.core._core.annealing
+
 
 def fixed_point(weight: Annotated[NDArray, dict(shape=(None, None), device='cpu', writable=False)]) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]]:
     """
@@ -66,6 +68,21 @@ class NodeSearch:
         """
         The best exchange of one replica of the heaviest GPU; whether one lowers its load.
         """
+
+def plan_shares(weights: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], start: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], rule: eplb_opt.core._core.annealing.RankModulo | eplb_opt.core._core.annealing.Nearest, num_gpus: int, num_nodes: int, tolerance: float, near: bool, steps: int, seconds: float | None) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]]:
+    """
+    Plans for a rule by which every GPU sends an expert's tokens to one replica.
+
+    `weights` (int64 [num_layers, num_experts]) are loads in fixed point; `start` (int64
+    [num_layers, num_slots]) holds a plan of each layer, or -1 in its first slot. No replica of
+    it leaves its node of `num_nodes`. A layer ends where it is within 1 + `tolerance` of the
+    mean and of its largest replica, after `steps` exchanges, or with its part of the seconds.
+    With `near` a plan is changed by few moves; else a new one may take its place.
+
+    Returns the plans, int64 [num_layers, num_slots], none worse than its start, and the
+    largest loads before (-1 without a plan) and after, int64 [num_layers], in weights times
+    senders.
+    """
 
 def first_offence(placed: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], num_groups: int, num_nodes: int) -> int:
     """

@@ -41,7 +41,15 @@ class RankModulo {
 
   Index last_column() const { return num_senders_; }
   Index most_copies() const { return most_; }
+  Index num_senders() const { return num_senders_; }
   EPLB_INLINE bool is_fixed(Index count) const { return num_senders_ % count == 0; }
+  // Whether a replica that moves likely keeps its column, and so do the others.
+  EPLB_INLINE bool likely_keeps(Index, Index, Index) const { return true; }
+  // Whether so many replicas get equal parts, if they stand as `num_nodes` and `node` have it.
+  bool is_level(Index count) const { return is_fixed(count); }
+  // Replicas stand on different nodes while there are as many, and else on different GPUs of one.
+  Index num_nodes() const { return 1; }
+  Index node(Index) const { return 0; }
   EPLB_INLINE void columns(std::span<const Index> slots, Index* column) const {
     const Index count = std::ssize(slots), each = num_senders_ / count;
     const Index odd = num_senders_ - each * count;
@@ -71,7 +79,17 @@ class Nearest {
   Index num_slots() const { return std::ssize(gpu_); }
   Index last_column() const { return num_gpus_; }
   Index most_copies() const { return most_; }
+  Index num_senders() const { return num_gpus_; }
   EPLB_INLINE bool is_fixed(Index count) const { return count == 1; }
+  bool is_level(Index count) const {
+    return num_gpus_ % count == 0 &&
+           (count <= num_nodes() || count <= *std::ranges::min_element(size_));
+  }
+  Index num_nodes() const { return std::ssize(size_); }
+  Index node(Index slot) const { return node_[slot]; }
+  EPLB_INLINE bool likely_keeps(Index count, Index from, Index to) const {
+    return count == 1 || node_[from] == node_[to];
+  }
   EPLB_INLINE void columns(std::span<const Index> slots, Index* column) const {
     const Index count = std::ssize(slots);
     if (count == 1) {
