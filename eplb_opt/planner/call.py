@@ -218,9 +218,15 @@ class Call:
         job = self.request.job
         if job is not None:
             job.begin(self.incumbents, self.noise)
+        stages = schedule(self.problem, options)
+        if not stages:
+            self.messages.append(
+                f'no search knows dispatch="{self.problem.dispatch}" with these rules: every '
+                "layer has the best of the starts."
+            )
         portfolio = Portfolio(
             self.incumbents,
-            schedule(self.problem, options),
+            stages,
             self._budget_of_search(),
             self.note,
             self.messages,
@@ -302,6 +308,9 @@ class Call:
 
         Nor is what has only changed its slots within the GPUs, which is worth the same.
         """
+        if self.problem.splits_by_sender:
+            # A layer was scored apart from the others, for the worst that these can make of it.
+            return scoring.objectives(self.problem, placed)
         worth = [pair.objective for pair in self.incumbents.pairs()]
         shape = self.problem.num_layers, self.problem.num_gpus, -1
         held = np.sort(placed.reshape(shape), axis=2)
