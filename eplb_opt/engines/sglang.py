@@ -11,7 +11,9 @@ itself, outside `if __name__ == "__main__"`, so that the processes it spawns do 
 EPLB_OPT_EFFORT (default 100) says how much work is put into a plan. Plans stay near the map in
 force, which SGLang keeps in every process: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says how level
 they have to be, or EPLB_OPT_MOVE_COST what moving costs; below EPLB_OPT_MIN_GAIN nothing moves.
-Every rank plans by itself, so the variables must be the same on all of them.
+Every rank plans by itself, so the variables must be the same on all of them. With
+EPLB_OPT_TOPOLOGY_PRICE the groups of experts bind to no node, under any of the algorithms; what is
+served away from its node has that price.
 
 With SGLang's elastic expert parallelism (`--elastic-ep-backend`, whose algorithms are
 elasticity_aware and elasticity_aware_hierarchical) a rank may be lost and return. Every expert then
@@ -28,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.engines.every_rank import is_asked_for, place
+from eplb_opt.engines.every_rank import chosen_price, is_asked_for, place
 from eplb_opt.engines.tensors import cpu_tensor
 from eplb_opt.errors import EngineError, ProblemError
 from eplb_opt.problem.arrays import as_int, as_numpy
@@ -128,7 +130,7 @@ def rebalance_experts(
     if name in ELASTIC:
         active = _as_flags(active_ranks, slots // local)
         current = _without_lost(current, local)
-    groups, nodes = _topology(num_groups, num_nodes) if HIERARCHICAL[name] else (1, 1)
+    groups, nodes = _topology(num_groups, num_nodes, binds=HIERARCHICAL[name])
     sizes = slots, groups, nodes, slots // local
     maps = place(tokens_per_expert.sum(0), *sizes, effort, current, active, LOST_EXPERT)
     physical, logical, count = (cpu_tensor(array) for array in maps)
@@ -291,9 +293,16 @@ def _replace(before: Any, after: Any) -> None:
             setattr(module, FUNCTION, after)
 
 
-def _topology(num_groups: int | None, num_nodes: int) -> tuple[int, int]:
-    """Groups and nodes of a hierarchical algorithm: asked for by name, so no falling back."""
+def _topology(num_groups: int | None, num_nodes: int, *, binds: bool) -> tuple[int, int]:
+    """Groups and nodes of an algorithm; a hierarchical one was asked for, so no falling back.
+
+    With a price (EPLB_OPT_TOPOLOGY_PRICE) groups bind in none, and need not divide.
+    """
     groups, nodes = as_int(num_groups or 1, "num_groups"), as_int(num_nodes, "num_nodes")
+    if chosen_price() is not None:
+        return groups, nodes
+    if not binds:
+        return 1, 1
     if groups % nodes:
         raise ProblemError(
             f"num_groups={groups} is no multiple of num_nodes={nodes}: take an algorithm that is "
