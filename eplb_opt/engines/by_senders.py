@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from eplb_opt.engines.serving.senders import (
     SENDER_DISPATCHES,
@@ -19,6 +18,9 @@ from eplb_opt.engines.serving.senders import (
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.plan import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LOGGER = logging.getLogger("eplb_opt")
 

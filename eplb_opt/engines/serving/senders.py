@@ -135,7 +135,7 @@ def rebalance_by_senders(
 
 
 def _valid(call: Call, current: Any) -> np.ndarray:
-    """The map in force, int64 [num_layers, num_slots]; -1 in all slots of layers to be made anew."""
+    """The map in force, int64 [num_layers, num_slots]; -1 in layers that are made anew."""
     placed, is_valid = admit_current(call, current)
     counts = np.zeros((call.num_layers, call.layout.num_experts), dtype=np.int64)
     np.add.at(counts, (np.arange(call.num_layers)[:, None], placed), 1)
