@@ -282,7 +282,7 @@ def _at_price(
     if effort is not None or _is_short(time_limit) or price.tolerance is not None:
         given = {"time_limit": time_limit, "effort": effort, "current": current}
         return rebalance_at_price(weight, *sizes, rules=price, **given)
-    return _planned(weight, *sizes, time_limit, current, price)
+    return _planned(weight, *sizes, time_limit, current, price=price)
 
 
 def _partly_empty(current: Any, num_replicas: Any, num_gpus: Any) -> np.ndarray | None:
