@@ -5,8 +5,6 @@ from typing import Annotated
 import numpy
 from numpy.typing import NDArray
 
-import eplb_opt.core._core.annealing
-
 
 def fixed_point(weight: Annotated[NDArray, dict(shape=(None, None), device='cpu', writable=False)]) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]]:
     """
@@ -69,7 +67,7 @@ class NodeSearch:
         The best exchange of one replica of the heaviest GPU; whether one lowers its load.
         """
 
-def plan_shares(weights: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], start: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], rule: eplb_opt.core._core.annealing.RankModulo | eplb_opt.core._core.annealing.Nearest, num_gpus: int, num_nodes: int, tolerance: float, near: bool, steps: int, seconds: float | None) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]]:
+def plan_shares(weights: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], start: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], rule: object, num_gpus: int, num_nodes: int, tolerance: float, near: bool, steps: int, seconds: float | None) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]]:
     """
     Plans for a rule by which every GPU sends an expert's tokens to one replica.
 
