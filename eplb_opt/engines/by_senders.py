@@ -5,10 +5,8 @@ Like `every_rank`, a function of the arguments and of variables that are the sam
 
 from __future__ import annotations
 
-import logging
 import os
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from eplb_opt.engines.serving.senders import (
     SENDER_DISPATCHES,
@@ -20,7 +18,8 @@ from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.plan import Plan
 
-LOGGER = logging.getLogger("eplb_opt")
+if TYPE_CHECKING:
+    import numpy as np
 
 #: How the engine sends tokens to copies, where the drop-in's own default is not what runs; must be
 #: equal on all ranks.

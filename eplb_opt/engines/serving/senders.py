@@ -25,8 +25,8 @@ LOGGER = logging.getLogger("eplb_opt")
 SENDER_DISPATCHES = ("nearest", "rank_modulo")
 #: Steps of a near plan where a call counts none.
 NEAR_STEPS = 200
-#: GPUs with so many slots have their plans begin with those for the uniform split, too; and the part
-#: of the time that these take.
+#: GPUs with so many slots have their plans begin with those for the uniform split, too; and the
+#: part of the time that these take.
 FEW_SLOTS_PER_GPU, START_SHARE = 3, 0.3
 
 Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -126,7 +126,7 @@ def rebalance_by_senders(
 
 
 def _valid(call: Call, current: Any) -> np.ndarray:
-    """The map in force, int64 [num_layers, num_slots]; -1 in all slots of layers to be made anew."""
+    """The map in force, int64 [num_layers, num_slots]; -1 in layers that are to be made anew."""
     placed, is_valid = admit_current(call, current)
     counts = np.zeros((call.num_layers, call.layout.num_experts), dtype=np.int64)
     np.add.at(counts, (np.arange(call.num_layers)[:, None], placed), 1)
@@ -146,7 +146,7 @@ def _planned(
     machine = Machine(*sizes, rules.dispatch, num_nodes)
     start = np.full((call.num_layers, layout.num_slots), -1) if held is None else held
     is_near = held is not None and rules.tolerance is not None
-    has_few_slots = layout.slots_per_gpu() <= FEW_SLOTS_PER_GPU and held is None
+    has_few_slots = layout.num_slots // layout.num_gpus <= FEW_SLOTS_PER_GPU and held is None
     if layout.num_nodes > 1 or has_few_slots:
         start = np.where(start[:, :1] < 0, _refined(call, effort, end), start)
     work = Work(
