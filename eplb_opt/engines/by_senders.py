@@ -5,7 +5,6 @@ Like `every_rank`, a function of the arguments and of variables that are the sam
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -21,8 +20,6 @@ from eplb_opt.placement.plan import Plan
 
 if TYPE_CHECKING:
     import numpy as np
-
-LOGGER = logging.getLogger("eplb_opt")
 
 #: How the engine sends tokens to copies, where the drop-in's own default is not what runs; must be
 #: equal on all ranks.

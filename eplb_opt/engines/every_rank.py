@@ -273,8 +273,8 @@ def place(
         num_layers = len(load) if load.ndim else 0
         slots = as_int(num_slots, "num_slots")
         held = None if current is None else fitted(current, num_layers, slots)
-        by_senders = SenderRules(*dispatch, chosen_tolerance(), chosen_gain())
-        return place_by_senders(load, sizes, effort, held, by_senders)
+        sent = SenderRules(*dispatch, chosen_tolerance(), chosen_gain())
+        return place_by_senders(load, sizes, effort, held, sent)
     if current is None:
         return _place_freely(load, sizes, effort)
     num_gpus = as_int(num_gpus, "num_gpus")

@@ -1,10 +1,7 @@
 """The serving call where every GPU sends an expert's tokens to one copy: nearest, or in turn.
 
-Copies then carry a whole number of senders each, so a plan that is level under the uniform split is
-not. Counts come from those that split the senders evenly, copies stand where the rule gives them
-equal parts, and exchanges of the heaviest GPU, in which every part is counted anew, do the rest.
-Everything is integers, and the work is counted where no seconds are given: the same bytes on every
-rank.
+The plans are those of `search.by_senders`. Where no seconds are given the work is counted: the same
+bytes on every rank.
 """
 
 from __future__ import annotations
@@ -12,31 +9,25 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from eplb_opt.core import annealing, serving
 from eplb_opt.engines.serving.arguments import Call, admit_sizes, in_kind, plain
 from eplb_opt.engines.serving.in_force import admit_current
 from eplb_opt.errors import ProblemError
 from eplb_opt.problem.arrays import as_int, is_number
-
-if TYPE_CHECKING:
-    from heuristics.layout import Layout
+from eplb_opt.search.by_senders import ANY_STEPS, MOST_COPIES, Machine, Work, plans_by_senders
 
 LOGGER = logging.getLogger("eplb_opt")
 
 #: The dispatches in which every GPU sends an expert's tokens to one copy.
 SENDER_DISPATCHES = ("nearest", "rank_modulo")
-#: The copies of an expert that the core takes.
-MOST_COPIES = 1024
-#: Bits that a layer's fixed-point load, times its senders, may have more than its load alone.
-SPARE_BITS = 3
-#: Steps of a layer under a clock, which ends them.
-ANY_STEPS = 2**40
 #: Steps of a near plan where a call counts none.
 NEAR_STEPS = 200
+#: GPUs with so many slots have their plans begin with those for the uniform split, too; and the
+#: part of the time that these take.
+FEW_SLOTS_PER_GPU, START_SHARE = 3, 0.3
 
 Maps = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -135,7 +126,7 @@ def rebalance_by_senders(
 
 
 def _valid(call: Call, current: Any) -> np.ndarray:
-    """The map in force, int64 [num_layers, num_slots]; -1 in layers that are made anew."""
+    """The map in force, int64 [num_layers, num_slots]; -1 in layers that are to be made anew."""
     placed, is_valid = admit_current(call, current)
     counts = np.zeros((call.num_layers, call.layout.num_experts), dtype=np.int64)
     np.add.at(counts, (np.arange(call.num_layers)[:, None], placed), 1)
@@ -148,43 +139,33 @@ def _planned(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The plans, and the largest loads of the map in force (-1 without) and of the plans."""
     layout = call.layout
-    weights, _ = serving.fixed_point(plain(call.values))
-    # A layer's load in fixed point takes 58 bits; times the senders it must stay below 2**61.
-    weights >>= max((layout.num_gpus - 1).bit_length() - SPARE_BITS, 0)
-    start = np.full((call.num_layers, layout.num_slots), -1) if held is None else held
-    if layout.num_nodes > 1:  # which groups go to which node is the greedy's choice
-        call.session.plan_greedily()
-        start = np.where(start[:, :1] < 0, call.session.placed, start)
-    is_near = held is not None and rules.tolerance is not None
-    steps = (NEAR_STEPS if is_near else ANY_STEPS) if effort is None else effort
-    found: tuple[np.ndarray, np.ndarray, np.ndarray] = serving.plan_shares(
-        weights,
-        np.ascontiguousarray(start),
-        sender_rule(rules, layout),
-        layout.num_gpus,
-        layout.num_nodes,
-        float(rules.tolerance or 0.0) if is_near else 0.0,
-        is_near,
-        steps,
-        None if end is None or effort is not None else end - time.perf_counter(),
-    )
-    return found
-
-
-def sender_rule(rules: SenderRules, layout: Layout) -> annealing.RankModulo | annealing.Nearest:
-    """The dispatch for the core.
-
-    Raises
-    ------
-    ProblemError
-        Where the nodes do not divide the GPUs.
-    """
-    most = min(layout.num_slots, MOST_COPIES)
-    if rules.dispatch == "rank_modulo":
-        return annealing.RankModulo(layout.num_gpus, most)
     num_nodes = as_int(rules.num_nodes, "num_nodes")
     if layout.num_gpus % num_nodes:
         raise ProblemError(f"num_nodes={num_nodes} does not divide {layout.num_gpus} GPUs.")
-    node = np.arange(layout.num_gpus) // (layout.num_gpus // num_nodes)
-    first = np.arange(layout.num_gpus + 1) * (layout.num_slots // layout.num_gpus)
-    return annealing.Nearest(node, first, most)
+    sizes = layout.num_slots, layout.num_gpus, layout.num_nodes
+    machine = Machine(*sizes, rules.dispatch, num_nodes)
+    start = np.full((call.num_layers, layout.num_slots), -1) if held is None else held
+    is_near = held is not None and rules.tolerance is not None
+    has_few_slots = layout.num_slots // layout.num_gpus <= FEW_SLOTS_PER_GPU and held is None
+    if layout.num_nodes > 1 or has_few_slots:
+        start = np.where(start[:, :1] < 0, _refined(call, effort, end), start)
+    work = Work(
+        (NEAR_STEPS if is_near else ANY_STEPS) if effort is None else effort,
+        None if end is None or effort is not None else end - time.perf_counter(),
+        float(rules.tolerance or 0.0) if is_near else 0.0,
+        is_near,
+    )
+    return plans_by_senders(plain(call.values), start, machine, work)
+
+
+def _refined(call: Call, effort: int | None, end: float | None) -> np.ndarray:
+    """Plans for the uniform split, int64 [num_layers, num_slots].
+
+    They say which groups go to which node; and where GPUs have few slots, the counts decide more
+    than equal parts do.
+    """
+    if effort is not None:
+        call.session.refine(effort, None)
+    elif end is not None:
+        call.session.refine(0, (end - time.perf_counter()) * START_SHARE)
+    return np.array(call.session.placed)
