@@ -281,7 +281,7 @@ class Job:
             )
         for source, layers in unproven.items():
             self.messages.append(
-                f"bounds of {source} have no certificate, so they are proven again "
+                f"bounds of {source} say more than certificates prove, so they are proven again "
                 f"({named(layers)})."
             )
 
