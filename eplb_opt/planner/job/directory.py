@@ -116,21 +116,23 @@ class Job:
         if self.is_counted:
             pairs = [[pair.objective, pair.lower] for pair in incumbents.pairs()]
             start = value_fingerprint([incumbents.placed, pairs])
-        if self._kept is None:
-            document = {
-                MARK: FORMAT,
-                "fingerprint": self.fingerprint,
-                "identity": self.identity,
-                "versions": installed_versions(),
-                "noise": noise,
-                "start": start,
-            }
-            self._write(JOB_FILE, document)
-        elif start != self._kept["start"]:
+        document = {
+            MARK: FORMAT,
+            "fingerprint": self.fingerprint,
+            "identity": self.identity,
+            "versions": installed_versions(),
+            "noise": noise,
+            "start": start,
+        }
+        if self._kept is not None and start != self._kept["start"]:
             raise ProblemError(
                 f"{self.folder} holds a job that began from other plans: the heuristics that make "
                 "them are not those of then. Install the same packages, or take an empty directory."
             )
+        # Written again where it was there: what that takes tells how long the end will take.
+        began = time.monotonic()
+        self._write(JOB_FILE, document if self._kept is None else self._kept)
+        self._write_seconds = time.monotonic() - began
 
     def kept(self, incumbents: Incumbents) -> Iterator[tuple[int, Record]]:
         """What the job has kept, layer by layer, as far as it is true.
@@ -221,7 +223,7 @@ class Job:
     @property
     def closing_seconds(self) -> float:
         """Seconds that writing all layers is expected to take; part of the call's time limit."""
-        return self._write_seconds * self._num_layers
+        return self._write_seconds * (1 + self._num_layers // MAX_WRITERS)
 
     def close(self) -> None:
         """Write what is left, and let others at the directory."""
@@ -304,7 +306,6 @@ class Job:
 
     def _write(self, name: str, document: dict[str, Any]) -> bool:
         """Write a file; where the system refuses, the call goes on and says so once."""
-        began = time.monotonic()
         try:
             write_atomically(self.folder / name, json_bytes(document))
         except FormatError as error:
@@ -313,7 +314,6 @@ class Job:
                     self.messages.append(f"{error} The job keeps what it had.")
                 self._is_refused = True
             return False
-        self._write_seconds = max(self._write_seconds, time.monotonic() - began)
         return True
 
 
