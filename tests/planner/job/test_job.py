@@ -64,7 +64,7 @@ def test_a_job_cut_short_ends_in_the_same_answer_and_does_nothing_twice(tmp_path
     for num in (notes - 3, notes - 2, notes - 1):
         part = stopped_after(num, problem, tmp_path / "job", effort=EFFORT)
         part.plan.check(problem)
-    assert turns.total()
+    assert bool(turns) == bool(wanted)
     resumed = eplb_opt.plan(problem, effort=EFFORT, job=tmp_path / "job")
     again = eplb_opt.plan(problem, effort=EFFORT, job=tmp_path / "job")
     proven_again = [message for message in resumed.messages if "proven again" in message]
