@@ -15,6 +15,7 @@ TOPICS = (
     "serving",
     "deploying",
     "workloads",
+    "clusters",
     "topology",
     "model",
     "units",

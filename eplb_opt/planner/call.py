@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 #: Giving GPUs their names takes no more than this part of what is left.
 MAX_NAMING_SHARE = 0.2
+#: Writing a job's last files takes no more than this part of what is left.
+MAX_CLOSING_SHARE = 0.1
 #: What giving names and limiting moves may still take once the caller asked for the end.
 OUTPUT_SECONDS = 0.5
 #: Checking a plan takes about so much of the time that scoring it takes.
@@ -249,7 +251,8 @@ class Call:
     def _budget_of_search(self) -> Budget:
         budget, limits = self.budget, self.request.limits
         if self.request.job is not None:
-            seconds = self.request.job.closing_seconds
+            most = MAX_CLOSING_SHARE * budget.deadline.remaining
+            seconds = min(self.request.job.closing_seconds, most)
             budget = replace(budget, deadline=budget.deadline.earlier(seconds))
         left = budget.deadline.remaining
         if limits.is_given and not math.isinf(left):
