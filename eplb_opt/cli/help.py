@@ -31,7 +31,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Output": (
         *("output", "engine", "certificate", "report", "batch-tokens", "experts-per-token", "plot"),
-        *("metrics", "dispatch-weights", "transfers", "json", "csv", "verbose"),
+        *("metrics", "ledger", "dispatch-weights", "transfers", "json", "csv", "verbose"),
     ),
     "Options": (),
 }
