@@ -17,7 +17,9 @@ from eplb_opt.errors import (
     RebalanceError,
 )
 from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.costs import CostTable
 from eplb_opt.problem.problem import Problem
+from eplb_opt.problem.step_cost import StepCost
 from eplb_opt.problem.topology import Topology
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "CostTable",
     "EngineError",
     "Evaluation",
     "FormatError",
@@ -50,6 +53,7 @@ __all__ = [
     "Result",
     "Schedule",
     "Status",
+    "StepCost",
     "StopReason",
     "Topology",
     "TopologyReport",

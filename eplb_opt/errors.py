@@ -1,5 +1,7 @@
 """The errors a caller can meet; each message holds the numbers and says what would be right."""
 
+from __future__ import annotations
+
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -11,6 +13,7 @@ PACKAGES = {
     "ortools": ("ortools", "cpsat"),
     "pulp": ("pulp", "milp"),
     "pyarrow": ("pyarrow", "formats"),
+    "ray": ("ray", "ray"),
     "rich": ("rich", "cli"),
     "safetensors": ("safetensors", "formats"),
     "scipy": ("scipy", "pairs"),
@@ -65,6 +68,10 @@ class MissingDependency(ImportError):
         )
         self.package = package
         self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingDependency], tuple[str, str]]:
+        # An exception is pickled by the text it was given, which is not what this one takes.
+        return type(self), (self.package, self.extra)
 
 
 def require(*modules: str) -> None:

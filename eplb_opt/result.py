@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.placement import homes, scoring
+from eplb_opt.placement import homes, scoring, step_time
 from eplb_opt.placement.caller_units import (
     balancedness,
     bound_in_caller_units,
@@ -251,8 +251,8 @@ class Result:
     def objective(self) -> np.ndarray:
         """The largest GPU load, float64 [num_layers], caller's unit, rounded up.
 
-        With scenarios what they make together, with a topology what load and price do; see
-        `Problem`.
+        With scenarios what they make together, with a topology what load and price do, with costs
+        the largest GPU seconds; see `Problem`.
         """
         return objective_in_caller_units(self.problem, [b.objective for b in self.bounds])
 
@@ -276,8 +276,10 @@ class Result:
         """Mean over largest GPU load, float64 [num_layers]; 1 for a layer without load.
 
         With scenarios one over the objective: the harmonic mean of theirs, or the worst. With a
-        topology it is of the load alone.
+        topology it is of the load alone, with costs of the GPUs' seconds.
         """
+        if self.problem.has_cost:
+            return step_time.balancedness(self.problem, self.plan.physical_to_logical)
         if self.problem.has_topology:
             ratios = scoring.load_ratios(self.problem, self.plan.physical_to_logical)
             return np.array([float(1 / ratio) for ratio in ratios])

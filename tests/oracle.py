@@ -251,3 +251,25 @@ def _free_worth(
     if problem.objective == "max":
         return max(r for r, s in zip(ratios, problem.shares, strict=True) if s)
     return sum((r * s for r, s in zip(ratios, problem.shares, strict=True)), Fraction(0))
+
+
+def cost_optimum(problem: Problem) -> list[int]:
+    """The least possible largest GPU cost of every layer, in units of the costs."""
+    found = []
+    for layer_idx in range(problem.num_layers):
+        cost = problem.replica_cost[layer_idx].tolist()
+        plans = _all_plans(problem) if problem.is_hierarchical else ruled_plans(problem, layer_idx)
+        worths = (_cost_worth(problem, cost, plan) for plan in plans)
+        found.append(min(worth for worth in worths if worth is not None))
+    return found
+
+
+def _cost_worth(
+    problem: Problem, cost: list[list[int]], plan: tuple[tuple[int, ...], ...]
+) -> int | None:
+    """The largest sum of a GPU; None where an expert is nowhere."""
+    placed = [e for gpu in plan for e in gpu]
+    count = [placed.count(e) for e in range(problem.num_experts)]
+    if not all(count):
+        return None
+    return max(sum(cost[e][count[e]] for e in gpu) for gpu in plan)

@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from eplb_opt.problem.costs import CostTable
 from eplb_opt.problem.problem import OBJECTIVES, Problem
 
 SMALL_LOADS = st.one_of(st.integers(0, 5), st.integers(0, 1000), st.just(0))
@@ -103,3 +104,27 @@ def ruled_problems(draw, spreads=(None,)):
         "forbidden": tied[num_pinned:],
         "spread": spread,
     }
+
+
+@st.composite
+def cost_problems(draw, colocations=("allow", "forbid"), with_rules=False):
+    """One layer with a table of costs of any shape, tiny enough to try every plan."""
+    problem = draw(flat_problems(3, 6, colocations, SMALL_LOADS))
+    rules = {}
+    if with_rules and problem.num_experts < problem.num_slots:
+        pairs = st.tuples(
+            st.integers(0, problem.num_experts - 1), st.integers(0, problem.num_gpus - 1)
+        )
+        rules["pinned"] = draw(st.lists(pairs, max_size=1))
+    most = problem.num_slots - problem.num_experts + 1
+    entries = draw(st.sampled_from([st.integers(0, 9), st.integers(0, 10**6), st.just(7)]))
+    row = st.lists(entries, min_size=most, max_size=most)
+    table = draw(st.lists(row, min_size=problem.num_experts, max_size=problem.num_experts))
+    return Problem(
+        problem.load,
+        problem.num_slots,
+        problem.num_gpus,
+        colocation=problem.colocation,
+        cost=CostTable(table),
+        **rules,
+    )

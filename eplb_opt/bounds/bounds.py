@@ -13,6 +13,7 @@ from math import ceil, gcd, lcm
 import numpy as np
 
 from eplb_opt.bounds import partitions
+from eplb_opt.bounds.costs import counts_bound, level_bound, total_bound
 from eplb_opt.bounds.topology import home_bound
 from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.placement.scoring import combined
@@ -89,6 +90,8 @@ def flat_bounds(problem: Problem) -> list[Bound]:
     """The larger of mean and water level, for each layer."""
     if problem.has_scenarios:
         return scenario_bounds(problem, flat_bounds)
+    if problem.has_cost:
+        return cost_bounds(problem)
     found = _best_of(FLAT_BOUNDS, problem)
     return load_bounds(problem, found) if problem.has_topology else found
 
@@ -99,11 +102,39 @@ def fast_bounds(problem: Problem) -> list[Bound]:
         return scenario_bounds(problem, fast_bounds)
     if problem.has_topology:
         return topology_bounds(problem)
+    if problem.has_cost:
+        return cost_bounds(problem)
     problem = problem.without_lost_gpus() or problem
     # Bounds of nodes take them as equal; where GPUs differ, the flat bounds still hold.
     by_nodes = problem.is_hierarchical and not problem.has_gpu_rules
     methods = FLAT_BOUNDS | HIERARCHICAL_BOUNDS if by_nodes else FLAT_BOUNDS
     return _best_of(methods, problem)
+
+
+def cost_bounds(problem: Problem) -> list[Bound]:
+    """Bounds of the largest GPU cost of each layer; `costs` says why each holds.
+
+    They hold under every rule, which only forbids plans.
+
+    Parameters
+    ----------
+    problem
+        A problem with costs.
+    """
+    found = zip(total_bound(problem), level_bound(problem), strict=True)
+    alone = [
+        max(Bound(Fraction(total), "cost_total"), Bound(Fraction(level), "cost_level"), key=_value)
+        for total, level in found
+    ]
+    both = counts_bound(problem, [int(bound.value) for bound in alone])
+    return [
+        Bound(Fraction(value), "cost_counts") if value > bound.value else bound
+        for value, bound in zip(both, alone, strict=True)
+    ]
+
+
+def _value(bound: Bound) -> Fraction:
+    return bound.value
 
 
 def load_bounds(problem: Problem, flat: list[Bound]) -> list[Bound]:
@@ -181,15 +212,26 @@ def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
     """The bound of one layer, rounded up to the next value that a largest GPU load can have.
 
     A GPU's load is a sum of w_e / c_e, and no expert has more replicas than the slots that the
-    others leave; so it is a multiple of gcd(w) over the least common multiple of all counts.
+    others leave; so it is a multiple of gcd(w) over the least common multiple of all counts. Where
+    senders choose a replica each sends it w_e / senders: a multiple of gcd(w) / senders. Costs are
+    whole numbers.
     """
+    if problem.has_cost:
+        return Bound(Fraction(ceil(bound.value)), bound.source)
     num_nodes = problem.num_nodes if problem.is_hierarchical else 1
     if problem.counts_ratios or problem.gpu_speed is not None or problem.is_split_freely:
         return bound
+    if problem.splits_by_sender:
+        return _rounded_up(bound, problem.load[layer_idx], problem.num_senders)
     most = (problem.num_slots - problem.num_experts) // num_nodes + 1
     if most > MAX_COUNT_IN_GRAIN:
         return bound
-    grain = Fraction(gcd(*problem.load[layer_idx].tolist()), lcm(*range(1, most + 1)))
+    return _rounded_up(bound, problem.load[layer_idx], lcm(*range(1, most + 1)))
+
+
+def _rounded_up(bound: Bound, load: np.ndarray, parts: int) -> Bound:
+    """The bound as a multiple of the loads' greatest common divisor over a number of parts."""
+    grain = Fraction(gcd(*load.tolist()), parts)
     return Bound(ceil(bound.value / grain) * grain, bound.source) if grain else bound
 
 

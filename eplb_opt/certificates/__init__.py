@@ -90,10 +90,12 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         raise CertificateError(
             f"kind {certificate.kind!r} is unknown; known: {', '.join(VERIFIERS)}."
         )
-    if problem.is_split_freely and certificate.kind not in ANY_SPLIT:
+    if problem.dispatch != "uniform" and certificate.kind not in ANY_SPLIT:
         raise CertificateError(f"{certificate.kind} holds for the uniform split alone.")
     if problem.has_topology != (certificate.kind == "topology"):
         raise CertificateError(f"{certificate.kind} is not of such a problem's objective.")
+    if problem.has_cost:
+        raise CertificateError(f"{certificate.kind} is of the largest load, not of costs.")
     if not (problem.is_plain or problem.has_topology or certificate.kind in GENERAL):
         raise CertificateError("certificates are of one load on GPUs that are all alike.")
     module, function = VERIFIERS[certificate.kind].split(":")

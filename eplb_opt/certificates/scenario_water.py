@@ -56,7 +56,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
 
     Rules of nodes, co-location and single GPUs only forbid plans, so the bound holds under them
     too. However tokens are split, some replica carries at least w / c: so a certificate without
-    lists of values holds under optimal dispatch.
+    lists of values holds under any dispatch.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     if not problem.has_scenarios:
         raise CertificateError("scenario_water is of a problem with scenarios.")
     scenario, level, lists = _read(certificate, problem.num_experts)
-    if lists and problem.is_split_freely:
+    if lists and problem.dispatch != "uniform":
         raise CertificateError("lists of values hold for the uniform split alone.")
     space = _Space(problem, certificate.bound)
     parts = [space.whole()]

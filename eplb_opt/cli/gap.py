@@ -29,6 +29,7 @@ from eplb_opt.io import read_stored_plan
 from eplb_opt.io.files import write_atomically
 from eplb_opt.placement.padding import empty_last
 from eplb_opt.planner.planner import plan
+from eplb_opt.planner.topologies import TopologyReport, compared
 from eplb_opt.problem.problem import Problem
 from eplb_opt.report.gap import GapReport, gap_report
 from eplb_opt.report.gap_csv import gap_csv
@@ -39,14 +40,20 @@ from eplb_opt.report.gap_tables import (
     scenario_table_text,
 )
 from eplb_opt.report.html import import_jinja
-from eplb_opt.report.prices import constraint_prices
+from eplb_opt.report.prices import ConstraintPrice, constraint_prices
 from eplb_opt.report.scenarios import ScenarioTable, scenario_table
 from eplb_opt.report.tables import describe
+from eplb_opt.report.topology import topology_json, topology_table
 from eplb_opt.result import Result
 from eplb_opt.search.starts import first_plan, heuristic_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from eplb_opt.report.prices import Planner
+
+#: Plans between all of a group on one node and anywhere: the kind and the price.
+BETWEEN = (("anchored", 0.3), ("priced", 0.05), ("priced", 0.3))
 
 
 def gap_command(
@@ -93,7 +100,8 @@ def gap_command(
     """Show how far every heuristic and every given plan is from the proven optimum.
 
     The time limit holds for our own plan. The prices of the constraints, each a planning run
-    without one of them, share as much again.
+    without one of them, share as much again; and so do the plans between all of a group on one node
+    and anywhere, where groups are to stay on nodes.
 
     The page compares our plan with the first given one, else with the greedy that engines ship.
 
@@ -131,12 +139,13 @@ def gap_command(
         messages = tuple(with_names(text, layer_ids) for text in result.messages)
         output.warn(messages)
         result = replace(result, messages=(*intake.notes, *messages))
+        topology = _topology(problem, result, planned, time_limit) if prices else None
         report = gap_report(
             problem,
             result,
             plans=given,
             heuristics=output.announced(_heuristics(problem)),
-            prices=constraint_prices(problem, result, planned, time_limit) if prices else (),
+            prices=_prices(problem, result, planned, time_limit, topology) if prices else (),
         )
         report.rows[:] = [
             replace(row, problem=with_names(row.problem, layer_ids)) for row in report.rows
@@ -147,7 +156,14 @@ def gap_command(
         saving.save(
             report_file,
             lambda to: save_report(
-                context, to, result, recorded, current=before, held_out=unseen, gap=report
+                context,
+                to,
+                result,
+                recorded,
+                current=before,
+                held_out=unseen,
+                gap=report,
+                topology=topology,
             ),
         )
         plans = {"eplb-opt": result.plan, **given}
@@ -155,9 +171,11 @@ def gap_command(
         try:
             if as_json:
                 told = {"layers": list(layer_ids), "messages": list(result.messages)}
-                output.print_json(asdict(report) | told | ({"loads": scored} if scored else {}))
+                told |= {"loads": scored} if scored else {}
+                told |= {"topology": topology_json(topology)} if topology else {}
+                output.print_json(asdict(report) | told)
             else:
-                _print(report, result, intake, num_shown, scored)
+                _print(report, result, intake, num_shown, scored, topology)
         finally:
             saving.finish()
     asked.finish()
@@ -169,6 +187,35 @@ def _heuristics(problem: Problem) -> dict[str, Callable[[], Any]]:
         return heuristic_calls(problem)
     output.warn(("the published heuristics know of no GPUs that differ, and are left out.",))
     return {"greedy": lambda: first_plan(problem)}
+
+
+def _topology(
+    problem: Problem, result: Result, planned: Planner, seconds: float
+) -> TopologyReport | None:
+    """Plans from strict to flat where groups stay on nodes; ours is the strict one."""
+    if not problem.is_hierarchical:
+        return None
+    share = seconds / (len(BETWEEN) + 1)
+    try:
+        return compared(
+            problem, lambda part, name: planned(part, name, share), BETWEEN, {"strict": result}
+        )
+    except ProblemError as error:  # of a rule that prices do not go with
+        output.warn((f"plans between strict and flat are left out: {error}",))
+        return None
+
+
+def _prices(
+    problem: Problem,
+    result: Result,
+    planned: Planner,
+    seconds: float,
+    topology: TopologyReport | None,
+) -> list[ConstraintPrice]:
+    """What each constraint costs; the flat plan of the comparison is the one without groups."""
+    flat = [row.result for row in topology.rows if row.kind == "flat"] if topology else []
+    known = {"hierarchy": flat[0]} if flat else {}
+    return constraint_prices(problem, result, planned, seconds, known)
 
 
 def _number_of_layers(layers: str) -> int | None:
@@ -185,12 +232,16 @@ def _print(
     intake: Intake,
     num_shown: int | None,
     scored: ScenarioTable | None,
+    topology: TopologyReport | None,
 ) -> None:
     console = output.stdout()
     console.print(describe(result), highlight=False)
     console.print(gap_table(report, console.width, intake.layer_ids))
     if report.prices:
         console.print(price_table(report))
+    if topology is not None:
+        console.print(topology_table(topology, console.width))
+        output.warn(topology.messages)
     console.print(layer_table(report, num_shown, console.width, intake.layer_ids))
     if scored is not None:
         console.print(scenario_table_text(scored, console.width))

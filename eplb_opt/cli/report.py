@@ -22,6 +22,7 @@ from eplb_opt.report.scenarios import check_held_out
 if TYPE_CHECKING:
     from eplb_opt.cli.options import Asked
     from eplb_opt.io import Loads
+    from eplb_opt.planner.topologies import TopologyReport
     from eplb_opt.report.gap import GapReport
     from eplb_opt.result import Result
 
@@ -74,6 +75,7 @@ def save_report(
     current: tuple[str, Any] | None,
     held_out: dict[str, Any],
     gap: GapReport | None = None,
+    topology: TopologyReport | None = None,
     asked: Asked | None = None,
 ) -> None:
     """Write the report of one command.
@@ -92,6 +94,8 @@ def save_report(
         Loads that the plan has not seen, from `read_held_out`.
     gap
         The gap report, from `gap_report`, where there is one.
+    topology
+        Plans with more and less kept at home, where they were made.
     asked
         What was planned for, where the page is to say how the plan gets into its engine.
     """
@@ -102,6 +106,7 @@ def save_report(
         current=placed,
         current_name=name,
         gap=gap,
+        topology=topology,
         held_out=held_out,
         layer_ids=recorded.layer_ids,
         command=shlex.join(["eplb-opt", *(context.obj or [])]),

@@ -98,5 +98,6 @@ def _print(report: TopologyReport, *, as_json: bool) -> None:
     if as_json:
         output.print_json(tables.topology_json(report))
         return
-    output.stdout().print(tables.topology_table(report))
+    console = output.stdout()
+    console.print(tables.topology_table(report, console.width))
     output.warn(report.messages)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.io.engines.validate import VALIDATORS
 from eplb_opt.placement.plan import Plan
+from eplb_opt.placement.survivors import keep_slots
 
 if TYPE_CHECKING:
     import numpy as np

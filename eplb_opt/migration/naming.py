@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def naming_seconds(problem: Problem, current: Plan, placed: np.ndarray) -> float:
     """About how long `renamed` takes, from one of the layers."""
-    if problem.has_gpu_rules:
+    if problem.has_gpu_names:
         return 0.0
     began = time.monotonic()
     relabelled(current.physical_to_logical[0], placed[0], problem.num_gpus, num_name_nodes(problem))
@@ -63,7 +63,7 @@ def renamed(
         row = current.physical_to_logical[layer_idx]
         if stays:
             placed[layer_idx] = row
-        elif not (deadline.expired or problem.has_gpu_rules):  # those GPUs are not alike
+        elif not (deadline.expired or problem.has_gpu_names):  # those GPUs are not alike
             nodes = num_name_nodes(problem)
             placed[layer_idx] = relabelled(row, best[layer_idx], problem.num_gpus, nodes)
     return placed
@@ -94,7 +94,11 @@ def _is_as_good(problem: Problem, rows: np.ndarray, best: np.ndarray) -> list[bo
     """Which rows are plans for their layers and worth as much as the best ones, [num_layers]."""
     fits = _fits(problem, rows)
     tried = np.where(fits[:, None], rows, best)
-    pairs = zip(scoring.objectives(problem, tried), scoring.objectives(problem, best), strict=True)
+    pairs = zip(
+        scoring.layer_objectives(problem, tried),
+        scoring.layer_objectives(problem, best),
+        strict=True,
+    )
     return [bool(fit) and mine <= least for fit, (mine, least) in zip(fits, pairs, strict=True)]
 
 

@@ -116,7 +116,13 @@ def find_frontiers(
     faults = Faults() if faults is None else faults
     slices = None if budget.effort is None else budget.effort * SLICES_PER_EFFORT
     ends = _ends(problem, current, best, worth)
-    if problem.num_slots > MOST_SLOTS:
+    is_known = problem.num_slots <= MOST_SLOTS and not problem.splits_by_sender
+    if problem.splits_by_sender:
+        faults.by_layer[0] = (
+            f'near plans are not looked for under dispatch="{problem.dispatch}": each layer has '
+            "the plan in force or the best one."
+        )
+    elif not is_known:
         faults.by_layer[0] = f"near plans are looked for up to {MOST_SLOTS} slots a layer alone."
     naming = naming_seconds(problem, current, best) if naming is None else naming
     naming /= problem.num_layers
@@ -128,9 +134,9 @@ def find_frontiers(
         first, last = ends[layer_idx]
         found = []
         # GPUs that are not alike keep their names.
-        is_named = not problem.has_gpu_rules and turn.remaining > NAMING_PARTS * naming
+        is_named = not problem.has_gpu_names and turn.remaining > NAMING_PARTS * naming
         until = turn.earlier(naming) if is_named else turn
-        is_searched = slices != 0 and problem.num_slots <= MOST_SLOTS
+        is_searched = slices != 0 and is_known
         layer = problem.layer(layer_idx)
         if is_searched and not turn.expired:
             levels = [] if tolerance is None else [last.objective * (1 + Fraction(tolerance))]
@@ -168,7 +174,7 @@ def _ends(
     held, best = current.physical_to_logical, in_kept_slots(problem, current, best)
     moves = moved_slots(current, Plan(best, problem.num_gpus, problem.num_experts)).tolist()
     if worth is None:
-        both = scoring.objectives(problem, held), scoring.objectives(problem, best)
+        both = scoring.layer_objectives(problem, held), scoring.layer_objectives(problem, best)
         worth = list(zip(*both, strict=True))
     return [
         (FrontPoint(0, before, held[i]), FrontPoint(moves[i], after, best[i]))
@@ -194,7 +200,7 @@ def _scored(layer: Problem, current: np.ndarray, tried: list[np.ndarray]) -> lis
     checker.check(copies, rows)
     held = Plan(np.tile(current, (num, 1)), layer.num_gpus, layer.num_experts)
     moves = moved_slots(held, Plan(rows, layer.num_gpus, layer.num_experts)).tolist()
-    points = zip(moves, scoring.objectives(copies, rows), rows, strict=True)
+    points = zip(moves, scoring.layer_objectives(copies, rows), rows, strict=True)
     return [FrontPoint(*point) for point in points]
 
 

@@ -6,7 +6,7 @@ gives its largest GPU load in exact rationals, and `level_flow` the least one wh
 split freely (optimal dispatch). Neither shares code with the solvers, whose plans they judge.
 
 `dispatch_rules` scores a plan under other ways of splitting tokens, and `after_loss` after the
-loss of a GPU or node. `moves` counts what a change of plan moves, `relabel` renames GPUs so that
-less moves, and `transfers` carries the change out, batch by batch. `caller_units` gives exact
-figures in the caller's unit.
+loss of a GPU or node; `survivors` keeps an expert that stays on its GPU in its slot. `moves` counts
+what a change of plan moves, `relabel` renames GPUs so that less moves, and `transfers` carries the
+change out, batch by batch. `caller_units` gives exact figures in the caller's unit.
 """

@@ -84,6 +84,11 @@ def loads_after_loss(problem: Problem, plan: Any, of: str = "gpu") -> AfterLoss:
     """
     if problem.has_scenarios:
         raise ProblemError("A loss is scored under one load; take problem.scenario(i).")
+    if problem.dispatch not in LAYERS:
+        raise ProblemError(
+            f'What a loss makes of dispatch="{problem.dispatch}" is not known; score it under '
+            f"{' or '.join(LAYERS)}: problem.with_dispatch()."
+        )
     if of not in SPREADS:
         raise ProblemError(f"of={of!r} is unknown; known: {', '.join(SPREADS)}.")
     placed = as_plan(plan, problem).physical_to_logical

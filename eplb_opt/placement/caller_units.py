@@ -38,6 +38,15 @@ def objective_in_caller_units(problem: Problem, objective: list[Fraction]) -> np
     """Integer-unit objectives as floats that are not below the truth, [num_layers]."""
     if problem.counts_ratios:  # scored with what they lack
         return np.array([round_up(value) for value in objective])
+    if problem.costs is not None:
+        # Every replica's cost was rounded down by less than a unit.
+        lost = problem.costs.rounded.astype(np.int64) * int(problem.open_slots.max())
+        return np.array(
+            [
+                round_up((value + less) * problem.unit(i))
+                for i, (value, less) in enumerate(zip(objective, lost.tolist(), strict=True))
+            ]
+        )
     # A load that was rounded down lacks less than a unit, on each slot of the heaviest GPU.
     lacking = problem.rounded.astype(np.int64) * problem.slots_per_gpu
     slowest = problem.slowest
@@ -52,6 +61,7 @@ def objective_in_caller_units(problem: Problem, objective: list[Fraction]) -> np
 def bound_in_caller_units(problem: Problem, lower: list[Fraction]) -> np.ndarray:
     """Integer-unit bounds as floats that are not above the truth, [num_layers].
 
-    Loads are rounded down, and less load never raises the optimum, so the bound holds as it is.
+    Loads are rounded down, and less load never raises the optimum, so the bound holds as it is;
+    and so are costs.
     """
     return np.array([round_down(value * problem.unit(i)) for i, value in enumerate(lower)])

@@ -12,19 +12,24 @@ import numpy as np
 
 from eplb_opt import core
 from eplb_opt.core.parts import in_parts
-from eplb_opt.placement import homes
+from eplb_opt.placement import homes, step_time
 from eplb_opt.placement.level_flow import least_level
+from eplb_opt.placement.senders import AS_DEALT, MOST, senders
 from eplb_opt.problem.problem import Problem
 
 #: Far above the rounding of a float64 sum of some thousand terms (1e-12), far below any real gap.
 FLOAT_DOUBT = 1e-9
 #: Slots that are worth a thread: splitting the tokens on them takes about ten milliseconds.
 SLOTS_OF_A_THREAD = 20_000
+#: Binary digits of the half in which loads are multiplied, so that int64 holds the sums.
+HALF_BITS = 31
 #: What the core's integers hold of a GPU's speed.
 MAX_RATE = 2**62
 
 
-def objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
+def objectives(
+    problem: Problem, physical_to_logical: np.ndarray, reading: str = AS_DEALT
+) -> list[Fraction]:
     """What a plan is worth, exactly, one a layer; see `Problem`.
 
     Parameters
@@ -33,12 +38,20 @@ def objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fracti
         The problem, with or without scenarios.
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once.
+    reading
+        Under nearest copy, which of a replica's possible numbers of senders counts; see `senders`.
 
     Returns
     -------
     The largest GPU load in units of the loads, or what the scenarios make together, or what load
-    and price make with a topology.
+    and price make with a topology; with costs the largest GPU's in units of these.
     """
+    if problem.splits_by_sender:
+        sent = senders(problem, physical_to_logical, reading)
+        return sent_objectives(problem, physical_to_logical, sent)
+    if problem.has_cost:
+        spent = step_time.gpu_costs(problem, physical_to_logical)
+        return [Fraction(largest) for largest in spent.max(axis=1).tolist()]
     if problem.topology is not None:
         away = homes.off_home(problem, physical_to_logical)
         price = problem.topology.exact_price
@@ -47,6 +60,38 @@ def objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fracti
     if not problem.has_scenarios:
         return _peaks(problem, problem.load, physical_to_logical)
     ratios = scenario_ratios(problem, physical_to_logical)
+    return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
+
+
+def layer_objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
+    """What each layer is worth whatever the other layers hold, exactly, at least `objectives`.
+
+    It differs under nearest copy alone, where it is the most that any draw makes of a layer: for
+    comparing plans of single layers.
+
+    Parameters
+    ----------
+    problem, physical_to_logical
+        As for `objectives`.
+    """
+    return objectives(problem, physical_to_logical, MOST)
+
+
+def sent_objectives(
+    problem: Problem, physical_to_logical: np.ndarray, sent: np.ndarray
+) -> list[Fraction]:
+    """What a plan is worth for these numbers of senders, whatever the problem's dispatch is.
+
+    Parameters
+    ----------
+    problem, physical_to_logical
+        As for `objectives`.
+    sent
+        int64 [num_layers, num_slots], GPUs that send to each slot; see `senders`.
+    """
+    if not problem.has_scenarios:
+        return _sent_peaks(problem, problem.load, physical_to_logical, sent)
+    ratios = scenario_ratios(problem, physical_to_logical, sent)
     return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
 
 
@@ -70,33 +115,38 @@ def exact_sum(values: Sequence[Fraction]) -> Fraction:
     return Fraction(*parts[0])
 
 
-def scenario_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[list[Fraction]]:
+def scenario_ratios(
+    problem: Problem, physical_to_logical: np.ndarray, sent: np.ndarray | None = None
+) -> list[list[Fraction]]:
     """Largest over mean GPU load, exactly, [num_scenarios][num_layers]; 1 where there is no load.
 
-    Loads that were rounded down as they came in count with all that they may lack.
+    Loads that were rounded down as they came in count with all that they may lack. `sent` are the
+    senders of each slot where it is they who split the tokens, and by default the problem's own.
     """
     num_layers, each = problem.num_layers, range(problem.num_scenarios)
+    if sent is None and problem.splits_by_sender:
+        sent = senders(problem, physical_to_logical)
     # All scenarios at once: a problem of its own for each would take longer than the work.
     loads = problem.load.reshape(-1, problem.num_experts)
-    peaks = _peaks(problem, loads, np.tile(physical_to_logical, (len(each), 1)))
+    placed = np.tile(physical_to_logical, (len(each), 1))
+    if sent is None:
+        peaks = _peaks(problem, loads, placed)
+    else:
+        peaks = _sent_peaks(problem, loads, placed, np.tile(sent, (len(each), 1)))
     rows = [slice(r * num_layers, (r + 1) * num_layers) for r in each]
     return [_ratios(problem, peaks[rows[r]], loads[rows[r]], problem.rounded[r]) for r in each]
 
 
-def ratios_to_mean(problem: Problem, peaks: Sequence[Fraction]) -> list[Fraction]:
-    """One scenario's largest GPU loads, [num_layers], over its means."""
-    return _ratios(problem, peaks, problem.load, problem.rounded)
-
-
 def load_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
     """Largest over mean GPU load of one load, exactly, [num_layers]; 1 where there is none."""
-    return ratios_to_mean(problem, _peaks(problem, problem.load, physical_to_logical))
+    peaks = _peaks(problem, problem.load, physical_to_logical)
+    return _ratios(problem, peaks, problem.load, problem.rounded)
 
 
 def _ratios(
     problem: Problem, peaks: Sequence[Fraction], load: np.ndarray, rounded: np.ndarray
 ) -> list[Fraction]:
-    """The ratios of `ratios_to_mean`, for these loads, of which some layers were rounded down."""
+    """Largest GPU loads, [num_layers], over the means of loads of which some were rounded down."""
     lacking = (rounded * problem.slots_per_gpu).tolist()
     totals = load.sum(axis=1).tolist()
     slowest = problem.slowest
@@ -114,6 +164,31 @@ def _peaks(problem: Problem, load: np.ndarray, physical_to_logical: np.ndarray) 
         return largest_gpu_loads(load, physical_to_logical, problem.num_gpus, speed)
     rates = problem.whole_speed
     return least_levels(load, physical_to_logical, problem.num_gpus, speed, rates)
+
+
+def _sent_peaks(
+    problem: Problem, load: np.ndarray, placed: np.ndarray, sent: np.ndarray
+) -> list[Fraction]:
+    """The largest GPU load of each layer: every GPU sends an equal part of each expert's load."""
+    slots = np.take_along_axis(load, np.maximum(placed, 0), axis=1)
+    shape = len(load), problem.num_gpus, -1
+    high, low = (
+        (half * sent).reshape(shape).sum(axis=2)
+        for half in (slots >> HALF_BITS, slots & (2**HALF_BITS - 1))
+    )
+    high, low = high + (low >> HALF_BITS), low & (2**HALF_BITS - 1)
+    if problem.gpu_speed is None:
+        most = high.max(axis=1)
+        rest = np.where(high == most[:, None], low, 0).max(axis=1)
+        pairs = zip(most.tolist(), rest.tolist(), strict=True)
+        return [Fraction((h << HALF_BITS) + w, problem.num_senders) for h, w in pairs]
+    return [
+        max(
+            Fraction((h << HALF_BITS) + w, problem.num_senders) / speed
+            for h, w, speed in zip(*gpus, problem.speed, strict=True)
+        )
+        for gpus in zip(high.tolist(), low.tolist(), strict=True)
+    ]
 
 
 def least_levels(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +17,7 @@ from eplb_opt.migration import MoveLimits, move_limits
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.lost_gpus import on_gpus_left
 from eplb_opt.planner.warm_starts import WarmStart, read_starts
+from eplb_opt.planner.workers import Workers, find_workers
 from eplb_opt.problem.arrays import as_int, as_number
 from eplb_opt.problem.problem import Problem
 from eplb_opt.result import HistoryPoint
@@ -24,7 +25,9 @@ from eplb_opt.result import HistoryPoint
 if TYPE_CHECKING:
     from threading import Event
 
+    from eplb_opt.io.files import PathLike
     from eplb_opt.placement.move_cost import MoveCost
+    from eplb_opt.planner.job import Job
 
 
 class Default(Enum):
@@ -71,6 +74,10 @@ class Request:
         Called with a `HistoryPoint` after each stage, or None.
     started
         The time at which the call began, in seconds of `time.monotonic`.
+    workers
+        Who takes the turns.
+    job
+        Where what turns bring is kept, or None.
     """
 
     whole: Problem
@@ -84,6 +91,14 @@ class Request:
     model: str
     progress: Progress | None
     started: float
+    workers: Workers = field(default_factory=Workers)
+    job: Job | None = None
+
+    def leave(self) -> None:
+        """Let go of the job's directory and of a cluster; for the end of the call."""
+        self.workers.leave()
+        if self.job is not None:
+            self.job.close()
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +125,15 @@ class Moving:
 
 
 @dataclass(frozen=True, eq=False)
+class Running:
+    """The arguments of `plan` that say where turns run, and what is kept of them; see there."""
+
+    executor: Any = None
+    cluster: str | None = None
+    job: PathLike | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Aims:
     """The arguments of `plan` that say what a good plan is, and who looks for it; see there."""
 
@@ -119,7 +143,12 @@ class Aims:
 
 
 def read_request(
-    problem: Any, spending: Spending, moving: Moving, aims: Aims, progress: Progress | None
+    problem: Any,
+    spending: Spending,
+    moving: Moving,
+    aims: Aims,
+    running: Running,
+    progress: Progress | None,
 ) -> Request:
     """What a call asks.
 
@@ -144,7 +173,7 @@ def read_request(
         )
     limits = move_limits(left, current, moving.max_moves, moving.move_tolerance, moving.move_cost)
     get_model(aims.model)  # raises where it is unknown
-    return Request(
+    request = Request(
         whole=whole,
         problem=left,
         budget=budget,
@@ -157,6 +186,21 @@ def read_request(
         progress=progress,
         started=started,
     )
+    return _with_running(request, running, None if spending.workers is None else budget.workers)
+
+
+def _with_running(request: Request, running: Running, num_workers: int | None) -> Request:
+    """The request with its job, locked, and its workers; a cluster is connected to from now on."""
+    if running.job is not None:
+        from eplb_opt.planner.job import Job
+
+        request = replace(request, job=Job(running.job, request))
+    try:
+        workers = find_workers(running.executor, running.cluster, num_workers)
+    except BaseException:
+        request.leave()
+        raise
+    return replace(request, workers=workers)
 
 
 def read_budget(spending: Spending) -> tuple[Budget, float | None]:

@@ -198,8 +198,10 @@ class Call:
         """The noise that the plan is to withstand: as asked for, or chosen; none if uniform."""
         if not self.problem.is_split_freely:
             return
-        if self.request.noise is not None:
-            self.noise = self.request.noise
+        job = self.request.job
+        known = self.request.noise if job is None or job.noise is None else job.noise
+        if known is not None:
+            self.noise = known
             return
         self.noise = DEFAULT_SIZE if self.problem.has_scenarios else 0.0
         try:
@@ -213,16 +215,30 @@ class Call:
     def improve(self) -> None:
         """Spend what is left on search and proofs, but for what the output needs."""
         options = Options(self.request.model, self.noise or 0.0)
+        job = self.request.job
+        if job is not None:
+            job.begin(self.incumbents, self.noise)
+        stages = schedule(self.problem, options)
+        if not stages:
+            self.messages.append(
+                f'no search knows dispatch="{self.problem.dispatch}" with these rules: every '
+                "layer has the best of the starts."
+            )
         portfolio = Portfolio(
             self.incumbents,
-            schedule(self.problem, options),
+            stages,
             self._budget_of_search(),
             self.note,
             self.messages,
             options,
             self.journal,
+            self.request.workers,
+            job,
         )
         self.stop_reason = portfolio.run()
+        if job is not None:
+            job.flush(at_once=True)
+            self.messages += job.messages
         layers = range(self.problem.num_layers)
         self.reasons = [portfolio.reason(i) for i in layers]
         self.short_reasons = [portfolio.reason(i, is_short=True) for i in layers]
@@ -232,6 +248,9 @@ class Call:
 
     def _budget_of_search(self) -> Budget:
         budget, limits = self.budget, self.request.limits
+        if self.request.job is not None:
+            seconds = self.request.job.closing_seconds
+            budget = replace(budget, deadline=budget.deadline.earlier(seconds))
         left = budget.deadline.remaining
         if limits.is_given and not math.isinf(left):
             gap = max(budget.target_gap, limits.good_enough)
@@ -289,6 +308,9 @@ class Call:
 
         Nor is what has only changed its slots within the GPUs, which is worth the same.
         """
+        if self.problem.splits_by_sender:
+            # A layer was scored apart from the others, for the worst that these can make of it.
+            return scoring.objectives(self.problem, placed)
         worth = [pair.objective for pair in self.incumbents.pairs()]
         shape = self.problem.num_layers, self.problem.num_gpus, -1
         held = np.sort(placed.reshape(shape), axis=2)

@@ -11,7 +11,7 @@ from eplb_opt import result
 from eplb_opt.bounds.bounds import Bound, attainable, fast_bounds
 from eplb_opt.certificates import CertificateError, bound_source, verify
 from eplb_opt.errors import ProblemError
-from eplb_opt.placement import scoring
+from eplb_opt.placement import scoring, step_time
 from eplb_opt.placement.caller_units import (
     balancedness,
     bound_in_caller_units,
@@ -89,6 +89,8 @@ def evaluate(problem: Problem, plan: Any, bounds: list[Bound] | None = None) -> 
 
 
 def _balancedness(problem: Problem, plan: Any, objective: list[Fraction]) -> np.ndarray:
+    if problem.has_cost:
+        return step_time.balancedness(problem, as_plan(plan, problem).physical_to_logical)
     if not problem.has_topology:
         return balancedness(problem, objective)
     ratios = scoring.load_ratios(problem, as_plan(plan, problem).physical_to_logical)

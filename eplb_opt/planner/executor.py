@@ -22,7 +22,15 @@ class Turn(NamedTuple):
 
 
 class Executor(Protocol):
-    """Runs turns, several at a time; never two of one layer."""
+    """Runs turns, several at a time; never two of one layer.
+
+    Attributes
+    ----------
+    num_workers
+        The number of turns that run at a time.
+    """
+
+    num_workers: int
 
     def submit(self, turn: Turn) -> Future[Answer]:
         """Begin a turn as soon as there is room for it."""
@@ -68,7 +76,7 @@ class ThreadExecutor:
     """
 
     def __init__(self, solvers: LayerSolvers, num_workers: int) -> None:
-        self.solvers = solvers
+        self.solvers, self.num_workers = solvers, num_workers
         self.pool = ThreadPoolExecutor(num_workers, thread_name_prefix="eplb-opt")
 
     def submit(self, turn: Turn) -> Future[Answer]:

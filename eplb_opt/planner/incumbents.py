@@ -26,7 +26,8 @@ class Incumbents:
     """Offers come in from heuristics, models and bounds; only what is better stays.
 
     Every offered plan passes the checker and is scored exactly before it counts, so the
-    state is a complete, valid answer at every moment. Offers may come from several threads.
+    state is a complete, valid answer at every moment. Offers may come from several threads. A layer
+    is worth what it is worth whatever the others hold; see `scoring.layer_objectives`.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class Incumbents:
         checker.check(self.problem, self.placed)
         self.placed = self.placed.copy()
         self.certificates = [None] * self.problem.num_layers
-        objective = scoring.objectives(self.problem, self.placed)
+        objective = scoring.layer_objectives(self.problem, self.placed)
         self._pairs = list(objective_bounds(objective, self.bounds))
         # Kept beside the exact pairs, for the history is written far more often than they change.
         lower = [bound.value for bound in self.bounds]
@@ -80,7 +81,7 @@ class Incumbents:
             When the plan breaks a rule; nothing is taken then.
         """
         checker.check(self.problem, placed)
-        objective = scoring.objectives(self.problem, placed)
+        objective = scoring.layer_objectives(self.problem, placed)
         with self._lock:
             for layer_idx, value in enumerate(objective):
                 self._take_plan(layer_idx, placed[layer_idx], value)
@@ -109,7 +110,7 @@ class Incumbents:
             layer = self.problem.layer(layer_idx)
             rows = np.asarray(placed, dtype=np.int64)[None, :]
             checker.check(layer, rows)
-            value = scoring.objectives(layer, rows)[0]
+            value = scoring.layer_objectives(layer, rows)[0]
             with self._lock:
                 self._take_plan(layer_idx, rows[0], value, preferred)
         if bound is not None:

@@ -147,7 +147,7 @@ class Journal:
         if problem.is_hierarchical:
             shape += f", {problem.num_groups} groups on {problem.num_nodes} nodes"
         rules = [f"{problem.num_scenarios} loads"] * problem.has_scenarios
-        rules += ["optimal dispatch"] * problem.is_split_freely
+        rules += [f"{problem.dispatch} dispatch"] * (problem.dispatch != "uniform")
         rules += ["no expert twice on a GPU"] * (problem.colocation == "forbid")
         rules += ["rules for GPUs"] * problem.has_gpu_rules
         rules += ["a price on what is off home"] * problem.has_topology

@@ -97,10 +97,12 @@ def plan_for_loss(
         be used.
     """
     began = time.monotonic()
-    if problem.is_split_freely:
+    if problem.dispatch != "uniform":
         raise ProblemError('A loss is planned for under dispatch="uniform" alone.')
     if problem.has_topology:
         raise ProblemError("A loss does not go with a topology yet; plan without one.")
+    if problem.has_cost:
+        raise ProblemError("A loss does not go with a cost: it is planned for in tokens alone.")
     if problem.is_hierarchical and of == "node":
         raise ProblemError(
             "Groups that stay on one node are lost with it. Take num_groups=1, which lets experts "

@@ -10,6 +10,7 @@ from eplb_opt.planner.arguments import (
     Default,
     Moving,
     Progress,
+    Running,
     Spending,
     read_request,
 )
@@ -17,8 +18,10 @@ from eplb_opt.planner.call import Call
 from eplb_opt.planner.lost_gpus import with_lost_gpus
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
     from threading import Event
 
+    from eplb_opt.io.files import PathLike
     from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
@@ -42,6 +45,9 @@ def plan(
     stop: Event | None = None,
     starts: Any = None,
     move_cost: MoveCost | None = None,
+    executor: Executor | None = None,
+    cluster: str | None = None,
+    job: PathLike | None = None,
 ) -> Result:
     """The best plan that the budget allows, with a proven bound.
 
@@ -100,6 +106,19 @@ def plan(
         rebalance; `move_cost.assess` tells the seconds. Needs a valid `current` and excludes the
         other limits on moves.
 
+    executor
+        A `concurrent.futures.Executor` whose workers take the turns, such as a
+        `ProcessPoolExecutor`; it stays open. A turn whose worker is lost is taken once more. By
+        default threads of this process take them.
+    cluster
+        A Ray cluster whose workers take the turns: "auto" for the one of this machine, or the
+        address of its head. Excludes `executor`. The time limit holds from the call to the return,
+        connecting included.
+    job
+        A directory that keeps what is found, one file a layer; it is made where it is absent. The
+        same call goes on from there, with what is kept checked, scored and proven again, and with
+        counted work ends in the same answer as one that was never cut short.
+
     Returns
     -------
     Result
@@ -109,21 +128,30 @@ def plan(
     Raises
     ------
     ProblemError
-        For an argument that cannot be used.
+        For an argument that cannot be used: also a cluster that does not answer, workers of other
+        versions under `effort`, and a job directory that is another call's or in use.
     PlanError
         For a plan in `starts` that breaks a rule.
+    FormatError
+        For a job directory that cannot be read or made.
+    MissingDependency
+        For a cluster without Ray.
     """
     request = read_request(
         problem,
         Spending(time_limit, effort, target_gap, seed, workers, stop),
         Moving(current, max_moves, move_tolerance, starts, move_cost),
         Aims(objective, noise, model),
+        Running(executor, cluster, job),
         progress,
     )
-    call = Call(request)  # from here on there is an answer: the greedy's plan and a first bound
-    call.take_current()
-    call.take_starts()
-    call.raise_hierarchical_bounds()
-    call.choose_noise()
-    call.improve()
-    return with_lost_gpus(request.whole, call.result())
+    try:
+        call = Call(request)  # from here on there is an answer: the greedy's plan, a first bound
+        call.take_current()
+        call.take_starts()
+        call.raise_hierarchical_bounds()
+        call.choose_noise()
+        call.improve()
+        return with_lost_gpus(request.whole, call.result())
+    finally:
+        request.leave()

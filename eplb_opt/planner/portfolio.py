@@ -10,10 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from eplb_opt.errors import MissingDependency
-from eplb_opt.planner.executor import Executor, LayerSolvers, ThreadExecutor, Turn
+from eplb_opt.errors import MissingDependency, ProblemError
+from eplb_opt.planner.executor import Executor, LayerSolvers, Turn
 from eplb_opt.planner.journal import Journal
 from eplb_opt.planner.reasons import AIMS, ENDS, UNTOUCHED_ENDS, Reasons
+from eplb_opt.planner.remote import WorkersDiffer
+from eplb_opt.planner.workers import Workers
 from eplb_opt.result import ObjectiveBounds, StopReason
 from eplb_opt.solver import Answer, Options, Task, Verdict
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.clock import Budget, Deadline
     from eplb_opt.planner.incumbents import Incumbents
+    from eplb_opt.planner.job import Job
     from eplb_opt.planner.schedule import Stage
 
 
@@ -62,6 +65,10 @@ class Portfolio:
         What the call asks of its solvers.
     journal
         Where turns and what they bring are told; by default one of its own.
+    workers
+        Who takes the turns; by default threads of this process.
+    job
+        Where what turns bring is kept, and what earlier calls have kept; None where nothing is.
     """
 
     incumbents: Incumbents
@@ -71,6 +78,8 @@ class Portfolio:
     messages: list[str] = field(default_factory=list)
     options: Options = field(default_factory=Options)
     journal: Journal | None = None
+    workers: Workers = field(default_factory=Workers)
+    job: Job | None = None
     _turns: Counter[tuple[int, str]] = field(default_factory=Counter)
     _finished: set[tuple[int, str]] = field(default_factory=set)
     _answered: set[int] = field(default_factory=set)
@@ -94,9 +103,12 @@ class Portfolio:
         return self._end
 
     def _run(self) -> StopReason:
-        executor = ThreadExecutor(self.solvers, self.budget.workers)
+        executor: Executor | None = None
         try:
+            self._take_kept()
             self._take_first_turns()
+            executor = self.workers.executor(self.solvers, self.budget, self.messages.append)
+            self.budget = replace(self.budget, workers=executor.num_workers)
             while not self.budget.deadline.expired:
                 self._hand_out(executor)
                 if not self._running:
@@ -105,11 +117,14 @@ class Portfolio:
             if self.budget.deadline.is_stopped and self._running:
                 self._take_done(HAND_IN_SECONDS, ALL_COMPLETED)
             return self._why_cut_short() if self._open_layers() else self._why_done()
+        except (ProblemError, MissingDependency):  # of the workers that were asked for
+            raise
         except Exception as error:  # no thread to be had, say: the plans so far are there
             self.messages.append(f"the search ended early: {type(error).__name__}: {error}")
             return StopReason.EXHAUSTED
         finally:
-            executor.close()
+            if executor is not None:
+                executor.close()
 
     def worked_on(self) -> set[int]:
         """The layers that any solver has answered for."""
@@ -120,6 +135,17 @@ class Portfolio:
         asked = {name for (_, name), turns in self._turns.items() if turns}
         packages = {stage.package for stage in self.stages if stage.package and stage.name in asked}
         return tuple(f"{name} {_version(name)}" for name in sorted(packages) if find_spec(name))
+
+    def _take_kept(self) -> None:
+        """Take what the job has kept as if its turns had just ended."""
+        stages = {stage.name: stage for stage in self.stages}
+        for layer_idx, record in self.job.kept(self.incumbents) if self.job is not None else ():
+            if self.budget.deadline.expired:
+                self.messages.append("the time was up before all that the job holds was verified")
+                return
+            if record.stage in stages:
+                self._turns[layer_idx, record.stage] += record.turns
+                self._take(layer_idx, stages[record.stage], record.answer)
 
     def _take_first_turns(self) -> None:
         """Give all layers their first turn, one after the other, where a stage asks for that.
@@ -147,6 +173,8 @@ class Portfolio:
         for layer_idx in sorted(self._open_layers(), key=self.incumbents.gap, reverse=True):
             if until.expired:
                 return
+            if self._turns[layer_idx, stage.name]:  # in an earlier call of the same job
+                continue
             task = replace(self._task(layer_idx, stage), deadline=until)
             found[layer_idx] = self.solvers.solve(Turn(stage, task))
 
@@ -158,7 +186,7 @@ class Portfolio:
         before = self.incumbents.pairs()
         self.incumbents.offer_plans(placed)
         for layer_idx, answer in found.items():
-            self._journal.turn(layer_idx, stage.name, answer, before[layer_idx])
+            self._note(layer_idx, stage, answer, before[layer_idx])
             self._answered.add(layer_idx)
             self._turns[layer_idx, stage.name] += 1
             if answer.verdict is Verdict.FINISHED:
@@ -179,6 +207,8 @@ class Portfolio:
         left = self.budget.deadline.remaining
         if self.budget.deadline.stop is not None:
             left = min(left, LOOK_SECONDS)
+        if self.job is not None:
+            left = min(left, self.job.flush())
         self._take_done(None if math.isinf(left) else left, FIRST_COMPLETED)
 
     def _take_done(self, seconds: float | None, return_when: str) -> None:
@@ -187,7 +217,11 @@ class Portfolio:
         for future in done:
             layer_idx, stage = self._running.pop(future)
             try:
-                self._take(layer_idx, stage, future.result())
+                answer, before = future.result(), self.incumbents.pair(layer_idx)
+                self._take(layer_idx, stage, answer)
+                self._note(layer_idx, stage, answer, before)
+            except WorkersDiffer:
+                raise
             except MissingDependency as error:
                 self._give_up(layer_idx, stage, error)
                 self.reasons.lacks_package(stage.name, layer_idx, str(error))
@@ -197,7 +231,6 @@ class Portfolio:
             self.on_event(stage.name)
 
     def _take(self, layer_idx: int, stage: Stage, answer: Answer) -> None:
-        before = self.incumbents.pair(layer_idx)
         self.incumbents.offer_layer(layer_idx, answer.placed, preferred=answer.preferred)
         self.incumbents.offer_layer(layer_idx, bound=answer.bound, certificate=answer.certificate)
         if answer.verdict not in (Verdict.REFUSED, Verdict.NOT_YET):
@@ -208,7 +241,14 @@ class Portfolio:
             self.reasons.refused(stage.name, layer_idx, answer.reason)
         if answer.message:
             self.reasons.say(stage.name, layer_idx, answer.message)
+
+    def _note(self, layer_idx: int, stage: Stage, answer: Answer, before: ObjectiveBounds) -> None:
+        """Tell what a turn has brought, and keep it."""
         self._journal.turn(layer_idx, stage.name, answer, before)
+        # Counted work that was stopped in its middle is not done.
+        is_done = self.budget.effort is None or not self.budget.deadline.is_stopped
+        if self.job is not None and is_done:
+            self.job.turn(layer_idx, stage.name, answer, before, self.incumbents)
 
     def _give_up(self, layer_idx: int, stage: Stage, error: Exception) -> None:
         self._finished.add((layer_idx, stage.name))

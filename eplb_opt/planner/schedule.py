@@ -36,6 +36,11 @@ def always(problem: Problem) -> bool:
     return True
 
 
+def has_senders(problem: Problem) -> bool:
+    """Whether every GPU sends an expert's tokens to one replica, so that places count."""
+    return problem.splits_by_sender
+
+
 def splits_freely(problem: Problem) -> bool:
     """Whether tokens are split freely over an expert's replicas: optimal dispatch."""
     return problem.is_split_freely
@@ -65,6 +70,11 @@ def has_middling_scenarios(problem: Problem) -> bool:
 def has_topology(problem: Problem) -> bool:
     """Whether what is served off home has a price."""
     return problem.has_topology
+
+
+def has_cost(problem: Problem) -> bool:
+    """Whether GPUs' seconds count, by a cost of each replica."""
+    return problem.has_cost
 
 
 def has_gpu_rules(problem: Problem) -> bool:
@@ -233,6 +243,7 @@ class Share(NamedTuple):
 
 #: The first row whose condition holds is the order of the first turns.
 ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
+    (has_senders, ()),
     (
         splits_few_flows,
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),
@@ -274,6 +285,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         ),
     ),
     (has_topology, ("homes_first", "home_model", "homes")),
+    (has_cost, ("model",)),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),

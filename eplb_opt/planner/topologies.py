@@ -16,7 +16,7 @@ from eplb_opt.problem.rounding import round_down, round_up
 from eplb_opt.problem.topology import Topology
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
@@ -154,28 +154,76 @@ def topologies(
     ProblemError
         When the problem takes no topology, or a price cannot be used.
     """
-    rules = problem.topology or Topology()
-    priced = [replace(rules, price=price, anchored=False) for price in prices]
-    wanted = [("strict", None, None), *(("priced", t.price, t) for t in priced)]
-    if anchored:
-        kept = [("anchored", t.price, replace(t, anchored=True)) for t in priced]
-        wanted[1:1] = kept
-    judge = problem.with_topology(replace(rules, anchored=False, max_off_home=None))
-    rows, messages = [], []
-    for kind, price, topology in [*wanted, ("flat", None, None)]:
+    limit = None if effort is not None else time_limit
+
+    def planned(asked: Problem, name: str) -> Result:
         if progress is not None:
-            progress(kind if price is None else f"{kind} at {price:g}")
-        try:
-            asked = problem.flat() if kind == "flat" else problem.with_topology(topology)
-            if kind == "strict" and not asked.is_hierarchical:
-                raise ProblemError("there is one group or one node, which binds nobody.")
-        except ProblemError as error:
-            messages.append(f"{kind}: {error}")
-            continue
-        limit = None if effort is not None else time_limit
-        result = plan(asked, time_limit=limit, effort=effort, seed=seed, workers=workers)
+            progress(name)
+        return plan(asked, time_limit=limit, effort=effort, seed=seed, workers=workers)
+
+    kinds = [(kind, price) for kind in ("anchored", "priced") for price in prices]
+    return compared(problem, planned, kinds if anchored else kinds[len(prices) :])
+
+
+def compared(
+    problem: Problem,
+    planned: Callable[[Problem, str], Result],
+    between: Sequence[tuple[str, float]],
+    known: Mapping[str, Result] | None = None,
+) -> TopologyReport:
+    """Compare plans of the same loads that somebody makes, from strict to flat.
+
+    Parameters
+    ----------
+    problem
+        As in `topologies`.
+    planned
+        Plans a problem; it gets the name of the row too.
+    between
+        ("anchored" or "priced", price) for each row between strict and flat.
+    known
+        Results for "strict" and "flat" that need not be planned again.
+
+    Returns
+    -------
+    TopologyReport
+        A row for each plan; what the problem does not allow is in its messages.
+
+    Raises
+    ------
+    ProblemError
+        When the problem takes no topology, or a price cannot be used.
+    """
+    known = known or {}
+    rules = problem.topology or Topology()
+    judge = problem.with_topology(replace(rules, anchored=False, max_off_home=None))
+    wanted: list[tuple[str, float | None]] = [("strict", None), *between, ("flat", None)]
+    for _, asked_price in between:
+        replace(rules, price=asked_price)  # what cannot be used is said before any work
+    rows, messages = [], []
+    for kind, price in wanted:
+        result = known.get(kind)
+        if result is None:
+            try:
+                asked = _asked(problem, rules, kind, price)
+            except ProblemError as error:
+                messages.append(f"{kind}: {error}")
+                continue
+            result = planned(asked, kind if price is None else f"{kind} at {price:g}")
         rows.append(_row(kind, price, judge, result))
     return TopologyReport(tuple(rows), tuple(messages))
+
+
+def _asked(problem: Problem, rules: Topology, kind: str, price: float | None) -> Problem:
+    """The problem of one row; an error where it cannot be stated."""
+    if kind == "flat":
+        return problem.flat()
+    if price is not None:
+        return problem.with_topology(replace(rules, price=price, anchored=kind == "anchored"))
+    strict = problem.with_topology(None)
+    if not strict.is_hierarchical:
+        raise ProblemError("there is one group or one node, which binds nobody.")
+    return strict
 
 
 def _row(kind: str, price: float | None, judge: Problem, result: Result) -> TopologyRow:

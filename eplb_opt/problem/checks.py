@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 #: How the scenarios' figures become one: their weighted mean, or the worst of them.
 OBJECTIVES = ("mean", "max")
 COLOCATIONS = ("allow", "forbid")
-#: How an expert's tokens reach its replicas: an equal part each, or as levels the GPUs best.
-DISPATCHES = ("uniform", "optimal")
+#: Dispatches under which every GPU sends an expert's tokens to one replica, which the rule chooses.
+SENDER_DISPATCHES = ("nearest", "rank_modulo")
+#: How an expert's tokens reach its replicas: an equal part each, as levels the GPUs best, or GPU by
+#: GPU.
+DISPATCHES = ("uniform", "optimal", *SENDER_DISPATCHES)
 #: What every expert's replicas can be asked to stand on two of.
 SPREADS = ("gpu", "node")
 

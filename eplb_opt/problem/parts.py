@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.problem.costs import table_of_layers
 from eplb_opt.problem.topology import of_layers
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ def part_of(problem: Problem, at: Any) -> Problem:
     layers = at[-1] if isinstance(at, tuple) else np.s_[:]
     if problem.topology is not None:
         part.set_field("topology", of_layers(problem.topology, layers))
+    if problem.costs is not None:
+        part.set_field("cost", table_of_layers(problem.cost, layers))
+        part.set_field("costs", problem.costs.of_layers(layers))
     for name in ("pinned", "forbidden"):
         mask = getattr(problem, name)
         if mask is not None and isinstance(at, tuple) and at[-1] != np.s_[:]:
@@ -67,7 +71,7 @@ def without_lost_gpus(problem: Problem) -> Problem | None:
     if not problem.leaves_equal_gpus:
         return None
     left = int((problem.open_slots > 0).sum())
-    flat = {} if problem.is_hierarchical else {"num_nodes": 1, "num_groups": 1}
+    flat = {} if problem.has_nodes else {"num_nodes": 1, "num_groups": 1}
     return changed(
         problem,
         num_slots=left * problem.slots_per_gpu,

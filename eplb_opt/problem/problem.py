@@ -38,6 +38,9 @@ class Problem(Terms):
     mean GPU load (1 for a layer without load), plus a price times the share of assignments that
     replicas off their expert's home node serve.
 
+    With a cost the objective of a layer is the largest of its GPUs' seconds: the expected ones of
+    a step, which every replica adds to by its expert's load and count.
+
     Parameters
     ----------
     load
@@ -76,13 +79,25 @@ class Problem(Terms):
         "gpu" or "node": every expert has replicas on at least two of them, so that the loss of any
         one leaves it a replica. None for no such rule.
     dispatch
-        "uniform" or "optimal": every replica gets the same part of its expert's tokens, or the
-        engine splits them anew for every load (every scenario) so that the largest GPU load is
-        least.
+        How tokens are split over an expert's replicas. "uniform": every replica gets the same part.
+        "optimal": the engine splits them anew for every load (every scenario) so that the largest
+        GPU load is least. "nearest" and "rank_modulo": every GPU sends the same part of each
+        expert's tokens, all to one replica. Nearest, as SGLang deals: the expert's only replica,
+        else one on the sending GPU, else one on its node (whose numbers count here, whatever the
+        groups), else dealt out evenly. Rank modulo, as vllm-ascend does: GPU r sends to replica r
+        mod n of the expert's n, in the order of their slots. Lost GPUs send nothing.
     topology
         A `Topology`: what homes experts have, and the price of serving them elsewhere. Groups then
         bind nobody, and any numbers of nodes and groups will do. It goes with one load, the uniform
         split and GPUs that are alike. None for no price.
+    cost
+        A `StepCost`: the seconds that an expert takes for its tokens; what counts are then the
+        expected seconds of a step. Or a `CostTable`, in a unit of its own. It goes with one load,
+        the uniform split and GPUs that are equally fast. None to count loads.
+    batch_tokens
+        With a `StepCost`: the tokens of each GPU in a step, before they are routed.
+    experts_per_token
+        With a `StepCost`: how many experts a token is routed to; by default what the cost says.
 
     Attributes
     ----------
@@ -101,6 +116,8 @@ class Problem(Terms):
         int64 [num_gpus], 0 for lost GPUs; None where every slot is filled.
     pinned, forbidden
         bool [num_layers, num_experts, num_gpus] or None.
+    costs
+        The costs of replicas as integers of a small unit, see `replica_cost`; None without a cost.
 
     Raises
     ------
@@ -211,9 +228,10 @@ class Problem(Terms):
         Returns
         -------
         Problem
-            One with a single node and a single group.
+            One with a single group and a single node, or, where a dispatch looks at nodes, its own.
         """
-        return changed(self, num_nodes=1, num_groups=1, topology=None)
+        nodes = self.num_nodes if self.dispatch == "nearest" else 1
+        return changed(self, num_nodes=nodes, num_groups=1, topology=None)
 
     def with_load(self, load: np.ndarray) -> Problem:
         """Another load under the same rules, without scenarios.
@@ -234,6 +252,7 @@ class Problem(Terms):
         check_loads(values)
         part = self.scenario(0)
         part.set_loads(*to_units(values))
+        part.set_costs()
         return part
 
     def without_lost_gpus(self) -> Problem | None:
@@ -342,7 +361,7 @@ class Problem(Terms):
         Parameters
         ----------
         dispatch
-            "uniform" or "optimal".
+            "uniform", "optimal", "nearest" or "rank_modulo".
 
         Returns
         -------

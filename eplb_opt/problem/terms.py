@@ -6,21 +6,27 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from math import lcm
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.errors import ProblemError
 from eplb_opt.problem import gpu_rules
 from eplb_opt.problem.arrays import as_int, as_numpy, copy_on_device
 from eplb_opt.problem.checks import (
     MAX_SLOTS,
+    SENDER_DISPATCHES,
     check_gpu_rules,
     check_spread,
     check_topology,
     scenario_weights,
 )
+from eplb_opt.problem.costs import CostTable, FittedCosts, fitted_costs, half_unit
 from eplb_opt.problem.topology import Topology, fitted
 from eplb_opt.problem.units import check_loads, to_units
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.step_cost import StepCost
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +52,13 @@ class Terms:
     spread: str | None = None
     dispatch: str = "uniform"
     topology: Topology | None = None
+    cost: StepCost | CostTable | None = None
+    batch_tokens: int | None = None
+    experts_per_token: int | None = None
     unit_exponent: np.ndarray = field(init=False)
     rounded: np.ndarray = field(init=False)
     load_on_device: Any = field(init=False, default=None, repr=False)
+    costs: FittedCosts | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.set_field("load_on_device", copy_on_device(self.load))
@@ -62,6 +72,11 @@ class Terms:
         check_topology(self)
         self.set_field("topology", fitted(self))
         self._set_gpu_rules()
+        self.set_costs()
+
+    def set_costs(self) -> None:
+        """Work out the costs of replicas while the problem is made, or for another load."""
+        self.set_field("costs", fitted_costs(self))
 
     def set_field(self, name: str, value: Any) -> None:
         """Set a field while the problem is made; nobody has seen it yet.
@@ -139,10 +154,45 @@ class Terms:
         return any(rule is not None for rule in rules)
 
     @property
+    def has_gpu_names(self) -> bool:
+        """Whether a plan is worth something else once its GPUs change places."""
+        return self.has_gpu_rules or self.splits_by_sender
+
+    @property
     def is_plain(self) -> bool:
         """One load, uniform, GPUs that are all alike, no further rules: what most engines want."""
         others = self.has_scenarios or self.has_gpu_rules or self.has_topology
-        return not (others or self.is_split_freely)
+        return not (others or self.has_cost) and self.dispatch == "uniform"
+
+    @property
+    def has_cost(self) -> bool:
+        """Whether a GPU's seconds count instead of its load; `replica_cost` has them."""
+        return self.costs is not None
+
+    @property
+    def replica_cost(self) -> np.ndarray:
+        """What each of c replicas of an expert costs, int64 [num_layers, num_experts, most + 1].
+
+        Entry c is in units of 2**-cost_exponent of the caller's unit, seconds for a `StepCost`, and
+        rounded down; entry 0 is 0. `most` is the largest count that the slots allow.
+
+        Raises
+        ------
+        ProblemError
+            In a problem without costs.
+        """
+        return self._costs.replica
+
+    @property
+    def cost_exponent(self) -> np.ndarray:
+        """The units of `replica_cost`, int64 [num_layers]: 2**-exponent of the caller's."""
+        return self._costs.exponent
+
+    @property
+    def _costs(self) -> FittedCosts:
+        if self.costs is None:
+            raise ProblemError("The problem has no cost: its objective is the largest GPU load.")
+        return self.costs
 
     @property
     def has_topology(self) -> bool:
@@ -158,6 +208,16 @@ class Terms:
     def is_split_freely(self) -> bool:
         """Whether tokens may be split over replicas in any way: dispatch="optimal"."""
         return self.dispatch == "optimal"
+
+    @property
+    def splits_by_sender(self) -> bool:
+        """Whether every GPU sends an expert's tokens to one replica: "nearest", "rank_modulo"."""
+        return self.dispatch in SENDER_DISPATCHES
+
+    @cached_property
+    def num_senders(self) -> int:
+        """GPUs that send tokens: those with a slot."""
+        return int((self.open_slots > 0).sum())
 
     @cached_property
     def open_slots(self) -> np.ndarray:
@@ -180,7 +240,7 @@ class Terms:
         if not (lost.any() and whole) or any(rule is not None for rule in others):
             return False
         in_nodes = lost.reshape(self.num_nodes, -1).sum(axis=1)
-        return self.spread != "node" and not (self.is_hierarchical and np.ptp(in_nodes))
+        return self.spread != "node" and not (self.has_nodes and np.ptp(in_nodes))
 
     @cached_property
     def speed(self) -> tuple[Fraction, ...]:
@@ -238,6 +298,11 @@ class Terms:
         return self.num_nodes > 1 and self.num_groups > 1 and not self.has_topology
 
     @property
+    def has_nodes(self) -> bool:
+        """Whether it matters on which node a GPU is: for groups, or for who sends where."""
+        return self.is_hierarchical or self.dispatch == "nearest"
+
+    @property
     def gpus_per_node(self) -> int:
         """GPUs of each node, lost ones too."""
         return self.num_gpus // self.num_nodes
@@ -269,8 +334,10 @@ class Terms:
         -------
         Fraction
             In the problem's integer units; with scenarios as a ratio, by the heaviest of them, and
-            with a topology as one too.
+            with a topology as one too; with costs half a nanosecond, or of a table half a unit.
         """
+        if self.has_cost:
+            return half_unit(self, layer_idx)
         if self.has_topology:
             total = max(int(self.load[layer_idx].sum()), 1)
             return self.capacity * Fraction(2 ** int(self.unit_exponent[layer_idx]), 2 * total)
@@ -299,4 +366,5 @@ class Terms:
         """
         if self.counts_ratios:
             return Fraction(1)
-        return Fraction(1, 2 ** int(self.unit_exponent[layer_idx]))
+        exponent = self.cost_exponent if self.has_cost else self.unit_exponent
+        return Fraction(1, 2 ** int(exponent[layer_idx]))

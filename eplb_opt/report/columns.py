@@ -29,7 +29,7 @@ class Column:
     Parameters
     ----------
     heading
-        May be broken between words.
+        May be broken between words; "" where the column is in a CSV file alone.
     cells
         Text, one a row, never broken.
     rank
@@ -44,7 +44,7 @@ class Column:
         Where else the column stands: `TERMINAL`, `PAGE`, both or neither.
     """
 
-    heading: str
+    heading: str = ""
     cells: list[str] = field(default_factory=list)
     rank: int = 0
     is_text: bool = False

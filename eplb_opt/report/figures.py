@@ -8,6 +8,7 @@ import numpy as np
 
 from eplb_opt.placement import scoring
 from eplb_opt.placement.level_flow import least_level
+from eplb_opt.placement.senders import senders
 from eplb_opt.problem.scenarios import blended
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ def heaviest_ratios(problem: Problem, physical_to_logical: Any) -> np.ndarray:
 
 def _gpu_loads(problem: Problem, load: np.ndarray, placed: np.ndarray) -> np.ndarray:
     """GPU loads under the problem's dispatch, float64 [num_layers, num_gpus]."""
+    if problem.splits_by_sender:
+        sent = senders(problem, placed) / problem.num_senders
+        slots = np.take_along_axis(load, np.maximum(placed, 0), axis=1) * sent
+        return np.asarray(slots.reshape(len(load), problem.num_gpus, -1).sum(axis=2))
     if not problem.is_split_freely:
         return scoring.gpu_loads(load, placed, problem.num_gpus)
     speed = None if problem.gpu_speed is None else problem.speed

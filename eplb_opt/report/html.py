@@ -27,6 +27,7 @@ from eplb_opt.report.page_tables import (
     prices_table,
     scenarios_table,
     starts_table,
+    topology_page_table,
 )
 from eplb_opt.report.scenarios import scenario_table
 from eplb_opt.report.words import DISPATCH_WORDS, describe, percent, unbroken
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from eplb_opt.io.files import PathLike
+    from eplb_opt.planner.topologies import TopologyReport
     from eplb_opt.problem.problem import Problem
     from eplb_opt.report.deployment import Deployment
     from eplb_opt.report.gap import GapReport
@@ -65,6 +67,7 @@ def write_report(
     current: Any = None,
     current_name: str = "current plan",
     gap: GapReport | None = None,
+    topology: TopologyReport | None = None,
     held_out: Mapping[str, Any] | None = None,
     layer_ids: Sequence[int] = (),
     command: str = "",
@@ -87,6 +90,8 @@ def write_report(
     gap
         A gap report from `gap_report`, for more plans and the prices of constraints; by default
         ours and the plan before.
+    topology
+        Plans with more and less kept at home, from `topologies`; no table of them by default.
     held_out
         Name -> [num_layers, num_experts] loads that the plan has not seen.
     layer_ids
@@ -117,6 +122,7 @@ def write_report(
         "inputs": [(name, digest[:SHORT]) for name, digest in (inputs or {}).items()],
         "made": f"{made or datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "deployment": deployment,
+        "topology": topology,
     }
     page = render(result, before, gap, held_out or {}, layer_ids, origin, batch)
     write_atomically(path, page.encode())
@@ -166,12 +172,13 @@ def render(
         failures=failures(gap),
         prices=prices_table(gap),
         scenarios=scenarios_table(scenario_table(problem, plans, held_out)) if with_loads else None,
+        topology=topology_page_table(origin["topology"]),
         starts=starts_table(result),
         layers=layers_table(
             gap, *peaks, result.moves, layer_ids, with_scenarios=problem.has_scenarios
         ),
         messages=result.messages,
-        **origin,
+        **{name: value for name, value in origin.items() if name != "topology"},
         versions=versions(),
         style=Markup(style),
         script=Markup(script),

@@ -17,10 +17,12 @@ from eplb_opt.report.gap_columns import (
     with_figures,
 )
 from eplb_opt.report.starts import CAPTION, start_columns
+from eplb_opt.report.topology import on_the_front, topology_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from eplb_opt.planner.topologies import TopologyReport
     from eplb_opt.report.gap import GapReport
     from eplb_opt.report.scenarios import ScenarioTable
     from eplb_opt.result import Result
@@ -78,6 +80,14 @@ def prices_table(report: GapReport) -> PageTable | None:
     if not report.prices:
         return None
     return _page_table("Prices of constraints", price_columns(report))
+
+
+def topology_page_table(report: TopologyReport | None) -> PageTable | None:
+    """Plans from all at home to anywhere; None where nothing was asked."""
+    if report is None:
+        return None
+    strong = tuple(sorted(on_the_front(report)))
+    return _page_table("Plans from all at home to anywhere", topology_columns(report), strong)
 
 
 def layers_table(

@@ -14,7 +14,7 @@ from eplb_opt.placement.caller_units import bound_in_caller_units
 from eplb_opt.report.free_counts import free_objectives
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
@@ -108,7 +108,11 @@ def relaxations(problem: Problem) -> dict[str, Problem]:
 
 
 def constraint_prices(
-    problem: Problem, result: Result, plan_relaxed: Planner, seconds: float
+    problem: Problem,
+    result: Result,
+    plan_relaxed: Planner,
+    seconds: float,
+    known: Mapping[str, Result] | None = None,
 ) -> list[ConstraintPrice]:
     """Price every constraint of a problem.
 
@@ -122,15 +126,19 @@ def constraint_prices(
         Plans a problem without one of the constraints.
     seconds
         Seconds for all of them together; each gets an equal part.
+    known
+        Results without a constraint, by its name, that need not be planned again.
     """
+    known = known or {}
     without = relaxations(problem)
     counts_can_differ = not problem.has_gpu_rules
-    share = seconds / max(len(without) + counts_can_differ, 1)
+    num_planned = len(without.keys() - known.keys())
+    share = seconds / max(num_planned + counts_can_differ, 1)
     prices = []
     for name, relaxed in without.items():
         constraint = CONSTRAINTS[name]
         rule = constraint.rule.format(slots=problem.slots_per_gpu, more=problem.slots_per_gpu + 1)
-        found = plan_relaxed(relaxed, f"without '{rule}'", share)
+        found = known.get(name) or plan_relaxed(relaxed, f"without '{rule}'", share)
         bounds = (found.objective, found.lower_bound)
         why = "a plan and its bound without the rule"
         prices.append(_price(name, rule, why, result, *bounds, constraint.admits_all))

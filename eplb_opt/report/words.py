@@ -102,7 +102,12 @@ def price_text(at_least: float, at_most: float) -> str:
 
 
 #: A way of splitting tokens, as a person calls it.
-DISPATCH_WORDS = {"uniform": "uniform split", "optimal": "optimal dispatch"}
+DISPATCH_WORDS = {
+    "uniform": "uniform split",
+    "optimal": "optimal dispatch",
+    "nearest": "nearest copy",
+    "rank_modulo": "rank modulo copies",
+}
 
 
 def describe(result: Result) -> str:
@@ -116,6 +121,8 @@ def describe(result: Result) -> str:
         shape += f", {problem.num_groups} groups on {problem.num_nodes} nodes"
     if problem.topology is not None:
         shape += f", {problem.num_nodes} nodes, off home at {problem.topology.price:g}"
-    if problem.is_split_freely:
+    if problem.dispatch == "nearest" and not problem.is_hierarchical:
+        shape += f", {problem.num_nodes} nodes"
+    if problem.dispatch != "uniform":
         shape += f", {DISPATCH_WORDS[problem.dispatch]}"
     return f"{shape}; {result.elapsed:.2f} s, stopped by {result.stop_reason}"

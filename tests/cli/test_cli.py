@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +100,37 @@ def test_gap_shows_every_heuristic_every_plan_and_the_price_of_the_nodes(capsys,
     assert "swap_refine" in out
     assert "groups stay on one node" in out
     assert "greedy.json" in out
+
+
+def test_gap_shows_strict_anchored_priced_and_flat_plans_beside_their_bounds(
+    capsys, loads, tmp_path
+):
+    quick = ["--time-limit", "0.2"]
+    page = tmp_path / "gap.html"
+    code, out, _ = run(capsys, "gap", loads, *NODES, *quick, "--json", "--report", str(page))
+    report = json.loads(out)
+    assert code == 0
+    rows = report["topology"]["rows"]
+    names = [(row["kind"], row["price"]) for row in rows]
+    assert names == [
+        ("strict", None),
+        ("anchored", 0.3),
+        ("priced", 0.05),
+        ("priced", 0.3),
+        ("flat", None),
+    ]
+    assert all(row["lower_bound"] <= row["objective"] for row in rows)
+    mean = np.array(json.loads(Path(loads).read_text())).sum() / 8
+    assert rows[0]["load"] == pytest.approx(sum(report["objective"]) / mean)
+    assert "All at home, or anywhere?" in page.read_text()
+    code, out, _ = run(capsys, "gap", loads, *NODES, *quick)
+    assert code == 0
+    assert "priced at 0.05" in out
+    code, out, _ = run(capsys, "gap", loads, *NODES, *quick, "--no-prices")
+    assert "priced at" not in out
+    code, _, err = run(capsys, "gap", loads, *NODES, *quick, "--dispatch", "optimal")
+    assert code == 0
+    assert "plans between strict and flat are left out" in " ".join(err.split())
 
 
 def test_gap_writes_a_row_a_layer_and_lists_as_many_as_asked(capsys, tmp_path):

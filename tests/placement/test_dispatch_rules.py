@@ -1,54 +1,17 @@
-"""Nearest copy: the rule itself, and what plans are worth under it."""
+"""What plans are worth under nearest copy, beside the other ways."""
 
 from fractions import Fraction
-from itertools import product
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 
 import eplb_opt
-from eplb_opt.placement.dispatch_rules import dispatch_score, nearest_copy, nearest_copy_objectives
+from eplb_opt.placement.dispatch_rules import dispatch_score, nearest_copy_objectives
 from eplb_opt.problem.problem import Problem
 from eplb_opt.report.dispatch import dispatch_table, signed
+from tests import sender_oracle
 from tests.report.test_tables import text_of
 from tests.strategies import scenario_problems, tiny_problems
-
-
-def test_the_only_copy_serves_every_gpu():
-    target = nearest_copy(np.array([[0, 1, 2, 3]]), num_gpus=2)
-    assert target.tolist() == [[[0, 1, 2, 3], [0, 1, 2, 3]]]
-
-
-def test_a_copy_on_the_gpu_itself_comes_first_and_the_first_of_two_there():
-    target = nearest_copy(np.array([[0, 0, 1, 1, 0, 2]]), num_gpus=2)
-    assert target[0, :, 0].tolist() == [0, 4]
-    assert target[0, :, 1].tolist()[1] == 3
-
-
-def test_a_copy_on_the_node_comes_before_the_rest_and_its_first_takes_all():
-    # Nodes: GPUs 0, 1 and 2, 3. Expert 0 stands on GPUs 0 and 2, expert 1 on both of node 1.
-    placed = np.array([[0, 2, 3, 4, 0, 1, 5, 1]])
-    target = nearest_copy(placed, num_gpus=4, num_nodes=2)[0]
-    assert target[:, 0].tolist() == [0, 0, 4, 4]
-    # Node 1 holds all copies of expert 1, so node 0 is dealt: one of its GPUs to each.
-    assert target[2:, 1].tolist() == [5, 7]
-    assert sorted(target[:2, 1].tolist()) == [5, 7]
-
-
-def test_gpus_without_a_copy_are_dealt_evenly():
-    # Expert 0 has copies on GPUs 0, 1, 2 of eight: five GPUs are left for three copies.
-    placed = np.array([[0, 0, 0, 1, 2, 3, 4, 5]])
-    target = nearest_copy(placed, num_gpus=8)[0, :, 0]
-    assert target[:3].tolist() == [0, 1, 2]
-    assert sorted(np.bincount(target[3:]).tolist()) == [1, 2, 2]
-
-
-def test_the_dealing_is_the_same_at_every_call_and_follows_the_seed():
-    placed = np.tile([0, 0, 0, 1, 2, 3, 4, 5], (20, 1))
-    first, again = (nearest_copy(placed, 8) for _ in range(2))
-    assert (first == again).all()
-    assert (first != nearest_copy(placed, 8, seed=1)).any()
 
 
 def test_loads_by_hand():
@@ -78,21 +41,13 @@ def test_lost_gpus_send_nothing_and_slow_ones_count_for_more():
     )
     placed = [[0, 1, 0, 0, -1, -1]]
     assert nearest_copy_objectives(problem, placed) == [max(6 + 4, 6 * 2)]
-    target = nearest_copy(np.array(placed), 3, active_gpus=np.array([True, True, False]))[0]
-    assert target.tolist() == [[0, 1], [2, 1], [-1, -1]]
 
 
 def brute_force(problem, load, placed, layer_idx):
     """Every GPU's share sent on its own, in rationals."""
-    target = nearest_copy(
-        placed, problem.num_gpus, problem.num_nodes, num_experts=problem.num_experts
-    )[layer_idx]
-    gpus = [Fraction(0)] * problem.num_gpus
-    for source, expert in product(range(problem.num_gpus), range(problem.num_experts)):
-        slot = target[source, expert]
-        assert placed[layer_idx, slot] == expert
-        gpus[slot // problem.slots_per_gpu] += Fraction(int(load[expert]), problem.num_gpus)
-    return max(gpus)
+    near = problem.with_dispatch("nearest")
+    layer = sender_oracle.targets(near, placed.tolist())[layer_idx]
+    return max(sender_oracle.gpu_loads(near, load.tolist(), layer))
 
 
 @settings(max_examples=60, deadline=None)

@@ -140,3 +140,19 @@ def test_prices_share_the_time():
 
     constraint_prices(problem, result, planned, 6.0)
     assert asked == [1.5, 1.5, 1.5]
+
+
+def test_what_is_known_is_not_planned_again():
+    problem = eplb_opt.Problem(LOADS, 16, 8, 2, 4)
+    result = eplb_opt.plan(problem, effort=1)
+    flat = eplb_opt.plan(problem.flat(), effort=1)
+    asked = []
+
+    def planned(part, name, seconds):
+        asked.append(name)
+        return eplb_opt.plan(part, effort=1)
+
+    again = constraint_prices(problem, result, planned, 6.0, {"hierarchy": flat})
+    first = constraint_prices(problem, result, planned, 6.0)
+    assert "without 'groups stay on one node'" not in asked[: len(asked) // 2]
+    assert [price.at_most for price in again] == [price.at_most for price in first]

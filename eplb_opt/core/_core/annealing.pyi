@@ -220,3 +220,76 @@ class TopologySearch:
     @property
     def away(self) -> float:
         """The part of all tokens that is served away from home now."""
+
+class ByCount:
+    """
+    All replicas of an expert carry the same; the column is their number.
+
+    No expert has more than `most` replicas, 1 to 1024; the last column is `most`.
+    """
+
+    def __init__(self, most: int) -> None: ...
+
+class RankModulo:
+    """
+    GPU r sends to replica r mod n, in the order of slots.
+
+    `ranks` (int64) are the numbers of the GPUs that send; the column of a
+    replica is how many send to it, and the last column all of them.
+    """
+
+    def __init__(self, ranks: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], most: int) -> None: ...
+
+class Nearest:
+    """
+    A GPU sends to a replica on itself, else on its node, else to any.
+
+    `node` (int64 [num_gpus], ascending from 0) is the node of each GPU, `first`
+    (int64 [num_gpus + 1]) its first slot, and the end of the last. The column of
+    a replica is the largest number of GPUs that may send to it, and the last
+    column all of them.
+    """
+
+    def __init__(self, node: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], first: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], most: int) -> None: ...
+
+class ShareSearch:
+    """
+    Annealing of one layer whose replicas carry what a rule says of where they stand.
+
+    `values` (float64 [num_experts * columns, num_scenarios]) is what a replica of an expert
+    puts on its GPU with each column of the rule, 0 to the last one, over the mean GPU load of
+    the scenario. `share` (float64 [num_scenarios]) is what each scenario counts; with `worst`
+    the worst one counts instead. `slots` (int64 [num_slots]) is the plan to start from.
+    """
+
+    def __init__(self, machine: Machine, rule: ByCount | RankModulo | Nearest, values: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], worst: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance) -> None: ...
+
+    def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """Go on from another plan; the best one is kept."""
+
+    def anneal(self, doublings: int, temperature: float, transfers: int, slices: int, seconds: float) -> None:
+        """
+        So many slices of 256 swaps and copy transfers, fewer where the seconds are over.
+
+        The norm's p is 2**doublings; `temperature` is in units of the objective; `transfers`
+        of 1024 proposals are copy transfers.
+        """
+
+    @property
+    def best(self) -> float:
+        """The best plan's objective."""
+
+    def plan(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """The best plan, int64 [num_slots]."""
+
+    def present(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """The plan that the search is at, int64 [num_slots]."""
+
+    def loads(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
+        """
+        Its GPU loads as they were followed move by move, float64 [num_gpus * num_scenarios].
+        """
+
+    @property
+    def largest_load(self) -> float:
+        """The largest GPU load now, relative to the mean."""

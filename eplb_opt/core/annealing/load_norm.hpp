@@ -54,6 +54,8 @@ class LoadNorm {
     std::copy_n(load, width_, load_[gpu]);
     cost_[gpu] = cost;
   }
+  // The loads of all GPUs, [num_gpus, num_scenarios]; the costs follow when it is linearised.
+  void set_loads(const LaneTable& load) { load_ = load; }
   // Loads and costs as they were.
   void restore(const LaneTable& load, std::span<const double> cost) {
     load_ = load;

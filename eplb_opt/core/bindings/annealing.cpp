@@ -194,6 +194,7 @@ void add_annealing(nb::module_& chapter) {
   add_loss_search(chapter);
   add_design(chapter);
   add_topology(chapter);
+  add_shares(chapter);
 }
 
 }  // namespace eplb::bind

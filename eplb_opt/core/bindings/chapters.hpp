@@ -10,6 +10,7 @@ void add_local(nanobind::module_& chapter);
 void add_annealing(nanobind::module_& chapter);
 void add_design(nanobind::module_& chapter);  // a part of the annealing's
 void add_topology(nanobind::module_& chapter);  // likewise
+void add_shares(nanobind::module_& chapter);  // likewise
 void add_dispatch(nanobind::module_& chapter);
 void add_pairs(nanobind::module_& chapter);
 void add_config_lp(nanobind::module_& chapter);

@@ -1,0 +1,191 @@
+"""Lower bounds on the largest GPU cost of a problem with costs, each with the reason it holds.
+
+Costs are whole numbers of a small unit, and so is every GPU's sum: all bounds are whole numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.problem import Problem
+
+#: More than any total: costs of a layer add up to less than 2**62.
+NEVER = 2**62
+#: Sums that the exact least totals may take in all; beyond it a bound of them has to do.
+MAX_SUMS = 200_000_000
+#: Halvings of the range of prices of a slot.
+PRICE_STEPS = 62
+
+
+def total_bound(problem: Problem) -> list[int]:
+    """The least that all replicas can cost together, over the GPUs, rounded up, for each layer.
+
+    Some GPU costs at least the mean. The counts decide the total, and the least total over all
+    counts that fill the slots is found exactly: expert by expert, for each number of slots taken.
+    Unlike a load, a total may rise with the replicas: another copy of an expert whose weights are
+    read anyway costs one more reading.
+    """
+    return _over_gpus(problem, least_totals(problem.replica_cost, _spare(problem)))
+
+
+def level_bound(problem: Problem) -> list[int]:
+    """The least T at which each expert has a count that fits a GPU of T, for each layer.
+
+    Some GPU holds the dearest replica, and its other slots hold replicas that cost at least the
+    least of all entries each. So an expert needs the least count c whose cost is at most T without
+    these; where the counts exceed the slots, T is too small.
+    """
+    others = (int(problem.open_slots[problem.open_slots > 0].min()) - 1) * _least(problem)
+    levels = [_level(costs, _open(problem)) for costs in problem.replica_cost]
+    return [level + int(other) for level, other in zip(levels, others, strict=True)]
+
+
+def counts_bound(problem: Problem, known: list[int]) -> list[int]:
+    """The least T at which counts whose replicas fit a GPU of T cost at most T a GPU in all.
+
+    Both of the arguments above at once: every replica fits its GPU beside the cheapest others, and
+    all of them together cost at most T times the GPUs. Between two entries of the table the least
+    total does not change, so the least T is found among the entries by halving and is exact.
+
+    Parameters
+    ----------
+    problem
+        A problem with costs.
+    known
+        [num_layers], bounds of the two kinds above, from which the search starts.
+    """
+    spare, gpus = _spare(problem), _gpus(problem)
+    others = (int(problem.open_slots[problem.open_slots > 0].min()) - 1) * _least(problem)
+    first = np.array(known, dtype=np.int64)
+    totals = least_totals(problem.replica_cost, spare, first - others)
+    found = first.copy()
+    for layer_idx in np.flatnonzero(totals > gpus * first).tolist():
+        costs, other = problem.replica_cost[layer_idx], int(others[layer_idx])
+        found[layer_idx] = _least_fitting(costs, spare, gpus, other, int(first[layer_idx]))
+    return [int(value) for value in found]
+
+
+def least_totals(cost: np.ndarray, spare: int, limit: np.ndarray | None = None) -> np.ndarray:
+    """The least total cost of counts that fill the slots, int64 [num_layers]; `NEVER` for none.
+
+    Where the exact sums would take seconds, a bound that prices slots: for any price p of a slot
+    the total is at least the sum over the experts of min_c (c cost - p c), plus p times the slots.
+
+    Parameters
+    ----------
+    cost
+        int64 [num_layers, num_experts, spare + 2], entry c for c replicas.
+    spare
+        Slots beyond one an expert.
+    limit
+        int64 [num_layers], the most that a replica may cost; None for no limit.
+    """
+    copies = np.arange(1, spare + 2)
+    together = cost[:, :, 1:] * copies
+    if limit is not None:
+        together = np.where(cost[:, :, 1:] <= limit[:, None, None], together, NEVER - 1)
+    if together.size * (spare + 1) > MAX_SUMS:
+        return _priced_totals(together, spare)
+    return _exact_totals(together)[-1][:, -1]
+
+
+def _exact_totals(together: np.ndarray) -> list[np.ndarray]:
+    """Least totals of the experts up to each one, by spare slots taken, [num_layers, spare + 1].
+
+    Each is the least over the slots that the last expert takes (a min-plus convolution).
+    """
+    num_layers, num_experts, width = together.shape
+    rows = [np.full((num_layers, width), NEVER, dtype=np.int64)]
+    rows[0][:, 0] = 0
+    for expert_idx in range(num_experts):
+        before, own = rows[-1], together[:, expert_idx]
+        best = np.full((num_layers, width), NEVER, dtype=np.int64)
+        for more in range(width):
+            sums = before[:, : width - more] + own[:, more, None]
+            np.minimum(best[:, more:], sums, out=best[:, more:])
+        rows.append(best)
+    return rows
+
+
+def _priced_totals(together: np.ndarray, spare: int) -> np.ndarray:
+    """The best of the priced bounds that halving the range of prices comes upon, int64."""
+    copies = np.arange(1, spare + 2)
+    found = np.zeros(len(together), dtype=np.int64)
+    for layer_idx, totals in enumerate(together):
+        if (totals.min(axis=1) >= NEVER - 1).any():
+            found[layer_idx] = NEVER
+            continue
+        usable = np.where(totals < NEVER - 1, totals, NEVER // (2 * spare + 2))
+        room = spare + len(totals)
+        # Prices beyond the largest cost change nothing, and these keep the sums within int64.
+        low, high = -int(usable.max()) - 1, int(usable.max()) + 1
+        for _ in range(PRICE_STEPS):
+            price = (low + high) // 2
+            if abs(price) * room >= NEVER:
+                low, high = low // 2, high // 2
+                continue
+            reduced = usable - price * copies
+            best = reduced.argmin(axis=1)
+            value = sum(reduced.min(axis=1).tolist()) + price * room
+            found[layer_idx] = max(int(found[layer_idx]), value)
+            taken = int(copies[best].sum())
+            low, high = (price, high) if taken < room else (low, price)
+            if taken == room or high - low <= 1:
+                break
+    return found
+
+
+def _level(costs: np.ndarray, slots: int) -> int:
+    """The least entry T of [num_experts, most + 1] with sum_e min{c: cost <= T} <= slots."""
+    each = costs[:, 1:]
+    values = np.unique(each)
+    low, high = -1, len(values) - 1  # at the largest entry one replica of each fits
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = each <= values[middle]
+        needed = np.where(fits.any(axis=1), fits.argmax(axis=1) + 1, slots + 1).sum()
+        low, high = (low, middle) if needed <= slots else (middle, high)
+    return int(values[high])
+
+
+def _least_fitting(costs: np.ndarray, spare: int, gpus: int, other: int, first: int) -> int:
+    """The least T of one layer from `first` on, which does not fit."""
+
+    def total(level: int) -> int:
+        return int(least_totals(costs[None], spare, np.array([level - other]))[0])
+
+    entries = np.unique(costs[:, 1:]) + other
+    values = [first, *entries[entries > first].tolist()]
+    low, high = 0, len(values)  # values[low] does not fit; values[high], or beyond all, does
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = total(values[middle]) <= gpus * values[middle]
+        low, high = (low, middle) if fits else (middle, high)
+    # Between two entries the total stays what it is at the lower one.
+    level = -(-total(values[low]) // gpus)
+    return level if high == len(values) else min(level, values[high])
+
+
+def _over_gpus(problem: Problem, totals: np.ndarray) -> list[int]:
+    return [-(-total // _gpus(problem)) for total in totals.tolist()]
+
+
+def _least(problem: Problem) -> np.ndarray:
+    """The least entry of each layer, int64 [num_layers]."""
+    return np.asarray(problem.replica_cost[:, :, 1:].min(axis=(1, 2)))
+
+
+def _open(problem: Problem) -> int:
+    return int(problem.open_slots.sum())
+
+
+def _spare(problem: Problem) -> int:
+    return _open(problem) - problem.num_experts
+
+
+def _gpus(problem: Problem) -> int:
+    """GPUs that hold an expert."""
+    return int((problem.open_slots > 0).sum())

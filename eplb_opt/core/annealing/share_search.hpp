@@ -1,0 +1,62 @@
+// Annealing of one layer whose replicas carry parts that depend on where they stand, or loads that
+// are not proportional to their part.
+#pragma once
+
+#include <memory>
+#include <variant>
+
+#include "annealing/machine.hpp"
+#include "annealing/load_norm.hpp"
+#include "annealing/proposal.hpp"
+#include "common/clock.hpp"
+#include "shares/rules.hpp"
+
+namespace eplb::annealing {
+
+using ShareRule = std::variant<shares::ByCount, shares::RankModulo, shares::Nearest>;
+
+// How a stretch of annealing goes.
+struct ShareStretch {
+  int doublings;       // the norm's p is 2**doublings
+  double temperature;  // in units of the objective
+  Index transfers;     // proposals that are transfers, of kFine
+};
+
+// What a layer is planned for.
+struct ShareLoads {
+  Table<const double> values;     // rows of `ShareValues`
+  std::span<const double> share;  // what each scenario counts
+  bool worst;                     // whether the worst one counts instead of the weighted sum
+};
+
+class ShareSearch {
+ public:
+  ShareSearch(const Machine& machine, const ShareRule& rule, const ShareLoads& loads,
+              std::span<const Index> slots, Chance chance);
+  ~ShareSearch();
+  ShareSearch(const ShareSearch&) = delete;
+  ShareSearch& operator=(const ShareSearch&) = delete;
+
+  // Goes on from another plan; the best one is kept.
+  void restart(std::span<const Index> slots);
+  // So many slices of proposals, fewer where the time is over.
+  void anneal(const ShareStretch& stretch, Index slices, Deadline deadline);
+
+  const Placement& placement() const;
+  Index most_copies() const { return most_copies_; }
+  // The objective of the best plan, and its slots.
+  double best() const;
+  std::span<const Index> best_slots() const;
+  double largest_load() const;  // now
+  // The load of each GPU in each scenario as it was followed move by move.
+  std::vector<double> loads() const;
+
+  // What does the work for one kind of rule; see share_search.cpp.
+  class Work;
+
+ private:
+  Index most_copies_;  // that the rule knows
+  std::unique_ptr<Work> work_;
+};
+
+}  // namespace eplb::annealing

@@ -1,0 +1,231 @@
+"""Costs of replicas: what each of an expert's copies adds to its GPU, by the number of copies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from eplb_opt.errors import ProblemError
+from eplb_opt.problem.arrays import as_int, as_numpy
+from eplb_opt.problem.step_cost import StepCost
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.terms import Terms
+
+#: Floats become integers with which all replicas of a layer stay below it: a float64 is exact, too.
+MAX_FLOAT_TOTAL = 2**52
+#: What the whole numbers of a caller may add up to in a layer.
+MAX_TOTAL = 2**62
+#: Entries of the table of all layers; it takes 8 bytes each.
+MAX_ENTRIES = 2**25
+
+
+@dataclass(frozen=True, eq=False)
+class CostTable:
+    """What one replica of an expert costs where the expert has some number of them.
+
+    Parameters
+    ----------
+    seconds
+        [num_experts, most] or [num_layers, num_experts, most], not negative, in seconds or any
+        unit: entry c - 1 is the cost of each of c replicas. It may rise or fall with c.
+
+    Raises
+    ------
+    ProblemError
+        When an entry is negative or not finite.
+    """
+
+    seconds: np.ndarray
+
+    def __post_init__(self) -> None:
+        values = as_numpy(self.seconds, "seconds")
+        if values.ndim not in (2, 3) or 0 in values.shape:
+            raise ProblemError(
+                f"seconds has shape {list(values.shape)}; it must be [num_experts, most], or with "
+                "a leading num_layers."
+            )
+        if not np.isfinite(values).all() or values.min() < 0:
+            raise ProblemError("seconds holds costs that are negative or not finite.")
+        values = values.copy()
+        values.flags.writeable = False
+        object.__setattr__(self, "seconds", values)
+
+
+class FittedCosts(NamedTuple):
+    """The costs of a problem as integers of a power-of-two unit a layer.
+
+    Parameters
+    ----------
+    replica
+        int64 [num_layers, num_experts, most + 1], rounded down: entry c is the cost of each of c
+        replicas, and entry 0 is 0. Expert and count run over all that plans can have.
+    exponent
+        int64 [num_layers]; the unit of a layer is 2**-exponent of the caller's.
+    rounded
+        bool [num_layers], whether an entry was rounded down.
+    """
+
+    replica: np.ndarray
+    exponent: np.ndarray
+    rounded: np.ndarray
+
+    def of_layers(self, layers: Any) -> FittedCosts:
+        """The costs of some of the layers, read-only."""
+        return _frozen(FittedCosts(*(array[layers] for array in self)))
+
+
+#: What a cost does not go with: a test, and what to say.
+REFUSED = (
+    (lambda t: t.has_scenarios, "several loads", "take one load"),
+    (lambda t: t.topology is not None, "a topology", "leave it out"),
+    (lambda t: t.dispatch != "uniform", 'dispatch other than "uniform"', "take the uniform split"),
+    (lambda t: t.gpu_speed is not None, "gpu_speed", "leave the speeds out"),
+)
+
+
+def fitted_costs(terms: Terms) -> FittedCosts | None:
+    """The costs of a problem as integers; None where it has none.
+
+    Raises
+    ------
+    ProblemError
+        When they do not go with another term of the problem, or are not for all that plans can
+        have.
+    """
+    if terms.cost is None:
+        for name in ("batch_tokens", "experts_per_token"):
+            if getattr(terms, name) is not None:
+                raise ProblemError(
+                    f"{name}={getattr(terms, name)!r} needs cost, a StepCost, which it goes with."
+                )
+        return None
+    if not isinstance(terms.cost, StepCost | CostTable):
+        raise ProblemError(
+            f"cost={terms.cost!r} is neither an eplb_opt.StepCost nor an eplb_opt.CostTable."
+        )
+    for test, name, mend in REFUSED:
+        if test(terms):
+            raise ProblemError(
+                f"cost does not go with {name}: it takes one load, split uniformly, on GPUs that "
+                f"are equally fast. So {mend}, or plan for tokens, without a cost."
+            )
+    most = int(terms.open_slots.sum()) - terms.num_experts + 1
+    _check_entries(terms, most)
+    if isinstance(terms.cost, CostTable):
+        return _of_table(terms, terms.cost, most)
+    return _of_step(terms, terms.cost, most)
+
+
+def table_of_layers(cost: Any, layers: Any) -> Any:
+    """The cost of some of the layers; only a table that tells layers apart changes."""
+    if not isinstance(cost, CostTable) or cost.seconds.ndim == 2:
+        return cost
+    return replace(cost, seconds=cost.seconds[layers])
+
+
+def mean_tokens(terms: Terms) -> np.ndarray:
+    """Tokens that each expert gets in a step on average, float64 [num_layers, num_experts].
+
+    All GPUs together bring batch_tokens * num_gpus tokens, each with experts_per_token assignments,
+    which fall to the experts as the loads do. Lost GPUs bring none.
+
+    Parameters
+    ----------
+    terms
+        A problem with one load, `batch_tokens` and `experts_per_token`.
+    """
+    load = terms.load.astype(np.float64)
+    total = load.sum(axis=-1, keepdims=True)
+    num_gpus = int((terms.open_slots > 0).sum())
+    assignments = float(terms.batch_tokens or 0) * num_gpus * (terms.experts_per_token or 0)
+    return np.asarray(load / np.maximum(total, 1) * assignments)
+
+
+def half_unit(terms: Terms, layer_idx: int) -> Fraction:
+    """What nobody can feel, in units of a layer's costs: half a nanosecond.
+
+    A table is in a unit of the caller's own, so there it is half a unit of the integers: nothing.
+    """
+    if isinstance(terms.cost, CostTable):
+        return Fraction(1, 2)
+    return Fraction(2 ** int(terms.cost_exponent[layer_idx]), 2 * 10**9)
+
+
+def _of_step(terms: Terms, cost: StepCost, most: int) -> FittedCosts:
+    if terms.batch_tokens is None:
+        raise ProblemError("cost=StepCost(...) needs batch_tokens, the tokens of a GPU in a step.")
+    terms.set_field("batch_tokens", as_int(terms.batch_tokens, "batch_tokens"))
+    top_k = terms.experts_per_token
+    if top_k is None:
+        top_k = cost.experts_per_token
+    if top_k is None:
+        raise ProblemError(
+            "cost=StepCost(...) needs experts_per_token, how many experts a token is routed to."
+        )
+    terms.set_field("experts_per_token", as_int(top_k, "experts_per_token"))
+    per_copy = 1 / np.arange(1, most + 1)
+    tokens = mean_tokens(terms)
+    # Layer by layer: the series of the expected times take several times the memory of the table.
+    seconds = np.stack([cost.expected(row[:, None] * per_copy) for row in tokens])
+    return _as_units(seconds, terms.num_slots)
+
+
+def _of_table(terms: Terms, cost: CostTable, most: int) -> FittedCosts:
+    for name in ("batch_tokens", "experts_per_token"):
+        if getattr(terms, name) is not None:
+            raise ProblemError(f"{name} goes with a StepCost; a CostTable is of one batch already.")
+    seconds = cost.seconds
+    wanted = (terms.num_layers, terms.num_experts)
+    if seconds.ndim == 2:
+        seconds = np.broadcast_to(seconds, (terms.num_layers, *seconds.shape))
+    if seconds.shape[:2] != wanted or seconds.shape[2] < most:
+        raise ProblemError(
+            f"The costs have shape {list(cost.seconds.shape)}; {wanted[1]} experts of {wanted[0]} "
+            f"layers can have 1 to {most} replicas each, so [{wanted[1]}, {most}] is needed, or "
+            "with a leading number of layers."
+        )
+    return _as_units(seconds[:, :, :most], terms.num_slots)
+
+
+def _as_units(seconds: np.ndarray, num_slots: int) -> FittedCosts:
+    """Costs [num_layers, num_experts, most] as integers, a unit a layer."""
+    largest = seconds.reshape(len(seconds), -1).max(axis=1)
+    if float(largest.max()) * num_slots >= MAX_TOTAL:
+        raise ProblemError(
+            f"The largest cost, {largest.max():g}, times {num_slots} slots must stay below 2**62; "
+            "use a larger unit."
+        )
+    if seconds.dtype.kind == "f":
+        bits = MAX_FLOAT_TOTAL.bit_length() - 1 - num_slots.bit_length()
+        # frexp: largest < 2**exponent. A layer without any cost may have any unit.
+        exponent = np.maximum(bits - np.frexp(largest)[1], 0).astype(np.int64)
+        exponent = np.minimum(exponent, 1000)
+        scaled = np.ldexp(seconds.astype(np.float64), exponent[:, None, None])
+        units = np.floor(scaled)
+        rounded = (units != scaled).any(axis=(1, 2))
+    else:
+        units, rounded = seconds, np.zeros(len(seconds), dtype=bool)
+        exponent = np.zeros(len(seconds), dtype=np.int64)
+    replica = np.zeros((*seconds.shape[:2], seconds.shape[2] + 1), dtype=np.int64)
+    replica[:, :, 1:] = units
+    return _frozen(FittedCosts(replica, exponent, rounded))
+
+
+def _frozen(costs: FittedCosts) -> FittedCosts:
+    for array in costs:
+        array.flags.writeable = False
+    return costs
+
+
+def _check_entries(terms: Terms, most: int) -> None:
+    entries = terms.num_layers * terms.num_experts * (most + 1)
+    if entries > MAX_ENTRIES:
+        raise ProblemError(
+            f"{terms.num_layers} layers of {terms.num_experts} experts with up to {most} replicas "
+            f"make {entries} costs, above {MAX_ENTRIES}; take fewer slots, or plan the layers in "
+            "parts."
+        )
