@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -158,6 +159,22 @@ def scored(row: LedgerRow, problem: Problem, found: Found, bound: Fraction) -> L
     return LedgerRow(**told | reached)
 
 
+def released_name(program: str, folder: Path) -> str:
+    """What an engine's released program is called, with its version where the wheel's files say it.
+
+    Parameters
+    ----------
+    program
+        A key of `rivals.rival_programs`; its first word is the engine.
+    folder
+        The folder with the engines' files.
+    """
+    engine = program.split()[0]
+    found = sorted(folder.glob(f"{engine}-*.dist-info"))
+    version = f" {found[-1].name.removesuffix('.dist-info').split('-')[1]}" if found else ""
+    return f"{program}{version}, released"
+
+
 def _calls(
     problem: Problem, asked: Asked
 ) -> Iterator[tuple[str, float | None, int | None, Callable[[], Found]]]:
@@ -165,7 +182,8 @@ def _calls(
         yield name, None, None, partial(by_heuristic, problem, name)
     if asked.engine_files is not None and not problem.has_scenarios:
         for name, program in rival_programs(asked.engine_files).items():
-            yield f"{name}, released", None, None, partial(by_engine, problem, program)
+            released = released_name(name, Path(asked.engine_files))
+            yield released, None, None, partial(by_engine, problem, program)
     for limit in asked.limits:
         for seed in asked.seeds:
             yield OURS, limit, seed, partial(by_planner, problem, limit, seed)

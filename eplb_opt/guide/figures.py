@@ -52,6 +52,8 @@ KIND_WORDS = {
     "priced": "a price on what is served off home",
     "workloads": "several workloads at once",
     "optimal": "optimal dispatch",
+    "senders": "dispatch to the nearest copy, or by rank modulo",
+    "costs": "seconds with a roofline instead of loads",
     "uneven": "GPUs lost or uneven, experts tied to GPUs",
     "moves": "few moves from a plan in force",
     "degenerate": "what planners stumble over",

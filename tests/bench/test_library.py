@@ -108,6 +108,20 @@ def test_a_row_with_terms_of_a_later_version_is_refused_when_it_is_used(folder):
 
 
 @pytest.mark.parametrize(
+    "cost",
+    [
+        {"seconds": [[2.0, 1.0, 1.0, 1.0, 1.0]] * 12},
+        {"expert_bytes": 1e6, "bandwidth": 1e12, "flops_per_token": 1e6, "peak": 1e12},
+    ],
+)
+def test_a_cost_is_a_table_or_what_a_step_takes(folder, cost):
+    terms = {"cost": cost} | ({} if "seconds" in cost else {"batch_tokens": 4})
+    terms |= {} if "seconds" in cost else {"experts_per_token": 2}
+    row = {"name": "x", "loads": "readme", "num_slots": 16, "num_gpus": 8, "terms": terms}
+    assert from_row(row, folder).problem().has_cost
+
+
+@pytest.mark.parametrize(
     "row",
     [
         [],

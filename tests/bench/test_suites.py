@@ -8,7 +8,15 @@ import pytest
 from eplb_opt.bench import best_known, library
 from eplb_opt.bench.ledger import LedgerRow, Setting
 from eplb_opt.bench.methods import Found, by_heuristic
-from eplb_opt.bench.suites import SUITE_KINDS, Asked, best_bound, scored, suite_names, suite_rows
+from eplb_opt.bench.suites import (
+    SUITE_KINDS,
+    Asked,
+    best_bound,
+    released_name,
+    scored,
+    suite_names,
+    suite_rows,
+)
 from eplb_opt.errors import FormatError, ProblemError
 
 NAMES = ("twelve-16-4", "one-hot-20-4")
@@ -91,6 +99,14 @@ def test_an_unknown_method_is_refused(asked):
 def test_engine_files_that_are_not_there_are_refused(tmp_path):
     with pytest.raises((ProblemError, FormatError)):
         next(suite_rows("quality", [library.get("readme")], Asked(engine_files=tmp_path)))
+
+
+def test_a_released_program_has_the_version_of_its_wheel(tmp_path):
+    assert released_name("vllm", tmp_path) == "vllm, released"
+    (tmp_path / "sglang-0.5.23.dist-info").mkdir()
+    (tmp_path / "vllm-0.33.0+cu128.dist-info").mkdir()
+    assert released_name("sglang vec", tmp_path) == "sglang vec 0.5.23, released"
+    assert released_name("vllm", tmp_path) == "vllm 0.33.0+cu128, released"
 
 
 @pytest.mark.parametrize("suite", SUITE_KINDS)
