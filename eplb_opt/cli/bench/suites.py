@@ -91,8 +91,8 @@ def _run(
     with output.counting_bar(len(done), "planning") as show:
         for row in suite_rows(suite, chosen, asked):
             rows.append(row)
+            keep(ledger_file, [row])  # at once: what was measured is not lost with the rest
             show(list(done).index(row.case))
-    keep(ledger_file, rows)
     if as_json:
         output.print_json(rows)
     else:
