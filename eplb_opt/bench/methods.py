@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from eplb_opt.bench.rivals import Program
     from eplb_opt.problem.problem import Problem
 
+    #: A plan, the layers that were proven, and what else there is to say.
+    Made = tuple[np.ndarray, int | None, str]
+
 OURS = "eplb-opt"
 
 
@@ -43,6 +46,8 @@ class Found:
         The most memory that the process held meanwhile, with all that was loaded before.
     proven
         Layers whose optimality the method itself proved; None where it proves nothing.
+    note
+        What else there is to say.
     """
 
     placed: np.ndarray
@@ -50,6 +55,7 @@ class Found:
     cpu_seconds: float
     peak_bytes: int
     proven: int | None = None
+    note: str = ""
 
 
 def check_names(models: Sequence[str], heuristics: Sequence[str]) -> None:
@@ -94,9 +100,9 @@ def by_planner(problem: Problem, limit: float, seed: int = 0) -> Found:
         Of the solvers.
     """
 
-    def work() -> tuple[np.ndarray, int]:
+    def work() -> Made:
         result = plan(problem, time_limit=limit, seed=seed)
-        return result.plan.physical_to_logical, result.status.count("optimal")
+        return result.plan.physical_to_logical, result.status.count("optimal"), ""
 
     return _measured(work)
 
@@ -116,18 +122,20 @@ def by_model(problem: Problem, name: str, limit: float, seed: int = 0) -> Found:
         Of the solver.
     """
 
-    def work() -> tuple[np.ndarray, int]:
+    def work() -> Made:
         model, began = get_model(name), time.monotonic()
-        placed, proven = first_plan(problem).copy(), 0
+        placed, proven, refused = first_plan(problem).copy(), 0, 0
         for layer_idx, bound in enumerate(flat_bounds(problem)):
             left = limit * (layer_idx + 1) / problem.num_layers - (time.monotonic() - began)
             layer, start = problem.layer(layer_idx), placed[layer_idx]
             answer = model(layer, start, bound.value, Deadline.after(left), seed=seed)
+            refused += answer.refused
             if answer.physical_to_logical is not None:
                 placed[layer_idx] = answer.physical_to_logical
             peak = Plan(placed[layer_idx][None, :], problem.num_gpus).objectives(layer)[0]
             proven += max(answer.lower_bound, bound.value) == peak
-        return placed, proven
+        note = f"{refused} layers were too large for the time" if refused else ""
+        return placed, proven, note
 
     return _measured(work)
 
@@ -144,7 +152,7 @@ def by_heuristic(problem: Problem, name: str) -> Found:
     """
     call = heuristic_calls(problem)[name]
     call()
-    return _measured(lambda: (call(), None))
+    return _measured(lambda: (call(), None, ""))
 
 
 def by_engine(problem: Problem, program: Program) -> Found:
@@ -163,12 +171,12 @@ def by_engine(problem: Problem, program: Program) -> Found:
     held = cpu_tensor(np.tile(trivial, (problem.num_layers, 1)))
     call = partial(program, cpu_tensor(problem.load), held, problem)
     call()
-    return _measured(lambda: (np.asarray(call()), None))
+    return _measured(lambda: (np.asarray(call()), None, ""))
 
 
-def _measured(work: Callable[[], tuple[np.ndarray, int | None]]) -> Found:
+def _measured(work: Callable[[], Made]) -> Found:
     count_peak_anew()
     cpu, began = time.process_time(), time.perf_counter()
-    placed, proven = work()
+    placed, proven, note = work()
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
-    return Found(placed, seconds, cpu_seconds, peak_bytes(), proven)
+    return Found(placed, seconds, cpu_seconds, peak_bytes(), proven, note)

@@ -146,6 +146,7 @@ def scored(row: LedgerRow, problem: Problem, found: Found, bound: Fraction) -> L
         "proven": found.proven,
         "layers": problem.num_layers,
         "bound": round_down(bound),
+        "note": found.note,
     }
     plan = Plan(found.placed, problem.num_gpus, problem.num_experts)
     told = row.__dict__ | measured

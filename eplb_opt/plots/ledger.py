@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.plots.axes import HEURISTIC, LINEAR_PERCENT, PALETTE, new_axes
+from eplb_opt.plots.axes import LINEAR_PERCENT, PALETTE, new_axes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from matplotlib.axes import Axes
 
-#: Methods that are told from each other by colour; more are grey, and told by their dashes.
+#: Lines that lie on each other show by their dashes; with nine colours no two methods look alike.
 DASHES = ("-", "--", ":", "-.")
+#: A method that takes no limit is a single point, which has no dashes.
+MARKERS = "osD^vPX*hp<>d"
 
 
 def profile(gaps: Mapping[str, Sequence[float]], ax: Axes | None = None) -> Axes:
@@ -59,7 +61,7 @@ def profile(gaps: Mapping[str, Sequence[float]], ax: Axes | None = None) -> Axes
     ax.set_xlabel("objective above the best of all, percent")
     ax.set_ylabel("share of the cases, percent")
     ax.set_title("Who comes how near to the best")
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small")
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="x-small")
     return ax
 
 
@@ -85,18 +87,23 @@ def anytime(points: Mapping[str, Sequence[tuple[float, float]]], ax: Axes | None
     ax = new_axes(ax)
     for place, (name, pairs) in enumerate(points.items()):
         seconds, gap = np.array(pairs, dtype=float).reshape(-1, 2).T
-        ax.plot(seconds, 100 * gap, marker="o", markersize=4, label=name, **_look(place))
+        marker = MARKERS[place % len(MARKERS)]
+        ax.plot(seconds, 100 * gap, marker=marker, markersize=5, label=name, **_look(place))
     ax.set_xscale("log")
     ax.set_yscale("symlog", linthresh=LINEAR_PERCENT)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(
+        0, 150 * max(LINEAR_PERCENT, *(gap for pairs in points.values() for _, gap in pairs))
+    )
     ax.set_xlabel("seconds an instance")
     ax.set_ylabel("median gap, percent")
     ax.set_title("What more time brings")
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="small")
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize="x-small")
     return ax
 
 
 def _look(place: int) -> dict[str, Any]:
-    dash = DASHES[place // len(PALETTE) % len(DASHES)]
-    colour = PALETTE[place % len(PALETTE)] if place < 3 * len(PALETTE) else HEURISTIC
-    return {"color": colour, "linestyle": dash}
+    return {
+        "color": PALETTE[place % len(PALETTE)],
+        "linestyle": DASHES[place % len(DASHES)],
+        "alpha": 0.8,
+    }
