@@ -28,6 +28,8 @@ HEADINGS = (
     "median time",
     "peak memory",
 )
+#: Seconds below which a time is told in microseconds.
+SHORT = 1e-4
 #: What a cell holds where nothing was measured.
 NOTHING = "-"
 
@@ -78,9 +80,13 @@ def _line(name: str, made: Sequence[LedgerRow]) -> tuple[str, ...]:
         percent(max(gaps)) if gaps else NOTHING,
         _of(sum(row.proven or 0 for row in proven), sum(row.layers or 0 for row in proven)),
         f"{np.median(moves):.1f}" if moves else NOTHING,
-        duration(float(np.median(seconds))) if seconds else NOTHING,
+        _took(float(np.median(seconds))) if seconds else NOTHING,
         f"{max(peaks) / 2**20:.0f} MiB" if peaks else NOTHING,
     )
+
+
+def _took(seconds: float) -> str:
+    return duration(seconds) if seconds >= SHORT else f"{1e6 * seconds:.1f} µs"
 
 
 def _of(part: int, whole: int) -> str:

@@ -86,6 +86,11 @@ def test_the_summary_has_a_line_a_method_and_limit():
     assert table.row_count == len(lines)
 
 
+def test_short_times_are_told_in_microseconds():
+    _, line = summary([row(NEW, "a", "split", 0.0, seconds=1.26e-6)])
+    assert line[-1] == "1.3 µs"
+
+
 def test_profiles_compare_with_the_best_of_all_and_no_plan_is_never_near():
     gaps = gaps_by_method(ROWS[1:])
     assert gaps["ours, 5 s"] == [0, 0]
