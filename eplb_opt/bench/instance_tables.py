@@ -95,7 +95,7 @@ def described(instance: Instance) -> str:
 
 
 def _word(key: str, value: Any) -> str:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and not any(isinstance(part, list) for part in value.values()):
         inner = ", ".join(f"{name} {part}" for name, part in value.items())
         return f"{key}: {inner}"
     return f"{key} {value}" if isinstance(value, str | int | float) else key
