@@ -232,7 +232,7 @@ def test_drop_ins_say_what_does_not_combine(monkeypatch):
     monkeypatch.setenv(every_rank.PRICE_VARIABLE, "0.3")
     monkeypatch.setenv(
         every_rank.COST_VARIABLE,
-        "expert_bytes=1e7,bandwidth=1e11,steps=1000,step_seconds=0.05,moe_share=0.5",
+        "expert_bytes=1e7,bandwidth=1e11,step_seconds=0.05,moe_share=0.5,steps_until_next=1000",
     )
     with pytest.raises(ProblemError, match="do not combine"):
         every_rank.place(LOAD, *SIZES["K=9"])
