@@ -166,11 +166,6 @@ def read_request(
     if left is not whole and current is not None:
         current = current if isinstance(current, Plan) else Plan(current, whole.num_gpus)
         current = on_gpus_left(whole, current)
-    if left.has_topology and current is not None:
-        raise ProblemError(
-            "current does not go with a topology: GPUs that get other names leave their nodes. "
-            "Plan without it, or give the plan in force as one of starts."
-        )
     limits = move_limits(left, current, moving.max_moves, moving.move_tolerance, moving.move_cost)
     get_model(aims.model)  # raises where it is unknown
     request = Request(
