@@ -19,8 +19,8 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-NodeShares::NodeShares(const Locality& locality, std::span<const std::int64_t> weight,
-                       std::span<const Index> homes)
+NodeShares::NodeShares(const Locality& locality, const Grid& grid,
+                       std::span<const std::int64_t> weight, std::span<const Index> homes)
     : locality_(locality),
       weight_(weight),
       home_(weight.size()),
@@ -36,7 +36,7 @@ NodeShares::NodeShares(const Locality& locality, std::span<const std::int64_t> w
       members_(locality.num_nodes),
       total_(std::accumulate(weight.begin(), weight.end(), std::int64_t{0})) {
   for (Index expert = 0; expert < std::ssize(weight); ++expert) {
-    home_[expert] = homes[locality.group_of(expert)];
+    home_[expert] = homes[grid.group[expert]];
   }
   for (Index node = 0; node < locality.num_nodes; ++node) {
     free_[node] = locality.slots_of(node);

@@ -97,7 +97,7 @@ void PricedSession::plan(Index steps, std::optional<double> seconds) {
 // A layer's first plan.
 void PricedSession::begin(Index layer) {
   const std::span<const std::int64_t> weight = fixed_.layer(layer);
-  NodeShares shares(locality_, weight, level_homes(locality_, weight));
+  NodeShares shares(locality_, grid_, weight, level_homes(locality_, grid_, weight));
   shares.plan();
   for (Index node = 0; node < locality_.num_nodes; ++node) {
     const Index first = node * locality_.slots_per_node();
