@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.errors import MissingDependency
-from eplb_opt.migration.descents import plans_by_descent
-from eplb_opt.migration.naming import in_kept_slots, naming_seconds, num_name_nodes
+from eplb_opt.migration.descents import plans_at_price, plans_by_descent
+from eplb_opt.migration.naming import in_kept_slots, named, naming_seconds
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan
-from eplb_opt.placement.relabel import relabelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -141,7 +140,13 @@ def find_frontiers(
         if is_searched and not turn.expired:
             levels = [] if tolerance is None else [last.objective * (1 + Fraction(tolerance))]
             with faults.of(layer_idx):
-                found = _scored(layer, row, plans_by_descent(layer, row, levels, turn.remaining))
+                if problem.has_topology:
+                    rows = plans_at_price(layer, row, last.placed)
+                else:
+                    rows = plans_by_descent(layer, row, levels, turn.remaining)
+                found = _scored(layer, row, rows)
+        # The annealing for few moves knows no price of traffic.
+        is_searched &= not problem.has_topology
         if is_searched and until.remaining > LEAST_SEARCH_SECONDS:
             with faults.of(layer_idx):
                 found += _searched(layer, row, budget.seed, until, slices)
@@ -206,7 +211,7 @@ def _scored(layer: Problem, current: np.ndarray, tried: list[np.ndarray]) -> lis
 
 def _named(problem: Problem, current: np.ndarray, point: FrontPoint) -> FrontPoint:
     """The same plan, worth the same, with its GPUs named as the plan in force has them."""
-    placed = relabelled(current, point.placed, problem.num_gpus, num_name_nodes(problem))
+    placed = named(problem, current, point.placed)
     held = Plan(current[None], problem.num_gpus, problem.num_experts)
     moved = moved_slots(held, Plan(placed[None], problem.num_gpus, problem.num_experts))
     return FrontPoint(int(moved[0]), point.objective, placed)
