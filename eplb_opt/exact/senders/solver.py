@@ -14,7 +14,6 @@ from eplb_opt.exact.shared.ortools_backend import import_cp_model, make_solver
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
-
     from eplb_opt.clock import Deadline
     from eplb_opt.exact.senders.columns import Shape
     from eplb_opt.problem.problem import Problem
