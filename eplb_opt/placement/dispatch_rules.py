@@ -43,10 +43,10 @@ class DispatchScore:
     uniform: np.ndarray
     nearest: np.ndarray
     optimal: np.ndarray
+    rank_modulo: np.ndarray
     uniform_balancedness: np.ndarray
     nearest_balancedness: np.ndarray
     optimal_balancedness: np.ndarray
-    rank_modulo: np.ndarray
     rank_modulo_balancedness: np.ndarray
 
     def of(self, dispatch: str) -> tuple[np.ndarray, np.ndarray]:
