@@ -15,7 +15,7 @@ from eplb_opt.bounds.partitions import can_enumerate
 from eplb_opt.clock import Pace
 from eplb_opt.exact import get_model
 from eplb_opt.exact.model_solver import SEARCH_BEATS_MODEL
-from eplb_opt.exact.senders.columns import MAX_LISTED, num_listed
+from eplb_opt.exact.senders.columns import stands_in_few_shapes
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -40,12 +40,6 @@ def always(problem: Problem) -> bool:
 def has_senders(problem: Problem) -> bool:
     """Whether every GPU sends an expert's tokens to one replica, so that places count."""
     return problem.splits_by_sender
-
-
-def stands_in_few_shapes(problem: Problem) -> bool:
-    """Whether the exact model of layers with senders is small enough, and knows all the rules."""
-    is_known = problem.gpu_speed is None and not problem.has_scenarios
-    return has_senders(problem) and is_known and num_listed(problem) <= MAX_LISTED
 
 
 def splits_freely(problem: Problem) -> bool:
@@ -234,6 +228,12 @@ SOLVERS: dict[str, Entry] = {
     ),
     "cost_first": Entry(_SHARES, _SHORT_RUN),
     "cost_search": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
+    "sender_pairs": Entry(
+        "eplb_opt.exact.senders.pairs:SenderPairsSolver",
+        Pace(share=0.2, shortest=0.3),
+        has_two_slots,
+        package="scipy",
+    ),
     # What follows says nothing of plans; its bounds take tenths of a second.
     "joint_levels": Entry(
         "eplb_opt.exact.scenario_solvers:JointLevelsSolver",
@@ -263,8 +263,8 @@ class Share(NamedTuple):
 
 #: The first row whose condition holds is the order of the first turns.
 ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
-    (stands_in_few_shapes, ("senders_first", "sender_model", "senders")),
-    (has_senders, ("senders_first", "senders")),
+    (stands_in_few_shapes, ("senders_first", "sender_pairs", "sender_model", "senders")),
+    (has_senders, ("senders_first", "sender_pairs", "senders")),
     (
         splits_few_flows,
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),
