@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from eplb_opt.solver import Options
 
 #: Steps that the linear program chooses among.
-NUM_STEPS = 60
+NUM_STEPS = 40
+#: Counts of an expert beyond the fewest that fit, all of which the program looks at.
+COUNTS_MORE = 3
 #: Heights and price are rounded to multiples of 1 over this.
 UNIT = 2**30
 #: Where the next level is tried, between what is proven and what is refuted or reached: most layers
@@ -120,6 +122,10 @@ def _best_steps(problem: Problem, level: int) -> tuple[list[int], list[int], int
     fits = load[:, None] * sent[:, 0] <= level
     if not fits.any(axis=1).all():  # an expert has no count at all, which needs no steps
         return [], [], 0
+    # Few counts matter: the fewest that fit, some more, and every half as many again after those.
+    fewest = fits.argmax(axis=1)[:, None]
+    number = np.arange(fits.shape[1])
+    fits &= (number <= fewest + COUNTS_MORE) | np.isin(number, _sparse(fits.shape[1]))
     seen = np.unique(np.abs(away[fits]))
     steps = np.unique(np.quantile(seen, np.linspace(0, 1, NUM_STEPS), method="lower"))
     steps = np.maximum(np.floor(steps * (1 - 1e-12)) - 1, 0)
@@ -134,6 +140,15 @@ def _best_steps(problem: Problem, level: int) -> tuple[list[int], list[int], int
         heights[order].tolist(),
         round(float(solution[-1]) * UNIT),
     )
+
+
+def _sparse(end: int) -> list[int]:
+    """Places from 0 to `end - 1`, each half as far again as the one before; the last one too."""
+    found, place = [end - 1], 1
+    while place < end:
+        found.append(place)
+        place += place // 2 + 1
+    return found
 
 
 def _solve(worth: np.ndarray, expert: np.ndarray, count: np.ndarray, problem: Problem) -> Any:
