@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eplb_opt.exact.model_solver import SEARCH_BEATS_MODEL
-from eplb_opt.exact.senders.columns import MAX_LISTED, num_listed
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -25,12 +24,6 @@ def always(problem: Problem) -> bool:
 def has_senders(problem: Problem) -> bool:
     """Whether every GPU sends an expert's tokens to one replica, so that places count."""
     return problem.splits_by_sender
-
-
-def stands_in_few_shapes(problem: Problem) -> bool:
-    """Whether the exact model of layers with senders is small enough, and knows all the rules."""
-    is_known = problem.gpu_speed is None and not problem.has_scenarios
-    return has_senders(problem) and is_known and num_listed(problem) <= MAX_LISTED
 
 
 def splits_freely(problem: Problem) -> bool:
