@@ -16,6 +16,7 @@ TOPICS = (
     "deploying",
     "workloads",
     "topology",
+    "step-time",
     "model",
     "units",
     "formats",

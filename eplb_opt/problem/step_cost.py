@@ -186,6 +186,11 @@ class StepCost:
         ----------
         **changes
             Fields and their new values.
+
+        Returns
+        -------
+        StepCost
+            A new one, checked.
         """
         return replace(self, **changes)
 
