@@ -15,8 +15,12 @@ from eplb_opt.problem.step_cost import StepCost
 if TYPE_CHECKING:
     from eplb_opt.problem.terms import Terms
 
-#: Floats become integers with which all replicas of a layer stay below it: a float64 is exact, too.
-MAX_FLOAT_TOTAL = 2**52
+#: Bits of the costs of all replicas of a layer where a table's floats become integers: sums of
+#: float64 are exact with them, too.
+TABLE_BITS = 52
+#: Bits of a GPU's seconds under a `StepCost`: what CP-SAT computes with without rounding, far below
+#: a picosecond, and exacter than any measurement.
+STEP_BITS = 30
 #: What the whole numbers of a caller may add up to in a layer.
 MAX_TOTAL = 2**62
 #: Entries of the table of all layers; it takes 8 bytes each.
@@ -171,7 +175,7 @@ def _of_step(terms: Terms, cost: StepCost, most: int) -> FittedCosts:
     tokens = mean_tokens(terms)
     # Layer by layer: the series of the expected times take several times the memory of the table.
     seconds = np.stack([cost.expected(row[:, None] * per_copy) for row in tokens])
-    return _as_units(seconds, terms.num_slots)
+    return _as_units(seconds, terms.num_slots, STEP_BITS - terms.slots_per_gpu.bit_length())
 
 
 def _of_table(terms: Terms, cost: CostTable, most: int) -> FittedCosts:
@@ -188,11 +192,12 @@ def _of_table(terms: Terms, cost: CostTable, most: int) -> FittedCosts:
             f"layers can have 1 to {most} replicas each, so [{wanted[1]}, {most}] is needed, or "
             "with a leading number of layers."
         )
-    return _as_units(seconds[:, :, :most], terms.num_slots)
+    bits = TABLE_BITS - terms.num_slots.bit_length()
+    return _as_units(seconds[:, :, :most], terms.num_slots, bits)
 
 
-def _as_units(seconds: np.ndarray, num_slots: int) -> FittedCosts:
-    """Costs [num_layers, num_experts, most] as integers, a unit a layer."""
+def _as_units(seconds: np.ndarray, num_slots: int, bits: int) -> FittedCosts:
+    """Costs [num_layers, num_experts, most] as integers, floats as such of so many bits."""
     largest = seconds.reshape(len(seconds), -1).max(axis=1)
     if float(largest.max()) * num_slots >= MAX_TOTAL:
         raise ProblemError(
@@ -200,7 +205,6 @@ def _as_units(seconds: np.ndarray, num_slots: int) -> FittedCosts:
             "use a larger unit."
         )
     if seconds.dtype.kind == "f":
-        bits = MAX_FLOAT_TOTAL.bit_length() - 1 - num_slots.bit_length()
         # frexp: largest < 2**exponent. A layer without any cost may have any unit.
         exponent = np.maximum(bits - np.frexp(largest)[1], 0).astype(np.int64)
         exponent = np.minimum(exponent, 1000)

@@ -71,7 +71,7 @@ class CostCountsSolver:
         before = self.worth
         if self.series is None:
             self.series = self._first_counts()
-        left = None if task.effort is None else max(PACKINGS_PER_EFFORT * task.effort, 1)
+        left = None if task.effort is None else PACKINGS_PER_EFFORT * task.effort
         while left is None or left > 0:
             counts = next(self.series, None)
             if counts is None:

@@ -59,7 +59,7 @@ def test_seconds_are_what_the_replicas_take_added_up():
     tokens = problem.load / problem.load.sum(axis=1, keepdims=True) * (64 * 8 * 8)
     each = cost.expected(tokens / plan.logical_count)
     gpus = np.take_along_axis(each, plan.physical_to_logical, axis=1).reshape(2, 8, -1).sum(axis=2)
-    assert result.objective == pytest.approx(gpus.max(axis=1), rel=1e-12)
+    assert result.objective == pytest.approx(gpus.max(axis=1), rel=1e-7)
     assert (result.objective >= gpus.max(axis=1) * (1 - 1e-15)).all()
     assert step_time.gpu_seconds(problem, plan.physical_to_logical) == pytest.approx(gpus)
     assert result.balancedness == pytest.approx(gpus.mean(axis=1) / gpus.max(axis=1))

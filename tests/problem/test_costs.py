@@ -63,7 +63,7 @@ def test_costs_of_a_step_follow_load_count_batch_and_gpus():
     assert costs.mean_tokens(asked) == pytest.approx(tokens)
     wanted = STEP.expected(tokens[:, :, None] / np.arange(1, 6))
     found = np.ldexp(asked.replica_cost[:, :, 1:], -asked.cost_exponent[:, None, None])
-    assert found == pytest.approx(wanted, rel=1e-10)
+    assert found == pytest.approx(wanted, rel=1e-6)
     assert (found <= wanted).all()
     assert (asked.replica_cost[:, :, 0] == 0).all()
     assert asked.has_cost
