@@ -230,6 +230,9 @@ SOLVERS: dict[str, Entry] = {
         Pace(share=0.2, shortest=0.01, most=1),
         has_like_gpus_and_no_groups,
     ),
+    "cost_packing": Entry(
+        "eplb_opt.exact.cost_packing:CostPackingSolver", Pace(share=0.2, shortest=0.1), has_cost
+    ),
     "cost_first": Entry(_SHARES, _SHORT_RUN),
     "cost_search": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
     # What follows says nothing of plans; its bounds take tenths of a second.
@@ -303,7 +306,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         ),
     ),
     (has_topology, ("homes_first", "home_model", "homes")),
-    (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_search")),
+    (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_packing", "cost_search")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),

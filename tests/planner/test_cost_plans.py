@@ -72,7 +72,7 @@ def test_seconds_are_what_the_replicas_take_added_up():
 def test_a_plan_in_force_is_kept_where_it_is_as_good():
     problem = step_problem(16)
     first = eplb_opt.plan(problem, effort=10)
-    again = eplb_opt.plan(problem, effort=0, current=first.plan)
+    again = eplb_opt.plan(problem, time_limit=0, current=first.plan)
     assert (again.moves == 0).all()
     few = eplb_opt.plan(problem, effort=5, current=again.plan, max_moves=3)
     assert few.moves.sum() <= 3
