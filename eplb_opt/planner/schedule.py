@@ -231,7 +231,7 @@ SOLVERS: dict[str, Entry] = {
         has_like_gpus_and_no_groups,
     ),
     "cost_packing": Entry(
-        "eplb_opt.exact.cost_packing:CostPackingSolver", Pace(share=0.2, shortest=0.1), has_cost
+        "eplb_opt.exact.cost_packing:CostPackingSolver", Pace(share=0.4, shortest=0.1), has_cost
     ),
     "cost_first": Entry(_SHARES, _SHORT_RUN),
     "cost_search": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
