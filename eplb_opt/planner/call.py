@@ -47,6 +47,8 @@ MAX_NAMING_SHARE = 0.2
 OUTPUT_SECONDS = 0.5
 #: Checking a plan takes about so much of the time that scoring it takes.
 CHECK_SHARE = 0.25
+#: Drawing who is dealt to whom, over the whole model, takes about so many times what scoring takes.
+DEALING_TIMES = 6.0
 #: What the rest of the output takes, in seconds.
 REST_SECONDS = 0.002
 
@@ -92,6 +94,8 @@ class Call:
         """The output is checked once more, and what got new names or came in last is scored."""
         is_named = self.request.current is not None
         times = 2.0 if is_named else CHECK_SHARE + 2.0 / self.problem.num_layers
+        if self.problem.dispatch == "nearest":
+            times += DEALING_TIMES
         deadline = self.budget.deadline.earlier(times * seconds + REST_SECONDS)
         self.budget = replace(self.budget, deadline=deadline)
 

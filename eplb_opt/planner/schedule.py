@@ -15,6 +15,7 @@ from eplb_opt.bounds.partitions import can_enumerate
 from eplb_opt.clock import Pace
 from eplb_opt.exact import get_model
 from eplb_opt.exact.model_solver import SEARCH_BEATS_MODEL
+from eplb_opt.exact.senders.columns import MAX_LISTED, num_listed
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -39,6 +40,13 @@ def always(problem: Problem) -> bool:
 def has_senders(problem: Problem) -> bool:
     """Whether every GPU sends an expert's tokens to one replica, so that places count."""
     return problem.splits_by_sender
+
+
+def stands_in_few_shapes(problem: Problem) -> bool:
+    """Whether the exact model of layers with senders is small enough, and knows all the rules."""
+    others = problem.has_scenarios or problem.has_cost
+    is_known = problem.gpu_speed is None and not others
+    return has_senders(problem) and is_known and num_listed(problem) <= MAX_LISTED
 
 
 def splits_freely(problem: Problem) -> bool:
@@ -161,7 +169,9 @@ class Entry:
 
 
 _ANNEALING = "eplb_opt.search.annealing.solvers:AnnealingSolver"
-_TOPOLOGY = "eplb_opt.search.annealing.topology"
+_TOPOLOGY = "eplb_opt.search.annealing.topology:TopologySolver"
+_COUNTS = "eplb_opt.search.cost_counts:CostCountsSolver"
+_PACKING = "eplb_opt.exact.cost_packing:CostPackingSolver"
 _SHARES = "eplb_opt.search.annealing.shares:ShareSolver"
 _SHORT_RUN = Pace(share=0.08, shortest=0.002, most=1, in_rounds=True, with_effort=False)
 _DESIGN = "eplb_opt.search.annealing.solvers:DesignSolver"
@@ -213,25 +223,21 @@ SOLVERS: dict[str, Entry] = {
         package="ortools",
     ),
     # As with the annealing: a short run on every layer, then long ones.
-    "homes_first": Entry(
-        f"{_TOPOLOGY}:TopologySolver",
-        Pace(share=0.08, shortest=0.005, most=1, in_rounds=True, with_effort=False),
-    ),
-    "homes": Entry(
-        f"{_TOPOLOGY}:TopologySolver",
-        Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True),
-    ),
+    "homes_first": Entry(_TOPOLOGY, replace(_SHORT_RUN, shortest=0.005)),
+    "homes": Entry(_TOPOLOGY, Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True)),
     # Likewise, for copies that carry unequal parts, and for copies with a cost.
     "senders_first": Entry(_SHARES, _SHORT_RUN),
     "senders": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
     # Counts of the least total cost: where the annealing begins.
     "cost_counts": Entry(
-        "eplb_opt.search.cost_counts:CostCountsSolver",
-        Pace(share=0.2, shortest=0.01, most=1),
-        has_like_gpus_and_no_groups,
+        _COUNTS, Pace(share=0.2, shortest=0.01, most=1), has_like_gpus_and_no_groups
     ),
-    "cost_packing": Entry(
-        "eplb_opt.exact.cost_packing:CostPackingSolver", Pace(share=0.4, shortest=0.1), has_cost
+    "cost_packing": Entry(_PACKING, Pace(share=0.4, shortest=0.1)),
+    # Like the other models it starts anew at each turn.
+    "sender_model": Entry(
+        "eplb_opt.exact.senders.solver:SenderModelSolver",
+        Pace(share=0.5, shortest=0.2),
+        package="ortools",
     ),
     "cost_first": Entry(_SHARES, _SHORT_RUN),
     "cost_search": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
@@ -264,6 +270,7 @@ class Share(NamedTuple):
 
 #: The first row whose condition holds is the order of the first turns.
 ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
+    (stands_in_few_shapes, ("senders_first", "sender_model", "senders")),
     (has_senders, ("senders_first", "senders")),
     (
         splits_few_flows,

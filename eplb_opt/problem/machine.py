@@ -81,7 +81,7 @@ class Machine:
     colocation
         "allow" or "forbid": whether a GPU may hold two replicas of an expert.
     dispatch
-        "uniform" or "optimal": how tokens are split over an expert's replicas.
+        How tokens are split over an expert's replicas.
     rules
         In what the GPUs differ.
     cost, batch_tokens, experts_per_token

@@ -25,7 +25,7 @@ def problem(**terms):
     ("terms", "words"),
     [
         ({"load": LOAD[None]}, "several loads"),
-        ({"dispatch": "optimal"}, "dispatch other than"),
+        ({"dispatch": "optimal"}, "dispatch=.optimal"),
         ({"gpu_speed": [1, 1, 2, 1]}, "gpu_speed"),
         ({"num_nodes": 2, "num_groups": 4, "topology": Topology()}, "a topology"),
         ({"batch_tokens": None}, "needs batch_tokens"),
@@ -33,6 +33,10 @@ def problem(**terms):
         ({"cost": StepCost(fixed=1)}, "needs experts_per_token"),
         ({"cost": 3.0}, "neither an eplb_opt.StepCost"),
         ({"cost": None}, "needs cost"),
+        (
+            {"cost": CostTable(np.ones((8, 5))), "batch_tokens": None, "dispatch": "nearest"},
+            "a table by count",
+        ),
         ({"cost": CostTable(np.ones((8, 5)))}, "goes with a StepCost"),
         ({"cost": CostTable(np.ones((8, 4))), "batch_tokens": None}, r"\[8, 5\] is needed"),
         ({"cost": CostTable(np.ones((3, 8, 5))), "batch_tokens": None}, r"\[8, 5\] is needed"),
