@@ -17,6 +17,7 @@ TOPICS = (
     "workloads",
     "clusters",
     "topology",
+    "step-time",
     "model",
     "units",
     "formats",

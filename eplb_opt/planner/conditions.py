@@ -92,6 +92,11 @@ def has_two_slots(problem: Problem) -> bool:
     return problem.slots_per_gpu == 2
 
 
+def has_two_slots_and_no_cost(problem: Problem) -> bool:
+    """Whether every GPU has two slots, whose loads add up."""
+    return has_two_slots(problem) and not has_cost(problem)
+
+
 def has_few_slots(problem: Problem) -> bool:
     """Whether every GPU has one slot or two."""
     return problem.slots_per_gpu <= 2

@@ -53,8 +53,8 @@ class CostCountsSolver:
         self.apart = problem.colocation == "forbid"
         spare = problem.num_slots - problem.num_experts
         self.most = min(spare + 1, problem.num_gpus) if self.apart else spare + 1
-        self.best: np.ndarray | None = None
-        self.worth = 0
+        self.best = np.zeros(0, dtype=np.int64)
+        self.worth = -1
         self.series: Iterator[np.ndarray] | None = None
         self.idle = IdleTurns()
 
@@ -66,12 +66,12 @@ class CostCountsSolver:
     def solve(self, task: Task) -> Answer:
         """Pack some counts: those of the least totals first, then changes of the best."""
         draws = np.random.default_rng([task.seed, task.layer_idx, task.attempt])
-        if self.best is None or task.objective < self.worth:
+        if self.worth < 0 or task.objective < self.worth:
             self.best, self.worth = task.start.copy(), int(task.objective)
         before = self.worth
         if self.series is None:
             self.series = self._first_counts()
-        left = None if task.effort is None else max(PACKINGS_PER_EFFORT * task.effort, 1)
+        left = None if task.effort is None else PACKINGS_PER_EFFORT * task.effort
         while left is None or left > 0:
             counts = next(self.series, None)
             if counts is None:
@@ -86,7 +86,6 @@ class CostCountsSolver:
 
     def _first_counts(self) -> Iterator[np.ndarray]:
         """The counts in force, then those of the least totals, the dearest replica ever cheaper."""
-        assert self.best is not None
         yield self._counts_of(self.best)
         each = self.cost[:, 1 : self.most + 1]
         dearest = int(each.max())
@@ -103,7 +102,6 @@ class CostCountsSolver:
 
     def _changed_counts(self, draws: np.random.Generator) -> np.ndarray:
         """The best plan's counts with some slots given from one expert to another."""
-        assert self.best is not None
         counts = self._counts_of(self.best)
         for _ in range(int(draws.integers(0, MOST_CHANGES + 1))):
             givers = np.flatnonzero(counts > 1)

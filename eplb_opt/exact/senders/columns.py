@@ -51,7 +51,8 @@ class Shape:
 
 def stands_in_few_shapes(problem: Problem) -> bool:
     """Whether the model is for a problem's layers, and small enough to have turns."""
-    is_known = problem.gpu_speed is None and not problem.has_scenarios
+    others = problem.has_scenarios or problem.has_cost
+    is_known = problem.gpu_speed is None and not others
     return problem.splits_by_sender and is_known and num_listed(problem) <= MAX_LISTED
 
 
