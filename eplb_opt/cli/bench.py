@@ -37,6 +37,7 @@ from eplb_opt.bench.plans import plan_rows
 from eplb_opt.bench.soak import soak
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
+from eplb_opt.cli.bench_forecast import forecast_bench_command
 from eplb_opt.cli.bench_replay import replay_bench_command
 from eplb_opt.cli.complete import (
     MACHINES,
@@ -53,6 +54,7 @@ from eplb_opt.planner.warmup import warmup
 
 app = App(help="Measurements.")
 app.command("replay")(replay_bench_command)
+app.command("forecast")(forecast_bench_command)
 
 DISPATCH_MACHINES = ["288x32", "320x32", "384x64", "432x144"]
 

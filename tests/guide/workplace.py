@@ -25,6 +25,7 @@ SMALL = {
     "bench plans": "--layers 1 --time-limit 0.1",
     "bench anytime": "--layers 1",
     "bench soak": "--calls 4 --plans 1",
+    "bench forecast": "--layers 1 --steps 4",
 }
 #: Commands that search for ten seconds where nothing else is said.
 SEARCHES = ("plan", "gap", "bound", "size", "replay", "topology", "watch")

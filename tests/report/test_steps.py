@@ -84,6 +84,8 @@ def seen(balancedness, plan_part, dispatch="drawn"):
     ],
 )
 def test_the_advice_is_what_gains_most(now, plan_part, optimal, larger, gap, words):
-    text = advice(seen(now, plan_part), seen(optimal, 0.0, "optimal"), seen(larger, plan_part), gap)
+    text = advice(
+        seen(now, plan_part), seen(optimal, 0.0, "optimal_drawn"), seen(larger, plan_part), gap
+    )
     assert words in text
     assert f"a step loses {100 * (1 - now):.1f} %" in text

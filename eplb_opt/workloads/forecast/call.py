@@ -14,7 +14,7 @@ from eplb_opt.problem.arrays import as_int, as_numpy
 from eplb_opt.workloads.forecast.bursts import Bursts
 from eplb_opt.workloads.forecast.draws import Draws
 from eplb_opt.workloads.forecast.gpu_loads import GpuLoads
-from eplb_opt.workloads.forecast.hosts import DISPATCHES, Hosts, live_gpus
+from eplb_opt.workloads.forecast.hosts import DISPATCHES, DRAWN, Hosts, live_gpus
 from eplb_opt.workloads.forecast.largest import inverse_of_largest
 from eplb_opt.workloads.forecast.simulate import simulated
 from eplb_opt.workloads.forecast.split import Splitter
@@ -116,6 +116,8 @@ def forecast(
         takes a replica at random, as in vLLM and under SGLang's dynamic dispatch. "nearest": each
         GPU has one replica that it sends to, SGLang's static dispatch. "rank_modulo": as
         vllm-ascend. "optimal": the split that makes the largest GPU load of the step least.
+        "optimal_drawn": each token takes a replica at random, with the shares of that split, as
+        under SGLang's lp.
     num_nodes
         Nodes, for "nearest".
     gpu_speed
@@ -206,7 +208,8 @@ class _Sampler:
     ) -> None:
         self.machine, self.hosts, self.seed, self.num_steps = machine, hosts, seed, num_steps
         self.law = DISPATCHES[dispatch].law
-        self.splitter = None if self.law else Splitter(hosts, machine.speed)
+        is_optimal = DISPATCHES[dispatch].is_optimal
+        self.splitter = Splitter(hosts, machine.speed) if is_optimal else None
 
     def level(self, draws: Draws) -> np.ndarray:
         """Largest over mean GPU load of the mean load, float64 [num_layers]."""
@@ -228,7 +231,8 @@ class _Sampler:
             error = ratio.std(axis=0) / np.sqrt(len(ratio))
             return ratio.mean(axis=0), ratio.var(axis=0), error
         if self.splitter is not None:
-            found = self.splitter.expected(draws, num_tokens, self.seed)
+            is_drawn = self.law == DRAWN
+            found = self.splitter.expected(draws, num_tokens, self.seed, is_drawn=is_drawn)
             return found.mean, found.variance, found.error
         loads = GpuLoads.of(draws, self.hosts, self.law, num_tokens, self.machine.speed)
         inverse = inverse_of_largest(loads.mean, loads.deviation, loads.skewness, loads.shared)

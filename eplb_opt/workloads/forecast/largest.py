@@ -37,6 +37,7 @@ def inverse_of_largest(
     skewness: np.ndarray,
     shared: np.ndarray | float = 0.0,
     floor: float = 0.0,
+    num_levels: int = NUM_LEVELS,
 ) -> Inverse:
     """What one over the largest of independent loads is expected to be.
 
@@ -54,6 +55,8 @@ def inverse_of_largest(
         that is to be taken away again.
     floor
         The largest is at least that.
+    num_levels
+        Levels at which the distribution is evaluated; half of them will do for an average.
 
     References
     ----------
@@ -61,9 +64,9 @@ def inverse_of_largest(
        National Academy of Sciences 17, 1931.
     """
     low, high = _range(mean, deviation, floor)
-    levels = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, NUM_LEVELS)
+    levels = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, num_levels)
     all_below = np.exp(_log_below(levels, mean, deviation, skewness))
-    width = (high - low) / (NUM_LEVELS - 1)
+    width = (high - low) / (num_levels - 1)
     # By parts; the mass below the lowest level counts as being there.
     first = 1 / high + _trapezium(all_below / levels**2, width)
     second = 1 / high**2 + _trapezium(2 * all_below / levels**3, width)
