@@ -57,7 +57,7 @@ def simulated(
         drawn = counts.draw(batch_tokens * int((speed > 0).sum()), num, source)
         share = hosts.share if splitter is None else splitter.shares(drawn.astype(np.float64))
         here = drawn[:, hosts.layer, hosts.expert]
-        parts = _dealt(here, hosts, share, source) if law == DRAWN else here * share
+        parts = dealt(here, hosts, share, source) if law == DRAWN else here * share
         found.append(_ratio(hosts.per_gpu(parts), speed))
     return np.concatenate(found)
 
@@ -69,12 +69,23 @@ def _ratio(loads: np.ndarray, speed: np.ndarray) -> np.ndarray:
     return np.asarray(loads.sum(axis=-1) / speed.sum() / largest)
 
 
-def _dealt(
+def dealt(
     counts: np.ndarray, hosts: Hosts, share: np.ndarray, source: np.random.Generator
 ) -> np.ndarray:
-    """Tokens of each pair, where every token draws its host; pairs of an expert are neighbours.
+    """Tokens of each pair, where every token draws its host.
 
     Host after host takes a binomial number of the tokens that are left.
+
+    Parameters
+    ----------
+    counts
+        Tokens of each pair's expert, int64 [num_steps, num_pairs].
+    hosts
+        The pairs; those of an expert are neighbours.
+    share
+        The chances, [num_pairs] or [num_steps, num_pairs].
+    source
+        Of the random numbers.
     """
     key = hosts.layer * hosts.plan.num_experts + hosts.expert
     is_first = np.diff(key, prepend=-1) != 0
