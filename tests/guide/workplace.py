@@ -49,6 +49,7 @@ def fill(folder):
     np.savez(folder / "loads.npz", load=load)
     np.savez(folder / "other.npz", load=other)
     np.savez(folder / "trace.npz", load=np.array([load, other] * 4))
+    np.savez(folder / "passes.npz", load=np.array([load, other // 50, other // 40] * 2))
     np.savez(folder / "snapshots.npz", load=np.array([load, other, load + other]))
     for name in ("recording.pt", "expert_distribution_recorder_1700000000.pt"):
         write_loads(folder / name, Loads(np.array([load, other])), format="sglang")
