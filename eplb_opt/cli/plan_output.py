@@ -69,7 +69,7 @@ def print_result(
     console.print(result_table(result, intake.layer_ids, noise))
     print_noise(console, noise)
     if len(result.starts) > 1:
-        console.print(starts_table(result, console.width))
+        console.print(starts_table(result, console.width, noise))
     if result.moves is not None:
         console.print(moves_line(result.moves, result.problem), highlight=False)
     if worth is not None:

@@ -62,8 +62,8 @@ def _words(best: str, gains: dict[str, float], tokens: int) -> str:
         return f"Plan anew: a better plan gains up to {gain}."
     if best == "slots":
         return (
-            f"Add slots: with these no plan is much more level, and up to {gain} is to be won; "
-            "`eplb-opt size` says how many it takes."
+            f"Add slots or drop a rule: as it is no plan is much more level, and up to {gain} can "
+            "be won; `eplb-opt size` says how many slots it takes."
         )
     if best == "batches":
         return (

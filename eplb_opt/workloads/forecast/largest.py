@@ -13,6 +13,8 @@ import numpy as np
 NUM_LEVELS = 64
 #: Standard deviations below the highest mean and above it that are looked at.
 BELOW, ABOVE = 5.0, 5.0
+#: Ends of the table of the normal distribution, in standard deviations, and its places in each.
+TABLE_ENDS, TABLE_STEPS = (-12.0, 8.0), 200
 #: Less skewness is none.
 LEAST_SKEWNESS = 1e-4
 
@@ -97,17 +99,29 @@ def _log_below(
     skew = np.maximum(skewness, LEAST_SKEWNESS)[:, None, :]
     standard = (levels[:, :, None] - mean[:, None, :]) / scale
     normal = (np.cbrt(np.maximum(skew / 2 * standard + 1, 0)) - 1) * 6 / skew + skew / 6
-    places, values = _normal_table()
-    return np.asarray(np.interp(normal, places, values).sum(axis=2))
+    return np.asarray(_log_normal(normal).sum(axis=2))
 
 
 def _trapezium(values: np.ndarray, width: np.ndarray) -> np.ndarray:
     return np.asarray((values.sum(axis=1) - (values[:, 0] + values[:, -1]) / 2) * width)
 
 
+def _log_normal(normal: np.ndarray) -> np.ndarray:
+    """The logarithm of the normal distribution function, by lines between equal steps.
+
+    numpy has no such function, scipy is large, and numpy's own interpolation searches every place.
+    """
+    values, slopes = _normal_table()
+    at = (np.clip(normal, *TABLE_ENDS) - TABLE_ENDS[0]) * TABLE_STEPS
+    step = at.astype(np.int64)
+    at -= step
+    return np.asarray(values[step] + at * slopes[step])
+
+
 @cache
 def _normal_table() -> tuple[np.ndarray, np.ndarray]:
-    """Logarithms of the normal distribution function, which numpy lacks; scipy is large."""
-    places = np.linspace(-12, 8, 4001)
-    below = [math.erfc(-place / math.sqrt(2)) / 2 for place in places.tolist()]
-    return places, np.log(below)
+    """Values at all places, and the slopes up to the next."""
+    low, high = TABLE_ENDS
+    places = np.linspace(low, high, int((high - low) * TABLE_STEPS) + 1)
+    values = np.log([math.erfc(-place / math.sqrt(2)) / 2 for place in places.tolist()])
+    return values, np.append(np.diff(values), 0.0)

@@ -125,13 +125,16 @@ class Splitter:
         spread = tokens * share * (1 - share)
         level = load.sum(axis=2)[..., None] * np.where(speed > 0, speed, np.inf) / speed.sum()
         mean = hosts.per_gpu(tokens * share) / level
-        deviation = np.sqrt(np.maximum(hosts.per_gpu(spread), 0)) / level
+        # What one GPU gets another lacks: the same common shift as in `gpu_loads`.
+        num_live = int((speed > 0).sum())
+        variance = hosts.per_gpu(spread) / level**2 * (num_live / max(num_live - 1, 1))
+        deviation, shared = np.sqrt(variance), variance.sum(axis=2).ravel() / num_live**2
         third = hosts.per_gpu(spread * (1 - 2 * share)) / level**3
         skewness = third / np.maximum(deviation, 1e-30) ** 3
         mean, deviation, skewness = (
             each.reshape(-1, len(speed)) for each in (mean, deviation, skewness)
         )
-        found = inverse_of_largest(mean, deviation, skewness, num_levels=NUM_LEVELS)
+        found = inverse_of_largest(mean, deviation, skewness, shared, num_levels=NUM_LEVELS)
         shape = load.shape[:2]
         return found.mean.reshape(shape), found.variance.reshape(shape)
 

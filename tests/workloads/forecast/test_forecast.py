@@ -30,7 +30,7 @@ def test_steps_are_as_forecast(shape, dispatch):
     # The figure that is shown is the mean over the layers.
     off = (found.balancedness - seen.balancedness).mean(axis=1)
     assert (np.abs(off) < TARGET).all()
-    np.testing.assert_allclose(found.std, seen.std, rtol=0.35)
+    np.testing.assert_allclose(found.std, seen.std, rtol=0.35, atol=0.002)
 
 
 @pytest.mark.parametrize("dispatch", ["nearest", "rank_modulo"])
