@@ -14,6 +14,7 @@ TOPICS = (
     "choosing",
     "serving",
     "deploying",
+    "forecast",
     "workloads",
     "clusters",
     "topology",

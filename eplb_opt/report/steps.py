@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
-#: What steps see where plans are made for the split in equal parts: no engine divides a step's
-#: tokens so, they draw a replica for each.
-SEEN = {"uniform": "drawn"}
+#: What steps see of plans for a split in parts: engines do not divide the tokens of a step so, they
+#: draw a replica for each.
+SEEN = {"uniform": "drawn", "optimal": "optimal_drawn"}
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def step_report(
         rows,
         top_k,
         seen,
-        advice(of_seen, found["optimal"], larger, model_gap),
+        advice(of_seen, found["optimal_drawn"], larger, model_gap),
         BatchNoise(sizes[-1], float(of_seen.std[-1].mean())),
         None if of_seen.dispersion is None else float(of_seen.dispersion.mean()),
         of_seen.messages,
