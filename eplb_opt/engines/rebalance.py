@@ -12,13 +12,13 @@ import numpy as np
 from eplb_opt.engines.serving.arguments import in_kind
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.near_rules import NearRules
-from eplb_opt.engines.serving.senders import SenderRules, rebalance_by_senders
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.padding import is_partly_empty
 from eplb_opt.problem.arrays import as_int, as_numpy, is_number
 from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
+    from eplb_opt.engines.serving.senders import SenderRules
     from eplb_opt.placement.move_cost import MoveCost
 
 LOGGER = logging.getLogger("eplb_opt")
@@ -210,6 +210,9 @@ def _by_senders(
     refused: dict[str, Any],
 ) -> tuple[Any, Any, Any]:
     """The plan where every GPU sends an expert's tokens to one copy."""
+    # Not at the top: a process that never gets here does not wait for it.
+    from eplb_opt.engines.serving.senders import SenderRules, rebalance_by_senders
+
     (time_limit, effort), (current, tolerance) = budget, near
     for name, value in refused.items():
         if value is not None:
@@ -320,6 +323,8 @@ def _planned(
         if rules is None:
             maps = rebalance(values, *sizes, time_limit=seconds)
         else:
+            from eplb_opt.engines.serving.senders import rebalance_by_senders
+
             maps = rebalance_by_senders(values, *sizes, rules=rules, time_limit=seconds)
         starts = {"serving call": maps[0]}
         time_limit = max(time_limit - (time.monotonic() - began), 0.0)

@@ -267,7 +267,9 @@ def test_a_near_plan_leaves_a_level_layer_alone():
 
 def test_served_plans_keep_experts_on_their_nodes():
     model = Model(3, "nearest")
-    start = np.tile(np.concatenate([np.r_[4 * n : 4 * n + 4, 4 * n : 4 * n + 2] for n in range(3)]), 3)
+    start = np.tile(
+        np.concatenate([np.r_[4 * n : 4 * n + 4, 4 * n : 4 * n + 2] for n in range(3)]), 3
+    )
     placed = model.plans(start.reshape(3, -1), nodes=3)[0]
     home = model.node[model.gpu]
     assert all((home[row == e] == e // 4).all() for row in placed for e in range(12))
