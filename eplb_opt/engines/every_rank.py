@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.engines.by_senders import COST_VARIABLE, UNIFORM, place_by_senders
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.live_gpus import EMPTY, LiveGpus
 from eplb_opt.engines.serving.near_rules import NearRules
+from eplb_opt.engines.serving.senders import SenderRules
 from eplb_opt.engines.survivors import fitted, keep_slots
 from eplb_opt.errors import MissingDependency, ProblemError
 from eplb_opt.placement.move_cost import MoveCost, read_move_cost
@@ -38,9 +40,6 @@ DEFAULT_EFFORT = 100
 #: Must be equal on all ranks, as must the next one.
 TOLERANCE_VARIABLE = "EPLB_OPT_MOVE_TOLERANCE"
 DEFAULT_TOLERANCE = 0.003
-#: The five numbers of a `MoveCost`, as "expert_bytes=...,bandwidth=...,..."; where it is set, time
-#: decides how much moves, and the tolerance does not count. Must be equal on all ranks.
-COST_VARIABLE = "EPLB_OPT_MOVE_COST"
 #: Where the largest GPU loads would fall by a smaller share, the map in force stays.
 GAIN_VARIABLE = "EPLB_OPT_MIN_GAIN"
 #: What a plan that keeps replicas apart needs. With one of them absent on some rank its plan would
@@ -186,6 +185,7 @@ def place(
     current: Any = None,
     active: Any = None,
     lost: int = EMPTY,
+    dispatch: tuple[str, int] = (UNIFORM, 1),
 ) -> Maps:
     """Place all experts; a function of the arguments and nothing else.
 
@@ -215,6 +215,9 @@ def place(
         all that are left take their part of its load.
     lost
         What slots of lost GPUs hold in physical_to_logical; the other maps leave them out.
+    dispatch
+        How the engine sends tokens to copies, "uniform", "nearest" or "rank_modulo", and the nodes
+        of the machine. While a GPU is lost the plan is for the uniform split.
 
     Returns
     -------
@@ -238,6 +241,12 @@ def place(
             held = None if current is None else live.cut(fitted(current, len(load), slots))
             flat = live.slots.size, 1, 1, live.num_gpus
             return live.spread(place(load, *flat, effort, held), lost)
+    if dispatch[0] != UNIFORM:
+        num_layers = len(load) if load.ndim else 0
+        slots = as_int(num_slots, "num_slots")
+        held = None if current is None else fitted(current, num_layers, slots)
+        sent = SenderRules(*dispatch, chosen_tolerance(), chosen_gain())
+        return place_by_senders(load, sizes, effort, held, sent)
     if current is None:
         return _place_freely(load, sizes, effort)
     num_gpus = as_int(num_gpus, "num_gpus")

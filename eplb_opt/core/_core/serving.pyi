@@ -69,7 +69,7 @@ class NodeSearch:
         The best exchange of one replica of the heaviest GPU; whether one lowers its load.
         """
 
-def plan_shares(weights: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], start: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], rule: eplb_opt.core._core.annealing.RankModulo | eplb_opt.core._core.annealing.Nearest, num_gpus: int, num_nodes: int, tolerance: float, near: bool, steps: int, seconds: float | None) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]]:
+def plan_shares(weights: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], start: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], rule: eplb_opt.core._core.annealing.RankModulo | eplb_opt.core._core.annealing.Nearest, num_gpus: int, num_nodes: int, tolerance: float, near: bool, steps: int, seconds: float | None, seed: int) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]]:
     """
     Plans for a rule by which every GPU sends an expert's tokens to one replica.
 
@@ -77,7 +77,8 @@ def plan_shares(weights: Annotated[NDArray[numpy.int64], dict(shape=(None, None)
     [num_layers, num_slots]) holds a plan of each layer, or -1 in its first slot. No replica of
     it leaves its node of `num_nodes`. A layer ends where it is within 1 + `tolerance` of the
     mean and of its largest replica, after `steps` exchanges, or with its part of the seconds.
-    With `near` a plan is changed by few moves; else a new one may take its place.
+    With `near` a plan is changed by few moves; else a new one may take its place, and what no
+    exchange betters is left by chance, from `seed`, not 0.
 
     Returns the plans, int64 [num_layers, num_slots], none worse than its start, and the
     largest loads before (-1 without a plan) and after, int64 [num_layers], in weights times
