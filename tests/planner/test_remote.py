@@ -202,6 +202,14 @@ def test_workers_of_other_versions_are_refused_where_work_is_counted():
         eplb_opt.plan(FLAT, effort=1, executor=HerePool(before=older))
 
 
+def test_a_worker_of_other_versions_does_not_even_open_a_parcel_of_counted_work():
+    theirs = {**worker.installed_versions(), "numpy": "1.0"}
+    delivery = worker.take_turn(theirs, True, b"of a version that cannot be read")
+    assert (delivery.answer, delivery.error) == (None, None)
+    assert "instead of 1.0" in delivery.differs
+    assert worker.take_turn(theirs, False, b"of a version that cannot be read").error is not None
+
+
 def test_workers_of_other_versions_are_noted_under_a_clock():
     result = eplb_opt.plan(FLAT, time_limit=0.5, executor=HerePool(before=older))
     noted = [message for message in result.messages if "a worker has numpy" in message]

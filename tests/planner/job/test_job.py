@@ -17,7 +17,7 @@ from eplb_opt import FormatError, ProblemError
 from eplb_opt.io import files
 from eplb_opt.planner import executor
 from eplb_opt.planner.job import directory, is_begun
-from eplb_opt.solver import Verdict
+from eplb_opt.solver import Answer, Verdict
 from tests.planner.stages import MadeStage, use_stages
 from tests.planner.test_remote import FLAT, PROBLEMS, same
 
@@ -121,15 +121,30 @@ def test_a_stage_that_failed_has_its_turn_again(tmp_path, monkeypatch):
     def solve(task):
         if is_broken:
             raise OSError("no luck")
-        return executor.Answer(verdict=Verdict.FINISHED)
+        return Answer(verdict=Verdict.FINISHED)
 
     use_stages(monkeypatch, MadeStage("late", solve))
-    monkeypatch.setattr(executor, "Answer", eplb_opt.planner.portfolio.Answer, raising=False)
     first = eplb_opt.plan(FLAT, effort=EFFORT, job=tmp_path)
     assert "late failed: OSError: no luck (layers 0-2)" in first.messages
     is_broken.clear()
     second = eplb_opt.plan(FLAT, effort=EFFORT, job=tmp_path)
     assert not [message for message in second.messages if "failed" in message]
+
+
+def test_counted_work_that_was_stopped_in_its_middle_is_not_done(tmp_path, monkeypatch):
+    stop, seen = Event(), []
+
+    def solve(task):
+        seen.append(task.layer_idx)
+        if len(seen) == 2:
+            stop.set()  # and so this turn may have ended early
+        return Answer(verdict=Verdict.FINISHED)
+
+    use_stages(monkeypatch, MadeStage("late", solve))
+    eplb_opt.plan(FLAT, effort=EFFORT, job=tmp_path, stop=stop, workers=1)
+    assert seen == [0, 1]
+    eplb_opt.plan(FLAT, effort=EFFORT, job=tmp_path, workers=1)
+    assert seen == [0, 1, 1, 2]
 
 
 @pytest.mark.parametrize(
