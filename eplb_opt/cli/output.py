@@ -77,6 +77,7 @@ def result_json(result: Result, layer_ids: Sequence[int] = ()) -> dict[str, Any]
         "layers": list(layer_ids or range(result.problem.num_layers)),
         "dispatch": result.problem.dispatch,
         "noise": result.noise,
+        "unit": "seconds" if result.problem.counts_seconds else None,
         "model_gap": result.model_gap,
         "stop_reason": result.stop_reason,
         "elapsed_seconds": result.elapsed,
