@@ -16,6 +16,7 @@ from eplb_opt.core import near, serving
 from eplb_opt.errors import PlanError
 from eplb_opt.placement import checker
 from eplb_opt.placement.homes import homes_of
+from eplb_opt.problem.topology import equal_nodes, node_of_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,11 +42,14 @@ def plans_at_price(layer: Problem, current: np.ndarray, best: np.ndarray) -> lis
 
     Returns
     -------
-    Plans, int64 [num_slots] each, valid but not yet scored.
+    Plans, int64 [num_slots] each, valid but not yet scored; none where nodes differ in their GPUs
+    in another way than that the last has fewer.
     """
     rules = layer.topology
     if rules is None:
         raise ValueError("plans_at_price needs a problem with a topology.")
+    if (node_of_gpus(layer) != equal_nodes(layer)).any():
+        return []
     # Every expert as a group of its own: homes are those of experts.
     sizes = layer.num_slots, layer.num_experts, layer.num_nodes, layer.num_gpus
     weights, _ = serving.fixed_point(np.ascontiguousarray(layer.load))

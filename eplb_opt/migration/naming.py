@@ -87,7 +87,7 @@ def named(problem: Problem, current: np.ndarray, best: np.ndarray) -> np.ndarray
     int64 [num_slots].
     """
     rules = problem.topology
-    if rules is None or (rules.homes is None and problem.num_gpus % problem.num_nodes == 0):
+    if rules is None or (rules.homes is None and not np.ptp(topology.gpus_of_nodes(problem))):
         return relabelled(current, best, problem.num_gpus, num_name_nodes(problem))
     ends = np.cumsum(topology.slots_of_nodes(problem))[:-1]
     rows = zip(np.split(current, ends), np.split(best, ends), strict=True)

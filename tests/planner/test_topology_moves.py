@@ -5,6 +5,7 @@ import pytest
 
 import eplb_opt
 from eplb_opt import MoveCost, Problem, ProblemError, Topology
+from eplb_opt.certificates import verify
 from eplb_opt.migration.naming import named
 from eplb_opt.placement import scoring
 from eplb_opt.placement.moves import moved_slots
@@ -113,3 +114,30 @@ def test_a_move_cost_is_refused(in_force):
     cost = MoveCost(10**7, 1e11, 0.05, 0.5, 1000)
     with pytest.raises(ProblemError, match="move_cost does not go with a topology"):
         eplb_opt.plan(asked(shape), effort=1, current=held.plan, move_cost=cost)
+
+
+@pytest.mark.parametrize("are_homes_given", [False, True])
+def test_a_lost_gpu_leaves_a_smaller_node(are_homes_given):
+    homes = np.arange(32) // 8 if are_homes_given else None
+    active = np.arange(8) != 2
+    terms = {"num_slots": 48, "num_gpus": 8, "num_nodes": 4, "num_groups": 8}
+    problem = Problem(load(), **terms, active_gpus=active, topology=Topology(0.3, homes=homes))
+    result = eplb_opt.plan(problem, effort=10)
+    placed = result.plan.physical_to_logical
+    result.plan.check(problem)
+    assert (placed.reshape(2, 8, 6)[:, 2] == -1).all()
+    # The same machine, told of as one of seven GPUs, the second node with one.
+    nodes = np.array([0, 0, 1, 2, 2, 3, 3])
+    rules = Topology(0.3, homes=homes, nodes=nodes)
+    left = Problem(load(), 42, 7, 4, 8, topology=rules)
+    again = eplb_opt.evaluate(left, placed[placed >= 0].reshape(2, 42))
+    np.testing.assert_array_equal(again.objective, result.objective)
+    np.testing.assert_array_equal(result.lower_bound, eplb_opt.lower_bound(left))
+    np.testing.assert_array_equal(
+        eplb_opt.evaluate(problem, result.plan).objective, result.objective
+    )
+    for layer_idx, certificate in enumerate(result.certificates):
+        proven = verify(problem.layer(layer_idx), certificate)
+        assert proven == result.bounds[layer_idx].lower
+    near = eplb_opt.plan(problem, effort=5, current=result.plan)
+    assert (near.objective <= result.objective).all()
