@@ -88,6 +88,8 @@ def _one_more_slot(problem: Problem) -> Problem | None:
 
 
 def _split_freely(problem: Problem) -> Problem | None:
+    if problem.has_cost:  # which takes the uniform split alone
+        return None
     return problem.with_dispatch("optimal") if problem.dispatch == "uniform" else None
 
 
@@ -136,7 +138,7 @@ def constraint_prices(
     """
     known = known or {}
     without = relaxations(problem)
-    counts_can_differ = not problem.has_gpu_names
+    counts_can_differ = not (problem.has_gpu_names or problem.has_cost)
     num_planned = len(without.keys() - known.keys())
     share = seconds / max(num_planned + counts_can_differ, 1)
     prices = []
