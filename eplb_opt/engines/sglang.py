@@ -12,8 +12,9 @@ EPLB_OPT_EFFORT (default 100) says how much work is put into a plan. Plans stay 
 force, which SGLang keeps in every process: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says how level
 they have to be, or EPLB_OPT_MOVE_COST what moving costs; below EPLB_OPT_MIN_GAIN nothing moves.
 With static dispatch, SGLang's default, plans are for its nearest copies; EPLB_OPT_DISPATCH=uniform
-asks for plans for the uniform split. Every rank plans by itself, so the variables must be the same
-on all of them.
+asks for plans for the uniform split. With EPLB_OPT_TOPOLOGY_PRICE, which takes the uniform split,
+the groups of experts bind to no node, under any of the algorithms; what is served away from its
+node has that price. Every rank plans by itself, so the variables must be the same on all of them.
 
 With SGLang's elastic expert parallelism (`--elastic-ep-backend`, whose algorithms are
 elasticity_aware and elasticity_aware_hierarchical) a rank may be lost and return. Every expert then
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.engines.by_senders import UNIFORM, chosen_dispatch
-from eplb_opt.engines.every_rank import is_asked_for, place
+from eplb_opt.engines.every_rank import chosen_price, is_asked_for, place
 from eplb_opt.engines.tensors import cpu_tensor
 from eplb_opt.errors import EngineError, ProblemError
 from eplb_opt.problem.arrays import as_int, as_numpy
@@ -139,7 +140,7 @@ def rebalance_experts(
     if name in ELASTIC:
         active = _as_flags(active_ranks, slots // local)
         current = _without_lost(current, local)
-    groups, nodes = _topology(num_groups, num_nodes) if HIERARCHICAL[name] else (1, 1)
+    groups, nodes = _topology(num_groups, num_nodes, binds=HIERARCHICAL[name])
     sizes = slots, groups, nodes, slots // local
     sent = dispatch or chosen_dispatch(dispatch_in_force())
     machine = sent, as_int(num_nodes, "num_nodes")
@@ -321,9 +322,16 @@ def _replace(before: Any, after: Any) -> None:
             setattr(module, FUNCTION, after)
 
 
-def _topology(num_groups: int | None, num_nodes: int) -> tuple[int, int]:
-    """Groups and nodes of a hierarchical algorithm: asked for by name, so no falling back."""
+def _topology(num_groups: int | None, num_nodes: int, *, binds: bool) -> tuple[int, int]:
+    """Groups and nodes of an algorithm; a hierarchical one was asked for, so no falling back.
+
+    With a price (EPLB_OPT_TOPOLOGY_PRICE) groups bind in none, and need not divide.
+    """
     groups, nodes = as_int(num_groups or 1, "num_groups"), as_int(num_nodes, "num_nodes")
+    if chosen_price() is not None:
+        return groups, nodes
+    if not binds:
+        return 1, 1
     if groups % nodes:
         raise ProblemError(
             f"num_groups={groups} is no multiple of num_nodes={nodes}: take an algorithm that is "

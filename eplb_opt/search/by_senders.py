@@ -145,4 +145,4 @@ def descended(problem: Problem, start: np.ndarray, work: Work) -> np.ndarray:
         on_gpus = np.sort(placed.reshape(problem.num_gpus, -1), axis=1)
         if (on_gpus[:, 1:] == on_gpus[:, :-1]).any():
             return start
-    return placed
+    return np.asarray(placed)

@@ -43,10 +43,21 @@ void require_plans(Table<const std::int64_t> placed, Index num_experts, Index mo
   }
 }
 
+// An object in the signature: named with its types, the rule would make this chapter's stubs import
+// another's, and type checkers lose their way in that circle.
+SenderRule sender_rule(const nb::object& rule) {
+  try {
+    return nb::cast<SenderRule>(rule);
+  } catch (const nb::cast_error&) {
+    throw nb::type_error("rule is neither a RankModulo nor a Nearest of the annealing chapter.");
+  }
+}
+
 std::tuple<NumpyMatrix<std::int64_t>, NumpyRow<std::int64_t>, NumpyRow<std::int64_t>> plan_shares(
     const Matrix<const std::int64_t>& weights, const Matrix<const std::int64_t>& start,
-    const SenderRule& rule, Index num_gpus, Index num_nodes, double tolerance, bool near, Index steps,
+    const nb::object& given_rule, Index num_gpus, Index num_nodes, double tolerance, bool near, Index steps,
     std::optional<double> seconds, Index seed) {
+  const SenderRule rule = sender_rule(given_rule);
   const auto given = view(weights), plans = view(start);
   const Index num_slots = plans.columns(), num_experts = given.columns();
   require(given.rows() >= 1 && given.rows() == plans.rows(), "weights and start differ in their layers.");
