@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eplb_opt.exact.model_solver import SEARCH_BEATS_MODEL
+from eplb_opt.exact.senders.columns import MAX_LISTED, num_listed
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -24,6 +25,13 @@ def always(problem: Problem) -> bool:
 def has_senders(problem: Problem) -> bool:
     """Whether every GPU sends an expert's tokens to one replica, so that places count."""
     return problem.splits_by_sender
+
+
+def stands_in_few_shapes(problem: Problem) -> bool:
+    """Whether the exact model of layers with senders is small enough, and knows all the rules."""
+    others = problem.has_scenarios or problem.has_cost
+    is_known = problem.gpu_speed is None and not others
+    return has_senders(problem) and is_known and num_listed(problem) <= MAX_LISTED
 
 
 def splits_freely(problem: Problem) -> bool:

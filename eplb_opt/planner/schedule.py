@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from eplb_opt.bounds.partitions import can_enumerate
 from eplb_opt.clock import Pace
 from eplb_opt.exact import get_model
-from eplb_opt.exact.senders.columns import stands_in_few_shapes
 from eplb_opt.planner.conditions import (
     always,
     has_cost,
@@ -35,6 +34,7 @@ from eplb_opt.planner.conditions import (
     is_hierarchical_and_roomy,
     splits_few_flows,
     splits_freely,
+    stands_in_few_shapes,
 )
 
 if TYPE_CHECKING:
