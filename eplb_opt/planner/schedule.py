@@ -44,8 +44,7 @@ def has_senders(problem: Problem) -> bool:
 
 def stands_in_few_shapes(problem: Problem) -> bool:
     """Whether the exact model of layers with senders is small enough, and knows all the rules."""
-    others = problem.has_scenarios or problem.has_cost
-    is_known = problem.gpu_speed is None and not others
+    is_known = problem.gpu_speed is None and not problem.has_scenarios
     return has_senders(problem) and is_known and num_listed(problem) <= MAX_LISTED
 
 
@@ -130,7 +129,7 @@ def has_one_kind_of_gpu(problem: Problem) -> bool:
     return not problem.has_gpu_rules
 
 
-def has_like_gpus_and_no_groups(problem: Problem) -> bool:
+def is_flat_and_even(problem: Problem) -> bool:
     """Whether all GPUs are alike, no expert is tied to any, and no groups stay on nodes."""
     return not (problem.has_gpu_rules or problem.is_hierarchical)
 
@@ -170,6 +169,7 @@ class Entry:
 
 _ANNEALING = "eplb_opt.search.annealing.solvers:AnnealingSolver"
 _TOPOLOGY = "eplb_opt.search.annealing.topology:TopologySolver"
+_MODEL = "eplb_opt.exact.model_solver:ModelSolver"
 _COUNTS = "eplb_opt.search.cost_counts:CostCountsSolver"
 _PACKING = "eplb_opt.exact.cost_packing:CostPackingSolver"
 _SHARES = "eplb_opt.search.annealing.shares:ShareSolver"
@@ -205,7 +205,7 @@ SOLVERS: dict[str, Entry] = {
         package="ortools",
     ),
     # A model starts anew at each turn, so its turns double.
-    "model": Entry("eplb_opt.exact.model_solver:ModelSolver", Pace()),
+    "model": Entry(_MODEL, Pace(), lambda p: not has_senders(p)),
     # An annealing run cools to the end of its turn, and a long one finds more than several short
     # ones: a short run on every layer, then one that takes all the time there is.
     "annealing_first": Entry(
@@ -229,10 +229,8 @@ SOLVERS: dict[str, Entry] = {
     "senders_first": Entry(_SHARES, _SHORT_RUN),
     "senders": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
     # Counts of the least total cost: where the annealing begins.
-    "cost_counts": Entry(
-        _COUNTS, Pace(share=0.2, shortest=0.01, most=1), has_like_gpus_and_no_groups
-    ),
-    "cost_packing": Entry(_PACKING, Pace(share=0.4, shortest=0.1)),
+    "cost_counts": Entry(_COUNTS, Pace(share=0.2, shortest=0.01, most=1), is_flat_and_even),
+    "cost_packing": Entry(_PACKING, Pace(share=0.4, shortest=0.1), lambda p: not has_senders(p)),
     # Like the other models it starts anew at each turn.
     "sender_model": Entry(
         "eplb_opt.exact.senders.solver:SenderModelSolver",
@@ -270,6 +268,7 @@ class Share(NamedTuple):
 
 #: The first row whose condition holds is the order of the first turns.
 ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
+    (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_packing", "cost_search")),
     (stands_in_few_shapes, ("senders_first", "sender_model", "senders")),
     (has_senders, ("senders_first", "senders")),
     (
@@ -313,7 +312,6 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         ),
     ),
     (has_topology, ("homes_first", "home_model", "homes")),
-    (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_packing", "cost_search")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),
