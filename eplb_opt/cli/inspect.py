@@ -16,9 +16,18 @@ from eplb_opt.cli.dispatch import check_notes
 from eplb_opt.cli.intake import Intake, examine_plan, naming_layers, read_problem, with_names
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import moves_between, moves_line
-from eplb_opt.cli.report import BatchTokens, ExpertsPerToken, check_batch
 from eplb_opt.cli.solver_log import watched
 from eplb_opt.cli.step_cost import CostOption, with_cost
+from eplb_opt.cli.steps import (
+    BatchTokens,
+    ExpertsPerToken,
+    WithBursts,
+    check_batch,
+    forecasts,
+    print_noise,
+    print_steps,
+    steps_json,
+)
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.cli.weights import DispatchWeights, check_weights_file, write_weights
 from eplb_opt.errors import PlanError
@@ -73,8 +82,6 @@ def check_command(
     ] = None,
     current: opt.Current = None,
     step_cost: CostOption = None,
-    batch_tokens: BatchTokens = None,
-    experts_per_token: ExpertsPerToken = None,
     load_format: opt.FormatOption = None,
     plan_format: Annotated[
         opt.PlanFormat | None,
@@ -85,6 +92,9 @@ def check_command(
         ),
     ] = None,
     dispatch_weights: DispatchWeights = None,
+    batch_tokens: BatchTokens = None,
+    experts_per_token: ExpertsPerToken = None,
+    with_bursts: WithBursts = False,
     map_file: opt.MapFile = None,
     experts: opt.Experts = None,
     lost_gpus: gpu.LostGpus = None,
@@ -106,13 +116,15 @@ def check_command(
     With --certificate the saved bounds are proven again in integers, without any solver; a
     certificate that proves less than it claims is refused, with exit code 3 too.
 
+    With --batch-tokens and --experts-per-token it says what balancedness steps of that size see.
+
     With --engine the file is also checked as that runtime reads it: unknown keys, missing layers,
     an expert twice on a device, changed slots, empty slots.
 
     Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """
     check_weights_file(dispatch_weights)
-    check_batch(batch_tokens, experts_per_token, step_cost)
+    batches = check_batch(batch_tokens, experts_per_token, with_bursts, step_cost)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
     machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
     files = opt.Files(loads, with_scenarios, load_format, map_file, experts, current)
@@ -142,6 +154,14 @@ def check_command(
     notes = () if reached is None else check_notes(problem, reached, score.model_gap)
     moves = moves_between(intake, placed)
     output.warn(notes)
+    steps = forecasts(
+        intake,
+        {str(plan_file): placed},
+        batches,
+        with_bursts=with_bursts,
+        model_gap=score.model_gap,
+    )
+    noise = None if steps is None else steps.noise
     saving = Saving()
     plan_checked = Plan(placed, gpus, problem.num_experts)
     saving.save(
@@ -156,17 +176,22 @@ def check_command(
                 **asdict(score),
                 "moves": moves,
                 "nearest_copy": _reached(reached),
+                **steps_json(steps),
             }
         )
     else:
         console = output.stdout()
         in_seconds = problem.counts_seconds
-        console.print(evaluation_table(score, problem.dispatch, intake.layer_ids, in_seconds))
+        console.print(
+            evaluation_table(score, problem.dispatch, intake.layer_ids, in_seconds, noise)
+        )
+        print_noise(console, noise)
         if in_seconds:
             line = step_line(problem, score.objective, score.lower_bound)
             console.print(line, highlight=False)
         if reached is not None:
             console.print(dispatch_table(reached, intake.layer_ids))
+        print_steps(console, steps)
         if moves is not None:
             console.print(moves_line(moves, problem), highlight=False)
     saving.finish()

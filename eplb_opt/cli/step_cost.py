@@ -44,7 +44,10 @@ def read_cost(text: str) -> StepCost:
 
 
 def with_cost(
-    machine: Machine, text: str | None, batch_tokens: int | None, experts_per_token: int | None
+    machine: Machine,
+    text: str | None,
+    batch_tokens: list[int] | None,
+    experts_per_token: int | None,
 ) -> Machine:
     """The machine with the cost that its plans are made for; as it is without one.
 
@@ -59,15 +62,15 @@ def with_cost(
     """
     if text is None:
         return machine
-    if batch_tokens is None:
-        raise typer.BadParameter("--cost needs --batch-tokens, the tokens of a GPU in a step.")
+    if batch_tokens is None or len(batch_tokens) != 1:
+        raise typer.BadParameter("--cost needs one --batch-tokens, the tokens of a GPU in a step.")
     cost = read_cost(text)
     if experts_per_token is None and cost.experts_per_token is None:
         raise typer.BadParameter(
             "--cost with a file needs --experts-per-token, how many experts a token goes to."
         )
     return replace(
-        machine, cost=cost, batch_tokens=batch_tokens, experts_per_token=experts_per_token
+        machine, cost=cost, batch_tokens=batch_tokens[0], experts_per_token=experts_per_token
     )
 
 

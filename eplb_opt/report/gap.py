@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
     from eplb_opt.report.prices import ConstraintPrice
+    from eplb_opt.report.steps import BatchNoise
     from eplb_opt.result import Result
 
 
@@ -82,6 +83,8 @@ class GapReport:
         One a layer, see `Result`.
     in_seconds
         Whether objectives and bounds are seconds, and no loads.
+    noise
+        What a gap must be above to be felt in a step; None where no batch size is known.
     """
 
     rows: list[GapRow]
@@ -91,6 +94,7 @@ class GapReport:
     status: list[str]
     bound_source: list[str]
     in_seconds: bool = False
+    noise: BatchNoise | None = None
 
     @property
     def ours(self) -> GapRow:

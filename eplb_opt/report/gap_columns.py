@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from eplb_opt.report.gap import GapReport, GapRow
     from eplb_opt.report.prices import ConstraintPrice
     from eplb_opt.report.scenarios import ScenarioTable
+    from eplb_opt.report.steps import BatchNoise
 
 #: Given plans with a column of their own on a terminal; what fits most screens.
 MAX_PLANS = 2
@@ -51,9 +52,9 @@ def plan_columns(
     return [
         Column("plan", names, is_text=True),
         *([Column("a layer", spent)] if spent else []),
-        Column("gap", [percent(row.model_gap) for row in good]),
-        Column("median", [percent(row.median_gap) for row in good], rank=4),
-        Column("worst", [percent(row.worst_gap) for row in good]),
+        Column("gap", [gap_text(row.model_gap, report.noise) for row in good]),
+        Column("median", [gap_text(row.median_gap, report.noise) for row in good], rank=4),
+        Column("worst", [gap_text(row.worst_gap, report.noise) for row in good]),
         Column("in layer", [str(layers[row.worst_layer]) for row in good], short="layer"),
         Column("optimal", [f"{row.layers_optimal} of {len(report.status)}" for row in good], 2),
         Column("balancedness", [f"{row.balancedness:.4f}" for row in good]),
@@ -139,7 +140,7 @@ def layer_columns(
             rank=2,
         ),
         _amounts("proven bound", "lower_bound", (report.lower_bound, report.in_seconds), order, 3),
-        _gaps(report.ours, order, "gap", "eplb-opt"),
+        _gaps(report.ours, order, "gap", "eplb-opt", report.noise),
         _facts("status", "status", [report.status[i] for i in order], proven, is_text=True),
         _facts(
             "bound by", "bound_source", [report.bound_source[i] for i in order], "", is_text=True
@@ -169,10 +170,12 @@ def _amounts(
     return Column(heading, cells, rank, name=name, values=values)
 
 
-def _gaps(row: GapRow, order: Sequence[int], heading: str, short: str) -> Column:
+def _gaps(
+    row: GapRow, order: Sequence[int], heading: str, short: str, noise: BatchNoise | None
+) -> Column:
     layers = np.full(max(order, default=0) + 1, np.nan) if row.layer_gap is None else row.layer_gap
     values = [*(layers[i] for i in order), row.model_gap]
-    cells = [percent(value) for value in values] if row.layer_gap is not None else []
+    cells = [gap_text(value, noise) for value in values] if row.layer_gap is not None else []
     return Column(heading, cells, short=short, name=f"gap {row.name}", values=values)
 
 
@@ -182,7 +185,7 @@ def _other_plans(report: GapReport, order: Sequence[int]) -> Iterator[Column]:
     for row in report.rows:
         if row.kind == "ours":
             continue
-        column = _gaps(row, order, f"gap of {row.name}", short_name(row.name))
+        column = _gaps(row, order, f"gap of {row.name}", short_name(row.name), report.noise)
         places = ON_PAGE if column.cells else NOWHERE
         if column.cells and row.kind == "given" and room:
             places, room = ON_PAGE | ON_TERMINAL, room - 1
@@ -191,7 +194,7 @@ def _other_plans(report: GapReport, order: Sequence[int]) -> Iterator[Column]:
     if best:
         layers = np.min([row.layer_gap for row in best if row.layer_gap is not None], axis=0)
         whole = min(row.model_gap for row in best)
-        cells = [*(percent(layers[i]) for i in order), percent(whole)]
+        cells = [gap_text(value, report.noise) for value in (*layers[list(order)], whole)]
         yield Column("best heuristic", cells, rank=4, places=ON_TERMINAL)
 
 
@@ -203,6 +206,11 @@ def _prices(price: ConstraintPrice, order: Sequence[int]) -> Iterator[Column]:
     for side, values in (("at least", least), ("at most", most)):
         name = f"price {price.name} {side}"
         yield Column(name, name=name, values=values, places=NOWHERE)
+
+
+def gap_text(gap: float, noise: BatchNoise | None) -> str:
+    """A gap in percent, with a star where no step shows it."""
+    return percent(gap) + (noise.mark(gap) if noise else "")
 
 
 def short_name(name: str, room: int = 0) -> str:

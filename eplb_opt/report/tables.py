@@ -8,6 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from eplb_opt.report.gap import model_balancedness
+from eplb_opt.report.gap_columns import gap_text
 from eplb_opt.report.step_time import worth
 from eplb_opt.report.words import DISPATCH_WORDS
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from eplb_opt.planner.evaluate import Evaluation
+    from eplb_opt.report.steps import BatchNoise
     from eplb_opt.result import Result
 
 #: Layers that a summary shows one by one.
@@ -45,7 +47,9 @@ def names_of(layer_ids: Sequence[int], num_layers: int) -> list[str]:
     return [str(layer_id) for layer_id in (layer_ids or range(num_layers))]
 
 
-def result_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
+def result_table(
+    result: Result, layer_ids: Sequence[int] = (), noise: BatchNoise | None = None
+) -> Table:
     """The whole model and its worst layers, with the moves where there is a plan in force.
 
     Parameters
@@ -54,6 +58,8 @@ def result_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
         From `plan`.
     layer_ids
         Names of the layers, [num_layers]; by default their places.
+    noise
+        What a gap must be above to be felt in a step; by default no gap is marked.
     """
     table = titled(f"Plan: {describe(result)}")
     moves = result.moves
@@ -78,7 +84,7 @@ def result_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
             names[layer_idx],
             worth(objective[layer_idx], in_seconds),
             worth(lower[layer_idx], in_seconds),
-            percent(gap[layer_idx]),
+            gap_text(gap[layer_idx], noise),
             f"{balance[layer_idx]:.4f}",
             *(() if moves is None else (str(moves[layer_idx]),)),
             result.status[layer_idx],
@@ -89,7 +95,7 @@ def result_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
         f"all {len(gap)}",
         worth(float(objective.sum()), in_seconds),
         worth(float(lower.sum()), in_seconds),
-        percent(result.model_gap),
+        gap_text(result.model_gap, noise),
         f"{model_balancedness(balance, objective):.4f}",
         *(() if moves is None else (f"{moves.sum():,}",)),
         f"{result.status.count('optimal')} optimal",
@@ -104,6 +110,7 @@ def evaluation_table(
     dispatch: str = "uniform",
     layer_ids: Sequence[int] = (),
     in_seconds: bool = False,
+    noise: BatchNoise | None = None,
 ) -> Table:
     """A checked plan's figures under one dispatch: the whole model and its worst layers."""
     table = titled(f"The plan obeys every rule; scored under {DISPATCH_WORDS[dispatch]}")
@@ -116,7 +123,7 @@ def evaluation_table(
             names[layer_idx],
             worth(score.objective[layer_idx], in_seconds),
             worth(score.lower_bound[layer_idx], in_seconds),
-            percent(score.gap[layer_idx]),
+            gap_text(score.gap[layer_idx], noise),
             f"{score.balancedness[layer_idx]:.4f}",
         )
     table.add_section()
@@ -124,7 +131,7 @@ def evaluation_table(
         f"all {len(score.gap)}",
         worth(float(score.objective.sum()), in_seconds),
         worth(float(score.lower_bound.sum()), in_seconds),
-        percent(score.model_gap),
+        gap_text(score.model_gap, noise),
         f"{model_balancedness(score.balancedness, score.objective):.4f}",
         style="bold",
     )

@@ -15,8 +15,14 @@ namespace eplb::serving {
 struct ShareBudget {
   Index steps;
   std::optional<Deadline> deadline;
-  bool kicks;  // whether a plan that no exchange betters is left for another one
+  bool kicks;         // whether a plan that no exchange betters is left for another one
+  std::int64_t seed;  // of the kicks, not 0
 
+  // The same with half of the time that is left.
+  ShareBudget half() const {
+    if (!deadline) return *this;
+    return {steps, deadline->middle(), kicks, seed};
+  }
   bool is_over() const { return deadline && deadline->expired(); }
 };
 
@@ -27,7 +33,7 @@ class ShareDescent {
 
   // Until the largest load is at most the target, or steps or time are over; ends at the best plan.
   void run(std::span<const std::int64_t> weight, std::int64_t target, const ShareBudget& budget) {
-    Random random(kSeed);
+    Random random(budget.seed);
     best_.assign(layer_->slots().begin(), layer_->slots().end());
     best_load_ = layer_->largest();
     Index idle = 0;
@@ -50,7 +56,6 @@ class ShareDescent {
   }
 
  private:
-  static constexpr std::int64_t kSeed = 88172645463325252;
   static constexpr std::size_t kLooks = 8;  // candidates that are looked at exactly
   static constexpr int kDraws = 8;          // random exchanges of which the mildest is made
   static constexpr Index kIdle = 4;         // kicks in vain after which the best plan comes back

@@ -6,6 +6,9 @@ namespace eplb::serving {
 
 namespace {
 
+// One part in so many.
+constexpr std::int64_t kClose = 10, kMuch = 100;
+
 template <typename Rule>
 class Planner {
  public:
@@ -20,24 +23,44 @@ class Planner {
   std::pair<std::int64_t, std::int64_t> plan(std::span<const std::int64_t> weight,
                                              std::span<std::int64_t> placed,
                                              const std::optional<Deadline>& deadline) {
-    const bool exists = placed[0] >= 0, is_flat = request_.machine.node_slots == request_.machine.num_slots;
-    const std::int64_t part = start_.make(weight, fresh_);
+    const bool exists = placed[0] >= 0;
+    const bool is_flat = request_.machine.node_slots == request_.machine.num_slots;
+    const std::int64_t part = make_fresh(weight);
     std::int64_t before = -1;
     if (exists) {
       layer_.reset(weight, placed);
       before = layer_.largest();
     }
     const bool is_near = exists && (request_.near || !is_flat);
+    const bool kicks = !(exists && request_.near);
+    const ShareBudget budget{request_.steps, deadline, kicks, request_.seed};
+    const std::int64_t aim = target(weight, part);
     if (!is_near) {
       layer_.reset(weight, fresh_);
-      if (exists && layer_.largest() >= before) layer_.reset(weight, placed);
+      descent_.run(weight, aim, exists ? budget.half() : budget);
     }
-    descent_.run(weight, target(weight, part), {request_.steps, deadline, !(exists && request_.near)});
+    // Where a new plan is no better in the end, there is more to find from the other one.
+    if (exists && (is_near || layer_.largest() >= before)) {
+      layer_.reset(weight, placed);
+      descent_.run(weight, aim, budget);
+    }
     std::ranges::copy(layer_.slots(), placed.begin());
     return {before, layer_.largest()};
   }
 
  private:
+  // A first plan, and the largest of its replicas if all of an expert's are equal. Where that is
+  // close to the mean, counts count for more than equal parts.
+  std::int64_t make_fresh(std::span<const std::int64_t> weight) {
+    const std::int64_t part = start_.make(weight, false, fresh_);
+    const std::int64_t mean = std::reduce(weight.begin(), weight.end());
+    if (part <= mean - mean / kClose) return part;
+    other_.resize(fresh_.size());
+    const std::int64_t other = start_.make(weight, true, other_);
+    if (other < part - part / kMuch) fresh_ = other_;
+    return std::min(part, other);
+  }
+
   // All senders bring all weights, so that this mean is of the layer's whole load over its GPUs.
   std::int64_t target(std::span<const std::int64_t> weight, std::int64_t part) const {
     const std::int64_t total = std::reduce(weight.begin(), weight.end());
@@ -50,7 +73,7 @@ class Planner {
   ShareLayer<Rule> layer_;
   ShareStart<Rule> start_;
   ShareDescent<Rule> descent_;
-  std::vector<std::int64_t> fresh_;
+  std::vector<std::int64_t> fresh_, other_;
 };
 
 // The end of one layer's turn, when so many are left.

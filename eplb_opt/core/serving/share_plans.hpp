@@ -16,6 +16,7 @@ struct ShareRequest {
   double tolerance;                // above its bound, as a share of it, a layer is left alone
   bool near;                       // whether to go on from the plans given, with few moves
   Index steps;                     // of each layer
+  std::int64_t seed;               // of what is drawn at random, not 0
   std::optional<double> seconds;   // for all of them
 };
 

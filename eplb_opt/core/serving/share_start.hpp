@@ -23,7 +23,9 @@ class ShareStart {
   }
 
   // The expert of every slot, and the largest load of a replica if all of an expert's are equal.
-  std::int64_t make(std::span<const std::int64_t> weight, std::span<std::int64_t> slots) {
+  // With `any` counts are those with which that is least, and parts need not be equal.
+  std::int64_t make(std::span<const std::int64_t> weight, bool any, std::span<std::int64_t> slots) {
+    any_ = any;
     choose_counts(weight);
     std::iota(order_.begin(), order_.end(), Index{0});
     // Replicas that want different places first, while there are places; then the others.
@@ -45,7 +47,8 @@ class ShareStart {
  private:
   void give(std::span<const std::int64_t> weight, Index expert, Index count) {
     count_[expert] = count;
-    part_[expert] = weight[expert] * rule_->num_senders() / count;
+    // Where parts are not equal, that of the most senders.
+    part_[expert] = weight[expert] * ((rule_->num_senders() + count - 1) / count);
     added_[expert] = next(count) - count;
   }
 
@@ -82,6 +85,7 @@ class ShareStart {
   }
 
   Index next(Index count) const {
+    if (any_) return std::min(count + 1, rule_->most_copies());
     const auto above = std::ranges::upper_bound(levels_, count);
     return above == levels_.end() ? count : *above;
   }
@@ -140,6 +144,7 @@ class ShareStart {
 
   const Rule* rule_;
   ShareMachine machine_;
+  bool any_ = false;
   std::vector<Index> levels_;  // numbers of replicas that get equal parts, ascending
   std::vector<Index> count_, added_;  // replicas, and those that the next equal parts take
   std::vector<Index> order_, used_, chosen_;

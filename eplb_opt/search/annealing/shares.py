@@ -16,6 +16,7 @@ from eplb_opt.problem.topology import node_of_gpus
 from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
 from eplb_opt.search.annealing.layer import THRESHOLDS, relative_loads
 from eplb_opt.search.annealing.machine import machine_of, speeds_fit
+from eplb_opt.search.by_senders import ANY_STEPS, MOST_COPIES, Work, descended, descends
 from eplb_opt.search.idle import IdleTurns
 from eplb_opt.search.seeds import SALT
 from eplb_opt.solver import Answer, Task, Verdict
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
 
 Rule = annealing.ByCount | annealing.RankModulo | annealing.Nearest
 
-#: How runs cool, in mean GPU loads; the runs of a turn take these in order, from hot to cool.
-COOLING = Cooling(first_heat=0.005, last_heat=1e-7)
+#: How runs cool, in mean GPU loads, where exchanges have made the plan that they begin with; and
+#: elsewhere.
+COOLING, HOT = Cooling(first_heat=5e-4, last_heat=1e-8), Cooling(first_heat=0.005, last_heat=1e-7)
 #: The proposals among 1024 that transfer a copy.
 TRANSFERS = 120
-#: The copies of an expert that the core takes.
-MOST_COPIES = 1024
+#: Exchanges for a unit of effort, and in a turn that neither a clock nor counted work ends; in one
+#: with a clock they have this part of it.
+STEPS_PER_EFFORT, OPEN_TURN_STEPS, DESCENT_SHARE = 100, 20_000, 0.5
 #: Turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
 
@@ -76,7 +79,7 @@ class ShareSearch:
             self._open(start),
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
         )
-        self.runs = Runs(self, COOLING, int(problem.is_open.sum()))
+        self.runs = Runs(self, COOLING if descends(problem) else HOT, int(problem.is_open.sum()))
         self.runs.step_at(0.0, 0.0, 1)
 
     @property
@@ -131,12 +134,15 @@ class ShareSolver:
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
-        self.problem = problem
+        self.problem, self.descends = problem, descends(problem)
         self.search: ShareSearch | None = None
         self.idle = IdleTurns()
 
     def solve(self, task: Task) -> Answer:
-        """Anneal from the best plan so far, in a run that cools to the end of the turn."""
+        """Anneal in a run that cools to the end of the turn, from what exchanges make of the best.
+
+        Exchanges of the heaviest GPU take part where every GPU sends to one copy.
+        """
         search = self.search
         if search is None:
             search = self.search = ShareSearch(self.problem, task.start, task.seed)
@@ -144,12 +150,26 @@ class ShareSolver:
             return Answer(verdict=Verdict.FINISHED)
         before = search.best
         search.go_on()
+        if self.descends:
+            search.restart(descended(self.problem, search.placed(), work_of(task)))
+            search.runs.step_at(0.0, 0.0, 1)
+            search.go_on()
         if task.effort is None:
             search.run_until(task.deadline)
         else:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
         return Answer(search.placed(), verdict=verdict)
+
+
+def work_of(task: Task) -> Work:
+    """The exchanges of a turn; every turn draws others."""
+    seed = task.seed + task.attempt
+    if task.effort is not None:
+        return Work(task.effort * STEPS_PER_EFFORT, seed=seed)
+    if task.deadline.is_open:
+        return Work(OPEN_TURN_STEPS, seed=seed)
+    return Work(ANY_STEPS, task.deadline.remaining * DESCENT_SHARE, seed=seed)
 
 
 def rule_of(problem: Problem, most: int) -> Rule:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from eplb_opt.solver import Options
 
 
+COOLING = Cooling(first_heat=0.003, last_heat=3e-6)
+
+
 @dataclass(frozen=True)
 class TopologyParams:
     """Settings of the annealing for a priced topology.
@@ -44,7 +47,7 @@ class TopologyParams:
     near: int = 200
     homeward: int = 960
     settling: int = 400
-    cooling: Cooling = Cooling(first_heat=0.003, last_heat=3e-6)
+    cooling: Cooling = COOLING
 
 
 #: Turns without a better plan that end the search on a layer in a call without limit.
