@@ -86,8 +86,9 @@ class FittedCosts(NamedTuple):
 
     def of_layers(self, layers: Any) -> FittedCosts:
         """The costs of some of the layers, read-only."""
-        arrays = (None if array is None else array[layers] for array in self)
-        return _frozen(FittedCosts(*arrays))
+        sent = None if self.sent is None else self.sent[layers]
+        kept = (self.replica[layers], self.exponent[layers], self.rounded[layers])
+        return _frozen(FittedCosts(*kept, sent))
 
 
 #: What a cost does not go with: a test, and what to say.
