@@ -27,6 +27,11 @@ def has_senders(problem: Problem) -> bool:
     return problem.splits_by_sender
 
 
+def has_no_senders(problem: Problem) -> bool:
+    """Whether the replicas of an expert share its tokens wherever they stand."""
+    return not problem.splits_by_sender
+
+
 def stands_in_few_shapes(problem: Problem) -> bool:
     """Whether the exact model of layers with senders is small enough, and knows all the rules."""
     others = problem.has_scenarios or problem.has_cost
@@ -98,11 +103,6 @@ def has_room_or_groups(problem: Problem) -> bool:
 def has_two_slots(problem: Problem) -> bool:
     """Whether every GPU has two slots."""
     return problem.slots_per_gpu == 2
-
-
-def has_two_slots_and_no_cost(problem: Problem) -> bool:
-    """Whether every GPU has two slots, whose loads add up."""
-    return has_two_slots(problem) and not has_cost(problem)
 
 
 def has_few_slots(problem: Problem) -> bool:
