@@ -16,12 +16,14 @@ from eplb_opt.exact import get_model
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
 from eplb_opt.planner.schedule import MODEL_PACKAGES
+from eplb_opt.planner.tasks import LostTask, each_done
 from eplb_opt.result import ObjectiveBounds, layer_gaps, model_gap
 from eplb_opt.search.starts import first_plan, heuristic_calls
 from heuristics import HEURISTICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
 
     from eplb_opt.problem.machine import Machine
     from eplb_opt.problem.problem import Problem
@@ -55,6 +57,7 @@ def plan_rows(
     *,
     models: Sequence[str] = (),
     heuristics: Sequence[str] = (),
+    executor: Executor | None = None,
 ) -> Iterator[PlanRow]:
     """Plan everything with every limit, one after the other, and the rivals beside it.
 
@@ -69,6 +72,10 @@ def plan_rows(
         from the greedy's plan.
     heuristics
         Names in `heuristics.HEURISTICS`.
+    executor
+        A `concurrent.futures.Executor` whose workers make the rows, one load, machine and limit
+        each; the rows come in the same order. Seconds are the worker's own, so that workers that
+        share a machine's cores tell longer ones. By default all is done here.
 
     Raises
     ------
@@ -87,28 +94,41 @@ def plan_rows(
         # The compiled greedy is a plain function; the others are rows that name a backend.
         if getattr(HEURISTICS[name], "backend", "") == "torch":
             require("torch")
-    return _rows(loads, machines, limits, models, heuristics)
+    tasks = [
+        (name, load, machine, limit, tuple(models), tuple(heuristics))
+        for machine in machines
+        for name, load in loads.items()
+        for limit in limits
+    ]
+    return _each_row(tasks, executor)
+
+
+def _each_row(tasks: Sequence[tuple[object, ...]], executor: Executor | None) -> Iterator[PlanRow]:
+    for task, rows in zip(tasks, each_done(_rows, tasks, executor), strict=True):
+        if isinstance(rows, LostTask):
+            raise RuntimeError(f"{task[0]} on {task[2]}: {rows.words}.")
+        yield from rows
 
 
 def _rows(
-    loads: Mapping[str, np.ndarray],
-    machines: Sequence[Machine],
-    limits: Sequence[float],
+    name: str,
+    load: np.ndarray,
+    machine: Machine,
+    limit: float,
     models: Sequence[str],
     heuristics: Sequence[str],
-) -> Iterator[PlanRow]:
-    for machine in machines:
-        for name, load in loads.items():
-            problem = machine.problem(load)
-            for limit in limits:
-                result = plan(problem, time_limit=limit)
-                row = partial(_row, name, machine, limit, result)
-                proven = result.status.count("optimal")
-                yield row("eplb-opt", result.elapsed, result.plan.physical_to_logical, proven)
-                for model in models:
-                    yield row(model, *_by_model(problem, model, limit))
-                for heuristic in heuristics:
-                    yield row(heuristic, *_by_heuristic(problem, heuristic), None)
+) -> list[PlanRow]:
+    problem = machine.problem(load)
+    result = plan(problem, time_limit=limit)
+    row = partial(_row, name, machine, limit, result)
+    proven = result.status.count("optimal")
+    ours = row("eplb-opt", result.elapsed, result.plan.physical_to_logical, proven)
+    exact = [row(model, *_by_model(problem, model, limit)) for model in models]
+    return [
+        ours,
+        *exact,
+        *(row(rival, *_by_heuristic(problem, rival), None) for rival in heuristics),
+    ]
 
 
 def _row(

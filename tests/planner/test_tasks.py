@@ -124,3 +124,28 @@ def test_a_lost_size_has_its_reason_in_the_report():
     report = sweep(LOAD, sizes, effort=1, executor=LosingPool(3))
     assert "lost twice" in report.rows[0].problem
     assert report.rows[1].result is not None
+
+
+def told(row):
+    return row.loads, row.machine, row.method, row.model_gap
+
+
+def test_rows_of_the_suite_on_an_executor_are_the_same_rows():
+    from eplb_opt.bench.plans import plan_rows
+    from eplb_opt.problem.machine import Machine
+
+    machines = [Machine(20, 4), Machine(24, 4)]
+    loads = {"one": LOAD, "other": LOAD[::-1]}
+    with ThreadPoolExecutor(2) as pool:
+        here, there = (
+            list(plan_rows(loads, machines, [0.0], heuristics=["greedy"], executor=each))
+            for each in (None, pool)
+        )
+    told = [
+        [(row.loads, row.machine, row.method, row.model_gap) for row in rows]
+        for rows in (here, there)
+    ]
+    assert told[0] == told[1]
+    assert len(here) == 8
+    with pytest.raises(RuntimeError, match="one on .* lost twice"):
+        list(plan_rows(loads, machines, [0.0], executor=LosingPool(100)))
