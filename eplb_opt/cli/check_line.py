@@ -86,6 +86,9 @@ def check_line(
         "map": None if files.map_file is None else _path(files.map_file),
         "experts": files.experts,
         "plan-format": _plan_format(plan_file, engine),
+        "cost": None if machine.cost is None else machine.cost.name,
+        "batch-tokens": machine.batch_tokens,
+        "experts-per-token": machine.experts_per_token,
         "certificate": None if certificate is None else _path(certificate),
     }
     for name, value in options.items():

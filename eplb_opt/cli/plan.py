@@ -17,16 +17,16 @@ from eplb_opt.cli.intake import read_problem, with_names
 from eplb_opt.cli.job import check_job, outcome_with
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import PlanWriter, print_result
-from eplb_opt.cli.report import (
+from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
+from eplb_opt.cli.solver_log import watched
+from eplb_opt.cli.step_cost import CostOption, refuse_report, with_cost
+from eplb_opt.cli.steps import (
     BatchTokens,
     ExpertsPerToken,
-    HeldOut,
-    ReportFile,
+    WithBursts,
     check_batch,
-    read_held_out,
-    save_report,
+    forecasts,
 )
-from eplb_opt.cli.solver_log import watched
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.cli.transfers import TransfersFile, check_transfers, save_transfers
 from eplb_opt.cli.warm_starts import Start, read_starts
@@ -74,8 +74,10 @@ def plan_command(
     transfers_file: TransfersFile = None,
     engine: opt.EngineOption = opt.Engine("npz"),
     report_file: ReportFile = None,
+    step_cost: CostOption = None,
     batch_tokens: BatchTokens = None,
     experts_per_token: ExpertsPerToken = None,
+    with_bursts: WithBursts = False,
     held_out: HeldOut = None,
     dispatch_weights: DispatchWeights = None,
     load_format: opt.FormatOption = None,
@@ -101,10 +103,12 @@ def plan_command(
     opt.check_noise(noise, [dispatch])
     check_weights_file(dispatch_weights)
     check_transfers(transfers_file, current)
-    check_batch(batch_tokens, experts_per_token)
+    batches = check_batch(batch_tokens, experts_per_token, with_bursts, step_cost)
+    refuse_report(step_cost, report_file)
     check_job(job, resume)
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
+    machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
     files = opt.Files(loads, with_scenarios, load_format, map_file, experts, current)
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
     intake = read_problem(opt.Asked(files, machine, rules, opt.written_for(engine, output_file)))
@@ -151,6 +155,10 @@ def plan_command(
             saving, transfers_file, result, str(engine), intake.in_force, recorded
         )
         before = None if current is None else (str(current), intake.in_force)
+        plans = {"eplb-opt": result.plan} | ({} if before is None else dict([before]))
+        steps = forecasts(
+            intake, plans, batches, with_bursts=with_bursts, model_gap=result.model_gap
+        )
         saving.save(
             report_file,
             lambda to: save_report(
@@ -161,6 +169,8 @@ def plan_command(
                 current=before,
                 held_out=unseen,
                 asked=None if saving.failures else intake.asked,
+                batches=batches,
+                steps=steps,
             ),
         )
         output.warn((*messages, *noise_note(result, noise)))
@@ -168,9 +178,8 @@ def plan_command(
             output.warn(deploy_notes(result, str(engine)))
         if certificate_file is not None:
             announce_check(intake.asked, certificate_file, output_file, str(engine))
-        plans = {"eplb-opt": result.plan} | ({} if before is None else dict([before]))
         try:
-            print_result(result, intake, plans, unseen, moving if as_json else None, cost)
+            print_result(result, intake, plans, unseen, moving if as_json else None, cost, steps)
         finally:
             saving.finish()
     asked.finish(outcome_with(job))
