@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from eplb_opt import ProblemError
+from eplb_opt.bench.plans import plan_rows
 from eplb_opt.planner.tasks import LostTask, each_done
+from eplb_opt.problem.machine import Machine
 from eplb_opt.workloads.sizing import make_sizes, sweep
 from eplb_opt.workloads.sizing.sweep import STOPPED
 from tests.planner.pools import SilentPool
@@ -131,9 +133,6 @@ def told(row):
 
 
 def test_rows_of_the_suite_on_an_executor_are_the_same_rows():
-    from eplb_opt.bench.plans import plan_rows
-    from eplb_opt.problem.machine import Machine
-
     machines = [Machine(20, 4), Machine(24, 4)]
     loads = {"one": LOAD, "other": LOAD[::-1]}
     with ThreadPoolExecutor(2) as pool:
@@ -141,11 +140,7 @@ def test_rows_of_the_suite_on_an_executor_are_the_same_rows():
             list(plan_rows(loads, machines, [0.0], heuristics=["greedy"], executor=each))
             for each in (None, pool)
         )
-    told = [
-        [(row.loads, row.machine, row.method, row.model_gap) for row in rows]
-        for rows in (here, there)
-    ]
-    assert told[0] == told[1]
+    assert [told(row) for row in here] == [told(row) for row in there]
     assert len(here) == 8
-    with pytest.raises(RuntimeError, match="one on .* lost twice"):
+    with pytest.raises(RuntimeError, match=r"one on .* lost twice"):
         list(plan_rows(loads, machines, [0.0], executor=LosingPool(100)))
