@@ -27,7 +27,7 @@ def advice(
     optimal
         The same plan under optimal dispatch, as SGLang has it.
     larger
-        As `seen`, of one size: four times the smallest, without bursts.
+        As `seen`, of one size: four times the smallest.
     model_gap
         The plan's gap to the proven bound, where it is known.
     """
@@ -42,13 +42,12 @@ def advice(
     lost += "" if seen.burst_part is None else f", {_percent(bursts)} to varying traffic"
     if 1 - now < LITTLE:
         return f"{lost}. Leave it: the GPUs are level."
-    of_batches = max(noise - _mean(larger.noise_part[0]), 0.0)
     better_plan = min(plan, model_gap) if model_gap is not None else 0.0
     gains = {
         "slots": plan - better_plan,
         "plan": better_plan,
         "dispatch": split - now if seen.dispatch != optimal.dispatch else 0.0,
-        "batches": of_batches,
+        "batches": _mean(larger.balancedness[0]) - now,
     }
     best = max(gains, key=lambda name: gains[name])
     if gains[best] < WORTH:

@@ -167,10 +167,10 @@ def step_report(
     top_k = batches[0].experts_per_token
     speed = [float(value) for value in problem.speed]
 
-    def made(plan: Any, dispatch: str, asked: Sequence[int], with_steps: bool = True) -> Forecast:
+    def made(plan: Any, dispatch: str, asked: Sequence[int]) -> Forecast:
         return forecast(
             load, plan, problem.num_gpus, asked, top_k, dispatch,
-            num_nodes=problem.num_nodes, gpu_speed=speed, steps=steps if with_steps else None,
+            num_nodes=problem.num_nodes, gpu_speed=speed, steps=steps,
         )  # fmt: skip
 
     (name, first), *others = plans.items()
@@ -182,7 +182,7 @@ def step_report(
             rows += _rows(other, made(as_plan(placed, problem), seen, sizes))
         except (PlanError, ProblemError):
             continue
-    larger = made(plan, seen, [4 * sizes[0]], with_steps=False)
+    larger = made(plan, seen, [4 * sizes[0]])
     of_seen = found[seen]
     return StepReport(
         rows,
