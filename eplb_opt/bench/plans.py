@@ -11,11 +11,7 @@ import numpy as np
 from eplb_opt.bench.methods import by_heuristic, by_model, check_names
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
-<<<<<<< HEAD
-=======
-from eplb_opt.planner.schedule import MODEL_PACKAGES
 from eplb_opt.planner.tasks import LostTask, each_done
->>>>>>> executor
 from eplb_opt.result import ObjectiveBounds, layer_gaps, model_gap
 
 if TYPE_CHECKING:
@@ -80,20 +76,7 @@ def plan_rows(
     MissingDependency
         For a package that one of them needs, before anything is planned.
     """
-<<<<<<< HEAD
     check_names(models, heuristics)
-    return _rows(loads, machines, limits, models, heuristics)
-=======
-    for name in models:
-        get_model(name)
-        require(MODEL_PACKAGES[name])
-    for name in heuristics:
-        if name not in HEURISTICS:
-            known = ", ".join(HEURISTICS)
-            raise ProblemError(f"heuristic {name!r} is unknown; known: {known}.")
-        # The compiled greedy is a plain function; the others are rows that name a backend.
-        if getattr(HEURISTICS[name], "backend", "") == "torch":
-            require("torch")
     tasks = [
         (name, load, machine, limit, tuple(models), tuple(heuristics))
         for machine in machines
@@ -108,7 +91,6 @@ def _each_row(tasks: Sequence[tuple[object, ...]], executor: Executor | None) ->
         if isinstance(rows, LostTask):
             raise RuntimeError(f"{task[0]} on {task[2]}: {rows.words}.")
         yield from rows
->>>>>>> executor
 
 
 def _rows(
@@ -118,36 +100,19 @@ def _rows(
     limit: float,
     models: Sequence[str],
     heuristics: Sequence[str],
-<<<<<<< HEAD
-) -> Iterator[PlanRow]:
-    for machine in machines:
-        for name, load in loads.items():
-            problem = machine.problem(load)
-            for limit in limits:
-                result = plan(problem, time_limit=limit)
-                row = partial(_row, name, machine, limit, result)
-                proven = result.status.count("optimal")
-                yield row("eplb-opt", result.elapsed, result.plan.physical_to_logical, proven)
-                for model in models:
-                    found = by_model(problem, model, limit)
-                    yield row(model, found.seconds, found.placed, found.proven)
-                for heuristic in heuristics:
-                    found = by_heuristic(problem, heuristic)
-                    yield row(heuristic, found.seconds, found.placed, None)
-=======
 ) -> list[PlanRow]:
     problem = machine.problem(load)
     result = plan(problem, time_limit=limit)
     row = partial(_row, name, machine, limit, result)
     proven = result.status.count("optimal")
-    ours = row("eplb-opt", result.elapsed, result.plan.physical_to_logical, proven)
-    exact = [row(model, *_by_model(problem, model, limit)) for model in models]
-    return [
-        ours,
-        *exact,
-        *(row(rival, *_by_heuristic(problem, rival), None) for rival in heuristics),
-    ]
->>>>>>> executor
+    rows = [row("eplb-opt", result.elapsed, result.plan.physical_to_logical, proven)]
+    for model in models:
+        found = by_model(problem, model, limit)
+        rows.append(row(model, found.seconds, found.placed, found.proven))
+    for heuristic in heuristics:
+        found = by_heuristic(problem, heuristic)
+        rows.append(row(heuristic, found.seconds, found.placed, None))
+    return rows
 
 
 def _row(
