@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from eplb_opt.planner.topologies import TopologyReport, topologies
     from eplb_opt.planner.warmup import warmup
     from eplb_opt.result import Result, Status, StopReason
+    from eplb_opt.workloads.forecast.call import Forecast, forecast
 
     __version__: str
 
@@ -40,6 +41,7 @@ __all__ = [
     "CostTable",
     "EngineError",
     "Evaluation",
+    "Forecast",
     "FormatError",
     "LossPlan",
     "MissingDependency",
@@ -60,6 +62,7 @@ __all__ = [
     "Transfer",
     "dispatch",
     "evaluate",
+    "forecast",
     "frontier",
     "lower_bound",
     "plan",
@@ -73,6 +76,7 @@ __all__ = [
 #: Rooms of the names that are loaded when they are first used.
 _ROOMS = {
     "Evaluation": "planner.evaluate",
+    "Forecast": "workloads.forecast.call",
     "LossPlan": "planner.plan_for_loss",
     "MoveAssessment": "placement.move_cost",
     "MoveCost": "placement.move_cost",
@@ -84,6 +88,7 @@ _ROOMS = {
     "Transfer": "placement.transfers",
     "dispatch": "engines.dispatch.call",
     "evaluate": "planner.evaluate",
+    "forecast": "workloads.forecast.call",
     "frontier": "planner.frontier",
     "lower_bound": "planner.evaluate",
     "plan": "planner.planner",

@@ -13,16 +13,19 @@ from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.intake import Intake, examine_plan, padded_one, read_problem, with_names
 from eplb_opt.cli.outputs import Saving
-from eplb_opt.cli.report import (
+from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
+from eplb_opt.cli.solver_log import watched
+from eplb_opt.cli.step_cost import CostOption, refuse_report, with_cost
+from eplb_opt.cli.steps import (
     BatchTokens,
     ExpertsPerToken,
-    HeldOut,
-    ReportFile,
+    WithBursts,
     check_batch,
-    read_held_out,
-    save_report,
+    forecasts,
+    print_noise,
+    print_steps,
+    steps_json,
 )
-from eplb_opt.cli.solver_log import watched
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import read_stored_plan
@@ -40,8 +43,10 @@ from eplb_opt.report.gap_tables import (
     scenario_table_text,
 )
 from eplb_opt.report.html import import_jinja
+from eplb_opt.report.page_before import greedy_before
 from eplb_opt.report.prices import ConstraintPrice, constraint_prices
 from eplb_opt.report.scenarios import ScenarioTable, scenario_table
+from eplb_opt.report.step_time import step_line
 from eplb_opt.report.tables import describe
 from eplb_opt.report.topology import topology_json, topology_table
 from eplb_opt.result import Result
@@ -82,8 +87,10 @@ def gap_command(
         Path | None, typer.Option("--csv", help="Where to write every layer's figures.")
     ] = None,
     report_file: ReportFile = None,
+    step_cost: CostOption = None,
     batch_tokens: BatchTokens = None,
     experts_per_token: ExpertsPerToken = None,
+    with_bursts: WithBursts = False,
     held_out: HeldOut = None,
     load_format: opt.FormatOption = None,
     map_file: opt.MapFile = None,
@@ -108,8 +115,10 @@ def gap_command(
     Example: eplb-opt gap loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --plan current.json
     """
     num_shown = _number_of_layers(layers)
-    check_batch(batch_tokens, experts_per_token)
+    batches = check_batch(batch_tokens, experts_per_token, with_bursts, step_cost)
+    refuse_report(step_cost, report_file)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
+    machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
     files = opt.Files([loads], False, load_format, map_file, experts)
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
     stored = {str(path): read_stored_plan(path) for path in plan_files or []}
@@ -150,6 +159,15 @@ def gap_command(
         report.rows[:] = [
             replace(row, problem=with_names(row.problem, layer_ids)) for row in report.rows
         ]
+        compared = {"eplb-opt": result.plan, **given}
+        if batches:
+            greedy = greedy_before(problem)
+            compared[greedy.name] = greedy.placed
+        steps = forecasts(
+            intake, compared, batches, with_bursts=with_bursts, model_gap=result.model_gap
+        )
+        if steps is not None:
+            report = replace(report, noise=steps.noise)
         saving = Saving()
         saving.save(csv_file, lambda to: write_atomically(to, gap_csv(report, layer_ids).encode()))
         before = next(iter(given.items()), None)
@@ -163,6 +181,8 @@ def gap_command(
                 current=before,
                 held_out=unseen,
                 gap=report,
+                batches=batches,
+                steps=steps,
                 topology=topology,
             ),
         )
@@ -171,11 +191,13 @@ def gap_command(
         try:
             if as_json:
                 told = {"layers": list(layer_ids), "messages": list(result.messages)}
+                told |= steps_json(steps)
                 told |= {"loads": scored} if scored else {}
                 told |= {"topology": topology_json(topology)} if topology else {}
                 output.print_json(asdict(report) | told)
             else:
                 _print(report, result, intake, num_shown, scored, topology)
+                print_steps(output.stdout(), steps)
         finally:
             saving.finish()
     asked.finish()
@@ -236,7 +258,11 @@ def _print(
 ) -> None:
     console = output.stdout()
     console.print(describe(result), highlight=False)
+    if report.in_seconds:
+        line = step_line(result.problem, result.objective, result.lower_bound)
+        console.print(line, highlight=False)
     console.print(gap_table(report, console.width, intake.layer_ids))
+    print_noise(console, report.noise)
     if report.prices:
         console.print(price_table(report))
     if topology is not None:

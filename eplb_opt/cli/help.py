@@ -23,15 +23,30 @@ EXAMPLE = "Example:"
 PANELS: dict[str, tuple[str, ...]] = {
     "Machine": ("gpus", "slots", "slots-per-gpu", "nodes", "groups", "colocation", "dispatch"),
     "GPUs that differ": ("lost-gpus", "gpu-slots", "gpu-speeds", "pin", "ban", "spread"),
-    "Loads": (*("format", "map", "experts", "held-out", "scenarios", "newest", "every", "once"),),
+    "Loads": (
+        *(
+            "format",
+            "map",
+            "experts",
+            "held-out",
+            "scenarios",
+            "phase",
+            "weight",
+            "newest",
+            "every",
+            "once",
+        ),
+    ),
+    "What a step sees": ("batch-tokens", "experts-per-token", "bursts"),
     "Target and memory": ("target-balancedness", "expert-bytes"),
     "Planning": ("of", "time-limit", "effort", "target-gap", "noise", "model", "workers", "start"),
+    "Long jobs": ("cluster", "job", "resume"),
     "Near the plan in force": (
         *("current", "max-moves", "move-tolerance", "move-cost", "min-gain"),
     ),
     "Output": (
-        *("output", "engine", "certificate", "report", "batch-tokens", "experts-per-token", "plot"),
-        *("metrics", "dispatch-weights", "transfers", "json", "csv", "verbose"),
+        *("output", "engine", "certificate", "report", "plot"),
+        *("metrics", "ledger", "dispatch-weights", "transfers", "json", "csv", "verbose"),
     ),
     "Options": (),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,17 @@ from eplb_opt.cli.intake import Intake, examine_plan, naming_layers, read_proble
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import moves_between, moves_line
 from eplb_opt.cli.solver_log import watched
+from eplb_opt.cli.step_cost import CostOption, with_cost
+from eplb_opt.cli.steps import (
+    BatchTokens,
+    ExpertsPerToken,
+    WithBursts,
+    check_batch,
+    forecasts,
+    print_noise,
+    print_steps,
+    steps_json,
+)
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.cli.weights import DispatchWeights, check_weights_file, write_weights
 from eplb_opt.errors import PlanError
@@ -28,6 +39,7 @@ from eplb_opt.planner.evaluate import Evaluation, evaluate, verified_bounds
 from eplb_opt.planner.planner import plan
 from eplb_opt.report.dispatch import dispatch_table
 from eplb_opt.report.gap import model_balancedness
+from eplb_opt.report.step_time import step_line
 from eplb_opt.report.tables import bound_table, evaluation_table
 from eplb_opt.result import Result
 
@@ -44,6 +56,8 @@ def check_command(
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     dispatch: opt.DispatchOption = opt.UNIFORM,
     with_scenarios: opt.Scenarios = False,
+    phase: opt.PhaseOption = None,
+    weights: opt.Weights = None,
     certificate: Annotated[
         Path | None,
         typer.Option(
@@ -69,6 +83,7 @@ def check_command(
         ),
     ] = None,
     current: opt.Current = None,
+    step_cost: CostOption = None,
     load_format: opt.FormatOption = None,
     plan_format: Annotated[
         opt.PlanFormat | None,
@@ -79,6 +94,9 @@ def check_command(
         ),
     ] = None,
     dispatch_weights: DispatchWeights = None,
+    batch_tokens: BatchTokens = None,
+    experts_per_token: ExpertsPerToken = None,
+    with_bursts: WithBursts = False,
     map_file: opt.MapFile = None,
     experts: opt.Experts = None,
     lost_gpus: gpu.LostGpus = None,
@@ -93,12 +111,14 @@ def check_command(
 
     --max-gap and --min-balancedness make it a gate for a deployment script.
 
-    It is scored as --dispatch says; beside it stand the uniform split, optimal dispatch, and
-    nearest copy, where every GPU sends to the copy on itself, else on its node (--nodes), else to a
-    fair one.
+    It is scored as --dispatch says; beside it stand the uniform split, optimal dispatch, nearest
+    copy, where every GPU sends to the copy on itself, else on its node (--nodes), else to a fair
+    one, and rank modulo, where the GPUs take the copies in turn.
 
     With --certificate the saved bounds are proven again in integers, without any solver; a
     certificate that proves less than it claims is refused, with exit code 3 too.
+
+    With --batch-tokens and --experts-per-token it says what balancedness steps of that size see.
 
     With --engine the file is also checked as that runtime reads it: unknown keys, missing layers,
     an expert twice on a device, changed slots, empty slots.
@@ -106,8 +126,12 @@ def check_command(
     Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """
     check_weights_file(dispatch_weights)
+    batches = check_batch(batch_tokens, experts_per_token, with_bursts, step_cost)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
-    files = opt.Files(loads, with_scenarios, load_format, map_file, experts, current)
+    machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
+    files = opt.Files(
+        loads, with_scenarios, load_format, map_file, experts, current, phase, tuple(weights or ())
+    )
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
     asked = opt.Asked(files, machine, rules, "" if engine is None else str(engine))
     stored = read_stored_plan(plan_file, None if plan_format is None else str(plan_format))
@@ -130,10 +154,18 @@ def check_command(
         with output.counting_bar(problem.num_layers, "proving anew") as show:
             bounds = verified_bounds(problem, saved, show)
         score = evaluate(problem, placed, bounds)
-        reached = dispatch_score(problem, placed)
-    notes = check_notes(problem, reached, score.model_gap)
+        reached = None if problem.has_cost else dispatch_score(problem, placed)
+    notes = () if reached is None else check_notes(problem, reached, score.model_gap)
     moves = moves_between(intake, placed)
     output.warn(notes)
+    steps = forecasts(
+        intake,
+        {str(plan_file): placed},
+        batches,
+        with_bursts=with_bursts,
+        model_gap=score.model_gap,
+    )
+    noise = None if steps is None else steps.noise
     saving = Saving()
     plan_checked = Plan(placed, gpus, problem.num_experts)
     saving.save(
@@ -147,21 +179,35 @@ def check_command(
                 "messages": [*intake.notes, *notes],
                 **asdict(score),
                 "moves": moves,
-                "nearest_copy": {**asdict(reached), **_shares(reached)},
+                "nearest_copy": _reached(reached),
+                **steps_json(steps),
             }
         )
     else:
         console = output.stdout()
-        console.print(evaluation_table(score, problem.dispatch, intake.layer_ids))
-        console.print(dispatch_table(reached, intake.layer_ids))
+        in_seconds = problem.counts_seconds
+        console.print(
+            evaluation_table(score, problem.dispatch, intake.layer_ids, in_seconds, noise)
+        )
+        print_noise(console, noise)
+        if in_seconds:
+            line = step_line(problem, score.objective, score.lower_bound)
+            console.print(line, highlight=False)
+        if reached is not None:
+            console.print(dispatch_table(reached, intake.layer_ids))
+        print_steps(console, steps)
         if moves is not None:
             console.print(moves_line(moves, problem), highlight=False)
     saving.finish()
     _check_limits(score, max_gap, min_balancedness)
 
 
-def _shares(reached: DispatchScore) -> dict[str, float]:
-    return {"apart": reached.nearest_excess, "needs_dispatch": reached.needs_dispatch}
+def _reached(reached: DispatchScore | None) -> dict[str, Any] | None:
+    """The plan under other dispatches; nothing where seconds count, which know one."""
+    if reached is None:
+        return None
+    shares = {"apart": reached.nearest_excess, "needs_dispatch": reached.needs_dispatch}
+    return {**asdict(reached), **shares}
 
 
 def _check_limits(score: Evaluation, max_gap: float | None, min_balancedness: float | None) -> None:
@@ -188,6 +234,8 @@ def bound_command(
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     dispatch: opt.DispatchOption = opt.UNIFORM,
     with_scenarios: opt.Scenarios = False,
+    phase: opt.PhaseOption = None,
+    weights: opt.Weights = None,
     time_limit: opt.TimeLimit = 10.0,
     effort: opt.Effort = None,
     target_gap: opt.TargetGap = 0.0,
@@ -214,7 +262,9 @@ def bound_command(
     Example: eplb-opt bound loads.npz --gpus 32 --slots 288 --time-limit 60
     """
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
-    files = opt.Files(loads, with_scenarios, load_format, map_file, experts)
+    files = opt.Files(
+        loads, with_scenarios, load_format, map_file, experts, None, phase, tuple(weights or ())
+    )
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
     intake = read_problem(opt.Asked(files, machine, rules))
     limit = None if effort is not None else time_limit

@@ -14,18 +14,19 @@ from eplb_opt.cli import output
 from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import deploy_notes, noise_note
 from eplb_opt.cli.intake import read_problem, with_names
+from eplb_opt.cli.job import check_job, outcome_with
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import PlanWriter, print_result
-from eplb_opt.cli.report import (
+from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
+from eplb_opt.cli.solver_log import watched
+from eplb_opt.cli.step_cost import CostOption, refuse_report, with_cost
+from eplb_opt.cli.steps import (
     BatchTokens,
     ExpertsPerToken,
-    HeldOut,
-    ReportFile,
+    WithBursts,
     check_batch,
-    read_held_out,
-    save_report,
+    forecasts,
 )
-from eplb_opt.cli.solver_log import watched
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.cli.transfers import TransfersFile, check_transfers, save_transfers
 from eplb_opt.cli.warm_starts import Start, read_starts
@@ -44,6 +45,8 @@ def plan_command(
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     dispatch: opt.DispatchOption = opt.UNIFORM,
     with_scenarios: opt.Scenarios = False,
+    phase: opt.PhaseOption = None,
+    weights: opt.Weights = None,
     time_limit: opt.TimeLimit = 10.0,
     effort: opt.Effort = None,
     target_gap: opt.TargetGap = 0.0,
@@ -63,6 +66,9 @@ def plan_command(
         ),
     ] = None,
     move_cost: opt.MoveCostOption = None,
+    cluster: opt.Cluster = None,
+    job: opt.JobFolder = None,
+    resume: opt.Resume = False,
     output_file: Annotated[
         Path | None, typer.Option("--output", help="Where to write the plan.")
     ] = None,
@@ -70,8 +76,10 @@ def plan_command(
     transfers_file: TransfersFile = None,
     engine: opt.EngineOption = opt.Engine("npz"),
     report_file: ReportFile = None,
+    step_cost: CostOption = None,
     batch_tokens: BatchTokens = None,
     experts_per_token: ExpertsPerToken = None,
+    with_bursts: WithBursts = False,
     held_out: HeldOut = None,
     dispatch_weights: DispatchWeights = None,
     load_format: opt.FormatOption = None,
@@ -89,17 +97,23 @@ def plan_command(
     """Find the best plan in the time given, and prove how good it is.
 
     Ctrl-C, SIGTERM and SIGHUP end the search early: the best so far is written and printed, and the
-    exit code is 128 and the signal's number.
+    exit code is 128 and the signal's number. With --job even a killed run is not lost: repeat the
+    command with --resume.
 
     Example: eplb-opt plan loads.npz --gpus 32 --slots 288 --engine sglang --output plan.json
     """
     opt.check_noise(noise, [dispatch])
     check_weights_file(dispatch_weights)
     check_transfers(transfers_file, current)
-    check_batch(batch_tokens, experts_per_token)
+    batches = check_batch(batch_tokens, experts_per_token, with_bursts, step_cost)
+    refuse_report(step_cost, report_file)
+    check_job(job, resume)
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
-    files = opt.Files(loads, with_scenarios, load_format, map_file, experts, current)
+    machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
+    files = opt.Files(
+        loads, with_scenarios, load_format, map_file, experts, current, phase, tuple(weights or ())
+    )
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
     intake = read_problem(opt.Asked(files, machine, rules, opt.written_for(engine, output_file)))
     recorded, problem = intake.recorded[0], intake.problem
@@ -129,6 +143,8 @@ def plan_command(
                 progress=progress,
                 stop=asked.event,
                 starts=warm_starts,
+                cluster=cluster,
+                job=job,
             )
         messages = tuple(with_names(text, intake.layer_ids) for text in result.messages)
         result = replace(result, messages=(*intake.notes, *messages))
@@ -143,6 +159,10 @@ def plan_command(
             saving, transfers_file, result, str(engine), intake.in_force, recorded
         )
         before = None if current is None else (str(current), intake.in_force)
+        plans = {"eplb-opt": result.plan} | ({} if before is None else dict([before]))
+        steps = forecasts(
+            intake, plans, batches, with_bursts=with_bursts, model_gap=result.model_gap
+        )
         saving.save(
             report_file,
             lambda to: save_report(
@@ -153,6 +173,8 @@ def plan_command(
                 current=before,
                 held_out=unseen,
                 asked=None if saving.failures else intake.asked,
+                batches=batches,
+                steps=steps,
             ),
         )
         output.warn((*messages, *noise_note(result, noise)))
@@ -160,9 +182,8 @@ def plan_command(
             output.warn(deploy_notes(result, str(engine)))
         if certificate_file is not None:
             announce_check(intake.asked, certificate_file, output_file, str(engine))
-        plans = {"eplb-opt": result.plan} | ({} if before is None else dict([before]))
         try:
-            print_result(result, intake, plans, unseen, moving if as_json else None, cost)
+            print_result(result, intake, plans, unseen, moving if as_json else None, cost, steps)
         finally:
             saving.finish()
-    asked.finish()
+    asked.finish(outcome_with(job))

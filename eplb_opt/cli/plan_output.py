@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.cli import output
+from eplb_opt.cli.steps import print_noise, print_steps, steps_json
 from eplb_opt.io import write_plan
 from eplb_opt.io.kept_slots import in_kept_slots
 from eplb_opt.placement.moves import moved_slots
@@ -15,6 +16,7 @@ from eplb_opt.placement.plan import Plan
 from eplb_opt.report.gap_tables import scenario_table_text
 from eplb_opt.report.scenarios import scenario_table
 from eplb_opt.report.starts import starts_table
+from eplb_opt.report.step_time import step_line
 from eplb_opt.report.tables import result_table
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from eplb_opt.io import Loads
     from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.problem.problem import Problem
+    from eplb_opt.report.steps import StepReport
     from eplb_opt.result import Result
 
 
@@ -34,6 +37,7 @@ def print_result(
     unseen: dict[str, Any],
     facts: dict[str, Any] | None,
     cost: MoveCost | None = None,
+    steps: StepReport | None = None,
 ) -> None:
     """The result's figures, and those of other plans on loads that were not planned for.
 
@@ -51,24 +55,32 @@ def print_result(
         What JSON says beside the result; None where a person reads it.
     cost
         What moving costs, where that is known.
+    steps
+        What steps see, where a batch size is known.
     """
     scored = scenario_table(result.problem, plans, unseen) if unseen else None
     worth = None if cost is None else cost.assess(result.problem, intake.in_force, result.plan)
     if facts is not None:
         facts |= {} if worth is None else {"move_cost": worth.json()}
-        told = output.result_json(result, intake.layer_ids) | facts
+        told = output.result_json(result, intake.layer_ids) | facts | steps_json(steps)
         output.print_json(told | ({"loads": scored} if scored else {}))
         return
     console = output.stdout()
-    console.print(result_table(result, intake.layer_ids))
+    noise = None if steps is None else steps.noise
+    console.print(result_table(result, intake.layer_ids, noise))
+    print_noise(console, noise)
+    if result.problem.counts_seconds:
+        line = step_line(result.problem, result.objective, result.lower_bound)
+        console.print(line, highlight=False)
     if len(result.starts) > 1:
-        console.print(starts_table(result, console.width))
+        console.print(starts_table(result, console.width, noise))
     if result.moves is not None:
         console.print(moves_line(result.moves, result.problem), highlight=False)
     if worth is not None:
         console.print(f"{worth}.", highlight=False)
     if scored:
         console.print(scenario_table_text(scored, console.width))
+    print_steps(console, steps)
 
 
 def moves_between(intake: Intake, placed: np.ndarray) -> np.ndarray | None:

@@ -16,7 +16,6 @@ from eplb_opt.io.fingerprint import fingerprint
 from eplb_opt.io.plausible import Question, examine
 from eplb_opt.report.deployment import Deployment
 from eplb_opt.report.html import write_report
-from eplb_opt.report.page_gain import Batch
 from eplb_opt.report.scenarios import check_held_out
 
 if TYPE_CHECKING:
@@ -24,23 +23,12 @@ if TYPE_CHECKING:
     from eplb_opt.io import Loads
     from eplb_opt.planner.topologies import TopologyReport
     from eplb_opt.report.gap import GapReport
+    from eplb_opt.report.steps import Batch, StepReport
     from eplb_opt.result import Result
 
 ReportFile = Annotated[
     Path | None,
     typer.Option("--report", help="Where to write an HTML report that opens offline."),
-]
-BatchTokens = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-tokens", min=1, help="Tokens of a GPU in a step, for what the report says of them."
-    ),
-]
-ExpertsPerToken = Annotated[
-    int | None,
-    typer.Option(
-        "--experts-per-token", min=1, help="Experts that a token goes to; with --batch-tokens."
-    ),
 ]
 HeldOut = Annotated[
     list[Path] | None,
@@ -77,6 +65,8 @@ def save_report(
     gap: GapReport | None = None,
     topology: TopologyReport | None = None,
     asked: Asked | None = None,
+    batches: tuple[Batch, ...] = (),
+    steps: StepReport | None = None,
 ) -> None:
     """Write the report of one command.
 
@@ -98,6 +88,8 @@ def save_report(
         Plans with more and less kept at home, where they were made.
     asked
         What was planned for, where the page is to say how the plan gets into its engine.
+    batches, steps
+        Sizes of batches, and what steps see at them.
     """
     name, placed = current or ("", None)
     write_report(
@@ -112,7 +104,8 @@ def save_report(
         command=shlex.join(["eplb-opt", *(context.obj or [])]),
         inputs={str(path): fingerprint(path) for path in input_files(context.params)},
         deployment=None if asked is None else _deployment(context, asked),
-        batch=_batch(context),
+        batches=batches,
+        steps=steps,
     )
 
 
@@ -128,14 +121,3 @@ def _deployment(context: typer.Context, asked: Asked) -> Deployment:
         if given["current"] is not None:
             check += f" --current {shlex.quote(str(given['current']))}"
     return Deployment(str(path), engine, fingerprint(path), check)
-
-
-def check_batch(batch_tokens: int | None, experts_per_token: int | None) -> None:
-    """Refuse one half of a batch's size."""
-    if (batch_tokens is None) != (experts_per_token is None):
-        raise typer.BadParameter("--batch-tokens and --experts-per-token go together.")
-
-
-def _batch(context: typer.Context) -> Batch | None:
-    tokens, experts = (context.params.get(n) for n in ("batch_tokens", "experts_per_token"))
-    return None if tokens is None or experts is None else Batch(tokens, experts)

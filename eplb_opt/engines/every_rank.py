@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.engines.by_senders import COST_VARIABLE, UNIFORM, place_by_senders
 from eplb_opt.engines.serving.at_price import PriceRules, rebalance_at_price
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.live_gpus import EMPTY, LiveGpus
 from eplb_opt.engines.serving.near_rules import NearRules
+from eplb_opt.engines.serving.senders import SenderRules
 from eplb_opt.engines.survivors import fitted, keep_slots
 from eplb_opt.errors import MissingDependency, ProblemError
 from eplb_opt.placement.move_cost import MoveCost, read_move_cost
@@ -39,9 +41,6 @@ DEFAULT_EFFORT = 100
 #: Must be equal on all ranks, as must the next one.
 TOLERANCE_VARIABLE = "EPLB_OPT_MOVE_TOLERANCE"
 DEFAULT_TOLERANCE = 0.003
-#: The five numbers of a `MoveCost`, as "expert_bytes=...,bandwidth=...,..."; where it is set, time
-#: decides how much moves, and the tolerance does not count. Must be equal on all ranks.
-COST_VARIABLE = "EPLB_OPT_MOVE_COST"
 #: Where the largest GPU loads would fall by a smaller share, the map in force stays.
 GAIN_VARIABLE = "EPLB_OPT_MIN_GAIN"
 #: The price of what is served away from home, as of `Topology`. Where it is set groups do not bind.
@@ -203,6 +202,7 @@ def place(
     current: Any = None,
     active: Any = None,
     lost: int = EMPTY,
+    dispatch: tuple[str, int] = (UNIFORM, 1),
 ) -> Maps:
     """Place all experts; a function of the arguments and nothing else.
 
@@ -236,6 +236,9 @@ def place(
         all that are left take their part of its load.
     lost
         What slots of lost GPUs hold in physical_to_logical; the other maps leave them out.
+    dispatch
+        How the engine sends tokens to copies, "uniform", "nearest" or "rank_modulo", and the nodes
+        of the machine. While a GPU is lost the plan is for the uniform split.
 
     Returns
     -------
@@ -262,6 +265,12 @@ def place(
     price = chosen_price()
     if price is not None and as_int(num_groups, "num_groups") > 1 < as_int(num_nodes, "num_nodes"):
         return _place_at_price(load, sizes, effort, current, price)
+    if dispatch[0] != UNIFORM:
+        num_layers = len(load) if load.ndim else 0
+        slots = as_int(num_slots, "num_slots")
+        held = None if current is None else fitted(current, num_layers, slots)
+        sent = SenderRules(*dispatch, chosen_tolerance(), chosen_gain())
+        return place_by_senders(load, sizes, effort, held, sent)
     if current is None:
         return _place_freely(load, sizes, effort)
     num_gpus = as_int(num_gpus, "num_gpus")

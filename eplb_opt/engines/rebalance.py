@@ -26,6 +26,9 @@ from eplb_opt.problem.problem import Problem
 from eplb_opt.problem.topology import Topology
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from eplb_opt.engines.serving.senders import SenderRules
     from eplb_opt.placement.move_cost import MoveCost
 
 LOGGER = logging.getLogger("eplb_opt")
@@ -57,6 +60,7 @@ def rebalance_experts(
     active_gpus: Any = None,
     cross_node_price: int = 1,
     move_cost: MoveCost | None = None,
+    dispatch: str = "uniform",
     topology_price: float | None = None,
 ) -> tuple[Any, Any, Any]:
     """Drop-in for DeepSeek EPLB's call: hierarchical when num_groups % num_nodes == 0, else flat.
@@ -108,6 +112,12 @@ def rebalance_experts(
         With `current`, in the place of `move_tolerance`: every layer gets the plan with which
         moving and imbalance until the next rebalance together take least time; see
         `eplb_opt.MoveCost`, whose `assess` tells the seconds.
+    dispatch
+        How the engine sends an expert's tokens to its copies: "uniform", or "nearest" or
+        "rank_modulo" as of `Problem`. With the last two, `num_nodes` is the machine's whether
+        groups are bound to nodes or not; `current` and `move_tolerance` are for plans that are
+        level under the dispatch, and `max_moves`, `move_cost`, lost GPUs, empty slots and
+        `cross_node_price` do not go with them. Under `effort` a step is some microseconds.
     topology_price
         Groups no longer bind: minimise the largest over the mean GPU load plus this price times the
         share of assignments that is served away from the nodes of their experts' groups; see
@@ -138,10 +148,28 @@ def rebalance_experts(
 
             effort = chosen_effort(None)
     if topology_price is not None:
+        if dispatch != "uniform":
+            raise ProblemError(
+                f'topology_price does not go with dispatch="{dispatch}": it takes the uniform '
+                "split. Leave one of them out."
+            )
         refuse_other_limits(max_moves=max_moves, active_gpus=active_gpus, move_cost=move_cost)
         price = PriceRules(topology_price, move_tolerance)
         sizes = num_replicas, num_groups, num_nodes, num_gpus
         return _at_price(weight, sizes, price, (time_limit, effort), current)
+    if dispatch != "uniform":
+        return _by_senders(
+            (weight, num_replicas, num_groups, num_nodes, num_gpus),
+            dispatch,
+            (time_limit, effort),
+            (current, move_tolerance),
+            {
+                "max_moves": max_moves,
+                "active_gpus": active_gpus,
+                "move_cost": move_cost,
+                "cross_node_price": None if cross_node_price == 1 else cross_node_price,
+            },
+        )
     if current is not None and active_gpus is None:
         held = _partly_empty(current, num_replicas, num_gpus)
         if held is not None:
@@ -201,6 +229,42 @@ def rebalance_experts(
     )
 
 
+def _by_senders(
+    call: tuple[Any, Any, Any, Any, Any],
+    dispatch: str,
+    budget: tuple[float | None, int | None],
+    near: tuple[Any, float | None],
+    refused: dict[str, Any],
+) -> tuple[Any, Any, Any]:
+    """The plan where every GPU sends an expert's tokens to one copy."""
+    # Not at the top: a process that never gets here does not wait for it.
+    from eplb_opt.engines.serving.senders import SenderRules, rebalance_by_senders
+
+    (time_limit, effort), (current, tolerance) = budget, near
+    for name, value in refused.items():
+        if value is not None:
+            raise ProblemError(
+                f'{name} does not go with dispatch="{dispatch}": take move_tolerance, or plan for '
+                "the uniform split."
+            )
+    if tolerance is not None and current is None:
+        raise ProblemError("move_tolerance needs current=, the map in force.")
+    if effort is not None and time_limit is not None:
+        raise ProblemError(f"time_limit={time_limit} and effort={effort} exclude each other.")
+    if effort is not None:
+        effort = as_int(effort, "effort", least=0)
+    elif time_limit is None and tolerance is None:
+        time_limit = DEFAULT_TIME_LIMIT
+    if time_limit is not None and not (is_number(time_limit) and time_limit >= 0):
+        raise ProblemError(f"time_limit={time_limit} must be seconds, at least 0.")
+    rules = SenderRules(dispatch, as_int(call[3], "num_nodes"), tolerance)
+    if time_limit is not None and not _is_short(time_limit) and tolerance is None:
+        return _planned(*call, time_limit, current, rules)
+    return rebalance_by_senders(
+        *call, rules=rules, time_limit=time_limit, effort=effort, current=current
+    )
+
+
 def _at_price(
     weight: Any,
     sizes: tuple[Any, Any, Any, Any],
@@ -221,7 +285,7 @@ def _at_price(
     if effort is not None or _is_short(time_limit) or price.tolerance is not None:
         given = {"time_limit": time_limit, "effort": effort, "current": current}
         return rebalance_at_price(weight, *sizes, rules=price, **given)
-    return _planned(weight, *sizes, time_limit, current, price)
+    return _planned(weight, *sizes, time_limit, current, price=price)
 
 
 def _partly_empty(current: Any, num_replicas: Any, num_gpus: Any) -> np.ndarray | None:
@@ -283,6 +347,7 @@ def _planned(
     num_gpus: int,
     time_limit: float | None,
     current: Any,
+    rules: SenderRules | None = None,
     price: PriceRules | None = None,
 ) -> tuple[Any, Any, Any]:
     """The serving path's plan, from which the planner goes on while there is time."""
@@ -293,15 +358,22 @@ def _planned(
     began = time.monotonic()
     groups, nodes = as_int(num_groups, "num_groups"), as_int(num_nodes, "num_nodes")
     values = as_numpy(weight, "weight")
-    topology, serve = None, rebalance
+    topology, dispatch = None, "uniform"
+    serve: Callable[..., Any] = rebalance
     if price is not None:
         used = usable_sizes(values, groups, nodes, num_gpus)
         groups, nodes = used or (1, 1)
         topology = Topology(price=price.price) if used else None
         serve = partial(rebalance_at_price, rules=price)
     elif groups % nodes:
-        groups, nodes = 1, 1
-    problem = Problem(values, num_replicas, num_gpus, nodes, groups, topology=topology)
+        groups, nodes = 1, 1 if rules is None else nodes
+    if rules is not None:
+        from eplb_opt.engines.serving.senders import rebalance_by_senders
+
+        dispatch, serve = rules.dispatch, partial(rebalance_by_senders, rules=rules)
+    problem = Problem(
+        values, num_replicas, num_gpus, nodes, groups, dispatch=dispatch, topology=topology
+    )
     starts = None
     if (
         time_limit is not None

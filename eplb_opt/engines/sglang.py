@@ -11,9 +11,10 @@ itself, outside `if __name__ == "__main__"`, so that the processes it spawns do 
 EPLB_OPT_EFFORT (default 100) says how much work is put into a plan. Plans stay near the map in
 force, which SGLang keeps in every process: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says how level
 they have to be, or EPLB_OPT_MOVE_COST what moving costs; below EPLB_OPT_MIN_GAIN nothing moves.
-Every rank plans by itself, so the variables must be the same on all of them. With
-EPLB_OPT_TOPOLOGY_PRICE the groups of experts bind to no node, under any of the algorithms; what is
-served away from its node has that price.
+With static dispatch, SGLang's default, plans are for its nearest copies; EPLB_OPT_DISPATCH=uniform
+asks for plans for the uniform split. With EPLB_OPT_TOPOLOGY_PRICE, which takes the uniform split,
+the groups of experts bind to no node, under any of the algorithms; what is served away from its
+node has that price. Every rank plans by itself, so the variables must be the same on all of them.
 
 With SGLang's elastic expert parallelism (`--elastic-ep-backend`, whose algorithms are
 elasticity_aware and elasticity_aware_hierarchical) a rank may be lost and return. Every expert then
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.engines.by_senders import UNIFORM, chosen_dispatch
 from eplb_opt.engines.every_rank import chosen_price, is_asked_for, place
 from eplb_opt.engines.tensors import cpu_tensor
 from eplb_opt.errors import EngineError, ProblemError
@@ -47,6 +49,10 @@ FUNCTION = "rebalance_experts"
 #: Where SGLang keeps the map in force.
 LOCATION_MODULE = "sglang.srt.eplb.expert_location"
 LOCATION_FUNCTION = "get_global_expert_location_metadata"
+#: Where SGLang keeps its arguments, and its name for the dispatch to the nearest copy.
+ARGUMENTS_MODULE = "sglang.srt.server_args"
+ARGUMENTS_FUNCTION = "get_global_server_args"
+STATIC, NEAREST = "static", "nearest"
 #: Where SGLang keeps which ranks are there.
 ELASTIC_MODULE = "sglang.srt.elastic_ep.elastic_ep"
 ELASTIC_STATE = "ElasticEPStateManager"
@@ -77,6 +83,7 @@ def rebalance_experts(
     effort: int | None = None,
     current: Any = None,
     active_ranks: Any = None,
+    dispatch: str | None = None,
 ) -> tuple[Any, Any, Any]:
     """Place all experts, called as SGLang calls; the same bytes on every rank.
 
@@ -99,6 +106,9 @@ def rebalance_experts(
     active_ranks
         Of the algorithms in `ELASTIC`: for every rank a number, 0 where it is lost; None where all
         are there. Groups do not bind while one is lost, as in SGLang.
+    dispatch
+        "nearest" for SGLang's static dispatch, or "uniform"; None for EPLB_OPT_DISPATCH, or what
+        SGLang's server arguments say.
 
     Returns
     -------
@@ -132,7 +142,9 @@ def rebalance_experts(
         current = _without_lost(current, local)
     groups, nodes = _topology(num_groups, num_nodes, binds=HIERARCHICAL[name])
     sizes = slots, groups, nodes, slots // local
-    maps = place(tokens_per_expert.sum(0), *sizes, effort, current, active, LOST_EXPERT)
+    sent = dispatch or chosen_dispatch(dispatch_in_force())
+    machine = sent, as_int(num_nodes, "num_nodes")
+    maps = place(tokens_per_expert.sum(0), *sizes, effort, current, active, LOST_EXPERT, machine)
     physical, logical, count = (cpu_tensor(array) for array in maps)
     return physical, logical, count
 
@@ -232,6 +244,23 @@ def map_in_force(num_layers: int, num_slots: int) -> Any:
     if placed is None or tuple(placed.shape) != (num_layers, num_slots):
         return None
     return placed
+
+
+def dispatch_in_force() -> str:
+    """How SGLang sends tokens to copies in this process: "nearest" or "uniform".
+
+    With `--ep-dispatch-algorithm static`, which SGLang chooses where none is named, every rank
+    sends an expert's tokens to one copy, the nearest; the other algorithms spread them. "uniform"
+    where SGLang is not running or keeps its arguments elsewhere: all ranks are of one release.
+    """
+    module = sys.modules.get(ARGUMENTS_MODULE)
+    try:
+        arguments = getattr(module, ARGUMENTS_FUNCTION)()
+    except (AttributeError, TypeError, ValueError, RuntimeError, LookupError) as error:
+        LOGGER.debug("SGLang's server arguments are not to be read: %s", error)
+        return UNIFORM
+    is_static = getattr(arguments, "ep_dispatch_algorithm", None) == STATIC
+    return NEAREST if is_static else UNIFORM
 
 
 def ranks_in_force(num_ranks: int) -> np.ndarray | None:

@@ -166,6 +166,11 @@ def read_request(
     if left is not whole and current is not None:
         current = current if isinstance(current, Plan) else Plan(current, whole.num_gpus)
         current = on_gpus_left(whole, current)
+    if left.has_cost and moving.move_cost is not None:
+        raise ProblemError(
+            "move_cost does not go with cost: it weighs loads. Limit the moves with max_moves or "
+            "move_tolerance, or plan for tokens."
+        )
     limits = move_limits(left, current, moving.max_moves, moving.move_tolerance, moving.move_cost)
     get_model(aims.model)  # raises where it is unknown
     request = Request(

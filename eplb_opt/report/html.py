@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import platform
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import metadata, resources
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from eplb_opt.io.files import write_atomically
 from eplb_opt.planner.evaluate import evaluate
 from eplb_opt.report.figures import heaviest_ratios
 from eplb_opt.report.gap import gap_report
+from eplb_opt.report.gap_columns import gap_text
 from eplb_opt.report.page_before import Before, plan_before
 from eplb_opt.report.page_data import page_data
 from eplb_opt.report.page_gain import OTHERS, make_gain
@@ -27,10 +29,11 @@ from eplb_opt.report.page_tables import (
     prices_table,
     scenarios_table,
     starts_table,
+    steps_table,
     topology_page_table,
 )
 from eplb_opt.report.scenarios import scenario_table
-from eplb_opt.report.words import DISPATCH_WORDS, describe, percent, unbroken
+from eplb_opt.report.words import DISPATCH_WORDS, describe, unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +43,8 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
     from eplb_opt.report.deployment import Deployment
     from eplb_opt.report.gap import GapReport
-    from eplb_opt.report.page_gain import Batch, Gain
+    from eplb_opt.report.page_gain import Gain
+    from eplb_opt.report.steps import Batch, BatchNoise, StepReport
     from eplb_opt.result import Result
 
 #: Packages whose version can change what a plan looks like.
@@ -73,7 +77,8 @@ def write_report(
     command: str = "",
     inputs: Mapping[str, str] | None = None,
     deployment: Deployment | None = None,
-    batch: Batch | None = None,
+    batches: Sequence[Batch] = (),
+    steps: StepReport | None = None,
     made: datetime | None = None,
 ) -> None:
     """Write a result as one HTML file that loads nothing from anywhere.
@@ -102,8 +107,10 @@ def write_report(
         Name -> SHA-256 of the files that were read, from `io.fingerprint`.
     deployment
         The file that the plan was written to; None where the page is not about one plan.
-    batch
-        The size of a batch, for what the gain means at it; None where it is not known.
+    batches
+        Sizes of batches, for what the gain means at them.
+    steps
+        What steps see at these sizes, from `step_report`.
     made
         The moment that the page tells; by default now.
 
@@ -124,7 +131,7 @@ def write_report(
         "deployment": deployment,
         "topology": topology,
     }
-    page = render(result, before, gap, held_out or {}, layer_ids, origin, batch)
+    page = render(result, before, gap, held_out or {}, layer_ids, origin, batches, steps)
     write_atomically(path, page.encode())
 
 
@@ -135,7 +142,8 @@ def render(
     held_out: Mapping[str, Any],
     layer_ids: Sequence[int],
     origin: Mapping[str, Any],
-    batch: Batch | None = None,
+    batches: Sequence[Batch] = (),
+    seen: StepReport | None = None,
 ) -> str:
     """The page as text; see `write_report`. `origin` holds what the page says of itself."""
     jinja2 = import_jinja()
@@ -144,10 +152,12 @@ def render(
     problem = result.problem
     if gap is None:
         gap = gap_report(problem, result, plans={before.name: before.placed}, heuristics={})
+    if seen is not None:
+        gap = replace(gap, noise=seen.noise)
     layer_ids = list(layer_ids) or list(range(problem.num_layers))
     after = heaviest_ratios(problem, result.plan.physical_to_logical)
     peaks = _peaks(problem, before), 1 / result.balancedness
-    gain = make_gain(problem, result.plan, before, batch)
+    gain = make_gain(problem, result.plan, before, batches)
     deployment = origin["deployment"]
     style, script = _part("style.css"), _part("charts.js")
     plans = {before.name: before.placed, "eplb-opt": result.plan}
@@ -160,7 +170,7 @@ def render(
     page = environment.from_string(_part("report.html")).render(
         title=describe(result),
         dispatch=DISPATCH_WORDS[problem.dispatch],
-        facts=facts(result, before, peaks, gain),
+        facts=facts(result, before, peaks, gain, gap.noise),
         scale=scale(problem),
         gain=gain,
         others=OTHERS,
@@ -168,12 +178,14 @@ def render(
         before=before,
         before_range=_range(before.ratios),
         after_range=_range(after),
+        seen=seen,
+        seen_table=None if seen is None else steps_table(seen),
         plans=plans_table(gap, layer_ids),
         failures=failures(gap),
         prices=prices_table(gap),
         scenarios=scenarios_table(scenario_table(problem, plans, held_out)) if with_loads else None,
         topology=topology_page_table(origin["topology"]),
-        starts=starts_table(result),
+        starts=starts_table(result, gap.noise),
         layers=layers_table(
             gap, *peaks, result.moves, layer_ids, with_scenarios=problem.has_scenarios
         ),
@@ -190,7 +202,11 @@ def render(
 
 
 def facts(
-    result: Result, before: Before, peaks: tuple[np.ndarray, np.ndarray], gain: Gain
+    result: Result,
+    before: Before,
+    peaks: tuple[np.ndarray, np.ndarray],
+    gain: Gain,
+    noise: BatchNoise | None = None,
 ) -> list[tuple[str, str]]:
     """What a reader wants first: a few figures of the whole model, with what they are.
 
@@ -204,10 +220,12 @@ def facts(
         Largest GPU load over mean, float64 [num_layers], of the plan before and of ours.
     gain
         What ours wins.
+    noise
+        What a gap must be above to be felt in a step.
     """
     found = [
         (gain.headline, gain.words),
-        (percent(result.model_gap), "above the proven bound, whole model"),
+        (gap_text(result.model_gap, noise), "above the proven bound, whole model"),
         (f"{result.status.count('optimal')} of {len(result.status)}", "layers proven optimal"),
         (_mean_peak(peaks[0]), f"largest GPU load over the mean, before ({before.name})"),
         (_mean_peak(peaks[1]), "the same, after"),

@@ -13,31 +13,16 @@ from eplb_opt.report.page_tables import PageTable
 from eplb_opt.report.words import percent_at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from eplb_opt.problem.problem import Problem
     from eplb_opt.report.page_before import Before
+    from eplb_opt.report.steps import Batch
 
 #: Engines whose own heuristic is DeepSeek's EPLB, as released; found in their sources.
 EPLB_ENGINES = "DeepSeek's EPLB: vLLM 0.33 (policy default), SGLang 0.5.23 (deepseek)"
 #: What the page says of the other engines.
 OTHERS = "What engines that are not named here place by themselves is not scored."
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The size of a batch, for what a gain means in tokens.
-
-    Parameters
-    ----------
-    tokens
-        Tokens of a GPU in a step, at least 1.
-    experts_per_token
-        Experts that a token goes to in every layer, at least 1.
-    """
-
-    tokens: int
-    experts_per_token: int
 
 
 @dataclass(frozen=True)
@@ -54,18 +39,18 @@ class Gain:
         The same at length.
     table
         One row for each plan that is compared with.
-    batch
-        What it means at the batch size given; "" where none is given.
+    batches
+        What it means at each of the batch sizes given.
     """
 
     headline: str
     words: str
     sentence: str
     table: PageTable
-    batch: str
+    batches: tuple[str, ...]
 
 
-def make_gain(problem: Problem, plan: Plan, before: Before, batch: Batch | None) -> Gain:
+def make_gain(problem: Problem, plan: Plan, before: Before, batches: Sequence[Batch] = ()) -> Gain:
     """Compare the largest GPU loads, summed over the layers, in exact arithmetic.
 
     Parameters
@@ -77,8 +62,8 @@ def make_gain(problem: Problem, plan: Plan, before: Before, batch: Batch | None)
     before
         The plan that ours takes the place of; where that is a given one, the greedy that engines
         ship has a row of its own.
-    batch
-        The batch size, where it is known.
+    batches
+        The sizes of batches, where they are known.
     """
     ours = _levels(problem, plan)
     rivals = [before]
@@ -101,7 +86,7 @@ def make_gain(problem: Problem, plan: Plan, before: Before, batch: Batch | None)
         f"{direction}: the slowest GPU, against {before.name}",
         _sentence(problem, before.name, headline, direction),
         table,
-        "" if batch is None else _at(batch, problem, before.name, levels, ours),
+        tuple(_at(batch, problem, before.name, levels, ours) for batch in batches),
     )
 
 

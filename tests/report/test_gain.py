@@ -8,7 +8,8 @@ import pytest
 import eplb_opt
 from eplb_opt.placement.plan import Plan
 from eplb_opt.report.page_before import plan_before
-from eplb_opt.report.page_gain import Batch, make_gain
+from eplb_opt.report.page_gain import make_gain
+from eplb_opt.report.steps import Batch
 from eplb_opt.report.words import percent_at_least, unbroken
 
 # The README's example: the greedy has 156 on its busiest GPU, the optimum 151.
@@ -18,8 +19,8 @@ GREEDY = [[5, 6, 5, 7, 8, 4, 3, 4, 10, 9, 10, 2, 0, 1, 11, 1]]
 BEST = Plan([[1, 5, 1, 5, 0, 3, 2, 4, 6, 10, 10, 11, 9, 10, 7, 8]], 8)
 
 
-def gain_of(current=None, problem=PROBLEM, plan=BEST, batch=None):
-    return make_gain(problem, plan, plan_before(problem, current, "old.json"), batch)
+def gain_of(current=None, problem=PROBLEM, plan=BEST, batches=()):
+    return make_gain(problem, plan, plan_before(problem, current, "old.json"), batches)
 
 
 def test_the_slowest_gpu_is_lighter_by_what_the_loads_say():
@@ -75,12 +76,13 @@ def test_with_scenarios_each_load_counts_over_its_own_mean():
 
 
 def test_a_batch_is_told_in_assignments_of_the_slowest_gpu():
-    found = gain_of(GREEDY, batch=Batch(64, 2))
+    found, other = gain_of(GREEDY, batches=[Batch(64, 2), Batch(4096, 2)]).batches
     mean = sum(LOADS[0]) / 8
-    assert "gets 128 assignments" in found.batch
-    assert f"to get {128 * 151 / mean:,.1f}, {128 * 156 / mean:,.1f} with old.json" in found.batch
-    assert "Chance adds" in found.batch
-    assert gain_of(GREEDY).batch == ""
+    assert "gets 128 assignments" in found
+    assert "At 4,096 tokens" in other
+    assert f"to get {128 * 151 / mean:,.1f}, {128 * 156 / mean:,.1f} with old.json" in found
+    assert "Chance adds" in found
+    assert gain_of(GREEDY).batches == ()
 
 
 def test_a_model_without_load_wins_nothing():

@@ -17,7 +17,7 @@ import eplb_opt
 from eplb_opt.io import read_loads
 from eplb_opt.report.deployment import Deployment
 from eplb_opt.report.html import write_report
-from eplb_opt.report.page_gain import Batch
+from eplb_opt.report.steps import Batch
 from tests.report.pages import HOSTILE, data_of, planned, write_full_page
 
 pytest.importorskip("jinja2")
@@ -132,7 +132,7 @@ def test_it_tells_when_from_which_files_and_how_to_deploy(tmp_path):
         made=datetime(2026, 2, 3, 4, 5, tzinfo=UTC),
         inputs={"day.npz": "0123456789abcdef" * 4},
         deployment=Deployment("plan.json", "sglang", "fedc" * 16, "eplb-opt check plan.json"),
-        batch=Batch(64, 2),
+        batches=[Batch(64, 2)],
     )
     text = words_of(page)
     assert "Made on 2026-02-03 04:05 UTC" in text

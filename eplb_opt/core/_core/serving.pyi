@@ -67,6 +67,22 @@ class NodeSearch:
         The best exchange of one replica of the heaviest GPU; whether one lowers its load.
         """
 
+def plan_shares(weights: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], start: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], rule: object, num_gpus: int, num_nodes: int, tolerance: float, near: bool, steps: int, seconds: float | None, seed: int) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]]:
+    """
+    Plans for a rule by which every GPU sends an expert's tokens to one replica.
+
+    `weights` (int64 [num_layers, num_experts]) are loads in fixed point; `start` (int64
+    [num_layers, num_slots]) holds a plan of each layer, or -1 in its first slot. No replica of
+    it leaves its node of `num_nodes`. A layer ends where it is within 1 + `tolerance` of the
+    mean and of its largest replica, after `steps` exchanges, or with its part of the seconds.
+    With `near` a plan is changed by few moves; else a new one may take its place, and what no
+    exchange betters is left by chance, from `seed`, not 0.
+
+    Returns the plans, int64 [num_layers, num_slots], none worse than its start, and the
+    largest loads before (-1 without a plan) and after, int64 [num_layers], in weights times
+    senders.
+    """
+
 def plans_on_the_way(weight: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], placed: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], homes: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], sizes: tuple[int, int, int, int], price: float, steps: int) -> Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')]:
     """
     Plans of one layer that cost ever less, int64 [num, num_slots], on a descent from a
