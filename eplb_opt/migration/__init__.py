@@ -17,9 +17,12 @@ from eplb_opt.migration.near_plans import Faults, FrontPoint, find_frontiers
 
 #: The part of a call that looks for the best plan of all; the rest looks for near ones.
 UNLIMITED_SHARE = 0.2
+#: The same with a topology, whose near plans are found by counted descents alone.
+UNLIMITED_SHARE_AT_PRICE = 0.5
 
 __all__ = [
     "UNLIMITED_SHARE",
+    "UNLIMITED_SHARE_AT_PRICE",
     "Faults",
     "FrontPoint",
     "Frontier",
