@@ -1,16 +1,21 @@
-"""Who sends where, GPU by GPU; shares no code with the library."""
+"""Who sends where, GPU by GPU, and all plans of tiny problems."""
 
 from __future__ import annotations
 
 import random
 from fractions import Fraction
-from itertools import product
+from itertools import combinations_with_replacement, product
 from typing import TYPE_CHECKING
+
+import numpy as np
+from hypothesis import strategies as st
+
+from eplb_opt.errors import PlanError
+from eplb_opt.placement import checker
+from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from eplb_opt.problem.problem import Problem
 
 
 def targets(problem: Problem, placed: list[list[int]], seed: int = 42) -> list[list[list[int]]]:
@@ -91,3 +96,57 @@ def worth_of_draw(
         for slot, times in zip(copies, sent, strict=True):
             gpus[slot // size] += Fraction(load[expert] * times, num)
     return max(value / speed for value, speed in zip(gpus, problem.speed, strict=True))
+
+
+@st.composite
+def sent_problems(draw, max_plans=4000):
+    """One layer under one of the two dispatches, tiny enough to look at every plan."""
+    sizes = [(2, 1, 1), (3, 1, 1), (4, 1, 1), (2, 2, 1), (4, 2, 1), (2, 2, 2), (4, 2, 2)]
+    num_gpus, num_nodes, num_groups = draw(st.sampled_from(sizes))
+    size = draw(st.integers(1, 2 if num_gpus > 2 else 3))
+    num_experts = num_groups * draw(st.integers(1, 4 // num_groups))
+    num_experts = min(num_experts, num_gpus * size)
+    colocation = draw(st.sampled_from(["allow", "forbid"]))
+    if size > num_experts // (num_groups if num_groups > 1 else 1):
+        colocation = "allow"
+    load = draw(st.lists(st.integers(0, 30), min_size=num_experts, max_size=num_experts))
+    return Problem(
+        [load],
+        num_gpus * size,
+        num_gpus,
+        num_nodes,
+        num_groups,
+        colocation,
+        gpu_speed=draw(st.sampled_from([None, None, [1] * (num_gpus - 1) + [0.5]]))
+        if num_groups == 1
+        else None,
+        dispatch=draw(st.sampled_from(["nearest", "rank_modulo"])),
+    )
+
+
+def every_plan(problem: Problem) -> np.ndarray:
+    """All plans of one layer, but for the order of slots on a GPU, int64 [num, num_slots]."""
+    size = problem.num_slots // problem.num_gpus
+    fills = list(combinations_with_replacement(range(problem.num_experts), size))
+    experts = set(range(problem.num_experts))
+    rows = []
+    for gpus in product(fills, repeat=problem.num_gpus):
+        row = [expert for fill in gpus for expert in fill]
+        if set(row) != experts:
+            continue
+        try:
+            checker.check(problem, np.array([row]))
+        except PlanError:
+            continue
+        rows.append(row)
+    return np.array(rows)
+
+
+def least_worth(problem: Problem) -> Fraction:
+    """The least that any plan of a layer is worth in any draw, plan by plan and draw by draw."""
+    load = problem.load[0].tolist()
+    return min(
+        worth_of_draw(problem, load, row, way)
+        for row in every_plan(problem).tolist()
+        for way in draws(problem, row)
+    )

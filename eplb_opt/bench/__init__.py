@@ -1,7 +1,10 @@
 """Measurements: our plans and calls beside others, on stored and generated loads.
 
-`library` and `best_known` keep the stored instances and the best objectives and bounds known of
-them, `generator` and `families` make loads, and `verify` compares the stored files with the tables.
+The stored instances: `generator` makes loads, `load_files` has the recipe of every file and
+`instance_rows` the table of instances (`instance`), which `library` writes and reads. `best_known`
+has the best objectives and bounds, `proofs` the plans and certificates that prove them, `verify`
+proves them again, `improve` plans, and `importing` takes in loads from elsewhere. `families` makes
+loads for comparisons over a range of skews.
 Each measurement is a module with its table beside it: `plans` (gaps of plans), `hot` (the serving
 call), `rivals` (the engines' own programs), `dispatch` (splits of tokens), `moves` (re-planning),
 `anytime` and `overshoot` (time), `gpu`. `attack` and `soak` look for wrong answers; `attack` tries

@@ -30,6 +30,8 @@ of the log-loads:
   1.4, width 0.1 to 0.2, lightest expert 0.75 to 0.79. The stored file reaches: 1.29, 0.17, 0.77.
 - ``kimi-k2``: no recording exists; close to ``deepseek-v3``'s body, but without groups.
 
+- ``lognormal-0.5``, ``-1.0`` and ``-1.5``: no model; the range of skews, by the width alone.
+
 Qwen3-235B has no recording either and takes ``deepseek-v2-lite`` (a softmax router with a balancing
 loss and no groups); gpt-oss-120b takes the profile of its small sister. Those shapes are
 plausible, not measured.
@@ -45,6 +47,8 @@ import numpy as np
 
 from eplb_opt.errors import ProblemError
 
+#: Goes up when the same arguments give other loads.
+VERSION = 1
 #: Fixed-point one: everything before the exponential is an integer of this unit.
 ONE = 1 << 16
 #: Routed assignments of every layer: 131072 tokens of a top-8 router, about a million.
@@ -90,6 +94,9 @@ PROFILES: dict[str, Profile] = {
     "gpt-oss": Profile(1150, 200, 700, -180),
     "mixtral": Profile(190, 400, 400),
     "kimi-k2": Profile(640, 140, 650, 60),
+    "lognormal-0.5": Profile(500, 0, 0),
+    "lognormal-1.0": Profile(1000, 0, 0),
+    "lognormal-1.5": Profile(1500, 0, 0),
 }
 
 
@@ -125,6 +132,57 @@ def generate_loads(profile: str, num_layers: int, num_experts: int, seed: int) -
     own = isqrt(1000**2 - shape.group_share**2)
     body = _bent(_normals(bits, num_layers, num_experts), shape.bend)
     log_load = (group + body * own // 1000) * width[:, None] // ONE
+    return np.array([_apportioned(_exponential(row), LAYER_TOTAL) for row in log_load])
+
+
+def scenario_loads(
+    profile: str, num_layers: int, num_experts: int, seed: int, num_scenarios: int, part: int
+) -> np.ndarray:
+    """Loads of several workloads of one model: some of each is common to all, the rest its own.
+
+    Parameters
+    ----------
+    profile, num_layers, num_experts
+        As of `generate_loads`.
+    seed
+        Seed of the common part; the workloads' own parts have the seeds that follow it.
+    num_scenarios
+        Workloads.
+    part
+        Thousandths of a workload's assignments that are its own.
+
+    Returns
+    -------
+    int64 tokens, [num_scenarios, num_layers, num_experts].
+    """
+    common = generate_loads(profile, num_layers, num_experts, seed)
+    seeds = range(seed + 1, seed + 1 + num_scenarios)
+    own = [generate_loads(profile, num_layers, num_experts, each) for each in seeds]
+    return np.array([(common * (1000 - part) + each * part) // 1000 for each in own])
+
+
+def zipf_loads(exponent: int, num_layers: int, num_experts: int, seed: int) -> np.ndarray:
+    """The r-th most loaded expert has r**-exponent of the first, blurred by a tenth.
+
+    Parameters
+    ----------
+    exponent
+        In thousandths.
+    num_layers, num_experts
+        At least one of each.
+    seed
+        Seed of the generator.
+
+    Returns
+    -------
+    int64 tokens, [num_layers, num_experts]; every layer adds up to `LAYER_TOTAL`.
+    """
+    bits = np.random.PCG64(seed)
+    draws = bits.random_raw(num_layers * num_experts).reshape(num_layers, num_experts)
+    rank = draws.argsort(axis=1, kind="stable")
+    logs = [int(DECIMAL.ln(Decimal(r + 1)) * ONE) for r in range(num_experts)]
+    blur = _normals(bits, num_layers, num_experts) // 10
+    log_load = blur - np.array(logs)[rank] * exponent // 1000
     return np.array([_apportioned(_exponential(row), LAYER_TOTAL) for row in log_load])
 
 

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.bench import library
 from eplb_opt.problem.rounding import round_down, round_up
 from eplb_opt.report.tables import amount, percent, titled
 from eplb_opt.result import ObjectiveBounds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.table import Table
 
     from eplb_opt.bench.best_known import Known
+    from eplb_opt.bench.instance import Instance
 
 
 @dataclass(frozen=True)
 class InstanceRow:
     """An instance with its best known objective and bound, summed over the layers.
 
-    `objective`, `lower_bound` and `gap` are NaN while a layer has no value.
+    `objective`, `lower_bound` and `gap` are NaN while nothing is known; they are in what the
+    instance's objective is counted in.
     """
 
     name: str
@@ -32,43 +35,70 @@ class InstanceRow:
     slots: int
     gpus: int
     nodes: int
+    terms: str
     objective: float
     lower_bound: float
     gap: float
     layers_optimal: int
 
 
-def instance_rows(ledger: dict[str, tuple[Known, ...]]) -> list[InstanceRow]:
-    """One row an instance, in the order of the library."""
-    return [_row(name, ledger[name]) for name in library.names()]
+def instance_rows(
+    table: Mapping[str, Instance], known: Mapping[str, tuple[Known, ...]]
+) -> list[InstanceRow]:
+    """One row an instance, in the order of the table.
+
+    Parameters
+    ----------
+    table
+        Instances by name.
+    known
+        What is known of each.
+    """
+    return [instance_row(instance, known[name]) for name, instance in table.items()]
 
 
-def _row(name: str, known: tuple[Known, ...]) -> InstanceRow:
-    problem = library.get(name).problem()
-    pairs = [
-        (layer.objective.value, layer.lower_bound.value)
-        for layer in known
-        if layer.objective is not None and layer.lower_bound is not None
-    ]
+def instance_row(instance: Instance, known: tuple[Known, ...]) -> InstanceRow:
+    """The row of one instance."""
+    problem = instance.problem()
     objective, lower, gap = np.nan, np.nan, np.nan
-    if len(pairs) == problem.num_layers:
+    if known:
         total = ObjectiveBounds(
-            sum((pair[0] for pair in pairs), Fraction(0)),
-            sum((pair[1] for pair in pairs), Fraction(0)),
+            sum((layer.objective.value for layer in known), Fraction(0)),
+            sum((layer.lower_bound.value for layer in known), Fraction(0)),
         )
         objective, lower, gap = round_up(total.objective), round_down(total.lower), total.gap
     return InstanceRow(
-        name,
+        instance.name,
         problem.num_layers,
         problem.num_experts,
         problem.num_slots,
         problem.num_gpus,
         problem.num_nodes,
+        described(instance),
         objective,
         lower,
         gap,
-        sum(objective == lower for objective, lower in pairs),
+        sum(layer.is_closed for layer in known),
     )
+
+
+def described(instance: Instance) -> str:
+    """The terms of an instance beyond its machine, in few words; empty where there are none."""
+    words = []
+    if instance.scenarios:
+        words.append(f"scenarios, {instance.terms.get('objective', 'mean')}")
+    if instance.in_force:
+        words.append(f"at most {instance.max_moves} moves a layer")
+    left = {"num_nodes", "num_groups", "objective"}
+    words += [_word(key, value) for key, value in instance.terms.items() if key not in left]
+    return ", ".join(words)
+
+
+def _word(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        inner = ", ".join(f"{name} {part}" for name, part in value.items())
+        return f"{key}: {inner}"
+    return f"{key} {value}" if isinstance(value, str | int | float) else key
 
 
 def instance_table(rows: list[InstanceRow]) -> Table:
@@ -84,4 +114,33 @@ def instance_table(rows: list[InstanceRow]) -> Table:
         )
         optimal = f"{row.layers_optimal} of {row.layers}"
         table.add_row(row.name, *map(str, shape), *known, percent(row.gap), optimal)
+    return table
+
+
+def known_table(instance: Instance, known: tuple[Known, ...]) -> Table:
+    """What is known of one instance, layer by layer, and how, for a terminal.
+
+    Parameters
+    ----------
+    instance
+        The instance.
+    known
+        [num_layers].
+    """
+    terms = described(instance)
+    table = titled(f"{instance.name}{': ' if terms else ''}{terms}")
+    for heading in ("layer", "best known", "found by", "proven bound", "proof", "gap"):
+        left = heading in ("found by", "proof")
+        table.add_column(heading, justify="left" if left else "right")
+    for layer_idx, layer in enumerate(known):
+        run = layer.objective.run
+        gap = ObjectiveBounds(layer.objective.value, layer.lower_bound.value).gap
+        table.add_row(
+            str(layer_idx),
+            amount(round_up(layer.objective.value)),
+            f"{run.by}, {run.how}, {run.seconds:g} s, {run.date}",
+            amount(round_down(layer.lower_bound.value)),
+            f"{layer.lower_bound.proof}, {layer.lower_bound.run.date}",
+            percent(gap),
+        )
     return table

@@ -14,6 +14,7 @@ import numpy as np
 
 from eplb_opt.bounds import partitions
 from eplb_opt.bounds.costs import counts_bound, level_bound, total_bound
+from eplb_opt.bounds.sender_water import sender_levels
 from eplb_opt.bounds.topology import home_bound
 from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.placement.scoring import combined
@@ -63,6 +64,18 @@ def waterfill_bound(problem: Problem) -> list[Fraction]:
     return [level / fastest for level in levels]
 
 
+def sender_water_bound(problem: Problem) -> list[Fraction]:
+    """The water level of each layer where senders choose replicas; `sender_levels` has the reason.
+
+    It holds for any way in which every sender chooses one replica, so for any draw too. Some GPU
+    carries the largest replica, at best the fastest one. The plain water level is never above it.
+    """
+    slots = int(problem.open_slots.sum())
+    levels = sender_levels(problem.load, slots, problem.num_senders)
+    fastest = problem.fastest
+    return [level / fastest for level in levels]
+
+
 def hierarchical_bound(problem: Problem) -> list[Fraction]:
     """The bound of the best partition of the groups over the nodes, for each layer.
 
@@ -82,6 +95,8 @@ BoundMethod = Callable[[Problem], list[Fraction]]
 #: Bounds that take milliseconds for all layers. They hold for hierarchical problems too, which
 #: allow fewer plans.
 FLAT_BOUNDS: dict[str, BoundMethod] = {"mean": mean_bound, "waterfill": waterfill_bound}
+#: The same where every GPU sends an expert's tokens to one replica.
+SENDER_BOUNDS: dict[str, BoundMethod] = {"mean": mean_bound, "sender_water": sender_water_bound}
 #: Bounds of hierarchical problems; they take up to some milliseconds a layer.
 HIERARCHICAL_BOUNDS: dict[str, BoundMethod] = {"hierarchy": hierarchical_bound}
 
@@ -92,7 +107,7 @@ def flat_bounds(problem: Problem) -> list[Bound]:
         return scenario_bounds(problem, flat_bounds)
     if problem.has_cost:
         return cost_bounds(problem)
-    found = _best_of(FLAT_BOUNDS, problem)
+    found = _best_of(_flat_methods(problem), problem)
     return load_bounds(problem, found) if problem.has_topology else found
 
 
@@ -107,8 +122,12 @@ def fast_bounds(problem: Problem) -> list[Bound]:
     problem = problem.without_lost_gpus() or problem
     # Bounds of nodes take them as equal; where GPUs differ, the flat bounds still hold.
     by_nodes = problem.is_hierarchical and not problem.has_gpu_rules
-    methods = FLAT_BOUNDS | HIERARCHICAL_BOUNDS if by_nodes else FLAT_BOUNDS
-    return _best_of(methods, problem)
+    flat = _flat_methods(problem)
+    return _best_of(flat | HIERARCHICAL_BOUNDS if by_nodes else flat, problem)
+
+
+def _flat_methods(problem: Problem) -> dict[str, BoundMethod]:
+    return SENDER_BOUNDS if problem.splits_by_sender else FLAT_BOUNDS
 
 
 def cost_bounds(problem: Problem) -> list[Bound]:

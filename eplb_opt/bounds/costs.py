@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 NEVER = 2**62
 #: Sums that the exact least totals may take in all; beyond it a bound of them has to do.
 MAX_SUMS = 200_000_000
+#: Sums that are held at a time.
+BLOCK = 2**22
 #: Halvings of the range of prices of a slot.
 PRICE_STEPS = 62
 
@@ -39,7 +41,7 @@ def level_bound(problem: Problem) -> list[int]:
     these; where the counts exceed the slots, T is too small.
     """
     others = (int(problem.open_slots[problem.open_slots > 0].min()) - 1) * _least(problem)
-    levels = [_level(costs, _open(problem)) for costs in problem.replica_cost]
+    levels = [least_level(costs, _open(problem)) for costs in problem.replica_cost]
     return [level + int(other) for level, other in zip(levels, others, strict=True)]
 
 
@@ -89,10 +91,10 @@ def least_totals(cost: np.ndarray, spare: int, limit: np.ndarray | None = None) 
         together = np.where(cost[:, :, 1:] <= limit[:, None, None], together, NEVER - 1)
     if together.size * (spare + 1) > MAX_SUMS:
         return _priced_totals(together, spare)
-    return _exact_totals(together)[-1][:, -1]
+    return exact_totals(together)[-1][:, -1]
 
 
-def _exact_totals(together: np.ndarray) -> list[np.ndarray]:
+def exact_totals(together: np.ndarray) -> list[np.ndarray]:
     """Least totals of the experts up to each one, by spare slots taken, [num_layers, spare + 1].
 
     Each is the least over the slots that the last expert takes (a min-plus convolution).
@@ -100,13 +102,16 @@ def _exact_totals(together: np.ndarray) -> list[np.ndarray]:
     num_layers, num_experts, width = together.shape
     rows = [np.full((num_layers, width), NEVER, dtype=np.int64)]
     rows[0][:, 0] = 0
+    # Row j of this view has the totals before with j, j - 1, ... slots, and never below 0.
+    before = np.full((num_layers, 2 * width - 1), NEVER, dtype=np.int64)
+    taken = np.lib.stride_tricks.sliding_window_view(before, width, axis=1)[:, :, ::-1]
+    block = max(BLOCK // (num_layers * width), 1)
     for expert_idx in range(num_experts):
-        before, own = rows[-1], together[:, expert_idx]
-        best = np.full((num_layers, width), NEVER, dtype=np.int64)
-        for more in range(width):
-            sums = before[:, : width - more] + own[:, more, None]
-            np.minimum(best[:, more:], sums, out=best[:, more:])
-        rows.append(best)
+        before[:, width - 1 :] = rows[-1]
+        own = together[:, None, expert_idx]
+        parts = [slice(first, first + block) for first in range(0, width, block)]
+        best = [(taken[:, part] + own).min(axis=2) for part in parts]
+        rows.append(np.minimum(np.concatenate(best, axis=1), NEVER))
     return rows
 
 
@@ -138,7 +143,7 @@ def _priced_totals(together: np.ndarray, spare: int) -> np.ndarray:
     return found
 
 
-def _level(costs: np.ndarray, slots: int) -> int:
+def least_level(costs: np.ndarray, slots: int) -> int:
     """The least entry T of [num_experts, most + 1] with sum_e min{c: cost <= T} <= slots."""
     each = costs[:, 1:]
     values = np.unique(each)

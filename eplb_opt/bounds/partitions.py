@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.bounds.sender_water import sender_levels
 from eplb_opt.bounds.water_level import water_levels
 
 if TYPE_CHECKING:
@@ -126,7 +127,10 @@ def _node_bounds(problem: Problem, group_sets: list[tuple[int, ...]]) -> list[li
     num_layers, num_sets = problem.num_layers, len(group_sets)
     grouped = problem.load.reshape(num_layers, problem.num_groups, -1)
     rows = grouped[:, np.array(group_sets)].reshape(num_layers * num_sets, -1)
-    levels = water_levels(rows, problem.slots_per_node)
+    if problem.splits_by_sender:  # the senders are the GPUs of all nodes
+        levels = sender_levels(rows, problem.slots_per_node, problem.num_senders)
+    else:
+        levels = water_levels(rows, problem.slots_per_node)
     means = [Fraction(total, problem.gpus_per_node) for total in rows.sum(axis=1).tolist()]
     bounds = [max(both) for both in zip(levels, means, strict=True)]
     return [bounds[i * num_sets : (i + 1) * num_sets] for i in range(num_layers)]

@@ -87,6 +87,9 @@ def check_line(
         "experts": files.experts,
         "phase": files.phase,
         "plan-format": _plan_format(plan_file, engine),
+        "cost": None if machine.cost is None else machine.cost.name,
+        "batch-tokens": machine.batch_tokens,
+        "experts-per-token": machine.experts_per_token,
         "certificate": None if certificate is None else _path(certificate),
     }
     for name, value in options.items():

@@ -15,6 +15,7 @@ from eplb_opt.cli.intake import Intake, examine_plan, padded_one, read_problem, 
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.cli.solver_log import watched
+from eplb_opt.cli.step_cost import CostOption, refuse_report, with_cost
 from eplb_opt.cli.steps import (
     BatchTokens,
     ExpertsPerToken,
@@ -45,6 +46,7 @@ from eplb_opt.report.html import import_jinja
 from eplb_opt.report.page_before import greedy_before
 from eplb_opt.report.prices import ConstraintPrice, constraint_prices
 from eplb_opt.report.scenarios import ScenarioTable, scenario_table
+from eplb_opt.report.step_time import step_line
 from eplb_opt.report.tables import describe
 from eplb_opt.report.topology import topology_json, topology_table
 from eplb_opt.result import Result
@@ -85,6 +87,7 @@ def gap_command(
         Path | None, typer.Option("--csv", help="Where to write every layer's figures.")
     ] = None,
     report_file: ReportFile = None,
+    step_cost: CostOption = None,
     batch_tokens: BatchTokens = None,
     experts_per_token: ExpertsPerToken = None,
     with_bursts: WithBursts = False,
@@ -112,8 +115,10 @@ def gap_command(
     Example: eplb-opt gap loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --plan current.json
     """
     num_shown = _number_of_layers(layers)
-    batches = check_batch(batch_tokens, experts_per_token, with_bursts)
+    batches = check_batch(batch_tokens, experts_per_token, with_bursts, step_cost)
+    refuse_report(step_cost, report_file)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
+    machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
     files = opt.Files([loads], False, load_format, map_file, experts)
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
     stored = {str(path): read_stored_plan(path) for path in plan_files or []}
@@ -253,6 +258,9 @@ def _print(
 ) -> None:
     console = output.stdout()
     console.print(describe(result), highlight=False)
+    if report.in_seconds:
+        line = step_line(result.problem, result.objective, result.lower_bound)
+        console.print(line, highlight=False)
     console.print(gap_table(report, console.width, intake.layer_ids))
     print_noise(console, report.noise)
     if report.prices:

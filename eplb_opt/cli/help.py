@@ -40,6 +40,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "What a step sees": ("batch-tokens", "experts-per-token", "bursts"),
     "Target and memory": ("target-balancedness", "expert-bytes"),
     "Planning": ("of", "time-limit", "effort", "target-gap", "noise", "model", "workers", "start"),
+    "Long jobs": ("cluster", "job", "resume"),
     "Near the plan in force": (
         *("current", "max-moves", "move-tolerance", "move-cost", "min-gain"),
     ),

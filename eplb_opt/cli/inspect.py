@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ from eplb_opt.cli.intake import Intake, examine_plan, naming_layers, read_proble
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import moves_between, moves_line
 from eplb_opt.cli.solver_log import watched
+from eplb_opt.cli.step_cost import CostOption, with_cost
 from eplb_opt.cli.steps import (
     BatchTokens,
     ExpertsPerToken,
@@ -38,6 +39,7 @@ from eplb_opt.planner.evaluate import Evaluation, evaluate, verified_bounds
 from eplb_opt.planner.planner import plan
 from eplb_opt.report.dispatch import dispatch_table
 from eplb_opt.report.gap import model_balancedness
+from eplb_opt.report.step_time import step_line
 from eplb_opt.report.tables import bound_table, evaluation_table
 from eplb_opt.result import Result
 
@@ -81,6 +83,7 @@ def check_command(
         ),
     ] = None,
     current: opt.Current = None,
+    step_cost: CostOption = None,
     load_format: opt.FormatOption = None,
     plan_format: Annotated[
         opt.PlanFormat | None,
@@ -123,8 +126,9 @@ def check_command(
     Example: eplb-opt check plan.json loads.npz --gpus 32 --slots 288 --certificate proof.json
     """
     check_weights_file(dispatch_weights)
-    batches = check_batch(batch_tokens, experts_per_token, with_bursts)
+    batches = check_batch(batch_tokens, experts_per_token, with_bursts, step_cost)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
+    machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
     files = opt.Files(
         loads, with_scenarios, load_format, map_file, experts, current, phase, tuple(weights or ())
     )
@@ -150,8 +154,8 @@ def check_command(
         with output.counting_bar(problem.num_layers, "proving anew") as show:
             bounds = verified_bounds(problem, saved, show)
         score = evaluate(problem, placed, bounds)
-        reached = dispatch_score(problem, placed)
-    notes = check_notes(problem, reached, score.model_gap)
+        reached = None if problem.has_cost else dispatch_score(problem, placed)
+    notes = () if reached is None else check_notes(problem, reached, score.model_gap)
     moves = moves_between(intake, placed)
     output.warn(notes)
     steps = forecasts(
@@ -175,15 +179,22 @@ def check_command(
                 "messages": [*intake.notes, *notes],
                 **asdict(score),
                 "moves": moves,
-                "nearest_copy": {**asdict(reached), **_shares(reached)},
+                "nearest_copy": _reached(reached),
                 **steps_json(steps),
             }
         )
     else:
         console = output.stdout()
-        console.print(evaluation_table(score, problem.dispatch, intake.layer_ids, noise))
+        in_seconds = problem.counts_seconds
+        console.print(
+            evaluation_table(score, problem.dispatch, intake.layer_ids, in_seconds, noise)
+        )
         print_noise(console, noise)
-        console.print(dispatch_table(reached, intake.layer_ids))
+        if in_seconds:
+            line = step_line(problem, score.objective, score.lower_bound)
+            console.print(line, highlight=False)
+        if reached is not None:
+            console.print(dispatch_table(reached, intake.layer_ids))
         print_steps(console, steps)
         if moves is not None:
             console.print(moves_line(moves, problem), highlight=False)
@@ -191,8 +202,12 @@ def check_command(
     _check_limits(score, max_gap, min_balancedness)
 
 
-def _shares(reached: DispatchScore) -> dict[str, float]:
-    return {"apart": reached.nearest_excess, "needs_dispatch": reached.needs_dispatch}
+def _reached(reached: DispatchScore | None) -> dict[str, Any] | None:
+    """The plan under other dispatches; nothing where seconds count, which know one."""
+    if reached is None:
+        return None
+    shares = {"apart": reached.nearest_excess, "needs_dispatch": reached.needs_dispatch}
+    return {**asdict(reached), **shares}
 
 
 def _check_limits(score: Evaluation, max_gap: float | None, min_balancedness: float | None) -> None:

@@ -31,6 +31,7 @@ NEEDS: dict[str, Need] = {
     "output_file": _plan_file,
     "model": _models,
     "models": _models,
+    "cluster": lambda address, _: ("ray",),
 }
 
 

@@ -137,6 +137,19 @@ Model = Annotated[ModelName, typer.Option("--model", help="Exact model for the h
 Workers = Annotated[
     int | None, typer.Option("--workers", help="Layers worked on at a time; default: all cores.")
 ]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="<address>",
+        help="Ray cluster whose workers plan the layers: auto, or the address of its head.",
+    ),
+]
+JobFolder = Annotated[
+    Path | None,
+    typer.Option("--job", help="Folder that keeps what is found while the work goes on."),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from what the folder of --job has.")]
 MoveCostOption = Annotated[
     str | None,
     typer.Option(

@@ -7,6 +7,7 @@ import math
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,6 +64,8 @@ def _plain(data: Any) -> Any:
         return [_plain(value) for value in data]
     if isinstance(data, np.ndarray | np.generic):
         return _plain(data.tolist())
+    if isinstance(data, Fraction):
+        return str(data)
     if isinstance(data, float) and not math.isfinite(data):
         return None
     return data
@@ -74,6 +77,7 @@ def result_json(result: Result, layer_ids: Sequence[int] = ()) -> dict[str, Any]
         "layers": list(layer_ids or range(result.problem.num_layers)),
         "dispatch": result.problem.dispatch,
         "noise": result.noise,
+        "unit": "seconds" if result.problem.counts_seconds else None,
         "model_gap": result.model_gap,
         "stop_reason": result.stop_reason,
         "elapsed_seconds": result.elapsed,

@@ -14,10 +14,12 @@ from eplb_opt.cli import output
 from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import deploy_notes, noise_note
 from eplb_opt.cli.intake import read_problem, with_names
+from eplb_opt.cli.job import check_job, outcome_with
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import PlanWriter, print_result
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
 from eplb_opt.cli.solver_log import watched
+from eplb_opt.cli.step_cost import CostOption, refuse_report, with_cost
 from eplb_opt.cli.steps import (
     BatchTokens,
     ExpertsPerToken,
@@ -64,6 +66,9 @@ def plan_command(
         ),
     ] = None,
     move_cost: opt.MoveCostOption = None,
+    cluster: opt.Cluster = None,
+    job: opt.JobFolder = None,
+    resume: opt.Resume = False,
     output_file: Annotated[
         Path | None, typer.Option("--output", help="Where to write the plan.")
     ] = None,
@@ -71,6 +76,7 @@ def plan_command(
     transfers_file: TransfersFile = None,
     engine: opt.EngineOption = opt.Engine("npz"),
     report_file: ReportFile = None,
+    step_cost: CostOption = None,
     batch_tokens: BatchTokens = None,
     experts_per_token: ExpertsPerToken = None,
     with_bursts: WithBursts = False,
@@ -91,16 +97,20 @@ def plan_command(
     """Find the best plan in the time given, and prove how good it is.
 
     Ctrl-C, SIGTERM and SIGHUP end the search early: the best so far is written and printed, and the
-    exit code is 128 and the signal's number.
+    exit code is 128 and the signal's number. With --job even a killed run is not lost: repeat the
+    command with --resume.
 
     Example: eplb-opt plan loads.npz --gpus 32 --slots 288 --engine sglang --output plan.json
     """
     opt.check_noise(noise, [dispatch])
     check_weights_file(dispatch_weights)
     check_transfers(transfers_file, current)
-    batches = check_batch(batch_tokens, experts_per_token, with_bursts)
+    batches = check_batch(batch_tokens, experts_per_token, with_bursts, step_cost)
+    refuse_report(step_cost, report_file)
+    check_job(job, resume)
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
+    machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
     files = opt.Files(
         loads, with_scenarios, load_format, map_file, experts, current, phase, tuple(weights or ())
     )
@@ -133,6 +143,8 @@ def plan_command(
                 progress=progress,
                 stop=asked.event,
                 starts=warm_starts,
+                cluster=cluster,
+                job=job,
             )
         messages = tuple(with_names(text, intake.layer_ids) for text in result.messages)
         result = replace(result, messages=(*intake.notes, *messages))
@@ -174,4 +186,4 @@ def plan_command(
             print_result(result, intake, plans, unseen, moving if as_json else None, cost, steps)
         finally:
             saving.finish()
-    asked.finish()
+    asked.finish(outcome_with(job))

@@ -9,6 +9,7 @@ import typer
 
 from eplb_opt.cli import output
 from eplb_opt.cli.recordings import agreed, recordings
+from eplb_opt.cli.step_cost import read_cost
 from eplb_opt.errors import ProblemError
 from eplb_opt.io.plausible import Question
 from eplb_opt.report.step_tables import step_table
@@ -47,19 +48,26 @@ WithBursts = Annotated[
 
 
 def check_batch(
-    batch_tokens: list[int] | None, experts_per_token: int | None, with_bursts: bool = False
+    batch_tokens: list[int] | None,
+    experts_per_token: int | None,
+    with_bursts: bool = False,
+    cost: str | None = None,
 ) -> tuple[Batch, ...]:
     """The sizes of batches that were asked for; half of a size is refused.
 
     Parameters
     ----------
-    batch_tokens, experts_per_token, with_bursts
-        As the options have them.
+    batch_tokens, experts_per_token, with_bursts, cost
+        As the options have them; a cost may know how many experts a token goes to.
     """
-    if bool(batch_tokens) != (experts_per_token is not None):
+    if cost is not None and experts_per_token is None:
+        experts_per_token = read_cost(cost).experts_per_token
+    if cost is None and bool(batch_tokens) != (experts_per_token is not None):
         raise typer.BadParameter("--batch-tokens and --experts-per-token go together.")
     if with_bursts and not batch_tokens:
         raise typer.BadParameter("--bursts needs --batch-tokens and --experts-per-token.")
+    if cost is not None and len(batch_tokens or []) != 1:
+        raise typer.BadParameter("--cost needs one --batch-tokens, the tokens of a GPU in a step.")
     sizes = dict.fromkeys(batch_tokens or [])
     return tuple(Batch(tokens, experts_per_token or 1) for tokens in sizes)
 

@@ -8,10 +8,11 @@ function here is such a method once it is static::
 
 Plans stay near the current table: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says how level they have
 to be, or EPLB_OPT_MOVE_COST what moving costs; below EPLB_OPT_MIN_GAIN (here by default 0.05)
-nothing moves. With a tolerance of 0 they
-are made freely, with about a second's work on 58 layers; the worker is a process in the background.
-Every rank's worker plans by itself, so these variables and EPLB_OPT_EFFORT must be the same on all
-of them.
+nothing moves. They are level under the dispatch of vllm-ascend, where the ranks take an expert's
+copies in turn. EPLB_OPT_DISPATCH=uniform asks for plans for the uniform split; without it
+EPLB_OPT_MOVE_COST does not count. With a tolerance of 0 plans are made freely, with about a
+second's work on 58 layers; the worker is a process in the background. Every rank's worker plans by
+itself, so these variables and EPLB_OPT_EFFORT must be the same on all of them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from eplb_opt.engines.by_senders import chosen_dispatch, place_by_senders
 from eplb_opt.engines.every_rank import (
     LEAST_NEAR_STEPS,
     chosen_effort,
@@ -32,16 +34,20 @@ from eplb_opt.engines.every_rank import (
 )
 from eplb_opt.engines.padded import PaddedRules, plan_padded
 from eplb_opt.engines.serving.call import rebalance_near
+from eplb_opt.engines.serving.senders import SenderRules
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.padding import used_slots
 from eplb_opt.placement.plan import MAX_ID, Plan
-from eplb_opt.placement.scoring import largest_gpu_loads
+from eplb_opt.placement.scoring import largest_gpu_loads, objectives
 from eplb_opt.problem.arrays import as_numpy
 from eplb_opt.problem.problem import Problem
 
 #: Counted work a layer, where neither the call nor EPLB_OPT_EFFORT names it.
 DEFAULT_EFFORT = 2000
+#: How vllm-ascend sends tokens to copies, unless EPLB_OPT_DISPATCH says otherwise: rank r to copy
+#: r mod n of an expert's n.
+RANK_MODULO = "rank_modulo"
 #: The largest GPU loads, summed over layers, have to fall by this part, or nothing is moved. The
 #: engine's own policies ask for as much.
 LEAST_GAIN = 0.05
@@ -93,7 +99,15 @@ def rebalance_experts(
     load = fold(current, _workload(expert_workload, table.shape).reshape(num_layers, -1))
     is_padded = bool((current < 0).any())
     most = used_slots(current, num_devices).max(axis=0) if is_padded else None
-    problem = Problem(load, current.shape[1], num_devices, colocation="forbid", gpu_slots=most)
+    dispatch = chosen_dispatch(RANK_MODULO)
+    problem = Problem(
+        load,
+        current.shape[1],
+        num_devices,
+        colocation="forbid",
+        gpu_slots=most,
+        dispatch=dispatch,
+    )
     # A table that breaks the rules has to go, better or not.
     is_broken = _breaks_rules(current, num_devices, problem.num_experts)
     make = _placed_padded if is_padded else _placed
@@ -114,6 +128,8 @@ def _placed(
     problem: Problem, load: np.ndarray, current: np.ndarray, effort: int, is_broken: np.ndarray
 ) -> np.ndarray:
     """The new table, int64 like the current one: near it, unless it breaks the rules."""
+    if problem.splits_by_sender:
+        return _placed_by_senders(problem, load, current, effort, is_broken)
     rules = near_rules(0.0, apart=True)
     if rules.tolerance == 0 or is_broken.any():
         return keep_slots(place_apart(problem, effort), current, problem.num_gpus)
@@ -123,6 +139,18 @@ def _placed(
     return np.asarray(maps[0])
 
 
+def _placed_by_senders(
+    problem: Problem, load: np.ndarray, current: np.ndarray, effort: int, is_broken: np.ndarray
+) -> np.ndarray:
+    """The same for a dispatch by senders; a descent from a table keeps experts apart."""
+    tolerance = chosen_tolerance()
+    if tolerance == 0 or is_broken.any():
+        return keep_slots(place_apart(problem, effort), current, problem.num_gpus)
+    sizes = problem.num_slots, 1, 1, problem.num_gpus
+    rules = SenderRules(problem.dispatch, 1, tolerance)
+    return place_by_senders(load, sizes, max(effort, LEAST_NEAR_STEPS), current, rules)[0]
+
+
 def _placed_padded(
     problem: Problem, load: np.ndarray, current: np.ndarray, effort: int, is_broken: np.ndarray
 ) -> np.ndarray:
@@ -130,7 +158,12 @@ def _placed_padded(
     tolerance = chosen_tolerance()
     is_near = tolerance > 0 and not is_broken.any()
     units = effort_units(effort)
-    rules = PaddedRules(tolerance if is_near else None, effort=units, colocation="forbid")
+    rules = PaddedRules(
+        tolerance if is_near else None,
+        effort=units,
+        colocation="forbid",
+        dispatch=problem.dispatch,
+    )
     return plan_padded(load, current, problem.num_gpus, rules)
 
 
@@ -146,7 +179,10 @@ def fold(placed: np.ndarray, slot_load: np.ndarray) -> np.ndarray:
 
 def _largest(problem: Problem, placed: np.ndarray) -> list[Fraction]:
     """The largest device load of each layer, in the caller's unit."""
-    loads = largest_gpu_loads(problem.load, placed, problem.num_gpus)
+    if problem.splits_by_sender:
+        loads = objectives(problem, placed)
+    else:
+        loads = largest_gpu_loads(problem.load, placed, problem.num_gpus)
     return [load * problem.unit(layer_idx) for layer_idx, load in enumerate(loads)]
 
 

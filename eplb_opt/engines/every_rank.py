@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from eplb_opt.engines.by_senders import UNIFORM, place_by_senders
+from eplb_opt.engines.serving.at_price import PriceRules, rebalance_at_price
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.live_gpus import EMPTY, LiveGpus
 from eplb_opt.engines.serving.near_rules import NearRules
+from eplb_opt.engines.serving.senders import SenderRules
 from eplb_opt.engines.survivors import fitted, keep_slots
 from eplb_opt.errors import MissingDependency, ProblemError
 from eplb_opt.placement.move_cost import MoveCost, read_move_cost
@@ -43,6 +46,8 @@ DEFAULT_TOLERANCE = 0.003
 COST_VARIABLE = "EPLB_OPT_MOVE_COST"
 #: Where the largest GPU loads would fall by a smaller share, the map in force stays.
 GAIN_VARIABLE = "EPLB_OPT_MIN_GAIN"
+#: The price of what is served away from home, as of `Topology`. Where it is set groups do not bind.
+PRICE_VARIABLE = "EPLB_OPT_TOPOLOGY_PRICE"
 #: What a plan that keeps replicas apart needs. With one of them absent on some rank its plan would
 #: differ.
 PLANNER_ENGINES = ("scipy", "ortools")
@@ -150,6 +155,18 @@ def chosen_cost() -> MoveCost | None:
     return read_move_cost(text, COST_VARIABLE) if text else None
 
 
+def chosen_price() -> float | None:
+    """The price that EPLB_OPT_TOPOLOGY_PRICE gives, or None.
+
+    Raises
+    ------
+    ProblemError
+        When it is no finite number of at least 0.
+    """
+    is_set = os.environ.get(PRICE_VARIABLE, "").strip()
+    return _chosen_share(PRICE_VARIABLE, 0.0) if is_set else None
+
+
 def _chosen_share(variable: str, default: float, given: float | None = None) -> float:
     text = os.environ.get(variable, "").strip() if given is None else str(given)
     try:
@@ -164,6 +181,8 @@ def _chosen_share(variable: str, default: float, given: float | None = None) -> 
 def topology(num_groups: Any, num_nodes: Any) -> tuple[int, int]:
     """Groups and nodes by the rule of the common call: both 1 where they do not divide.
 
+    With EPLB_OPT_TOPOLOGY_PRICE they need not.
+
     Parameters
     ----------
     num_groups
@@ -173,7 +192,7 @@ def topology(num_groups: Any, num_nodes: Any) -> tuple[int, int]:
     """
     groups = as_int(num_groups or 1, "num_groups")
     nodes = as_int(num_nodes, "num_nodes")
-    return (groups, nodes) if groups % nodes == 0 else (1, 1)
+    return (groups, nodes) if groups % nodes == 0 or chosen_price() is not None else (1, 1)
 
 
 def place(
@@ -186,6 +205,7 @@ def place(
     current: Any = None,
     active: Any = None,
     lost: int = EMPTY,
+    dispatch: tuple[str, int] = (UNIFORM, 1),
 ) -> Maps:
     """Place all experts; a function of the arguments and nothing else.
 
@@ -195,6 +215,10 @@ def place(
     EPLB_OPT_MIN_GAIN in all, the map in force comes back, byte for byte. Where EPLB_OPT_MOVE_COST
     is set, each layer gets instead the plan that loses least time to moving and to imbalance until
     the next rebalance, which may be to stay.
+
+    Where EPLB_OPT_TOPOLOGY_PRICE is set, groups do not bind. What is to be low is then the largest
+    over the mean GPU load plus the price of what is served away from the groups' nodes, also in
+    the tolerance and the gain. While a GPU is lost there is no price.
 
     Parameters
     ----------
@@ -215,6 +239,10 @@ def place(
         all that are left take their part of its load.
     lost
         What slots of lost GPUs hold in physical_to_logical; the other maps leave them out.
+    dispatch
+        How the engine sends tokens to copies, "uniform", "nearest" or "rank_modulo", and the nodes
+        of the machine. With the last two EPLB_OPT_MOVE_COST does not count, but the tolerance; and
+        while a GPU is lost the plan is for the uniform split.
 
     Returns
     -------
@@ -238,6 +266,15 @@ def place(
             held = None if current is None else live.cut(fitted(current, len(load), slots))
             flat = live.slots.size, 1, 1, live.num_gpus
             return live.spread(place(load, *flat, effort, held), lost)
+    price = chosen_price()
+    if price is not None and as_int(num_groups, "num_groups") > 1 < as_int(num_nodes, "num_nodes"):
+        return _place_at_price(load, sizes, effort, current, price)
+    if dispatch[0] != UNIFORM:
+        num_layers = len(load) if load.ndim else 0
+        slots = as_int(num_slots, "num_slots")
+        held = None if current is None else fitted(current, num_layers, slots)
+        sent = SenderRules(*dispatch, chosen_tolerance(), chosen_gain())
+        return place_by_senders(load, sizes, effort, held, sent)
     if current is None:
         return _place_freely(load, sizes, effort)
     num_gpus = as_int(num_gpus, "num_gpus")
@@ -249,6 +286,27 @@ def place(
         return _with_survivors(_place_freely(load, sizes, effort)[0], held, load, num_gpus)
     steps = max(effort, LEAST_NEAR_STEPS)
     return rebalance_near(load, *sizes, current=held, rules=rules, effort=steps)[0]
+
+
+def _place_at_price(
+    load: np.ndarray, sizes: tuple[int, int, int, int], effort: int, current: Any, price: float
+) -> Maps:
+    if chosen_cost() is not None:
+        raise ProblemError(
+            f"{COST_VARIABLE} and {PRICE_VARIABLE} do not combine: unset one of them, and near the "
+            f"map in force use {TOLERANCE_VARIABLE} with a price."
+        )
+    tolerance, held = chosen_tolerance(), None
+    if current is not None:
+        held = fitted(current, len(load), as_int(sizes[0], "num_slots"))
+    is_near = held is not None and tolerance > 0
+    rules = PriceRules(price, tolerance if is_near else None, chosen_gain())
+    maps = rebalance_at_price(
+        load, *sizes, rules=rules, effort=effort, current=held if is_near else None
+    )
+    if held is None or is_near:
+        return maps
+    return _with_survivors(maps[0], held, load, as_int(sizes[3], "num_gpus"))
 
 
 def _live(active: Any, num_slots: int, num_gpus: int) -> LiveGpus:

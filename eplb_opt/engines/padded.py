@@ -32,6 +32,8 @@ class PaddedRules:
         "allow" or "forbid" two replicas of an expert on one GPU.
     num_nodes
         Nodes of GPUs; they constrain nothing.
+    dispatch
+        How tokens reach the copies; see `Problem`.
     """
 
     move_tolerance: float | None = None
@@ -41,6 +43,7 @@ class PaddedRules:
     effort: int | None = None
     colocation: str = "allow"
     num_nodes: int = 1
+    dispatch: str = "uniform"
 
 
 def plan_padded(
@@ -89,6 +92,7 @@ def plan_padded(
             rules.num_nodes,
             colocation=rules.colocation,
             gpu_slots=pattern,
+            dispatch=rules.dispatch,
         )
         most = rules.max_moves
         limits: dict[str, Any] = {

@@ -5,19 +5,30 @@ from __future__ import annotations
 import logging
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eplb_opt.engines.serving.arguments import in_kind
+from eplb_opt.engines.serving.at_price import (
+    PriceRules,
+    rebalance_at_price,
+    refuse_other_limits,
+    usable_sizes,
+)
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.near_rules import NearRules
+from eplb_opt.engines.serving.senders import SenderRules, rebalance_by_senders
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.padding import is_partly_empty
 from eplb_opt.problem.arrays import as_int, as_numpy, is_number
 from eplb_opt.problem.problem import Problem
+from eplb_opt.problem.topology import Topology
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eplb_opt.placement.move_cost import MoveCost
 
 LOGGER = logging.getLogger("eplb_opt")
@@ -49,6 +60,8 @@ def rebalance_experts(
     active_gpus: Any = None,
     cross_node_price: int = 1,
     move_cost: MoveCost | None = None,
+    dispatch: str = "uniform",
+    topology_price: float | None = None,
 ) -> tuple[Any, Any, Any]:
     """Drop-in for DeepSeek EPLB's call: hierarchical when num_groups % num_nodes == 0, else flat.
 
@@ -99,6 +112,18 @@ def rebalance_experts(
         With `current`, in the place of `move_tolerance`: every layer gets the plan with which
         moving and imbalance until the next rebalance together take least time; see
         `eplb_opt.MoveCost`, whose `assess` tells the seconds.
+    dispatch
+        How the engine sends an expert's tokens to its copies: "uniform", or "nearest" or
+        "rank_modulo" as of `Problem`. With the last two, `num_nodes` is the machine's whether
+        groups are bound to nodes or not; `current` and `move_tolerance` are for plans that are
+        level under the dispatch, and `max_moves`, `move_cost`, lost GPUs, empty slots and
+        `cross_node_price` do not go with them. Under `effort` a step is some microseconds.
+    topology_price
+        Groups no longer bind: minimise the largest over the mean GPU load plus this price times the
+        share of assignments that is served away from the nodes of their experts' groups; see
+        `eplb_opt.Topology`. Groups, nodes and GPUs need not divide. With `current` and
+        `move_tolerance`, few moves with which every layer costs no more than (1 + move_tolerance)
+        times the plan made freely. Does not combine with the other limits.
 
     Returns
     -------
@@ -122,6 +147,29 @@ def rebalance_experts(
             from eplb_opt.engines.every_rank import chosen_effort  # not before it is needed
 
             effort = chosen_effort(None)
+    if topology_price is not None:
+        if dispatch != "uniform":
+            raise ProblemError(
+                f'topology_price does not go with dispatch="{dispatch}": it takes the uniform '
+                "split. Leave one of them out."
+            )
+        refuse_other_limits(max_moves=max_moves, active_gpus=active_gpus, move_cost=move_cost)
+        price = PriceRules(topology_price, move_tolerance)
+        sizes = num_replicas, num_groups, num_nodes, num_gpus
+        return _at_price(weight, sizes, price, (time_limit, effort), current)
+    if dispatch != "uniform":
+        return _by_senders(
+            (weight, num_replicas, num_groups, num_nodes, num_gpus),
+            dispatch,
+            (time_limit, effort),
+            (current, move_tolerance),
+            {
+                "max_moves": max_moves,
+                "active_gpus": active_gpus,
+                "move_cost": move_cost,
+                "cross_node_price": None if cross_node_price == 1 else cross_node_price,
+            },
+        )
     if current is not None and active_gpus is None:
         held = _partly_empty(current, num_replicas, num_gpus)
         if held is not None:
@@ -179,6 +227,62 @@ def rebalance_experts(
         effort=effort,
         current=current,
     )
+
+
+def _by_senders(
+    call: tuple[Any, Any, Any, Any, Any],
+    dispatch: str,
+    budget: tuple[float | None, int | None],
+    near: tuple[Any, float | None],
+    refused: dict[str, Any],
+) -> tuple[Any, Any, Any]:
+    """The plan where every GPU sends an expert's tokens to one copy."""
+    (time_limit, effort), (current, tolerance) = budget, near
+    for name, value in refused.items():
+        if value is not None:
+            raise ProblemError(
+                f'{name} does not go with dispatch="{dispatch}": take move_tolerance, or plan for '
+                "the uniform split."
+            )
+    if tolerance is not None and current is None:
+        raise ProblemError("move_tolerance needs current=, the map in force.")
+    if effort is not None and time_limit is not None:
+        raise ProblemError(f"time_limit={time_limit} and effort={effort} exclude each other.")
+    if effort is not None:
+        effort = as_int(effort, "effort", least=0)
+    elif time_limit is None and tolerance is None:
+        time_limit = DEFAULT_TIME_LIMIT
+    if time_limit is not None and not (is_number(time_limit) and time_limit >= 0):
+        raise ProblemError(f"time_limit={time_limit} must be seconds, at least 0.")
+    rules = SenderRules(dispatch, as_int(call[3], "num_nodes"), tolerance)
+    if time_limit is not None and not _is_short(time_limit) and tolerance is None:
+        return _planned(*call, time_limit, current, rules)
+    return rebalance_by_senders(
+        *call, rules=rules, time_limit=time_limit, effort=effort, current=current
+    )
+
+
+def _at_price(
+    weight: Any,
+    sizes: tuple[Any, Any, Any, Any],
+    price: PriceRules,
+    budget: tuple[float | None, int | None],
+    current: Any,
+) -> tuple[Any, Any, Any]:
+    """The serving path's plan for a price; beyond its time the planner goes on from that."""
+    time_limit, effort = budget
+    if effort is not None and time_limit is not None:
+        raise ProblemError(f"time_limit={time_limit} and effort={effort} exclude each other.")
+    if price.tolerance is not None and current is None:
+        raise ProblemError("move_tolerance needs current=, the map in force.")
+    if effort is not None:
+        effort = as_int(effort, "effort", least=0)
+    elif time_limit is None:
+        time_limit = DEFAULT_TIME_LIMIT
+    if effort is not None or _is_short(time_limit) or price.tolerance is not None:
+        given = {"time_limit": time_limit, "effort": effort, "current": current}
+        return rebalance_at_price(weight, *sizes, rules=price, **given)
+    return _planned(weight, *sizes, time_limit, current, price=price)
 
 
 def _partly_empty(current: Any, num_replicas: Any, num_gpus: Any) -> np.ndarray | None:
@@ -240,6 +344,8 @@ def _planned(
     num_gpus: int,
     time_limit: float | None,
     current: Any,
+    rules: SenderRules | None = None,
+    price: PriceRules | None = None,
 ) -> tuple[Any, Any, Any]:
     """The serving path's plan, from which the planner goes on while there is time."""
     # Not at the top: a process that never gets here does not wait for the planner's rooms.
@@ -248,10 +354,21 @@ def _planned(
 
     began = time.monotonic()
     groups, nodes = as_int(num_groups, "num_groups"), as_int(num_nodes, "num_nodes")
-    if groups % nodes:
-        groups, nodes = 1, 1
     values = as_numpy(weight, "weight")
-    problem = Problem(values, num_replicas, num_gpus, nodes, groups)
+    topology, dispatch = None, "uniform"
+    serve: Callable[..., Any] = rebalance
+    if price is not None:
+        used = usable_sizes(values, groups, nodes, num_gpus)
+        groups, nodes = used or (1, 1)
+        topology = Topology(price=price.price) if used else None
+        serve = partial(rebalance_at_price, rules=price)
+    elif groups % nodes:
+        groups, nodes = 1, 1 if rules is None else nodes
+    if rules is not None:
+        dispatch, serve = rules.dispatch, partial(rebalance_by_senders, rules=rules)
+    problem = Problem(
+        values, num_replicas, num_gpus, nodes, groups, dispatch=dispatch, topology=topology
+    )
     starts = None
     if (
         time_limit is not None
@@ -261,7 +378,7 @@ def _planned(
         is_few = problem.slots_per_gpu <= FEW_SLOTS_PER_GPU
         seconds = START_SECONDS_FEW_SLOTS if is_few else START_SECONDS
         sizes = num_replicas, groups, nodes, num_gpus
-        starts = {"serving call": rebalance(values, *sizes, time_limit=seconds)[0]}
+        starts = {"serving call": serve(values, *sizes, time_limit=seconds)[0]}
         time_limit = max(time_limit - (time.monotonic() - began), 0.0)
     result = plan(problem, time_limit=time_limit, current=current, starts=starts)
     for message in result.messages:

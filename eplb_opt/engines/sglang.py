@@ -11,7 +11,10 @@ itself, outside `if __name__ == "__main__"`, so that the processes it spawns do 
 EPLB_OPT_EFFORT (default 100) says how much work is put into a plan. Plans stay near the map in
 force, which SGLang keeps in every process: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says how level
 they have to be, or EPLB_OPT_MOVE_COST what moving costs; below EPLB_OPT_MIN_GAIN nothing moves.
-Every rank plans by itself, so the variables must be the same on all of them.
+With static dispatch, SGLang's default, plans are for its nearest copies; EPLB_OPT_DISPATCH=uniform
+asks for plans for the uniform split. With EPLB_OPT_TOPOLOGY_PRICE, which takes the uniform split,
+the groups of experts bind to no node, under any of the algorithms; what is served away from its
+node has that price. Every rank plans by itself, so the variables must be the same on all of them.
 
 With SGLang's elastic expert parallelism (`--elastic-ep-backend`, whose algorithms are
 elasticity_aware and elasticity_aware_hierarchical) a rank may be lost and return. Every expert then
@@ -28,7 +31,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.engines.every_rank import is_asked_for, place
+from eplb_opt.engines.by_senders import UNIFORM, chosen_dispatch
+from eplb_opt.engines.every_rank import chosen_price, is_asked_for, place
 from eplb_opt.engines.tensors import cpu_tensor
 from eplb_opt.errors import EngineError, ProblemError
 from eplb_opt.problem.arrays import as_int, as_numpy
@@ -45,6 +49,10 @@ FUNCTION = "rebalance_experts"
 #: Where SGLang keeps the map in force.
 LOCATION_MODULE = "sglang.srt.eplb.expert_location"
 LOCATION_FUNCTION = "get_global_expert_location_metadata"
+#: Where SGLang keeps its arguments, and its name for the dispatch to the nearest copy.
+ARGUMENTS_MODULE = "sglang.srt.server_args"
+ARGUMENTS_FUNCTION = "get_global_server_args"
+STATIC, NEAREST = "static", "nearest"
 #: Where SGLang keeps which ranks are there.
 ELASTIC_MODULE = "sglang.srt.elastic_ep.elastic_ep"
 ELASTIC_STATE = "ElasticEPStateManager"
@@ -75,6 +83,7 @@ def rebalance_experts(
     effort: int | None = None,
     current: Any = None,
     active_ranks: Any = None,
+    dispatch: str | None = None,
 ) -> tuple[Any, Any, Any]:
     """Place all experts, called as SGLang calls; the same bytes on every rank.
 
@@ -97,6 +106,9 @@ def rebalance_experts(
     active_ranks
         Of the algorithms in `ELASTIC`: for every rank a number, 0 where it is lost; None where all
         are there. Groups do not bind while one is lost, as in SGLang.
+    dispatch
+        "nearest" for SGLang's static dispatch, or "uniform"; None for EPLB_OPT_DISPATCH, or what
+        SGLang's server arguments say.
 
     Returns
     -------
@@ -128,9 +140,11 @@ def rebalance_experts(
     if name in ELASTIC:
         active = _as_flags(active_ranks, slots // local)
         current = _without_lost(current, local)
-    groups, nodes = _topology(num_groups, num_nodes) if HIERARCHICAL[name] else (1, 1)
+    groups, nodes = _topology(num_groups, num_nodes, binds=HIERARCHICAL[name])
     sizes = slots, groups, nodes, slots // local
-    maps = place(tokens_per_expert.sum(0), *sizes, effort, current, active, LOST_EXPERT)
+    sent = dispatch or chosen_dispatch(dispatch_in_force())
+    machine = sent, as_int(num_nodes, "num_nodes")
+    maps = place(tokens_per_expert.sum(0), *sizes, effort, current, active, LOST_EXPERT, machine)
     physical, logical, count = (cpu_tensor(array) for array in maps)
     return physical, logical, count
 
@@ -232,6 +246,23 @@ def map_in_force(num_layers: int, num_slots: int) -> Any:
     return placed
 
 
+def dispatch_in_force() -> str:
+    """How SGLang sends tokens to copies in this process: "nearest" or "uniform".
+
+    With `--ep-dispatch-algorithm static`, which SGLang chooses where none is named, every rank
+    sends an expert's tokens to one copy, the nearest; the other algorithms spread them. "uniform"
+    where SGLang is not running or keeps its arguments elsewhere: all ranks are of one release.
+    """
+    module = sys.modules.get(ARGUMENTS_MODULE)
+    try:
+        arguments = getattr(module, ARGUMENTS_FUNCTION)()
+    except (AttributeError, TypeError, ValueError, RuntimeError, LookupError) as error:
+        LOGGER.debug("SGLang's server arguments are not to be read: %s", error)
+        return UNIFORM
+    is_static = getattr(arguments, "ep_dispatch_algorithm", None) == STATIC
+    return NEAREST if is_static else UNIFORM
+
+
 def ranks_in_force(num_ranks: int) -> np.ndarray | None:
     """Which ranks are there by SGLang's own account, bool [num_ranks]; None where it has none.
 
@@ -291,9 +322,16 @@ def _replace(before: Any, after: Any) -> None:
             setattr(module, FUNCTION, after)
 
 
-def _topology(num_groups: int | None, num_nodes: int) -> tuple[int, int]:
-    """Groups and nodes of a hierarchical algorithm: asked for by name, so no falling back."""
+def _topology(num_groups: int | None, num_nodes: int, *, binds: bool) -> tuple[int, int]:
+    """Groups and nodes of an algorithm; a hierarchical one was asked for, so no falling back.
+
+    With a price (EPLB_OPT_TOPOLOGY_PRICE) groups bind in none, and need not divide.
+    """
     groups, nodes = as_int(num_groups or 1, "num_groups"), as_int(num_nodes, "num_nodes")
+    if chosen_price() is not None:
+        return groups, nodes
+    if not binds:
+        return 1, 1
     if groups % nodes:
         raise ProblemError(
             f"num_groups={groups} is no multiple of num_nodes={nodes}: take an algorithm that is "

@@ -10,7 +10,8 @@ place of the policy "default", the one name that vLLM's settings allow. Where VL
 must name `eplb_opt`, too. EPLB_OPT_EFFORT (default 100) says how much work is put into a plan.
 vLLM gives the map in force, and plans stay near it: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says
 how level they have to be, and below EPLB_OPT_MIN_GAIN nothing moves. Every rank plans by itself, so
-the variables must be the same on all of them.
+the variables must be the same on all of them. With EPLB_OPT_TOPOLOGY_PRICE the groups of experts
+bind to no node; what is served away from its node has that price.
 
 With elastic expert parallelism (`--enable-elastic-ep`) the last ranks leave, or new ones join after
 them; the plan stays near what the ranks hold that are there before and after.

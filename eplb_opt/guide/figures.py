@@ -11,8 +11,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from eplb_opt.bench import best_known, library
-from eplb_opt.bench.instance_tables import InstanceRow, instance_rows
+from eplb_opt.bench.instance_rows import KINDS
+from eplb_opt.bench.instance_tables import InstanceRow, instance_row
 from eplb_opt.errors import FormatError
 from eplb_opt.io.files import write_atomically
 from eplb_opt.placement import scoring
@@ -20,77 +23,130 @@ from eplb_opt.report.tables import percent
 from eplb_opt.search.starts import first_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).parents[2]
-#: Files with a table, and the instances in it; none for all of them.
-DOCUMENTS: dict[Path, tuple[str, ...]] = {
-    ROOT / "README.md": (
-        "deepseek-v3-288-32",
-        "deepseek-v3-288-32-h",
-        "deepseek-v3-288-72",
-        "deepseek-v3-288-144",
-        "kimi-k2-480-96",
-        "qwen3-235b-160-32",
-        "mixtral-8x7b-16-8",
-    ),
-    ROOT / "eplb_opt" / "guide" / "benchmarks.md": (),
+#: Texts with tables of figures.
+DOCUMENTS = (ROOT / "README.md", ROOT / "eplb_opt" / "guide" / "benchmarks.md")
+#: What the README shows of the instances.
+IN_SHORT = (
+    "deepseek-v3-288-32",
+    "deepseek-v3-288-32-h",
+    "deepseek-v3-288-72",
+    "deepseek-v3-288-144",
+    "kimi-k2-480-96",
+    "qwen3-235b-160-32",
+    "mixtral-8x7b-16-8",
+)
+#: What each kind of instance is, in a table's words.
+KIND_WORDS = {
+    "worked": "worked examples",
+    "whole": "all layers of a model",
+    "slots": "1 to 33 slots a GPU, flat and with groups",
+    "skews": "mild to extreme skews",
+    "priced": "a price on what is served off home",
+    "workloads": "several workloads at once",
+    "optimal": "optimal dispatch",
+    "uneven": "GPUs lost or uneven, experts tied to GPUs",
+    "moves": "few moves from a plan in force",
+    "degenerate": "what planners stumble over",
 }
-BEGIN = "<!-- figures: written by python -m eplb_opt.guide.figures -->"
+BEGIN = "<!-- figures: {}; written by python -m eplb_opt.guide.figures -->"
 END = "<!-- end of figures -->"
-HEADINGS = (
-    "instance",
-    "layers x experts",
-    "slots / GPUs",
-    "greedy of the engines",
-    "eplb-opt",
-    "layers proven optimal",
+BETWEEN = re.compile(
+    f"{re.escape(BEGIN).replace(re.escape('{}'), '([a-z-]+)')}\n.*?{re.escape(END)}", re.DOTALL
 )
 
 
 def main() -> int:
     """Write every table anew; the exit code is 0."""
-    for path, names in DOCUMENTS.items():
-        text = path.read_text(encoding="utf-8")
-        write_atomically(path, updated(text, names).encode())
+    for path in DOCUMENTS:
+        write_atomically(path, updated(path.read_text(encoding="utf-8")).encode())
     return 0
 
 
-def updated(text: str, names: Sequence[str] = ()) -> str:
-    """A text with its table of figures written anew.
+def updated(text: str) -> str:
+    """A text with its tables of figures written anew.
 
     Parameters
     ----------
     text
-        Markdown with the two marks, each on a line of its own.
-    names
-        Instances in the table; all of them where there are none.
+        Markdown with pairs of marks, each on a line of its own; the first names a table.
 
     Raises
     ------
     FormatError
-        When the text has no such marks.
+        When the text has no such marks, or one names no table.
     """
-    between = re.compile(f"{re.escape(BEGIN)}\n.*?{re.escape(END)}", re.DOTALL)
-    block = f"{BEGIN}\n{table(names)}\n{END}"
-    text, num_found = between.subn(lambda _: block, text)
-    if num_found != 1:
-        raise FormatError(f"the text has {num_found} places for figures; it must have one.")
+
+    def written(found: re.Match[str]) -> str:
+        if found[1] not in TABLES:
+            raise FormatError(f"table {found[1]!r} is unknown; known: {', '.join(TABLES)}.")
+        return f"{BEGIN.format(found[1])}\n{TABLES[found[1]]()}\n{END}"
+
+    text, num_found = BETWEEN.subn(written, text)
+    if not num_found:
+        raise FormatError("the text has no places for figures.")
     return text
 
 
-def table(names: Sequence[str] = ()) -> str:
-    """The best plans that are known of the stored instances beside the greedy, as Markdown.
+def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown.
+
+    Parameters
+    ----------
+    headings, rows
+        Texts of the cells.
+    """
+    lines = [headings, ("---",) * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def instances_table(names: Sequence[str]) -> str:
+    """The best plans that are known of stored instances beside the greedy, as Markdown.
 
     Parameters
     ----------
     names
-        Instances; all of them where there are none.
+        Instances.
     """
-    chosen = names or library.names()
-    rows = {row.name: row for row in instance_rows(best_known.load_best_known())}
-    lines = [HEADINGS, ("---",) * len(HEADINGS), *(_cells(rows[name]) for name in chosen)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    headings = (
+        "instance",
+        "layers x experts",
+        "slots / GPUs",
+        "greedy of the engines",
+        "eplb-opt",
+        "layers proven optimal",
+    )
+    known = best_known.load_best_known()
+    rows = [instance_row(library.get(name), known[name]) for name in names]
+    return markdown(headings, [_cells(row) for row in rows])
+
+
+def kinds_table() -> str:
+    """How near plans and bounds are on each kind of instance, as Markdown."""
+    known = best_known.load_best_known()
+    rows = []
+    for kind, instances in KINDS.items():
+        found = [
+            instance_row(library.get(instance.name), known[instance.name]) for instance in instances
+        ]
+        layers, optimal = (
+            sum(getattr(row, name) for row in found) for name in ("layers", "layers_optimal")
+        )
+        gaps = [row.gap for row in found]
+        worst = found[int(np.argmax(gaps))]
+        rows.append(
+            (
+                KIND_WORDS[kind],
+                str(len(found)),
+                f"{optimal} of {layers}",
+                percent(float(np.median(gaps))),
+                f"{percent(worst.gap)} ({worst.name})" if worst.gap else "0",
+            )
+        )
+    headings = ("instances", "number", "layers proven optimal", "median gap", "largest gap")
+    return markdown(headings, rows)
 
 
 def _cells(row: InstanceRow) -> tuple[str, ...]:
@@ -116,8 +172,18 @@ def greedy_gap(name: str) -> float:
     problem = library.get(name).problem()
     greedy = sum(scoring.objectives(problem, first_plan(problem)), Fraction(0))
     known = best_known.load_best_known()[name]
-    bound = sum((layer.lower_bound.value for layer in known if layer.lower_bound), Fraction(0))
+    bound = sum((layer.lower_bound.value for layer in known), Fraction(0))
     return float(greedy / bound - 1)
+
+
+#: The tables by the names that the marks give them.
+TABLES: dict[str, Callable[[], str]] = {
+    "instances-in-short": lambda: instances_table(IN_SHORT),
+    "instances": lambda: instances_table(
+        [instance.name for kind in ("worked", "whole") for instance in KINDS[kind]]
+    ),
+    "kinds": kinds_table,
+}
 
 
 if __name__ == "__main__":

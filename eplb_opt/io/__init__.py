@@ -28,6 +28,7 @@ from eplb_opt.io.recordings.stream import open_trace
 from eplb_opt.io.recordings.totals import read_total
 from eplb_opt.io.recordings.trace import Trace
 from eplb_opt.io.recordings.write import LOAD_WRITERS, write_loads
+from eplb_opt.io.step_costs import read_step_cost
 from eplb_opt.io.transfers_file import write_transfers
 from eplb_opt.io.write import WRITERS, packages_to_write, write_plan
 
@@ -45,6 +46,7 @@ __all__ = [
     "read_certificates",
     "read_loads",
     "read_plan",
+    "read_step_cost",
     "read_stored_plan",
     "read_total",
     "write_certificates",

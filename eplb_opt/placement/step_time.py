@@ -11,6 +11,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
+    from eplb_opt.problem.step_cost import StepCost
 
 
 def gpu_costs(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
@@ -42,6 +43,38 @@ def gpu_seconds(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray
     """The same in the caller's unit, float64 [num_layers, num_gpus]: for looking at."""
     units = gpu_costs(problem, physical_to_logical).astype(np.float64)
     return np.asarray(np.ldexp(units, -problem.cost_exponent[:, None]))
+
+
+def gpu_moments(
+    cost: StepCost, mean_tokens: np.ndarray, physical_to_logical: np.ndarray, num_gpus: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of the seconds of each GPU in a step, float64 [num_layers, num_gpus] each.
+
+    The tokens of replicas follow independent Poisson laws, so both add up over a GPU.
+
+    Parameters
+    ----------
+    cost
+        Seconds of an expert for its tokens.
+    mean_tokens
+        float64 [num_layers, num_experts], the tokens that each expert gets in a step on average.
+    physical_to_logical
+        int64 [num_layers, num_slots], every expert with tokens at least once; -1 is an empty slot.
+    num_gpus
+        Slot p is on GPU p // (num_slots // num_gpus).
+    """
+    placed = physical_to_logical
+    layers = np.arange(len(placed))[:, None]
+    copies = np.zeros((len(placed), mean_tokens.shape[1] + 1), dtype=np.int64)
+    np.add.at(copies, (layers, placed), 1)
+    of_copy = mean_tokens / np.maximum(copies[:, :-1], 1)
+    held = (placed >= 0).reshape(len(placed), num_gpus, -1)
+
+    def on_gpus(each: np.ndarray) -> np.ndarray:
+        slots = each[layers, placed].reshape(held.shape)
+        return np.asarray((slots * held).sum(axis=2))
+
+    return on_gpus(cost.expected(of_copy)), on_gpus(cost.variance(of_copy))
 
 
 def balancedness(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:

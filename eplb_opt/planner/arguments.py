@@ -171,6 +171,11 @@ def read_request(
             "current does not go with a topology: GPUs that get other names leave their nodes. "
             "Plan without it, or give the plan in force as one of starts."
         )
+    if left.has_cost and moving.move_cost is not None:
+        raise ProblemError(
+            "move_cost does not go with cost: it weighs loads. Limit the moves with max_moves or "
+            "move_tolerance, or plan for tokens."
+        )
     limits = move_limits(left, current, moving.max_moves, moving.move_tolerance, moving.move_cost)
     get_model(aims.model)  # raises where it is unknown
     request = Request(

@@ -175,9 +175,7 @@ class RemoteExecutor:
         is_second: bool,
     ) -> None:
         if is_second:
-            raise LostTurn(
-                f"its worker was lost, and the one that took its place ({_words(error)})"
-            )
+            raise LostTurn(f"its worker was lost, and the next one too ({_words(error)})")
         task = turn.task
         again = Turn(turn.stage, replace(task, deadline=task.call_deadline.sooner(seconds)))
         if isinstance(error, BrokenExecutor):
@@ -187,8 +185,10 @@ class RemoteExecutor:
         self._send(again, outcome, seconds, is_second=True)
 
     def _go_on_here(self, error: BaseException, turn: Turn, outcome: Future[Answer]) -> None:
+        if not self.is_broken:
+            words = f"the executor takes no turns, so this process took them ({_words(error)})."
+            self._say_once(words)
         self.is_broken = True
-        self._say_once(f"the executor takes no turns, so this process took them ({_words(error)}).")
         self._take_here(turn, outcome)
 
     def _take_here(self, turn: Turn, outcome: Future[Answer]) -> None:

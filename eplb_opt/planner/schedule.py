@@ -14,7 +14,27 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from eplb_opt.bounds.partitions import can_enumerate
 from eplb_opt.clock import Pace
 from eplb_opt.exact import get_model
-from eplb_opt.exact.model_solver import SEARCH_BEATS_MODEL
+from eplb_opt.planner.conditions import (
+    always,
+    has_cost,
+    has_few_open_slots,
+    has_few_slots,
+    has_gpu_rules,
+    has_like_gpus_and_no_groups,
+    has_middling_scenarios,
+    has_one_kind_of_gpu,
+    has_room_or_groups,
+    has_scenarios,
+    has_senders,
+    has_small_scenarios,
+    has_topology,
+    has_two_slots,
+    is_hierarchical,
+    is_hierarchical_and_roomy,
+    splits_few_flows,
+    splits_freely,
+    stands_in_few_shapes,
+)
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -22,109 +42,7 @@ if TYPE_CHECKING:
 
 #: A number of turns that no call reaches: the solver has turns for as long as there is time.
 ALWAYS = 10**9
-#: Columns of the model with scenarios, times scenarios, up to which it is solved at once.
-SMALL_SCENARIOS = 4000
-#: Flows, one for every expert, GPU and scenario, up to which the exact model of optimal dispatch
-#: proves something in seconds.
-SMALL_FLOW = 500
-
 Suits = Callable[["Problem"], bool]
-
-
-def always(problem: Problem) -> bool:
-    """True for every problem."""
-    return True
-
-
-def has_senders(problem: Problem) -> bool:
-    """Whether every GPU sends an expert's tokens to one replica, so that places count."""
-    return problem.splits_by_sender
-
-
-def splits_freely(problem: Problem) -> bool:
-    """Whether tokens are split freely over an expert's replicas: optimal dispatch."""
-    return problem.is_split_freely
-
-
-def splits_few_flows(problem: Problem) -> bool:
-    """Whether, under optimal dispatch, the exact model is small enough to prove something."""
-    flows = problem.num_experts * problem.num_gpus * problem.num_scenarios
-    return splits_freely(problem) and flows <= SMALL_FLOW
-
-
-def has_scenarios(problem: Problem) -> bool:
-    """Whether one plan is to serve several loads."""
-    return problem.has_scenarios
-
-
-def has_small_scenarios(problem: Problem) -> bool:
-    """Whether one plan is to serve several loads, so few that the exact model solves it at once."""
-    return has_scenarios(problem) and _columns(problem) * problem.num_scenarios <= SMALL_SCENARIOS
-
-
-def has_middling_scenarios(problem: Problem) -> bool:
-    """Whether one plan is to serve several loads, and the exact model may beat the search."""
-    return has_scenarios(problem) and _columns(problem) <= SEARCH_BEATS_MODEL
-
-
-def has_topology(problem: Problem) -> bool:
-    """Whether what is served off home has a price."""
-    return problem.has_topology
-
-
-def has_cost(problem: Problem) -> bool:
-    """Whether GPUs' seconds count, by a cost of each replica."""
-    return problem.has_cost
-
-
-def has_gpu_rules(problem: Problem) -> bool:
-    """Whether GPUs differ, or experts are tied to some of them or kept off."""
-    return problem.has_gpu_rules
-
-
-def is_hierarchical(problem: Problem) -> bool:
-    """Whether groups of experts stay on one node."""
-    return problem.is_hierarchical
-
-
-def is_hierarchical_and_roomy(problem: Problem) -> bool:
-    """Whether groups stay on one node, and every GPU has three slots or more."""
-    return problem.is_hierarchical and has_room(problem)
-
-
-def has_room(problem: Problem) -> bool:
-    """Whether every GPU has three slots or more."""
-    return problem.slots_per_gpu > 2
-
-
-def has_room_or_groups(problem: Problem) -> bool:
-    """GPUs have three slots or more, or groups stay on one node."""
-    return has_room(problem) or problem.is_hierarchical
-
-
-def has_two_slots(problem: Problem) -> bool:
-    """Whether every GPU has two slots."""
-    return problem.slots_per_gpu == 2
-
-
-def has_few_slots(problem: Problem) -> bool:
-    """Whether every GPU has one slot or two."""
-    return problem.slots_per_gpu <= 2
-
-
-def has_few_open_slots(problem: Problem) -> bool:
-    """Whether no GPU has more than two open slots; GPUs may differ."""
-    return int(problem.open_slots.max()) <= 2
-
-
-def has_one_kind_of_gpu(problem: Problem) -> bool:
-    """Whether all GPUs are alike, and no expert is tied to any."""
-    return not problem.has_gpu_rules
-
-
-def _columns(problem: Problem) -> int:  # of the exact model of one load
-    spare = int(problem.open_slots.sum()) - problem.num_experts
-    return problem.num_experts * (spare + 1) * (problem.num_gpus + 1)
 
 
 @dataclass(frozen=True)
@@ -157,6 +75,8 @@ class Entry:
 
 _ANNEALING = "eplb_opt.search.annealing.solvers:AnnealingSolver"
 _TOPOLOGY = "eplb_opt.search.annealing.topology"
+_SHARES = "eplb_opt.search.annealing.shares:ShareSolver"
+_SHORT_RUN = Pace(share=0.08, shortest=0.002, most=1, in_rounds=True, with_effort=False)
 _DESIGN = "eplb_opt.search.annealing.solvers:DesignSolver"
 
 #: The solvers by name. Names that share a class share a layer's solver, with what it has found.
@@ -214,6 +134,23 @@ SOLVERS: dict[str, Entry] = {
         f"{_TOPOLOGY}:TopologySolver",
         Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True),
     ),
+    # Likewise, for copies that carry unequal parts, and for copies with a cost.
+    "senders_first": Entry(_SHARES, _SHORT_RUN),
+    "senders": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
+    # Like the other models it starts anew at each turn.
+    "sender_model": Entry(
+        "eplb_opt.exact.senders.solver:SenderModelSolver",
+        Pace(share=0.5, shortest=0.2),
+        package="ortools",
+    ),
+    # Counts of the least total cost: where the annealing begins.
+    "cost_counts": Entry(
+        "eplb_opt.search.cost_counts:CostCountsSolver",
+        Pace(share=0.2, shortest=0.01, most=1),
+        has_like_gpus_and_no_groups,
+    ),
+    "cost_first": Entry(_SHARES, _SHORT_RUN),
+    "cost_search": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
     # What follows says nothing of plans; its bounds take tenths of a second.
     "joint_levels": Entry(
         "eplb_opt.exact.scenario_solvers:JointLevelsSolver",
@@ -243,7 +180,8 @@ class Share(NamedTuple):
 
 #: The first row whose condition holds is the order of the first turns.
 ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
-    (has_senders, ()),
+    (stands_in_few_shapes, ("senders_first", "sender_model", "senders")),
+    (has_senders, ("senders_first", "senders")),
     (
         splits_few_flows,
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),
@@ -285,7 +223,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         ),
     ),
     (has_topology, ("homes_first", "home_model", "homes")),
-    (has_cost, ("model",)),
+    (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_search")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from eplb_opt.errors import ProblemError
 from eplb_opt.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.step_cost import StepCost
 
 
 @dataclass(frozen=True)
@@ -78,9 +81,12 @@ class Machine:
     colocation
         "allow" or "forbid": whether a GPU may hold two replicas of an expert.
     dispatch
-        "uniform" or "optimal": how tokens are split over an expert's replicas.
+        How tokens are split over an expert's replicas.
     rules
         In what the GPUs differ.
+    cost, batch_tokens, experts_per_token
+        What an expert takes on a GPU for the tokens of a step, and the size of that; None to count
+        loads.
     """
 
     num_slots: int
@@ -90,6 +96,9 @@ class Machine:
     colocation: str = "allow"
     dispatch: str = "uniform"
     rules: GpuRules = GpuRules()
+    cost: StepCost | None = None
+    batch_tokens: int | None = None
+    experts_per_token: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Machine:
@@ -137,6 +146,9 @@ class Machine:
             self.colocation,
             scenario_weights=None if is_alone else scenario_weights,
             dispatch=self.dispatch,
+            cost=self.cost,
+            batch_tokens=self.batch_tokens,
+            experts_per_token=self.experts_per_token,
             **self.rules.arguments((load.shape[-2], load.shape[-1], self.num_gpus)),
         )
 

@@ -170,6 +170,11 @@ class Terms:
         return self.costs is not None
 
     @property
+    def counts_seconds(self) -> bool:
+        """Whether a layer's objective is in seconds: those that a `StepCost` tells."""
+        return self.has_cost and self.batch_tokens is not None
+
+    @property
     def replica_cost(self) -> np.ndarray:
         """What each of c replicas of an expert costs, int64 [num_layers, num_experts, most + 1].
 

@@ -81,6 +81,8 @@ class GapReport:
         float64 [num_layers], the proven bounds and what our plan is worth.
     status, bound_source
         One a layer, see `Result`.
+    in_seconds
+        Whether objectives and bounds are seconds, and no loads.
     noise
         What a gap must be above to be felt in a step; None where no batch size is known.
     """
@@ -91,6 +93,7 @@ class GapReport:
     objective: np.ndarray
     status: list[str]
     bound_source: list[str]
+    in_seconds: bool = False
     noise: BatchNoise | None = None
 
     @property
@@ -140,6 +143,7 @@ def gap_report(
         result.objective,
         result.status,
         result.bound_source,
+        problem.counts_seconds,
     )
 
 
@@ -169,13 +173,19 @@ def _row(
 ) -> GapRow:
     try:
         score = evaluate(problem, plan, bounds)
-        near = nearest_copy_objectives(problem, plan)
+        scored = replace(_scored(score), nearest_copy=_nearest_copy(problem, plan))
     except PlanError as error:
         return GapRow(name, seconds=seconds, problem=str(error), kind=kind)
-    nearest = objective_in_caller_units(problem, near)
-    nearest_copy = model_balancedness(balancedness(problem, near), nearest)
-    scored = replace(_scored(score), nearest_copy=nearest_copy)
     return replace(scored, name=name, seconds=seconds, kind=kind)
+
+
+def _nearest_copy(problem: Problem, plan: Any) -> float:
+    """The balancedness under nearest copy; not a number where seconds count, not loads."""
+    if problem.has_cost:
+        return np.nan
+    near = nearest_copy_objectives(problem, plan)
+    nearest = objective_in_caller_units(problem, near)
+    return model_balancedness(balancedness(problem, near), nearest)
 
 
 def _scored(score: Evaluation) -> GapRow:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.report.columns import PAGE, TERMINAL, Column
-from eplb_opt.report.words import amount, duration, percent, price_text
+from eplb_opt.report.step_time import worth
+from eplb_opt.report.words import duration, percent, price_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,17 +47,26 @@ def plan_columns(
     good = with_figures(report)
     layers = layer_ids or range(len(report.status))
     names = [short_name(row.name, name_width) if name_width else row.name for row in good]
+    nearest = [Column("nearest copy", [f"{row.nearest_copy:.4f}" for row in good], rank=3)]
+    spent = [_mean_worth(row) for row in good] if report.in_seconds else []
     return [
         Column("plan", names, is_text=True),
+        *([Column("a layer", spent)] if spent else []),
         Column("gap", [gap_text(row.model_gap, report.noise) for row in good]),
         Column("median", [gap_text(row.median_gap, report.noise) for row in good], rank=4),
         Column("worst", [gap_text(row.worst_gap, report.noise) for row in good]),
         Column("in layer", [str(layers[row.worst_layer]) for row in good], short="layer"),
         Column("optimal", [f"{row.layers_optimal} of {len(report.status)}" for row in good], 2),
         Column("balancedness", [f"{row.balancedness:.4f}" for row in good]),
-        Column("nearest copy", [f"{row.nearest_copy:.4f}" for row in good], rank=3),
+        *([] if report.in_seconds else nearest),
         Column("time", [duration(row.seconds) for row in good], rank=1),
     ]
+
+
+def _mean_worth(row: GapRow) -> str:
+    """The seconds of a layer, on average."""
+    values = row.layer_objective
+    return "" if values is None else worth(float(values.mean()), in_seconds=True)
 
 
 def with_figures(report: GapReport) -> list[GapRow]:
@@ -122,8 +132,14 @@ def layer_columns(
             values=[*order, "all"],
         ),
         Column("hidden layer", name="hidden_layer", values=[*hidden_ids, ""], places=NOWHERE),
-        _amounts("largest GPU load", "objective", report.objective, order, rank=2),
-        _amounts("proven bound", "lower_bound", report.lower_bound, order, rank=3),
+        _amounts(
+            "slowest GPU" if report.in_seconds else "largest GPU load",
+            "objective",
+            (report.objective, report.in_seconds),
+            order,
+            rank=2,
+        ),
+        _amounts("proven bound", "lower_bound", (report.lower_bound, report.in_seconds), order, 3),
         _gaps(report.ours, order, "gap", "eplb-opt", report.noise),
         _facts("status", "status", [report.status[i] for i in order], proven, is_text=True),
         _facts(
@@ -144,9 +160,14 @@ def _facts(
     return Column(heading, cells, is_text=is_text, name=name, values=raw, places=ON_PAGE)
 
 
-def _amounts(heading: str, name: str, loads: np.ndarray, order: Sequence[int], rank: int) -> Column:
+def _amounts(
+    heading: str, name: str, known: tuple[np.ndarray, bool], order: Sequence[int], rank: int
+) -> Column:
+    """Figures of the layers, [num_layers], and whether they are seconds."""
+    loads, in_seconds = known
     values = [*(loads[i] for i in order), float(loads.sum())]
-    return Column(heading, [amount(value) for value in values], rank, name=name, values=values)
+    cells = [worth(value, in_seconds) for value in values]
+    return Column(heading, cells, rank, name=name, values=values)
 
 
 def _gaps(

@@ -88,7 +88,13 @@ def _one_more_slot(problem: Problem) -> Problem | None:
 
 
 def _split_freely(problem: Problem) -> Problem | None:
-    return None if problem.is_split_freely else problem.with_dispatch("optimal")
+    if problem.has_cost:  # which takes the uniform split alone
+        return None
+    return problem.with_dispatch("optimal") if problem.dispatch == "uniform" else None
+
+
+def _sent_freely(problem: Problem) -> Problem | None:
+    return problem.with_dispatch("optimal") if problem.splits_by_sender else None
 
 
 #: Every constraint that planning another problem prices.
@@ -96,6 +102,7 @@ CONSTRAINTS: dict[str, Constraint] = {
     "hierarchy": Constraint("groups stay on one node", _flat),
     "co-location": Constraint("replicas stand apart", _together),
     "uniform split": Constraint("replicas get equal parts", _split_freely),
+    "senders": Constraint("each GPU sends to one replica of an expert", _sent_freely),
     "slots": Constraint("{slots} slots a GPU, not {more}", _one_more_slot, admits_all=False),
 }
 EQUAL_COUNTS = "equal counts"
@@ -131,7 +138,7 @@ def constraint_prices(
     """
     known = known or {}
     without = relaxations(problem)
-    counts_can_differ = not problem.has_gpu_rules
+    counts_can_differ = not (problem.has_gpu_names or problem.has_cost)
     num_planned = len(without.keys() - known.keys())
     share = seconds / max(num_planned + counts_can_differ, 1)
     prices = []

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.report.columns import Column, fill
 from eplb_opt.report.gap_columns import NAME_WIDTH, gap_text, short_name
-from eplb_opt.report.words import amount, duration
+from eplb_opt.report.step_time import worth
+from eplb_opt.report.words import duration
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -39,6 +40,7 @@ def start_columns(
     list of Column
         The last row is the answer's.
     """
+    in_seconds = result.problem.counts_seconds
     names = [start.name for start in result.starts]
     if name_width:
         names = [short_name(name, name_width) for name in names]
@@ -50,10 +52,10 @@ def start_columns(
             rank=2,
         ),
         Column(
-            "largest GPU loads",
+            "slowest GPUs" if in_seconds else "largest GPU loads",
             [
-                *(amount(float(start.objective.sum())) for start in result.starts),
-                amount(float(result.objective.sum())),
+                *(worth(float(start.objective.sum()), in_seconds) for start in result.starts),
+                worth(float(result.objective.sum()), in_seconds),
             ],
             rank=3,
         ),

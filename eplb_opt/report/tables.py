@@ -9,6 +9,7 @@ from rich.table import Table
 
 from eplb_opt.report.gap import model_balancedness
 from eplb_opt.report.gap_columns import gap_text
+from eplb_opt.report.step_time import worth
 from eplb_opt.report.words import DISPATCH_WORDS
 
 # Where they are looked for: a table needs both.
@@ -36,6 +37,8 @@ def titled(title: str) -> Table:
 def _objective_word(result: Result) -> str:
     if result.problem.has_topology:
         return "load / mean + price"
+    if result.problem.counts_seconds:
+        return "slowest GPU"
     return "largest load / mean" if result.problem.has_scenarios else "largest GPU load"
 
 
@@ -73,13 +76,14 @@ def result_table(
     for column in columns:
         table.add_column(column, justify="left" if column in ("status", "bound by") else "right")
     objective, lower, gap = result.objective, result.lower_bound, result.gap
+    in_seconds = result.problem.counts_seconds
     balance, names = result.balancedness, names_of(layer_ids, len(gap))
     worst = np.argsort(-gap, kind="stable")[:WORST_LAYERS]
     for layer_idx in worst.tolist():
         table.add_row(
             names[layer_idx],
-            amount(objective[layer_idx]),
-            amount(lower[layer_idx]),
+            worth(objective[layer_idx], in_seconds),
+            worth(lower[layer_idx], in_seconds),
             gap_text(gap[layer_idx], noise),
             f"{balance[layer_idx]:.4f}",
             *(() if moves is None else (str(moves[layer_idx]),)),
@@ -89,8 +93,8 @@ def result_table(
     table.add_section()
     table.add_row(
         f"all {len(gap)}",
-        amount(float(objective.sum())),
-        amount(float(lower.sum())),
+        worth(float(objective.sum()), in_seconds),
+        worth(float(lower.sum()), in_seconds),
         gap_text(result.model_gap, noise),
         f"{model_balancedness(balance, objective):.4f}",
         *(() if moves is None else (f"{moves.sum():,}",)),
@@ -105,26 +109,28 @@ def evaluation_table(
     score: Evaluation,
     dispatch: str = "uniform",
     layer_ids: Sequence[int] = (),
+    in_seconds: bool = False,
     noise: BatchNoise | None = None,
 ) -> Table:
     """A checked plan's figures under one dispatch: the whole model and its worst layers."""
     table = titled(f"The plan obeys every rule; scored under {DISPATCH_WORDS[dispatch]}")
-    for heading in ("layer", "largest GPU load", "proven bound", "gap at most", "balancedness"):
+    largest = "slowest GPU" if in_seconds else "largest GPU load"
+    for heading in ("layer", largest, "proven bound", "gap at most", "balancedness"):
         table.add_column(heading, justify="right")
     names = names_of(layer_ids, len(score.gap))
     for layer_idx in np.argsort(-score.gap, kind="stable")[:WORST_LAYERS].tolist():
         table.add_row(
             names[layer_idx],
-            amount(score.objective[layer_idx]),
-            amount(score.lower_bound[layer_idx]),
+            worth(score.objective[layer_idx], in_seconds),
+            worth(score.lower_bound[layer_idx], in_seconds),
             gap_text(score.gap[layer_idx], noise),
             f"{score.balancedness[layer_idx]:.4f}",
         )
     table.add_section()
     table.add_row(
         f"all {len(score.gap)}",
-        amount(float(score.objective.sum())),
-        amount(float(score.lower_bound.sum())),
+        worth(float(score.objective.sum()), in_seconds),
+        worth(float(score.lower_bound.sum()), in_seconds),
         gap_text(score.model_gap, noise),
         f"{model_balancedness(score.balancedness, score.objective):.4f}",
         style="bold",
@@ -137,15 +143,17 @@ def bound_table(result: Result, layer_ids: Sequence[int] = ()) -> Table:
     table = titled(f"Bounds: {describe(result)}")
     for heading in ("layer", "proven bound", "best plan found", "gap", "bound by"):
         table.add_column(heading, justify="left" if heading == "bound by" else "right")
+    in_seconds = result.problem.counts_seconds
     rows = zip(result.lower_bound, result.objective, result.gap, result.bound_source, strict=True)
     names = names_of(layer_ids, len(result.gap))
     for name, (lower, objective, gap, source) in zip(names, rows, strict=True):
-        table.add_row(name, amount(lower), amount(objective), percent(gap), source)
+        texts = worth(lower, in_seconds), worth(objective, in_seconds)
+        table.add_row(name, *texts, percent(gap), source)
     table.add_section()
     table.add_row(
         f"all {len(result.gap)}",
-        amount(float(result.lower_bound.sum())),
-        amount(float(result.objective.sum())),
+        worth(float(result.lower_bound.sum()), in_seconds),
+        worth(float(result.objective.sum()), in_seconds),
         percent(result.model_gap),
         f"{result.status.count('optimal')} optimal",
         style="bold",

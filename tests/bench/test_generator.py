@@ -6,8 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eplb_opt.bench.generator import LAYER_TOTAL, PROFILES, generate_loads
-from eplb_opt.bench.library import LOAD_FILES, Generated
+from eplb_opt.bench.generator import (
+    LAYER_TOTAL,
+    PROFILES,
+    generate_loads,
+    scenario_loads,
+    zipf_loads,
+)
+from eplb_opt.bench.load_files import LOAD_FILES, Generated
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import read_loads
 from tests.bench.figures import figures
@@ -85,6 +91,8 @@ def test_figures_do_not_hang_on_one_seed(profile):
     )
     peaks = [figures(generate_loads(profile, *shape, seed))["peak"] for seed in range(5)]
     middle = {"deepseek-v3": 6.4, "deepseek-v2-lite": 3.9, "gpt-oss": 3.3, "mixtral": 1.3}
+    # Of 64 normal numbers the largest is 2.3 to 2.4 deviations above the mean.
+    middle |= {"lognormal-0.5": 2.9, "lognormal-1.5": 12.9}
     assert np.mean(peaks) == pytest.approx(middle.get(profile, 7.0), rel=0.1)
 
 
@@ -132,3 +140,22 @@ def test_the_same_seed_gives_the_same_integers_everywhere():
 def test_what_cannot_be_generated_is_refused(arguments):
     with pytest.raises(ProblemError, match=r"known: deepseek-v3|num_layers="):
         generate_loads(*arguments)
+
+
+def test_zipf_loads_fall_with_the_power_of_the_rank():
+    load = zipf_loads(1200, 20, 64, 3)
+    assert (load.sum(axis=1) == LAYER_TOTAL).all()
+    falling = np.sort(load, axis=1)[:, ::-1].mean(axis=0)
+    rank = np.arange(1, 65)
+    slope = np.polyfit(np.log(rank), np.log(falling), 1)[0]
+    assert slope == pytest.approx(-1.2, abs=0.03)
+    assert len({int(row.argmax()) for row in load}) > 5
+
+
+def test_workloads_have_some_of_their_loads_in_common():
+    load = scenario_loads("lognormal-1.0", 4, 64, 7, 3, 400).astype(float)
+    assert load.shape == (3, 4, 64)
+    assert ((load.sum(axis=2) > LAYER_TOTAL - 64) & (load.sum(axis=2) <= LAYER_TOTAL)).all()
+    between = [np.corrcoef(load[:, layer_idx])[0, 1] for layer_idx in range(4)]
+    # Two parts of 0.6 and 0.4 with equal spread: 0.36 of 0.52 is common.
+    assert np.mean(between) == pytest.approx(0.36 / 0.52, abs=0.2)

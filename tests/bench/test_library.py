@@ -1,58 +1,90 @@
+"""The folder of stored instances and its tables."""
+
 import json
 import shutil
-from fractions import Fraction
-from itertools import product
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from eplb_opt.bench import best_known, library
-from eplb_opt.bench.best_known import Contradiction, load_best_known, update_best_known
-from eplb_opt.bench.verify import WORKED_OPTIMA, verify
-from eplb_opt.errors import FormatError, ProblemError
-from eplb_opt.placement.plan import Plan
+from eplb_opt.bench import best_known, library, proofs
+from eplb_opt.bench.importing import import_loads
+from eplb_opt.bench.instance import Instance, from_row, to_row
+from eplb_opt.bench.instance_rows import KINDS, ROWS
+from eplb_opt.bench.load_files import DIGESTS, IN_FORCE, LOAD_FILES, digest
+from eplb_opt.errors import FormatError, PlanError, ProblemError
+from eplb_opt.io.loads import Loads
+from eplb_opt.problem.machine import Machine
+
+STORED = library.find_folder()
+ABOUT = {"model": "M", "units": "tokens", "source": "drawn here", "licence": "CC0-1.0"}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    return shutil.copytree(library.find_folder(), tmp_path / "instances")
-
-
-@pytest.fixture
-def unsolved(folder):
-    """The stored files with nothing known of the Mixtral instance."""
-    path = folder / best_known.FILE_NAME
-    ledger = json.loads(path.read_text())
-    ledger.pop("mixtral-8x7b-16-8", None)
-    path.write_text(json.dumps(ledger))
-    return folder
-
-
-def test_the_stored_instances_are_what_the_tables_say():
-    assert verify() == []
+    """The tables and some small files."""
+    place = tmp_path / "instances"
+    place.mkdir()
+    for name in (library.TABLE, "readme.npz"):
+        shutil.copy(STORED / name, place / name)
+    return place
 
 
 def test_generated_files_are_the_stored_bytes(tmp_path):
-    for path in library.generate(tmp_path / "new"):
-        assert path.read_bytes() == (library.find_folder() / path.name).read_bytes()
+    paths = library.generate(tmp_path / "new")
+    assert len(paths) == len(LOAD_FILES) + len(IN_FORCE) + 1
+    for path in paths:
+        stored = STORED / path.relative_to(tmp_path / "new")
+        assert path.read_bytes() == stored.read_bytes(), path.name
 
 
 def test_only_tabled_files_are_stored_and_they_are_small():
-    stored = list(library.find_folder().iterdir())
-    known = {f"{name}.npz" for name in library.LOAD_FILES} | {best_known.FILE_NAME}
-    assert {path.name for path in stored} == known | {"README.md"}
+    known = {f"{name}.npz" for name in LOAD_FILES} | {f"in_force/{n}.npz" for n in IN_FORCE}
+    known |= {library.TABLE, best_known.FILE_NAME, "README.md", "ledger.jsonl"}
+    known |= {f"{proofs.FOLDER}/{row.name}.npz" for row in ROWS}
+    stored = [path for path in STORED.rglob("*") if path.is_file()]
+    assert {path.relative_to(STORED).as_posix() for path in stored} <= known
+    assert sum(path.stat().st_size for path in stored) < 3_000_000
     assert all(path.stat().st_size < 60_000 for path in stored if path.suffix == ".npz")
 
 
-@pytest.mark.parametrize("name", library.names())
-def test_every_instance_is_a_problem_of_its_shape(name):
-    instance = library.get(name)
-    problem = instance.problem()
-    source = library.LOAD_FILES[instance.loads]
-    assert problem.load.shape == (source.num_layers, source.num_experts)
-    assert (problem.num_slots, problem.num_gpus) == (instance.num_slots, instance.num_gpus)
-    assert problem.is_hierarchical == name.endswith("-h")
-    assert instance.name == name
+def test_there_are_instances_of_every_kind():
+    assert len(ROWS) >= 60
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    per_gpu = {row.num_slots // row.num_gpus for row in ROWS}
+    assert {1, 2, 3, 4, 5, 9, 17, 33} <= per_gpu
+    assert {row.loads for row in ROWS} == set(LOAD_FILES)
+    assert {row.in_force for row in KINDS["moves"]} == set(IN_FORCE)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_instance_is_a_problem_of_its_shape(row):
+    instance = library.get(row.name)
+    assert instance == row
+    problem, source = instance.problem(), LOAD_FILES[row.loads]
+    assert problem.num_layers == (len(row.layers) or source.num_layers)
+    assert problem.num_experts == source.num_experts
+    assert (problem.num_slots, problem.num_gpus) == (row.num_slots, row.num_gpus)
+    assert problem.has_scenarios == row.scenarios
+    if row.in_force:
+        assert instance.current.physical_to_logical.shape == (problem.num_layers, row.num_slots)
+
+
+def test_a_load_file_says_what_it_holds():
+    for name, source in LOAD_FILES.items():
+        with np.load(STORED / f"{name}.npz", allow_pickle=False) as arrays:
+            assert str(arrays["model"]) == source.model
+            assert str(arrays["units"]) == "routed (token, expert) assignments"
+            assert int(arrays["seed"]) == source.seed
+            assert int(arrays["generator_version"]) == (source.seed >= 0)
+            assert str(arrays["generator"]) == source.recipe
+            assert arrays["load"].dtype.kind == "u"
+
+
+def test_digests_are_of_all_load_files():
+    assert set(DIGESTS) == set(LOAD_FILES)
+    assert digest((STORED / "readme.npz").read_bytes()) == DIGESTS["readme"]
 
 
 def test_an_unknown_instance_lists_the_known_ones():
@@ -60,160 +92,103 @@ def test_an_unknown_instance_lists_the_known_ones():
         library.get("nope")
 
 
-def test_a_missing_folder_says_where_the_instances_are(tmp_path, monkeypatch):
+def test_without_a_folder_the_built_in_names_are_known(tmp_path, monkeypatch):
     monkeypatch.setattr(library, "__file__", str(tmp_path / "a" / "b" / "library.py"))
     with pytest.raises(FormatError, match="come with a checkout"):
         library.find_folder()
+    assert library.names() == [row.name for row in ROWS]
 
 
-def test_worked_examples_are_known_to_their_optimum():
-    ledger = load_best_known()
-    for name, optima in WORKED_OPTIMA.items():
-        assert [known.objective.value for known in ledger[name]] == list(optima)
-        assert all(known.is_closed for known in ledger[name])
-
-
-def test_the_hot_pair_reaches_its_optimum_and_no_count_vector_beats_it():
-    problem = library.get("hot-pair").problem()
-    # Pairs: with two slots a GPU and equal replicas, the heaviest half meets the lightest half.
-    best = min(
-        paired_peak(problem.load[0].tolist(), count)
-        for count in product(range(1, 9), repeat=8)
-        if sum(count) == 16
-    )
-    assert best == Fraction(590, 3) == WORKED_OPTIMA["hot-pair"][0]
-
-
-def paired_peak(load, count):
-    replicas = sorted(Fraction(w, c) for w, c in zip(load, count, strict=True) for _ in range(c))
-    return max(replicas[i] + replicas[-1 - i] for i in range(len(replicas) // 2))
-
-
-def test_a_published_plan_of_the_readme_is_no_better_than_its_optimum():
-    greedy = [
-        [5, 6, 5, 7, 8, 4, 3, 4, 10, 9, 10, 2, 0, 1, 11, 1],
-        [7, 10, 6, 8, 6, 11, 8, 9, 2, 4, 5, 1, 5, 0, 3, 1],
-    ]
-    problem = library.get("readme-h").problem()
-    plan = Plan(np.array(greedy), 8)
-    plan.check(problem)
-    assert plan.objectives(problem) == [156, Fraction(359, 2)]
-    assert WORKED_OPTIMA["readme-h"] == (151, Fraction(359, 2))
-
-
-def test_the_better_of_old_and_new_stays_layer_by_layer(unsolved):
-    name, many = "mixtral-8x7b-16-8", 32
-    update_best_known(
-        name,
-        source="a",
-        objective=[200] * many,
-        lower_bound=[100] * many,
-        date="2026-01-01",
-        folder=unsolved,
-    )
-    known = update_best_known(
-        name,
-        source="b",
-        objective=[Fraction(399, 2), 201, None] + [None] * (many - 3),
-        lower_bound=[99, Fraction(301, 3), None] + [None] * (many - 3),
-        date="2026-01-02",
-        folder=unsolved,
-    )
-    assert known == load_best_known(unsolved)[name]
-    found = [(k.objective.value, k.objective.source, k.lower_bound.value) for k in known[:3]]
-    assert found == [(Fraction(399, 2), "b", 100), (200, "a", Fraction(301, 3)), (200, "a", 100)]
-    assert known[1].lower_bound.date == "2026-01-02"
-    assert load_best_known(unsolved)["readme"] == load_best_known()["readme"]
+def test_a_row_with_terms_of_a_later_version_is_refused_when_it_is_used(folder):
+    row = {"name": "x", "loads": "readme", "num_slots": 16, "num_gpus": 8, "terms": {"gravity": 2}}
+    instance = from_row(row, folder)
+    assert to_row(instance) == row
+    with pytest.raises(FormatError, match=r"instance x: the terms gravity are unknown"):
+        instance.problem()
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    "row",
     [
-        ({"objective": [135, None]}, r"readme, layer 0: the lower bound 136 .* the objective 135"),
-        ({"lower_bound": [None, 173]}, r"readme, layer 1: the lower bound 173 .* objective 172"),
-        ({"objective": [140, 180], "lower_bound": [141, 1]}, "layer 0: the lower bound 141"),
+        [],
+        {"name": "x"},
+        {"name": "../x", "loads": "readme", "num_slots": 16, "num_gpus": 8},
+        {"name": "x", "loads": "..", "num_slots": 16, "num_gpus": 8},
+        {"name": "x", "loads": "readme", "num_slots": -1, "num_gpus": 8},
+        {"name": "x", "loads": "readme", "num_slots": 16, "num_gpus": 8, "layers": ["0"]},
+        {"name": "x", "loads": "readme", "num_slots": 16, "num_gpus": 8, "colour": "red"},
+        {"name": "x", "loads": "readme", "num_slots": 16, "num_gpus": 8, "max_moves": True},
     ],
 )
-def test_contradictions_are_refused_and_nothing_is_written(folder, values, message):
-    before = (folder / best_known.FILE_NAME).read_bytes()
-    with pytest.raises(Contradiction, match=message):
-        update_best_known("readme", source="a liar", folder=folder, **values)
-    assert (folder / best_known.FILE_NAME).read_bytes() == before
-
-
-def test_a_false_pair_does_not_hide_behind_better_old_values(unsolved):
-    name, rest = "mixtral-8x7b-16-8", [None] * 31
-    update_best_known(name, source="a", objective=[200, *rest], folder=unsolved)
-    with pytest.raises(Contradiction):
-        update_best_known(
-            name, source="b", objective=[210, *rest], lower_bound=[205, *rest], folder=unsolved
-        )
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"objective": [1]},
-        {"objective": [-1, 2]},
-        {"objective": [1000.5, 1000]},
-        {"objective": [1000, 1000], "date": "today"},
-    ],
-)
-def test_values_are_exact_and_one_a_layer(folder, arguments):
+def test_a_damaged_row_is_refused(row, tmp_path):
     with pytest.raises(FormatError):
-        update_best_known("readme", source="a", folder=folder, **arguments)
+        from_row(row, tmp_path)
 
 
-def test_an_unknown_instance_is_not_taken_in(folder):
-    with pytest.raises(ProblemError, match="unknown"):
-        update_best_known("nope", source="a", folder=folder)
+def test_a_layer_that_the_file_does_not_have_is_refused(folder):
+    instance = Instance("x", "readme", 16, 8, layers=(2,), folder=folder)
+    with pytest.raises(FormatError, match="wants layer 2; the file has 2"):
+        instance.problem()
 
 
-def test_without_a_file_nothing_is_known(tmp_path):
-    ledger = load_best_known(tmp_path)
-    assert set(ledger) == set(library.names())
-    assert ledger["hot-pair"] == (best_known.Known(),)
+def test_a_plan_that_breaks_a_rule_or_moves_too_much_is_refused():
+    instance = library.get("mixtral-8x7b-16-8-move-2")
+    problem, held = instance.problem(), instance.current.physical_to_logical
+    instance.check(problem, held)
+    with pytest.raises(FormatError, match=r"layer 0: \d+ slots move; at most 2 may"):
+        instance.check(problem, np.roll(held, 4, axis=1))
+    with pytest.raises(PlanError, match="expert"):
+        instance.check(problem, np.zeros_like(held))
+
+
+def test_loads_from_elsewhere_become_instances_with_what_they_are(folder):
+    loads = Loads(np.arange(1, 25).reshape(2, 12))
+    made = import_loads(
+        loads, [Machine.parse("16x8"), Machine.parse("16x8/2/4")], folder, "ours", ABOUT
+    )
+    assert [instance.name for instance in made] == ["ours-16-8", "ours-16-8-h"]
+    assert library.names(folder)[-2:] == ["ours-16-8", "ours-16-8-h"]
+    again = library.get("ours-16-8-h", folder)
+    assert again.problem().is_hierarchical
+    assert np.array_equal(again.load, loads.total)
+    with np.load(folder / "ours.npz", allow_pickle=False) as arrays:
+        assert {key: str(arrays[key]) for key in ABOUT} == ABOUT
+    library.generate(folder)
+    assert library.get("ours-16-8", folder) == made[0]
+    with pytest.raises(ProblemError, match="already; choose another --name"):
+        import_loads(loads, [Machine.parse("16x8")], folder, "ours", ABOUT)
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("loads", "about", "machine"),
     [
-        "[]",
-        '{"nope": []}',
-        '{"readme": [{}]}',
-        '{"readme": 2}',
-        '{"readme": [{}, {"gap": 1}]}',
-        '{"readme": [{}, {"objective": ["1.5", "a", "2026-01-01"]}]}',
-        '{"readme": [{}, {"objective": ["1/0", "a", "2026-01-01"]}]}',
-        '{"readme": [{}, {"objective": ["1", "a", 3]}]}',
-        '{"readme": [{}, {"objective": ["1", "a", "2026-01-01"], '
-        '"lower_bound": ["2", "a", "2026-01-01"]}]}',
-        '{"readme": ',
+        (np.ones((1, 4)), {**ABOUT, "licence": " "}, "8x4"),
+        (np.full((1, 4), 0.5), ABOUT, "8x4"),
+        (np.ones((1, 4)), ABOUT, "3x3"),
     ],
 )
-def test_a_damaged_ledger_is_refused_and_reported(folder, content):
-    (folder / best_known.FILE_NAME).write_text(content)
-    with pytest.raises(FormatError, match=best_known.FILE_NAME):
-        load_best_known(folder)
-    assert len(verify(folder)) == 1
+def test_loads_that_cannot_be_taken_in_leave_nothing_behind(folder, loads, about, machine):
+    before = sorted(folder.iterdir())
+    with pytest.raises(ProblemError):
+        import_loads(Loads(loads), [Machine.parse(machine)], folder, "ours", about)
+    assert sorted(folder.iterdir()) == before
 
 
-def test_verification_finds_what_was_changed(folder):
-    (folder / "kimi-k2.npz").unlink()
-    (folder / "mixtral-8x7b.npz").write_bytes((folder / "readme.npz").read_bytes())
-    damaged = bytearray((folder / "deepseek-v3.npz").read_bytes())
-    damaged[10] ^= 1  # the date of a member: the loads stay
-    (folder / "deepseek-v3.npz").write_bytes(damaged)
-    ledger = json.loads((folder / best_known.FILE_NAME).read_text())
-    ledger["hot-pair"][0]["objective"][0] = "205"
-    (folder / best_known.FILE_NAME).write_text(json.dumps(ledger))
-    found = "\n".join(verify(folder))
-    for part in (
-        "kimi-k2.npz: there is no such file",
-        "mixtral-8x7b.npz: its SHA-256",
-        "mixtral-8x7b.npz: its loads",
-        "deepseek-v3.npz: its SHA-256",
-        "hot-pair, layer 0: objective and bound must be 590/3",
-    ):
-        assert part in found
-    assert len(verify(folder)) == 5
+@pytest.mark.parametrize("content", ["[]", "{}", '{"instances": 3}', '{"instances": [3]}', "{"])
+def test_a_damaged_table_is_refused(folder, content):
+    (folder / library.TABLE).write_text(content)
+    with pytest.raises(FormatError):
+        library.load_table(folder)
+
+
+def test_two_instances_of_a_name_are_refused(folder):
+    document = json.loads((folder / library.TABLE).read_text())
+    document["instances"].append(document["instances"][0])
+    (folder / library.TABLE).write_text(json.dumps(document))
+    with pytest.raises(FormatError, match="two instances readme"):
+        library.load_table(folder)
+
+
+def test_the_library_can_be_imported_first():
+    code = "from eplb_opt.bench import library"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -195,20 +195,6 @@ def test_bound_writes_proofs_that_check_accepts(capsys, loads, greedy, tmp_path)
     assert json.loads(out)["lower_bound"][0] > sum(LOADS[0]) / 8
 
 
-def test_instances_are_generated_verified_and_solved(capsys, tmp_path, monkeypatch):
-    folder = tmp_path / "instances"
-    assert run(capsys, "instances", "generate", str(folder))[0] == 0
-    code, _, err = run(capsys, "instances", "verify", str(folder))
-    assert code == 2  # a new folder has no ledger: the worked optima are not in it
-    assert len(err.splitlines()) > 2
-    monkeypatch.setattr("eplb_opt.cli.instances.best_known.update_best_known", lambda *a, **k: ())
-    code, out, _ = run(
-        capsys, "instances", "solve", "readme", "hot-pair", "--time-limit", "1", "--json"
-    )
-    assert code == 0
-    assert [row["name"] for row in json.loads(out)] == ["readme", "hot-pair"]
-
-
 def test_bound_prints_every_layer(capsys, loads):
     code, out, _ = run(capsys, "bound", loads, *MACHINE, "--time-limit", "20", "--json")
     assert code == 0

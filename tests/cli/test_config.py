@@ -57,7 +57,7 @@ def test_the_option_wins_over_the_environment_and_that_over_the_folder(capsys, h
 def test_commands_in_groups_and_options_that_take_several(capsys, here):
     (here / "eplb-opt.toml").write_text(
         "gpus = 8\n[size]\ngpus = [4, 6]\nslots-per-gpu = '3:4'\neffort = 1\n"
-        "[instances.solve]\ntime-limit = 1\n[bench.plans]\nmachine = ['288x32']\n"
+        "[instances.improve]\ntime-limit = 1\n[bench.plans]\nmachine = ['288x32']\n"
     )
     code, out, err = run(capsys, "size", "loads.json", "--json")
     assert code == 0, err

@@ -86,7 +86,7 @@ def test_the_version_is_told(capsys):
         (["plan", "x.npz", "--gpus", "8", "--slots", "16", "--time-limit", "1s"], ["a number"]),
         (["plan", "x.npz", "--gpu", "8"], ["--gpus"]),
         (["plna"], ["Did you mean 'plan'"]),
-        (["instances", "solve", "foo"], ["'foo' is unknown; known: readme"]),
+        (["instances", "improve", "foo"], ["'foo' is unknown; known: readme"]),
         (["bench", "plans", "--machine", "3"], ["288x32/4/8"]),
         (["plan", "x.npz", "--gpus", "8", "--slots", "16", "--output", "no/x.npz"], ["mkdir -p"]),
     ],
@@ -106,7 +106,7 @@ def test_an_error_of_usage_says_what_to_type(capsys, arguments, words):
         (["si"], ["size"]),
         (["plan", "--eng"], ["--engine"]),
         (["plan", "x.npz", "--colocation", "f"], ["forbid"]),
-        (["instances", "solve", "qwen3-235b-1"], ["qwen3-235b-144-16", "qwen3-235b-160-32"]),
+        (["instances", "improve", "qwen3-235b-16"], ["qwen3-235b-160-32", "qwen3-235b-160-40-h"]),
     ],
 )
 def test_the_shell_completes_commands_options_and_names(capsys, monkeypatch, words, found):

@@ -58,3 +58,15 @@ def test_slots_under_optimal_dispatch_by_hand():
     )
     assert gpu[0] == pytest.approx(1)
     assert slot[0] == pytest.approx(12 / 4 / 5)
+
+
+@pytest.mark.parametrize(("dispatch", "num_nodes"), [("nearest", 2), ("rank_modulo", 1)])
+def test_steps_are_split_as_the_senders_do(dispatch, num_nodes):
+    steps = RNG.integers(0, 100, (5, 2, 4))
+    placed = np.array([[0, 1, 2, 3, 0, 0, 0, 1], [3, 2, 1, 0, 1, 2, 1, 2]])
+    gpu, slot = Placed(placed, 4, 4, dispatch, num_nodes).balancedness(Steps.of(steps))
+    for step, found, found_slots in zip(steps, gpu, slot, strict=True):
+        problem = Problem(step, 8, 4, num_nodes, dispatch=dispatch)
+        peaks = Plan(placed, 4, 4).objectives(problem)
+        assert found == pytest.approx(float(step.sum() / 4 / sum(peaks)))
+        assert 0 < found_slots <= 1

@@ -232,13 +232,13 @@ class ByCount:
 
 class RankModulo:
     """
-    GPU r sends to replica r mod n, in the order of slots.
+    The GPUs that send take the replicas in turn, in the order of slots.
 
-    `ranks` (int64) are the numbers of the GPUs that send; the column of a
-    replica is how many send to it, and the last column all of them.
+    The column of a replica is how many of the `num_senders` GPUs send to it.
+    No expert has more than `most` replicas.
     """
 
-    def __init__(self, ranks: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], most: int) -> None: ...
+    def __init__(self, num_senders: int, most: int) -> None: ...
 
 class Nearest:
     """

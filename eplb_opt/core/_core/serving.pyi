@@ -67,6 +67,76 @@ class NodeSearch:
         The best exchange of one replica of the heaviest GPU; whether one lowers its load.
         """
 
+def plan_shares(weights: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], start: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], rule: object, num_gpus: int, num_nodes: int, tolerance: float, near: bool, steps: int, seconds: float | None, seed: int) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')], Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]]:
+    """
+    Plans for a rule by which every GPU sends an expert's tokens to one replica.
+
+    `weights` (int64 [num_layers, num_experts]) are loads in fixed point; `start` (int64
+    [num_layers, num_slots]) holds a plan of each layer, or -1 in its first slot. No replica of
+    it leaves its node of `num_nodes`. A layer ends where it is within 1 + `tolerance` of the
+    mean and of its largest replica, after `steps` exchanges, or with its part of the seconds.
+    With `near` a plan is changed by few moves; else a new one may take its place, and what no
+    exchange betters is left by chance, from `seed`, not 0.
+
+    Returns the plans, int64 [num_layers, num_slots], none worse than its start, and the
+    largest loads before (-1 without a plan) and after, int64 [num_layers], in weights times
+    senders.
+    """
+
+class PricedSession:
+    """
+    One call with a price on what is served away from home. From one thread
+    at a time.
+    """
+
+    def __init__(self, weight: Annotated[NDArray, dict(shape=(None, None), device='cpu', writable=False)], sizes: tuple[int, int, int, int], price: float) -> None:
+        """
+        `weight` holds real numbers [num_layers, num_experts] of any type, stride and order;
+        `sizes` are slots, groups, nodes and GPUs, which need not divide; `price` is that of
+        all load, in mean GPU loads.
+        """
+
+    def plan(self, steps: int, seconds: float | None) -> None:
+        """Plan all layers, refined by steps a layer, or for so many seconds."""
+
+    def offer(self, plan: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], layers: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.int8], dict(shape=(None,), order='C')]:
+        """
+        Take rows of a plan, int64 [num, num_slots], for the layers int64 [num] where they cost
+        less; int8 [num], 1 where they do.
+        """
+
+    def near(self, current: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], tolerance: float, steps: int) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.int8], dict(shape=(None,), order='C')]]:
+        """
+        Once planned: few changes to a valid plan in force, int64 [num_layers, num_slots], until
+        each layer costs no more than (1 + tolerance) times its plan, in so many steps a layer
+        at most; and int8 [num_layers], 1 where that was reached.
+        """
+
+    def worth_of(self, plan: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C')]:
+        """`worth` of another valid plan, int64 [num_layers, num_slots]."""
+
+    @property
+    def strict_bounds(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
+        """
+        What no plan with all of a group on one node costs less than, float64
+        [num_layers].
+        """
+
+    @property
+    def placed(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', writable=False)]:
+        """The expert of every slot, int64 [num_layers, num_slots]."""
+
+    @property
+    def homes(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', writable=False)]:
+        """The node of every group, int64 [num_layers, num_groups]."""
+
+    @property
+    def worth(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C')]:
+        """
+        The largest GPU load, the load away from home, and the cost: the former times
+        the GPUs plus the latter times the price, float64 [num_layers, 3].
+        """
+
 def first_offence(placed: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], counts: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], num_groups: int, num_nodes: int) -> int:
     """
     The first layer that breaks a law, or -1.

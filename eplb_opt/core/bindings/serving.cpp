@@ -115,9 +115,12 @@ class BoundSession {
 }  // namespace
 
 void add_serving_parts(nb::module_& chapter);  // serving_parts.cpp
+void add_serving_priced(nb::module_& chapter);  // serving_priced.cpp
 
 void add_serving(nb::module_& chapter) {
   add_serving_parts(chapter);
+  add_serving_shares(chapter);
+  add_serving_priced(chapter);
   chapter.def("first_offence", &first_offence, nb::arg("placed"), nb::arg("counts"),
               nb::arg("num_groups"), nb::arg("num_nodes"),
               "The first layer that breaks a law, or -1.\n\n"

@@ -8,7 +8,7 @@ using shares::ByCount;
 using shares::Nearest;
 using shares::RankModulo;
 
-// Tables of rules are as long as the most replicas of an expert, and one as their square.
+// Tables have a column for each number of replicas.
 constexpr Index kMostCopies = 1024;
 constexpr Index kMostSlots = Index{1} << 30;
 
@@ -22,11 +22,10 @@ ByCount make_by_count(Index most) {
   return ByCount(most);
 }
 
-RankModulo make_rank_modulo(const Row<const Index>& ranks, Index most) {
+RankModulo make_rank_modulo(Index num_senders, Index most) {
   require_most(most);
-  require(ranks.shape(0) > 0, "ranks names no GPU that sends.");
-  for (const Index rank : view(ranks)) require(rank >= 0, "ranks holds a number below 0.");
-  return RankModulo(view(ranks), most);
+  require(1 <= num_senders && num_senders <= kMostSlots, "num_senders is below 1, or too large.");
+  return RankModulo(num_senders, most);
 }
 
 Nearest make_nearest(const Row<const Index>& node, const Row<const Index>& first, Index most) {
@@ -54,10 +53,10 @@ void add_share_rules(nb::module_& chapter) {
                       "No expert has more than `most` replicas, 1 to 1024; the last column is `most`.")
       .def(nb::new_(&make_by_count), nb::arg("most"));
   nb::class_<RankModulo>(chapter, "RankModulo",
-                         "GPU r sends to replica r mod n, in the order of slots.\n\n"
-                         "`ranks` (int64) are the numbers of the GPUs that send; the column of a\n"
-                         "replica is how many send to it, and the last column all of them.")
-      .def(nb::new_(&make_rank_modulo), nb::arg("ranks"), nb::arg("most"));
+                         "The GPUs that send take the replicas in turn, in the order of slots.\n\n"
+                         "The column of a replica is how many of the `num_senders` GPUs send to it.\n"
+                         "No expert has more than `most` replicas.")
+      .def(nb::new_(&make_rank_modulo), nb::arg("num_senders"), nb::arg("most"));
   nb::class_<Nearest>(chapter, "Nearest",
                       "A GPU sends to a replica on itself, else on its node, else to any.\n\n"
                       "`node` (int64 [num_gpus], ascending from 0) is the node of each GPU, `first`\n"

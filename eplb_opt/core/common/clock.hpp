@@ -26,6 +26,12 @@ class Deadline {
   }
   static Deadline never() { return Deadline(kNever); }
 
+  // Half way to it from now on.
+  Deadline middle() const {
+    const std::int64_t now = now_ns();
+    return end_ == kNever ? *this : Deadline(now + (end_ - now) / 2);
+  }
+
   bool expired() const { return expires_within(0); }
   bool expires_within(std::int64_t ns) const { return end_ != kNever && now_ns() >= end_ - ns; }
 

@@ -57,7 +57,7 @@ void kick(const Plan& plan, std::span<const std::int64_t> weight, std::int64_t t
           Random& random) {
   const Index heavy = plan.heaviest();
   const std::int64_t peak = plan.load[heavy];
-  const bool is_wide = peak - target > target / kWide;
+  const bool is_wide = !weight.empty() && peak - target > target / kWide;
   if (is_wide && random.draw(2) == 0 && transfer(plan, weight, peak, random)) return;
   push_aside(plan, heavy, random);
 }

@@ -18,12 +18,13 @@ constexpr std::int64_t kSweepGain = 4;
 }  // namespace
 
 NodeSearch::NodeSearch(const NodeShape& shape, std::span<const std::int64_t> placed,
-                       std::span<const std::int64_t> weight, std::int64_t* memory)
+                       std::span<const std::int64_t> weight, std::int64_t* memory, Counts counts)
     : weight_(weight),
       plan_(shape, memory),
       saved_(shape, memory + shape.plan_size()),
       random_(kSeed),
-      is_swept_(shape.num_gpus > kMostSwept) {
+      is_swept_(shape.num_gpus > kMostSwept),
+      counts_(counts) {
   count_replicas(placed);
   weigh_replicas(placed);
   saved_load_ = reached_ = std::max<std::int64_t>(plan_.largest_load(), 1);
@@ -63,14 +64,16 @@ void NodeSearch::start_as(const NodeSearch& other) {
 }
 
 void NodeSearch::step(std::int64_t target, Scratch& scratch) {
+  const bool may_change = counts_ == Counts::change;
   if (plan_.num_slots() == 2 * plan_.num_gpus()) {
-    shift_copy(plan_, saved_, weight_, random_);
+    // With its counts given, a folded plan is as good as it gets.
+    if (may_change) shift_copy(plan_, saved_, weight_, random_);
   } else if (!is_swept_) {
     sweep_once(target, scratch);
   } else if (!scratch.exchange.one_for_one(plan_, target, dropped_) &&
              !scratch.exchange.two_for_two(plan_, target, dropped_)) {
     settle();
-    kick(plan_, weight_, target, random_);
+    kick(plan_, may_change ? weight_ : std::span<const std::int64_t>(), target, random_);
   }
   reached_ = std::min(saved_load_, plan_.largest_load());
 }

@@ -18,12 +18,17 @@ struct Scratch {
   std::vector<Index> order;
 };
 
+// Whether a search may give a replica's slot to another expert of the node. Where replicas of an
+// expert stand on several nodes, its counts stay.
+enum class Counts : std::int8_t { change, stay };
+
 class NodeSearch {
  public:
   // The search from the placement whose slots' experts are given, GPU after GPU. `weight` are the
   // loads of the layer's experts; `memory` holds 2 * shape.plan_size() numbers.
   NodeSearch(const NodeShape& shape, std::span<const std::int64_t> placed,
-             std::span<const std::int64_t> weight, std::int64_t* memory);
+             std::span<const std::int64_t> weight, std::int64_t* memory,
+             Counts counts = Counts::change);
 
   // Begin anew from what another search has begun with; none of the two has made a step.
   void start_as(const NodeSearch& other);
@@ -52,6 +57,7 @@ class NodeSearch {
   std::int64_t saved_load_ = 1, reached_ = 1, total_ = 0, largest_size_ = 0;
   int dropped_;      // bits that the exchanges drop
   bool is_swept_;    // whether sweeps have had their time
+  Counts counts_;
 };
 
 }  // namespace eplb::serving

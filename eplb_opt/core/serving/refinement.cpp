@@ -21,6 +21,7 @@ class ModelSearch::Turns {
         targets_(targets),
         budget_(budget),
         scratch_(search.shape_),
+        last_scratch_(search.last_shape_),
         excess_(targets.size()),
         turns_(targets.size()) {
     for (Index layer = 0; layer < std::ssize(targets); ++layer) measure(layer);
@@ -51,7 +52,9 @@ class ModelSearch::Turns {
   }
 
   void step(Index layer) {
-    search_.worst_node(layer).step(targets_[layer], scratch_);
+    NodeSearch& worst = search_.worst_node(layer);
+    worst.step(targets_[layer], worst.plan().num_gpus() == search_.shape_.num_gpus ? scratch_
+                                                                                   : last_scratch_);
     measure(layer);
   }
 
@@ -69,23 +72,33 @@ class ModelSearch::Turns {
   ModelSearch& search_;
   std::span<const std::int64_t> targets_;
   const Budget& budget_;
-  Scratch scratch_;
+  Scratch scratch_, last_scratch_;
   std::vector<double> excess_, turns_;
   double most_turns_ = 0;
 };
 
 ModelSearch::ModelSearch(const FixedLoads& loads, const NodeShape& shape,
-                         Table<const std::int64_t> placed)
+                         Table<const std::int64_t> placed,
+                         std::span<const std::int64_t> node_weights)
     : loads_(&loads),
       shape_(shape),
+      last_shape_(shape),
       num_layers_(placed.rows()),
-      num_nodes_(placed.columns() / shape.num_slots),
+      num_nodes_((placed.columns() + shape.num_slots - 1) / shape.num_slots),
       memory_(placed.rows() * num_nodes_ * 2 * shape.plan_size()) {
   const Index size = 2 * shape.plan_size(), num_rows = num_layers_ * num_nodes_;
+  last_shape_.num_slots = placed.columns() - (num_nodes_ - 1) * shape.num_slots;
+  last_shape_.num_gpus = last_shape_.num_slots / shape.slots_per_gpu();
+  const Counts counts = node_weights.empty() ? Counts::change : Counts::stay;
   searches_.reserve(num_rows);
   for (Index row = 0; row < num_rows; ++row) {
-    searches_.emplace_back(shape, placed.all().subspan(row * shape.num_slots, shape.num_slots),
-                           loads.layer(row / num_nodes_), memory_.data() + row * size);
+    const Index layer = row / num_nodes_, node = row % num_nodes_;
+    const NodeShape& mine = node + 1 < num_nodes_ ? shape_ : last_shape_;
+    const auto weight = node_weights.empty()
+                            ? loads.layer(layer)
+                            : node_weights.subspan(row * loads.num_experts, loads.num_experts);
+    searches_.emplace_back(mine, placed[layer].subspan(node * shape.num_slots, mine.num_slots),
+                           weight, memory_.data() + row * size, counts);
   }
 }
 
@@ -136,8 +149,9 @@ void ModelSearch::write(Index layer, std::span<std::int64_t> placed,
                         std::span<std::int64_t> counts) const {
   std::ranges::fill(counts, 0);
   for (const NodeSearch& node : nodes(layer)) {
-    node.best().write(placed.first(shape_.num_slots));
-    placed = placed.subspan(shape_.num_slots);
+    const Index num_slots = node.plan().num_slots();
+    node.best().write(placed.first(num_slots));
+    placed = placed.subspan(num_slots);
     for (const std::int64_t expert : node.best().expert) ++counts[expert];
   }
 }

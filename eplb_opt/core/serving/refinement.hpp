@@ -29,8 +29,12 @@ struct Budget {
 // The searches on the nodes of all layers, from one placement.
 class ModelSearch {
  public:
-  // `placed` is the expert of every slot, [num_layers, num_slots]; `shape` that of a node.
-  ModelSearch(const FixedLoads& loads, const NodeShape& shape, Table<const std::int64_t> placed);
+  // `placed` is the expert of every slot, [num_layers, num_slots]; `shape` that of a node, of which
+  // the last may have fewer GPUs. `node_weights` are what each node serves of every expert's load,
+  // [num_layers * num_nodes, num_experts]; counts stay as they are then. Without them a node serves
+  // all of its experts'.
+  ModelSearch(const FixedLoads& loads, const NodeShape& shape, Table<const std::int64_t> placed,
+              std::span<const std::int64_t> node_weights = {});
 
   Index num_layers() const { return num_layers_; }
   std::int64_t reached(Index layer) const;       // largest load of the best plan so far
@@ -54,7 +58,7 @@ class ModelSearch {
   NodeSearch& worst_node(Index layer);
 
   const FixedLoads* loads_;
-  NodeShape shape_;
+  NodeShape shape_, last_shape_;
   Index num_layers_, num_nodes_;
   KeptMemory memory_;
   std::vector<NodeSearch> searches_;  // node after node, layer after layer

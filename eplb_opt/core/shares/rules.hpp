@@ -33,41 +33,37 @@ class ByCount {
   Index most_;
 };
 
-// GPU r sends to replica r mod n of an expert's n, which are numbered in the order of their slots:
-// the column is the number of GPUs that send to a replica.
+// The GPUs that send take an expert's replicas in turn, in the order of their slots: the column is
+// the number of GPUs that send to a replica.
 class RankModulo {
  public:
-  // The numbers of the GPUs that send, and how many replicas an expert may have.
-  RankModulo(std::span<const Index> ranks, Index most)
-      : most_(most), num_senders_(std::ssize(ranks)), begin_{0, 0}, is_even_{1} {
-    for (Index count = 1; count <= most; ++count) {
-      const Index begin = std::ssize(senders_);
-      senders_.resize(begin + count);
-      for (const Index rank : ranks) ++senders_[begin + rank % count];
-      const auto [least, largest] = std::minmax_element(senders_.begin() + begin, senders_.end());
-      is_even_.push_back(*least == *largest);
-      begin_.push_back(std::ssize(senders_));
-    }
-  }
+  RankModulo(Index num_senders, Index most) : num_senders_(num_senders), most_(most) {}
 
   Index last_column() const { return num_senders_; }
   Index most_copies() const { return most_; }
-  EPLB_INLINE bool is_fixed(Index count) const { return is_even_[count] != 0; }
+  Index num_senders() const { return num_senders_; }
+  EPLB_INLINE bool is_fixed(Index count) const { return num_senders_ % count == 0; }
+  // Whether a replica that moves likely keeps its column, and so do the others.
+  EPLB_INLINE bool likely_keeps(Index, Index, Index) const { return true; }
+  // Whether so many replicas get equal parts, if they stand as `num_nodes` and `node` have it.
+  bool is_level(Index count) const { return is_fixed(count); }
+  // Replicas stand on different nodes while there are as many, and else on different GPUs of one.
+  Index num_nodes() const { return 1; }
+  Index node(Index) const { return 0; }
   EPLB_INLINE void columns(std::span<const Index> slots, Index* column) const {
-    std::copy_n(senders_.data() + begin_[slots.size()], slots.size(), column);
+    const Index count = std::ssize(slots), each = num_senders_ / count;
+    const Index odd = num_senders_ - each * count;
+    for (Index i = 0; i < count; ++i) column[i] = each + (i < odd ? 1 : 0);
   }
 
  private:
-  Index most_, num_senders_;
-  std::vector<Index> begin_;    // of each number of replicas in the next
-  std::vector<Index> senders_;  // for each number of replicas, of each of them
-  std::vector<char> is_even_;
+  Index num_senders_, most_;
 };
 
 // A GPU sends to the only replica, else to the first on itself, else to the first on its node where
-// that does not hold them all; the GPUs that are left are dealt over all replicas in equal parts,
-// by chance where these are not whole, and so every replica may get one more. The column is the
-// largest number of GPUs that may send to a replica.
+// that does not hold them all. The GPUs that are left are dealt over all replicas in equal parts,
+// and the odd ones by chance: the column is the largest number of GPUs that may send to a replica,
+// where the replicas on one GPU together get as many as may come to that GPU.
 class Nearest {
  public:
   // The node of each GPU, ascending from 0, and the first slot of each GPU, with the last one's end.
@@ -83,7 +79,17 @@ class Nearest {
   Index num_slots() const { return std::ssize(gpu_); }
   Index last_column() const { return num_gpus_; }
   Index most_copies() const { return most_; }
+  Index num_senders() const { return num_gpus_; }
   EPLB_INLINE bool is_fixed(Index count) const { return count == 1; }
+  bool is_level(Index count) const {
+    return num_gpus_ % count == 0 &&
+           (count <= num_nodes() || count <= *std::ranges::min_element(size_));
+  }
+  Index num_nodes() const { return std::ssize(size_); }
+  Index node(Index slot) const { return node_[slot]; }
+  EPLB_INLINE bool likely_keeps(Index count, Index from, Index to) const {
+    return count == 1 || node_[from] == node_[to];
+  }
   EPLB_INLINE void columns(std::span<const Index> slots, Index* column) const {
     const Index count = std::ssize(slots);
     if (count == 1) {
@@ -103,8 +109,12 @@ class Nearest {
       if (!has_all) column[begin] += size_[node] - gpus;
       left -= has_all ? gpus : size_[node];
     }
-    const Index dealt = (left + count - 1) / count;
-    for (Index i = 0; i < count; ++i) column[i] += dealt;
+    const Index each = left / count, odd = left - each * count;
+    for (Index i = 0, place = 0; i < count; ++i) {
+      const bool is_first = i == 0 || gpu_[slots[i]] != gpu_[slots[i - 1]];
+      place = is_first ? 0 : place + 1;
+      column[i] += each + (place < odd ? 1 : 0);
+    }
   }
 
  private:

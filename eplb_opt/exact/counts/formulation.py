@@ -8,6 +8,8 @@ With z_ec = 1 when expert e has c replicas and y_ecg how many of them stand on G
     sum_ec y_ecg = open slots of g                  for every g
     sum_ec floor(Q w_e / (c speed_g)) y_ecg <= T    for every g
 
+With costs, cost[e][c] takes the place of w_e / (c speed_g).
+
 With scenarios every load has constraints like the last, in units of its mean GPU load: they share
 one T where the largest is minimised, and each has a T of its own in a weighted mean. `rules` holds
 these constraints and those of groups, of colocation, of spread, of pinned and forbidden experts, of
@@ -50,7 +52,8 @@ class Choices(LayerChoices):
     loads
         The loads that the model looks at.
     expert, count
-        int64 [num_choices], sorted by expert and then by count; an expert's counts are consecutive.
+        int64 [num_choices], sorted by expert and then by count. An expert's counts are consecutive,
+        but for those that a table of costs makes too dear.
     """
 
     problem: Problem
@@ -164,7 +167,16 @@ def list_choices(problem: Problem, upper: Fraction) -> Choices:
     width = np.maximum(ranges.most_replicas(problem, fewest) - fewest + 1, 0)
     expert = np.repeat(np.arange(problem.num_experts), width)
     offset = np.arange(len(expert)) - np.repeat(np.cumsum(width) - width, width)
-    return Choices(problem, upper, loads, expert, fewest[expert] + offset)
+    count = fewest[expert] + offset
+    # A cost may rise with the count: more replicas need not be smaller ones.
+    fits = np.array(
+        [
+            all(one.together(e, c) <= c * one.most for one in loads.each if one.costs is not None)
+            for e, c in zip(expert.tolist(), count.tolist(), strict=True)
+        ],
+        dtype=bool,
+    )
+    return Choices(problem, upper, loads, expert[fits], count[fits])
 
 
 def formulate(
@@ -210,13 +222,13 @@ def _replica_values(choices: Choices) -> list[Fraction]:
     """The value of a replica of every choice, under every load and on GPUs of every speed."""
     replicas = list(zip(choices.expert.tolist(), choices.count.tolist(), strict=True))
     units = [
-        (one.load, one.unit * speed)
+        (one, one.unit * speed)
         for one in choices.loads.each
         for speed in dict.fromkeys(choices.problem.speed)
     ]
     return [
-        Fraction(load[e] * per.denominator, c * per.numerator)
-        for load, per in units
+        Fraction(one.together(e, c) * per.denominator, c * per.numerator)
+        for one, per in units
         for e, c in replicas
     ]
 
@@ -229,7 +241,7 @@ def _sizes(choices: Choices, scale: Scale, cut: int) -> np.ndarray:
     def of(one: ModelLoad, speed: Fraction) -> list[int]:
         per = one.unit * speed
         replicas = zip(experts, counted, strict=True)
-        return [min(scale.size(one.load[e], c, per), cut) for e, c in replicas]
+        return [min(scale.size(one.together(e, c), c, per), cut) for e, c in replicas]
 
     shape = (len(choices.loads.each), len(experts))
     of_speed = {

@@ -17,9 +17,10 @@ def fewest_replicas(problem: Problem, loads: LayerLoads) -> np.ndarray:
     """The fewest replicas of each expert in a plan no worse than the start, int64 [num_experts].
 
     With fewer than ceil(w / most) replicas, each would exceed what a GPU may carry under one of the
-    loads. That GPU is the fastest one on which the expert may stand; where the expert is pinned, it
-    is the slowest one to which it is pinned. An expert also needs a replica on every GPU to which
-    it is pinned, and two where its replicas are spread.
+    loads; with costs, the table says how many that takes. That GPU is the fastest one on which the
+    expert may stand; where the expert is pinned, it is the slowest one to which it is pinned. An
+    expert also needs a replica on every GPU to which it is pinned, and two where its replicas are
+    spread.
 
     Parameters
     ----------
@@ -34,9 +35,8 @@ def fewest_replicas(problem: Problem, loads: LayerLoads) -> np.ndarray:
         fewest = np.maximum(fewest, problem.pinned[0].sum(axis=1))
     for one in loads.each:
         most = [one.most * one.unit * s for s in speed]
-        limits = zip(one.load, most, strict=True)
-        needed = [-(-w * m.denominator // m.numerator) if w else 0 for w, m in limits]
-        fewest = np.maximum(fewest, needed)
+        known = fewest.tolist()
+        fewest = np.array([one.fewest(e, most[e], known[e]) for e in range(len(known))])
     return fewest
 
 
@@ -136,8 +136,8 @@ def _most_on_one(
     for one in loads.each:
         limit = one.most * one.unit * speed
         top, bottom = limit.numerator, limit.denominator
-        triples = zip(
-            np.array(one.load)[expert].tolist(), count.tolist(), most.tolist(), strict=True
-        )
+        choices = zip(expert.tolist(), count.tolist(), strict=True)
+        together = (one.together(e, c) for e, c in choices)
+        triples = zip(together, count.tolist(), most.tolist(), strict=True)
         most = np.array([min(m, top * c // (bottom * w)) if w else m for w, c, m in triples])
     return most

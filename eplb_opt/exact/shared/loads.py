@@ -36,6 +36,9 @@ class ModelLoad:
         A proven lower bound of the value; 0 for none.
     most
         The largest value in a plan that is no worse than the start.
+    costs
+        In a problem with costs: what each of c replicas of an expert costs, [num_experts][c]; then
+        `load` is not looked at. None where replicas share a load.
     """
 
     load: tuple[int, ...]
@@ -43,6 +46,24 @@ class ModelLoad:
     share: Fraction
     least: Fraction
     most: Fraction
+    costs: tuple[tuple[int, ...], ...] | None = None
+
+    def together(self, expert: int, count: int) -> int:
+        """What all replicas of an expert carry, or cost, together where it has `count`."""
+        return self.load[expert] if self.costs is None else count * self.costs[expert][count]
+
+    def fewest(self, expert: int, limit: Fraction, at_least: int) -> int:
+        """The fewest replicas, from a number on, each of which is at most `limit`.
+
+        Where no number of replicas is so small, one more than there can be.
+        """
+        if self.costs is None:
+            load = self.load[expert]
+            needed = -(-load * limit.denominator // limit.numerator) if load else 0
+            return max(at_least, needed)
+        row = self.costs[expert]
+        fits = (c for c in range(at_least, len(row)) if row[c] <= limit)
+        return next(fits, len(row))
 
 
 @dataclass(frozen=True)
@@ -105,9 +126,15 @@ def loads_within(problem: Problem, upper: Fraction) -> LayerLoads:
     """
     if not problem.has_scenarios:
         alone = ModelLoad(
-            tuple(problem.load[0].tolist()), Fraction(1), Fraction(1), Fraction(0), upper
+            tuple(problem.load[0].tolist()),
+            Fraction(1),
+            Fraction(1),
+            Fraction(0),
+            upper,
+            tuple(map(tuple, problem.replica_cost[0].tolist())) if problem.has_cost else None,
         )
-        return LayerLoads((alone,) if any(alone.load) else (), Fraction(0), is_mean=False)
+        counts = any(map(any, alone.costs)) if alone.costs is not None else any(alone.load)
+        return LayerLoads((alone,) if counts else (), Fraction(0), is_mean=False)
     units = [_mean(problem, r) for r in range(problem.num_scenarios)]
     counted = [r for r, unit in enumerate(units) if unit and problem.shares[r]]
     least = {r: fast_bounds(problem.scenario(r))[0].value / units[r] for r in counted}

@@ -143,7 +143,8 @@ class Job:
             try:
                 records = self._read_layer(layer_idx)
                 layer, pair = incumbents.problem.layer(layer_idx), incumbents.pair(layer_idx)
-                found = verified(layer, records, pair.lower, self.is_counted)
+                with naming(self.folder / layer_file(layer_idx)):
+                    found = verified(layer, records, pair.lower, self.is_counted)
             except FormatError as error:
                 wrong.append(str(error))
                 self._dirty.add(layer_idx)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -16,7 +14,8 @@ from eplb_opt.certificates import Certificate
 from eplb_opt.core import annealing
 from eplb_opt.placement.homes import homes_of
 from eplb_opt.problem import topology
-from eplb_opt.search.annealing.layer import LARGEST_EXPONENT, THRESHOLDS
+from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
+from eplb_opt.search.annealing.layer import THRESHOLDS
 from eplb_opt.search.annealing.machine import machine_of
 from eplb_opt.search.at_home import plan_at_home
 from eplb_opt.search.idle import IdleTurns
@@ -29,39 +28,28 @@ if TYPE_CHECKING:
     from eplb_opt.solver import Options
 
 
+COOLING = Cooling(first_heat=0.003, last_heat=3e-6)
+
+
 @dataclass(frozen=True)
 class TopologyParams:
     """Settings of the annealing for a priced topology.
 
     Parameters
     ----------
-    first_heat, last_heat
-        The temperature at the beginning and at the end of a run, in mean GPU loads; between them it
-        falls by the same factor in equal parts of the run.
-    doublings
-        The search minimises a p-norm of loads with p = 2**doublings, one after the other.
     transfers, near, homeward, settling
         Chances among 1024; see `annealing.TopologySearch`.
-    run_slices
-        The most slices of a run for each slot; a longer turn has several runs.
+    cooling
+        How runs cool; temperatures in mean GPU loads.
     """
 
-    first_heat: float = 0.003
-    last_heat: float = 3e-6
-    doublings: tuple[int, ...] = (5, 6, 7, 8, 9)
     transfers: int = 200
     near: int = 200
     homeward: int = 960
     settling: int = 400
-    run_slices: int = 200
+    cooling: Cooling = COOLING
 
 
-#: Slices of a call of the core: where work is counted, and the most under a clock.
-COUNTED_SLICES, MAX_CALL_SLICES = 8, 256
-#: Seconds that a call of the core takes before the clock is looked at.
-CALL_SECONDS = 0.002
-#: Slices for one unit of effort, and of a turn that neither a clock nor counted work ends.
-SLICES_PER_EFFORT, OPEN_TURN_SLICES = 16, 20_000
 #: Turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
 
@@ -86,7 +74,7 @@ class TopologySearch:
         rules = problem.topology
         total = int(problem.load.sum())
         self.is_trivial = total == 0 or rules is None
-        self.call_slices = COUNTED_SLICES
+        self.runs = Runs(self, self.params.cooling, problem.num_slots)
         self.start = np.ascontiguousarray(start, dtype=np.int64)
         if rules is None or total == 0:
             return
@@ -103,7 +91,7 @@ class TopologySearch:
             self.start,
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
         )
-        self._advance(0.0, 0.0, 1)
+        self.runs.step_at(0.0, 0.0, 1)
 
     @property
     def best(self) -> float:
@@ -121,58 +109,26 @@ class TopologySearch:
             homes = homes_of(self.problem, rows[None])[0]
         self._search.restart(rows, np.ascontiguousarray(homes))
 
+    def go_on(self) -> None:
+        """Go on from the best plan."""
+        self.restart(self.placed())
+
     def run_until(self, deadline: Deadline) -> None:
         """Anneal until the deadline: one run that cools, or several where there is time."""
-        if math.isinf(deadline.at):
-            self.run_slices(OPEN_TURN_SLICES)
-            return
-        while time.monotonic() < deadline.at:
-            self._run_until(deadline)
-            self.restart(self.placed())
-
-    def _run_until(self, deadline: Deadline) -> None:
-        began = last = time.monotonic()
-        longest = self.params.run_slices * self.problem.num_slots
-        length, done = max(deadline.at - began, 1e-9), 0
-        while last < deadline.at and done < longest:
-            passed = max((last - began) / length, done / longest)
-            self._advance(passed, self._heat(passed), self.call_slices, deadline.at - last)
-            done += self.call_slices
-            now = time.monotonic()
-            faster = now - last < CALL_SECONDS
-            slices = self.call_slices * 2 if faster else self.call_slices // 2
-            self.call_slices = min(max(slices, 1), MAX_CALL_SLICES)
-            last = now
+        self.runs.until(deadline)
 
     def run_slices(self, slices: int) -> None:
         """Anneal for a number of slices in runs that cool."""
-        longest = self.params.run_slices * self.problem.num_slots
-        while slices > 0:
-            length = min(slices, longest)
-            for done in range(0, length, COUNTED_SLICES):
-                passed = done / length
-                self._advance(passed, self._heat(passed), min(COUNTED_SLICES, length - done))
-            slices -= length
-            if slices > 0:
-                self.restart(self.placed())
+        self.runs.counted(slices)
 
-    def _heat(self, passed: float) -> float:
-        params = self.params
-        # Rounded, because machines differ in how they round powers.
-        ratio = params.last_heat / params.first_heat
-        return float(f"{params.first_heat * ratio**passed:.9e}")
+    @property
+    def largest_load(self) -> float:
+        """The largest GPU load now, relative to the mean."""
+        return float(self._search.largest_load)
 
-    def _advance(
-        self, passed: float, temperature: float, slices: int, seconds: float = math.inf
-    ) -> None:
+    def advance(self, doublings: int, temperature: float, slices: int, seconds: float) -> None:
+        """Anneal some slices, fewer where the seconds are over."""
         params = self.params
-        doublings = params.doublings[
-            min(int(passed * len(params.doublings)), len(params.doublings) - 1)
-        ]
-        # A swap can double a GPU's load, and its power must stay a number.
-        digits = math.frexp(self._search.largest_load)[1] + 1
-        while digits << doublings > LARGEST_EXPONENT:
-            doublings -= 1
         self._search.anneal(
             doublings,
             temperature,

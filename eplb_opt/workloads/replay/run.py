@@ -95,8 +95,8 @@ class Run:
             self.problem, self.placed = str(error), None
             return False
         self.seconds.append(took)
-        shape = (plan.num_gpus, plan.num_experts)
-        placed = Placed(plan.physical_to_logical, *shape, self.machine.dispatch)
+        machine = self.machine.dispatch, self.machine.num_nodes
+        placed = Placed(plan.physical_to_logical, plan.num_gpus, plan.num_experts, *machine)
         self._change_to(placed)
         # Weights aside: a figure to set beside the held-out one, not an objective.
         self.seen.append(mean_of(placed.balancedness(Steps.of(scenarios.load))[0]))

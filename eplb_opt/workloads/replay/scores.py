@@ -12,6 +12,9 @@ from eplb_opt.engines.dispatch.routes import Routes
 from eplb_opt.engines.dispatch.split import split
 from eplb_opt.placement import scoring
 from eplb_opt.placement.plan import Plan
+from eplb_opt.placement.senders import senders
+from eplb_opt.problem.checks import SENDER_DISPATCHES
+from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,14 +58,17 @@ class Placed:
     num_gpus, num_experts
         The number of GPUs, and of logical experts of a layer.
     dispatch
-        How tokens are split, "uniform" or "optimal"; see `Problem`. Optimal dispatch splits each
-        step anew, in float64: the largest GPU load is within about 1e-13 of the least.
+        How tokens are split; see `Problem`. Optimal dispatch splits each step anew, in float64: the
+        largest GPU load is within about 1e-13 of the least. The others split all steps alike.
+    num_nodes
+        Nodes of the GPUs, which nearest copy looks at.
     """
 
     physical_to_logical: np.ndarray
     num_gpus: int
     num_experts: int
     dispatch: str = "uniform"
+    num_nodes: int = 1
 
     @cached_property
     def routes(self) -> Routes:
@@ -81,9 +87,37 @@ class Placed:
         share = np.zeros((num_layers, self.num_experts, self.num_gpus))
         gpu_idx = np.arange(num_slots) // (num_slots // self.num_gpus)
         at = (np.arange(num_layers)[:, None], self.physical_to_logical, gpu_idx[None, :])
+        if self._sent is not None:
+            np.add.at(share, at, self._sent)
+            return share
         np.add.at(share, at, 1.0)
         share /= self.count[..., None]
         return share
+
+    @cached_property
+    def largest(self) -> np.ndarray:
+        """The largest part of its load that a replica gets, float64 [num_layers, num_experts]."""
+        if self._sent is None:
+            return np.asarray(1 / self.count)
+        largest = np.zeros(self.count.shape)
+        layers = np.arange(len(largest))[:, None]
+        np.maximum.at(largest, (layers, self.physical_to_logical), self._sent)
+        return largest
+
+    @cached_property
+    def _sent(self) -> np.ndarray | None:
+        """What each slot gets of its expert's load, float64 [num_layers, num_slots], by senders."""
+        if self.dispatch not in SENDER_DISPATCHES:
+            return None
+        num_slots = self.physical_to_logical.shape[1]
+        machine = Problem(
+            np.zeros(self.count.shape, dtype=np.int64),
+            num_slots,
+            self.num_gpus,
+            self.num_nodes,
+            dispatch=self.dispatch,
+        )
+        return np.asarray(senders(machine, self.physical_to_logical) / self.num_gpus)
 
     def balancedness(self, steps: Steps) -> tuple[np.ndarray, np.ndarray]:
         """The balancedness of each step, on GPUs and on slots, two float64 [num_steps].
@@ -98,12 +132,12 @@ class Placed:
             _ratio(steps.totals / self.physical_to_logical.shape[1], slot_peaks),
         )
 
-    def uniform_peaks(self, steps: Steps) -> Peaks:
+    def fixed_peaks(self, steps: Steps) -> Peaks:
         """The largest loads of GPUs and of slots, summed over the layers, float64 [num_steps]."""
         gpu_peaks, slot_peaks = np.zeros(len(steps.totals)), np.zeros(len(steps.totals))
-        for load, spread, count in zip(steps.by_layer, self.spread, self.count, strict=True):
+        for load, spread, largest in zip(steps.by_layer, self.spread, self.largest, strict=True):
             gpu_peaks += (load @ spread).max(axis=1)
-            slot_peaks += (load * (1 / count)).max(axis=1)
+            slot_peaks += (load * largest).max(axis=1)
         return gpu_peaks, slot_peaks
 
     def optimal_peaks(self, steps: Steps) -> Peaks:
@@ -125,8 +159,10 @@ class Placed:
 
 #: Dispatch -> the largest loads under it.
 PEAKS: dict[str, Callable[[Placed, Steps], Peaks]] = {
-    "uniform": Placed.uniform_peaks,
+    "uniform": Placed.fixed_peaks,
     "optimal": Placed.optimal_peaks,
+    "nearest": Placed.fixed_peaks,
+    "rank_modulo": Placed.fixed_peaks,
 }
 
 

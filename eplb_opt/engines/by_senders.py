@@ -1,0 +1,80 @@
+"""The dispatch of an engine, and the drop-ins' plans where every GPU sends to one copy.
+
+Like `every_rank`, a function of the arguments and of variables that are the same on all ranks.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from eplb_opt.engines.serving.senders import (
+    SENDER_DISPATCHES,
+    Maps,
+    SenderRules,
+    rebalance_by_senders,
+)
+from eplb_opt.engines.survivors import keep_slots
+from eplb_opt.errors import ProblemError
+from eplb_opt.placement.plan import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: How the engine sends tokens to copies, where the drop-in's own default is not what runs; must be
+#: equal on all ranks.
+DISPATCH_VARIABLE = "EPLB_OPT_DISPATCH"
+UNIFORM = "uniform"
+KNOWN = (UNIFORM, *SENDER_DISPATCHES)
+
+
+def chosen_dispatch(default: str) -> str:
+    """The dispatch that EPLB_OPT_DISPATCH names, else the default.
+
+    Raises
+    ------
+    ProblemError
+        When the variable names an unknown one.
+    """
+    value = os.environ.get(DISPATCH_VARIABLE, "").strip() or default
+    if value not in KNOWN:
+        raise ProblemError(f"{DISPATCH_VARIABLE}={value!r} is unknown; known: {', '.join(KNOWN)}.")
+    return value
+
+
+def place_by_senders(
+    load: np.ndarray,
+    sizes: tuple[int, int, int, int],
+    effort: int,
+    held: np.ndarray | None,
+    rules: SenderRules,
+) -> Maps:
+    """The plan of a drop-in for a dispatch by senders; what stays on its GPU keeps its slot.
+
+    Parameters
+    ----------
+    load
+        [num_layers, num_experts].
+    sizes
+        Slots a layer, groups, nodes to which groups are bound, and GPUs.
+    effort
+        Steps of a layer.
+    held
+        The map in force, int64 [num_layers, num_slots], or None; a layer of it with an empty slot
+        is made anew.
+    rules
+        The dispatch; its tolerance and gain count where there is a map in force, and a tolerance
+        of 0 plans freely.
+
+    Raises
+    ------
+    ProblemError
+        For loads or sizes that cannot be planned.
+    """
+    if held is not None and rules.tolerance == 0:
+        rules = SenderRules(rules.dispatch, rules.num_nodes, None, rules.min_gain)
+    maps = rebalance_by_senders(load, *sizes, rules=rules, effort=effort, current=held)
+    if held is None or rules.tolerance is not None:
+        return maps
+    kept = Plan(keep_slots(maps[0], held, sizes[3]), sizes[3], load.shape[1])
+    return kept.physical_to_logical, kept.logical_to_physical, kept.logical_count
