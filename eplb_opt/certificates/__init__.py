@@ -6,7 +6,8 @@ again in exact integers or raises `CertificateError`, within an amount of work t
 problem's shape alone (`work`). Every kind has a module whose docstring states the mathematics of
 the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `config_lp` and
 `config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `scenario_water`
-(several loads at once) and `topology` (a price on what is served off home). No verifier uses code
+(several loads at once), `sender_pairs` (two slots a GPU, each sending to one replica), `topology`
+(a price on what is served off home) and `cost_packing` (costs of replicas). No verifier uses code
 of the solvers (`eplb_opt.exact`) whose bounds it checks.
 """
 
@@ -38,15 +39,17 @@ VERIFIERS = {
     "nodes": "eplb_opt.certificates.nodes:verify",
     "enumeration": "eplb_opt.certificates.enumeration:verify",
     "topology": "eplb_opt.certificates.topology:verify",
+    "cost_packing": "eplb_opt.certificates.cost_packing:verify",
     "scenario_water": "eplb_opt.certificates.scenario_water:verify",
     "scenario_pairs": "eplb_opt.certificates.scenario_water:verify",
+    "sender_pairs": "eplb_opt.certificates.sender_pairs:verify",
 }
 
 #: The kinds that take scenarios and GPU rules into account; the others hold for one load, split
 #: evenly, on GPUs that are alike.
-GENERAL = {"scenario_water", "scenario_pairs"}
-#: The kinds among them that hold however tokens are split over replicas.
-ANY_SPLIT = {"scenario_water"}
+GENERAL = {"scenario_water", "scenario_pairs", "sender_pairs"}
+#: The kinds that hold where tokens are not split evenly; their verifiers say for which dispatch.
+ANY_SPLIT = {"scenario_water", "sender_pairs"}
 
 #: The leaves of a tree that may be verified however many slots a GPU has.
 LEAVES = 4
@@ -94,9 +97,10 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         raise CertificateError(f"{certificate.kind} holds for the uniform split alone.")
     if problem.has_topology != (certificate.kind == "topology"):
         raise CertificateError(f"{certificate.kind} is not of such a problem's objective.")
-    if problem.has_cost:
-        raise CertificateError(f"{certificate.kind} is of the largest load, not of costs.")
-    if not (problem.is_plain or problem.has_topology or certificate.kind in GENERAL):
+    if problem.has_cost != (certificate.kind == "cost_packing"):
+        raise CertificateError(f"{certificate.kind} is not of such a problem's objective.")
+    own = problem.has_topology or problem.has_cost
+    if not (problem.is_plain or own or certificate.kind in GENERAL):
         raise CertificateError("certificates are of one load on GPUs that are all alike.")
     module, function = VERIFIERS[certificate.kind].split(":")
     verifier: Callable[[Problem, Certificate], Fraction] = getattr(import_module(module), function)

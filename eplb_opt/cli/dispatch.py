@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.dispatch_rules import dispatch_score
 from eplb_opt.planner.evaluate import evaluate
+from eplb_opt.problem.checks import DISPATCHES
 from eplb_opt.report.gap import model_balancedness
 from eplb_opt.report.words import DISPATCH_WORDS
 from eplb_opt.search.starts import first_plan
@@ -16,10 +17,15 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
 
-#: Engine -> the option with which it splits every batch so that the largest GPU load is least.
-SPLITS_OPTIMALLY = {"sglang": "--ep-dispatch-algorithm lp"}
-#: Engines that cannot; other names of formats may be anybody's.
-SPLITS_OTHERWISE = (
+#: Dispatch -> the engines that have it, and with which options.
+GIVEN_BY = {
+    "optimal": {"sglang": "--ep-dispatch-algorithm lp"},
+    "nearest": {"sglang": "an all-to-all backend and --ep-dispatch-algorithm dynamic"},
+    "rank_modulo": {"vllm-ascend": "no tensor parallelism"},
+}
+#: Engines whose way of splitting tokens is known; other names of formats may be anybody's.
+KNOWN_ENGINES = (
+    "sglang",
     "vllm",
     "vllm-hcu",
     "vllm-ranks",
@@ -28,6 +34,14 @@ SPLITS_OTHERWISE = (
     "trtllm",
     "trtllm-config",
 )
+#: Engines that split in one way alone, and in which.
+NEVER_UNIFORM = {"vllm-ascend": "rank_modulo"}
+#: How a figure without the dispatch is told; where nobody says otherwise optimal is not at hand.
+WITHOUT = {
+    "uniform": "under the uniform split",
+    "nearest": "with nearest copy",
+    "rank_modulo": "with rank modulo",
+}
 #: A plan whose largest GPU loads are farther above those of a greedy one was not made for the loads
 #: and the dispatch at hand.
 OTHER_PLAN = 0.05
@@ -48,19 +62,28 @@ def noise_note(result: Result, asked: float | None) -> tuple[str, ...]:
 
 
 def deploy_notes(result: Result, engine: str) -> tuple[str, ...]:
-    """What a plan for optimal dispatch is worth without it, and who can give it.
+    """What a plan is worth where its engine splits tokens in another way, and who has which.
 
     Parameters
     ----------
     result
-        The result, from `plan`; one for the uniform split needs no words.
+        The result, from `plan`; one for the uniform split needs no words where the engine may have
+        that.
     engine
         The engine that the plan is written for.
     """
-    if not result.problem.is_split_freely:
+    dispatch = result.problem.dispatch
+    if dispatch == "uniform" and engine not in NEVER_UNIFORM:
         return ()
     score = dispatch_score(result.problem, result.plan)
-    return (_worth(score), _who(engine))
+    if dispatch == "uniform":
+        own = NEVER_UNIFORM[engine]
+        objective, balance = score.of(own)
+        return (
+            f"{engine} splits tokens by {DISPATCH_WORDS[own]}, where this plan's balancedness is "
+            f"{model_balancedness(balance, objective):.4f}; plan for that with --dispatch {own}.",
+        )
+    return (_worth(score, dispatch), _who(engine, dispatch))
 
 
 def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tuple[str, ...]:
@@ -79,10 +102,10 @@ def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tup
     model_gap
         The plan's model gap under the problem's dispatch.
     """
-    if problem.is_split_freely:
+    if problem.dispatch != "uniform":
         return (
             f"scored under {DISPATCH_WORDS[problem.dispatch]}, which only "
-            f"{_engines()} gives; the other columns show the plan without it.",
+            f"{_engines(problem.dispatch)} gives; the other columns show the plan without it.",
         )
     if model_gap <= OTHER_PLAN:
         return ()
@@ -99,7 +122,7 @@ def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tup
     if level >= LEVEL and score.needs_dispatch > OTHER_PLAN:
         text += (
             f" Under optimal dispatch its balancedness would be {level:.4f}: if it was made for "
-            f"that ({_engines()}), check it with --dispatch optimal."
+            f"that ({_engines('optimal')}), check it with --dispatch optimal."
         )
     return (text,)
 
@@ -113,34 +136,32 @@ def _above_greedy(problem: Problem, score: DispatchScore) -> float:
     return float(score.uniform.sum()) / greedy - 1 if greedy else 0.0
 
 
-def _worth(score: DispatchScore) -> str:
-    optimal, uniform, nearest = (
-        model_balancedness(balance, objective)
-        for balance, objective in (
-            (score.optimal_balancedness, score.optimal),
-            (score.uniform_balancedness, score.uniform),
-            (score.nearest_balancedness, score.nearest),
-        )
-    )
+def _worth(score: DispatchScore, dispatch: str) -> str:
+    levels = {}
+    for name in DISPATCHES:
+        objective, balance = score.of(name)
+        levels[name] = model_balancedness(balance, objective)
+    others = [f"{levels[name]:.4f} {WITHOUT[name]}" for name in WITHOUT if name != dispatch]
     return (
-        f"this plan is designed for optimal dispatch: balancedness {optimal:.4f} with it, "
-        f"{uniform:.4f} under the uniform split, {nearest:.4f} with nearest copy."
+        f"this plan is designed for {DISPATCH_WORDS[dispatch]}: balancedness "
+        f"{levels[dispatch]:.4f} with it, {', '.join(others)}."
     )
 
 
-def _who(engine: str) -> str:
-    if engine in SPLITS_OPTIMALLY:
+def _who(engine: str, dispatch: str) -> str:
+    words = DISPATCH_WORDS[dispatch]
+    if engine in GIVEN_BY[dispatch]:
         return (
-            f"start the engine with {SPLITS_OPTIMALLY[engine]}, or it is worth only the other two "
+            f"start the engine with {GIVEN_BY[dispatch][engine]}, or it is worth only the other "
             "figures."
         )
-    if engine in SPLITS_OTHERWISE:
+    if engine in KNOWN_ENGINES:
         return (
-            f"{engine} has no optimal dispatch, so there the plan is worth only the other two "
-            "figures; plan for it with --dispatch uniform."
+            f"{engine} has no {words}, so there the plan is worth only the other figures; plan for "
+            "it with --dispatch uniform."
         )
-    return f"the engine must run it with optimal dispatch: {_engines()}."
+    return f"the engine must run it with {words}: {_engines(dispatch)}."
 
 
-def _engines() -> str:
-    return ", ".join(f"{name} with {option}" for name, option in SPLITS_OPTIMALLY.items())
+def _engines(dispatch: str) -> str:
+    return ", ".join(f"{name} with {option}" for name, option in GIVEN_BY[dispatch].items())

@@ -46,7 +46,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Output": (
         *("output", "engine", "certificate", "report", "plot"),
-        *("metrics", "dispatch-weights", "transfers", "json", "csv", "verbose"),
+        *("metrics", "ledger", "dispatch-weights", "transfers", "json", "csv", "verbose"),
     ),
     "Options": (),
 }

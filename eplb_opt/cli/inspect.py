@@ -111,9 +111,9 @@ def check_command(
 
     --max-gap and --min-balancedness make it a gate for a deployment script.
 
-    It is scored as --dispatch says; beside it stand the uniform split, optimal dispatch, and
-    nearest copy, where every GPU sends to the copy on itself, else on its node (--nodes), else to a
-    fair one.
+    It is scored as --dispatch says; beside it stand the uniform split, optimal dispatch, nearest
+    copy, where every GPU sends to the copy on itself, else on its node (--nodes), else to a fair
+    one, and rank modulo, where the GPUs take the copies in turn.
 
     With --certificate the saved bounds are proven again in integers, without any solver; a
     certificate that proves less than it claims is refused, with exit code 3 too.

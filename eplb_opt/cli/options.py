@@ -61,12 +61,19 @@ ColocationOption = Annotated[
 ]
 DispatchOption = Annotated[
     DispatchName,
-    typer.Option("--dispatch", help="How tokens are split over an expert's replicas."),
+    typer.Option(
+        "--dispatch",
+        help="How tokens are split over an expert's replicas: uniform, equal parts; optimal, so "
+        "that the largest GPU load is least (SGLang's lp); nearest, each GPU to its nearest "
+        "replica (SGLang with an all-to-all backend); rank_modulo, the GPUs take the replicas in "
+        "turn (vllm-ascend).",
+    ),
 ]
 Dispatches = Annotated[
     list[DispatchName],
     typer.Option(
-        "--dispatch", help="How tokens are split over an expert's replicas; give both to compare."
+        "--dispatch",
+        help="How tokens are split over an expert's replicas; give several to compare.",
     ),
 ]
 UNIFORM = DispatchName("uniform")

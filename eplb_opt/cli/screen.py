@@ -18,6 +18,7 @@ DROPPABLE = (
     "time",
     "median",
     "nearest copy",
+    "rank modulo",
     "a GPU holds",
     "best known",
     "on slots",

@@ -16,6 +16,7 @@ from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.exact.cpsat import CpSatModel
 from eplb_opt.exact.formulations import FORMULATIONS
 from eplb_opt.exact.shared.change import Change
+from eplb_opt.exact.shared.start import refuse_senders
 from eplb_opt.placement import checker, scoring
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def fewest_moves(
     ProblemError
         When it is proven that no plan is within the limit.
     """
+    refuse_senders(problem)
     if fast_bounds(problem)[0].value > limit:
         raise ProblemError(f"No plan has an objective of at most {float(limit)}.")
     held = held_experts(problem, current)

@@ -1,10 +1,10 @@
 """How an expert's tokens reach its copies, and what a plan is worth under each way.
 
 Most plans are made for the uniform split, where every copy gets the same share. Engines with an
-all-to-all backend send each GPU's tokens to the nearest copy instead, which saves traffic and
-fills copies unevenly. Optimal dispatch splits every batch so that the largest GPU load is least.
-All three are scored exactly; for nearest copy every GPU is the source of an equal part of every
-expert's tokens.
+all-to-all backend may send each GPU's tokens to the nearest copy instead, which saves traffic and
+fills copies unevenly, or let the GPUs take the copies in turn. Optimal dispatch splits every batch
+so that the largest GPU load is least. All four are scored exactly, whatever the problem's own
+dispatch is; `senders` has the two in which every GPU sends all of an expert's tokens to one copy.
 """
 
 from __future__ import annotations
@@ -28,24 +28,36 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class DispatchScore:
-    """One plan under three ways of reaching its copies.
+    """One plan under four ways of reaching its copies.
 
     Parameters
     ----------
-    uniform, nearest, optimal
+    uniform, nearest, optimal, rank_modulo
         float64 [num_layers], the objective when every copy gets the same share, when every
-        GPU sends to its nearest copy, and when the split makes the largest GPU load least;
-        caller's unit, rounded up.
-    uniform_balancedness, nearest_balancedness, optimal_balancedness
+        GPU sends to its nearest copy, when the split makes the largest GPU load least, and when
+        the GPUs take the copies in turn; caller's unit, rounded up.
+    uniform_balancedness, nearest_balancedness, optimal_balancedness, rank_modulo_balancedness
         float64 [num_layers], see `Result.balancedness`.
     """
 
     uniform: np.ndarray
     nearest: np.ndarray
     optimal: np.ndarray
+    rank_modulo: np.ndarray
     uniform_balancedness: np.ndarray
     nearest_balancedness: np.ndarray
     optimal_balancedness: np.ndarray
+    rank_modulo_balancedness: np.ndarray
+
+    def of(self, dispatch: str) -> tuple[np.ndarray, np.ndarray]:
+        """Objective and balancedness under one dispatch, float64 [num_layers] each.
+
+        Parameters
+        ----------
+        dispatch
+            A name of `Problem`'s dispatch.
+        """
+        return getattr(self, dispatch), getattr(self, f"{dispatch}_balancedness")
 
     @property
     def nearest_excess(self) -> float:
@@ -59,7 +71,7 @@ class DispatchScore:
 
 
 def dispatch_score(problem: Problem, plan: Any, *, seed: int = SGLANG_SEED) -> DispatchScore:
-    """Score a plan under the uniform split, nearest copy and optimal dispatch.
+    """Score a plan under the four ways of reaching its copies.
 
     Parameters
     ----------
@@ -72,15 +84,16 @@ def dispatch_score(problem: Problem, plan: Any, *, seed: int = SGLANG_SEED) -> D
         When the plan breaks a rule of the problem.
     """
     plan = as_plan(plan, problem)
-    ways = (
-        plan.objectives(problem.with_dispatch("uniform")),
-        nearest_copy_objectives(problem, plan, seed=seed),
-        plan.objectives(problem.with_dispatch("optimal")),
-    )
-    return DispatchScore(
-        *(objective_in_caller_units(problem, each) for each in ways),
-        *(balancedness(problem, each) for each in ways),
-    )
+    exact = {
+        "uniform": plan.objectives(problem.with_dispatch("uniform")),
+        "nearest": nearest_copy_objectives(problem, plan, seed=seed),
+        "optimal": plan.objectives(problem.with_dispatch("optimal")),
+        "rank_modulo": plan.objectives(problem.with_dispatch("rank_modulo")),
+    }
+    figures = {name: objective_in_caller_units(problem, each) for name, each in exact.items()}
+    for name, each in exact.items():
+        figures[f"{name}_balancedness"] = balancedness(problem, each)
+    return DispatchScore(**figures)
 
 
 def nearest_copy_objectives(

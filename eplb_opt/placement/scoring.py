@@ -46,12 +46,12 @@ def objectives(
     The largest GPU load in units of the loads, or what the scenarios make together, or what load
     and price make with a topology; with costs the largest GPU's in units of these.
     """
+    if problem.has_cost:
+        spent = step_time.gpu_costs(problem, physical_to_logical, reading)
+        return [Fraction(largest) for largest in spent.max(axis=1).tolist()]
     if problem.splits_by_sender:
         sent = senders(problem, physical_to_logical, reading)
         return sent_objectives(problem, physical_to_logical, sent)
-    if problem.has_cost:
-        spent = step_time.gpu_costs(problem, physical_to_logical)
-        return [Fraction(largest) for largest in spent.max(axis=1).tolist()]
     if problem.topology is not None:
         away = homes.off_home(problem, physical_to_logical)
         price = problem.topology.exact_price

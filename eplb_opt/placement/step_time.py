@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.placement.senders import AS_DEALT, senders
+
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
     from eplb_opt.problem.step_cost import StepCost
 
 
-def gpu_costs(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
+def gpu_costs(
+    problem: Problem, physical_to_logical: np.ndarray, reading: str = AS_DEALT
+) -> np.ndarray:
     """The costs of each GPU's replicas added up, int64 [num_layers, num_gpus].
 
     Parameters
@@ -24,6 +28,10 @@ def gpu_costs(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once; -1 is an empty slot, which costs
         nothing.
+    reading
+        Under nearest copy, which of a replica's possible numbers of senders counts; see `senders`.
+        "most" is the most of any draw where no GPU holds an expert twice: two replicas that share a
+        GPU's senders in another way may cost more together, by less than one reading.
 
     Returns
     -------
@@ -32,6 +40,10 @@ def gpu_costs(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
     """
     placed = physical_to_logical
     layers = np.arange(len(placed))[:, None]
+    if problem.costs is not None and problem.costs.sent is not None:
+        sent = senders(problem, placed, reading)
+        each = problem.costs.sent[layers, placed, sent] * (placed >= 0)
+        return np.asarray(each.reshape(len(placed), problem.num_gpus, -1).sum(axis=2))
     copies = np.zeros((len(placed), problem.num_experts + 1), dtype=np.int64)
     # An empty slot, -1, is counted as an expert beyond the last, and then costs nothing.
     np.add.at(copies, (layers, placed), 1)

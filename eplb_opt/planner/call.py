@@ -12,7 +12,12 @@ import numpy as np
 from eplb_opt.bounds.bounds import fast_bounds, flat_bounds
 from eplb_opt.clock import Budget, Deadline
 from eplb_opt.errors import MissingDependency, PlanError, ProblemError
-from eplb_opt.migration import UNLIMITED_SHARE, NearAnswer, naming_seconds
+from eplb_opt.migration import (
+    UNLIMITED_SHARE,
+    UNLIMITED_SHARE_AT_PRICE,
+    NearAnswer,
+    naming_seconds,
+)
 from eplb_opt.placement import scoring
 from eplb_opt.placement.caller_units import objective_in_caller_units
 from eplb_opt.placement.moves import moved_slots
@@ -43,10 +48,14 @@ if TYPE_CHECKING:
 
 #: Giving GPUs their names takes no more than this part of what is left.
 MAX_NAMING_SHARE = 0.2
+#: Writing a job's last files takes no more than this part of what is left.
+MAX_CLOSING_SHARE = 0.1
 #: What giving names and limiting moves may still take once the caller asked for the end.
 OUTPUT_SECONDS = 0.5
 #: Checking a plan takes about so much of the time that scoring it takes.
 CHECK_SHARE = 0.25
+#: Drawing who is dealt to whom, over the whole model, takes about so many times what scoring takes.
+DEALING_TIMES = 6.0
 #: What the rest of the output takes, in seconds.
 REST_SECONDS = 0.002
 
@@ -92,6 +101,8 @@ class Call:
         """The output is checked once more, and what got new names or came in last is scored."""
         is_named = self.request.current is not None
         times = 2.0 if is_named else CHECK_SHARE + 2.0 / self.problem.num_layers
+        if self.problem.dispatch == "nearest":
+            times += DEALING_TIMES
         deadline = self.budget.deadline.earlier(times * seconds + REST_SECONDS)
         self.budget = replace(self.budget, deadline=deadline)
 
@@ -249,12 +260,15 @@ class Call:
     def _budget_of_search(self) -> Budget:
         budget, limits = self.budget, self.request.limits
         if self.request.job is not None:
-            seconds = self.request.job.closing_seconds
+            most = MAX_CLOSING_SHARE * budget.deadline.remaining
+            seconds = min(self.request.job.closing_seconds, most)
             budget = replace(budget, deadline=budget.deadline.earlier(seconds))
         left = budget.deadline.remaining
         if limits.is_given and not math.isinf(left):
             gap = max(budget.target_gap, limits.good_enough)
-            part = budget.deadline.sooner(left * UNLIMITED_SHARE)
+            at_price = self.problem.has_topology
+            share = UNLIMITED_SHARE_AT_PRICE if at_price else UNLIMITED_SHARE
+            part = budget.deadline.sooner(left * share)
             return replace(budget, deadline=part, target_gap=gap)
         if self.current is not None:
             names = min(self.naming_seconds, left * MAX_NAMING_SHARE)

@@ -151,6 +151,7 @@ class Journal:
         rules += ["no expert twice on a GPU"] * (problem.colocation == "forbid")
         rules += ["rules for GPUs"] * problem.has_gpu_rules
         rules += ["a price on what is off home"] * problem.has_topology
+        rules += ["costs of replicas"] * problem.has_cost
         limit = "no time limit" if seconds is None else f"{seconds:g} s"
         limit = limit if budget.effort is None else f"effort {budget.effort}"
         limit += f", {budget.workers} workers, target gap {budget.target_gap:g}"
@@ -313,10 +314,14 @@ class Journal:
 
 
 def _scale(problem: Problem) -> float:
-    """What makes largest load over mean of the sum of the objectives; 1 without load."""
+    """What makes largest load over mean of the sum of the objectives; 1 without load.
+
+    With costs the mean is of one replica of each expert.
+    """
     if problem.counts_ratios:
         return float(problem.num_layers)
-    totals = problem.load.sum(axis=1).tolist()
+    alone = problem.replica_cost[:, :, 1] if problem.has_cost else problem.load
+    totals = alone.sum(axis=1).tolist()
     units = [float(problem.unit(layer_idx)) for layer_idx in range(problem.num_layers)]
     total = sum(load * unit for load, unit in zip(totals, units, strict=True))
     return total / float(problem.capacity) or 1.0

@@ -22,6 +22,7 @@ from eplb_opt.planner.conditions import (
     has_gpu_rules,
     has_like_gpus_and_no_groups,
     has_middling_scenarios,
+    has_no_senders,
     has_one_kind_of_gpu,
     has_room_or_groups,
     has_scenarios,
@@ -108,7 +109,7 @@ SOLVERS: dict[str, Entry] = {
         package="ortools",
     ),
     # A model starts anew at each turn, so its turns double.
-    "model": Entry("eplb_opt.exact.model_solver:ModelSolver", Pace()),
+    "model": Entry("eplb_opt.exact.model_solver:ModelSolver", Pace(), has_no_senders),
     # An annealing run cools to the end of its turn, and a long one finds more than several short
     # ones: a short run on every layer, then one that takes all the time there is.
     "annealing_first": Entry(
@@ -149,8 +150,19 @@ SOLVERS: dict[str, Entry] = {
         Pace(share=0.2, shortest=0.01, most=1),
         has_like_gpus_and_no_groups,
     ),
+    "cost_packing": Entry(
+        "eplb_opt.exact.cost_packing:CostPackingSolver",
+        Pace(share=0.4, shortest=0.1),
+        has_no_senders,
+    ),
     "cost_first": Entry(_SHARES, _SHORT_RUN),
     "cost_search": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
+    "sender_pairs": Entry(
+        "eplb_opt.exact.senders.pairs:SenderPairsSolver",
+        Pace(share=0.2, shortest=0.3),
+        has_two_slots,
+        package="scipy",
+    ),
     # What follows says nothing of plans; its bounds take tenths of a second.
     "joint_levels": Entry(
         "eplb_opt.exact.scenario_solvers:JointLevelsSolver",
@@ -180,8 +192,9 @@ class Share(NamedTuple):
 
 #: The first row whose condition holds is the order of the first turns.
 ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
-    (stands_in_few_shapes, ("senders_first", "sender_model", "senders")),
-    (has_senders, ("senders_first", "senders")),
+    (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_packing", "cost_search")),
+    (stands_in_few_shapes, ("senders_first", "sender_pairs", "sender_model", "senders")),
+    (has_senders, ("senders_first", "sender_pairs", "senders")),
     (
         splits_few_flows,
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),
@@ -223,7 +236,6 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         ),
     ),
     (has_topology, ("homes_first", "home_model", "homes")),
-    (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_search")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),

@@ -15,10 +15,16 @@ from eplb_opt.problem.step_cost import StepCost
 if TYPE_CHECKING:
     from eplb_opt.problem.terms import Terms
 
-#: Floats become integers with which all replicas of a layer stay below it: a float64 is exact, too.
-MAX_FLOAT_TOTAL = 2**52
+#: Bits of the costs of all replicas of a layer where a table's floats become integers: sums of
+#: float64 are exact with them, too.
+TABLE_BITS = 52
+#: Bits of a GPU's seconds under a `StepCost`: what CP-SAT computes with without rounding, far below
+#: a picosecond, and exacter than any measurement.
+STEP_BITS = 30
 #: What the whole numbers of a caller may add up to in a layer.
 MAX_TOTAL = 2**62
+#: What a convex hull in floats may be above the true one, in units of at most 2**30.
+HULL_DOUBT = 1e-3
 #: Entries of the table of all layers; it takes 8 bytes each.
 MAX_ENTRIES = 2**25
 
@@ -67,22 +73,38 @@ class FittedCosts(NamedTuple):
         int64 [num_layers]; the unit of a layer is 2**-exponent of the caller's.
     rounded
         bool [num_layers], whether an entry was rounded down.
+    sent
+        int64 [num_layers, num_experts, num_senders + 1], where every GPU sends to one replica: what
+        a replica costs to which 0, 1, ... GPUs send. `replica` then has what each of c replicas
+        costs at least on average. None under the uniform split.
     """
 
     replica: np.ndarray
     exponent: np.ndarray
     rounded: np.ndarray
+    sent: np.ndarray | None = None
 
     def of_layers(self, layers: Any) -> FittedCosts:
         """The costs of some of the layers, read-only."""
-        return _frozen(FittedCosts(*(array[layers] for array in self)))
+        sent = None if self.sent is None else self.sent[layers]
+        kept = self.replica[layers], self.exponent[layers], self.rounded[layers]
+        return _frozen(FittedCosts(*kept, sent))
 
 
 #: What a cost does not go with: a test, and what to say.
 REFUSED = (
     (lambda t: t.has_scenarios, "several loads", "take one load"),
     (lambda t: t.topology is not None, "a topology", "leave it out"),
-    (lambda t: t.dispatch != "uniform", 'dispatch other than "uniform"', "take the uniform split"),
+    (
+        lambda t: t.is_split_freely,
+        'dispatch="optimal"',
+        'take the uniform split, or "nearest" or "rank_modulo"',
+    ),
+    (
+        lambda t: isinstance(t.cost, CostTable) and t.dispatch != "uniform",
+        "a dispatch by senders, as it is a table by count",
+        "take the uniform split, or a StepCost",
+    ),
     (lambda t: t.gpu_speed is not None, "gpu_speed", "leave the speeds out"),
 )
 
@@ -110,8 +132,8 @@ def fitted_costs(terms: Terms) -> FittedCosts | None:
     for test, name, mend in REFUSED:
         if test(terms):
             raise ProblemError(
-                f"cost does not go with {name}: it takes one load, split uniformly, on GPUs that "
-                f"are equally fast. So {mend}, or plan for tokens, without a cost."
+                f"cost does not go with {name}: it takes one load, split evenly or by senders, on "
+                f"GPUs that are equally fast. So {mend}, or plan for tokens, without a cost."
             )
     most = int(terms.open_slots.sum()) - terms.num_experts + 1
     _check_entries(terms, most)
@@ -167,11 +189,84 @@ def _of_step(terms: Terms, cost: StepCost, most: int) -> FittedCosts:
             "cost=StepCost(...) needs experts_per_token, how many experts a token is routed to."
         )
     terms.set_field("experts_per_token", as_int(top_k, "experts_per_token"))
-    per_copy = 1 / np.arange(1, most + 1)
-    tokens = mean_tokens(terms)
+    bits = STEP_BITS - terms.slots_per_gpu.bit_length()
+    if terms.splits_by_sender:
+        _check_entries(terms, terms.num_senders)
+        parts = np.arange(terms.num_senders + 1) / terms.num_senders
+        sent = _as_units(_expected(terms, cost, parts), terms.num_slots, bits)
+        return _of_senders(sent, most, are_level=terms.dispatch == "rank_modulo")
+    return _as_units(_expected(terms, cost, 1 / np.arange(1, most + 1)), terms.num_slots, bits)
+
+
+def _expected(terms: Terms, cost: StepCost, parts: np.ndarray) -> np.ndarray:
+    """Expected seconds of replicas with these parts of an expert's tokens, [..., num_parts]."""
     # Layer by layer: the series of the expected times take several times the memory of the table.
-    seconds = np.stack([cost.expected(row[:, None] * per_copy) for row in tokens])
-    return _as_units(seconds, terms.num_slots)
+    return np.stack([cost.expected(row[:, None] * parts) for row in mean_tokens(terms)])
+
+
+def _of_senders(units: FittedCosts, most: int, *, are_level: bool) -> FittedCosts:
+    """Costs by the number of senders, with what each of c replicas costs at least on average.
+
+    All senders together send to the c replicas. Under rank modulo these get equally many, or one
+    more. Otherwise the mean of their costs is at least the lower convex hull of the costs at
+    num_senders / c (Jensen's inequality).
+    """
+    # More tokens never take less; rounding must not say otherwise.
+    sent = np.maximum.accumulate(units.replica[:, :, 1:], axis=2)
+    if are_level:
+        replica = level_costs(sent, most)
+    else:
+        hull = np.stack([_hulls(layer) for layer in sent])
+        last = sent.shape[2] - 1
+        at = last / np.arange(1, most + 1)
+        low = np.floor(at).astype(np.int64)
+        slope = hull[:, :, np.minimum(low + 1, last)] - hull[:, :, low]
+        values = np.floor(hull[:, :, low] + slope * (at - low) - HULL_DOUBT)
+        replica = np.zeros((*sent.shape[:2], most + 1), dtype=np.int64)
+        replica[:, :, 1:] = np.maximum(values, 0)
+    return _frozen(FittedCosts(replica, units.exponent, units.rounded, np.ascontiguousarray(sent)))
+
+
+def level_costs(sent: np.ndarray, most: int) -> np.ndarray:
+    """What each of c replicas costs on average where they have equally many senders, or one more.
+
+    Parameters
+    ----------
+    sent
+        int64 [num_layers, num_experts, num_senders + 1], the cost by the number of senders.
+    most
+        The most replicas of an expert.
+
+    Returns
+    -------
+    ndarray
+        int64 [num_layers, num_experts, most + 1], rounded down; entry 0 is 0.
+    """
+    copies = np.arange(1, most + 1)
+    low, more = np.divmod(sent.shape[2] - 1, copies)
+    high = np.minimum(low + 1, sent.shape[2] - 1)
+    together = more * sent[:, :, high] + (copies - more) * sent[:, :, low]
+    return np.pad(together // copies, ((0, 0), (0, 0), (1, 0)))
+
+
+def _hulls(values: np.ndarray) -> np.ndarray:
+    """The lower convex hull of each row at its whole places, float64 [num_rows, num_places]."""
+    places = np.arange(values.shape[1])
+    found = values.astype(np.float64)
+    for row, costs in enumerate(values.tolist()):
+        corners: list[int] = []
+        for place in places.tolist():
+            while len(corners) > 1 and _is_above(costs, corners[-2], corners[-1], place):
+                corners.pop()
+            corners.append(place)
+        found[row] = np.interp(places, corners, [costs[corner] for corner in corners])
+    return found
+
+
+def _is_above(costs: list[int], first: int, middle: int, last: int) -> bool:
+    """Whether the middle point is on or above the line between two others."""
+    over = (costs[middle] - costs[first]) * (last - first)
+    return over >= (costs[last] - costs[first]) * (middle - first)
 
 
 def _of_table(terms: Terms, cost: CostTable, most: int) -> FittedCosts:
@@ -188,11 +283,12 @@ def _of_table(terms: Terms, cost: CostTable, most: int) -> FittedCosts:
             f"layers can have 1 to {most} replicas each, so [{wanted[1]}, {most}] is needed, or "
             "with a leading number of layers."
         )
-    return _as_units(seconds[:, :, :most], terms.num_slots)
+    bits = TABLE_BITS - terms.num_slots.bit_length()
+    return _as_units(seconds[:, :, :most], terms.num_slots, bits)
 
 
-def _as_units(seconds: np.ndarray, num_slots: int) -> FittedCosts:
-    """Costs [num_layers, num_experts, most] as integers, a unit a layer."""
+def _as_units(seconds: np.ndarray, num_slots: int, bits: int) -> FittedCosts:
+    """Costs [num_layers, num_experts, most] as integers, floats as such of so many bits."""
     largest = seconds.reshape(len(seconds), -1).max(axis=1)
     if float(largest.max()) * num_slots >= MAX_TOTAL:
         raise ProblemError(
@@ -200,7 +296,6 @@ def _as_units(seconds: np.ndarray, num_slots: int) -> FittedCosts:
             "use a larger unit."
         )
     if seconds.dtype.kind == "f":
-        bits = MAX_FLOAT_TOTAL.bit_length() - 1 - num_slots.bit_length()
         # frexp: largest < 2**exponent. A layer without any cost may have any unit.
         exponent = np.maximum(bits - np.frexp(largest)[1], 0).astype(np.int64)
         exponent = np.minimum(exponent, 1000)
@@ -217,7 +312,8 @@ def _as_units(seconds: np.ndarray, num_slots: int) -> FittedCosts:
 
 def _frozen(costs: FittedCosts) -> FittedCosts:
     for array in costs:
-        array.flags.writeable = False
+        if array is not None:
+            array.flags.writeable = False
     return costs
 
 

@@ -92,8 +92,8 @@ class Problem(Terms):
         split and GPUs that are alike. None for no price.
     cost
         A `StepCost`: the seconds that an expert takes for its tokens; what counts are then the
-        expected seconds of a step. Or a `CostTable`, in a unit of its own. It goes with one load,
-        the uniform split and GPUs that are equally fast. None to count loads.
+        expected seconds of a step. Or, under the uniform split, a `CostTable`, in a unit of its
+        own. It goes with one load and GPUs that are equally fast. None to count loads.
     batch_tokens
         With a `StepCost`: the tokens of each GPU in a step, before they are routed.
     experts_per_token

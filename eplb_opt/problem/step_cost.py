@@ -190,7 +190,7 @@ class StepCost:
         Returns
         -------
         StepCost
-            A new one; this one stays.
+            A new one, checked.
         """
         return replace(self, **changes)
 

@@ -66,6 +66,8 @@ def _sglang(problem: Problem, path: str) -> list[Step]:
     code = f"--init-expert-location {path} --ep-num-redundant-experts {redundant}"
     if problem.is_split_freely:
         code += " --ep-dispatch-algorithm lp"
+    if problem.dispatch == "nearest":  # static, the default there, deals unevenly after a file
+        code += " --ep-dispatch-algorithm dynamic"
     return [Step("Start SGLang with these options:", code)]
 
 

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from eplb_opt.placement.dispatch_rules import DispatchScore
 
 
+HEADINGS = ("uniform split", "nearest copy", "difference", "optimal dispatch", "rank modulo")
+
+
 def dispatch_table(score: DispatchScore, layer_ids: Sequence[int] = ()) -> Table:
     """The layers where uniform split and nearest copy differ most, and the whole model."""
     table = titled("How tokens reach the copies: largest GPU load (balancedness)")
-    for heading in ("layer", "uniform split", "nearest copy", "difference", "optimal dispatch"):
+    for heading in ("layer", *HEADINGS):
         table.add_column(heading, justify="right")
     excess = score.nearest / np.maximum(score.uniform, np.finfo(float).tiny) - 1
     names = names_of(layer_ids, len(excess))
@@ -31,6 +34,7 @@ def dispatch_table(score: DispatchScore, layer_ids: Sequence[int] = ()) -> Table
             _cell(score.nearest[layer_idx], score.nearest_balancedness[layer_idx]),
             signed(excess[layer_idx]),
             _cell(score.optimal[layer_idx], score.optimal_balancedness[layer_idx]),
+            _cell(score.rank_modulo[layer_idx], score.rank_modulo_balancedness[layer_idx]),
         )
     table.add_section()
     table.add_row(
@@ -39,6 +43,7 @@ def dispatch_table(score: DispatchScore, layer_ids: Sequence[int] = ()) -> Table
         _model_cell(score.nearest, score.nearest_balancedness),
         signed(score.nearest_excess),
         _model_cell(score.optimal, score.optimal_balancedness),
+        _model_cell(score.rank_modulo, score.rank_modulo_balancedness),
         style="bold",
     )
     return table

@@ -88,12 +88,14 @@ def _one_more_slot(problem: Problem) -> Problem | None:
 
 
 def _split_freely(problem: Problem) -> Problem | None:
-    if problem.has_cost:  # which takes the uniform split alone
+    if problem.has_cost:  # which knows no optimal dispatch
         return None
     return problem.with_dispatch("optimal") if problem.dispatch == "uniform" else None
 
 
 def _sent_freely(problem: Problem) -> Problem | None:
+    if problem.has_cost:
+        return None
     return problem.with_dispatch("optimal") if problem.splits_by_sender else None
 
 

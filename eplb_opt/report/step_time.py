@@ -38,10 +38,11 @@ def step_line(problem: Problem, objective: np.ndarray, lower: np.ndarray) -> str
     other = num_layers * getattr(problem.cost, "other_seconds", 0.0)
     step = float(objective.sum()) + other
     saved = float((objective - lower).sum())
+    spent = worth(float(objective.sum()), True)
     whole = "the step" if other else "the experts' part of the step"
     return (
-        f"A step of {problem.batch_tokens} tokens a GPU takes {worth(step, True)}: "
-        f"{num_layers} layers, {worth(float(objective.sum()) / num_layers, True)} each in their "
-        f"experts. A better plan could save at most {worth(saved / num_layers, True)} a layer, "
+        f"In a step of {problem.batch_tokens} tokens a GPU the experts take {spent}: {num_layers} "
+        f"layers, {worth(float(objective.sum()) / num_layers, True)} each. A better plan could "
+        f"save at most {worth(saved / num_layers, True)} a layer, "
         f"{percent(saved / step if step else 0.0)} of {whole}."
     )

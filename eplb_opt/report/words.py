@@ -106,7 +106,7 @@ DISPATCH_WORDS = {
     "uniform": "uniform split",
     "optimal": "optimal dispatch",
     "nearest": "nearest copy",
-    "rank_modulo": "rank modulo copies",
+    "rank_modulo": "rank modulo",
 }
 
 

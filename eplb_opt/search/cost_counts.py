@@ -3,7 +3,8 @@
 Costs of replicas decide in two ways. The counts decide what all replicas cost together, which no
 packing changes; so counts of the least total come first, found exactly by `bounds.costs`, under
 limits on the dearest replica. With the counts fixed, replicas are pieces of known sizes, and the
-local search for loads levels them by exchanging pieces between GPUs.
+local search for loads levels them by exchanging pieces between GPUs. Where every GPU sends to one
+replica the sizes are those of replicas with equally many senders, and plans are judged exactly.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 from eplb_opt.bounds import costs
 from eplb_opt.core import local
 from eplb_opt.placement import step_time
+from eplb_opt.placement.senders import MOST
+from eplb_opt.problem.costs import level_costs
 from eplb_opt.search.idle import IdleTurns
 from eplb_opt.solver import Answer, Verdict
 
@@ -53,25 +56,31 @@ class CostCountsSolver:
         self.apart = problem.colocation == "forbid"
         spare = problem.num_slots - problem.num_experts
         self.most = min(spare + 1, problem.num_gpus) if self.apart else spare + 1
-        self.best: np.ndarray | None = None
-        self.worth = 0
+        self.best = np.zeros(0, dtype=np.int64)
+        self.worth = -1
         self.series: Iterator[np.ndarray] | None = None
         self.idle = IdleTurns()
 
     @cached_property
     def cost(self) -> np.ndarray:
-        """What each of c replicas of an expert costs, int64 [num_experts, most + 1]."""
-        return np.asarray(self.problem.replica_cost[0])
+        """What each of c replicas of an expert costs, int64 [num_experts, most + 1].
+
+        Where every GPU sends to one replica, on average where they have equally many senders.
+        """
+        known = self.problem.costs
+        if known is None or known.sent is None:
+            return np.asarray(self.problem.replica_cost[0])
+        return np.asarray(level_costs(known.sent, known.replica.shape[2] - 1)[0])
 
     def solve(self, task: Task) -> Answer:
         """Pack some counts: those of the least totals first, then changes of the best."""
         draws = np.random.default_rng([task.seed, task.layer_idx, task.attempt])
-        if self.best is None or task.objective < self.worth:
+        if self.worth < 0 or task.objective < self.worth:
             self.best, self.worth = task.start.copy(), int(task.objective)
         before = self.worth
         if self.series is None:
             self.series = self._first_counts()
-        left = None if task.effort is None else max(PACKINGS_PER_EFFORT * task.effort, 1)
+        left = None if task.effort is None else PACKINGS_PER_EFFORT * task.effort
         while left is None or left > 0:
             counts = next(self.series, None)
             if counts is None:
@@ -86,7 +95,6 @@ class CostCountsSolver:
 
     def _first_counts(self) -> Iterator[np.ndarray]:
         """The counts in force, then those of the least totals, the dearest replica ever cheaper."""
-        assert self.best is not None
         yield self._counts_of(self.best)
         each = self.cost[:, 1 : self.most + 1]
         dearest = int(each.max())
@@ -103,7 +111,6 @@ class CostCountsSolver:
 
     def _changed_counts(self, draws: np.random.Generator) -> np.ndarray:
         """The best plan's counts with some slots given from one expert to another."""
-        assert self.best is not None
         counts = self._counts_of(self.best)
         for _ in range(int(draws.integers(0, MOST_CHANGES + 1))):
             givers = np.flatnonzero(counts > 1)
@@ -132,7 +139,7 @@ class CostCountsSolver:
         self._keep(search.best_slots)
 
     def _keep(self, placed: np.ndarray) -> None:
-        worth = int(step_time.gpu_costs(self.problem, placed[None]).max())
+        worth = int(step_time.gpu_costs(self.problem, placed[None], MOST).max())
         if worth < self.worth:
             self.best, self.worth = placed.copy(), worth
 

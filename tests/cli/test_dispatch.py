@@ -156,3 +156,46 @@ def test_a_plan_of_yesterday_is_not_said_to_be_made_for_optimal_dispatch(capsys,
     assert "The common cause is that the plan was made for other loads" in err
     assert "26.9 % above the best possible" in err
     assert "optimal dispatch" not in err
+
+
+@pytest.mark.parametrize("dispatch", ["nearest", "rank_modulo"])
+def test_plan_check_and_gap_score_by_senders(capsys, loads, tmp_path, dispatch):
+    path = tmp_path / "plan.npz"
+    options = ["--nodes", "2", "--dispatch", dispatch]
+    err = planned(capsys, loads, path, *options, "--engine", "npz")
+    problem = eplb_opt.Problem(np.load(loads).sum(axis=0), 12, 4, 2, dispatch=dispatch)
+    wanted = eplb_opt.evaluate(problem, read_plan(path))
+    level = (wanted.balancedness * wanted.objective).sum() / wanted.objective.sum()
+    words = {"nearest": "nearest copy", "rank_modulo": "rank modulo"}[dispatch]
+    assert f"designed for {words}: balancedness {level:.4f} with it" in err
+    check = ["check", str(path), loads, *MACHINE, *options]
+    code, out, err = run(capsys, *check)
+    assert code == 0
+    assert f"scored under {words}" in out
+    answer = json.loads(run(capsys, *check, "--json")[1])
+    assert answer["objective"] == wanted.objective.tolist()
+    assert answer["lower_bound"] == wanted.lower_bound.tolist()
+    assert answer["nearest_copy"][dispatch] == wanted.objective.tolist()
+    gap = ["gap", loads, *MACHINE, *options, "--time-limit", "0.5", "--plan", str(path)]
+    code, out, _ = run(capsys, *gap)
+    assert code == 0
+    assert words in out
+    rows = json.loads(run(capsys, *gap, "--no-prices", "--json")[1])["rows"]
+    given = next(row for row in rows if row["name"] == str(path))
+    assert given["model_gap"] == pytest.approx(wanted.model_gap, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("engine", "dispatch", "words"),
+    [
+        ("sglang", "nearest", "all-to-all backend and --ep-dispatch-algorithm dynamic"),
+        ("vllm-ascend", "rank_modulo", "no tensor parallelism"),
+        ("vllm-ascend", "nearest", "vllm-ascend has no nearest copy"),
+        ("vllm-ascend", "uniform", "splits tokens by rank modulo"),
+    ],
+)
+def test_who_splits_by_senders_is_said(capsys, loads, tmp_path, engine, dispatch, words):
+    path = tmp_path / "plan.json"
+    options = ["--dispatch", dispatch, "--engine", engine, "--colocation", "forbid"]
+    assert words in planned(capsys, loads, path, *options)
+    assert path.exists()

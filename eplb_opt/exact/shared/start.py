@@ -39,7 +39,23 @@ def plain_start_value(problem: Problem, start: np.ndarray) -> Fraction:
 
 def start_value(problem: Problem, start: np.ndarray) -> Fraction:
     """The value of a valid start (`loads.plan_value`), for models that take every problem."""
+    refuse_senders(problem)
     return plan_value(problem, _checked(problem, start)[0])
+
+
+def refuse_senders(problem: Problem) -> None:
+    """Refuse a dispatch under which a replica's part depends on where the others stand.
+
+    Raises
+    ------
+    ProblemError
+        Where the general models would take equal parts for granted.
+    """
+    if problem.splits_by_sender:
+        raise ProblemError(
+            f'The general models do not know dispatch="{problem.dispatch}"; take plan(), whose '
+            "schedule has a model for it, or another dispatch."
+        )
 
 
 def _checked(problem: Problem, start: np.ndarray) -> np.ndarray:

@@ -59,7 +59,8 @@ class ShareSearch:
         used = problem.open_slots > 0
         most = min(int(problem.is_open.sum()) - problem.num_experts + 1, MOST_COPIES)
         is_sent = problem.splits_by_sender
-        values, share = sent_loads(problem) if is_sent else costs_of_copies(problem, most)
+        has_loads = is_sent and not problem.has_cost
+        values, share = sent_loads(problem) if has_loads else costs_of_copies(problem, most)
         counts = np.bincount(start[problem.is_open], minlength=problem.num_experts)
         self.is_trivial = bool(
             values.shape[1] == 0
@@ -195,18 +196,22 @@ def sent_loads(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     weight, share = relative_loads(problem)
     parts = np.arange(problem.num_senders + 1) / problem.num_senders
     values = weight[:, None, :] * parts[None, :, None]
-    return values.reshape(-1, weight.shape[1]), share
+    return values.reshape(len(weight) * len(parts), weight.shape[1]), share
 
 
 def costs_of_copies(problem: Problem, most: int) -> tuple[np.ndarray, np.ndarray]:
     """The cost of each of 0, 1, ... copies, over that of a GPU where no expert has two.
 
+    Where every GPU sends to one copy, the cost of one to which 0, 1, ... GPUs send.
+
     Returns
     -------
-    float64 [num_experts * (most + 1), 1], without a column where nothing costs anything, and
-    float64 [1].
+    float64 [num_experts * (most + 1), 1], or [num_experts * (senders + 1), 1], without a column
+    where nothing costs anything, and float64 [1].
     """
-    table = problem.replica_cost[0, :, : most + 1].astype(np.float64)
-    mean = max(table[:, 1].sum() / int((problem.open_slots > 0).sum()), table.max() / 1e6)
+    sent = None if problem.costs is None else problem.costs.sent
+    table = (problem.replica_cost[0, :, : most + 1] if sent is None else sent[0]).astype(np.float64)
+    alone = table[:, 1 if sent is None else -1]
+    mean = max(alone.sum() / int((problem.open_slots > 0).sum()), table.max() / 1e6)
     columns = 1 if table.any() else 0
     return table.reshape(-1, 1)[:, :columns] / max(mean, 1e-300), np.ones(columns)
