@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
-#: What steps see of plans for a split in parts: engines do not divide the tokens of a step so, they
-#: draw a replica for each.
+#: What steps see of plans for a split in parts: vLLM and SGLang do not divide the tokens of a step
+#: so, they draw a replica for each.
 SEEN = {"uniform": "drawn", "optimal": "optimal_drawn"}
 
 
