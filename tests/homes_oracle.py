@@ -26,7 +26,9 @@ def home_optimum(problem: Problem, layer_idx: int = 0) -> Fraction | None:
 
 
 def nodes_of_gpus(problem: Problem) -> list[int]:
-    """Equal nodes, the last one smaller where need be."""
+    """Equal nodes, the last one smaller where need be; or as the topology says."""
+    if problem.topology.nodes is not None:
+        return [int(node) for node in problem.topology.nodes]
     size = -(-problem.num_gpus // problem.num_nodes)
     return [g // size for g in range(problem.num_gpus)]
 

@@ -180,7 +180,9 @@ def zipf_loads(exponent: int, num_layers: int, num_experts: int, seed: int) -> n
     bits = np.random.PCG64(seed)
     draws = bits.random_raw(num_layers * num_experts).reshape(num_layers, num_experts)
     rank = draws.argsort(axis=1, kind="stable")
-    logs = [int(DECIMAL.ln(Decimal(r + 1)) * ONE) for r in range(num_experts)]
+    logs = [
+        int(DECIMAL.multiply(DECIMAL.ln(Decimal(r + 1)), Decimal(ONE))) for r in range(num_experts)
+    ]
     blur = _normals(bits, num_layers, num_experts) // 10
     log_load = blur - np.array(logs)[rank] * exponent // 1000
     return np.array([_apportioned(_exponential(row), LAYER_TOTAL) for row in log_load])

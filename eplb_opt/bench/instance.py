@@ -14,14 +14,22 @@ from eplb_opt.io import read_loads, read_stored_plan
 from eplb_opt.io.files import naming
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.costs import CostTable
 from eplb_opt.problem.problem import Problem
+from eplb_opt.problem.step_cost import StepCost
 from eplb_opt.problem.topology import Topology
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+
+def _cost(**told: Any) -> StepCost | CostTable:
+    """A table of costs where `seconds` are told, else the arguments of a step's cost."""
+    return CostTable(**told) if "seconds" in told else StepCost(**told)
+
+
 #: Terms that `Problem` wants as an object of ours, and what makes one of the table's entries.
-OBJECTS: dict[str, Callable[..., Any]] = {"topology": Topology}
+OBJECTS: dict[str, Callable[..., Any]] = {"topology": Topology, "cost": _cost}
 #: What an instance says itself, and no term may say again.
 OWN_TERMS = {"load", "num_slots", "num_gpus"}
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from eplb_opt.bench.instance import Instance
-from eplb_opt.bench.load_files import IN_FORCE, SIX
+from eplb_opt.bench.load_files import IN_FORCE, LOAD_FILES, SIX
 from eplb_opt.problem.machine import Machine
 
 #: Six layers of gpt-oss's 36 and of Qwen3's 94.
 SIX_OF_36 = (0, 7, 14, 21, 28, 35)
 SIX_OF_94 = (0, 18, 36, 54, 72, 90)
 EIGHT_OF_32 = (0, 4, 8, 12, 16, 20, 24, 28)
+#: What a replica costs in some unit of time: to start, to read its weights, and the tokens that are
+#: worked through in a unit.
+START, READ, TOKENS = 3000, 6000, 10
 
 
 def _row(
@@ -46,6 +49,18 @@ def _moves(in_force: str, max_moves: int) -> Instance:
         in_force=in_force,
         max_moves=max_moves,
     )
+
+
+def _costly(loads: str, machine: str, layers: tuple[int, ...] = ()) -> Instance:
+    """An instance whose replicas cost whole numbers: a start, and a read or the tokens' work."""
+    parsed, load = Machine.parse(machine), LOAD_FILES[loads].load()
+    chosen = load[list(layers) or slice(None)].tolist()
+    most = parsed.num_slots - len(chosen[0]) + 1
+    seconds = [
+        [[START + max(READ, w // (TOKENS * count)) for count in range(1, most + 1)] for w in row]
+        for row in chosen
+    ]
+    return _row(loads, machine, "cost", layers, cost={"seconds": seconds})
 
 
 WORKED = (
@@ -142,6 +157,20 @@ OPTIMAL = (
     _row("mixtral-8x7b", "16x8", "optimal", EIGHT_OF_32, dispatch="optimal"),
     _row("zipf-1.2", "96x32", "optimal", dispatch="optimal"),
 )
+#: Tokens that go to one replica, whom their sender chooses.
+SENDERS = (
+    _row("deepseek-v3", "288x32/4/1", "nearest", SIX, dispatch="nearest"),
+    _row("deepseek-v3", "288x72", "rank-modulo", SIX, dispatch="rank_modulo"),
+    _row("gpt-oss-120b", "160x32/4/1", "nearest", SIX_OF_36, dispatch="nearest"),
+    _row("mixtral-8x7b", "16x8/2/1", "nearest", EIGHT_OF_32, dispatch="nearest"),
+    _row("mixtral-8x7b", "16x8", "rank-modulo", EIGHT_OF_32, dispatch="rank_modulo"),
+)
+#: Seconds instead of loads: an expert's weights are read, however few its tokens are.
+COSTS = (
+    _costly("twelve", "16x4"),
+    _costly("twelve", "18x6"),
+    _costly("mixtral-8x7b", "16x8", EIGHT_OF_32),
+)
 #: GPUs that differ, and experts that are tied to some.
 UNEVEN = (
     _row("deepseek-v3", "320x32", "lost", SIX, active_gpus=[True] * 13 + [False] * 2 + [True] * 17),
@@ -184,6 +213,8 @@ KINDS: dict[str, tuple[Instance, ...]] = {
     "priced": PRICED,
     "workloads": WORKLOADS,
     "optimal": OPTIMAL,
+    "senders": SENDERS,
+    "costs": COSTS,
     "uneven": UNEVEN,
     "moves": MOVES,
     "degenerate": DEGENERATE,

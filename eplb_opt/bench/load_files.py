@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -297,6 +298,7 @@ IN_FORCE: dict[str, InForce] = {
 }
 
 
+@cache
 def load_file_content(name: str) -> bytes:
     """The bytes of a load file, made anew; stored, not deflated: zlib's output varies.
 
@@ -337,6 +339,7 @@ def packed_loads(
     return npz_bytes(arrays, zipfile.ZIP_STORED)
 
 
+@cache
 def in_force_content(name: str) -> bytes:
     """The bytes of a plan in force, made anew.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.bench.families import family_loads
+from eplb_opt.bench.memory import peak_bytes
 from eplb_opt.clock import core_wait
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.problem import Problem
@@ -185,16 +185,6 @@ def problem_of(case: str, shape: Shape) -> Problem:
         rules |= RULES[name](shape) if name in RULES else {}
     load = np.stack(loads) if "scenarios" in names else loads[0]
     return Problem(load, shape.num_gpus * shape.slots_per_gpu, shape.num_gpus, **rules)
-
-
-def peak_bytes() -> int:
-    """The most memory that this process held; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # on Windows
-        return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _uneven_slots(shape: Shape) -> list[int]:

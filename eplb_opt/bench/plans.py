@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bounds.bounds import flat_bounds
-from eplb_opt.clock import Deadline
-from eplb_opt.errors import ProblemError, require
-from eplb_opt.exact import get_model
+from eplb_opt.bench.methods import by_heuristic, by_model, check_names
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
-from eplb_opt.planner.schedule import MODEL_PACKAGES
+from eplb_opt.planner.tasks import LostTask, each_done
 from eplb_opt.result import ObjectiveBounds, layer_gaps, model_gap
-from eplb_opt.search.starts import first_plan, heuristic_calls
-from heuristics import HEURISTICS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
 
     from eplb_opt.problem.machine import Machine
-    from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
 
 
@@ -55,6 +49,7 @@ def plan_rows(
     *,
     models: Sequence[str] = (),
     heuristics: Sequence[str] = (),
+    executor: Executor | None = None,
 ) -> Iterator[PlanRow]:
     """Plan everything with every limit, one after the other, and the rivals beside it.
 
@@ -69,6 +64,10 @@ def plan_rows(
         from the greedy's plan.
     heuristics
         Names in `heuristics.HEURISTICS`.
+    executor
+        A `concurrent.futures.Executor` whose workers make the rows, one load, machine and limit
+        each; the rows come in the same order. Seconds are the worker's own, so that workers that
+        share a machine's cores tell longer ones. By default all is done here.
 
     Raises
     ------
@@ -77,38 +76,43 @@ def plan_rows(
     MissingDependency
         For a package that one of them needs, before anything is planned.
     """
-    for name in models:
-        get_model(name)
-        require(MODEL_PACKAGES[name])
-    for name in heuristics:
-        if name not in HEURISTICS:
-            known = ", ".join(HEURISTICS)
-            raise ProblemError(f"heuristic {name!r} is unknown; known: {known}.")
-        # The compiled greedy is a plain function; the others are rows that name a backend.
-        if getattr(HEURISTICS[name], "backend", "") == "torch":
-            require("torch")
-    return _rows(loads, machines, limits, models, heuristics)
+    check_names(models, heuristics)
+    tasks = [
+        (name, load, machine, limit, tuple(models), tuple(heuristics))
+        for machine in machines
+        for name, load in loads.items()
+        for limit in limits
+    ]
+    return _each_row(tasks, executor)
+
+
+def _each_row(tasks: Sequence[tuple[object, ...]], executor: Executor | None) -> Iterator[PlanRow]:
+    for task, rows in zip(tasks, each_done(_rows, tasks, executor), strict=True):
+        if isinstance(rows, LostTask):
+            raise RuntimeError(f"{task[0]} on {task[2]}: {rows.words}.")
+        yield from rows
 
 
 def _rows(
-    loads: Mapping[str, np.ndarray],
-    machines: Sequence[Machine],
-    limits: Sequence[float],
+    name: str,
+    load: np.ndarray,
+    machine: Machine,
+    limit: float,
     models: Sequence[str],
     heuristics: Sequence[str],
-) -> Iterator[PlanRow]:
-    for machine in machines:
-        for name, load in loads.items():
-            problem = machine.problem(load)
-            for limit in limits:
-                result = plan(problem, time_limit=limit)
-                row = partial(_row, name, machine, limit, result)
-                proven = result.status.count("optimal")
-                yield row("eplb-opt", result.elapsed, result.plan.physical_to_logical, proven)
-                for model in models:
-                    yield row(model, *_by_model(problem, model, limit))
-                for heuristic in heuristics:
-                    yield row(heuristic, *_by_heuristic(problem, heuristic), None)
+) -> list[PlanRow]:
+    problem = machine.problem(load)
+    result = plan(problem, time_limit=limit)
+    row = partial(_row, name, machine, limit, result)
+    proven = result.status.count("optimal")
+    rows = [row("eplb-opt", result.elapsed, result.plan.physical_to_logical, proven)]
+    for model in models:
+        found = by_model(problem, model, limit)
+        rows.append(row(model, found.seconds, found.placed, found.proven))
+    for heuristic in heuristics:
+        found = by_heuristic(problem, heuristic)
+        rows.append(row(heuristic, found.seconds, found.placed, None))
+    return rows
 
 
 def _row(
@@ -141,30 +145,3 @@ def _row(
         proven=proven,
         layers=problem.num_layers,
     )
-
-
-def _by_model(problem: Problem, name: str, limit: float) -> tuple[float, np.ndarray, int]:
-    """Seconds, plan and proven layers of a model that gets an even share of the limit a layer."""
-    model, began = get_model(name), time.monotonic()
-    placed, proven = first_plan(problem).copy(), 0
-    for layer_idx, bound in enumerate(flat_bounds(problem)):
-        end = Deadline.after(limit * (layer_idx + 1) / problem.num_layers - _since(began))
-        layer, start = problem.layer(layer_idx), placed[layer_idx]
-        answer = model(layer, start, bound.value, end)
-        if answer.physical_to_logical is not None:
-            placed[layer_idx] = answer.physical_to_logical
-        peak = Plan(placed[layer_idx][None, :], problem.num_gpus).objectives(layer)[0]
-        proven += max(answer.lower_bound, bound.value) == peak
-    return _since(began), placed, proven
-
-
-def _by_heuristic(problem: Problem, name: str) -> tuple[float, np.ndarray]:
-    call = heuristic_calls(problem)[name]
-    call()  # what it loads or compiles is not its time
-    began = time.monotonic()
-    placed = call()
-    return _since(began), placed
-
-
-def _since(began: float) -> float:
-    return time.monotonic() - began

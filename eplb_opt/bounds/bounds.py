@@ -116,7 +116,7 @@ def fast_bounds(problem: Problem) -> list[Bound]:
     if problem.has_scenarios:
         return scenario_bounds(problem, fast_bounds)
     if problem.has_topology:
-        return topology_bounds(problem)
+        return topology_bounds(problem.without_lost_gpus() or problem)
     if problem.has_cost:
         return cost_bounds(problem)
     problem = problem.without_lost_gpus() or problem

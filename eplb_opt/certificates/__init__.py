@@ -6,8 +6,9 @@ again in exact integers or raises `CertificateError`, within an amount of work t
 problem's shape alone (`work`). Every kind has a module whose docstring states the mathematics of
 the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `config_lp` and
 `config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `scenario_water`
-(several loads at once), `topology` (a price on what is served off home) and `cost_packing` (costs
-of replicas). No verifier uses code of the solvers (`eplb_opt.exact`) whose bounds it checks.
+(several loads at once), `sender_pairs` (two slots a GPU, each sending to one replica), `topology`
+(a price on what is served off home) and `cost_packing` (costs of replicas). No verifier uses code
+of the solvers (`eplb_opt.exact`) whose bounds it checks.
 """
 
 from __future__ import annotations
@@ -41,13 +42,14 @@ VERIFIERS = {
     "cost_packing": "eplb_opt.certificates.cost_packing:verify",
     "scenario_water": "eplb_opt.certificates.scenario_water:verify",
     "scenario_pairs": "eplb_opt.certificates.scenario_water:verify",
+    "sender_pairs": "eplb_opt.certificates.sender_pairs:verify",
 }
 
 #: The kinds that take scenarios and GPU rules into account; the others hold for one load, split
 #: evenly, on GPUs that are alike.
-GENERAL = {"scenario_water", "scenario_pairs"}
-#: The kinds among them that hold however tokens are split over replicas.
-ANY_SPLIT = {"scenario_water"}
+GENERAL = {"scenario_water", "scenario_pairs", "sender_pairs"}
+#: The kinds that hold where tokens are not split evenly; their verifiers say for which dispatch.
+ANY_SPLIT = {"scenario_water", "sender_pairs"}
 
 #: The leaves of a tree that may be verified however many slots a GPU has.
 LEAVES = 4

@@ -50,6 +50,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     """
     if problem.topology is None:
         raise CertificateError("topology is of a problem with a topology.")
+    problem = problem.without_lost_gpus() or problem
     levels, scale = _read(certificate)
     total = sum(problem.load[0].tolist())
     if not total:
@@ -105,10 +106,7 @@ class _Layer:
         if problem.topology is None:
             raise CertificateError("topology is of a problem with a topology.")
         self.problem, self.rules = problem, problem.topology
-        # Nodes are equal, but that the last one may be smaller.
-        size = -(-problem.num_gpus // problem.num_nodes)
-        self.sizes = [size] * (problem.num_nodes - 1)
-        self.sizes.append(problem.num_gpus - size * (problem.num_nodes - 1))
+        self.sizes = _sizes_of_nodes(problem)
         self.grain = lcm(*self.sizes)
         loads: list[int] = problem.load[0].tolist()
         self.loads = [w * scale * self.grain for w in loads]
@@ -202,6 +200,15 @@ def _choices(layer: _Layer) -> Iterator[list[Household]]:
             (n, tuple(e for g in held for e in groups[g]))
             for n, held in zip(layer.sizes, choice, strict=True)
         ]
+
+
+def _sizes_of_nodes(problem: Problem) -> list[int]:
+    """GPUs of each node: as the topology says, or equally many, the last with what is left."""
+    nodes = None if problem.topology is None else problem.topology.nodes
+    if nodes is not None:
+        return [nodes.tolist().count(node) for node in range(problem.num_nodes)]
+    size = -(-problem.num_gpus // problem.num_nodes)
+    return [size] * (problem.num_nodes - 1) + [problem.num_gpus - size * (problem.num_nodes - 1)]
 
 
 def _shared_out(layer: _Layer, group_size: int) -> Iterator[list[list[int]]]:

@@ -2,12 +2,12 @@
 
 `app` lists the commands and `main` below runs one and turns errors into exit codes. Each command
 is a file: `plan`, `inspect` (check and bound), `gap`, `size`, `replay`, `watch`, `frontier`,
-`loss` (plan-for-loss), `convert`, `example`, `instances`, `bench`, `guide`. `options` has the
-arguments that commands share, `gpu_options` those for GPUs that differ. `intake` makes the problem:
-it reads the loads and the plan in force and has them looked at. Before the work `needs` asks for
-packages and `outputs` tries files; `outputs` saves results after it, `output` and `screen` print,
-`stopping` handles Ctrl-C, and `help`, `usage`, `config` and `complete` make the program pleasant to
-type.
+`loss` (plan-for-loss), `convert`, `example`, `guide`; those of `instances` and `bench` are in
+folders of that name. `options` has the arguments that commands share, `gpu_options` those for GPUs
+that differ. `intake` makes the problem: it reads the loads and the plan in force and has them
+looked at. Before the work `needs` asks for packages and `outputs` tries files; `outputs` saves
+results after it, `output` and `screen` print, `stopping` handles Ctrl-C, `job` the folder of a long
+run, and `help`, `usage`, `config` and `complete` make the program pleasant to type.
 """
 
 from __future__ import annotations

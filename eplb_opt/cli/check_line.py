@@ -85,6 +85,7 @@ def check_line(
         "format": files.load_format,
         "map": None if files.map_file is None else _path(files.map_file),
         "experts": files.experts,
+        "phase": files.phase,
         "plan-format": _plan_format(plan_file, engine),
         "cost": None if machine.cost is None else machine.cost.name,
         "batch-tokens": machine.batch_tokens,
@@ -96,6 +97,7 @@ def check_line(
             words += [f"--{name}", str(value)]
     words += asked.rules.words()
     words += ["--scenarios"] * files.with_scenarios
+    words += [word for weight in files.weights for word in ("--weight", repr(weight))]
     return shlex.join(["eplb-opt", "check", *words])
 
 

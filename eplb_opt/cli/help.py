@@ -23,7 +23,20 @@ EXAMPLE = "Example:"
 PANELS: dict[str, tuple[str, ...]] = {
     "Machine": ("gpus", "slots", "slots-per-gpu", "nodes", "groups", "colocation", "dispatch"),
     "GPUs that differ": ("lost-gpus", "gpu-slots", "gpu-speeds", "pin", "ban", "spread"),
-    "Loads": (*("format", "map", "experts", "held-out", "scenarios", "newest", "every", "once"),),
+    "Loads": (
+        *(
+            "format",
+            "map",
+            "experts",
+            "held-out",
+            "scenarios",
+            "phase",
+            "weight",
+            "newest",
+            "every",
+            "once",
+        ),
+    ),
     "What a step sees": ("batch-tokens", "experts-per-token", "bursts"),
     "Target and memory": ("target-balancedness", "expert-bytes"),
     "Planning": ("of", "time-limit", "effort", "target-gap", "noise", "model", "workers", "start"),
@@ -33,7 +46,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     ),
     "Output": (
         *("output", "engine", "certificate", "report", "plot"),
-        *("metrics", "dispatch-weights", "transfers", "json", "csv", "verbose"),
+        *("metrics", "ledger", "dispatch-weights", "transfers", "json", "csv", "verbose"),
     ),
     "Options": (),
 }

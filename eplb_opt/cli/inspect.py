@@ -56,6 +56,8 @@ def check_command(
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     dispatch: opt.DispatchOption = opt.UNIFORM,
     with_scenarios: opt.Scenarios = False,
+    phase: opt.PhaseOption = None,
+    weights: opt.Weights = None,
     certificate: Annotated[
         Path | None,
         typer.Option(
@@ -127,7 +129,9 @@ def check_command(
     batches = check_batch(batch_tokens, experts_per_token, with_bursts, step_cost)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
     machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
-    files = opt.Files(loads, with_scenarios, load_format, map_file, experts, current)
+    files = opt.Files(
+        loads, with_scenarios, load_format, map_file, experts, current, phase, tuple(weights or ())
+    )
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
     asked = opt.Asked(files, machine, rules, "" if engine is None else str(engine))
     stored = read_stored_plan(plan_file, None if plan_format is None else str(plan_format))
@@ -230,6 +234,8 @@ def bound_command(
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     dispatch: opt.DispatchOption = opt.UNIFORM,
     with_scenarios: opt.Scenarios = False,
+    phase: opt.PhaseOption = None,
+    weights: opt.Weights = None,
     time_limit: opt.TimeLimit = 10.0,
     effort: opt.Effort = None,
     target_gap: opt.TargetGap = 0.0,
@@ -256,7 +262,9 @@ def bound_command(
     Example: eplb-opt bound loads.npz --gpus 32 --slots 288 --time-limit 60
     """
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
-    files = opt.Files(loads, with_scenarios, load_format, map_file, experts)
+    files = opt.Files(
+        loads, with_scenarios, load_format, map_file, experts, None, phase, tuple(weights or ())
+    )
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
     intake = read_problem(opt.Asked(files, machine, rules))
     limit = None if effort is not None else time_limit

@@ -11,6 +11,7 @@ import numpy as np
 
 from eplb_opt.certificates import CertificateError
 from eplb_opt.cli import output
+from eplb_opt.cli.phases import of_phase, scenario_weights
 from eplb_opt.cli.recordings import agreed, recordings
 from eplb_opt.errors import FormatError, PlanError
 from eplb_opt.io import read_stored_plan
@@ -91,10 +92,10 @@ def read_problem(asked: Asked, plan_file: StoredPlan | None = None) -> Intake:
     """
     machine, files = asked.machine, asked.files
     question = Question(machine.num_gpus, machine.num_slots, asked.rules.tells_slots, asked.engine)
-    recorded, files = recordings(files, question)
+    recorded, files, notes_of_phases = of_phase(files, question)
     stored = None if files.current is None else read_stored_plan(files.current)
     recorded, files, notes = agreed(recorded, stored, files)
-    notes += examine(recorded, question)
+    notes = notes_of_phases + notes + examine(recorded, question)
     asked, current = replace(asked, files=files), None
     layer_ids = recorded[0].layer_ids
     if stored is not None:
@@ -107,7 +108,9 @@ def read_problem(asked: Asked, plan_file: StoredPlan | None = None) -> Intake:
         asked, padding = _with_padding(asked, plan_file.rows(layer_ids), "the plan")
         notes += padding
     output.warn(notes)
-    problem = asked.machine_for(layer_ids).problem(planned_for(recorded, files.with_scenarios))
+    load = planned_for(recorded, files.with_scenarios)
+    weights = scenario_weights(files, load)
+    problem = asked.machine_for(layer_ids).problem(load, weights)
     return Intake(asked, recorded, problem, current, notes)
 
 

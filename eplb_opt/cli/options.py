@@ -16,6 +16,7 @@ from eplb_opt.io import LOAD_FORMATS, PLAN_FORMATS, VALIDATORS, WRITERS, read_lo
 from eplb_opt.placement.move_cost import MoveCost, read_move_cost
 from eplb_opt.problem.machine import Machine
 from eplb_opt.problem.problem import COLOCATIONS, DISPATCHES
+from eplb_opt.workloads.phases import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 Colocation = StrEnum("Colocation", list(COLOCATIONS))  # type: ignore[misc]
 DispatchName = StrEnum("DispatchName", list(DISPATCHES))  # type: ignore[misc]
 ModelName = StrEnum("ModelName", list(MODELS))  # type: ignore[misc]
+Phase = StrEnum("Phase", list(PHASES))  # type: ignore[misc]
 Engine = StrEnum("Engine", list(WRITERS))  # type: ignore[misc]
 Runtime = StrEnum("Runtime", list(VALIDATORS))  # type: ignore[misc]
 PlanFormat = StrEnum("PlanFormat", list(dict.fromkeys(row.name for row in PLAN_FORMATS)))  # type: ignore[misc]
@@ -86,6 +88,21 @@ Noise = Annotated[
 Scenarios = Annotated[
     bool,
     typer.Option("--scenarios", help="Serve every snapshot of LOADS, instead of their sum."),
+]
+PhaseOption = Annotated[
+    Phase | None,
+    typer.Option(
+        "--phase",
+        help="LOADS are single steps of a server that does both: serve those of a phase, or both.",
+    ),
+]
+Weights = Annotated[
+    list[float] | None,
+    typer.Option(
+        "--weight",
+        min=0,
+        help="Share of time of each of LOADS, or of prefill and decode, in this order.",
+    ),
 ]
 FormatOption = Annotated[
     LoadFormat | None,
@@ -216,6 +233,10 @@ class Files:
         Experts of a layer, where the files may leave some out; None where they do not.
     current
         The plan in force; None where there is none.
+    phase
+        Whose steps are served, of a recording of steps; None for all.
+    weights
+        Shares of time of the loads; none where they are alike.
     """
 
     loads: list[Path]
@@ -224,6 +245,8 @@ class Files:
     map_file: Path | None = None
     experts: int | None = None
     current: Path | None = None
+    phase: Phase | None = None
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

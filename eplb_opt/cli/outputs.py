@@ -22,6 +22,7 @@ OUTPUTS = {
     "plot_file": "--plot",
     "dispatch_weights": "--dispatch-weights",
     "metrics_file": "--metrics",
+    "ledger_file": "--ledger",
     "target": "OUT",
 }
 #: Files of a folder that recordings are read from: one more would be taken for a part of them.

@@ -45,6 +45,8 @@ def plan_command(
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     dispatch: opt.DispatchOption = opt.UNIFORM,
     with_scenarios: opt.Scenarios = False,
+    phase: opt.PhaseOption = None,
+    weights: opt.Weights = None,
     time_limit: opt.TimeLimit = 10.0,
     effort: opt.Effort = None,
     target_gap: opt.TargetGap = 0.0,
@@ -109,7 +111,9 @@ def plan_command(
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
     machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
-    files = opt.Files(loads, with_scenarios, load_format, map_file, experts, current)
+    files = opt.Files(
+        loads, with_scenarios, load_format, map_file, experts, current, phase, tuple(weights or ())
+    )
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
     intake = read_problem(opt.Asked(files, machine, rules, opt.written_for(engine, output_file)))
     recorded, problem = intake.recorded[0], intake.problem

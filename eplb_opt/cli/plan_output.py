@@ -73,7 +73,7 @@ def print_result(
         line = step_line(result.problem, result.objective, result.lower_bound)
         console.print(line, highlight=False)
     if len(result.starts) > 1:
-        console.print(starts_table(result, console.width))
+        console.print(starts_table(result, console.width, noise))
     if result.moves is not None:
         console.print(moves_line(result.moves, result.problem), highlight=False)
     if worth is not None:

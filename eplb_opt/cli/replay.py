@@ -15,6 +15,7 @@ from eplb_opt.cli import output
 from eplb_opt.cli.complete import heuristic_names
 from eplb_opt.cli.intake import looked_at_trace
 from eplb_opt.cli.outputs import Saving
+from eplb_opt.cli.stopping import interruption
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import open_trace, read_plan
 from eplb_opt.planner.warmup import warmup
@@ -121,6 +122,9 @@ def replay_command(
     Every row, heuristics and given plans too, is scored as --dispatch says. Under optimal dispatch
     each step's tokens are split anew; with both there is a row for each.
 
+    Ctrl-C and SIGTERM end the walk once the re-plans at hand are made and scored; the table is of
+    the steps until then.
+
     Example: eplb-opt replay trace.npy --gpus 32 --slots 288 --every 100 --plot replay.png
     """
     if plot_file is not None:
@@ -146,11 +150,13 @@ def replay_command(
     with output.spinner("loading solvers"):
         warmup(everything=True)  # else the first plan's time would be that of imports
     walk: dict[str, Any] = {"every": every, "memory": memory, "limits": limits}
-    with output.counting_bar(trace.num_steps, "replaying") as show:
+    with interruption() as asked, output.counting_bar(trace.num_steps, "replaying") as show:
         walk["on_plan"] = lambda name, step, ids: show(step)
-        report = replay(trace, machine, wanted, expert_bytes=expert_bytes, **walk)
+        report = replay(trace, machine, wanted, expert_bytes=expert_bytes, stop=asked.event, **walk)
+    if report.num_steps <= every:
+        asked.finish("no step had been scored until then")
     choice = None
-    if with_choice:
+    if with_choice and asked.number is None:
         with output.counting_bar(trace.num_steps, "comparing what to plan for") as show:
             choice = choose(trace, machine, **walk)
     saving = Saving()
@@ -161,6 +167,7 @@ def replay_command(
         _print(report, choice, notes, as_json)
     finally:
         saving.finish()
+    asked.finish(f"the figures are of the first {report.num_steps} of {trace.num_steps} steps")
 
 
 def _print(

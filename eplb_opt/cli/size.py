@@ -13,6 +13,7 @@ from eplb_opt.cli import output
 from eplb_opt.cli.intake import looked_at
 from eplb_opt.cli.numbers import numbers
 from eplb_opt.cli.outputs import Saving
+from eplb_opt.cli.stopping import interruption
 from eplb_opt.io.files import write_atomically
 from eplb_opt.io.recordings.together import planned_for
 from eplb_opt.planner.warmup import warmup
@@ -97,6 +98,8 @@ def size_command(
     Each size is planned, and a bound proven that no plan of that size is below. So a size either
     meets a target, provably cannot, or is open: more time may tell.
 
+    Ctrl-C and SIGTERM end the sweep: the size at hand gets the best so far, others none.
+
     Example: eplb-opt size loads.npz --gpus 32,64 --target-balancedness 0.98 --plot size.png
     """
     if plot_file is not None:
@@ -111,7 +114,7 @@ def size_command(
     )
     with output.spinner("loading solvers"):
         warmup(everything=True)  # else the first size's time would be that of imports
-    with output.turns_bar("planning") as show:
+    with interruption() as asked, output.turns_bar("planning") as show:
         report = sweep(
             planned_for(recorded, with_scenarios),
             sizes,
@@ -125,6 +128,7 @@ def size_command(
             target_balancedness=target,
             expert_bytes=expert_bytes,
             progress=show,
+            stop=asked.event,
         )
     saving = Saving()
     saving.save(plot_file, lambda to: _draw(report, to))
@@ -133,6 +137,7 @@ def size_command(
         _print(report, notes, as_json=as_json)
     finally:
         saving.finish()
+    asked.finish("sizes that were not planned until then have no figures")
 
 
 def _held_out(paths: list[Path]) -> dict[str, Any]:

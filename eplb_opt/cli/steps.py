@@ -130,6 +130,8 @@ def print_noise(console: Console, noise: BatchNoise | None) -> None:
 
 def _recorded_steps(intake: Intake) -> np.ndarray:
     """The snapshots of the recording, [num_steps, num_layers, num_experts]."""
+    if intake.asked.files.phase is not None:
+        raise ProblemError("--bursts is for all steps of a recording; leave --phase out.")
     files = replace(intake.asked.files, with_scenarios=True)
     recorded, files = recordings(files, Question())
     recorded, _, _ = agreed(recorded, None, files)

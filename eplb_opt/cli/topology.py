@@ -12,6 +12,7 @@ from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.intake import read_problem
 from eplb_opt.cli.outputs import Saving
+from eplb_opt.cli.stopping import interruption
 from eplb_opt.io.files import write_atomically
 from eplb_opt.planner.topologies import FRONT_PRICES, topologies
 from eplb_opt.problem.topology import Topology
@@ -73,13 +74,14 @@ def topology_command(
     flat = read_problem(opt.Asked(files, machine)).problem
     problem = flat.with_topology(Topology(), nodes, groups)
     prices = FRONT_PRICES if front else (0.05, 0.3)
-    with output.spinner("planning"):
+    with interruption() as asked, output.spinner("planning"):
         report = topologies(
             problem,
             prices=tuple(price) if price else prices,
             time_limit=None if effort is not None else time_limit,
             effort=effort,
             workers=workers,
+            stop=asked.event,
         )
     saving = Saving()
     saving.save(plot_file, lambda to: _draw(report, to))
@@ -88,6 +90,7 @@ def topology_command(
         _print(report, as_json=as_json)
     finally:
         saving.finish()
+    asked.finish("plans that were not made until then are left out")
 
 
 def _draw(report: TopologyReport, path: Path) -> None:

@@ -9,10 +9,10 @@ function here is such a method once it is static::
 Plans stay near the current table: EPLB_OPT_MOVE_TOLERANCE (default 0.003) says how level they have
 to be, or EPLB_OPT_MOVE_COST what moving costs; below EPLB_OPT_MIN_GAIN (here by default 0.05)
 nothing moves. They are level under the dispatch of vllm-ascend, where the ranks take an expert's
-copies in turn. EPLB_OPT_DISPATCH=uniform asks for plans for the uniform split; without it
-EPLB_OPT_MOVE_COST does not count. With a tolerance of 0 plans are made freely, with about a
-second's work on 58 layers; the worker is a process in the background. Every rank's worker plans by
-itself, so these variables and EPLB_OPT_EFFORT must be the same on all of them.
+copies in turn. EPLB_OPT_DISPATCH=uniform asks for plans for the uniform split, and so does
+EPLB_OPT_MOVE_COST. With a tolerance of 0 plans are made freely, with about a second's work on 58
+layers; the worker is a process in the background. Every rank's worker plans by itself, so these
+variables and EPLB_OPT_EFFORT must be the same on all of them.
 """
 
 from __future__ import annotations

@@ -14,9 +14,7 @@ from eplb_opt.engines.serving.senders import (
     SenderRules,
     rebalance_by_senders,
 )
-from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
-from eplb_opt.placement.plan import Plan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +22,9 @@ if TYPE_CHECKING:
 #: How the engine sends tokens to copies, where the drop-in's own default is not what runs; must be
 #: equal on all ranks.
 DISPATCH_VARIABLE = "EPLB_OPT_DISPATCH"
+#: The five numbers of a `MoveCost`, as "expert_bytes=...,bandwidth=...,..."; where it is set, time
+#: decides how much moves, and the tolerance does not count. Must be equal on all ranks.
+COST_VARIABLE = "EPLB_OPT_MOVE_COST"
 UNIFORM = "uniform"
 KNOWN = (UNIFORM, *SENDER_DISPATCHES)
 
@@ -31,14 +32,23 @@ KNOWN = (UNIFORM, *SENDER_DISPATCHES)
 def chosen_dispatch(default: str) -> str:
     """The dispatch that EPLB_OPT_DISPATCH names, else the default.
 
+    What moving costs is weighed under the uniform split alone: with EPLB_OPT_MOVE_COST that is the
+    default everywhere.
+
     Raises
     ------
     ProblemError
-        When the variable names an unknown one.
+        When the variable names an unknown one, or one that EPLB_OPT_MOVE_COST does not go with.
     """
-    value = os.environ.get(DISPATCH_VARIABLE, "").strip() or default
+    named, has_cost = os.environ.get(DISPATCH_VARIABLE, "").strip(), COST_VARIABLE in os.environ
+    value = named or (UNIFORM if has_cost else default)
     if value not in KNOWN:
         raise ProblemError(f"{DISPATCH_VARIABLE}={value!r} is unknown; known: {', '.join(KNOWN)}.")
+    if value != UNIFORM and has_cost:
+        raise ProblemError(
+            f"{COST_VARIABLE} does not go with {DISPATCH_VARIABLE}={value}: take "
+            "EPLB_OPT_MOVE_TOLERANCE, or the uniform split."
+        )
     return value
 
 
@@ -73,8 +83,4 @@ def place_by_senders(
     """
     if held is not None and rules.tolerance == 0:
         rules = SenderRules(rules.dispatch, rules.num_nodes, None, rules.min_gain)
-    maps = rebalance_by_senders(load, *sizes, rules=rules, effort=effort, current=held)
-    if held is None or rules.tolerance is not None:
-        return maps
-    kept = Plan(keep_slots(maps[0], held, sizes[3]), sizes[3], load.shape[1])
-    return kept.physical_to_logical, kept.logical_to_physical, kept.logical_count
+    return rebalance_by_senders(load, *sizes, rules=rules, effort=effort, current=held)

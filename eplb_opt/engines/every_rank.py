@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eplb_opt.engines.by_senders import UNIFORM, place_by_senders
+from eplb_opt.engines.by_senders import COST_VARIABLE, UNIFORM, place_by_senders
 from eplb_opt.engines.serving.at_price import PriceRules, rebalance_at_price
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.live_gpus import EMPTY, LiveGpus
@@ -41,9 +41,6 @@ DEFAULT_EFFORT = 100
 #: Must be equal on all ranks, as must the next one.
 TOLERANCE_VARIABLE = "EPLB_OPT_MOVE_TOLERANCE"
 DEFAULT_TOLERANCE = 0.003
-#: The five numbers of a `MoveCost`, as "expert_bytes=...,bandwidth=...,..."; where it is set, time
-#: decides how much moves, and the tolerance does not count. Must be equal on all ranks.
-COST_VARIABLE = "EPLB_OPT_MOVE_COST"
 #: Where the largest GPU loads would fall by a smaller share, the map in force stays.
 GAIN_VARIABLE = "EPLB_OPT_MIN_GAIN"
 #: The price of what is served away from home, as of `Topology`. Where it is set groups do not bind.
@@ -241,8 +238,7 @@ def place(
         What slots of lost GPUs hold in physical_to_logical; the other maps leave them out.
     dispatch
         How the engine sends tokens to copies, "uniform", "nearest" or "rank_modulo", and the nodes
-        of the machine. With the last two EPLB_OPT_MOVE_COST does not count, but the tolerance; and
-        while a GPU is lost the plan is for the uniform split.
+        of the machine. While a GPU is lost the plan is for the uniform split.
 
     Returns
     -------

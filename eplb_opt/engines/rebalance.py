@@ -19,7 +19,6 @@ from eplb_opt.engines.serving.at_price import (
 )
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.near_rules import NearRules
-from eplb_opt.engines.serving.senders import SenderRules, rebalance_by_senders
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement.padding import is_partly_empty
 from eplb_opt.problem.arrays import as_int, as_numpy, is_number
@@ -29,6 +28,7 @@ from eplb_opt.problem.topology import Topology
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from eplb_opt.engines.serving.senders import SenderRules
     from eplb_opt.placement.move_cost import MoveCost
 
 LOGGER = logging.getLogger("eplb_opt")
@@ -237,6 +237,9 @@ def _by_senders(
     refused: dict[str, Any],
 ) -> tuple[Any, Any, Any]:
     """The plan where every GPU sends an expert's tokens to one copy."""
+    # Not at the top: a process that never gets here does not wait for it.
+    from eplb_opt.engines.serving.senders import SenderRules, rebalance_by_senders
+
     (time_limit, effort), (current, tolerance) = budget, near
     for name, value in refused.items():
         if value is not None:
@@ -365,6 +368,8 @@ def _planned(
     elif groups % nodes:
         groups, nodes = 1, 1 if rules is None else nodes
     if rules is not None:
+        from eplb_opt.engines.serving.senders import rebalance_by_senders
+
         dispatch, serve = rules.dispatch, partial(rebalance_by_senders, rules=rules)
     problem = Problem(
         values, num_replicas, num_gpus, nodes, groups, dispatch=dispatch, topology=topology

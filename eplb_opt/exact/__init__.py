@@ -8,7 +8,8 @@ where tokens are split evenly over replicas, `flows/` where they are split freel
 backend: `cpsat` (OR-Tools) or `milp` (CBC or another one through PuLP, in a process of its own).
 The specialists take some shapes of problems only, and ask a backend in the last place or not at
 all: `enumeration` (all replica counts, with one or two slots a GPU), `pairs/` (two slots a GPU),
-`config_lp/` (a bound by column generation), `nodes/` (groups that stay on a node), `joint_levels`
+`config_lp/` (a bound by column generation), `nodes/` (groups that stay on a node), `homes/` (a
+priced topology), `senders/` (dispatch in which every GPU sends to one replica), `joint_levels`
 and `joint_pairs` (bounds for several loads at once, called by `scenario_solvers`), `cost_packing`
 (a bound for costs of replicas).
 `fewest_moves` asks the general model for the plan that is closest to the plan in force.

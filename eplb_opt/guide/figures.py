@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ import numpy as np
 from eplb_opt.bench import best_known, library
 from eplb_opt.bench.instance_rows import KINDS
 from eplb_opt.bench.instance_tables import InstanceRow, instance_row
+from eplb_opt.bench.ledger import SUITES, latest, read_ledger
+from eplb_opt.bench.ledger_tables import summary
 from eplb_opt.errors import FormatError
 from eplb_opt.io.files import write_atomically
 from eplb_opt.placement import scoring
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 #: Texts with tables of figures.
 DOCUMENTS = (ROOT / "README.md", ROOT / "eplb_opt" / "guide" / "benchmarks.md")
+#: The measurements.
+LEDGER = ROOT / "instances" / "ledger.jsonl"
 #: What the README shows of the instances.
 IN_SHORT = (
     "deepseek-v3-288-32",
@@ -47,6 +52,8 @@ KIND_WORDS = {
     "priced": "a price on what is served off home",
     "workloads": "several workloads at once",
     "optimal": "optimal dispatch",
+    "senders": "dispatch to the nearest copy, or by rank modulo",
+    "costs": "seconds with a roofline instead of loads",
     "uneven": "GPUs lost or uneven, experts tied to GPUs",
     "moves": "few moves from a plan in force",
     "degenerate": "what planners stumble over",
@@ -149,6 +156,24 @@ def kinds_table() -> str:
     return markdown(headings, rows)
 
 
+def ledger_table(suite: str) -> str:
+    """What the latest run of a suite has measured, as Markdown, with its day and machine.
+
+    Parameters
+    ----------
+    suite
+        A name of `ledger.SUITES`.
+    """
+    rows = latest(read_ledger(LEDGER), suite) if LEDGER.exists() else []
+    if not rows:
+        return "Nothing is measured yet."
+    headings, *lines = summary(rows)
+    setting = rows[0].setting
+    load = "" if setting.load_average is None else f", load average {setting.load_average:g}"
+    where = f"{setting.date[:10]}, eplb-opt {setting.version.partition('+')[0]}, {setting.machine}"
+    return f"{where}{load}:\n\n{markdown(headings, lines)}"
+
+
 def _cells(row: InstanceRow) -> tuple[str, ...]:
     nodes = f", groups on {row.nodes} nodes" if row.name.endswith("-h") else ""
     return (
@@ -183,6 +208,7 @@ TABLES: dict[str, Callable[[], str]] = {
         [instance.name for kind in ("worked", "whole") for instance in KINDS[kind]]
     ),
     "kinds": kinds_table,
+    **{suite: partial(ledger_table, suite) for suite in SUITES},
 }
 
 

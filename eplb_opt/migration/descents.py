@@ -13,6 +13,10 @@ import numpy as np
 
 from eplb_opt.clock import Deadline
 from eplb_opt.core import near, serving
+from eplb_opt.errors import PlanError
+from eplb_opt.placement import checker
+from eplb_opt.placement.homes import homes_of
+from eplb_opt.problem.topology import equal_nodes, node_of_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +26,51 @@ if TYPE_CHECKING:
 
 #: Steps of a descent at most; most layers need 10 to 40.
 STEPS = 400
+
+
+def plans_at_price(layer: Problem, current: np.ndarray, best: np.ndarray) -> list[np.ndarray]:
+    """Plans from the one in force on that move ever more for ever less load and traffic.
+
+    Each descends from it for the homes that suit it best, and for those of the best plan.
+
+    Parameters
+    ----------
+    layer
+        A problem of one layer with a topology.
+    current, best
+        int64 [num_slots] each, the plan in force and the best one known, both valid.
+
+    Returns
+    -------
+    Plans, int64 [num_slots] each, valid but not yet scored; none where nodes differ in their GPUs
+    in another way than that the last has fewer.
+    """
+    rules = layer.topology
+    if rules is None:
+        raise ValueError("plans_at_price needs a problem with a topology.")
+    if (node_of_gpus(layer) != equal_nodes(layer)).any():
+        return []
+    # Every expert as a group of its own: homes are those of experts.
+    sizes = layer.num_slots, layer.num_experts, layer.num_nodes, layer.num_gpus
+    weights, _ = serving.fixed_point(np.ascontiguousarray(layer.load))
+    held = np.ascontiguousarray(current, dtype=np.int64)
+    found: list[np.ndarray] = []
+    for homes in np.unique(
+        np.concatenate([homes_of(layer, p[None]) for p in (held, best)]), axis=0
+    ):
+        node = np.ascontiguousarray(homes)
+        tried = serving.plans_on_the_way(weights[0], held, node, sizes, rules.price, STEPS)
+        found += [row for row in tried if _obeys(layer, row)]
+    return found
+
+
+def _obeys(layer: Problem, row: np.ndarray) -> bool:
+    """Whether a plan keeps the rules that descents do not know: replicas apart, or at home."""
+    try:
+        checker.check(layer, row[None])
+    except PlanError:
+        return False
+    return True
 
 
 def plans_by_descent(

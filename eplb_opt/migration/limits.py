@@ -121,6 +121,11 @@ def move_limits(
 ) -> MoveLimits:
     """The limits of a call; raises ProblemError where they cannot be kept or make no sense."""
     limits = MoveLimits(max_moves, move_tolerance, move_cost)
+    if move_cost is not None and problem.has_topology:
+        raise ProblemError(
+            "move_cost does not go with a topology, whose objective is no load that takes time. "
+            "Limit moves by max_moves or move_tolerance."
+        )
     if limits.is_given:
         valid_current(problem, current)
         if max_moves is not None:

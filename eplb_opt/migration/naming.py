@@ -10,6 +10,7 @@ import numpy as np
 from eplb_opt.errors import PlanError
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.relabel import relabelled, slots_kept
+from eplb_opt.problem import topology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ def naming_seconds(problem: Problem, current: Plan, placed: np.ndarray) -> float
     if problem.has_gpu_names:
         return 0.0
     began = time.monotonic()
-    relabelled(current.physical_to_logical[0], placed[0], problem.num_gpus, num_name_nodes(problem))
+    named(problem, current.physical_to_logical[0], placed[0])
     return (time.monotonic() - began) * problem.num_layers
 
 
@@ -64,9 +65,34 @@ def renamed(
         if stays:
             placed[layer_idx] = row
         elif not (deadline.expired or problem.has_gpu_names):  # those GPUs are not alike
-            nodes = num_name_nodes(problem)
-            placed[layer_idx] = relabelled(row, best[layer_idx], problem.num_gpus, nodes)
+            placed[layer_idx] = named(problem, row, best[layer_idx])
     return placed
+
+
+def named(problem: Problem, current: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """A layer's plan with its GPUs named as the one in force has them, and worth the same.
+
+    Where it matters on which node a GPU is, it stays there, and whole nodes trade places. With a
+    topology they do so only where nodes are alike and homes are chosen with the plan.
+
+    Parameters
+    ----------
+    problem
+        The problem whose GPUs are alike, or are within their nodes.
+    current, best
+        int64 [num_slots] each, the plan in force and the one to rename.
+
+    Returns
+    -------
+    int64 [num_slots].
+    """
+    rules = problem.topology
+    if rules is None or (rules.homes is None and not np.ptp(topology.gpus_of_nodes(problem))):
+        return relabelled(current, best, problem.num_gpus, num_name_nodes(problem))
+    ends = np.cumsum(topology.slots_of_nodes(problem))[:-1]
+    rows = zip(np.split(current, ends), np.split(best, ends), strict=True)
+    per_gpu = problem.slots_per_gpu
+    return np.concatenate([relabelled(*row, len(row[0]) // per_gpu) for row in rows])
 
 
 def in_kept_slots(problem: Problem, current: Plan, best: np.ndarray) -> np.ndarray:
@@ -119,4 +145,4 @@ def _obeys(problem: Problem, rows: np.ndarray) -> bool:
 
 def num_name_nodes(problem: Problem) -> int:
     """Nodes that a GPU's name may not leave."""
-    return problem.num_nodes if problem.is_hierarchical else 1
+    return problem.num_nodes if problem.is_hierarchical or problem.has_topology else 1

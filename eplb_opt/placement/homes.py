@@ -30,7 +30,7 @@ def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
     problem
         A problem with a topology.
     physical_to_logical
-        int64 [num_layers, num_slots], every expert at least once.
+        int64 [num_layers, num_slots], every expert at least once; -1 on lost GPUs.
     """
     rules = problem.topology
     if rules is None:
@@ -48,7 +48,8 @@ def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
 def replicas_on_nodes(problem: Problem, placed: np.ndarray) -> np.ndarray:
     """Replicas of each expert on each node in one layer's plan, int64 [num_experts, num_nodes]."""
     replicas = np.zeros((problem.num_experts, problem.num_nodes), dtype=np.int64)
-    np.add.at(replicas, (placed, topology.node_of_slots(problem)), 1)
+    is_held = placed >= 0  # slots of lost GPUs hold nothing
+    np.add.at(replicas, (placed[is_held], topology.node_of_slots(problem)[is_held]), 1)
     return replicas
 
 
@@ -63,7 +64,7 @@ def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction
     problem
         A problem with a topology.
     physical_to_logical
-        int64 [num_layers, num_slots], every expert at least once.
+        int64 [num_layers, num_slots], every expert at least once; -1 on lost GPUs.
     """
     found = []
     homes = homes_of(problem, physical_to_logical)

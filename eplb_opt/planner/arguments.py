@@ -166,11 +166,6 @@ def read_request(
     if left is not whole and current is not None:
         current = current if isinstance(current, Plan) else Plan(current, whole.num_gpus)
         current = on_gpus_left(whole, current)
-    if left.has_topology and current is not None:
-        raise ProblemError(
-            "current does not go with a topology: GPUs that get other names leave their nodes. "
-            "Plan without it, or give the plan in force as one of starts."
-        )
     if left.has_cost and moving.move_cost is not None:
         raise ProblemError(
             "move_cost does not go with cost: it weighs loads. Limit the moves with max_moves or "

@@ -12,7 +12,12 @@ import numpy as np
 from eplb_opt.bounds.bounds import fast_bounds, flat_bounds
 from eplb_opt.clock import Budget, Deadline
 from eplb_opt.errors import MissingDependency, PlanError, ProblemError
-from eplb_opt.migration import UNLIMITED_SHARE, NearAnswer, naming_seconds
+from eplb_opt.migration import (
+    UNLIMITED_SHARE,
+    UNLIMITED_SHARE_AT_PRICE,
+    NearAnswer,
+    naming_seconds,
+)
 from eplb_opt.placement import scoring
 from eplb_opt.placement.caller_units import objective_in_caller_units
 from eplb_opt.placement.moves import moved_slots
@@ -43,6 +48,8 @@ if TYPE_CHECKING:
 
 #: Giving GPUs their names takes no more than this part of what is left.
 MAX_NAMING_SHARE = 0.2
+#: Writing a job's last files takes no more than this part of what is left.
+MAX_CLOSING_SHARE = 0.1
 #: What giving names and limiting moves may still take once the caller asked for the end.
 OUTPUT_SECONDS = 0.5
 #: Checking a plan takes about so much of the time that scoring it takes.
@@ -253,12 +260,15 @@ class Call:
     def _budget_of_search(self) -> Budget:
         budget, limits = self.budget, self.request.limits
         if self.request.job is not None:
-            seconds = self.request.job.closing_seconds
+            most = MAX_CLOSING_SHARE * budget.deadline.remaining
+            seconds = min(self.request.job.closing_seconds, most)
             budget = replace(budget, deadline=budget.deadline.earlier(seconds))
         left = budget.deadline.remaining
         if limits.is_given and not math.isinf(left):
             gap = max(budget.target_gap, limits.good_enough)
-            part = budget.deadline.sooner(left * UNLIMITED_SHARE)
+            at_price = self.problem.has_topology
+            share = UNLIMITED_SHARE_AT_PRICE if at_price else UNLIMITED_SHARE
+            part = budget.deadline.sooner(left * share)
             return replace(budget, deadline=part, target_gap=gap)
         if self.current is not None:
             names = min(self.naming_seconds, left * MAX_NAMING_SHARE)

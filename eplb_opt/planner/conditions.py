@@ -34,7 +34,8 @@ def has_no_senders(problem: Problem) -> bool:
 
 def stands_in_few_shapes(problem: Problem) -> bool:
     """Whether the exact model of layers with senders is small enough, and knows all the rules."""
-    is_known = problem.gpu_speed is None and not problem.has_scenarios
+    others = problem.has_scenarios or problem.has_cost
+    is_known = problem.gpu_speed is None and not others
     return has_senders(problem) and is_known and num_listed(problem) <= MAX_LISTED
 
 

@@ -138,14 +138,18 @@ class Portfolio:
 
     def _take_kept(self) -> None:
         """Take what the job has kept as if its turns had just ended."""
+        if self.job is None:
+            return
         stages = {stage.name: stage for stage in self.stages}
-        for layer_idx, record in self.job.kept(self.incumbents) if self.job is not None else ():
+        for layer_idx, record in self.job.kept(self.incumbents):
             if self.budget.deadline.expired:
                 self.messages.append("the time was up before all that the job holds was verified")
                 return
             if record.stage in stages:
                 self._turns[layer_idx, record.stage] += record.turns
                 self._take(layer_idx, stages[record.stage], record.answer)
+        if self._turns:
+            self._journal.bounds("job")
 
     def _take_first_turns(self) -> None:
         """Give all layers their first turn, one after the other, where a stage asks for that.

@@ -108,7 +108,7 @@ class RemoteExecutor:
         try:
             content = pickle.dumps(parcel, pickle.HIGHEST_PROTOCOL)
         except Exception as error:
-            self._say_once(f"{turn.stage.name} cannot travel to a worker ({_words(error)}).")
+            self._say_once(f"{turn.stage.name} cannot travel to a worker ({words_of(error)}).")
             self._take_here(turn, outcome)
             return
         try:
@@ -175,18 +175,18 @@ class RemoteExecutor:
         is_second: bool,
     ) -> None:
         if is_second:
-            raise LostTurn(f"its worker was lost, and the next one too ({_words(error)})")
+            raise LostTurn(f"its worker was lost, and the next one too ({words_of(error)})")
         task = turn.task
         again = Turn(turn.stage, replace(task, deadline=task.call_deadline.sooner(seconds)))
         if isinstance(error, BrokenExecutor):
             self._go_on_here(error, again, outcome)
             return
-        self._say_once(f"a worker was lost, and its turn taken again ({_words(error)}).")
+        self._say_once(f"a worker was lost, and its turn taken again ({words_of(error)}).")
         self._send(again, outcome, seconds, is_second=True)
 
     def _go_on_here(self, error: BaseException, turn: Turn, outcome: Future[Answer]) -> None:
         if not self.is_broken:
-            words = f"the executor takes no turns, so this process took them ({_words(error)})."
+            words = f"the executor takes no turns, so this process took them ({words_of(error)})."
             self._say_once(words)
         self.is_broken = True
         self._take_here(turn, outcome)
@@ -207,6 +207,6 @@ class RemoteExecutor:
             self.say(sentence)
 
 
-def _words(error: BaseException) -> str:
+def words_of(error: BaseException) -> str:
     """An error in one line that is not too long."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:MAX_WORDS]}"

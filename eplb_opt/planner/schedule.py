@@ -157,6 +157,12 @@ SOLVERS: dict[str, Entry] = {
     ),
     "cost_first": Entry(_SHARES, _SHORT_RUN),
     "cost_search": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
+    "sender_pairs": Entry(
+        "eplb_opt.exact.senders.pairs:SenderPairsSolver",
+        Pace(share=0.2, shortest=0.3),
+        has_two_slots,
+        package="scipy",
+    ),
     # What follows says nothing of plans; its bounds take tenths of a second.
     "joint_levels": Entry(
         "eplb_opt.exact.scenario_solvers:JointLevelsSolver",
@@ -187,8 +193,8 @@ class Share(NamedTuple):
 #: The first row whose condition holds is the order of the first turns.
 ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
     (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_packing", "cost_search")),
-    (stands_in_few_shapes, ("senders_first", "sender_model", "senders")),
-    (has_senders, ("senders_first", "senders")),
+    (stands_in_few_shapes, ("senders_first", "sender_pairs", "sender_model", "senders")),
+    (has_senders, ("senders_first", "sender_pairs", "senders")),
     (
         splits_few_flows,
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),

@@ -17,12 +17,17 @@ from eplb_opt.problem.topology import Topology
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from threading import Event
 
     from eplb_opt.problem.problem import Problem
     from eplb_opt.result import Result
 
 #: The prices of a front where the caller names none.
 FRONT_PRICES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+
+
+class Unplanned(Exception):
+    """There is to be no plan for a row of the comparison; the text says why."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +128,7 @@ def topologies(
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[str], Any] | None = None,
+    stop: Event | None = None,
 ) -> TopologyReport:
     """Plan loads with all of a group on one node, with prices on what is off home, and without.
 
@@ -143,6 +149,9 @@ def topologies(
         As in `plan`.
     progress
         Called with the name of each plan before it is made.
+    stop
+        A `threading.Event`. Once it is set, the plan at hand is the best so far, and no other is
+        made; the messages say so.
 
     Returns
     -------
@@ -155,11 +164,15 @@ def topologies(
         When the problem takes no topology, or a price cannot be used.
     """
     limit = None if effort is not None else time_limit
+    made: list[str] = []
 
     def planned(asked: Problem, name: str) -> Result:
+        if stop is not None and stop.is_set() and made:
+            raise Unplanned("the comparison was stopped before it.")
+        made.append(name)
         if progress is not None:
             progress(name)
-        return plan(asked, time_limit=limit, effort=effort, seed=seed, workers=workers)
+        return plan(asked, time_limit=limit, effort=effort, seed=seed, workers=workers, stop=stop)
 
     kinds = [(kind, price) for kind in ("anchored", "priced") for price in prices]
     return compared(problem, planned, kinds if anchored else kinds[len(prices) :])
@@ -178,7 +191,8 @@ def compared(
     problem
         As in `topologies`.
     planned
-        Plans a problem; it gets the name of the row too.
+        Plans a problem; it gets the name of the row too, and raises `Unplanned` where there is to
+        be no such row.
     between
         ("anchored" or "priced", price) for each row between strict and flat.
     known
@@ -204,12 +218,17 @@ def compared(
     for kind, price in wanted:
         result = known.get(kind)
         if result is None:
+            name = kind if price is None else f"{kind} at {price:g}"
             try:
                 asked = _asked(problem, rules, kind, price)
             except ProblemError as error:
                 messages.append(f"{kind}: {error}")
                 continue
-            result = planned(asked, kind if price is None else f"{kind} at {price:g}")
+            try:
+                result = planned(asked, name)
+            except Unplanned as error:
+                messages.append(f"{name}: {error}")
+                continue
         rows.append(_row(kind, price, judge, result))
     return TopologyReport(tuple(rows), tuple(messages))
 

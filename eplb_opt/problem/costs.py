@@ -87,7 +87,7 @@ class FittedCosts(NamedTuple):
     def of_layers(self, layers: Any) -> FittedCosts:
         """The costs of some of the layers, read-only."""
         sent = None if self.sent is None else self.sent[layers]
-        kept = (self.replica[layers], self.exponent[layers], self.rounded[layers])
+        kept = self.replica[layers], self.exponent[layers], self.rounded[layers]
         return _frozen(FittedCosts(*kept, sent))
 
 

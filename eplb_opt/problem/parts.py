@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.problem.costs import table_of_layers
-from eplb_opt.problem.topology import of_layers
+from eplb_opt.problem.topology import node_of_gpus, of_layers
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -71,12 +71,17 @@ def without_lost_gpus(problem: Problem) -> Problem | None:
     if not problem.leaves_equal_gpus:
         return None
     left = int((problem.open_slots > 0).sum())
-    flat = {} if problem.has_nodes else {"num_nodes": 1, "num_groups": 1}
+    others: dict[str, Any] = {"num_nodes": 1, "num_groups": 1}
+    if problem.topology is not None:
+        nodes = node_of_gpus(problem)[problem.open_slots > 0]
+        others = {"topology": replace(problem.topology, nodes=nodes)}
+    elif problem.has_nodes:
+        others = {}
     return changed(
         problem,
         num_slots=left * problem.slots_per_gpu,
         num_gpus=left,
         active_gpus=None,
         gpu_slots=None,
-        **flat,
+        **others,
     )

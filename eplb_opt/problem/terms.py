@@ -70,8 +70,8 @@ class Terms:
         weights = scenario_weights(self.scenario_weights, values.shape[:-2], self.objective)
         self.set_field("scenario_weights", weights)
         check_topology(self)
-        self.set_field("topology", fitted(self))
         self._set_gpu_rules()
+        self.set_field("topology", fitted(self))
         self.set_costs()
 
     def set_costs(self) -> None:
@@ -244,6 +244,8 @@ class Terms:
         others = (self.gpu_speed, self.pinned, self.forbidden)
         if not (lost.any() and whole) or any(rule is not None for rule in others):
             return False
+        if self.has_topology:
+            return True
         in_nodes = lost.reshape(self.num_nodes, -1).sum(axis=1)
         return self.spread != "node" and not (self.has_nodes and np.ptp(in_nodes))
 

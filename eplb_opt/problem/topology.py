@@ -41,6 +41,9 @@ class Topology:
         Whether every expert must keep a replica on its home node.
     max_off_home
         The largest off-home share that a plan may have, 0 to 1; None for any.
+    nodes
+        The node of each GPU, integers [num_gpus] that never fall and leave out none; None for nodes
+        of equally many GPUs, of which the last may have fewer.
 
     Raises
     ------
@@ -52,6 +55,7 @@ class Topology:
     homes: np.ndarray | None = None
     anchored: bool = False
     max_off_home: float | None = None
+    nodes: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         price = as_number(self.price, "price")
@@ -108,8 +112,10 @@ def fitted(terms: Terms) -> Topology | None:
     homes = None if topology.homes is None else _checked_homes(terms, topology.homes)
     if homes is None:
         _check_groups(terms)
-    found = replace(topology, homes=homes)
+    nodes = None if topology.nodes is None else _checked_nodes(terms, topology.nodes)
+    found = replace(topology, homes=homes, nodes=nodes)
     terms.set_field("topology", found)
+    _check_lost(terms)
     if topology.keeps_all_at_home:
         _check_room(terms, homes)
     return found
@@ -121,9 +127,9 @@ REFUSED = (
     (lambda t: t.dispatch != "uniform", 'dispatch other than "uniform"', "take the uniform split"),
     (lambda t: t.gpu_speed is not None, "gpu_speed", "leave the speeds out"),
     (
-        lambda t: t.gpu_slots is not None or t.active_gpus is not None,
-        "lost GPUs and gpu_slots",
-        "plan for the GPUs that are left, as a machine of their own",
+        lambda t: not np.isin(t.open_slots, (0, t.slots_per_gpu)).all(),
+        "gpu_slots that differ",
+        "give every GPU that is there all of its slots",
     ),
     (lambda t: t.pinned is not None, "pinned", "leave it out"),
     (lambda t: t.forbidden is not None, "forbidden", "leave it out"),
@@ -142,7 +148,8 @@ def _check_combination(terms: Terms) -> None:
     if terms.num_nodes < 2:
         raise ProblemError("topology needs num_nodes above 1: on one node everything is at home.")
     size = -(-terms.num_gpus // terms.num_nodes)
-    if size * (terms.num_nodes - 1) >= terms.num_gpus:
+    is_equal = terms.topology is None or terms.topology.nodes is None
+    if is_equal and size * (terms.num_nodes - 1) >= terms.num_gpus:
         raise ProblemError(
             f"{terms.num_gpus} GPUs on num_nodes={terms.num_nodes} make nodes of {size} GPUs, and "
             f"{-(-terms.num_gpus // size)} of these hold all. Take that many nodes."
@@ -161,6 +168,35 @@ def _check_groups(terms: Terms) -> None:
             f"{terms.num_experts} experts in num_groups={terms.num_groups} make groups of {size}, "
             f"and {-(-terms.num_experts // size)} of these hold all. Take that many groups."
         )
+
+
+def _check_lost(terms: Terms) -> None:
+    """Every node keeps a GPU: what was at home on one without any would have no home."""
+    left = gpus_of_nodes(terms)
+    if not left.all():
+        raise ProblemError(
+            f"Node {int(np.argmin(left))} has lost all of its GPUs, and a topology needs one on "
+            "every node. Plan for the nodes that are left, as a machine of their own."
+        )
+
+
+def _checked_nodes(terms: Terms, given: Any) -> np.ndarray:
+    nodes = as_numpy(given, "nodes")
+    if nodes.shape != (terms.num_gpus,) or nodes.dtype.kind not in "iu":
+        raise ProblemError(
+            f"nodes is {nodes.dtype} {list(nodes.shape)}; it must hold integers "
+            f"[{terms.num_gpus}], the node of each GPU."
+        )
+    steps = np.diff(nodes)
+    is_complete = nodes[0] == 0 and nodes[-1] == terms.num_nodes - 1
+    if not is_complete or steps.min(initial=0) < 0 or steps.max(initial=0) > 1:
+        raise ProblemError(
+            f"nodes={nodes.tolist()} must rise from 0 to {terms.num_nodes - 1} and leave out none: "
+            "GPUs are numbered node by node."
+        )
+    nodes = np.array(nodes, dtype=np.int64)
+    nodes.flags.writeable = False
+    return nodes
 
 
 def _checked_homes(terms: Terms, given: Any) -> np.ndarray:
@@ -209,7 +245,17 @@ def _check_room(terms: Terms, homes: np.ndarray | None) -> None:
 
 
 def node_of_gpus(terms: Terms) -> np.ndarray:
-    """The node of each GPU, int64 [num_gpus]: equal nodes, the last one smaller where need be."""
+    """The node of each GPU, int64 [num_gpus]: equal nodes, the last one smaller where need be.
+
+    Unless the topology says otherwise; GPUs that are lost have a node, too.
+    """
+    if terms.topology is not None and terms.topology.nodes is not None:
+        return terms.topology.nodes
+    return equal_nodes(terms)
+
+
+def equal_nodes(terms: Terms) -> np.ndarray:
+    """The node of each GPU where nodes have equally many, or the last fewer, int64 [num_gpus]."""
     return np.arange(terms.num_gpus) // -(-terms.num_gpus // terms.num_nodes)
 
 
@@ -219,8 +265,8 @@ def node_of_slots(terms: Terms) -> np.ndarray:
 
 
 def gpus_of_nodes(terms: Terms) -> np.ndarray:
-    """GPUs of each node, int64 [num_nodes]."""
-    return np.bincount(node_of_gpus(terms), minlength=terms.num_nodes)
+    """GPUs of each node that are there, int64 [num_nodes]."""
+    return np.bincount(node_of_gpus(terms)[terms.open_slots > 0], minlength=terms.num_nodes)
 
 
 def slots_of_nodes(terms: Terms) -> np.ndarray:

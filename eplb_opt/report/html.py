@@ -185,7 +185,7 @@ def render(
         prices=prices_table(gap),
         scenarios=scenarios_table(scenario_table(problem, plans, held_out)) if with_loads else None,
         topology=topology_page_table(origin["topology"]),
-        starts=starts_table(result),
+        starts=starts_table(result, gap.noise),
         layers=layers_table(
             gap, *peaks, result.moves, layer_ids, with_scenarios=problem.has_scenarios
         ),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from eplb_opt.planner.topologies import TopologyReport
     from eplb_opt.report.gap import GapReport
     from eplb_opt.report.scenarios import ScenarioTable
-    from eplb_opt.report.steps import StepReport
+    from eplb_opt.report.steps import BatchNoise, StepReport
     from eplb_opt.result import Result
 
 #: Headings of what is over the mean where there are several loads.
@@ -66,11 +66,11 @@ def plans_table(report: GapReport, layer_ids: Sequence[int] = ()) -> PageTable:
     return _page_table("Plans, best first", plan_columns(report, 0, layer_ids), strong)
 
 
-def starts_table(result: Result) -> PageTable | None:
+def starts_table(result: Result, noise: BatchNoise | None = None) -> PageTable | None:
     """What each warm start was worth; None where nobody kept them."""
     if not result.starts:
         return None
-    return _page_table(CAPTION, start_columns(result), (len(result.starts),))
+    return _page_table(CAPTION, start_columns(result, noise=noise), (len(result.starts),))
 
 
 def steps_table(report: StepReport) -> PageTable:

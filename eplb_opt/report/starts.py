@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eplb_opt.report.columns import Column, fill
-from eplb_opt.report.gap_columns import NAME_WIDTH, short_name
+from eplb_opt.report.gap_columns import NAME_WIDTH, gap_text, short_name
 from eplb_opt.report.step_time import worth
-from eplb_opt.report.words import duration, percent
+from eplb_opt.report.words import duration
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from eplb_opt.report.steps import BatchNoise
     from eplb_opt.result import Result
 
 #: Characters of a line where the screen does not tell.
@@ -20,7 +21,9 @@ CAPTION = "Warm starts, and the answer"
 TITLE = "What each start was worth, and what the search made of it (whole model)"
 
 
-def start_columns(result: Result, name_width: int = 0) -> list[Column]:
+def start_columns(
+    result: Result, name_width: int = 0, noise: BatchNoise | None = None
+) -> list[Column]:
     """One row a start, in the order in which they were tried, and one for the answer.
 
     Parameters
@@ -29,6 +32,8 @@ def start_columns(result: Result, name_width: int = 0) -> list[Column]:
         The result, from `plan`.
     name_width
         Longer names are cut there; 0 for no limit.
+    noise
+        What a gap must be above to be felt in a step; by default no gap is marked.
 
     Returns
     -------
@@ -56,7 +61,10 @@ def start_columns(result: Result, name_width: int = 0) -> list[Column]:
         ),
         Column(
             "gap to bound",
-            [*(percent(start.gap) for start in result.starts), percent(result.model_gap)],
+            [
+                *(gap_text(start.gap, noise) for start in result.starts),
+                gap_text(result.model_gap, noise),
+            ],
         ),
         Column("layers begun", [*(f"{start.num_best}" for start in result.starts), ""], rank=1),
         Column(
@@ -74,10 +82,12 @@ def _closed(share: float | None) -> str:
     return "> 99.99 %" if share < 1 and text == "100 %" else text
 
 
-def starts_table(result: Result, width: int = WIDTH) -> Table:
+def starts_table(result: Result, width: int = WIDTH, noise: BatchNoise | None = None) -> Table:
     """The starts and the answer, in `width` characters."""
     from eplb_opt.report.tables import titled
 
     table = titled(TITLE)
-    fill(table, start_columns(result, NAME_WIDTH), width, [*[""] * len(result.starts), "bold"])
+    fill(
+        table, start_columns(result, NAME_WIDTH, noise), width, [*[""] * len(result.starts), "bold"]
+    )
     return table

@@ -25,9 +25,9 @@ def advice(
     seen
         The forecast as the engine serves.
     optimal
-        The same plan under optimal dispatch.
+        The same plan under optimal dispatch, as SGLang has it.
     larger
-        As `seen`, of one size: four times the smallest, without bursts.
+        As `seen`, of one size: four times the smallest.
     model_gap
         The plan's gap to the proven bound, where it is known.
     """
@@ -42,38 +42,36 @@ def advice(
     lost += "" if seen.burst_part is None else f", {_percent(bursts)} to varying traffic"
     if 1 - now < LITTLE:
         return f"{lost}. Leave it: the GPUs are level."
-    of_batches = max(noise - _mean(larger.noise_part[0]), 0.0)
     better_plan = min(plan, model_gap) if model_gap is not None else 0.0
     gains = {
         "slots": plan - better_plan,
         "plan": better_plan,
-        "dispatch": split - now if seen.dispatch != "optimal" else 0.0,
-        "batches": of_batches,
+        "dispatch": split - now if seen.dispatch != optimal.dispatch else 0.0,
+        "batches": _mean(larger.balancedness[0]) - now,
     }
     best = max(gains, key=lambda name: gains[name])
     if gains[best] < WORTH:
         return f"{lost}. Leave it: no plan, dispatch or batch four times as large gains 0.5 %."
-    return f"{lost}. {_words(best, gains, split, tokens)}"
+    return f"{lost}. {_words(best, gains, tokens)}"
 
 
-def _words(best: str, gains: dict[str, float], split: float, tokens: int) -> str:
+def _words(best: str, gains: dict[str, float], tokens: int) -> str:
     gain = _percent(gains[best])
     if best == "plan":
         return f"Plan anew: a better plan gains up to {gain}."
     if best == "slots":
         return (
-            f"Add slots: with these no plan is much more level, and up to {gain} is to be won; "
-            "`eplb-opt size` says how many it takes."
+            f"Add slots or drop a rule: as it is no plan is much more level, and up to {gain} can "
+            "be won; `eplb-opt size` says how many slots it takes."
         )
     if best == "batches":
         return (
             f"Make batches larger, if latency allows: {4 * tokens:,} tokens a GPU gain {gain}; no "
             "plan can help against chance."
         )
-    more = " More slots would help it further." if 1 - split > LITTLE else ""
     return (
         f"Split each step anew (SGLang: --ep-dispatch-algorithm lp): that gains up to {gain}, "
-        f"which a better plan cannot.{more}"
+        "which a better plan cannot."
     )
 
 

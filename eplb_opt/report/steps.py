@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
-#: What steps see where plans are made for the split in equal parts: no engine divides a step's
-#: tokens so, they draw a replica for each.
-SEEN = {"uniform": "drawn"}
+#: What steps see of plans for a split in parts: engines do not divide the tokens of a step so, they
+#: draw a replica for each.
+SEEN = {"uniform": "drawn", "optimal": "optimal_drawn"}
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,10 @@ def step_report(
     top_k = batches[0].experts_per_token
     speed = [float(value) for value in problem.speed]
 
-    def made(plan: Any, dispatch: str, asked: Sequence[int], with_steps: bool = True) -> Forecast:
+    def made(plan: Any, dispatch: str, asked: Sequence[int]) -> Forecast:
         return forecast(
             load, plan, problem.num_gpus, asked, top_k, dispatch,
-            num_nodes=problem.num_nodes, gpu_speed=speed, steps=steps if with_steps else None,
+            num_nodes=problem.num_nodes, gpu_speed=speed, steps=steps,
         )  # fmt: skip
 
     (name, first), *others = plans.items()
@@ -182,13 +182,13 @@ def step_report(
             rows += _rows(other, made(as_plan(placed, problem), seen, sizes))
         except (PlanError, ProblemError):
             continue
-    larger = made(plan, seen, [4 * sizes[0]], with_steps=False)
+    larger = made(plan, seen, [4 * sizes[0]])
     of_seen = found[seen]
     return StepReport(
         rows,
         top_k,
         seen,
-        advice(of_seen, found["optimal"], larger, model_gap),
+        advice(of_seen, found["optimal_drawn"], larger, model_gap),
         BatchNoise(sizes[-1], float(of_seen.std[-1].mean())),
         None if of_seen.dispersion is None else float(of_seen.dispersion.mean()),
         of_seen.messages,

@@ -140,7 +140,7 @@ def descended(problem: Problem, start: np.ndarray, work: Work) -> np.ndarray:
     machine = Machine(
         problem.num_slots, problem.num_gpus, nodes, problem.dispatch, problem.num_nodes
     )
-    placed = plans_by_senders(problem.load, start[None], machine, work)[0][0]
+    placed: np.ndarray = plans_by_senders(problem.load, start[None], machine, work)[0][0]
     if problem.colocation == "forbid":
         on_gpus = np.sort(placed.reshape(problem.num_gpus, -1), axis=1)
         if (on_gpus[:, 1:] == on_gpus[:, :-1]).any():

@@ -15,6 +15,8 @@ from eplb_opt.errors import ProblemError
 from eplb_opt.search.annealing.topology import bound_of_layer
 from tests.homes_oracle import all_homes, home_optimum
 
+UNEQUAL_NODES = {(3, 2): ([0, 1, 1],), (4, 2): ([0, 1, 1, 1], [0, 0, 0, 1])}
+
 
 @st.composite
 def tiny_problems(draw):
@@ -31,6 +33,7 @@ def tiny_problems(draw):
         homes=homes,
         anchored=draw(st.booleans()),
         max_off_home=draw(st.sampled_from([None, None, 0.2, 0.5])),
+        nodes=draw(st.sampled_from([None, None, *UNEQUAL_NODES.get((num_gpus, num_nodes), ())])),
     )
     try:
         return Problem(

@@ -44,6 +44,10 @@ COMMANDS = {
     "bench plans --layers 1 --machine 288x72 --model cpsat": "ortools",
     "bench dispatch --layers 1 --rounds 1 --batches 1 --machine 288x32": None,
     "bench soak --calls 10 --plans 1": None,
+    "bench quality twelve-16-4 --time-limit 0.05": None,
+    "bench quality twelve-16-4 --model milp": "pulp",
+    "bench figure loads.npy --plot a.png": "matplotlib",
+    "instances show readme": None,
     "example skewed": None,
     "warmup --all": None,
 }

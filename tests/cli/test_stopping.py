@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -89,6 +91,43 @@ def test_other_long_commands_end_in_the_same_way(
     assert child.returncode == 128 + signal.SIGTERM, err
     assert out
     assert (tmp_path / arguments[-1]).stat().st_size
+
+
+LONG = ["--time-limit", "100000"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["size", "loads.npy", "--gpus", "40", "--slots-per-gpu", "3,4"], "stopped before this"),
+        (["topology", "loads.npy", "--gpus", "40", "--slots", "120"], "stopped before it"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_comparisons_end_with_what_they_have(
+    tmp_path: Path, load: np.ndarray, arguments: list[str], told: str
+) -> None:
+    child = start(tmp_path, *arguments, *LONG, "--json", "--csv", "b.csv")
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 128 + signal.SIGINT, err
+    assert told in out
+    assert (tmp_path / "b.csv").stat().st_size
+
+
+def test_a_replay_ends_with_the_steps_until_then(tmp_path: Path) -> None:
+    trace = np.random.default_rng(0).lognormal(8, 1, (400, 2, 32)).astype(np.int64)
+    np.save(tmp_path / "loads.npy", trace)
+    every = ["--gpus", "8", "--slots", "40", "--every", "2", "--time-limit", "0.1"]
+    options = ["--policy", "last", "--heuristic", "none", "--json"]
+    child = start(tmp_path, "replay", "loads.npy", *every, *options)
+    time.sleep(1.0)  # some windows
+    child.send_signal(signal.SIGTERM)
+    out, err = child.communicate(timeout=PATIENCE)
+    assert child.returncode == 128 + signal.SIGTERM, err
+    report = json.loads(out[out.index("{") :])
+    assert 0 < report["replay"]["num_steps"] < 400
+    assert "of 400 steps" in err
 
 
 def test_a_signal_that_is_ignored_from_the_start_stays_ignored() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import eplb_opt
-from eplb_opt import Problem, Topology
+from eplb_opt import CostTable, Problem, Topology
 from eplb_opt.clock import Deadline
 from eplb_opt.core import greedy, local, moves, pairs, serving
 from eplb_opt.exact.config_lp.model import FlatConfigLp
@@ -16,6 +16,7 @@ from eplb_opt.exact.pairs.model import PairsLayer, PairsParams
 from eplb_opt.search.after_loss import least_load_after_loss
 from eplb_opt.search.annealing.design import DesignSearch
 from eplb_opt.search.annealing.layer import AnnealSearch
+from eplb_opt.search.annealing.shares import ShareSearch
 from eplb_opt.search.local import LayerSearch
 from eplb_opt.search.starts import first_plan
 
@@ -111,6 +112,30 @@ def homes() -> None:
         eplb_opt.plan(problem, effort=2, workers=1)
 
 
+def shares() -> None:
+    for dispatch in ("nearest", "rank_modulo"):
+        problem = Problem(LOAD, 24, 6, num_nodes=3, dispatch=dispatch)
+        eplb_opt.plan(problem, effort=2, workers=1)
+        maps = eplb_opt.rebalance_experts(LOAD, 24, 1, 3, 6, effort=20, dispatch=dispatch)
+        eplb_opt.rebalance_experts(
+            LOAD[::-1],
+            24,
+            1,
+            3,
+            6,
+            effort=5,
+            dispatch=dispatch,
+            current=maps[0],
+            move_tolerance=0.1,
+        )
+    seconds = 1 + LOAD[0][:, None] / np.arange(1, 10)
+    eplb_opt.plan(Problem(LOAD[:1], 24, 6, cost=CostTable(seconds)), effort=2, workers=1)
+    problem = Problem(LOAD[:1], 24, 6, dispatch="rank_modulo")
+    search = ShareSearch(problem, first_plan(problem)[0], seed=0)
+    search.restart(first_plan(problem)[0])
+    search._search.loads(), search._search.present()
+
+
 def rules() -> None:
     speed = np.array([1.0, 1.0, 0.5, 1.0, 2.0, 1.0])
     few = LOAD[:, :10]
@@ -185,7 +210,7 @@ def near_plans() -> None:
 
 
 SCENES: tuple[Callable[[], None], ...] = (
-    flat, apart, nodes, two_slots, configurations, scenarios, homes, rules, designs, losses,
+    flat, apart, nodes, two_slots, configurations, scenarios, homes, shares, rules, designs, losses,
     migrations, splits, rebalances, near_plans, single_moves,
 )  # fmt: skip
 

@@ -51,7 +51,7 @@ def test_no_layer_gets_worse_and_the_largest_gain_comes_first(call):
     table, load = call
     _, priority, new = rebalance_experts(table, load, least_gain=0.0)
     flat, slots = table.reshape(len(table), -1), np.maximum(load, 0).reshape(len(table), -1)
-    problem = Problem(fold(flat, slots), flat.shape[1], table.shape[1])
+    problem = Problem(fold(flat, slots), flat.shape[1], table.shape[1], dispatch="rank_modulo")
     before, after = (evaluate(problem, t.reshape(flat.shape)).objective for t in (table, new))
     assert (after <= before).all()
     ratio = np.where(before > 0, after / np.where(before > 0, before, 1), 1)[priority]

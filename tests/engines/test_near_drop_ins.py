@@ -10,6 +10,7 @@ from eplb_opt import Plan, Problem, ProblemError, evaluate
 from eplb_opt.bench.families import family_loads
 from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.engines import ascend, atom, sglang
+from eplb_opt.engines.by_senders import DISPATCH_VARIABLE
 from eplb_opt.engines.every_rank import (
     COST_VARIABLE,
     DEFAULT_TOLERANCE,
@@ -31,6 +32,8 @@ IN_FORCE = place(EARLIER, NUM_SLOTS, 1, 1, NUM_GPUS, effort=200)[0]
 def nothing_is_set(monkeypatch):
     for variable in (TOLERANCE_VARIABLE, GAIN_VARIABLE, COST_VARIABLE, "EPLB_OPT_EFFORT"):
         monkeypatch.delenv(variable, raising=False)
+    # vllm-ascend's own dispatch has its tests in test_by_senders.
+    monkeypatch.setenv(DISPATCH_VARIABLE, "uniform")
 
 
 def vllm(load, held):

@@ -24,7 +24,11 @@ SMALL = {
     "bench moves": "--layers 1 --rounds 1 --offline 0 --drift 0.1",
     "bench plans": "--layers 1 --time-limit 0.1",
     "bench anytime": "--layers 1",
+    "bench quality": "--time-limit 0.05",
+    "bench robust": "--time-limit 0.05",
+    "bench topology": "--time-limit 0.05",
     "bench soak": "--calls 4 --plans 1",
+    "bench forecast": "--layers 1 --steps 4",
 }
 #: Commands that search for ten seconds where nothing else is said.
 SEARCHES = ("plan", "gap", "bound", "size", "replay", "topology", "watch")
@@ -48,6 +52,7 @@ def fill(folder):
     np.savez(folder / "loads.npz", load=load)
     np.savez(folder / "other.npz", load=other)
     np.savez(folder / "trace.npz", load=np.array([load, other] * 4))
+    np.savez(folder / "passes.npz", load=np.array([load, other // 50, other // 40] * 2))
     np.savez(folder / "snapshots.npz", load=np.array([load, other, load + other]))
     for name in ("recording.pt", "expert_distribution_recorder_1700000000.pt"):
         write_loads(folder / name, Loads(np.array([load, other])), format="sglang")

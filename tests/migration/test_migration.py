@@ -207,7 +207,7 @@ def test_layers_without_time_cost_neither_a_search_nor_names(monkeypatch):
     def refuse(*_args):
         raise AssertionError(forbidden)
 
-    monkeypatch.setattr(near_plans, "relabelled", refuse)
+    monkeypatch.setattr(near_plans, "named", refuse)
     monkeypatch.setattr(near_plans, "_searched", refuse)
     found = near_plans.find_frontiers(problem, current, best, Budget(Deadline.after(0)), naming=1.0)
     for layer_idx, frontier in enumerate(found):

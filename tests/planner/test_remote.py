@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import eplb_opt
-from eplb_opt import MissingDependency, Problem, ProblemError, Topology
+from eplb_opt import MissingDependency, Problem, ProblemError, StepCost, Topology
 from eplb_opt.clock import Deadline, Pace
 from eplb_opt.planner import worker
 from eplb_opt.planner.executor import Turn
@@ -33,6 +33,15 @@ PROBLEMS = {
     "scenarios": Problem(RANDOM.integers(1, 99, (2, 2, 12)), 16, 4),
     "GPU rules": Problem(FLAT.load, 40, 10, gpu_speed=[2, *[1] * 9]),
     "optimal dispatch": Problem(RANDOM.integers(1, 99, (3, 2, 12)), 16, 4, dispatch="optimal"),
+    "nearest copies": Problem(FLAT.load, 40, 10, dispatch="nearest"),
+    "step cost": Problem(
+        FLAT.load,
+        40,
+        10,
+        cost=StepCost(1e7, 1e12, 1e7, 1e14),
+        batch_tokens=64,
+        experts_per_token=4,
+    ),
     "topology": Problem(FLAT.load, 40, 8, num_nodes=2, num_groups=4, topology=Topology(0.2)),
 }
 
@@ -191,6 +200,14 @@ def older(versions, *others):
 def test_workers_of_other_versions_are_refused_where_work_is_counted():
     with pytest.raises(ProblemError, match=r"numpy .* instead of 1\.0: under effort"):
         eplb_opt.plan(FLAT, effort=1, executor=HerePool(before=older))
+
+
+def test_a_worker_of_other_versions_does_not_even_open_a_parcel_of_counted_work():
+    theirs = {**worker.installed_versions(), "numpy": "1.0"}
+    delivery = worker.take_turn(theirs, True, b"of a version that cannot be read")
+    assert (delivery.answer, delivery.error) == (None, None)
+    assert "instead of 1.0" in delivery.differs
+    assert worker.take_turn(theirs, False, b"of a version that cannot be read").error is not None
 
 
 def test_workers_of_other_versions_are_noted_under_a_clock():

@@ -103,7 +103,7 @@ def test_bounds_of_the_uniform_split_are_not_taken(dispatch):
     with pytest.raises(CertificateError, match="uniform split alone"):
         verify(problem, known)
     names = {stage.name for stage in schedule(problem, Options())}
-    assert names <= {"senders_first", "sender_model", "senders"}
+    assert names <= {"senders_first", "sender_pairs", "sender_model", "senders"}
     with pytest.raises(ProblemError, match="dispatch"):
         fewest_moves(problem, np.arange(16) % 8, 10**9, Deadline.after(1.0))
 

@@ -29,8 +29,16 @@ def test_groups_bind_nobody_and_the_objective_is_a_ratio():
     [
         ({"dispatch": "optimal"}, "dispatch"),
         ({"gpu_speed": [1, 1, 2, 1]}, "gpu_speed"),
-        ({"active_gpus": [True, True, True, False]}, "lost GPUs"),
-        ({"gpu_slots": [3, 3, 3, 2]}, "lost GPUs"),
+        (
+            {"num_slots": 24, "active_gpus": [True, True, False, False]},
+            "Node 1 has lost all of its GPUs",
+        ),
+        ({"gpu_slots": [3, 3, 3, 2]}, "gpu_slots that differ"),
+        ({"topology": Topology(nodes=[0, 0, 1])}, r"integers \[4\]"),
+        ({"topology": Topology(nodes=[0.0, 0.0, 1.0, 1.0])}, r"integers \[4\]"),
+        ({"topology": Topology(nodes=[0, 0, 0, 0])}, "rise from 0 to 1"),
+        ({"topology": Topology(nodes=[0, 0, 2, 2])}, "rise from 0 to 1"),
+        ({"topology": Topology(nodes=[0, 1, 0, 1])}, "rise from 0 to 1"),
         ({"pinned": [(0, 0)]}, "pinned"),
         ({"forbidden": [(0, 0)]}, "forbidden"),
         ({"spread": "gpu"}, "spread"),

@@ -83,6 +83,13 @@ def plan_shares(weights: Annotated[NDArray[numpy.int64], dict(shape=(None, None)
     senders.
     """
 
+def plans_on_the_way(weight: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], placed: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], homes: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], sizes: tuple[int, int, int, int], price: float, steps: int) -> Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')]:
+    """
+    Plans of one layer that cost ever less, int64 [num, num_slots], on a descent from a
+    valid one, `placed` int64 [num_slots], in so many steps at most. `weight` are loads in
+    fixed point, int64 [num_experts]; `homes` the nodes of groups, int64 [num_groups].
+    """
+
 class PricedSession:
     """
     One call with a price on what is served away from home. From one thread

@@ -3,6 +3,7 @@
 
 #include "bindings/arrays.hpp"
 #include "bindings/numbers.hpp"
+#include "bindings/weights.hpp"
 #include "greedy/loads.hpp"
 #include "serving/fixed_point.hpp"
 #include "serving/node_search.hpp"
@@ -15,17 +16,6 @@ namespace {
 
 using IntRow = Row<const std::int64_t>;
 using IntMatrix = Matrix<const std::int64_t>;
-
-// Loads in fixed point, of which twice a sum still fits.
-void require_weights(std::span<const std::int64_t> weights) {
-  std::int64_t sum = 0;
-  for (const std::int64_t weight : weights) {
-    require(weight >= 0 && weight < std::int64_t{1} << serving::kTotalBits,
-            "A weight is negative or past 2**58.");
-    sum += weight;
-    require(sum <= std::int64_t{1} << serving::kTotalBits, "Weights add up to more than 2**58.");
-  }
-}
 
 std::tuple<NumpyMatrix<std::int64_t>, NumpyRow<double>> fixed_point(const Numbers& weight) {
   const StridedTable given = strided(weight);

@@ -2,10 +2,13 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/tuple.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "bindings/arrays.hpp"
 #include "bindings/numbers.hpp"
+#include "bindings/weights.hpp"
+#include "serving/priced_descent.hpp"
 #include "serving/priced_session.hpp"
 
 namespace eplb::bind {
@@ -132,9 +135,38 @@ class BoundPriced {
   std::optional<serving::PricedSession> session_;
 };
 
+NumpyMatrix<std::int64_t> plans_on_the_way(const Row<const std::int64_t>& weight,
+                                           const Row<const std::int64_t>& placed,
+                                           const Row<const std::int64_t>& homes,
+                                           const Sizes& sizes, double price, Index steps) {
+  const serving::Locality locality =
+      locality_of(static_cast<Index>(weight.shape(0)), sizes, price);
+  require_weights(view(weight));
+  require_size("placed", std::ssize(view(placed)), locality.num_slots);
+  require_size("homes", std::ssize(view(homes)), locality.num_groups);
+  require_indices("placed", view(placed), locality.num_experts);
+  require_indices("homes", view(homes), locality.num_nodes);
+  require(steps >= 0, "steps is at least 0.");
+  std::vector<bool> is_there(locality.num_experts);
+  for (const std::int64_t expert : view(placed)) is_there[expert] = true;
+  require(std::ranges::find(is_there, false) == is_there.end(), "An expert has no replica.");
+  std::vector<std::int64_t> found;
+  {
+    nb::gil_scoped_release unlocked;
+    found = serving::plans_on_the_way(locality, view(weight), view(homes), view(placed), steps);
+  }
+  const Index num = std::ssize(found) / locality.num_slots;
+  return to_numpy(std::move(found), num, locality.num_slots);
+}
+
 }  // namespace
 
 void add_serving_priced(nb::module_& chapter) {
+  chapter.def("plans_on_the_way", &plans_on_the_way, nb::arg("weight"), nb::arg("placed"),
+              nb::arg("homes"), nb::arg("sizes"), nb::arg("price"), nb::arg("steps"),
+              "Plans of one layer that cost ever less, int64 [num, num_slots], on a descent from a\n"
+              "valid one, `placed` int64 [num_slots], in so many steps at most. `weight` are loads in\n"
+              "fixed point, int64 [num_experts]; `homes` the nodes of groups, int64 [num_groups].");
   nb::class_<BoundPriced>(chapter, "PricedSession",
                           "One call with a price on what is served away from home. From one thread\n"
                           "at a time.")

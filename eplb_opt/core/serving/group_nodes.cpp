@@ -11,14 +11,14 @@ namespace {
 // Groups on nodes with what is beyond the nodes' parts of the load.
 class Beyond {
  public:
-  Beyond(const Locality& locality, std::span<const std::int64_t> weight)
+  Beyond(const Locality& locality, const Grid& grid, std::span<const std::int64_t> weight)
       : locality_(locality),
         load_(locality.num_groups),
         room_(locality.num_nodes),
         held_(locality.num_nodes),
         node_(locality.num_groups, -1) {
     for (Index expert = 0; expert < std::ssize(weight); ++expert) {
-      load_[locality.group_of(expert)] += weight[expert];
+      load_[grid.group[expert]] += weight[expert];
     }
     const std::int64_t mean =
         std::accumulate(weight.begin(), weight.end(), std::int64_t{0}) / locality.num_gpus;
@@ -100,8 +100,9 @@ constexpr std::int64_t kFill = std::int64_t{1} << 48;
 
 }  // namespace
 
-std::vector<Index> level_homes(const Locality& locality, std::span<const std::int64_t> weight) {
-  Beyond beyond(locality, weight);
+std::vector<Index> level_homes(const Locality& locality, const Grid& grid,
+                               std::span<const std::int64_t> weight) {
+  Beyond beyond(locality, grid, weight);
   beyond.fill();
   for (Index i = 0; i < kMostExchanges && beyond.improve(); ++i) {
   }

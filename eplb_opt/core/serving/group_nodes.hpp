@@ -12,7 +12,8 @@ namespace eplb::serving {
 // heaviest group first to the node that has most room, then exchanges of groups while they help.
 //
 // `weight` are the experts' loads in fixed point.
-std::vector<Index> level_homes(const Locality& locality, std::span<const std::int64_t> weight);
+std::vector<Index> level_homes(const Locality& locality, const Grid& grid,
+                               std::span<const std::int64_t> weight);
 
 // The node of each group that keeps most of a plan's load at home.
 //

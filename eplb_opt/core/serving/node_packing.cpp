@@ -1,9 +1,13 @@
 #include "serving/node_packing.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 namespace eplb::serving {
+
+// Above any load: of a GPU whose slots are taken.
+constexpr std::int64_t kFull = std::numeric_limits<std::int64_t>::max();
 
 void pack_node(const NodeShares& shares, const Locality& locality, Index node,
                std::span<std::int64_t> placed) {
@@ -27,12 +31,10 @@ void pack_node(const NodeShares& shares, const Locality& locality, Index node,
     if (slots_per_gpu == 2) {
       gpu = i < num_gpus ? i : 2 * num_gpus - 1 - i;
     } else {
-      for (Index g = 0; g < num_gpus; ++g) {
-        if (held[g] < slots_per_gpu && (gpu < 0 || load[g] < load[gpu])) gpu = g;
-      }
+      gpu = std::ranges::min_element(load) - load.begin();
     }
     placed[gpu * slots_per_gpu + held[gpu]++] = all[i].expert;
-    load[gpu] += all[i].size;
+    load[gpu] = held[gpu] < slots_per_gpu ? load[gpu] + all[i].size : kFull;
   }
 }
 

@@ -19,8 +19,8 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-NodeShares::NodeShares(const Locality& locality, std::span<const std::int64_t> weight,
-                       std::span<const Index> homes)
+NodeShares::NodeShares(const Locality& locality, const Grid& grid,
+                       std::span<const std::int64_t> weight, std::span<const Index> homes)
     : locality_(locality),
       weight_(weight),
       home_(weight.size()),
@@ -36,7 +36,7 @@ NodeShares::NodeShares(const Locality& locality, std::span<const std::int64_t> w
       members_(locality.num_nodes),
       total_(std::accumulate(weight.begin(), weight.end(), std::int64_t{0})) {
   for (Index expert = 0; expert < std::ssize(weight); ++expert) {
-    home_[expert] = homes[locality.group_of(expert)];
+    home_[expert] = homes[grid.group[expert]];
   }
   for (Index node = 0; node < locality.num_nodes; ++node) {
     free_[node] = locality.slots_of(node);
@@ -176,10 +176,16 @@ bool NodeShares::shed_from(Index node) {
   Change best;
   best.worth = -static_cast<double>(level_) * kLeastWorth;
   Index tried[kTakers];
-  for (const Index to : std::span(tried, roomiest(tried))) {
-    const Offer offer = offer_of(to, -1);
-    for (const Index expert : members_[node]) {
-      if (offer.spare >= 0 && offer.spare != expert) look_at_copy(expert, node, to, offer.spare, best);
+  Offer offers[kTakers];
+  const std::size_t num_tried = roomiest(tried);
+  for (std::size_t i = 0; i < num_tried; ++i) offers[i] = offer_of(tried[i], -1);
+  for (const Index expert : members_[node]) {
+    for (std::size_t i = 0; i < num_tried; ++i) {
+      const Index to = tried[i];
+      const Offer& offer = offers[i];
+      if (offer.spare >= 0 && offer.spare != expert) {
+        look_at_copy(expert, node, to, offer.spare, best);
+      }
       for (const Index other : offer.lightest) {
         if (other >= 0 && other != expert) look_at_swap(expert, node, to, other, best);
       }
@@ -207,12 +213,16 @@ std::size_t NodeShares::roomiest(std::span<Index> nodes) const {
 
 void NodeShares::look_at_copy(Index expert, Index from, Index to, Index spare, Change& best) const {
   const std::int64_t then = more_[expert], grown = fewer_[spare];
+  // Mostly the two have all of their replicas on one node each, and no more is gained than leaves it.
+  const bool is_simple =
+      from != to && on(expert, from) == count_[expert] && on(spare, to) == count_[spare];
+  const std::int64_t fallen = count_[expert] * (size_[expert] - then);
+  if (is_simple && -slope_[from] * static_cast<double>(fallen) >= best.worth) return;
   const std::int64_t added =
       away(expert, 1, home_[expert] == to) + away(spare, -1, -(home_[spare] == to));
   double worth = locality_.price * static_cast<double>(added);
-  // Mostly the two have all of their replicas on one node each.
-  if (from != to && on(expert, from) == count_[expert] && on(spare, to) == count_[spare]) {
-    worth += rise(from, count_[expert] * (then - size_[expert])) + rise(to, then);
+  if (is_simple) {
+    worth += rise(from, -fallen) + rise(to, then);
     if (worth < best.worth) best = {worth, expert, from, to, spare, true};
     return;
   }
@@ -227,7 +237,8 @@ void NodeShares::look_at_copy(Index expert, Index from, Index to, Index spare, C
 
 void NodeShares::look_at_swap(Index expert, Index from, Index to, Index other, Change& best) const {
   const std::int64_t moved = size_[expert] - size_[other];
-  if (moved <= 0) return;
+  // No more is gained than leaves the node.
+  if (-slope_[from] * static_cast<double>(moved) >= best.worth) return;
   const std::int64_t mine = (home_[expert] == from) - (home_[expert] == to);
   const std::int64_t theirs = (home_[other] == to) - (home_[other] == from);
   const std::int64_t added = mine * size_[expert] + theirs * size_[other];

@@ -15,7 +15,7 @@ namespace eplb::serving {
 class NodeShares {
  public:
   // `weight` are the experts' loads in fixed point, `homes` the groups' nodes.
-  NodeShares(const Locality& locality, std::span<const std::int64_t> weight,
+  NodeShares(const Locality& locality, const Grid& grid, std::span<const std::int64_t> weight,
              std::span<const Index> homes);
 
   void plan();

@@ -297,4 +297,20 @@ void PricedDescent::resize(std::int64_t expert) {
   away_ += fresh * (count_[expert] - at_home_[expert]);
 }
 
+std::vector<std::int64_t> plans_on_the_way(const Locality& locality,
+                                           std::span<const std::int64_t> weight,
+                                           std::span<const std::int64_t> homes,
+                                           std::span<const std::int64_t> placed, Index steps) {
+  const Grid grid(locality);
+  PricedDescent descent(locality, grid, weight, homes, placed);
+  std::vector<std::int64_t> found;
+  double least = descent.cost();
+  for (Index i = 0; i < steps && descent.step(); ++i) {
+    if (descent.cost() >= least) continue;
+    least = descent.cost();
+    found.insert(found.end(), descent.placed().begin(), descent.placed().end());
+  }
+  return found;
+}
+
 }  // namespace eplb::serving

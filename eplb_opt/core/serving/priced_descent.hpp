@@ -76,4 +76,11 @@ class PricedDescent {
   std::vector<double> wide_size_, wide_gap_, wide_traffic_;
 };
 
+// The plans of a descent that cost less than all before them, one after the other, in so many steps
+// at most: int64 [num * num_slots].
+std::vector<std::int64_t> plans_on_the_way(const Locality& locality,
+                                           std::span<const std::int64_t> weight,
+                                           std::span<const std::int64_t> homes,
+                                           std::span<const std::int64_t> placed, Index steps);
+
 }  // namespace eplb::serving

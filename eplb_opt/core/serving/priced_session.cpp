@@ -1,6 +1,7 @@
 #include "serving/priced_session.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <numeric>
 #include <stdexcept>
@@ -17,6 +18,8 @@ namespace {
 
 // Below this share of its bound a gap is of no use to anyone.
 constexpr double kNegligibleGap = 1e-5;
+// A layer whose largest load is nearer to its target has nothing to gain from other nodes.
+constexpr double kUneven = 1.0002;
 // A step of the descent looks at all GPUs and at copies; it takes as long as so many exchanges.
 constexpr Index kExchanges = 3;
 // With a deadline a layer is levelled with so many steps, and descends with so many, before the time
@@ -67,36 +70,34 @@ PricedSession::PricedSession(const StridedTable& given, const Locality& locality
       fixed_(checked(given, loads_)),
       placed_(num_layers_ * locality.num_slots),
       homes_(num_layers_ * locality.num_groups),
-      node_weights_(num_layers_ * locality.num_nodes * locality.num_experts),
       targets_(num_layers_),
       worth_(num_layers_) {}
 
 void PricedSession::plan(Index steps, std::optional<double> seconds) {
   Budget first{seconds ? kFirstSteps : steps, {}};
   if (seconds) first.deadline = Deadline::after(std::max(*seconds, 0.0));
-  std::vector<bool> wanted(num_layers_, true);
-  for (Index layer = 0; layer < num_layers_; ++layer) begin(layer);
-  level(first, wanted);
-  // Those farthest from level first: with a deadline the others may have no turn.
-  std::vector<Index> order(num_layers_);
+  std::vector<Index> order(num_layers_), changed;
   std::iota(order.begin(), order.end(), Index{0});
+  for (const Index layer : order) begin(layer);
+  level(first, order);
+  // Those farthest from level first: with a deadline the others may have no turn.
   const auto excess = [&](Index layer) {
     return static_cast<double>(worth_[layer].largest) / static_cast<double>(targets_[layer]);
   };
   std::ranges::stable_sort(order, std::ranges::greater{}, excess);
+  const Index most = seconds ? kFirstDescent : steps / kExchanges;
   for (const Index layer : order) {
-    wanted[layer] = !first.is_over() && descend(layer, seconds ? kFirstDescent : steps / kExchanges);
+    if (excess(layer) < kUneven || first.is_over()) break;
+    if (descend(layer, most)) changed.push_back(layer);
   }
-  if (seconds) wanted.assign(num_layers_, true);
-  if (!first.is_over() && steps > 0) {
-    level({seconds ? Budget::kAnySteps : steps, first.deadline}, wanted);
-  }
+  if (first.is_over()) return;
+  level({seconds ? Budget::kAnySteps : steps, first.deadline}, seconds ? order : changed);
 }
 
 // A layer's first plan.
 void PricedSession::begin(Index layer) {
   const std::span<const std::int64_t> weight = fixed_.layer(layer);
-  NodeShares shares(locality_, weight, level_homes(locality_, weight));
+  NodeShares shares(locality_, grid_, weight, level_homes(locality_, grid_, weight));
   shares.plan();
   for (Index node = 0; node < locality_.num_nodes; ++node) {
     const Index first = node * locality_.slots_per_node();
@@ -104,8 +105,8 @@ void PricedSession::begin(Index layer) {
   }
 }
 
-// What each node serves of every expert under a layer's plan, and the load to come down to.
-void PricedSession::set_parts(Index layer) {
+// What each node serves of every expert under a layer's plan; the load to come down to.
+std::int64_t PricedSession::set_parts(Index layer, std::span<std::int64_t> parts) {
   const Index num_experts = locality_.num_experts;
   std::vector<std::int64_t> size(fixed_.layer(layer).begin(), fixed_.layer(layer).end());
   std::vector<std::int64_t> count(num_experts), load(locality_.num_nodes);
@@ -113,9 +114,6 @@ void PricedSession::set_parts(Index layer) {
   for (Index expert = 0; expert < num_experts; ++expert) {
     if (count[expert] > 1) size[expert] /= count[expert];
   }
-  const auto parts = std::span(node_weights_)
-                         .subspan(layer * locality_.num_nodes * num_experts,
-                                  locality_.num_nodes * num_experts);
   std::ranges::fill(parts, 0);
   for (Index slot = 0; slot < locality_.num_slots; ++slot) {
     const std::int64_t expert = row(layer)[slot];
@@ -126,24 +124,31 @@ void PricedSession::set_parts(Index layer) {
   for (Index node = 0; node < locality_.num_nodes; ++node) {
     target = std::max(target, load[node] / locality_.gpus_of(node));
   }
-  targets_[layer] =
-      target + 1 + static_cast<std::int64_t>(static_cast<double>(target) * kNegligibleGap);
+  return target + 1 + static_cast<std::int64_t>(static_cast<double>(target) * kNegligibleGap);
 }
 
-// Exchanges within the nodes, which cost no traffic, of the layers that are wanted.
-void PricedSession::level(const Budget& budget, const std::vector<bool>& wanted) {
-  std::vector<std::int64_t> targets(num_layers_, std::numeric_limits<std::int64_t>::max());
-  std::vector<std::int64_t> counts(locality_.num_experts);
-  for (Index layer = 0; layer < num_layers_; ++layer) {
-    if (!wanted[layer]) continue;
-    set_parts(layer);
-    targets[layer] = targets_[layer];
+// Exchanges within the nodes, which cost no traffic, of some layers.
+void PricedSession::level(const Budget& budget, std::span<const Index> layers) {
+  if (layers.empty()) return;
+  const Index num_slots = locality_.num_slots, num_layers = std::ssize(layers);
+  const Index size = locality_.num_nodes * locality_.num_experts;
+  FixedLoads alone{{}, {}, locality_.num_experts};
+  std::vector<std::int64_t> rows, targets, counts(locality_.num_experts);
+  KeptMemory parts(num_layers * size);
+  rows.reserve(num_layers * num_slots);
+  for (Index i = 0; i < num_layers; ++i) {
+    const Index layer = layers[i];
+    alone.unit.push_back(fixed_.unit[layer]);
+    std::ranges::copy(row(layer), std::back_inserter(rows));
+    targets_[layer] = set_parts(layer, {parts.data() + i * size, static_cast<std::size_t>(size)});
+    targets.push_back(targets_[layer]);
   }
-  ModelSearch search(fixed_, locality_.node_shape(), placed(), node_weights_);
+  ModelSearch search(alone, locality_.node_shape(), {rows.data(), num_layers, num_slots},
+                     {parts.data(), static_cast<std::size_t>(num_layers * size)});
   search.run(targets, budget);
-  for (Index layer = 0; layer < num_layers_; ++layer) {
-    if (!wanted[layer]) continue;
-    search.write(layer, row(layer), counts);
+  for (Index i = 0; i < num_layers; ++i) {
+    const Index layer = layers[i];
+    search.write(i, row(layer), counts);
     worth_[layer] = assess(locality_, grid_, fixed_.layer(layer), row(layer), home_row(layer));
   }
 }

@@ -59,8 +59,8 @@ class PricedSession {
 
  private:
   void begin(Index layer);
-  void set_parts(Index layer);
-  void level(const Budget& budget, const std::vector<bool>& wanted);
+  std::int64_t set_parts(Index layer, std::span<std::int64_t> parts);
+  void level(const Budget& budget, std::span<const Index> layers);
   bool descend(Index layer, Index steps);
   bool walk(Index layer, std::span<const std::int64_t> homes, std::span<const std::int64_t> current,
             double ceiling, Index steps, std::span<std::int64_t> found) const;
@@ -77,7 +77,7 @@ class PricedSession {
   Index num_layers_;
   greedy::Loads loads_;
   FixedLoads fixed_;
-  std::vector<std::int64_t> placed_, homes_, node_weights_, targets_;
+  std::vector<std::int64_t> placed_, homes_, targets_;
   std::vector<Worth> worth_;
 };
 

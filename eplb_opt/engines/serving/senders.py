@@ -16,6 +16,7 @@ import numpy as np
 from eplb_opt.engines.serving.arguments import Call, admit_sizes, in_kind, plain
 from eplb_opt.engines.serving.in_force import admit_current
 from eplb_opt.errors import ProblemError
+from eplb_opt.placement.survivors import keep_slots
 from eplb_opt.problem.arrays import as_int, is_number
 from eplb_opt.search.by_senders import ANY_STEPS, MOST_COPIES, Machine, Work, plans_by_senders
 
@@ -101,7 +102,7 @@ def rebalance_by_senders(
     Returns
     -------
     phy2log, log2phy, logcnt
-        int64, as of `eplb_opt.rebalance_experts`.
+        int64, as of `eplb_opt.rebalance_experts`. What stays on its GPU keeps its slot.
 
     Raises
     ------
@@ -118,6 +119,8 @@ def rebalance_by_senders(
             rules.min_gain * float(before.sum(dtype=np.float64))
         )
         placed = held if is_kept else placed
+    if held is not None:
+        placed = keep_slots(placed, held, layout.num_gpus)
     call.session.put(placed)
     is_sound, maps = call.session.maps()
     if not is_sound:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import shlex
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +38,8 @@ KEYS = {MARK, "fingerprint", "identity", "versions", "noise", "start"}
 #: Under a clock files are written at most once in so many seconds, or so many times what writing
 #: them took.
 SECONDS_BETWEEN, PART_OF_TIME = 1.0, 50
+#: Files that are written at a time.
+MAX_WRITERS = 8
 #: Files that a message names one by one.
 MOST_NAMED = 3
 
@@ -87,6 +91,7 @@ class Job:
                 "taken over."
             )
         self.noise: float | None = None if self._kept is None else self._kept["noise"]
+        self._telling = threading.Lock()
         self._num_layers = request.problem.num_layers
         self._records: dict[int, dict[str, Record]] = {}
         self._dirty: set[int] = set()
@@ -111,21 +116,23 @@ class Job:
         if self.is_counted:
             pairs = [[pair.objective, pair.lower] for pair in incumbents.pairs()]
             start = value_fingerprint([incumbents.placed, pairs])
-        if self._kept is None:
-            document = {
-                MARK: FORMAT,
-                "fingerprint": self.fingerprint,
-                "identity": self.identity,
-                "versions": installed_versions(),
-                "noise": noise,
-                "start": start,
-            }
-            self._write(JOB_FILE, document)
-        elif start != self._kept["start"]:
+        document = {
+            MARK: FORMAT,
+            "fingerprint": self.fingerprint,
+            "identity": self.identity,
+            "versions": installed_versions(),
+            "noise": noise,
+            "start": start,
+        }
+        if self._kept is not None and start != self._kept["start"]:
             raise ProblemError(
                 f"{self.folder} holds a job that began from other plans: the heuristics that make "
                 "them are not those of then. Install the same packages, or take an empty directory."
             )
+        # Written again where it was there: what that takes tells how long the end will take.
+        began = time.monotonic()
+        self._write(JOB_FILE, document if self._kept is None else self._kept)
+        self._write_seconds = time.monotonic() - began
 
     def kept(self, incumbents: Incumbents) -> Iterator[tuple[int, Record]]:
         """What the job has kept, layer by layer, as far as it is true.
@@ -190,11 +197,11 @@ class Job:
         known = records.pop(stage, None)  # and to the end: later plans take the place of earlier
         records[stage] = record if known is None else known.followed_by(record)
         self._dirty.add(layer_idx)
-        if self.is_counted:
-            self._write_layers()  # what is finished is never done again
 
     def flush(self, at_once: bool = False) -> float:
         """Write what is new, unless that was done a moment ago; seconds until it is due.
+
+        Where work is counted it is due at once: a turn that has ended is not to be taken again.
 
         Parameters
         ----------
@@ -209,13 +216,14 @@ class Job:
         began = time.monotonic()
         self._write_layers()
         ended = time.monotonic()
-        self._due = ended + max(SECONDS_BETWEEN, PART_OF_TIME * (ended - began))
+        if not self.is_counted or self._dirty:  # the disk may be full
+            self._due = ended + max(SECONDS_BETWEEN, PART_OF_TIME * (ended - began))
         return self._due - ended if self._dirty else math.inf
 
     @property
     def closing_seconds(self) -> float:
         """Seconds that writing all layers is expected to take; part of the call's time limit."""
-        return self._write_seconds * self._num_layers
+        return self._write_seconds * (1 + self._num_layers // MAX_WRITERS)
 
     def close(self) -> None:
         """Write what is left, and let others at the directory."""
@@ -275,28 +283,37 @@ class Job:
             )
         for source, layers in unproven.items():
             self.messages.append(
-                f"bounds of {source} have no certificate, so they are proven again "
+                f"bounds of {source} say more than certificates prove, so they are proven again "
                 f"({named(layers)})."
             )
 
     def _write_layers(self) -> None:
-        for layer_idx in sorted(self._dirty):
-            records = list(self._records.get(layer_idx, {}).values())
-            document = layer_document(self.fingerprint, layer_idx, records)
-            if self._write(layer_file(layer_idx), document):
-                self._dirty.discard(layer_idx)
+        """Write the layers that have something new; a disk waits for several at a time."""
+        layers = sorted(self._dirty)
+        if len(layers) < 2:
+            done = [self._write_layer(layer_idx) for layer_idx in layers]
+        else:
+            with ThreadPoolExecutor(MAX_WRITERS, thread_name_prefix="eplb-opt-job") as pool:
+                done = list(pool.map(self._write_layer, layers))
+        self._dirty.difference_update(
+            layer_idx for layer_idx, is_done in zip(layers, done, strict=True) if is_done
+        )
+
+    def _write_layer(self, layer_idx: int) -> bool:
+        records = list(self._records.get(layer_idx, {}).values())
+        document = layer_document(self.fingerprint, layer_idx, records)
+        return self._write(layer_file(layer_idx), document)
 
     def _write(self, name: str, document: dict[str, Any]) -> bool:
         """Write a file; where the system refuses, the call goes on and says so once."""
-        began = time.monotonic()
         try:
             write_atomically(self.folder / name, json_bytes(document))
         except FormatError as error:
-            if not self._is_refused:
-                self.messages.append(f"{error} The job keeps what it had.")
-            self._is_refused = True
+            with self._telling:
+                if not self._is_refused:
+                    self.messages.append(f"{error} The job keeps what it had.")
+                self._is_refused = True
             return False
-        self._write_seconds = max(self._write_seconds, time.monotonic() - began)
         return True
 
 

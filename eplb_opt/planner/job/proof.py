@@ -27,7 +27,7 @@ class Verified:
     records
         Those that are true.
     unproven
-        Sources of bounds that are left out because no certificate proves them.
+        Sources of bounds that say more than certificates prove.
     """
 
     records: list[Record] = field(default_factory=list)
@@ -39,8 +39,9 @@ def verified(
 ) -> Verified:
     """The records of one layer, as far as they are true.
 
-    A bound that no certificate proves is left out, and its solver has its turn again. Where work is
-    counted all later records are left out with it: their turns began from that bound.
+    Of a bound no more is believed than its certificate proves, and where it says more its solver
+    has its turn again. Where work is counted the turn's record is left out, and all later ones with
+    it: their turns began from that bound.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def verified(
     ------
     FormatError
         When a plan breaks a rule or is not worth what the file says, or a certificate does not
-        prove its bound: somebody has changed the file, or the disk has.
+        prove its own claim: somebody has changed the file, or the disk has.
     """
     true: list[Record] = []
     unproven: list[str] = []
@@ -69,15 +70,13 @@ def verified(
         if bound is None or attainable(problem, 0, bound).value <= lower_bound:
             true.append(record)
             continue
-        if proven is not None:
-            raise FormatError(
-                f"the certificate of {record.stage} proves {proven}, not the bound {bound.value}."
-            )
+        # An exact solver's last word goes beyond its certificate.
         unproven.append(bound.source)
         if is_counted:
             break
-        # The plan is kept, and the solver is asked again for its bound.
-        answer = replace(record.answer, bound=None, certificate=None, verdict=Verdict.AGAIN)
+        # The plan and what is proven are kept, and the solver is asked again for its bound.
+        less = None if proven is None else Bound(proven, bound.source)
+        answer = replace(record.answer, bound=less, verdict=Verdict.AGAIN)
         true.append(replace(record, turns=0, answer=answer))
     return Verified(true, tuple(unproven))
 

@@ -196,7 +196,7 @@ def sent_loads(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     weight, share = relative_loads(problem)
     parts = np.arange(problem.num_senders + 1) / problem.num_senders
     values = weight[:, None, :] * parts[None, :, None]
-    return values.reshape(-1, weight.shape[1]), share
+    return values.reshape(len(weight) * len(parts), weight.shape[1]), share
 
 
 def costs_of_copies(problem: Problem, most: int) -> tuple[np.ndarray, np.ndarray]:

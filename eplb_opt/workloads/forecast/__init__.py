@@ -5,7 +5,7 @@ experts, `hosts` which GPU serves which part of them, `gpu_loads` what mean, sca
 the GPU loads get by that, and `largest` what the largest of them is expected to be. Optimal
 dispatch, which reacts to every step, is estimated in `split`. `bursts` reads from recorded steps
 how far traffic varies beyond chance, `simulate` draws whole steps, token by token in law, and
-checks all of it.
+checks all of it; `step_time` adds up what simulated steps cost.
 """
 
 from eplb_opt.workloads.forecast.call import Forecast, forecast

@@ -14,13 +14,16 @@ from eplb_opt.problem.arrays import as_int, as_numpy
 from eplb_opt.workloads.forecast.bursts import Bursts
 from eplb_opt.workloads.forecast.draws import Draws
 from eplb_opt.workloads.forecast.gpu_loads import GpuLoads
-from eplb_opt.workloads.forecast.hosts import DISPATCHES, Hosts, live_gpus
+from eplb_opt.workloads.forecast.hosts import DISPATCHES, DRAWN, Hosts, live_gpus
 from eplb_opt.workloads.forecast.largest import inverse_of_largest
 from eplb_opt.workloads.forecast.simulate import simulated
 from eplb_opt.workloads.forecast.split import Splitter
+from eplb_opt.workloads.forecast.step_time import StepTime, step_time
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from eplb_opt.problem.step_cost import StepCost
 
 #: Mean and variance of one over the largest load, and the standard error of the mean.
 Figures = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -60,6 +63,9 @@ class Forecast:
         What was asked.
     messages
         What was taken otherwise than asked, in sentences.
+    step_seconds, mean_seconds
+        float64 [.., num_layers], the seconds that a layer's slowest GPU, and its GPUs on average,
+        are expected to take; None without a cost.
     """
 
     balancedness: np.ndarray
@@ -74,6 +80,8 @@ class Forecast:
     experts_per_token: int
     dispatch: str
     messages: tuple[str, ...] = ()
+    step_seconds: np.ndarray | None = None
+    mean_seconds: np.ndarray | None = None
 
 
 def forecast(
@@ -87,6 +95,7 @@ def forecast(
     num_nodes: int = 1,
     gpu_speed: Any = None,
     steps: Any = None,
+    cost: StepCost | None = None,
     simulate: int = 0,
     seed: int = 0,
 ) -> Forecast:
@@ -116,6 +125,8 @@ def forecast(
         takes a replica at random, as in vLLM and under SGLang's dynamic dispatch. "nearest": each
         GPU has one replica that it sends to, SGLang's static dispatch. "rank_modulo": as
         vllm-ascend. "optimal": the split that makes the largest GPU load of the step least.
+        "optimal_drawn": each token takes a replica at random, with the shares of that split, as
+        under SGLang's lp.
     num_nodes
         Nodes, for "nearest".
     gpu_speed
@@ -124,6 +135,9 @@ def forecast(
         Recorded steps, [num_steps, num_layers, num_experts], two or more: what they vary beyond
         chance is forecast too. A step in service is taken to vary as they do, so they should be of
         about its size.
+    cost
+        What replicas cost for their tokens: the seconds of a step are forecast too, from 48
+        simulated steps; bursts are not in them.
     simulate
         Steps to simulate, each drawn token by token in law, in place of the computation.
     seed
@@ -157,6 +171,11 @@ def forecast(
     weights = np.where(has_load[:, None] | (machine.plan.logical_count == 0), weights, 1.0)
     hosts = Hosts.of(machine.plan, dispatch, num_nodes)
     sampler = _Sampler(machine, hosts, dispatch, seed, as_int(simulate, "simulate", 0))
+    if cost is not None and cost.experts_per_token not in (None, top_k):
+        raise ProblemError(
+            f"experts_per_token={top_k}, but the cost is for {cost.experts_per_token}; give the "
+            "same."
+        )
     draws = Draws.of(weights, top_k)
     bursts = None if steps is None else _bursts(steps, weights, top_k)
     level = np.where(has_load, sampler.level(draws), 1.0)
@@ -166,6 +185,8 @@ def forecast(
         np.array([np.where(has_load, each[at], idle) for each in rows])
         for rows, at, idle in ((steady, 0, 1.0), (shown, 0, 1.0), (shown, 1, 0.0), (shown, 2, 0.0))
     )
+
+    times = [] if cost is None else [sampler.time(draws, size, cost) for size in sizes]
 
     def pick(values: np.ndarray) -> np.ndarray:
         return np.asarray(values[0] if is_one else values)
@@ -183,6 +204,8 @@ def forecast(
         top_k,
         dispatch,
         _messages(draws, has_load),
+        pick(np.array([each.slowest for each in times])) if times else None,
+        pick(np.array([each.mean for each in times])) if times else None,
     )
 
 
@@ -206,7 +229,8 @@ class _Sampler:
     ) -> None:
         self.machine, self.hosts, self.seed, self.num_steps = machine, hosts, seed, num_steps
         self.law = DISPATCHES[dispatch].law
-        self.splitter = None if self.law else Splitter(hosts, machine.speed)
+        is_optimal = DISPATCHES[dispatch].is_optimal
+        self.splitter = Splitter(hosts, machine.speed) if is_optimal else None
 
     def level(self, draws: Draws) -> np.ndarray:
         """Largest over mean GPU load of the mean load, float64 [num_layers]."""
@@ -217,8 +241,8 @@ class _Sampler:
         level = draws.experts_per_token * np.where(speed > 0, speed, np.inf) / speed.sum()
         return np.asarray((mean / level).max(axis=1))
 
-    def figures(self, draws: Draws, batch_tokens: int) -> Figures:
-        """Those of steps whose tokens are drawn alike."""
+    def figures(self, draws: Draws, batch_tokens: int, step_idx: int | None = None) -> Figures:
+        """Those of steps whose tokens are drawn alike; `step_idx` is the one of many of them."""
         num_tokens = batch_tokens * self.machine.num_live
         if self.num_steps:
             ratio = simulated(
@@ -228,20 +252,34 @@ class _Sampler:
             error = ratio.std(axis=0) / np.sqrt(len(ratio))
             return ratio.mean(axis=0), ratio.var(axis=0), error
         if self.splitter is not None:
-            found = self.splitter.expected(draws, num_tokens, self.seed)
+            found = self.splitter.expected(
+                draws,
+                num_tokens,
+                self.seed + (step_idx or 0),
+                is_drawn=self.law == DRAWN,
+                is_one_of_many=step_idx is not None,
+            )
             return found.mean, found.variance, found.error
         loads = GpuLoads.of(draws, self.hosts, self.law, num_tokens, self.machine.speed)
         inverse = inverse_of_largest(loads.mean, loads.deviation, loads.skewness, loads.shared)
         return inverse.mean, inverse.variance, np.zeros(len(inverse.mean))
 
+    def time(self, draws: Draws, batch_tokens: int, cost: StepCost) -> StepTime:
+        """Seconds of steps whose tokens are drawn alike."""
+        speed, num_tokens = self.machine.speed, batch_tokens * self.machine.num_live
+        return step_time(
+            draws, self.hosts, self.law, self.splitter, num_tokens, speed, cost, self.seed
+        )
+
     def over(self, bursts: Bursts, experts_per_token: int, batch_tokens: int) -> Figures:
         """Those of steps that vary as recorded ones do."""
         found = [
-            self.figures(Draws.of(load, experts_per_token), batch_tokens) for load in bursts.load
+            self.figures(Draws.of(load, experts_per_token), batch_tokens, step_idx)
+            for step_idx, load in enumerate(bursts.load)
         ]
         mean, variance, error = (np.array(each) for each in zip(*found, strict=True))
         whole = variance.mean(axis=0) + mean.var(axis=0)
-        return mean.mean(axis=0), whole, error.mean(axis=0)
+        return mean.mean(axis=0), whole, np.sqrt((error**2).sum(axis=0)) / len(error)
 
 
 def _machine(plan: Any, load: np.ndarray, num_gpus: int | None, gpu_speed: Any) -> _Machine:

@@ -87,15 +87,18 @@ class Dispatch:
     words
         What to call it, and who does it.
     law
-        `EVEN`, `DRAWN` or `BY_SENDER`; "" where the split is chosen for every step.
+        `EVEN`, `DRAWN` or `BY_SENDER`.
     shares
         The part of its expert's tokens that each slot is expected to get, float64
         [num_layers, num_slots], from the plan and the number of nodes.
+    is_optimal
+        Whether every step has shares of its own, which make its largest GPU load least.
     """
 
     words: str
     law: str
     shares: Callable[[Plan, int], np.ndarray]
+    is_optimal: bool = False
 
 
 def _equal(plan: Plan, num_nodes: int) -> np.ndarray:
@@ -134,5 +137,6 @@ DISPATCHES: dict[str, Dispatch] = {
     "rank_modulo": Dispatch(
         "GPUs in turn: vllm-ascend", BY_SENDER, partial(_by_sender, "rank_modulo")
     ),
-    "optimal": Dispatch("optimal: SGLang lp", "", _equal),
+    "optimal": Dispatch("optimal split", EVEN, _equal, is_optimal=True),
+    "optimal_drawn": Dispatch("optimal shares, drawn: SGLang lp", DRAWN, _equal, is_optimal=True),
 }

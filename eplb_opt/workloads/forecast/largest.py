@@ -13,6 +13,8 @@ import numpy as np
 NUM_LEVELS = 64
 #: Standard deviations below the highest mean and above it that are looked at.
 BELOW, ABOVE = 5.0, 5.0
+#: Ends of the table of the normal distribution, in standard deviations, and its places in each.
+TABLE_ENDS, TABLE_STEPS = (-12.0, 8.0), 200
 #: Less skewness is none.
 LEAST_SKEWNESS = 1e-4
 
@@ -37,6 +39,7 @@ def inverse_of_largest(
     skewness: np.ndarray,
     shared: np.ndarray | float = 0.0,
     floor: float = 0.0,
+    num_levels: int = NUM_LEVELS,
 ) -> Inverse:
     """What one over the largest of independent loads is expected to be.
 
@@ -54,6 +57,8 @@ def inverse_of_largest(
         that is to be taken away again.
     floor
         The largest is at least that.
+    num_levels
+        Levels at which the distribution is evaluated; half of them will do for an average.
 
     References
     ----------
@@ -61,9 +66,9 @@ def inverse_of_largest(
        National Academy of Sciences 17, 1931.
     """
     low, high = _range(mean, deviation, floor)
-    levels = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, NUM_LEVELS)
+    levels = low[:, None] + (high - low)[:, None] * np.linspace(0, 1, num_levels)
     all_below = np.exp(_log_below(levels, mean, deviation, skewness))
-    width = (high - low) / (NUM_LEVELS - 1)
+    width = (high - low) / (num_levels - 1)
     # By parts; the mass below the lowest level counts as being there.
     first = 1 / high + _trapezium(all_below / levels**2, width)
     second = 1 / high**2 + _trapezium(2 * all_below / levels**3, width)
@@ -94,17 +99,29 @@ def _log_below(
     skew = np.maximum(skewness, LEAST_SKEWNESS)[:, None, :]
     standard = (levels[:, :, None] - mean[:, None, :]) / scale
     normal = (np.cbrt(np.maximum(skew / 2 * standard + 1, 0)) - 1) * 6 / skew + skew / 6
-    places, values = _normal_table()
-    return np.asarray(np.interp(normal, places, values).sum(axis=2))
+    return np.asarray(_log_normal(normal).sum(axis=2))
 
 
 def _trapezium(values: np.ndarray, width: np.ndarray) -> np.ndarray:
     return np.asarray((values.sum(axis=1) - (values[:, 0] + values[:, -1]) / 2) * width)
 
 
+def _log_normal(normal: np.ndarray) -> np.ndarray:
+    """The logarithm of the normal distribution function, by lines between equal steps.
+
+    numpy has no such function, scipy is large, and numpy's own interpolation searches every place.
+    """
+    values, slopes = _normal_table()
+    at = (np.clip(normal, *TABLE_ENDS) - TABLE_ENDS[0]) * TABLE_STEPS
+    step = at.astype(np.int64)
+    at -= step
+    return np.asarray(values[step] + at * slopes[step])
+
+
 @cache
 def _normal_table() -> tuple[np.ndarray, np.ndarray]:
-    """Logarithms of the normal distribution function, which numpy lacks; scipy is large."""
-    places = np.linspace(-12, 8, 4001)
-    below = [math.erfc(-place / math.sqrt(2)) / 2 for place in places.tolist()]
-    return places, np.log(below)
+    """Values at all places, and the slopes up to the next."""
+    low, high = TABLE_ENDS
+    places = np.linspace(low, high, int((high - low) * TABLE_STEPS) + 1)
+    values = np.log([math.erfc(-place / math.sqrt(2)) / 2 for place in places.tolist()])
+    return values, np.append(np.diff(values), 0.0)

@@ -38,7 +38,7 @@ def simulated(
     draws, hosts, law
         The experts of a token, the GPUs of an expert, and how tokens get from one to the other.
     splitter
-        Splits steps, where `law` is "".
+        Splits every step, where that is done.
     batch_tokens
         Tokens of a GPU in a step.
     speed
@@ -55,11 +55,9 @@ def simulated(
             found.append(_by_sender(counts, hosts, batch_tokens, speed, num, source))
             continue
         drawn = counts.draw(batch_tokens * int((speed > 0).sum()), num, source)
-        if splitter is not None:
-            found.append(1 / splitter.levels(drawn.astype(np.float64)))
-            continue
+        share = hosts.share if splitter is None else splitter.shares(drawn.astype(np.float64))
         here = drawn[:, hosts.layer, hosts.expert]
-        parts = _dealt(here, hosts, source) if law == DRAWN else here * hosts.share
+        parts = dealt(here, hosts, share, source) if law == DRAWN else here * share
         found.append(_ratio(hosts.per_gpu(parts), speed))
     return np.concatenate(found)
 
@@ -71,20 +69,38 @@ def _ratio(loads: np.ndarray, speed: np.ndarray) -> np.ndarray:
     return np.asarray(loads.sum(axis=-1) / speed.sum() / largest)
 
 
-def _dealt(counts: np.ndarray, hosts: Hosts, source: np.random.Generator) -> np.ndarray:
-    """Tokens of each pair, where every token draws its host; pairs of an expert are neighbours."""
+def dealt(
+    counts: np.ndarray, hosts: Hosts, share: np.ndarray, source: np.random.Generator
+) -> np.ndarray:
+    """Tokens of each pair, where every token draws its host.
+
+    Host after host takes a binomial number of the tokens that are left.
+
+    Parameters
+    ----------
+    counts
+        Tokens of each pair's expert, int64 [num_steps, num_pairs].
+    hosts
+        The pairs; those of an expert are neighbours.
+    share
+        The chances, [num_pairs] or [num_steps, num_pairs].
+    source
+        Of the random numbers.
+    """
     key = hosts.layer * hosts.plan.num_experts + hosts.expert
-    starts = np.flatnonzero(np.diff(key, prepend=-1))
-    rank = np.arange(len(key)) - starts[np.cumsum(np.diff(key, prepend=-1) != 0) - 1]
-    parts = np.zeros(counts.shape)
-    left, share_left = counts.copy(), np.ones(len(key))
+    is_first = np.diff(key, prepend=-1) != 0
+    rank = np.arange(len(key)) - np.flatnonzero(is_first)[np.cumsum(is_first) - 1]
+    share = np.broadcast_to(share, counts.shape)
+    parts, left, open_share = np.zeros(counts.shape), counts.copy(), np.ones(counts.shape)
     for turn in range(int(rank.max()) + 1):
         now = np.flatnonzero(rank == turn)
-        chance = np.clip(hosts.share[now] / share_left[now], 0, 1)
-        parts[:, now] = source.binomial(left[:, now], chance)
-        later = now[np.isin(now + 1, np.flatnonzero(rank == turn + 1))]
-        left[:, later + 1] = left[:, later] - parts[:, later].astype(np.int64)
-        share_left[later + 1] = np.maximum(share_left[later] - hosts.share[later], 1e-12)
+        if turn:
+            left[:, now] = left[:, now - 1] - parts[:, now - 1].astype(np.int64)
+            open_share[:, now] = open_share[:, now - 1] - share[:, now - 1]
+        chance = share[:, now] / np.maximum(open_share[:, now], 1e-12)
+        is_last = np.append(rank[1:], 0)[now] == 0
+        chance[:, is_last] = 1
+        parts[:, now] = source.binomial(left[:, now], np.clip(chance, 0, 1))
     return parts
 
 

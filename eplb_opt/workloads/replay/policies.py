@@ -20,6 +20,7 @@ from eplb_opt.workloads.representatives import METHODS, Method, Scenarios
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor
 
     from eplb_opt.placement.move_cost import MoveCost
     from eplb_opt.problem.problem import Problem
@@ -48,6 +49,8 @@ class ReplanLimits:
         other loads follow.
     move_cost
         What moving costs, for the policy `worth` and for the net of every policy.
+    executor
+        A `concurrent.futures.Executor` whose workers take the turns of our re-plans.
     """
 
     time_limit: float | None = 1.0
@@ -56,6 +59,7 @@ class ReplanLimits:
     max_moves: int | None = None
     noise: float | None = None
     move_cost: MoveCost | None = None
+    executor: Executor | None = None
 
     def arguments(self, problem: Problem) -> dict[str, Any]:
         """The keywords of `plan` for a problem."""
@@ -68,6 +72,7 @@ class ReplanLimits:
             "effort": self.effort,
             "workers": self.workers,
             "noise": noise,
+            "executor": self.executor,
         }
 
 

@@ -18,6 +18,7 @@ from eplb_opt.workloads.replay.scores import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from threading import Event
 
     from eplb_opt.io import Trace
     from eplb_opt.placement.move_cost import MoveCost
@@ -40,6 +41,7 @@ def replay(
     limits: ReplanLimits | None = None,
     expert_bytes: int | None = None,
     on_plan: OnPlan | None = None,
+    stop: Event | None = None,
 ) -> ReplayReport:
     """Walk through a recording, re-planning every `every` steps from the past alone.
 
@@ -65,6 +67,9 @@ def replay(
         Weights of one expert in one layer, to tell what moves cost.
     on_plan
         Called with every plan: policy, first step that it serves, ids.
+    stop
+        A `threading.Event`. Once it is set, no policy plans again, and the report is of the steps
+        until then: of none where no window had been planned for.
 
     Raises
     ------
@@ -93,6 +98,9 @@ def replay(
             run.score(steps)
         past.add(chunk, float(steps.totals.sum()))
         done += len(chunk)
+        # Here every plan that was made has steps that it is scored on.
+        if stop is not None and stop.is_set():
+            break
         if done % every == 0 and done < trace.num_steps:
             windows = past.closed()
             _replan(runs, windows, done, on_plan)
@@ -106,7 +114,7 @@ def replay(
     return ReplayReport(
         tuple(finished),
         every,
-        trace.num_steps,
+        done,
         trace.shape[1],
         machine.num_slots,
         machine.num_gpus,

@@ -9,6 +9,7 @@ from eplb_opt.errors import ProblemError
 from eplb_opt.placement.plan import as_plan
 from eplb_opt.planner.arguments import DEFAULT_TIME_LIMIT
 from eplb_opt.planner.planner import plan
+from eplb_opt.planner.tasks import LostTask, each_done
 from eplb_opt.problem.arrays import MAX_BYTES, as_int, as_numpy
 from eplb_opt.problem.problem import Problem
 from eplb_opt.problem.rounding import round_down
@@ -16,6 +17,8 @@ from eplb_opt.workloads.sizing.report import HeldOut, SizeReport, SizeRow, balan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from concurrent.futures import Executor
+    from threading import Event
     from typing import Any
 
     import numpy as np
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from eplb_opt.workloads.sizing.sizes import Size
 
 UNIFORM = "uniform"
+#: Why a size has no plan where the sweep ended before it.
+STOPPED = "the sweep was stopped before this size"
 
 
 def sweep(
@@ -41,6 +46,8 @@ def sweep(
     target_balancedness: float | None = None,
     expert_bytes: int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
+    executor: Executor | None = None,
+    stop: Event | None = None,
 ) -> SizeReport:
     """Plan every size under every dispatch.
 
@@ -66,7 +73,14 @@ def sweep(
     expert_bytes
         Weights of an expert in a layer; kept in the report.
     progress
-        Called before each plan with the plans made, those in all, and the next one's name.
+        Called before each plan with the plans made, those in all, and the next one's name; with an
+        executor, as sizes are done.
+    executor
+        A `concurrent.futures.Executor` whose workers plan the sizes, each on one core unless
+        `workers` says otherwise; a `ray_executor.RayExecutor` is one, too.
+    stop
+        A `threading.Event`. Once it is set, the size at hand gets the best so far and no other is
+        planned; the report says so.
 
     Raises
     ------
@@ -76,17 +90,24 @@ def sweep(
     load = as_numpy(load, "load")
     others = {name: as_numpy(values, name) for name, values in (held_out or {}).items()}
     _check(load, others, target_balancedness, expert_bytes)
+    if executor is not None and workers is None:
+        workers = 1
     keywords = {"time_limit": time_limit, "effort": effort, "noise": noise, "workers": workers}
     jobs = [(size, dispatch) for dispatch in dispatches for size in sizes]
     turns = _Turns(len(jobs) * (1 + len(others)), progress)
-    rows = tuple(
-        _row(load, size, dispatch, dict(rules or {}), others, keywords, turns)
-        for size, dispatch in jobs
-    )
+    # An event and a callable do not travel.
+    near = (turns, stop) if executor is None else (None, None)
+    asked = [(load, size, way, dict(rules or {}), others, keywords, *near) for size, way in jobs]
+    rows: list[SizeRow] = []
+    for row in each_done(_row, asked, executor, stop):
+        if executor is not None:
+            turns.skip(1 + len(others), str(jobs[len(rows)][0].num_slots))
+        rows.append(_lost(jobs[len(rows)], row) if isinstance(row, LostTask) else row)
+    rows += [SizeRow(*job, None, problem=STOPPED) for job in jobs[len(rows) :]]
     if all(row.result is None for row in rows):
         raise ProblemError(f"No size can be planned; the first: {rows[0].problem}")
     return SizeReport(
-        rows,
+        tuple(rows),
         num_layers=load.shape[-2],
         num_experts=load.shape[-1],
         has_scenarios=load.ndim == 3,
@@ -107,6 +128,15 @@ class _Turns:
         if self.progress is not None:
             self.progress(self.done, self.total, name)
         self.done += 1
+
+    def skip(self, num: int, name: str) -> None:
+        """Plans that were made elsewhere."""
+        self.next(name)
+        self.done += num - 1
+
+
+def _lost(job: tuple[Size, str], task: LostTask) -> SizeRow:
+    return SizeRow(*job, None, problem=task.words)
 
 
 def _check(
@@ -142,8 +172,10 @@ def _row(
     rules: dict[str, Any],
     others: Mapping[str, np.ndarray],
     keywords: dict[str, Any],
-    turns: _Turns,
+    turns: _Turns | None = None,
+    stop: Event | None = None,
 ) -> SizeRow:
+    turns = turns or _Turns(0, None)
     name = f"{size.num_slots} slots on {size.num_gpus} GPUs"
     turns.next(name)
     if dispatch != UNIFORM:
@@ -153,6 +185,7 @@ def _row(
     except ProblemError as error:
         turns.done += len(others)
         return SizeRow(size, dispatch, None, problem=str(error))
+    keywords = keywords | {"stop": stop}
     result = plan(problem, **keywords)
     scores = tuple(
         _held_out(result, other, values, keywords, turns, name) for other, values in others.items()

@@ -232,7 +232,7 @@ def test_drop_ins_say_what_does_not_combine(monkeypatch):
     monkeypatch.setenv(every_rank.PRICE_VARIABLE, "0.3")
     monkeypatch.setenv(
         every_rank.COST_VARIABLE,
-        "expert_bytes=1e7,bandwidth=1e11,steps=1000,step_seconds=0.05,moe_share=0.5",
+        "expert_bytes=1e7,bandwidth=1e11,step_seconds=0.05,moe_share=0.5,steps_until_next=1000",
     )
     with pytest.raises(ProblemError, match="do not combine"):
         every_rank.place(LOAD, *SIZES["K=9"])
@@ -246,3 +246,33 @@ def test_a_lost_gpu_suspends_the_price(monkeypatch):
     active = np.arange(16) != 3
     placed = every_rank.place(LOAD, *SIZES["K=9"], effort=20, active=active)[0]
     assert (placed.reshape(6, 16, 9)[:, 3] == -1).all()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"weight": np.array([1, -1, 2, 3])},
+        {"weight": np.array([1, 2**60, 2, 3])},
+        {"placed": np.array([0, 1, 2, 3, 0])},
+        {"placed": np.array([0, 1, 2, 2, 0, 1])},
+        {"placed": np.array([0, 1, 2, 4, 0, 1])},
+        {"homes": np.array([0, 2])},
+        {"homes": np.array([0, 1, 1])},
+        {"sizes": (6, 2, 2, 4)},
+        {"price": -1.0},
+        {"steps": -1},
+    ],
+    ids=str,
+)
+def test_a_descent_refuses_what_it_cannot_read(changed):
+    arguments = {
+        "weight": np.array([5, 1, 2, 3]),
+        "placed": np.array([0, 1, 2, 3, 0, 1]),
+        "homes": np.array([0, 1]),
+        "sizes": (6, 2, 2, 3),
+        "price": 0.3,
+        "steps": 5,
+    }
+    assert serving.plans_on_the_way(**arguments).shape[1] == 6
+    with pytest.raises((ValueError, TypeError)):
+        serving.plans_on_the_way(**(arguments | changed))

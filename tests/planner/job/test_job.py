@@ -17,7 +17,7 @@ from eplb_opt import FormatError, ProblemError
 from eplb_opt.io import files
 from eplb_opt.planner import executor
 from eplb_opt.planner.job import directory, is_begun
-from eplb_opt.solver import Verdict
+from eplb_opt.solver import Answer, Verdict
 from tests.planner.stages import MadeStage, use_stages
 from tests.planner.test_remote import FLAT, PROBLEMS, same
 
@@ -64,7 +64,7 @@ def test_a_job_cut_short_ends_in_the_same_answer_and_does_nothing_twice(tmp_path
     for num in (notes - 3, notes - 2, notes - 1):
         part = stopped_after(num, problem, tmp_path / "job", effort=EFFORT)
         part.plan.check(problem)
-    assert turns.total()
+    assert bool(turns) == bool(wanted)
     resumed = eplb_opt.plan(problem, effort=EFFORT, job=tmp_path / "job")
     again = eplb_opt.plan(problem, effort=EFFORT, job=tmp_path / "job")
     proven_again = [message for message in resumed.messages if "proven again" in message]
@@ -121,15 +121,30 @@ def test_a_stage_that_failed_has_its_turn_again(tmp_path, monkeypatch):
     def solve(task):
         if is_broken:
             raise OSError("no luck")
-        return executor.Answer(verdict=Verdict.FINISHED)
+        return Answer(verdict=Verdict.FINISHED)
 
     use_stages(monkeypatch, MadeStage("late", solve))
-    monkeypatch.setattr(executor, "Answer", eplb_opt.planner.portfolio.Answer, raising=False)
     first = eplb_opt.plan(FLAT, effort=EFFORT, job=tmp_path)
     assert "late failed: OSError: no luck (layers 0-2)" in first.messages
     is_broken.clear()
     second = eplb_opt.plan(FLAT, effort=EFFORT, job=tmp_path)
     assert not [message for message in second.messages if "failed" in message]
+
+
+def test_counted_work_that_was_stopped_in_its_middle_is_not_done(tmp_path, monkeypatch):
+    stop, seen = Event(), []
+
+    def solve(task):
+        seen.append(task.layer_idx)
+        if len(seen) == 2:
+            stop.set()  # and so this turn may have ended early
+        return Answer(verdict=Verdict.FINISHED)
+
+    use_stages(monkeypatch, MadeStage("late", solve))
+    eplb_opt.plan(FLAT, effort=EFFORT, job=tmp_path, stop=stop, workers=1)
+    assert seen == [0, 1]
+    eplb_opt.plan(FLAT, effort=EFFORT, job=tmp_path, workers=1)
+    assert seen == [0, 1, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -202,9 +217,13 @@ def raise_bound_and_claim(record):
         record["bound"] = record["certificate"]["bound"] = str(Fraction(record["bound"]) + 1)
 
 
+def drop_the_certificate(record):
+    record["certificate"] = None
+
+
 @pytest.mark.parametrize(
     "change",
-    [swap_experts, lie_about_worth, raise_the_bound, raise_bound_and_claim],
+    [swap_experts, lie_about_worth, raise_bound_and_claim],
     ids=lambda change: change.__name__,
 )
 def test_what_was_tampered_with_is_told_and_its_layer_begins_anew(tmp_path, change, turns):
@@ -226,18 +245,18 @@ def test_what_was_tampered_with_is_told_and_its_layer_begins_anew(tmp_path, chan
     assert not turns
 
 
-def test_a_bound_without_a_certificate_is_not_believed(tmp_path):
+@pytest.mark.parametrize("change", [raise_the_bound, drop_the_certificate])
+@pytest.mark.parametrize("budget", [{"effort": EFFORT}, {"time_limit": 5.0}], ids=str)
+def test_of_a_bound_no_more_is_believed_than_is_proven(tmp_path, change, budget, turns):
     problem = PROBLEMS["two slots"]
-    whole = eplb_opt.plan(problem, effort=EFFORT, job=tmp_path)
-
-    def drop(record):
-        record["certificate"] = None
-
-    for layer_idx in range(3):
-        change_record(tmp_path / directory.layer_file(layer_idx), drop)
-    result = eplb_opt.plan(problem, effort=EFFORT, job=tmp_path)
-    assert any("have no certificate, so they are proven again" in m for m in result.messages)
+    whole = eplb_opt.plan(problem, job=tmp_path, **budget)
+    change_record(tmp_path / directory.layer_file(1), change)
+    turns.clear()
+    result = eplb_opt.plan(problem, job=tmp_path, **budget)
+    assert any("prove, so they are proven again (layer 1)" in m for m in result.messages)
     assert result.bounds == whole.bounds
+    assert result.status == ["optimal"] * 3
+    assert {layer_idx for layer_idx, _ in turns} <= {1}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[]", b'{"eplb_opt_job_layer": 1}'])
