@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bounds.topology import home_choices
-from eplb_opt.core import local
+from eplb_opt.core import local, serving
 from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.placement import checker
 from eplb_opt.problem import topology
@@ -17,14 +17,23 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
 
+#: Exchanges of a layer in the first plan at a price; more find little, and cost milliseconds.
+FIRST_STEPS = 100
+
+
 def first_plan_at_home(problem: Problem) -> np.ndarray:
-    """A plan with all that fits at home there, int64 [num_layers, num_slots].
+    """A first plan for a topology, int64 [num_layers, num_slots].
+
+    Where a price alone decides, it is the one that serving calls get, in a millisecond a layer at
+    most. Under other rules all that fits at home is there.
 
     Raises
     ------
     ProblemError
         Where it breaks the limit on what is off home.
     """
+    if _has_price_alone(problem):
+        return _plan_at_price(problem)
     rows = []
     for layer_idx in range(problem.num_layers):
         layer = problem.layer(layer_idx)
@@ -38,6 +47,23 @@ def first_plan_at_home(problem: Problem) -> np.ndarray:
             "slots; give it experts that are at home there, or allow more off home."
         ) from error
     return placed
+
+
+def _has_price_alone(problem: Problem) -> bool:
+    """Whether no rule but the price says where an expert stands."""
+    rules = problem.topology
+    if rules is None or rules.homes is not None or rules.keeps_all_at_home:
+        return False
+    return problem.colocation == "allow" and not problem.has_gpu_rules
+
+
+def _plan_at_price(problem: Problem) -> np.ndarray:
+    """The serving path's plan at the problem's price."""
+    price = 0.0 if problem.topology is None else problem.topology.price
+    sizes = problem.num_slots, problem.num_groups, problem.num_nodes, problem.num_gpus
+    session = serving.PricedSession(problem.load.astype(np.float64), sizes, price)
+    session.plan(FIRST_STEPS, None)
+    return np.asarray(session.placed)
 
 
 def first_homes(problem: Problem) -> np.ndarray:
