@@ -7,8 +7,10 @@ a plan needs packages that a rank lacks, it raises instead of answering with les
 
 from __future__ import annotations
 
+import logging
 import math
 import os
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,8 @@ from eplb_opt.search.starts import heuristic_arguments, no_colocation_plan
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
+
+LOGGER = logging.getLogger("eplb_opt")
 
 #: Counted work a layer, where a call does not name it; must be equal on all ranks.
 EFFORT_VARIABLE = "EPLB_OPT_EFFORT"
@@ -264,6 +268,8 @@ def place(
             return live.spread(place(load, *flat, effort, held), lost)
     price = chosen_price()
     if price is not None and as_int(num_groups, "num_groups") > 1 < as_int(num_nodes, "num_nodes"):
+        if dispatch[0] != UNIFORM:
+            _tell_of_the_split(dispatch[0])
         return _place_at_price(load, sizes, effort, current, price)
     if dispatch[0] != UNIFORM:
         num_layers = len(load) if load.ndim else 0
@@ -284,13 +290,19 @@ def place(
     return rebalance_near(load, *sizes, current=held, rules=rules, effort=steps)[0]
 
 
+@cache
+def _tell_of_the_split(dispatch: str) -> None:
+    """Once a process: a price is planned for the uniform split, whatever the engine does."""
+    LOGGER.warning("%s takes the uniform split; the dispatch is %r", PRICE_VARIABLE, dispatch)
+
+
 def _place_at_price(
     load: np.ndarray, sizes: tuple[int, int, int, int], effort: int, current: Any, price: float
 ) -> Maps:
     if chosen_cost() is not None:
         raise ProblemError(
-            f"{COST_VARIABLE} and {PRICE_VARIABLE} do not combine: unset one of them, and near the "
-            f"map in force use {TOLERANCE_VARIABLE} with a price."
+            f"{COST_VARIABLE} and {PRICE_VARIABLE} do not combine: with a price, use "
+            f"{TOLERANCE_VARIABLE}."
         )
     tolerance, held = chosen_tolerance(), None
     if current is not None:

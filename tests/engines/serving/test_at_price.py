@@ -276,3 +276,14 @@ def test_a_descent_refuses_what_it_cannot_read(changed):
     assert serving.plans_on_the_way(**arguments).shape[1] == 6
     with pytest.raises((ValueError, TypeError)):
         serving.plans_on_the_way(**(arguments | changed))
+
+
+def test_drop_ins_tell_of_another_split(monkeypatch, caplog):
+    monkeypatch.setenv(every_rank.PRICE_VARIABLE, "0.3")
+    every_rank._tell_of_the_split.cache_clear()
+    sizes = SIZES["K=9"]
+    with caplog.at_level("WARNING", logger="eplb_opt"):
+        placed = every_rank.place(LOAD, *sizes, effort=20, dispatch=("nearest", 4))[0]
+    assert "uniform split" in caplog.text
+    wanted = every_rank.place(LOAD, *sizes, effort=20)[0]
+    np.testing.assert_array_equal(placed, wanted)
