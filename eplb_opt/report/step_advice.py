@@ -55,6 +55,24 @@ def advice(
     return f"{lost}. {_words(best, gains, tokens)}"
 
 
+def time_advice(seen: Forecast) -> str:
+    """What the slowest GPU takes longer than the others, at the smallest batch size.
+
+    Parameters
+    ----------
+    seen
+        The forecast as the engine serves, with its seconds; "" is said of one without.
+    """
+    if seen.step_seconds is None or seen.mean_seconds is None:
+        return ""
+    slowest, mean = _mean(seen.step_seconds[0]), _mean(seen.mean_seconds[0])
+    waiting = 1 - mean / slowest if slowest else 0.0
+    return (
+        f"At {seen.batch_tokens[0]:,} tokens a GPU a layer takes {1e6 * slowest:,.1f} µs on the "
+        f"slowest GPU and {1e6 * mean:,.1f} µs on average: GPUs wait {_percent(waiting)} of a step."
+    )
+
+
 def _words(best: str, gains: dict[str, float], tokens: int) -> str:
     gain = _percent(gains[best])
     if best == "plan":

@@ -209,9 +209,22 @@ def near_plans() -> None:
     eplb_opt.rebalance_experts(later, 24, 1, 1, 6, active_gpus=lost, **near)
 
 
+def priced() -> None:
+    sizes = 24, 4, 3, 6
+    session = serving.PricedSession(LOAD, sizes, 0.3)
+    session.plan(20, None)
+    placed = np.array(session.placed)
+    flat = eplb_opt.rebalance_experts(LOAD, 24, 1, 1, 6, effort=5)[0]
+    session.offer(flat, np.arange(2))
+    session.worth_of(flat), session.near(flat, 0.01, 20)
+    weights, _ = serving.fixed_point(LOAD)
+    homes = np.ascontiguousarray(session.homes[0])
+    serving.plans_on_the_way(weights[0], placed[0], homes, sizes, 0.3, 10)
+
+
 SCENES: tuple[Callable[[], None], ...] = (
     flat, apart, nodes, two_slots, configurations, scenarios, homes, shares, rules, designs, losses,
-    migrations, splits, rebalances, near_plans, single_moves,
+    migrations, splits, rebalances, near_plans, single_moves, priced,
 )  # fmt: skip
 
 

@@ -103,8 +103,8 @@ def forecast(
 
     Every GPU brings equally many tokens, and each token goes to so many different experts, each as
     often as it was recorded. The expected largest GPU load follows from the distribution of each
-    GPU's load, see `gpu_loads` and `largest`: off by less than 0.001 of balancedness against
-    simulation at 64 tokens a GPU and more. Under optimal dispatch 128 steps are sampled, see
+    GPU's load, see `gpu_loads` and `largest`: off by 0.0015 of balancedness at most against
+    simulation at 64 tokens a GPU and more. Under optimal dispatch steps are sampled, see
     `split`.
 
     Parameters
