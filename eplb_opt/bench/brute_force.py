@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations, combinations_with_replacement, product
 from math import comb, prod
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: The seed of SGLang's draws.
+DRAW_SEED = 42
 #: What each GPU holds, in order, an expert as often as it stands there.
 Placement = tuple[tuple[int, ...], ...]
 
@@ -173,6 +176,9 @@ def worth(case: Case, placement: Placement) -> Fraction:
 def _peak(case: Case, load: tuple[int, ...], placement: Placement) -> Fraction:
     gpus = range(case.num_gpus)
     speed = [Fraction(value) for value in case.speed]
+    if case.dispatch in ("nearest", "rank_modulo"):
+        sent = _sent_loads(case, load, placement)
+        return max(value / by for value, by in zip(sent, speed, strict=True))
     if case.dispatch == "uniform":
         counts = [sum(held.count(e) for held in placement) for e in range(case.num_experts)]
         return max(
@@ -187,6 +193,34 @@ def _peak(case: Case, load: tuple[int, ...], placement: Placement) -> Fraction:
         / sum(speed[g] for g in part)
         for part in sets
     )
+
+
+def _sent_loads(case: Case, load: tuple[int, ...], placement: Placement) -> list[Fraction]:
+    """Each GPU's load where every GPU with a slot sends to one replica, sender by sender."""
+    draw = Random(DRAW_SEED)
+    loads = [Fraction(0)] * case.num_gpus
+    senders = [g for g, slots in enumerate(case.open_slots) if slots]
+    for e, weight in enumerate(load):
+        copies = [g for g, held in enumerate(placement) for other in held if other == e]
+        if case.dispatch == "rank_modulo":
+            targets = [copies[i % len(copies)] for i in range(len(senders))]
+        else:
+            near = [_nearest(case, copies, g) for g in senders]
+            each, odd = divmod(near.count(None), len(copies))
+            rest = copies * each + [copies[i] for i in draw.sample(range(len(copies)), odd)]
+            draw.shuffle([None] * len(rest))
+            targets = [g for g in near if g is not None] + rest
+        for g in targets:
+            loads[g] += Fraction(weight, len(senders))
+    return loads
+
+
+def _nearest(case: Case, copies: list[int], gpu: int) -> int | None:
+    """The GPU whose replica is at hand; None where one is dealt."""
+    if len(copies) == 1 or gpu in copies:
+        return gpu if gpu in copies else copies[0]
+    node = [g for g in copies if g // case.gpus_per_node == gpu // case.gpus_per_node]
+    return node[0] if 0 < len(node) < len(copies) else None
 
 
 def moves(before: Placement, after: Placement) -> int:

@@ -23,6 +23,7 @@ from eplb_opt.problem.machine import Machine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from eplb_opt.io.files import PathLike
     from eplb_opt.problem.problem import Problem
 
     Policy = Callable[[Any, int, int, int, int], Any]
@@ -108,19 +109,36 @@ class PolicyRow:
     gap: float
 
 
-def policies(limits: Sequence[float] = LIMITS) -> dict[str, Policy]:
-    """Every rival and ours, by name."""
+def policies(
+    limits: Sequence[float] = LIMITS, engine_files: PathLike | None = None
+) -> dict[str, Policy]:
+    """Every rival and ours, by name.
+
+    Parameters
+    ----------
+    limits
+        Seconds that our call is given, a policy each.
+    engine_files
+        As of `engine_policies`.
+    """
     from heuristics import HEURISTICS
 
     ours = {f"ours {1000 * limit:g} ms": partial(rebalance, time_limit=limit) for limit in limits}
-    return {**HEURISTICS, **engine_policies(), **ours}
+    return {**HEURISTICS, **engine_policies(engine_files), **ours}
 
 
-def engine_policies() -> dict[str, Policy]:
-    """The engines' own programs, where `rivals.FOLDER_VARIABLE` names a folder with their files."""
-    if not os.environ.get(rivals.FOLDER_VARIABLE):
+def engine_policies(engine_files: PathLike | None = None) -> dict[str, Policy]:
+    """The engines' own programs, where there are any.
+
+    Parameters
+    ----------
+    engine_files
+        The folder with their files; None for the one that `rivals.FOLDER_VARIABLE` names, if any.
+    """
+    if engine_files is None and not os.environ.get(rivals.FOLDER_VARIABLE):
         return {}
-    return {name: _as_policy(program) for name, program in rivals.rival_programs().items()}
+    programs = rivals.rival_programs(engine_files)
+    return {name: _as_policy(program) for name, program in programs.items()}
 
 
 def _as_policy(program: Callable[[Any, Any, Problem], Any]) -> Policy:

@@ -104,16 +104,21 @@ def _word(key: str, value: Any) -> str:
 def instance_table(rows: list[InstanceRow]) -> Table:
     """The rows for a terminal."""
     table = titled("Stored instances, sums over the layers")
-    headings = ("instance", "layers", "experts", "slots", "GPUs", "nodes")
+    headings = ("instance", "layers x experts", "slots x GPUs")
     for heading in (*headings, "best known", "proven bound", "gap", "optimal"):
         table.add_column(heading, justify="left" if heading == "instance" else "right")
     for row in rows:
-        shape = (row.layers, row.experts, row.slots, row.gpus, row.nodes)
         known = (
             ("-", "-") if np.isnan(row.gap) else (amount(row.objective), amount(row.lower_bound))
         )
-        optimal = f"{row.layers_optimal} of {row.layers}"
-        table.add_row(row.name, *map(str, shape), *known, percent(row.gap), optimal)
+        table.add_row(
+            row.name,
+            f"{row.layers} x {row.experts}",
+            f"{row.slots} x {row.gpus}{f' / {row.nodes}' if row.nodes > 1 else ''}",
+            *known,
+            percent(row.gap),
+            f"{row.layers_optimal} of {row.layers}",
+        )
     return table
 
 
@@ -129,18 +134,24 @@ def known_table(instance: Instance, known: tuple[Known, ...]) -> Table:
     """
     terms = described(instance)
     table = titled(f"{instance.name}{': ' if terms else ''}{terms}")
-    for heading in ("layer", "best known", "found by", "proven bound", "proof", "gap"):
-        left = heading in ("found by", "proof")
-        table.add_column(heading, justify="left" if left else "right")
+    for heading in ("layer", "best known", "run", "proven bound", "proof", "run", "gap"):
+        table.add_column(heading, justify="left" if heading == "proof" else "right")
+    records = [record for layer in known for record in (layer.objective, layer.lower_bound)]
+    runs = list(dict.fromkeys(record.run for record in records))
     for layer_idx, layer in enumerate(known):
-        run = layer.objective.run
-        gap = ObjectiveBounds(layer.objective.value, layer.lower_bound.value).gap
+        best, lower = layer.objective, layer.lower_bound
         table.add_row(
             str(layer_idx),
-            amount(round_up(layer.objective.value)),
-            f"{run.by}, {run.how}, {run.seconds:g} s, {run.date}",
-            amount(round_down(layer.lower_bound.value)),
-            f"{layer.lower_bound.proof}, {layer.lower_bound.run.date}",
-            percent(gap),
+            amount(round_up(best.value)),
+            str(runs.index(best.run) + 1),
+            amount(round_down(lower.value)),
+            lower.proof,
+            str(runs.index(lower.run) + 1),
+            percent(ObjectiveBounds(best.value, lower.value).gap),
         )
+    table.caption = "\n".join(
+        f"run {place}: {run.by}, {run.how}, {run.seconds:g} s, {run.date}"
+        for place, run in enumerate(runs, 1)
+    )
+    table.caption_justify = "left"
     return table

@@ -11,10 +11,12 @@ import numpy as np
 from eplb_opt.bench.methods import by_heuristic, by_model, check_names
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.planner import plan
+from eplb_opt.planner.tasks import LostTask, each_done
 from eplb_opt.result import ObjectiveBounds, layer_gaps, model_gap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
 
     from eplb_opt.problem.machine import Machine
     from eplb_opt.result import Result
@@ -47,6 +49,7 @@ def plan_rows(
     *,
     models: Sequence[str] = (),
     heuristics: Sequence[str] = (),
+    executor: Executor | None = None,
 ) -> Iterator[PlanRow]:
     """Plan everything with every limit, one after the other, and the rivals beside it.
 
@@ -61,6 +64,10 @@ def plan_rows(
         from the greedy's plan.
     heuristics
         Names in `heuristics.HEURISTICS`.
+    executor
+        A `concurrent.futures.Executor` whose workers make the rows, one load, machine and limit
+        each; the rows come in the same order. Seconds are the worker's own, so that workers that
+        share a machine's cores tell longer ones. By default all is done here.
 
     Raises
     ------
@@ -70,30 +77,42 @@ def plan_rows(
         For a package that one of them needs, before anything is planned.
     """
     check_names(models, heuristics)
-    return _rows(loads, machines, limits, models, heuristics)
+    tasks = [
+        (name, load, machine, limit, tuple(models), tuple(heuristics))
+        for machine in machines
+        for name, load in loads.items()
+        for limit in limits
+    ]
+    return _each_row(tasks, executor)
+
+
+def _each_row(tasks: Sequence[tuple[object, ...]], executor: Executor | None) -> Iterator[PlanRow]:
+    for task, rows in zip(tasks, each_done(_rows, tasks, executor), strict=True):
+        if isinstance(rows, LostTask):
+            raise RuntimeError(f"{task[0]} on {task[2]}: {rows.words}.")
+        yield from rows
 
 
 def _rows(
-    loads: Mapping[str, np.ndarray],
-    machines: Sequence[Machine],
-    limits: Sequence[float],
+    name: str,
+    load: np.ndarray,
+    machine: Machine,
+    limit: float,
     models: Sequence[str],
     heuristics: Sequence[str],
-) -> Iterator[PlanRow]:
-    for machine in machines:
-        for name, load in loads.items():
-            problem = machine.problem(load)
-            for limit in limits:
-                result = plan(problem, time_limit=limit)
-                row = partial(_row, name, machine, limit, result)
-                proven = result.status.count("optimal")
-                yield row("eplb-opt", result.elapsed, result.plan.physical_to_logical, proven)
-                for model in models:
-                    found = by_model(problem, model, limit)
-                    yield row(model, found.seconds, found.placed, found.proven)
-                for heuristic in heuristics:
-                    found = by_heuristic(problem, heuristic)
-                    yield row(heuristic, found.seconds, found.placed, None)
+) -> list[PlanRow]:
+    problem = machine.problem(load)
+    result = plan(problem, time_limit=limit)
+    row = partial(_row, name, machine, limit, result)
+    proven = result.status.count("optimal")
+    rows = [row("eplb-opt", result.elapsed, result.plan.physical_to_logical, proven)]
+    for model in models:
+        found = by_model(problem, model, limit)
+        rows.append(row(model, found.seconds, found.placed, found.proven))
+    for heuristic in heuristics:
+        found = by_heuristic(problem, heuristic)
+        rows.append(row(heuristic, found.seconds, found.placed, None))
+    return rows
 
 
 def _row(

@@ -39,7 +39,7 @@ from eplb_opt.planner.evaluate import Evaluation, evaluate, verified_bounds
 from eplb_opt.planner.planner import plan
 from eplb_opt.report.dispatch import dispatch_table
 from eplb_opt.report.gap import model_balancedness
-from eplb_opt.report.step_time import step_line
+from eplb_opt.report.step_time import drawn_seconds, step_line
 from eplb_opt.report.tables import bound_table, evaluation_table
 from eplb_opt.result import Result
 
@@ -191,7 +191,8 @@ def check_command(
         )
         print_noise(console, noise)
         if in_seconds:
-            line = step_line(problem, score.objective, score.lower_bound)
+            drawn = drawn_seconds(problem, placed)
+            line = step_line(problem, score.objective, score.lower_bound, drawn)
             console.print(line, highlight=False)
         if reached is not None:
             console.print(dispatch_table(reached, intake.layer_ids))

@@ -16,7 +16,7 @@ from eplb_opt.placement.plan import Plan
 from eplb_opt.report.gap_tables import scenario_table_text
 from eplb_opt.report.scenarios import scenario_table
 from eplb_opt.report.starts import starts_table
-from eplb_opt.report.step_time import step_line
+from eplb_opt.report.step_time import drawn_seconds, step_line
 from eplb_opt.report.tables import result_table
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def print_result(
     console.print(result_table(result, intake.layer_ids, noise))
     print_noise(console, noise)
     if result.problem.counts_seconds:
-        line = step_line(result.problem, result.objective, result.lower_bound)
+        drawn = drawn_seconds(result.problem, result.plan)
+        line = step_line(result.problem, result.objective, result.lower_bound, drawn)
         console.print(line, highlight=False)
     if len(result.starts) > 1:
         console.print(starts_table(result, console.width, noise))

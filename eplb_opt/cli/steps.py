@@ -95,7 +95,8 @@ def forecasts(
     model_gap
         The first plan's gap to the proven bound.
     """
-    if not batches:
+    # Balancedness in tokens says nothing of plans for seconds, whose line tells of drawn steps.
+    if not batches or intake.problem.has_cost:
         return None
     steps = _recorded_steps(intake) if with_bursts else None
     found = step_report(intake.problem, plans, batches, steps=steps, model_gap=model_gap)

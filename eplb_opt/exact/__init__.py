@@ -10,7 +10,8 @@ The specialists take some shapes of problems only, and ask a backend in the last
 all: `enumeration` (all replica counts, with one or two slots a GPU), `pairs/` (two slots a GPU),
 `config_lp/` (a bound by column generation), `nodes/` (groups that stay on a node), `homes/` (a
 priced topology), `senders/` (dispatch in which every GPU sends to one replica), `joint_levels`
-and `joint_pairs` (bounds for several loads at once, called by `scenario_solvers`).
+and `joint_pairs` (bounds for several loads at once, called by `scenario_solvers`), `cost_packing`
+(a bound for costs of replicas).
 `fewest_moves` asks the general model for the plan that is closest to the plan in force.
 What they share (loads, scales, linear constraints, calls, imports of backends) is in `shared/`.
 The tables `MODELS` and `SPECIALISTS` name the models; a model and its backend are imported when

@@ -13,9 +13,11 @@ import numpy as np
 from eplb_opt.errors import MissingDependency
 from eplb_opt.migration.descents import plans_at_price, plans_by_descent
 from eplb_opt.migration.naming import in_kept_slots, named, naming_seconds
+from eplb_opt.migration.sender_descents import plans_by_exchanges
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan
+from eplb_opt.search.by_senders import descends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,11 +117,12 @@ def find_frontiers(
     faults = Faults() if faults is None else faults
     slices = None if budget.effort is None else budget.effort * SLICES_PER_EFFORT
     ends = _ends(problem, current, best, worth)
-    is_known = problem.num_slots <= MOST_SLOTS and not problem.splits_by_sender
-    if problem.splits_by_sender:
+    is_sent = problem.splits_by_sender
+    is_known = descends(problem) if is_sent else problem.num_slots <= MOST_SLOTS
+    if is_sent and not is_known:
         faults.by_layer[0] = (
-            f'near plans are not looked for under dispatch="{problem.dispatch}": each layer has '
-            "the plan in force or the best one."
+            f'near plans under dispatch="{problem.dispatch}" are looked for with one load on '
+            "equal GPUs alone: each layer has the plan in force or the best one."
         )
     elif not is_known:
         faults.by_layer[0] = f"near plans are looked for up to {MOST_SLOTS} slots a layer alone."
@@ -142,11 +145,13 @@ def find_frontiers(
             with faults.of(layer_idx):
                 if problem.has_topology:
                     rows = plans_at_price(layer, row, last.placed)
+                elif is_sent:
+                    rows = plans_by_exchanges(layer, row, levels)
                 else:
                     rows = plans_by_descent(layer, row, levels, turn.remaining)
                 found = _scored(layer, row, rows)
-        # The annealing for few moves knows no price of traffic.
-        is_searched &= not problem.has_topology
+        # The annealing for few moves knows no price of traffic, and no parts that differ.
+        is_searched &= not (problem.has_topology or is_sent)
         if is_searched and until.remaining > LEAST_SEARCH_SECONDS:
             with faults.of(layer_idx):
                 found += _searched(layer, row, budget.seed, until, slices)

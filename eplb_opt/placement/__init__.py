@@ -3,7 +3,8 @@
 `plan.Plan` is one array, the expert in every slot; counts and maps follow from it. Start there.
 `checker` says whether a plan obeys the rules of a problem, one function for each rule. `scoring`
 gives its largest GPU load in exact rationals, and `level_flow` the least one where tokens may be
-split freely (optimal dispatch). Neither shares code with the solvers, whose plans they judge.
+split freely (optimal dispatch), `step_time` what GPUs take where replicas have costs. None shares
+code with the solvers, whose plans they judge.
 
 `dispatch_rules` scores a plan under other ways of splitting tokens, and `after_loss` after the
 loss of a GPU or node; `survivors` keeps an expert that stays on its GPU in its slot. `moves` counts

@@ -14,6 +14,9 @@ most, least
 
 Where nothing is drawn, the three are equal.
 
+This is the deal of a map that SGLang's own manager has made. Started from a file, each of its ranks
+draws for itself, and what is left is dealt unevenly; the guide says what to do about it.
+
 References
 ----------
 SGLang 0.5.23, `srt/eplb/expert_location.py`, the table behind `--ep-dispatch-algorithm static`;

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eplb_opt.exact.model_solver import SEARCH_BEATS_MODEL
+from eplb_opt.exact.senders.columns import MAX_LISTED, num_listed
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -24,6 +25,18 @@ def always(problem: Problem) -> bool:
 def has_senders(problem: Problem) -> bool:
     """Whether every GPU sends an expert's tokens to one replica, so that places count."""
     return problem.splits_by_sender
+
+
+def has_no_senders(problem: Problem) -> bool:
+    """Whether the replicas of an expert share its tokens wherever they stand."""
+    return not problem.splits_by_sender
+
+
+def stands_in_few_shapes(problem: Problem) -> bool:
+    """Whether the exact model of layers with senders is small enough, and knows all the rules."""
+    others = problem.has_scenarios or problem.has_cost
+    is_known = problem.gpu_speed is None and not others
+    return has_senders(problem) and is_known and num_listed(problem) <= MAX_LISTED
 
 
 def splits_freely(problem: Problem) -> bool:
@@ -90,11 +103,6 @@ def has_room_or_groups(problem: Problem) -> bool:
 def has_two_slots(problem: Problem) -> bool:
     """Whether every GPU has two slots."""
     return problem.slots_per_gpu == 2
-
-
-def has_two_slots_and_no_cost(problem: Problem) -> bool:
-    """Whether every GPU has two slots, whose loads add up."""
-    return has_two_slots(problem) and not has_cost(problem)
 
 
 def has_few_slots(problem: Problem) -> bool:

@@ -148,7 +148,8 @@ class Portfolio:
             if record.stage in stages:
                 self._turns[layer_idx, record.stage] += record.turns
                 self._take(layer_idx, stages[record.stage], record.answer)
-        self._journal.bounds("job")
+        if self._turns:
+            self._journal.bounds("job")
 
     def _take_first_turns(self) -> None:
         """Give all layers their first turn, one after the other, where a stage asks for that.

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from eplb_opt.bounds.partitions import can_enumerate
 from eplb_opt.clock import Pace
 from eplb_opt.exact import get_model
-from eplb_opt.exact.senders.columns import stands_in_few_shapes
 from eplb_opt.planner.conditions import (
     always,
     has_cost,
@@ -23,6 +22,7 @@ from eplb_opt.planner.conditions import (
     has_gpu_rules,
     has_like_gpus_and_no_groups,
     has_middling_scenarios,
+    has_no_senders,
     has_one_kind_of_gpu,
     has_room_or_groups,
     has_scenarios,
@@ -30,11 +30,11 @@ from eplb_opt.planner.conditions import (
     has_small_scenarios,
     has_topology,
     has_two_slots,
-    has_two_slots_and_no_cost,
     is_hierarchical,
     is_hierarchical_and_roomy,
     splits_few_flows,
     splits_freely,
+    stands_in_few_shapes,
 )
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ class Entry:
 
 
 _ANNEALING = "eplb_opt.search.annealing.solvers:AnnealingSolver"
-_TOPOLOGY = "eplb_opt.search.annealing.topology:TopologySolver"
-_COUNTS = "eplb_opt.search.cost_counts:CostCountsSolver"
-_PACKING = "eplb_opt.exact.cost_packing:CostPackingSolver"
+_TOPOLOGY = "eplb_opt.search.annealing.topology"
 _SHARES = "eplb_opt.search.annealing.shares:ShareSolver"
 _SHORT_RUN = Pace(share=0.08, shortest=0.002, most=1, in_rounds=True, with_effort=False)
 _DESIGN = "eplb_opt.search.annealing.solvers:DesignSolver"
@@ -111,7 +109,7 @@ SOLVERS: dict[str, Entry] = {
         package="ortools",
     ),
     # A model starts anew at each turn, so its turns double.
-    "model": Entry("eplb_opt.exact.model_solver:ModelSolver", Pace()),
+    "model": Entry("eplb_opt.exact.model_solver:ModelSolver", Pace(), has_no_senders),
     # An annealing run cools to the end of its turn, and a long one finds more than several short
     # ones: a short run on every layer, then one that takes all the time there is.
     "annealing_first": Entry(
@@ -129,8 +127,14 @@ SOLVERS: dict[str, Entry] = {
         package="ortools",
     ),
     # As with the annealing: a short run on every layer, then long ones.
-    "homes_first": Entry(_TOPOLOGY, replace(_SHORT_RUN, shortest=0.005)),
-    "homes": Entry(_TOPOLOGY, Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True)),
+    "homes_first": Entry(
+        f"{_TOPOLOGY}:TopologySolver",
+        Pace(share=0.08, shortest=0.005, most=1, in_rounds=True, with_effort=False),
+    ),
+    "homes": Entry(
+        f"{_TOPOLOGY}:TopologySolver",
+        Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True),
+    ),
     # Likewise, for copies that carry unequal parts, and for copies with a cost.
     "senders_first": Entry(_SHARES, _SHORT_RUN),
     "senders": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
@@ -142,18 +146,21 @@ SOLVERS: dict[str, Entry] = {
     ),
     # Counts of the least total cost: where the annealing begins.
     "cost_counts": Entry(
-        _COUNTS, Pace(share=0.2, shortest=0.01, most=1), has_like_gpus_and_no_groups
+        "eplb_opt.search.cost_counts:CostCountsSolver",
+        Pace(share=0.2, shortest=0.01, most=1),
+        has_like_gpus_and_no_groups,
     ),
     "cost_packing": Entry(
-        _PACKING,
+        "eplb_opt.exact.cost_packing:CostPackingSolver",
         Pace(share=0.4, shortest=0.1),
+        has_no_senders,
     ),
     "cost_first": Entry(_SHARES, _SHORT_RUN),
     "cost_search": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
     "sender_pairs": Entry(
         "eplb_opt.exact.senders.pairs:SenderPairsSolver",
         Pace(share=0.2, shortest=0.3),
-        has_two_slots_and_no_cost,
+        has_two_slots,
         package="scipy",
     ),
     # What follows says nothing of plans; its bounds take tenths of a second.
@@ -185,6 +192,7 @@ class Share(NamedTuple):
 
 #: The first row whose condition holds is the order of the first turns.
 ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
+    (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_packing", "cost_search")),
     (stands_in_few_shapes, ("senders_first", "sender_pairs", "sender_model", "senders")),
     (has_senders, ("senders_first", "sender_pairs", "senders")),
     (
@@ -228,7 +236,6 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         ),
     ),
     (has_topology, ("homes_first", "home_model", "homes")),
-    (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_packing", "cost_search")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),

@@ -7,5 +7,7 @@ refuse what cannot be planned, with the numbers; `arrays` reads the caller's arr
 `units` turns loads into integers of a small unit, so that everything else computes exactly, and
 `rounding` turns exact figures back into floats that err on a known side. `parts` makes problems
 of some layers or scenarios, or under other rules; `scenarios` blends several loads into one.
+`step_cost.StepCost` says what an expert takes for its tokens (`presets` have public figures,
+`poisson` the tails of the law that tokens follow), and `costs` makes the costs of replicas of it.
 `machine.Machine` is the same without the loads, for callers that plan many loads on one machine.
 """

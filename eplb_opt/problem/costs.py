@@ -194,7 +194,7 @@ def _of_step(terms: Terms, cost: StepCost, most: int) -> FittedCosts:
         _check_entries(terms, terms.num_senders)
         parts = np.arange(terms.num_senders + 1) / terms.num_senders
         sent = _as_units(_expected(terms, cost, parts), terms.num_slots, bits)
-        return _of_senders(sent, terms.num_senders, most)
+        return _of_senders(sent, most, are_level=terms.dispatch == "rank_modulo")
     return _as_units(_expected(terms, cost, 1 / np.arange(1, most + 1)), terms.num_slots, bits)
 
 
@@ -204,23 +204,49 @@ def _expected(terms: Terms, cost: StepCost, parts: np.ndarray) -> np.ndarray:
     return np.stack([cost.expected(row[:, None] * parts) for row in mean_tokens(terms)])
 
 
-def _of_senders(units: FittedCosts, num_senders: int, most: int) -> FittedCosts:
+def _of_senders(units: FittedCosts, most: int, *, are_level: bool) -> FittedCosts:
     """Costs by the number of senders, with what each of c replicas costs at least on average.
 
-    The senders of c replicas are num_senders together. So the mean of the replicas' costs is at
-    least the lower convex hull of the costs at num_senders / c (Jensen's inequality).
+    All senders together send to the c replicas. Under rank modulo these get equally many, or one
+    more. Otherwise the mean of their costs is at least the lower convex hull of the costs at
+    num_senders / c (Jensen's inequality).
     """
     # More tokens never take less; rounding must not say otherwise.
     sent = np.maximum.accumulate(units.replica[:, :, 1:], axis=2)
-    at = num_senders / np.arange(1, most + 1)
-    low = np.floor(at).astype(np.int64)
-    hull = np.stack([_hulls(layer) for layer in sent])
-    # Rounded down: the hull is in floats, a part of a unit off at most.
-    slope = hull[:, :, np.minimum(low + 1, num_senders)] - hull[:, :, low]
-    values = np.floor(hull[:, :, low] + slope * (at - low) - HULL_DOUBT)
-    replica = np.zeros((*sent.shape[:2], most + 1), dtype=np.int64)
-    replica[:, :, 1:] = np.maximum(values, 0)
+    if are_level:
+        replica = level_costs(sent, most)
+    else:
+        hull = np.stack([_hulls(layer) for layer in sent])
+        last = sent.shape[2] - 1
+        at = last / np.arange(1, most + 1)
+        low = np.floor(at).astype(np.int64)
+        slope = hull[:, :, np.minimum(low + 1, last)] - hull[:, :, low]
+        values = np.floor(hull[:, :, low] + slope * (at - low) - HULL_DOUBT)
+        replica = np.zeros((*sent.shape[:2], most + 1), dtype=np.int64)
+        replica[:, :, 1:] = np.maximum(values, 0)
     return _frozen(FittedCosts(replica, units.exponent, units.rounded, np.ascontiguousarray(sent)))
+
+
+def level_costs(sent: np.ndarray, most: int) -> np.ndarray:
+    """What each of c replicas costs on average where they have equally many senders, or one more.
+
+    Parameters
+    ----------
+    sent
+        int64 [num_layers, num_experts, num_senders + 1], the cost by the number of senders.
+    most
+        The most replicas of an expert.
+
+    Returns
+    -------
+    ndarray
+        int64 [num_layers, num_experts, most + 1], rounded down; entry 0 is 0.
+    """
+    copies = np.arange(1, most + 1)
+    low, more = np.divmod(sent.shape[2] - 1, copies)
+    high = np.minimum(low + 1, sent.shape[2] - 1)
+    together = more * sent[:, :, high] + (copies - more) * sent[:, :, low]
+    return np.pad(together // copies, ((0, 0), (0, 0), (1, 0)))
 
 
 def _hulls(values: np.ndarray) -> np.ndarray:

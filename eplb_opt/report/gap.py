@@ -13,6 +13,7 @@ from eplb_opt.errors import PlanError
 from eplb_opt.placement.caller_units import balancedness, objective_in_caller_units
 from eplb_opt.placement.dispatch_rules import nearest_copy_objectives
 from eplb_opt.planner.evaluate import Evaluation, evaluate
+from eplb_opt.report.step_time import drawn_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -48,6 +49,9 @@ class GapRow:
         Why there are no figures, where the plan breaks a rule; "" otherwise.
     kind
         "ours", "given" or "heuristic".
+    drawn
+        With a `StepCost`: the mean over the layers of what the slowest GPU takes in drawn steps, in
+        seconds; not a number without one.
     layer_objective, layer_gap
         float64 [num_layers], see `Evaluation`; None where there are no figures.
     """
@@ -63,6 +67,7 @@ class GapRow:
     seconds: float | None = None
     problem: str = ""
     kind: str = "given"
+    drawn: float = np.nan
     layer_objective: np.ndarray | None = None
     layer_gap: np.ndarray | None = None
 
@@ -173,10 +178,16 @@ def _row(
 ) -> GapRow:
     try:
         score = evaluate(problem, plan, bounds)
-        scored = replace(_scored(score), nearest_copy=_nearest_copy(problem, plan))
+        scored = replace(
+            _scored(score), nearest_copy=_nearest_copy(problem, plan), drawn=_drawn(problem, plan)
+        )
     except PlanError as error:
         return GapRow(name, seconds=seconds, problem=str(error), kind=kind)
     return replace(scored, name=name, seconds=seconds, kind=kind)
+
+
+def _drawn(problem: Problem, plan: Any) -> float:
+    return float(drawn_seconds(problem, plan).mean()) if problem.counts_seconds else np.nan
 
 
 def _nearest_copy(problem: Problem, plan: Any) -> float:

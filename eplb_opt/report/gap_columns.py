@@ -52,6 +52,7 @@ def plan_columns(
     return [
         Column("plan", names, is_text=True),
         *([Column("a layer", spent)] if spent else []),
+        *([Column("drawn", [worth(row.drawn, True) for row in good])] if spent else []),
         Column("gap", [gap_text(row.model_gap, report.noise) for row in good]),
         Column("median", [gap_text(row.median_gap, report.noise) for row in good], rank=4),
         Column("worst", [gap_text(row.worst_gap, report.noise) for row in good]),

@@ -27,7 +27,7 @@ def advice(
     optimal
         The same plan under optimal dispatch, as SGLang has it.
     larger
-        As `seen`, of one size: four times the smallest, without bursts.
+        As `seen`, of one size: four times the smallest.
     model_gap
         The plan's gap to the proven bound, where it is known.
     """
@@ -42,18 +42,35 @@ def advice(
     lost += "" if seen.burst_part is None else f", {_percent(bursts)} to varying traffic"
     if 1 - now < LITTLE:
         return f"{lost}. Leave it: the GPUs are level."
-    of_batches = max(noise - _mean(larger.noise_part[0]), 0.0)
     better_plan = min(plan, model_gap) if model_gap is not None else 0.0
     gains = {
         "slots": plan - better_plan,
         "plan": better_plan,
         "dispatch": split - now if seen.dispatch != optimal.dispatch else 0.0,
-        "batches": of_batches,
+        "batches": _mean(larger.balancedness[0]) - now,
     }
     best = max(gains, key=lambda name: gains[name])
     if gains[best] < WORTH:
         return f"{lost}. Leave it: no plan, dispatch or batch four times as large gains 0.5 %."
     return f"{lost}. {_words(best, gains, tokens)}"
+
+
+def time_advice(seen: Forecast) -> str:
+    """What the slowest GPU takes longer than the others, at the smallest batch size.
+
+    Parameters
+    ----------
+    seen
+        The forecast as the engine serves, with its seconds; "" is said of one without.
+    """
+    if seen.step_seconds is None or seen.mean_seconds is None:
+        return ""
+    slowest, mean = _mean(seen.step_seconds[0]), _mean(seen.mean_seconds[0])
+    waiting = 1 - mean / slowest if slowest else 0.0
+    return (
+        f"At {seen.batch_tokens[0]:,} tokens a GPU a layer takes {1e6 * slowest:,.1f} µs on the "
+        f"slowest GPU and {1e6 * mean:,.1f} µs on average: GPUs wait {_percent(waiting)} of a step."
+    )
 
 
 def _words(best: str, gains: dict[str, float], tokens: int) -> str:

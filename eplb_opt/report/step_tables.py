@@ -39,6 +39,9 @@ def step_columns(report: StepReport, name_width: int = 0) -> list[Column]:
     if any(row.burst_part is not None for row in rows):
         cells = [percent(_shown(row.burst_part or 0.0)) for row in rows]
         columns.append(Column("to varying traffic", cells, short="traffic"))
+    if any(row.step_seconds is not None for row in rows):
+        cells = [f"{1e6 * (row.step_seconds or 0.0):,.1f} µs" for row in rows]
+        columns.append(Column("slowest GPU, a layer", cells, short="slowest GPU"))
     std = [f"± {row.std:.4f}" for row in rows]
     return [*columns, Column("step to step", std, rank=1)]
 

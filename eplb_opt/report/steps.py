@@ -9,7 +9,8 @@ import numpy as np
 
 from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.placement.plan import as_plan
-from eplb_opt.report.step_advice import advice
+from eplb_opt.problem.step_cost import StepCost
+from eplb_opt.report.step_advice import advice, time_advice
 from eplb_opt.workloads.forecast import DISPATCHES, Forecast, forecast
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
-#: What steps see of plans for a split in parts: engines do not divide the tokens of a step so, they
-#: draw a replica for each.
+#: What steps see of plans for a split in parts: vLLM and SGLang do not divide the tokens of a step
+#: so, they draw a replica for each.
 SEEN = {"uniform": "drawn", "optimal": "optimal_drawn"}
 
 
@@ -87,6 +88,9 @@ class StepRow:
         The standard deviation of a layer's balancedness from step to step.
     layer_balancedness
         float64 [num_layers].
+    step_seconds, mean_seconds
+        Seconds of a layer that the slowest GPU, and the GPUs on average, are expected to take; None
+        without a cost.
     """
 
     plan: str
@@ -98,6 +102,8 @@ class StepRow:
     burst_part: float | None
     std: float
     layer_balancedness: np.ndarray
+    step_seconds: float | None = None
+    mean_seconds: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +122,7 @@ class StepReport:
     advice
         What to do about it, in a sentence.
     noise
-        The noise of the largest batches, the least one.
+        The noise of the largest batches, the least one; None where gaps are of seconds.
     dispersion
         How many times as much as by chance the recorded steps vary, in squares, the mean over the
         layers; None without steps.
@@ -128,7 +134,7 @@ class StepReport:
     experts_per_token: int
     seen: str
     advice: str
-    noise: BatchNoise
+    noise: BatchNoise | None
     dispersion: float | None = None
     messages: tuple[str, ...] = ()
 
@@ -166,11 +172,12 @@ def step_report(
     load, sizes = mixed_load(problem), sorted({batch.tokens for batch in batches})
     top_k = batches[0].experts_per_token
     speed = [float(value) for value in problem.speed]
+    cost = problem.cost if isinstance(problem.cost, StepCost) else None
 
-    def made(plan: Any, dispatch: str, asked: Sequence[int], with_steps: bool = True) -> Forecast:
+    def made(plan: Any, dispatch: str, asked: Sequence[int]) -> Forecast:
         return forecast(
             load, plan, problem.num_gpus, asked, top_k, dispatch,
-            num_nodes=problem.num_nodes, gpu_speed=speed, steps=steps if with_steps else None,
+            num_nodes=problem.num_nodes, gpu_speed=speed, steps=steps, cost=cost,
         )  # fmt: skip
 
     (name, first), *others = plans.items()
@@ -182,15 +189,20 @@ def step_report(
             rows += _rows(other, made(as_plan(placed, problem), seen, sizes))
         except (PlanError, ProblemError):
             continue
-    larger = made(plan, seen, [4 * sizes[0]], with_steps=False)
-    of_seen = found[seen]
+    of_seen, dispersion = found[seen], found[seen].dispersion
+    if problem.has_cost:
+        noise, text = None, time_advice(of_seen)
+    else:
+        larger = made(plan, seen, [4 * sizes[0]])
+        noise = BatchNoise(sizes[-1], float(of_seen.std[-1].mean()))
+        text = advice(of_seen, found["optimal_drawn"], larger, model_gap)
     return StepReport(
         rows,
         top_k,
         seen,
-        advice(of_seen, found["optimal_drawn"], larger, model_gap),
-        BatchNoise(sizes[-1], float(of_seen.std[-1].mean())),
-        None if of_seen.dispersion is None else float(of_seen.dispersion.mean()),
+        text,
+        noise,
+        None if dispersion is None else float(dispersion.mean()),
         of_seen.messages,
     )
 
@@ -223,4 +235,6 @@ def _rows(name: str, found: Forecast) -> Iterator[StepRow]:
             None if bursts is None else float(bursts[at].mean()),
             float(found.std[at].mean()),
             found.balancedness[at],
+            None if found.step_seconds is None else float(found.step_seconds[at].mean()),
+            None if found.mean_seconds is None else float(found.mean_seconds[at].mean()),
         )

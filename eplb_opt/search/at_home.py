@@ -17,18 +17,23 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
 
-#: Steps a layer of the serving path's plan: 10 to 30 milliseconds for 58 layers of 256 experts.
+#: Exchanges of a layer in the first plan at a price; more find little, and cost milliseconds.
 FIRST_STEPS = 100
 
 
 def first_plan_at_home(problem: Problem) -> np.ndarray:
-    """A plan with all that fits at home there, int64 [num_layers, num_slots].
+    """A first plan for a topology, int64 [num_layers, num_slots].
+
+    Where a price alone decides, it is the one that serving calls get, in a millisecond a layer at
+    most. Under other rules all that fits at home is there.
 
     Raises
     ------
     ProblemError
         Where it breaks the limit on what is off home.
     """
+    if _has_price_alone(problem):
+        return _plan_at_price(problem)
     rows = []
     for layer_idx in range(problem.num_layers):
         layer = problem.layer(layer_idx)
@@ -44,32 +49,23 @@ def first_plan_at_home(problem: Problem) -> np.ndarray:
     return placed
 
 
-def cheapest_first_plan(problem: Problem, placed: np.ndarray) -> np.ndarray:
-    """In each layer a plan at home or that of the serving path, whichever costs less.
-
-    Parameters
-    ----------
-    problem
-        A problem with a topology.
-    placed
-        int64 [num_layers, num_slots], a plan at home.
-
-    Returns
-    -------
-    int64 [num_layers, num_slots]; the plan at home where there are rules that the serving path does
-    not know.
-    """
+def _has_price_alone(problem: Problem) -> bool:
+    """Whether a price alone says where an expert stands, on nodes as in a serving call."""
     rules = problem.topology
-    is_equal = (topology.node_of_gpus(problem) == topology.equal_nodes(problem)).all()
-    if rules is None or rules.homes is not None or rules.keeps_all_at_home or not is_equal:
-        return placed
-    if problem.colocation == "forbid":
-        return placed
+    if rules is None or rules.homes is not None or rules.keeps_all_at_home:
+        return False
+    if (topology.node_of_gpus(problem) != topology.equal_nodes(problem)).any():
+        return False
+    return problem.colocation == "allow" and not problem.has_gpu_rules
+
+
+def _plan_at_price(problem: Problem) -> np.ndarray:
+    """The serving path's plan at the problem's price."""
+    price = 0.0 if problem.topology is None else problem.topology.price
     sizes = problem.num_slots, problem.num_groups, problem.num_nodes, problem.num_gpus
-    session = serving.PricedSession(problem.load, sizes, rules.price)
+    session = serving.PricedSession(problem.load.astype(np.float64), sizes, price)
     session.plan(FIRST_STEPS, None)
-    session.offer(placed, np.arange(problem.num_layers))
-    return np.array(session.placed)
+    return np.asarray(session.placed)
 
 
 def first_homes(problem: Problem) -> np.ndarray:

@@ -3,7 +3,8 @@
 Costs of replicas decide in two ways. The counts decide what all replicas cost together, which no
 packing changes; so counts of the least total come first, found exactly by `bounds.costs`, under
 limits on the dearest replica. With the counts fixed, replicas are pieces of known sizes, and the
-local search for loads levels them by exchanging pieces between GPUs.
+local search for loads levels them by exchanging pieces between GPUs. Where every GPU sends to one
+replica the sizes are those of replicas with equally many senders, and plans are judged exactly.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy as np
 from eplb_opt.bounds import costs
 from eplb_opt.core import local
 from eplb_opt.placement import step_time
+from eplb_opt.placement.senders import MOST
+from eplb_opt.problem.costs import level_costs
 from eplb_opt.search.idle import IdleTurns
 from eplb_opt.solver import Answer, Verdict
 
@@ -60,8 +63,14 @@ class CostCountsSolver:
 
     @cached_property
     def cost(self) -> np.ndarray:
-        """What each of c replicas of an expert costs, int64 [num_experts, most + 1]."""
-        return np.asarray(self.problem.replica_cost[0])
+        """What each of c replicas of an expert costs, int64 [num_experts, most + 1].
+
+        Where every GPU sends to one replica, on average where they have equally many senders.
+        """
+        known = self.problem.costs
+        if known is None or known.sent is None:
+            return np.asarray(self.problem.replica_cost[0])
+        return np.asarray(level_costs(known.sent, known.replica.shape[2] - 1)[0])
 
     def solve(self, task: Task) -> Answer:
         """Pack some counts: those of the least totals first, then changes of the best."""
@@ -130,7 +139,7 @@ class CostCountsSolver:
         self._keep(search.best_slots)
 
     def _keep(self, placed: np.ndarray) -> None:
-        worth = int(step_time.gpu_costs(self.problem, placed[None]).max())
+        worth = int(step_time.gpu_costs(self.problem, placed[None], MOST).max())
         if worth < self.worth:
             self.best, self.worth = placed.copy(), worth
 

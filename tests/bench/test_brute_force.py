@@ -6,7 +6,7 @@ import pytest
 from eplb_opt import Problem, ProblemError
 from eplb_opt.bench import brute_force
 from eplb_opt.bench.attack import random_case
-from tests import oracle
+from tests import oracle, sender_oracle
 
 MOST = 1500
 
@@ -63,6 +63,22 @@ def test_optimal_dispatch():
         except ProblemError:
             continue
         assert best(case) == oracle.free_optimum(problem)
+
+
+def test_dispatch_by_senders():
+    for case in small_cases("senders", 25):
+        try:
+            problem = Problem(**case.arguments())
+        except ProblemError:
+            continue
+        if case.has_scenarios:
+            continue
+        for placement in list(brute_force.placements(case))[::7]:
+            size = case.slots_per_gpu
+            row = [e for held in placement for e in [*held, *[-1] * (size - len(held))]]
+            layer = sender_oracle.targets(problem, [row])[0]
+            loads = sender_oracle.gpu_loads(problem, problem.load[0].tolist(), layer)
+            assert brute_force.worth(case, placement) == max(loads)
 
 
 def test_every_rule_is_broken_by_some_placement():

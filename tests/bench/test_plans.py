@@ -17,7 +17,7 @@ LOADS = {"small": family_loads("zipf-1.2", 2, 5, 0)}
 @pytest.fixture(scope="module")
 def rows():
     pytest.importorskip("ortools")
-    found = plan_rows(LOADS, [Machine(8, 4)], [2.0], models=["cpsat"], heuristics=["greedy"])
+    found = plan_rows(LOADS, [Machine(8, 4)], [30.0], models=["cpsat"], heuristics=["greedy"])
     return {row.method: row for row in found}
 
 

@@ -48,7 +48,6 @@ COMMANDS = {
     "bench quality twelve-16-4 --model milp": "pulp",
     "bench figure loads.npy --plot a.png": "matplotlib",
     "instances show readme": None,
-    "instances verify": None,
     "example skewed": None,
     "warmup --all": None,
 }

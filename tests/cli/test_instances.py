@@ -56,6 +56,7 @@ def test_an_instance_is_improved_and_shown(capsys, folder):
     assert json.loads(out)[0]["better_plans"] == 0
     code, out, _ = run(capsys, "instances", "show", "hot-pair", "--folder", folder)
     assert "196.667" in out
+    assert "run 1: eplb-opt " in out
     code, out, _ = run(capsys, "instances", "show", "hot-pair", "--folder", folder, "--json")
     shown = json.loads(out)
     assert shown["num_slots"] == 16

@@ -35,7 +35,6 @@ def test_a_plan_is_made_and_checked_in_microseconds(capsys, loads, tmp_path):
     code, out, err = run(capsys, "check", to, loads, *SHAPE, *COST)
     assert code == 0, err
     assert "A better plan could save" in " ".join(out.split())
-    assert "nearest copy" not in out
 
 
 def test_json_is_in_seconds(capsys, loads):
@@ -54,8 +53,7 @@ def test_the_gap_of_every_heuristic_is_one_of_time(capsys, loads, tmp_path):
     assert code == 0, err
     assert "a layer" in out
     assert "deepseek" in out
-    assert "nearest copy" not in out
-    assert "uniform split" not in out
+    assert '"uniform split"' not in out
     first = to.read_text().splitlines()[1].split(",")
     assert any(
         0 < float(cell) < 1e-3
@@ -79,7 +77,7 @@ def test_a_measured_table_is_read_from_a_file(capsys, loads, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--cost", "h100/deepseek-v3/fp8"], "needs --batch-tokens"),
+        (["--cost", "h100/deepseek-v3/fp8"], "needs one --batch-tokens"),
         (["--cost", "nowhere.csv", "--batch-tokens", "4"], "no such file"),
         (["--cost", "h100/nothing", "--batch-tokens", "4"], "known: deepseek-v3"),
         ([*COST, "--dispatch", "optimal"], "uniform split"),

@@ -10,11 +10,11 @@ import eplb_opt
 from eplb_opt.clock import Deadline
 from eplb_opt.errors import ProblemError
 from eplb_opt.exact.senders import columns
-from eplb_opt.exact.senders.columns import stands_in_few_shapes
 from eplb_opt.exact.senders.model import shift
 from eplb_opt.exact.senders.solver import SenderModelSolver
 from eplb_opt.placement import scoring
 from eplb_opt.placement.senders import MOST, senders
+from eplb_opt.planner.conditions import stands_in_few_shapes
 from eplb_opt.problem.problem import Problem
 from eplb_opt.search.starts import first_plan
 from eplb_opt.solver import Options, Task, Verdict

@@ -142,6 +142,7 @@ def test_every_solver_of_the_table_can_be_made(name):
             ["enumeration", "nodes", "search", "cpsat"],
         ),
         (Problem(PAIRS, 24, 8, dispatch="optimal"), ["design", "cpsat", "redesign"]),
+        (Problem(PAIRS, 24, 8, dispatch="rank_modulo"), ["senders_first", "senders"]),
         (
             Problem(RIVALS, 8, 4),
             [
@@ -168,6 +169,7 @@ def test_the_order_follows_from_the_problem(problem, names):
         Problem(PAIRS, 16, 8),
         Problem(PAIRS, 24, 8, gpu_speed=[1, 1, 1, 1, 2, 2, 2, 2]),
         Problem(PAIRS, 24, 8, dispatch="optimal"),
+        Problem(PAIRS, 24, 8, 2, dispatch="nearest"),
     ],
 )
 def test_under_a_clock_something_is_searched_before_any_backend_is_loaded(problem):

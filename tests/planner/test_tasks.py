@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from eplb_opt import ProblemError
+from eplb_opt.bench.plans import plan_rows
 from eplb_opt.planner.tasks import LostTask, each_done
+from eplb_opt.problem.machine import Machine
 from eplb_opt.workloads.sizing import make_sizes, sweep
 from eplb_opt.workloads.sizing.sweep import STOPPED
 from tests.planner.pools import SilentPool
@@ -124,3 +126,21 @@ def test_a_lost_size_has_its_reason_in_the_report():
     report = sweep(LOAD, sizes, effort=1, executor=LosingPool(3))
     assert "lost twice" in report.rows[0].problem
     assert report.rows[1].result is not None
+
+
+def told(row):
+    return row.loads, row.machine, row.method, row.model_gap
+
+
+def test_rows_of_the_suite_on_an_executor_are_the_same_rows():
+    machines = [Machine(20, 4), Machine(24, 4)]
+    loads = {"one": LOAD, "other": LOAD[::-1]}
+    with ThreadPoolExecutor(2) as pool:
+        here, there = (
+            list(plan_rows(loads, machines, [0.0], heuristics=["greedy"], executor=each))
+            for each in (None, pool)
+        )
+    assert [told(row) for row in here] == [told(row) for row in there]
+    assert len(here) == 8
+    with pytest.raises(RuntimeError, match=r"one on .* lost twice"):
+        list(plan_rows(loads, machines, [0.0], executor=LosingPool(100)))

@@ -63,6 +63,17 @@ def test_a_gap_is_marked_where_no_step_shows_it():
     assert noise.note.startswith("* below the noise of 256-token batches")
 
 
+def test_seconds_are_told_where_the_problem_has_a_cost():
+    cost = eplb_opt.StepCost.preset("H100", "deepseek-v3", experts_per_token=4)
+    problem = eplb_opt.Problem(LOAD, 40, 8, cost=cost, batch_tokens=64)
+    report = step_report(problem, {"ours": PLAN}, SIZES[:1])
+    assert report.noise is None  # its gaps are of seconds, and no star is about these
+    assert "slowest GPU, a layer" in [column.heading for column in step_columns(report)]
+    row = next(row for row in report.rows if row.dispatch == "drawn")
+    assert 0 < row.mean_seconds < row.step_seconds
+    assert f"takes {1e6 * row.step_seconds:,.1f} µs on the slowest GPU" in report.advice
+
+
 def seen(balancedness, plan_part, dispatch="drawn"):
     one = np.array([[balancedness]])
     noise = 1 - one - plan_part

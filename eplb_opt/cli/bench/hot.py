@@ -33,6 +33,7 @@ def hot_command(
     quick: Annotated[
         bool, typer.Option("--quick", help="The headline configuration alone.")
     ] = False,
+    engine_files: opt.EngineFiles = None,
     ledger_file: Ledger = None,
     as_json: opt.Json = False,
 ) -> None:
@@ -43,7 +44,7 @@ def hot_command(
     require("torch")  # engines hand their policies tensors
     with output.spinner("loading kernels"):
         warmup()
-    chosen, setting = policies(), Setting.now()
+    chosen, setting = policies(engine_files=engine_files), Setting.now()
     rows: list[PolicyRow] = []
     configurations = (HEADLINE,) if quick else (HEADLINE, *CONFIGURATIONS, *PAIRS)
     wanted = list(dict.fromkeys(configurations))

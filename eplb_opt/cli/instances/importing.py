@@ -46,7 +46,7 @@ def import_command(
     """Take in loads from elsewhere as instances, with what they are and where they come from.
 
     Example: eplb-opt instances import day.npz --name day --machine 288x32 --model DeepSeek-V3
-    --source "recorded by us" --licence CC0-1.0
+    --source our-cluster --licence CC0-1.0
     """
     with naming("--terms"):
         told = parse_json(terms)

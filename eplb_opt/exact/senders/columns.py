@@ -49,13 +49,6 @@ class Shape:
         return max(times for _, times in self.sent)
 
 
-def stands_in_few_shapes(problem: Problem) -> bool:
-    """Whether the model is for a problem's layers, and small enough to have turns."""
-    others = problem.has_scenarios or problem.has_cost
-    is_known = problem.gpu_speed is None and not others
-    return problem.splits_by_sender and is_known and num_listed(problem) <= MAX_LISTED
-
-
 def num_listed(problem: Problem) -> int:
     """How many shapes all experts have together at most, without outcomes of draws."""
     open_gpus, most = problem.num_senders, _most_replicas(problem)

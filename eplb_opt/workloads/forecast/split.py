@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 NUM_SAMPLES = 128
 #: The same where every token draws its replica, which takes longer to follow.
 NUM_DRAWN, NUM_LEVELS = 64, 32
+#: The same for each of many recorded steps that a forecast is averaged over.
+NUM_EACH = 16
 #: Speed of a GPU that is lost, for those who divide by it.
 NO_SPEED = 1e-9
 
@@ -86,7 +88,13 @@ class Splitter:
         return weights, level * self.speed.sum() / load.sum(axis=2)
 
     def expected(
-        self, draws: Draws, num_tokens: int, seed: int, *, is_drawn: bool = False
+        self,
+        draws: Draws,
+        num_tokens: int,
+        seed: int,
+        *,
+        is_drawn: bool = False,
+        is_one_of_many: bool = False,
     ) -> Sampled:
         """What one over the largest load of a step is expected to be.
 
@@ -100,8 +108,10 @@ class Splitter:
             Of the samples.
         is_drawn
             Whether each token draws its replica with the best shares, and is not dealt by them.
+        is_one_of_many
+            Whether it is one of many estimates that are averaged; each takes fewer samples then.
         """
-        num = NUM_DRAWN if is_drawn else NUM_SAMPLES
+        num = NUM_EACH if is_one_of_many else NUM_DRAWN if is_drawn else NUM_SAMPLES
         free, tied = sampled_counts(draws, num_tokens, num, seed)
         if is_drawn:
             found, within = self._drawn(tied)
