@@ -50,9 +50,11 @@ def first_plan_at_home(problem: Problem) -> np.ndarray:
 
 
 def _has_price_alone(problem: Problem) -> bool:
-    """Whether no rule but the price says where an expert stands."""
+    """Whether a price alone says where an expert stands, on nodes as in a serving call."""
     rules = problem.topology
     if rules is None or rules.homes is not None or rules.keeps_all_at_home:
+        return False
+    if (topology.node_of_gpus(problem) != topology.equal_nodes(problem)).any():
         return False
     return problem.colocation == "allow" and not problem.has_gpu_rules
 
