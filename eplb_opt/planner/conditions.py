@@ -75,6 +75,11 @@ def has_cost(problem: Problem) -> bool:
     return problem.has_cost
 
 
+def has_small_cost_model(problem: Problem) -> bool:
+    """Whether GPUs' seconds count, and the exact model is so small that it is solved at once."""
+    return has_cost(problem) and _columns(problem) <= SMALL_SCENARIOS
+
+
 def has_gpu_rules(problem: Problem) -> bool:
     """Whether GPUs differ, or experts are tied to some of them or kept off."""
     return problem.has_gpu_rules

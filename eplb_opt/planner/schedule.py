@@ -27,6 +27,7 @@ from eplb_opt.planner.conditions import (
     has_room_or_groups,
     has_scenarios,
     has_senders,
+    has_small_cost_model,
     has_small_scenarios,
     has_topology,
     has_two_slots,
@@ -192,6 +193,10 @@ class Share(NamedTuple):
 
 #: The first row whose condition holds is the order of the first turns.
 ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
+    (
+        has_small_cost_model,
+        (Share("model", 0.5), "cost_counts", "cost_first", "cost_packing", "cost_search"),
+    ),
     (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_packing", "cost_search")),
     (stands_in_few_shapes, ("senders_first", "sender_pairs", "sender_model", "senders")),
     (has_senders, ("senders_first", "sender_pairs", "senders")),

@@ -253,3 +253,13 @@ def test_vllm_ascend_plans_for_ranks_that_take_copies_in_turn(monkeypatch, toler
     ours, theirs = (worth(load, t.reshape(2, 48), "rank_modulo") for t in (table, plain))
     assert sum(ours) < sum(theirs)
     assert all(len(set(gpu)) == 6 for layer in table.tolist() for gpu in layer)
+
+
+@pytest.mark.parametrize("dispatch", DISPATCHES)
+def test_where_no_single_copy_helps_a_layer_near_the_map_in_force_is_made_anew(dispatch):
+    # Of four senders, three copies of the hot expert leave two to one of them: no better than two.
+    load = np.array([[10, 10, 900, 10, 10, 10, 10, 40]])
+    current = np.array([[0, 1, 2, 3, 4, 5, 6, 7, 0, 1, 2, 3]])
+    near = {"current": current, "move_tolerance": 0.003, "effort": 100}
+    placed = rebalance_experts(load, 12, 1, 1, 4, dispatch=dispatch, **near)[0]
+    assert worth(load, placed, dispatch, nodes=1, gpus=4) == [255]

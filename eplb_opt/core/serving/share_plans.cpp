@@ -44,11 +44,23 @@ class Planner {
       layer_.reset(weight, placed);
       descent_.run(weight, aim, budget);
     }
+    if (exists && request_.near && is_flat && layer_.largest() > aim) take_fresh(weight, aim, budget);
     std::ranges::copy(layer_.slots(), placed.begin());
     return {before, layer_.largest()};
   }
 
  private:
+  // Few moves can end where only several copies at once would help. A new plan then takes their
+  // place, if it is better by more than the tolerance.
+  void take_fresh(std::span<const std::int64_t> weight, std::int64_t aim, const ShareBudget& budget) {
+    const std::int64_t reached = layer_.largest();
+    near_.assign(layer_.slots().begin(), layer_.slots().end());
+    layer_.reset(weight, fresh_);
+    descent_.run(weight, aim, budget);
+    const double level = static_cast<double>(layer_.largest()) * (1.0 + request_.tolerance);
+    if (static_cast<double>(reached) <= level) layer_.reset(weight, near_);
+  }
+
   // A first plan, and the largest of its replicas if all of an expert's are equal. Where that is
   // close to the mean, counts count for more than equal parts.
   std::int64_t make_fresh(std::span<const std::int64_t> weight) {
@@ -73,7 +85,7 @@ class Planner {
   ShareLayer<Rule> layer_;
   ShareStart<Rule> start_;
   ShareDescent<Rule> descent_;
-  std::vector<std::int64_t> fresh_, other_;
+  std::vector<std::int64_t> fresh_, other_, near_;
 };
 
 // The end of one layer's turn, when so many are left.

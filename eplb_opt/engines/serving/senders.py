@@ -45,7 +45,8 @@ class SenderRules:
         Nodes of the machine, which nearest copy looks at even where groups are not bound to them.
     tolerance
         With a map in force: few moves until every layer is within (1 + tolerance) of the mean load,
-        or of its largest copy, as far as exchanges lead. None plans anew where that is better.
+        or of its largest copy, as far as exchanges lead; a layer made anew where that is better by
+        more than the tolerance, and groups bind to no node. None plans anew where that is better.
     min_gain
         With a map in force: nothing moves where the largest GPU loads, added up, would fall by a
         smaller part.
