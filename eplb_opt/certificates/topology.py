@@ -1,6 +1,8 @@
 """Verification of kind "topology": load and price of what is served off home, for one layer.
 
-Let T be the largest GPU load of a plan. It is at least the mean and the water level. On a node with
+Let T be the largest GPU load of a plan. It is at least the mean and the water level, and, as a plan
+with a topology is a plan without one too, at least what a certificate of kind "pairs" proves of the
+flat layer; the data has that certificate's in entries that begin with "pairs_". On a node with
 g GPUs and s slots the replicas of the experts at home there serve at most g T. An expert of load w
 has at least c = max(1, ceil(w / T)) replicas, each of which serves the same, so that keeping a
 share f of it at home takes f c of the s slots, and at least one where experts are anchored. For any
@@ -25,6 +27,7 @@ from itertools import pairwise
 from math import ceil, lcm
 from typing import TYPE_CHECKING
 
+from eplb_opt.certificates import pairs
 from eplb_opt.certificates.certificate import Certificate, CertificateError
 from eplb_opt.certificates.work import spend
 
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
     from eplb_opt.problem.problem import Problem
 
+#: Names of the data of a certificate of the flat layer begin with this.
+PAIRS_PREFIX = "pairs_"
 #: More choices are not looked at, and no certificate needs more pieces.
 MAX_CHOICES = 3000
 MAX_LEVELS = 64
@@ -51,7 +56,8 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     if problem.topology is None:
         raise CertificateError("topology is of a problem with a topology.")
     problem = problem.without_lost_gpus() or problem
-    levels, scale = _read(certificate)
+    proven, data = _flat_bound(problem, certificate.data)
+    levels, scale = _read(data)
     total = sum(problem.load[0].tolist())
     if not total:
         if certificate.bound > 1:
@@ -62,7 +68,8 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     claim = certificate.bound * Fraction(total + lacking, total)
     layer = _Layer(problem, scale)
     first = Fraction(levels[0] * total, scale)
-    if first * problem.num_gpus > total and not _is_below_water(problem, first):
+    is_proven = first * problem.num_gpus <= total or first <= proven
+    if not is_proven and not _is_below_water(problem, first):
         raise CertificateError("the first level is above the mean and the water level.")
     rooms = list(_choices(layer))
     ends = [level * layer.per_level for level in levels]
@@ -80,9 +87,27 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     return certificate.bound
 
 
-def _read(certificate: Certificate) -> tuple[list[int], int]:
-    levels, scale = certificate.data.get("levels"), certificate.data.get("scale")
-    if set(certificate.data) != {"levels", "scale"} or not isinstance(levels, list):
+def _flat_bound(
+    problem: Problem, data: dict[str, int | list[int]]
+) -> tuple[Fraction, dict[str, int | list[int]]]:
+    """What the data prove of the flat layer's load, 0 for nothing; and the rest of the data."""
+    parts = {name: value for name, value in data.items() if name.startswith(PAIRS_PREFIX)}
+    rest = {name: value for name, value in data.items() if name not in parts}
+    if not parts:
+        return Fraction(0), rest
+    terms = parts.pop(PAIRS_PREFIX + "bound", None)
+    if not isinstance(terms, list) or len(terms) != 2 or min(terms) < 1:
+        raise CertificateError("pairs_bound has a numerator and a denominator, above 0.")
+    if problem.has_gpu_rules:
+        raise CertificateError("pairs is for GPUs that are alike.")
+    inner = {name.removeprefix(PAIRS_PREFIX): value for name, value in parts.items()}
+    flat = problem.flat().with_colocation("allow")
+    return pairs.verify(flat, Certificate("pairs", Fraction(*terms), inner)), rest
+
+
+def _read(data: dict[str, int | list[int]]) -> tuple[list[int], int]:
+    levels, scale = data.get("levels"), data.get("scale")
+    if set(data) != {"levels", "scale"} or not isinstance(levels, list):
         raise CertificateError("topology has the list levels, the number scale and no more.")
     if not isinstance(scale, int) or scale < 1 or not 1 <= len(levels) <= MAX_LEVELS:
         raise CertificateError(f"topology has 1 to {MAX_LEVELS} levels and a scale above 0.")

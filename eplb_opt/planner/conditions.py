@@ -70,6 +70,11 @@ def has_topology(problem: Problem) -> bool:
     return problem.has_topology
 
 
+def has_topology_and_two_slots(problem: Problem) -> bool:
+    """Whether off home has a price, on GPUs that are alike and have two slots each."""
+    return has_topology(problem) and has_two_slots(problem) and not has_gpu_rules(problem)
+
+
 def has_cost(problem: Problem) -> bool:
     """Whether GPUs' seconds count, by a cost of each replica."""
     return problem.has_cost

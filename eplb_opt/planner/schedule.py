@@ -30,6 +30,7 @@ from eplb_opt.planner.conditions import (
     has_small_cost_model,
     has_small_scenarios,
     has_topology,
+    has_topology_and_two_slots,
     has_two_slots,
     is_hierarchical,
     is_hierarchical_and_roomy,
@@ -131,6 +132,12 @@ SOLVERS: dict[str, Entry] = {
     "homes_first": Entry(
         f"{_TOPOLOGY}:TopologySolver",
         Pace(share=0.08, shortest=0.005, most=1, in_rounds=True, with_effort=False),
+    ),
+    # Short turns, as of the pairs that it asks; the search takes what is left.
+    "home_pairs": Entry(
+        "eplb_opt.exact.homes.pairs:HomePairsSolver",
+        Pace(share=0.1, shortest=0.01, longest=0.5, most=2),
+        has_topology_and_two_slots,
     ),
     "homes": Entry(
         f"{_TOPOLOGY}:TopologySolver",
@@ -240,7 +247,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
             "joint_pairs",
         ),
     ),
-    (has_topology, ("homes_first", "home_model", "homes")),
+    (has_topology, ("homes_first", "home_model", "home_pairs", "homes")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),
