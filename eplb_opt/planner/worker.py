@@ -184,7 +184,7 @@ def sendable(error: Exception) -> Exception:
         copy = pickle.loads(pickle.dumps(error))
         if type(copy) is type(error) and str(copy) == str(error):
             return error
-    except Exception:
+    except Exception:  # pickling may raise anything; the words below go in its place
         pass
     return RuntimeError(f"{type(error).__name__}: {error}")
 

@@ -10,32 +10,16 @@ from hypothesis import assume, given, settings
 from eplb_opt import Problem, Topology, plan
 from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.certificates import CertificateError, verify
-from eplb_opt.clock import Deadline
 from eplb_opt.errors import ProblemError
 from eplb_opt.exact.homes.pairs import HomePairsSolver
-from eplb_opt.placement.scoring import objectives
 from eplb_opt.planner.conditions import has_topology_and_two_slots
-from eplb_opt.search.at_home import first_plan_at_home
-from eplb_opt.solver import Options, Task
 from tests.bounds.test_topology_bound import tiny_problems
+from tests.exact import home_tasks
 from tests.homes_oracle import home_optimum
 
 
 def solved(problem):
-    start = first_plan_at_home(problem)
-    task = Task(
-        layer_idx=0,
-        problem=problem,
-        start=start[0],
-        objective=objectives(problem, start)[0],
-        lower_bound=0,
-        deadline=Deadline.after(None),
-        call_deadline=Deadline.after(None),
-        effort=2000,
-        seed=0,
-        attempt=0,
-    )
-    return HomePairsSolver(problem, Options()).solve(task)
+    return home_tasks.solved(HomePairsSolver, problem, 2000)
 
 
 @settings(max_examples=120, deadline=None)

@@ -5,33 +5,19 @@ import pytest
 from hypothesis import given, settings
 
 from eplb_opt import Problem, Topology, plan
-from eplb_opt.clock import Deadline
 from eplb_opt.errors import ProblemError
 from eplb_opt.exact.homes.solver import HomeModelSolver
 from eplb_opt.placement.scoring import objectives
-from eplb_opt.search.at_home import first_plan_at_home
-from eplb_opt.solver import Options, Task, Verdict
+from eplb_opt.solver import Verdict
 from tests.bounds.test_topology_bound import tiny_problems
+from tests.exact import home_tasks
 from tests.homes_oracle import home_optimum
 
 pytest.importorskip("ortools")
 
 
 def solved(problem):
-    start = first_plan_at_home(problem)
-    task = Task(
-        layer_idx=0,
-        problem=problem,
-        start=start[0],
-        objective=objectives(problem, start)[0],
-        lower_bound=0,
-        deadline=Deadline.after(None),
-        call_deadline=Deadline.after(None),
-        effort=100_000,
-        seed=0,
-        attempt=0,
-    )
-    return HomeModelSolver(problem, Options()).solve(task)
+    return home_tasks.solved(HomeModelSolver, problem, 100_000)
 
 
 @settings(max_examples=40, deadline=None)
