@@ -14,6 +14,7 @@ import numpy as np
 
 from eplb_opt.bounds import partitions
 from eplb_opt.bounds.costs import counts_bound, level_bound, total_bound
+from eplb_opt.bounds.crossing import crossing_bound
 from eplb_opt.bounds.sender_water import sender_levels
 from eplb_opt.bounds.topology import home_bound
 from eplb_opt.bounds.water_level import water_levels
@@ -179,13 +180,23 @@ def load_bounds(problem: Problem, flat: list[Bound]) -> list[Bound]:
 
 
 def topology_bounds(problem: Problem) -> list[Bound]:
-    """The bound of load and price together for each layer; `topology` says why it holds."""
-    flat = _best_of(FLAT_BOUNDS, problem)
+    """The bound of load and price together for each layer.
+
+    `topology` says why it holds, and `crossing` where GPUs send.
+    """
+    flat = _best_of(_flat_methods(problem), problem)
     found = []
     for layer_idx, (loads, alone) in enumerate(zip(flat, load_bounds(problem, flat), strict=True)):
-        value = home_bound(problem.layer(layer_idx), loads.value).value
-        found.append(Bound(value, "topology") if value > alone.value else alone)
+        value, source = priced_bound(problem.layer(layer_idx), loads.value)
+        found.append(Bound(value, source) if value > alone.value else alone)
     return found
+
+
+def priced_bound(problem: Problem, flat: Fraction) -> tuple[Fraction, str]:
+    """The bound of load and price of one layer, from one of its load; and the bound's name."""
+    if problem.splits_by_sender:
+        return crossing_bound(problem, flat).value, "crossing"
+    return home_bound(problem, flat).value, "topology"
 
 
 def scenario_bounds(problem: Problem, method: Callable[[Problem], list[Bound]]) -> list[Bound]:

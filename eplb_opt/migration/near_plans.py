@@ -143,10 +143,10 @@ def find_frontiers(
         if is_searched and not turn.expired:
             levels = [] if tolerance is None else [last.objective * (1 + Fraction(tolerance))]
             with faults.of(layer_idx):
-                if problem.has_topology:
-                    rows = plans_at_price(layer, row, last.placed)
-                elif is_sent:
+                if is_sent:
                     rows = plans_by_exchanges(layer, row, levels)
+                elif problem.has_topology:
+                    rows = plans_at_price(layer, row, last.placed)
                 else:
                     rows = plans_by_descent(layer, row, levels, turn.remaining)
                 found = _scored(layer, row, rows)

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from eplb_opt.placement.crossing import crossing
 from eplb_opt.placement.relabel import best_assignment
 from eplb_opt.problem import topology
 from eplb_opt.problem.problem import Problem
@@ -28,7 +29,7 @@ def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     problem
-        A problem with a topology.
+        A problem with a topology whose experts have homes: one that is split uniformly.
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once; -1 on lost GPUs.
     """
@@ -56,8 +57,9 @@ def replicas_on_nodes(problem: Problem, placed: np.ndarray) -> np.ndarray:
 def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
     """The share of assignments that replicas off home serve, exactly, [num_layers].
 
-    Every replica serves the same part of its expert's. A layer without load has nothing off home.
-    Loads that were rounded down as they came in count with all that they may lack.
+    Every replica serves the same part of its expert's; where every GPU sends to one replica, it is
+    the share that crosses nodes. A layer without load has nothing off home. Loads that were rounded
+    down as they came in count with all that they may lack.
 
     Parameters
     ----------
@@ -66,6 +68,8 @@ def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once; -1 on lost GPUs.
     """
+    if problem.splits_by_sender:
+        return crossing(problem, physical_to_logical)
     found = []
     homes = homes_of(problem, physical_to_logical)
     for layer_idx, placed in enumerate(physical_to_logical):

@@ -27,6 +27,10 @@ class Topology:
     is its largest GPU load over the mean GPU load, plus `price` times the off-home share of all
     assignments.
 
+    Where every GPU sends an expert's tokens to one replica (dispatch "nearest" or "rank_modulo"),
+    experts have no homes: an assignment is off home where that replica stands on another node than
+    the GPU that sends it, so that it crosses nodes.
+
     Parameters
     ----------
     price
@@ -36,7 +40,8 @@ class Topology:
     homes
         The home node of each expert, integers [num_layers, num_experts], or [num_experts] for all
         layers. None to choose them with the plan: every group of experts gets a node, and nodes get
-        equally many groups (or differ by one where the numbers do not divide).
+        equally many groups (or differ by one where the numbers do not divide). None where GPUs
+        send.
     anchored
         Whether every expert must keep a replica on its home node.
     max_off_home
@@ -109,14 +114,16 @@ def fitted(terms: Terms) -> Topology | None:
     if not isinstance(topology, Topology):
         raise ProblemError(f"topology={topology!r} is no eplb_opt.Topology.")
     _check_combination(terms)
+    if terms.splits_by_sender:
+        _check_senders(terms.dispatch, topology)
     homes = None if topology.homes is None else _checked_homes(terms, topology.homes)
-    if homes is None:
+    if homes is None and not terms.splits_by_sender:
         _check_groups(terms)
     nodes = None if topology.nodes is None else _checked_nodes(terms, topology.nodes)
     found = replace(topology, homes=homes, nodes=nodes)
     terms.set_field("topology", found)
     _check_lost(terms)
-    if topology.keeps_all_at_home:
+    if topology.keeps_all_at_home and not terms.splits_by_sender:
         _check_room(terms, homes)
     return found
 
@@ -124,7 +131,11 @@ def fitted(terms: Terms) -> Topology | None:
 #: What a priced topology does not go with: a test, and what to say.
 REFUSED = (
     (lambda t: t.has_scenarios, "several loads", "take one load"),
-    (lambda t: t.dispatch != "uniform", 'dispatch other than "uniform"', "take the uniform split"),
+    (
+        lambda t: t.dispatch == "optimal",
+        'dispatch="optimal", whose splits for the least largest load differ in what crosses nodes',
+        'take "uniform", "nearest" or "rank_modulo"',
+    ),
     (lambda t: t.gpu_speed is not None, "gpu_speed", "leave the speeds out"),
     (
         lambda t: not np.isin(t.open_slots, (0, t.slots_per_gpu)).all(),
@@ -141,9 +152,9 @@ def _check_combination(terms: Terms) -> None:
     for test, name, mend in REFUSED:
         if test(terms):
             raise ProblemError(
-                f"topology does not go with {name}: it takes one load, split uniformly, on GPUs "
-                f"that are alike, with colocation allowed or forbidden. So {mend}, or plan "
-                "without a topology."
+                f"topology does not go with {name}: it takes one load, split uniformly or by "
+                "the GPUs that send, on GPUs that are alike, with colocation allowed or forbidden. "
+                f"So {mend}, or plan without a topology."
             )
     if terms.num_nodes < 2:
         raise ProblemError("topology needs num_nodes above 1: on one node everything is at home.")
@@ -154,6 +165,18 @@ def _check_combination(terms: Terms) -> None:
             f"{terms.num_gpus} GPUs on num_nodes={terms.num_nodes} make nodes of {size} GPUs, and "
             f"{-(-terms.num_gpus // size)} of these hold all. Take that many nodes."
         )
+
+
+def _check_senders(dispatch: str, topology: Topology) -> None:
+    """Refuse what is of homes where GPUs send: tokens come from everywhere, and none is at home."""
+    given = {"homes": topology.homes is not None, "anchored": topology.anchored}
+    for name, is_given in given.items():
+        if is_given:
+            raise ProblemError(
+                f'{name} means nothing under dispatch="{dispatch}": every GPU sends the same part '
+                "of each expert's tokens, so no node is an expert's home, and the price is on what "
+                f'crosses nodes. Leave {name} out, or take dispatch="uniform".'
+            )
 
 
 def _check_groups(terms: Terms) -> None:
