@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+
 from hypothesis import strategies as st
 
 from eplb_opt.errors import ProblemError

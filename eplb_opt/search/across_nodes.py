@@ -120,7 +120,9 @@ def plan_across(problem: Problem, aim: float) -> np.ndarray:
             on_node[node] += 1
             room[node] -= 1
             carried[node] += part
-    return np.concatenate([_packed(problem, on, count, int(g)) for on, g in zip(held, gpus, strict=True)])
+    return np.concatenate(
+        [_packed(problem, on, count, int(g)) for on, g in zip(held, gpus, strict=True)]
+    )
 
 
 def _counts(problem: Problem, load: np.ndarray, aim: float) -> np.ndarray:

@@ -53,7 +53,11 @@ def test_no_copies_serve_more_gpus_on_their_nodes_than_the_bound_says(problem):
     if problem is None:
         return
     part = problem.without_lost_gpus() or problem
-    sizes = tuple(np.bincount(part.topology.nodes).tolist()) if part.topology.nodes is not None else None
+    sizes = (
+        tuple(np.bincount(part.topology.nodes).tolist())
+        if part.topology.nodes is not None
+        else None
+    )
     if sizes is None:
         size = -(-part.num_gpus // part.num_nodes)
         sizes = tuple(np.bincount(np.arange(part.num_gpus) // size).tolist())

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 
 from eplb_opt import Problem, Topology
+from eplb_opt.errors import PlanError
 from eplb_opt.placement import scoring
 from eplb_opt.placement.crossing import crossing, crossing_senders
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.evaluate import evaluate
-from eplb_opt.errors import PlanError
 from tests.crossing_oracle import crossing_problems, share_that_crosses, worth
 from tests.sender_oracle import every_plan, targets
 

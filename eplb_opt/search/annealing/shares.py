@@ -14,8 +14,8 @@ import numpy as np
 
 from eplb_opt.core import annealing
 from eplb_opt.problem.topology import node_of_gpus
-from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
 from eplb_opt.search.across_nodes import plans_across
+from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
 from eplb_opt.search.annealing.crossing import (
     PRICED,
     PRICED_TRANSFERS,
