@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,10 +49,9 @@ def first_plan_across(problem: Problem, flat: np.ndarray) -> np.ndarray:
 
 def _first_within(layer: Problem, flat: np.ndarray, layer_idx: int) -> np.ndarray:
     """The first plan that keeps all rules."""
-    aims = AIMS if layer.load.any() else ()
     tried = []
-    for make in (*(partial(plan_across, layer, aim) for aim in aims), lambda: flat):
-        placed = make()
+    for aim in (*(AIMS if layer.load.any() else ()), None):
+        placed = flat if aim is None else plan_across(layer, aim)
         tried.append(placed)
         try:
             checker.check(layer, placed[None])
@@ -120,16 +119,15 @@ def plan_across(problem: Problem, aim: float) -> np.ndarray:
             on_node[node] += 1
             room[node] -= 1
             carried[node] += part
-    return np.concatenate(
-        [_packed(problem, on, count, int(g)) for on, g in zip(held, gpus, strict=True)]
-    )
+    nodes = zip(held, gpus.tolist(), strict=True)
+    return np.concatenate([_packed(problem, on_node, count, size) for on_node, size in nodes])
 
 
 def _counts(problem: Problem, load: np.ndarray, aim: float) -> np.ndarray:
     """Replicas of each expert: what the aim asks for, then what lets least cross for the load."""
     gpus = problem.num_senders
     mean = max(load.sum() / gpus, 1e-300)
-    count = np.maximum(np.ceil(load / (aim * mean) - 1e-9), 1).astype(np.int64)
+    count: np.ndarray = np.maximum(np.ceil(load / (aim * mean) - 1e-9), 1).astype(np.int64)
     spare = problem.num_slots - int(count.sum())
     if spare < 0:
         count = np.ones(len(load), dtype=np.int64)
