@@ -106,11 +106,9 @@ def _flat_bound(
 
 def _read(data: dict[str, int | list[int]]) -> tuple[list[int], list[int], int]:
     levels, prices, scale = data.get("levels"), data.get("prices"), data.get("scale")
-    lists = isinstance(levels, list) and isinstance(prices, list)
-    if set(data) != {"levels", "prices", "scale"} or not lists:
+    is_known = set(data) == {"levels", "prices", "scale"}
+    if not (is_known and isinstance(levels, list) and isinstance(prices, list)):
         raise CertificateError("crossing has the lists levels and prices, and the number scale.")
-    assert isinstance(levels, list)
-    assert isinstance(prices, list)
     if not isinstance(scale, int) or scale < 1 or not 1 <= len(levels) <= MAX_LEVELS:
         raise CertificateError(f"crossing has 1 to {MAX_LEVELS} levels and a scale above 0.")
     if levels[0] < 1 or any(low >= high for low, high in pairwise(levels)):
