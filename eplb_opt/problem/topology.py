@@ -10,6 +10,7 @@ import numpy as np
 
 from eplb_opt.errors import ProblemError
 from eplb_opt.problem.arrays import as_number, as_numpy
+from eplb_opt.problem.sender_topology import check_senders
 
 if TYPE_CHECKING:
     from eplb_opt.problem.terms import Terms
@@ -115,7 +116,7 @@ def fitted(terms: Terms) -> Topology | None:
         raise ProblemError(f"topology={topology!r} is no eplb_opt.Topology.")
     _check_combination(terms)
     if terms.splits_by_sender:
-        _check_senders(terms.dispatch, topology)
+        check_senders(terms)
     homes = None if topology.homes is None else _checked_homes(terms, topology.homes)
     if homes is None and not terms.splits_by_sender:
         _check_groups(terms)
@@ -165,18 +166,6 @@ def _check_combination(terms: Terms) -> None:
             f"{terms.num_gpus} GPUs on num_nodes={terms.num_nodes} make nodes of {size} GPUs, and "
             f"{-(-terms.num_gpus // size)} of these hold all. Take that many nodes."
         )
-
-
-def _check_senders(dispatch: str, topology: Topology) -> None:
-    """Refuse what is of homes where GPUs send: tokens come from everywhere, and none is at home."""
-    given = {"homes": topology.homes is not None, "anchored": topology.anchored}
-    for name, is_given in given.items():
-        if is_given:
-            raise ProblemError(
-                f'{name} means nothing under dispatch="{dispatch}": every GPU sends the same part '
-                "of each expert's tokens, so no node is an expert's home, and the price is on what "
-                f'crosses nodes. Leave {name} out, or take dispatch="uniform".'
-            )
 
 
 def _check_groups(terms: Terms) -> None:

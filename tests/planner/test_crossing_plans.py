@@ -102,14 +102,27 @@ def test_a_short_call_has_an_answer():
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        (Topology(homes=[0] * 32), "homes means nothing under dispatch="),
-        (Topology(anchored=True), "anchored means nothing under dispatch="),
+        (Topology(homes=[0] * 32), r"homes=\.\.\.\) means nothing under dispatch="),
+        (Topology(anchored=True), r"anchored=\.\.\.\) means nothing under dispatch="),
         (Topology(nodes=[0, 1, 0, 1, 2, 2, 3, 3]), "rise from 0 to 3"),
     ],
 )
 def test_what_means_nothing_where_gpus_send_is_refused(rules, words):
     with pytest.raises(ProblemError, match=words):
         problem(rules=rules)
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ({"gpu_speed": [1] * 7 + [2]}, "gpu_speed"),
+        ({"gpu_slots": [6] * 7 + [5]}, "gpu_slots that differ"),
+        ({"spread": "node"}, "spread"),
+    ],
+)
+def test_what_the_bound_takes_for_granted_is_asked_for(terms, words):
+    with pytest.raises(ProblemError, match=words):
+        problem(**terms)
 
 
 def test_optimal_dispatch_is_refused_with_the_reason():
