@@ -17,7 +17,7 @@ from eplb_opt.cli.intake import Intake, examine_plan, naming_layers, read_proble
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import moves_between, moves_line
 from eplb_opt.cli.solver_log import watched
-from eplb_opt.cli.step_cost import CostOption, with_cost
+from eplb_opt.cli.step_cost import CostOption, check_cost_alone, with_cost
 from eplb_opt.cli.steps import (
     BatchTokens,
     ExpertsPerToken,
@@ -265,7 +265,7 @@ def bound_command(
 
     Example: eplb-opt bound loads.npz --gpus 32 --slots 288 --time-limit 60
     """
-    check_batch(batch_tokens, experts_per_token, False, step_cost)
+    check_cost_alone(step_cost, batch_tokens, experts_per_token)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
     machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
     files = opt.Files(
