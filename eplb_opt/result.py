@@ -16,7 +16,7 @@ from eplb_opt.placement.caller_units import (
     bound_in_caller_units,
     objective_in_caller_units,
 )
-from eplb_opt.problem.rounding import round_up
+from eplb_opt.problem.rounding import ratio_up, round_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,11 @@ class ObjectiveBounds:
         """Objective over bound, less 1, rounded up; 0 where equal, infinity for a bound of 0."""
         if self.is_closed:
             return 0.0
-        return round_up(self.objective / self.lower - 1) if self.lower else np.inf
+        if not self.lower:
+            return np.inf
+        above, below = self.objective.as_integer_ratio(), self.lower.as_integer_ratio()
+        whole = below[0] * above[1]
+        return ratio_up(above[0] * below[1] - whole, whole)
 
 
 @dataclass(frozen=True)

@@ -125,12 +125,6 @@ def fitted(terms: Terms) -> Topology | None:
 REFUSED = (
     (lambda t: t.has_scenarios, "several loads", "take one load"),
     (lambda t: t.dispatch != "uniform", 'dispatch other than "uniform"', "take the uniform split"),
-    (lambda t: t.gpu_speed is not None, "gpu_speed", "leave the speeds out"),
-    (
-        lambda t: not np.isin(t.open_slots, (0, t.slots_per_gpu)).all(),
-        "gpu_slots that differ",
-        "give every GPU that is there all of its slots",
-    ),
     (lambda t: t.pinned is not None, "pinned", "leave it out"),
     (lambda t: t.forbidden is not None, "forbidden", "leave it out"),
     (lambda t: t.spread is not None, "spread", "leave it out"),
@@ -141,9 +135,8 @@ def _check_combination(terms: Terms) -> None:
     for test, name, mend in REFUSED:
         if test(terms):
             raise ProblemError(
-                f"topology does not go with {name}: it takes one load, split uniformly, on GPUs "
-                f"that are alike, with colocation allowed or forbidden. So {mend}, or plan "
-                "without a topology."
+                f"topology does not go with {name}: it takes one load, split uniformly, with "
+                f"colocation allowed or forbidden. So {mend}, or plan without a topology."
             )
     if terms.num_nodes < 2:
         raise ProblemError("topology needs num_nodes above 1: on one node everything is at home.")
@@ -270,8 +263,10 @@ def gpus_of_nodes(terms: Terms) -> np.ndarray:
 
 
 def slots_of_nodes(terms: Terms) -> np.ndarray:
-    """Slots of each node, int64 [num_nodes]."""
-    return gpus_of_nodes(terms) * terms.slots_per_gpu
+    """Slots of each node that can be filled, int64 [num_nodes]."""
+    slots = np.zeros(terms.num_nodes, dtype=np.int64)
+    np.add.at(slots, node_of_gpus(terms), terms.open_slots)
+    return slots
 
 
 def experts_per_group(terms: Terms) -> int:

@@ -16,7 +16,7 @@ from eplb_opt.placement.homes import homes_of
 from eplb_opt.problem import topology
 from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
 from eplb_opt.search.annealing.layer import THRESHOLDS
-from eplb_opt.search.annealing.machine import machine_of
+from eplb_opt.search.annealing.machine import machine_of, speeds_fit
 from eplb_opt.search.at_home import plan_at_home
 from eplb_opt.search.idle import IdleTurns
 from eplb_opt.search.seeds import SALT
@@ -73,22 +73,25 @@ class TopologySearch:
         self.problem, self.params = problem, params or TopologyParams()
         rules = problem.topology
         total = int(problem.load.sum())
-        self.is_trivial = total == 0 or rules is None
+        self.is_trivial = total == 0 or rules is None or not speeds_fit(problem)
         self.runs = Runs(self, self.params.cooling, problem.num_slots)
         self.start = np.ascontiguousarray(start, dtype=np.int64)
-        if rules is None or total == 0:
+        if rules is None or self.is_trivial:
             return
         # A hair below the limit, for the core adds up in floating point.
         most = 2.0 if rules.max_off_home is None else rules.max_off_home - 1e-12
+        node = topology.node_of_gpus(problem)[problem.open_slots > 0]
+        # The core takes the mean over as many GPUs as the fastest; what it adds up is so much more.
+        self.scale = float(len(node) * problem.fastest / problem.capacity)
         self._search = annealing.TopologySearch(
             machine_of(problem, problem.colocation == "forbid"),
             problem.load[0] / total,
             np.ascontiguousarray(homes_of(problem, self.start[None])[0]),
-            topology.node_of_gpus(problem),
-            rules.price,
+            node,
+            rules.price * self.scale,
             most,
             rules.anchored,
-            self.start,
+            self.start[problem.is_open],
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
         )
         self.runs.step_at(0.0, 0.0, 1)
@@ -96,18 +99,22 @@ class TopologySearch:
     @property
     def best(self) -> float:
         """The best plan's objective."""
-        return float(self._search.best)
+        return float(self._search.best) / self.scale
 
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]."""
-        return self.start if self.is_trivial else self._search.plan()
+        if self.is_trivial:
+            return self.start
+        placed = np.full(self.problem.num_slots, -1, dtype=np.int64)
+        placed[self.problem.is_open] = self._search.plan()
+        return placed
 
     def restart(self, start: np.ndarray, homes: np.ndarray | None = None) -> None:
         """Go on from another plan, with given homes or those that go with it."""
         rows = np.ascontiguousarray(start, dtype=np.int64)
         if homes is None:
             homes = homes_of(self.problem, rows[None])[0]
-        self._search.restart(rows, np.ascontiguousarray(homes))
+        self._search.restart(rows[self.problem.is_open], np.ascontiguousarray(homes))
 
     def go_on(self) -> None:
         """Go on from the best plan."""
@@ -131,7 +138,7 @@ class TopologySearch:
         params = self.params
         self._search.anneal(
             doublings,
-            temperature,
+            temperature * self.scale,
             params.transfers,
             params.near,
             params.homeward,
