@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.markup import escape
 
-from eplb_opt.report.tables import amount, percent, titled, worth
+from eplb_opt.report.step_time import worth
+from eplb_opt.report.tables import amount, percent, titled
 from eplb_opt.workloads.sizing import TargetStatus
 
 if TYPE_CHECKING:
