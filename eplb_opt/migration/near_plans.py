@@ -12,7 +12,7 @@ import numpy as np
 
 from eplb_opt.errors import MissingDependency
 from eplb_opt.migration.descents import plans_at_price, plans_by_descent
-from eplb_opt.migration.naming import in_kept_slots, named, naming_seconds
+from eplb_opt.migration.naming import in_kept_slots, keeps_names, named, naming_seconds
 from eplb_opt.migration.sender_descents import plans_by_exchanges
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.moves import moved_slots
@@ -135,8 +135,7 @@ def find_frontiers(
         row = current.physical_to_logical[layer_idx]
         first, last = ends[layer_idx]
         found = []
-        # GPUs that are not alike keep their names.
-        is_named = not problem.has_gpu_names and turn.remaining > NAMING_PARTS * naming
+        is_named = not keeps_names(problem) and turn.remaining > NAMING_PARTS * naming
         until = turn.earlier(naming) if is_named else turn
         is_searched = slices != 0 and is_known
         layer = problem.layer(layer_idx)

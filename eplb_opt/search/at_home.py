@@ -192,4 +192,4 @@ def _filled_unlike(problem: Problem, experts: np.ndarray, gpus: list[int]) -> np
         gpu_speed=speed,
     )
     placed = fill_plan(node)[0]
-    return np.where(placed < 0, placed, experts[placed])
+    return np.asarray(np.where(placed < 0, placed, experts[placed]))
