@@ -17,6 +17,7 @@ from eplb_opt.migration.sender_descents import plans_by_exchanges
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.moves import moved_slots
 from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.topology import slots_of_nodes
 from eplb_opt.search.by_senders import descends
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def find_frontiers(
         )
     elif not is_known:
         faults.by_layer[0] = f"near plans are looked for up to {MOST_SLOTS} slots a layer alone."
+    has_unlike_nodes = problem.is_hierarchical and bool(np.ptp(slots_of_nodes(problem)))
     naming = naming_seconds(problem, current, best) if naming is None else naming
     naming /= problem.num_layers
 
@@ -149,8 +151,8 @@ def find_frontiers(
                 else:
                     rows = plans_by_descent(layer, row, levels, turn.remaining)
                 found = _scored(layer, row, rows)
-        # The annealing for few moves knows no price of traffic, and no parts that differ.
-        is_searched &= not (problem.has_topology or is_sent)
+        # The annealing for few moves knows no price of traffic, no parts and no nodes that differ.
+        is_searched &= not (problem.has_topology or is_sent or has_unlike_nodes)
         if is_searched and until.remaining > LEAST_SEARCH_SECONDS:
             with faults.of(layer_idx):
                 found += _searched(layer, row, budget.seed, until, slices)
