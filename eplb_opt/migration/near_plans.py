@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.errors import MissingDependency
-from eplb_opt.migration.descents import plans_at_price, plans_by_descent
+from eplb_opt.migration.descents import plans_at_price, plans_by_descent, plans_on_nodes
 from eplb_opt.migration.naming import in_kept_slots, keeps_names, named, naming_seconds
 from eplb_opt.migration.sender_descents import plans_by_exchanges
 from eplb_opt.placement import checker, scoring
@@ -145,7 +145,9 @@ def find_frontiers(
             levels = [] if tolerance is None else [last.objective * (1 + Fraction(tolerance))]
             with faults.of(layer_idx):
                 if problem.has_topology:
-                    rows = plans_at_price(layer, row, last.placed)
+                    rows = plans_at_price(layer, row, last.placed, turn)
+                elif problem.binds_unlike_gpus:
+                    rows = plans_on_nodes(layer, row, turn)
                 elif is_sent:
                     rows = plans_by_exchanges(layer, row, levels)
                 else:
