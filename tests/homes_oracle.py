@@ -25,6 +25,24 @@ def home_optimum(problem: Problem, layer_idx: int = 0) -> Fraction | None:
     return min(worths, default=None)
 
 
+def bound_nodes_optimum(problem: Problem, layer_idx: int = 0) -> Fraction | None:
+    """The least largest load over speed where groups stay on nodes; None without a plan."""
+    load = problem.load[layer_idx].tolist()
+    size = problem.num_gpus // problem.num_nodes
+    per_group = problem.num_experts // problem.num_groups
+    speeds, best = speeds_of_gpus(problem), None
+    for plan in _plans(problem):
+        homes = {(e // per_group, g // size) for g, gpu in enumerate(plan) for e in gpu}
+        held = [sum(n == node for _, n in homes) for node in range(problem.num_nodes)]
+        if len(homes) > problem.num_groups or len(set(held)) > 1:
+            continue
+        placed = [e for gpu in plan for e in gpu]
+        share = [Fraction(w, placed.count(e)) for e, w in enumerate(load)]
+        peak = max(sum(share[e] for e in gpu) / v for gpu, v in zip(plan, speeds, strict=True))
+        best = peak if best is None else min(best, peak)
+    return best
+
+
 def nodes_of_gpus(problem: Problem) -> list[int]:
     """Equal nodes, the last one smaller where need be; or as the topology says."""
     if problem.topology.nodes is not None:

@@ -16,6 +16,7 @@ from eplb_opt.bounds import partitions
 from eplb_opt.bounds.costs import counts_bound, level_bound, total_bound
 from eplb_opt.bounds.sender_water import sender_levels
 from eplb_opt.bounds.topology import home_bound
+from eplb_opt.bounds.unlike_nodes import unlike_node_bounds
 from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.placement.scoring import combined
 from eplb_opt.problem.problem import Problem
@@ -83,8 +84,10 @@ def hierarchical_bound(problem: Problem) -> list[Fraction]:
     bound its heaviest GPU. The plan uses one of the partitions, and its largest load is at least
     the largest of these bounds over the nodes. Where there are too many partitions to look at, the
     node of the heaviest group gives a bound: it carries at least that group and the lightest others
-    that fill the node.
+    that fill the node. Where nodes differ, it also matters which of them holds a set of groups.
     """
+    if problem.binds_unlike_gpus:
+        return unlike_node_bounds(problem)
     if not partitions.can_enumerate(problem):
         return _heaviest_group_bound(problem)
     return partitions.least_node_bounds(problem)
@@ -120,10 +123,8 @@ def fast_bounds(problem: Problem) -> list[Bound]:
     if problem.has_cost:
         return cost_bounds(problem)
     problem = problem.without_lost_gpus() or problem
-    # Bounds of nodes take them as equal; where GPUs differ, the flat bounds still hold.
-    by_nodes = problem.is_hierarchical and not problem.has_gpu_rules
     flat = _flat_methods(problem)
-    return _best_of(flat | HIERARCHICAL_BOUNDS if by_nodes else flat, problem)
+    return _best_of(flat | HIERARCHICAL_BOUNDS if problem.is_hierarchical else flat, problem)
 
 
 def _flat_methods(problem: Problem) -> dict[str, BoundMethod]:

@@ -165,7 +165,7 @@ def _shape_of(problem: Problem) -> _Shape:
 
 
 def _parts(problem: Problem, rates: list[int]) -> tuple[int, ...]:
-    """Speeds of nodes over the largest of a GPU, rounded up; a higher one never raises the bound."""
+    """Speeds of nodes over a GPU's largest, rounded up: a higher one never raises the bound."""
     fastest = int(problem.fastest * problem.whole_speed[1])
     least = 2 ** (RATE_BITS - LEAST_RATE_BITS)
     return tuple(max(-(-(rate << RATE_BITS) // fastest), least) for rate in rates)
@@ -207,14 +207,18 @@ def _choices(shape: _Shape) -> Iterator[list[int]]:
     return place()
 
 
+#: Rate, largest speed and slots of a node, see `_Households`, and its groups.
+_Key = tuple[tuple[int, int, int], tuple[int, ...]]
+
+
 def _households(problem: Problem) -> _Households:
     rules = problem.topology
     if rules is None or rules.homes is None:
         return _households_of(_shape_of(problem))
     held = [np.flatnonzero(rules.homes[0] == node) for node in range(problem.num_nodes)]
     shape = _shape_of(problem)
-    of_nodes = (np.array(values) for values in (shape.rates, shape.fastest, shape.slots))
-    return _Households(held, *of_nodes, np.arange(len(held))[None, :])
+    rates, fastest, slots = np.array([shape.rates, shape.fastest, shape.slots])
+    return _Households(held, rates, fastest, slots, np.arange(len(held))[None, :])
 
 
 @lru_cache(maxsize=8)
@@ -224,18 +228,16 @@ def _households_of(shape: _Shape) -> _Households:
     nodes = list(zip(shape.rates, shape.fastest, shape.slots, strict=True))
     if choices is None:  # every group as if alone on a node that is the best in all
         best = max(shape.rates), max(shape.fastest), max(shape.slots)
-        keys = [[(best, (g,)) for g in range(shape.num_groups)]]
+        keys: list[list[_Key]] = [[(best, (g,)) for g in range(shape.num_groups)]]
     else:
         keys = [
             [(node, tuple(np.flatnonzero(c == n).tolist())) for n, node in enumerate(nodes)]
             for c in choices
         ]
-    known: dict[tuple[tuple[int, int, int], tuple[int, ...]], int] = {}
+    known: dict[_Key, int] = {}
     of_choice = np.array([[known.setdefault(key, len(known)) for key in row] for row in keys])
-    rates, fastest, slots = (
-        np.array(values) for values in zip(*(n for n, _ in known), strict=True)
-    )
     held = [np.flatnonzero(np.isin(group, groups)) for _, groups in known]
+    rates, fastest, slots = np.array([node for node, _ in known]).T
     return _Households(held, rates, fastest, slots, of_choice)
 
 

@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.problem.topology import node_of_gpus
+from eplb_opt.problem.topology import Topology, node_of_gpus
 
 if TYPE_CHECKING:
+    from eplb_opt.problem.problem import Problem
     from eplb_opt.problem.terms import Terms
+
+
+def at_home_alone(problem: Problem) -> Problem:
+    """Groups that stay on nodes as a topology: homes are chosen, and nothing is served off home.
+
+    An expert without load may stand off home there, and must not where groups stay on nodes.
+    """
+    return problem.with_topology(Topology(price=0.0, max_off_home=0.0))
 
 
 def gpus_on_nodes(terms: Terms) -> list[list[int]]:

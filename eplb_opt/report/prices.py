@@ -88,7 +88,7 @@ def _one_more_slot(problem: Problem) -> Problem | None:
 
 
 def _split_freely(problem: Problem) -> Problem | None:
-    if problem.has_cost:  # which knows no optimal dispatch
+    if problem.has_cost or problem.binds_unlike_gpus:  # which know no optimal dispatch
         return None
     return problem.with_dispatch("optimal") if problem.dispatch == "uniform" else None
 

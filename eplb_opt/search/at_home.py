@@ -52,6 +52,14 @@ def first_plan_at_home(problem: Problem) -> np.ndarray:
     return placed
 
 
+def first_plan_on_nodes(problem: Problem) -> np.ndarray:
+    """A first plan where groups stay on nodes whose GPUs differ, int64 [num_layers, num_slots]."""
+    asked = node_kinds.at_home_alone(problem)
+    group = topology.group_of_experts(asked)
+    layers = [asked.layer(layer_idx) for layer_idx in range(asked.num_layers)]
+    return np.array([plan_at_home(layer, level_choice(layer)[group]) for layer in layers])
+
+
 def _better_rows(problem: Problem, placed: np.ndarray, others: np.ndarray) -> np.ndarray:
     """The better row of two for each layer; of plans that break a rule the others' count."""
     worth = [_worth(problem, rows) for rows in (placed, others)]
@@ -192,4 +200,4 @@ def _filled_unlike(problem: Problem, experts: np.ndarray, gpus: list[int]) -> np
         gpu_speed=speed,
     )
     placed = fill_plan(node)[0]
-    return np.where(placed < 0, placed, experts[placed])
+    return np.asarray(np.where(placed < 0, placed, experts[placed]))

@@ -12,7 +12,7 @@ from eplb_opt.bounds.partitions import greedy_partition
 from eplb_opt.core import rules
 from eplb_opt.problem.arrays import as_numpy
 from eplb_opt.problem.scenarios import blended
-from eplb_opt.search.at_home import first_plan_at_home
+from eplb_opt.search.at_home import first_plan_at_home, first_plan_on_nodes
 from eplb_opt.search.fill import fill_plan
 from heuristics import greedy
 
@@ -34,6 +34,8 @@ def first_plan(problem: Problem) -> np.ndarray:
     """
     if problem.has_topology:
         return first_plan_at_home(problem)
+    if problem.binds_unlike_gpus:
+        return first_plan_on_nodes(problem)
     problem = blended(problem)
     if problem.has_gpu_rules:
         return fill_plan(problem)

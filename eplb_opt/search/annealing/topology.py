@@ -86,7 +86,7 @@ class TopologySearch:
         self._search = annealing.TopologySearch(
             machine_of(problem, problem.colocation == "forbid"),
             problem.load[0] / total,
-            np.ascontiguousarray(homes_of(problem, self.start[None])[0]),
+            np.ascontiguousarray(self.homes(self.start)),
             node,
             rules.price * self.scale,
             most,
@@ -109,11 +109,15 @@ class TopologySearch:
         placed[self.problem.is_open] = self._search.plan()
         return placed
 
+    def homes(self, placed: np.ndarray) -> np.ndarray:
+        """The home nodes that go with a plan, int64 [num_experts]."""
+        return np.asarray(homes_of(self.problem, placed[None])[0])
+
     def restart(self, start: np.ndarray, homes: np.ndarray | None = None) -> None:
         """Go on from another plan, with given homes or those that go with it."""
         rows = np.ascontiguousarray(start, dtype=np.int64)
         if homes is None:
-            homes = homes_of(self.problem, rows[None])[0]
+            homes = self.homes(rows)
         self._search.restart(rows[self.problem.is_open], np.ascontiguousarray(homes))
 
     def go_on(self) -> None:
@@ -172,8 +176,8 @@ class TopologySolver:
         """Anneal in a run that cools to the end of the turn; the first one proves the bound too."""
         is_first = self.search is None
         if self.search is None:
-            self.search = TopologySearch(self.problem, task.start, task.seed)
-            self.bound = bound_of_layer(self.problem)
+            self.search = self.make_search(task.start, task.seed)
+            self.bound = self.prove()
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
@@ -194,6 +198,14 @@ class TopologySolver:
         value = self.bound.value
         certificate = Certificate("topology", value, data)
         return replace(answer, bound=Bound(value, "topology"), certificate=certificate)
+
+    def make_search(self, start: np.ndarray, seed: int) -> TopologySearch:
+        """The search from a plan."""
+        return TopologySearch(self.problem, start, seed)
+
+    def prove(self) -> HomeBound:
+        """The bound of the layer, with the choices of homes by theirs."""
+        return bound_of_layer(self.problem)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""
