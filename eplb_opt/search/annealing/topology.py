@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
+from eplb_opt.bounds.links import MANY_STEPS
+from eplb_opt.bounds.priced import priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
 from eplb_opt.certificates import Certificate
 from eplb_opt.core import annealing
@@ -79,7 +81,8 @@ class TopologySearch:
         if rules is None or total == 0:
             return
         # A hair below the limit, for the core adds up in floating point.
-        most = 2.0 if rules.max_off_home is None else rules.max_off_home - 1e-12
+        most = np.inf if rules.max_off_home is None else rules.max_off_home - 1e-12
+        links = problem.link_costs
         self._search = annealing.TopologySearch(
             machine_of(problem, problem.colocation == "forbid"),
             problem.load[0] / total,
@@ -90,6 +93,9 @@ class TopologySearch:
             rules.anchored,
             self.start,
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
+            links.table[0] / links.unit[0],
+            links.place,
+            links.by_home,
         )
         self.runs.step_at(0.0, 0.0, 1)
 
@@ -163,10 +169,11 @@ class TopologySolver:
 
     def solve(self, task: Task) -> Answer:
         """Anneal in a run that cools to the end of the turn; the first one proves the bound too."""
-        is_first = self.search is None
+        priced = None
         if self.search is None:
             self.search = TopologySearch(self.problem, task.start, task.seed)
-            self.bound = bound_of_layer(self.problem)
+            priced = priced_bound(self.problem, flat_bound_of_layer(self.problem), MANY_STEPS)
+            self.bound = priced.homes or self.bound
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
@@ -178,15 +185,10 @@ class TopologySolver:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
         answer = Answer(search.placed(), verdict=verdict)
-        if not is_first or not self.bound.levels:
+        if priced is None or not priced.data:
             return answer
-        data: dict[str, int | list[int]] = {
-            "levels": list(self.bound.levels),
-            "scale": self.bound.scale,
-        }
-        value = self.bound.value
-        certificate = Certificate("topology", value, data)
-        return replace(answer, bound=Bound(value, "topology"), certificate=certificate)
+        certificate = Certificate(priced.source, priced.value, priced.data)
+        return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""
@@ -205,5 +207,9 @@ class TopologySolver:
 
 def bound_of_layer(problem: Problem) -> HomeBound:
     """The bound of one layer, from the best bound of its largest load."""
-    flat = max(method(problem)[0] for method in FLAT_BOUNDS.values())
-    return home_bound(problem, flat)
+    return home_bound(problem, flat_bound_of_layer(problem))
+
+
+def flat_bound_of_layer(problem: Problem) -> Fraction:
+    """The best bound of the layer's largest load alone, in integer units."""
+    return max(method(problem)[0] for method in FLAT_BOUNDS.values())
