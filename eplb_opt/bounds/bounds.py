@@ -14,8 +14,8 @@ import numpy as np
 
 from eplb_opt.bounds import partitions
 from eplb_opt.bounds.costs import counts_bound, level_bound, total_bound
+from eplb_opt.bounds.priced import priced_bound
 from eplb_opt.bounds.sender_water import sender_levels
-from eplb_opt.bounds.topology import home_bound
 from eplb_opt.bounds.unlike_nodes import unlike_node_bounds
 from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.placement.scoring import combined
@@ -180,12 +180,13 @@ def load_bounds(problem: Problem, flat: list[Bound]) -> list[Bound]:
 
 
 def topology_bounds(problem: Problem) -> list[Bound]:
-    """The bound of load and price together for each layer; `topology` says why it holds."""
+    """The bound of load and price together for each layer; `priced` says which and why it holds."""
     flat = _best_of(FLAT_BOUNDS, problem)
     found = []
     for layer_idx, (loads, alone) in enumerate(zip(flat, load_bounds(problem, flat), strict=True)):
-        value = home_bound(problem.layer(layer_idx), loads.value).value
-        found.append(Bound(value, "topology") if value > alone.value else alone)
+        priced = priced_bound(problem.layer(layer_idx), loads.value)
+        together = Bound(priced.value, priced.source)
+        found.append(together if together.value > alone.value else alone)
     return found
 
 

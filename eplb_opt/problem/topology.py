@@ -10,6 +10,7 @@ import numpy as np
 
 from eplb_opt.errors import ProblemError
 from eplb_opt.problem.arrays import as_number, as_numpy
+from eplb_opt.problem.link_checks import checked_rank_costs, checked_sources
 
 if TYPE_CHECKING:
     from eplb_opt.problem.terms import Terms
@@ -27,6 +28,11 @@ class Topology:
     is its largest GPU load over the mean GPU load, plus `price` times the off-home share of all
     assignments.
 
+    Links between GPUs may cost other than 0 within a node and 1 between two, `rank_costs`, and
+    tokens may come from elsewhere than their expert's home, `sources`. An assignment then costs
+    the mean over its sources of the link's cost to the GPU that serves it, and the mean over all
+    assignments stands for the off-home share.
+
     Parameters
     ----------
     price
@@ -40,7 +46,8 @@ class Topology:
     anchored
         Whether every expert must keep a replica on its home node.
     max_off_home
-        The largest off-home share that a plan may have, 0 to 1; None for any.
+        The largest off-home share that a plan may have, 0 to 1, or with `rank_costs` the largest
+        mean cost of an assignment; None for any.
     nodes
         The node of each GPU, integers [num_gpus] that never fall and leave out none; None for nodes
         of equally many GPUs, of which the last may have fewer.
@@ -56,6 +63,8 @@ class Topology:
     anchored: bool = False
     max_off_home: float | None = None
     nodes: np.ndarray | None = None
+    rank_costs: np.ndarray | None = None
+    sources: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         price = as_number(self.price, "price")
@@ -66,7 +75,7 @@ class Topology:
             raise ProblemError(f"anchored={self.anchored!r} must be True or False.")
         if self.max_off_home is not None:
             most = as_number(self.max_off_home, "max_off_home")
-            if most > 1:
+            if most > 1 and self.rank_costs is None:
                 raise ProblemError(f"max_off_home={most:g} is a share, from 0 to 1.")
             object.__setattr__(self, "max_off_home", most)
 
@@ -81,18 +90,41 @@ class Topology:
         return Fraction(1) if self.max_off_home is None else Fraction(repr(self.max_off_home))
 
     @property
+    def chooses_homes(self) -> bool:
+        """Whether every group of experts gets a node with the plan."""
+        return self.homes is None and self.sources is None
+
+    @property
+    def counts_off_home(self) -> bool:
+        """Whether an assignment costs 0 at home and 1 elsewhere."""
+        return self.rank_costs is None and self.sources is None
+
+    @property
     def keeps_all_at_home(self) -> bool:
         """Whether a rule needs room on the nodes for a replica of all that is at home there."""
-        return self.anchored or self.max_off_home is not None
+        return self.anchored or (self.max_off_home is not None and self.sources is None)
 
 
 def of_layers(topology: Topology, layers: Any) -> Topology:
     """The topology of some of the layers."""
-    if topology.homes is None:
-        return topology
-    homes = topology.homes[layers]
-    homes.flags.writeable = False
-    return replace(topology, homes=homes)
+    parts = {}
+    for name in ("homes", "sources"):
+        whole = getattr(topology, name)
+        if whole is not None:
+            parts[name] = whole[layers]
+            parts[name].flags.writeable = False
+    return replace(topology, **parts) if parts else topology
+
+
+def of_gpus(terms: Terms, topology: Topology, is_kept: np.ndarray) -> Topology:
+    """The topology of some of the GPUs, bool [num_gpus]; tokens come from these alone."""
+    parts = {"nodes": node_of_gpus(terms)[is_kept]}
+    costs, sources = topology.rank_costs, topology.sources
+    if costs is not None and len(costs) == terms.num_gpus:
+        parts["rank_costs"] = costs[np.ix_(is_kept, is_kept)]
+    if sources is not None and sources.shape[1] == terms.num_gpus:
+        parts["sources"] = sources[:, is_kept]
+    return replace(topology, **parts)
 
 
 def fitted(terms: Terms) -> Topology | None:
@@ -109,13 +141,19 @@ def fitted(terms: Terms) -> Topology | None:
     if not isinstance(topology, Topology):
         raise ProblemError(f"topology={topology!r} is no eplb_opt.Topology.")
     _check_combination(terms)
-    homes = None if topology.homes is None else _checked_homes(terms, topology.homes)
-    if homes is None:
+    checked: dict[str, Any] = {
+        name: check(terms, getattr(topology, name))
+        for name, check in FIELDS.items()
+        if getattr(topology, name) is not None
+    }
+    homes = checked.get("homes")
+    if topology.chooses_homes:
         _check_groups(terms)
-    nodes = None if topology.nodes is None else _checked_nodes(terms, topology.nodes)
-    found = replace(topology, homes=homes, nodes=nodes)
+    found = replace(topology, **checked)
     terms.set_field("topology", found)
     _check_lost(terms)
+    if topology.anchored and homes is None and topology.sources is not None:
+        raise ProblemError("anchored needs homes: sources alone do not say where experts are home.")
     if topology.keeps_all_at_home:
         _check_room(terms, homes)
     return found
@@ -128,7 +166,18 @@ REFUSED = (
     (lambda t: t.pinned is not None, "pinned", "leave it out"),
     (lambda t: t.forbidden is not None, "forbidden", "leave it out"),
     (lambda t: t.spread is not None, "spread", "leave it out"),
+    (
+        lambda t: has_unlike_gpus(t) and not t.topology.counts_off_home,
+        "rank_costs or sources on GPUs of unlike speeds or slots",
+        "leave gpu_speed and gpu_slots out, or rank_costs and sources",
+    ),
 )
+
+
+def has_unlike_gpus(terms: Terms) -> bool:
+    """Whether GPUs that are there differ in speed or slots."""
+    is_whole = np.isin(terms.open_slots, (0, terms.slots_per_gpu)).all()
+    return terms.gpu_speed is not None or not is_whole
 
 
 def _check_combination(terms: Terms) -> None:
@@ -138,8 +187,13 @@ def _check_combination(terms: Terms) -> None:
                 f"topology does not go with {name}: it takes one load, split uniformly, with "
                 f"colocation allowed or forbidden. So {mend}, or plan without a topology."
             )
-    if terms.num_nodes < 2:
-        raise ProblemError("topology needs num_nodes above 1: on one node everything is at home.")
+    rules = terms.topology
+    has_links = rules is not None and rules.rank_costs is not None and rules.sources is not None
+    if terms.num_nodes < 2 and not has_links:
+        raise ProblemError(
+            "topology needs num_nodes above 1: on one node everything is at home. Or give "
+            "rank_costs and sources."
+        )
     size = -(-terms.num_gpus // terms.num_nodes)
     is_equal = terms.topology is None or terms.topology.nodes is None
     if is_equal and size * (terms.num_nodes - 1) >= terms.num_gpus:
@@ -235,6 +289,15 @@ def _check_room(terms: Terms, homes: np.ndarray | None) -> None:
                 f"layer {layer_idx}: {held[node]} experts are at home on node {node}, which has "
                 f"{slots[node]} slots; {advice}"
             )
+
+
+#: Fields that are arrays, and what checks them.
+FIELDS = {
+    "homes": _checked_homes,
+    "nodes": _checked_nodes,
+    "rank_costs": checked_rank_costs,
+    "sources": checked_sources,
+}
 
 
 def node_of_gpus(terms: Terms) -> np.ndarray:
