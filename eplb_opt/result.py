@@ -293,9 +293,10 @@ class Result:
     def homes(self) -> np.ndarray | None:
         """The home node of each expert, int64 [num_layers, num_experts]; None without a topology.
 
-        Those of the problem or, where it has none, those that go with the plan.
+        Those of the problem or, where it has none, those that go with the plan. None as well where
+        every GPU sends an expert's tokens to one replica: no node is an expert's home then.
         """
-        if not self.problem.has_topology:
+        if not self.problem.has_topology or self.problem.splits_by_sender:
             return None
         return homes.homes_of(self.problem, self.plan.physical_to_logical)
 
@@ -303,7 +304,8 @@ class Result:
     def off_home(self) -> np.ndarray | None:
         """The share of assignments that replicas off home serve, float64 [num_layers], rounded up.
 
-        None without a topology.
+        Where every GPU sends an expert's tokens to one replica, the share of assignments that cross
+        nodes. None without a topology.
         """
         if not self.problem.has_topology:
             return None

@@ -181,7 +181,7 @@ def load_bounds(problem: Problem, flat: list[Bound]) -> list[Bound]:
 
 def topology_bounds(problem: Problem) -> list[Bound]:
     """The bound of load and price together for each layer; `priced` says which and why it holds."""
-    flat = _best_of(FLAT_BOUNDS, problem)
+    flat = _best_of(_flat_methods(problem), problem)
     found = []
     for layer_idx, (loads, alone) in enumerate(zip(flat, load_bounds(problem, flat), strict=True)):
         priced = priced_bound(problem.layer(layer_idx), loads.value)

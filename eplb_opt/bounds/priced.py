@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eplb_opt.bounds.crossing import crossing_bound
 from eplb_opt.bounds.links import FEW_STEPS, link_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
 from eplb_opt.problem.topology import has_unlike_gpus
@@ -24,7 +25,7 @@ class PricedBound:
     value
         The bound.
     source
-        "topology" or "traffic": its argument, and the kind of its certificate.
+        "topology", "traffic" or "crossing": its argument, and the kind of its certificate.
     data
         The data of the certificate; empty where there is nothing to prove.
     homes
@@ -41,7 +42,7 @@ def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Pr
     """The best bound for a problem of one layer.
 
     `topology` counts what is off home, and looks at every choice of homes; `links` takes any costs,
-    and homes or sources that are given.
+    and homes or sources that are given. Where GPUs send it is `crossing`.
 
     Parameters
     ----------
@@ -55,6 +56,9 @@ def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Pr
     rules = problem.topology
     if rules is None:
         raise ValueError("priced_bound needs a problem with a topology.")
+    if problem.splits_by_sender:
+        crossing = crossing_bound(problem, flat)
+        return PricedBound(crossing.value, "crossing", crossing.data, None)
     found = []
     if rules.counts_off_home:
         homes = home_bound(problem, flat)

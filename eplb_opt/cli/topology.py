@@ -44,6 +44,7 @@ def topology_command(
         bool, typer.Option("--front", help="Plan for many prices: the front of load and locality.")
     ] = False,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
+    dispatch: opt.DispatchOption = opt.UNIFORM,
     time_limit: Annotated[
         float, typer.Option("--time-limit", help="Seconds for each plan.")
     ] = 10.0,
@@ -63,13 +64,14 @@ def topology_command(
     """What locality costs: strict, anchored, priced and flat plans, each with a proven bound.
 
     Every expert has a home node. A price on what is served elsewhere buys most of the locality that
-    keeping groups on nodes imposes, for a small part of its load.
+    keeping groups on nodes imposes, for a small part of its load. With --dispatch nearest or
+    rank_modulo every GPU sends tokens to one replica, and the price is on what crosses nodes.
 
     Example: eplb-opt topology loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --front
     """
     if plot_file is not None:
         plots.check_format(plot_file)
-    machine = opt.machine(slots, gpus, 1, 1, colocation, "uniform")
+    machine = opt.machine(slots, gpus, 1, 1, colocation, dispatch)
     files = opt.Files([file], load_format=load_format, map_file=map_file, experts=experts)
     flat = read_problem(opt.Asked(files, machine)).problem
     problem = flat.with_topology(Topology(), nodes, groups)

@@ -144,12 +144,12 @@ def find_frontiers(
         if is_searched and not turn.expired:
             levels = [] if tolerance is None else [last.objective * (1 + Fraction(tolerance))]
             with faults.of(layer_idx):
-                if problem.has_topology:
+                if is_sent:
+                    rows = plans_by_exchanges(layer, row, levels)
+                elif problem.has_topology:
                     rows = plans_at_price(layer, row, last.placed, turn)
                 elif problem.binds_unlike_gpus:
                     rows = plans_on_nodes(layer, row, turn)
-                elif is_sent:
-                    rows = plans_by_exchanges(layer, row, levels)
                 else:
                     rows = plans_by_descent(layer, row, levels, turn.remaining)
                 found = _scored(layer, row, rows)

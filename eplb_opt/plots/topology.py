@@ -27,6 +27,8 @@ POINTS = 200
 def topology(report: TopologyReport, ax: Axes | None = None) -> Axes:
     """Largest load of every plan against its off-home share, above what is proven possible.
 
+    Where every GPU sends to one replica, what is off home is what crosses nodes.
+
     Parameters
     ----------
     report
@@ -56,9 +58,12 @@ def topology(report: TopologyReport, ax: Axes | None = None) -> Axes:
     # The strict plan stands far above the others: powers of ten show both.
     ax.set_yscale("symlog", linthresh=0.1)
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("% of assignments served off home")
+    is_sent = report.rows[-1].result.problem.splits_by_sender
+    ax.set_xlabel(f"% of assignments {'that cross nodes' if is_sent else 'served off home'}")
     ax.set_ylabel("% that the largest load is above the mean")
-    ax.set_title("Load against locality, by price of what is off home")
+    ax.set_title(
+        f"Load against locality, by price of what {'crosses' if is_sent else 'is off home'}"
+    )
     ax.legend()
     return ax
 

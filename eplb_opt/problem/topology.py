@@ -32,6 +32,9 @@ class Topology:
     tokens may come from elsewhere than their expert's home, `sources`. An assignment then costs
     the mean over its sources of the link's cost to the GPU that serves it, and the mean over all
     assignments stands for the off-home share.
+    Where every GPU sends an expert's tokens to one replica (dispatch "nearest" or "rank_modulo"),
+    experts have no homes: an assignment is off home where that replica stands on another node than
+    the GPU that sends it, so that it crosses nodes.
 
     Parameters
     ----------
@@ -42,7 +45,8 @@ class Topology:
     homes
         The home node of each expert, integers [num_layers, num_experts], or [num_experts] for all
         layers. None to choose them with the plan: every group of experts gets a node, and nodes get
-        equally many groups (or differ by one where the numbers do not divide).
+        equally many groups (or differ by one where the numbers do not divide). None where GPUs
+        send.
     anchored
         Whether every expert must keep a replica on its home node.
     max_off_home
@@ -147,14 +151,16 @@ def fitted(terms: Terms) -> Topology | None:
         if getattr(topology, name) is not None
     }
     homes = checked.get("homes")
-    if topology.chooses_homes:
+    if terms.splits_by_sender:
+        _check_senders(terms.dispatch, topology)
+    elif topology.chooses_homes:
         _check_groups(terms)
     found = replace(topology, **checked)
     terms.set_field("topology", found)
     _check_lost(terms)
     if topology.anchored and homes is None and topology.sources is not None:
         raise ProblemError("anchored needs homes: sources alone do not say where experts are home.")
-    if topology.keeps_all_at_home:
+    if topology.keeps_all_at_home and not terms.splits_by_sender:
         _check_room(terms, homes)
     return found
 
@@ -162,7 +168,16 @@ def fitted(terms: Terms) -> Topology | None:
 #: What a priced topology does not go with: a test, and what to say.
 REFUSED = (
     (lambda t: t.has_scenarios, "several loads", "take one load"),
-    (lambda t: t.dispatch != "uniform", 'dispatch other than "uniform"', "take the uniform split"),
+    (
+        lambda t: t.dispatch == "optimal",
+        'dispatch="optimal", whose splits for the least largest load differ in what crosses nodes',
+        'take "uniform", "nearest" or "rank_modulo"',
+    ),
+    (
+        lambda t: t.splits_by_sender and has_unlike_gpus(t),
+        "GPUs of unlike speeds or slots under a dispatch by senders",
+        "leave gpu_speed and gpu_slots out",
+    ),
     (lambda t: t.pinned is not None, "pinned", "leave it out"),
     (lambda t: t.forbidden is not None, "forbidden", "leave it out"),
     (lambda t: t.spread is not None, "spread", "leave it out"),
@@ -184,8 +199,9 @@ def _check_combination(terms: Terms) -> None:
     for test, name, mend in REFUSED:
         if test(terms):
             raise ProblemError(
-                f"topology does not go with {name}: it takes one load, split uniformly, with "
-                f"colocation allowed or forbidden. So {mend}, or plan without a topology."
+                f"topology does not go with {name}: it takes one load, split uniformly or by "
+                "the GPUs that send, with colocation allowed or forbidden. "
+                f"So {mend}, or plan without a topology."
             )
     rules = terms.topology
     has_links = rules is not None and rules.rank_costs is not None and rules.sources is not None
@@ -201,6 +217,23 @@ def _check_combination(terms: Terms) -> None:
             f"{terms.num_gpus} GPUs on num_nodes={terms.num_nodes} make nodes of {size} GPUs, and "
             f"{-(-terms.num_gpus // size)} of these hold all. Take that many nodes."
         )
+
+
+def _check_senders(dispatch: str, topology: Topology) -> None:
+    """Refuse what is of homes where GPUs send: tokens come from everywhere, and none is at home."""
+    given = {
+        "homes": topology.homes is not None,
+        "anchored": topology.anchored,
+        "rank_costs": topology.rank_costs is not None,
+        "sources": topology.sources is not None,
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise ProblemError(
+                f'{name} means nothing under dispatch="{dispatch}": every GPU sends the same part '
+                "of each expert's tokens, so no node is an expert's home, and the price is on what "
+                f'crosses nodes. Leave {name} out, or take dispatch="uniform".'
+            )
 
 
 def _check_groups(terms: Terms) -> None:

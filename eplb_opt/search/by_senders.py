@@ -120,11 +120,14 @@ def plans_by_senders(
 
 
 def descends(problem: Problem) -> bool:
-    """Whether such plans can be made of a problem: one load, equal GPUs, no rules but groups."""
+    """Whether such plans can be made of a problem: one load, equal GPUs, no rules but groups.
+
+    They know no price on what crosses nodes.
+    """
     rules = problem.pinned, problem.forbidden, problem.spread, problem.gpu_speed
     return (
         problem.splits_by_sender
-        and not problem.has_scenarios
+        and not (problem.has_scenarios or problem.has_topology)
         and all(rule is None for rule in rules)
         and bool(problem.is_open.all())
         and problem.num_gpus <= 2**12

@@ -7,6 +7,7 @@ them costs is read from a table.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from eplb_opt.core import annealing
 from eplb_opt.problem.topology import node_of_gpus
 from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
+from eplb_opt.search.annealing.crossing import PRICED, crossing_of, proven
 from eplb_opt.search.annealing.layer import THRESHOLDS, relative_loads
 from eplb_opt.search.annealing.machine import machine_of, speeds_fit
 from eplb_opt.search.by_senders import ANY_STEPS, MOST_COPIES, Work, descended, descends
@@ -78,8 +80,12 @@ class ShareSearch:
             problem.has_scenarios and problem.objective == "max",
             self._open(start),
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
+            crossing_of(problem),
         )
-        self.runs = Runs(self, COOLING if descends(problem) else HOT, int(problem.is_open.sum()))
+        cooling = COOLING if descends(problem) else HOT
+        self.runs = Runs(
+            self, PRICED if problem.has_topology else cooling, int(problem.is_open.sum())
+        )
         self.runs.step_at(0.0, 0.0, 1)
 
     @property
@@ -141,9 +147,11 @@ class ShareSolver:
     def solve(self, task: Task) -> Answer:
         """Anneal in a run that cools to the end of the turn, from what exchanges make of the best.
 
-        Exchanges of the heaviest GPU take part where every GPU sends to one copy.
+        Exchanges of the heaviest GPU take part where every GPU sends to one copy. With a price on
+        what crosses nodes the first turn proves the bound too.
         """
         search = self.search
+        is_first = search is None
         if search is None:
             search = self.search = ShareSearch(self.problem, task.start, task.seed)
         if search.is_trivial:
@@ -159,7 +167,9 @@ class ShareSolver:
         else:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
-        return Answer(search.placed(), verdict=verdict)
+        answer = Answer(search.placed(), verdict=verdict)
+        found = proven(self.problem) if is_first and self.problem.has_topology else None
+        return answer if found is None else replace(answer, bound=found[0], certificate=found[1])
 
 
 def work_of(task: Task) -> Work:
