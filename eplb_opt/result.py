@@ -166,6 +166,8 @@ class LayerResult:
         hierarchy need none, and an exact solver's last word has none.
     moves
         Slots whose expert is new on its GPU, or None without a plan in force.
+    moves_across
+        Those of them whose expert is new on its node, too.
     reason
         Why the layer is not proven optimal, in words; empty where it is.
     """
@@ -175,6 +177,7 @@ class LayerResult:
     bound_source: str
     certificate: Certificate | None = None
     moves: int | None = None
+    moves_across: int | None = None
     reason: str = ""
 
 
@@ -249,6 +252,12 @@ class Result:
     def moves(self) -> np.ndarray | None:
         """Slots whose expert is new on its GPU, int64 [num_layers]; None without a current plan."""
         moved = [layer.moves for layer in self.layers if layer.moves is not None]
+        return np.array(moved, dtype=np.int64) if len(moved) == len(self.layers) else None
+
+    @property
+    def moves_across(self) -> np.ndarray | None:
+        """Moves to a node on which the expert did not stand, int64 [num_layers]; like `moves`."""
+        moved = [layer.moves_across for layer in self.layers if layer.moves_across is not None]
         return np.array(moved, dtype=np.int64) if len(moved) == len(self.layers) else None
 
     @property

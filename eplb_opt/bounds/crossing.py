@@ -180,11 +180,11 @@ class _Pieces:
                 sizes.append(np.full(len(loads), size))
         if not gains:
             return 0
-        gain, size = np.concatenate(gains), np.concatenate(sizes)
-        order = np.argsort(-gain, kind="stable")
-        filled = np.cumsum(size[order])
+        brought = np.concatenate(gains)
+        order = np.argsort(-brought, kind="stable")
+        filled = np.cumsum(np.concatenate(sizes)[order])
         at = int(np.searchsorted(filled, spare, side="right"))
-        return int(gain[order[at]]) if at < len(order) else 0
+        return int(brought[order[at]]) if at < len(order) else 0
 
 
 @lru_cache(maxsize=64)

@@ -13,6 +13,8 @@ from eplb_opt.problem.arrays import as_number, as_numpy
 from eplb_opt.problem.link_checks import checked_rank_costs, checked_sources
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eplb_opt.problem.terms import Terms
 
 #: The largest price; at 1 a token served off home already weighs as much as a whole mean load.
@@ -166,7 +168,7 @@ def fitted(terms: Terms) -> Topology | None:
 
 
 #: What a priced topology does not go with: a test, and what to say.
-REFUSED = (
+REFUSED: tuple[tuple[Callable[[Terms], bool], str, str], ...] = (
     (lambda t: t.has_scenarios, "several loads", "take one load"),
     (
         lambda t: t.dispatch == "optimal",
@@ -182,17 +184,22 @@ REFUSED = (
     (lambda t: t.forbidden is not None, "forbidden", "leave it out"),
     (lambda t: t.spread is not None, "spread", "leave it out"),
     (
-        lambda t: has_unlike_gpus(t) and not t.topology.counts_off_home,
+        lambda t: has_unlike_gpus(t) and prices_links(t),
         "rank_costs or sources on GPUs of unlike speeds or slots",
         "leave gpu_speed and gpu_slots out, or rank_costs and sources",
     ),
 )
 
 
+def prices_links(terms: Terms) -> bool:
+    """Whether costs of links or sources of tokens are given."""
+    return terms.topology is not None and not terms.topology.counts_off_home
+
+
 def has_unlike_gpus(terms: Terms) -> bool:
     """Whether GPUs that are there differ in speed or slots."""
     is_whole = np.isin(terms.open_slots, (0, terms.slots_per_gpu)).all()
-    return terms.gpu_speed is not None or not is_whole
+    return terms.gpu_speed is not None or not bool(is_whole)
 
 
 def _check_combination(terms: Terms) -> None:

@@ -111,13 +111,12 @@ def _counts(problem: Problem, load: np.ndarray, aim: float) -> np.ndarray:
     nodes = tuple(topology.gpus_of_nodes(problem).tolist())
     served_by = np.append(most_at_hand("nearest", nodes, len(nodes)), gpus)
     for _ in range(spare):
-        more = (
-            served_by[np.minimum(count, len(nodes))] - served_by[np.minimum(count, len(nodes)) - 1]
-        )
+        at = np.minimum(count, len(nodes))
+        more = served_by[at] - served_by[at - 1]
         # Where nothing crosses any more, the largest replicas get smaller.
         gain = load * more
         count[int(np.argmax(gain if gain.any() else load / count))] += 1
-    return count
+    return np.asarray(count)
 
 
 def _packed(problem: Problem, held: list[int], count: np.ndarray, num_gpus: int) -> np.ndarray:

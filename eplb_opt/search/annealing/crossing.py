@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bounds.bounds import SENDER_BOUNDS, Bound
-from eplb_opt.bounds.crossing import CrossingBound, crossing_bound
+from eplb_opt.bounds.crossing import crossing_bound
 from eplb_opt.certificates import Certificate
 from eplb_opt.core import annealing
 from eplb_opt.problem.topology import node_of_gpus
