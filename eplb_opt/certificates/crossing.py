@@ -135,7 +135,7 @@ class _Layer:
         self.is_nearest = problem.dispatch == "nearest"
 
     def needs_more_slots(self, level: Fraction) -> bool:
-        """Whether every plan's largest load is at least the level, because the slots are too few."""
+        """Whether slots are too few for any plan whose largest load is below the level."""
         needed = 0
         for w in self.loads:
             # Below the level fewer than this may share a replica.
