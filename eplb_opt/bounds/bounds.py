@@ -101,6 +101,13 @@ SENDER_BOUNDS: dict[str, BoundMethod] = {"mean": mean_bound, "sender_water": sen
 HIERARCHICAL_BOUNDS: dict[str, BoundMethod] = {"hierarchy": hierarchical_bound}
 
 
+def first_bounds(problem: Problem) -> list[Bound]:
+    """What a call begins with, for each layer: flat bounds, and of costs the one found at once."""
+    if problem.has_cost:
+        return [Bound(Fraction(level), "cost_level") for level in level_bound(problem)]
+    return flat_bounds(problem)
+
+
 def flat_bounds(problem: Problem) -> list[Bound]:
     """The larger of mean and water level, for each layer."""
     if problem.has_scenarios:

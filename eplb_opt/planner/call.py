@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bounds.bounds import fast_bounds, flat_bounds
+from eplb_opt.bounds.bounds import fast_bounds, first_bounds
 from eplb_opt.clock import Budget, Deadline
 from eplb_opt.errors import MissingDependency, PlanError, ProblemError
 from eplb_opt.migration import (
@@ -87,7 +87,7 @@ class Call:
         began = time.monotonic()
         first = starts.first_plan(self.problem)
         scoring_began = time.monotonic()
-        bounds = flat_bounds(self.problem)
+        bounds = first_bounds(self.problem)
         self.incumbents = Incumbents(self.problem, first, bounds, self.request.started)
         ended = time.monotonic()
         self._leave_time_for_output(ended - scoring_began)
@@ -193,17 +193,26 @@ class Call:
             seconds = time.monotonic() - began
             self._note_start(TriedStart("current", seconds, self.current_objective))
 
-    def raise_hierarchical_bounds(self) -> None:
-        """Raise the flat bounds by the best partition of groups over nodes, layer by layer."""
-        if not self.problem.is_hierarchical:
+    def raise_bounds(self) -> None:
+        """Raise the first bounds by those that take longer, layer by layer while there is time.
+
+        These are the best partition of groups over nodes, and the least costs of counts.
+        """
+        problem = self.problem
+        if not (problem.is_hierarchical or problem.has_cost):
             return
-        for layer_idx in range(self.problem.num_layers):
+        stage = "costs" if problem.has_cost else "hierarchy"
+        for layer_idx in range(problem.num_layers):
             if self.budget.deadline.expired:
+                self.messages.append(
+                    f"{problem.num_layers - layer_idx} of {problem.num_layers} layers have the "
+                    "first bound alone: there was no time to raise it."
+                )
                 break
-            bound = fast_bounds(self.problem.layer(layer_idx))[0]
+            bound = fast_bounds(problem.layer(layer_idx))[0]
             self.incumbents.offer_layer(layer_idx, bound=bound)
-        self.note("hierarchy")
-        self.journal.bounds("hierarchy")
+        self.note(stage)
+        self.journal.bounds(stage)
 
     def choose_noise(self) -> None:
         """The noise that the plan is to withstand: as asked for, or chosen; none if uniform."""
