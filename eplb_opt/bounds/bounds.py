@@ -257,8 +257,11 @@ def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
 
 def _rounded_up(bound: Bound, load: np.ndarray, parts: int) -> Bound:
     """The bound as a multiple of the loads' greatest common divisor over a number of parts."""
-    grain = Fraction(gcd(*load.tolist()), parts)
-    return Bound(ceil(bound.value / grain) * grain, bound.source) if grain else bound
+    common = gcd(*load.tolist())
+    if not common:
+        return bound
+    value, below = bound.value.as_integer_ratio()
+    return Bound(Fraction(-(-value * parts // (below * common)) * common, parts), bound.source)
 
 
 def _heaviest_group_bound(problem: Problem) -> list[Fraction]:

@@ -165,7 +165,9 @@ def least_levels(cost: np.ndarray, slots: int) -> np.ndarray:
     slots
         The slots, at least one an expert.
     """
-    least = np.minimum.accumulate(cost[:, :, 1:], axis=2)
+    least = cost[:, :, 1:]
+    if (least[:, :, 1:] > least[:, :, :-1]).any():
+        least = np.minimum.accumulate(least, axis=2)
     all_there = least[:, :, -1].max(axis=1)
     entries = least.reshape(len(least), -1)
     place = entries.shape[1] - 1 - (slots - cost.shape[1])

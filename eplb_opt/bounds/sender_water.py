@@ -75,8 +75,11 @@ def _needed(load: np.ndarray, level: np.ndarray, num_senders: int) -> np.ndarray
 
 def _needed_floats(load: np.ndarray, level: np.ndarray, num_senders: int) -> np.ndarray:
     """The same in float64, for integers below `FLOAT_EXACT`."""
-    shared = np.clip(np.floor(level / np.maximum(load, 1)), 1, num_senders)
-    return np.asarray(np.where(load == 0, 1, np.ceil(num_senders / shared)))
+    found = level / np.maximum(load, 1)
+    np.clip(np.floor(found, out=found), 1, num_senders, out=found)
+    np.ceil(np.divide(num_senders, found, out=found), out=found)
+    found[load == 0] = 1
+    return np.asarray(found)
 
 
 def _exact_level(load: list[int], num_slots: int, num_senders: int, at_least: int) -> int:

@@ -109,7 +109,7 @@ class Copies:
         """Those of a plan, int64 [num_layers, num_slots]."""
         layer, slot = np.nonzero(placed >= 0)
         expert = layer * problem.num_experts + placed[layer, slot]
-        order = np.argsort(expert, kind="stable")
+        order = np.argsort(expert * placed.shape[1] + slot)  # by expert, then by slot
         gpu = slot[order] // problem.slots_per_gpu
         first = _begins(expert[order])
         return cls(

@@ -54,8 +54,8 @@ MAX_CLOSING_SHARE = 0.1
 OUTPUT_SECONDS = 0.5
 #: Checking a plan takes about so much of the time that scoring it takes.
 CHECK_SHARE = 0.25
-#: Drawing who is dealt to whom, over the whole model, takes about so many times what scoring takes.
-DEALING_TIMES = 6.0
+#: Seconds that it takes to draw where a sender of an expert with several replicas goes.
+DEALING_SECONDS = 1.5e-8
 #: What the rest of the output takes, in seconds.
 REST_SECONDS = 0.002
 
@@ -101,9 +101,13 @@ class Call:
         """The output is checked once more, and what got new names or came in last is scored."""
         is_named = self.request.current is not None
         times = 2.0 if is_named else CHECK_SHARE + 2.0 / self.problem.num_layers
-        if self.problem.dispatch == "nearest":
-            times += DEALING_TIMES
-        deadline = self.budget.deadline.earlier(times * seconds + REST_SECONDS)
+        rest = REST_SECONDS
+        if self.problem.dispatch == "nearest":  # all layers are scored once more, as one draw
+            times += 1.0
+            spare = int(self.problem.open_slots.sum()) - self.problem.num_experts
+            dealt = self.problem.num_layers * min(spare, self.problem.num_experts)
+            rest += DEALING_SECONDS * dealt * self.problem.num_senders
+        deadline = self.budget.deadline.earlier(times * seconds + rest)
         self.budget = replace(self.budget, deadline=deadline)
 
     def note(self, stage: str, start_objective: float | None = None) -> None:
