@@ -104,6 +104,13 @@ SENDER_BOUNDS: dict[str, BoundMethod] = {"mean": mean_bound, "sender_water": sen
 HIERARCHICAL_BOUNDS: dict[str, BoundMethod] = {"hierarchy": hierarchical_bound}
 
 
+def first_bounds(problem: Problem) -> list[Bound]:
+    """What a call begins with, for each layer: flat bounds, and of costs the one found at once."""
+    if problem.has_cost:
+        return [Bound(Fraction(level), "cost_level") for level in level_bound(problem)]
+    return flat_bounds(problem)
+
+
 def flat_bounds(problem: Problem) -> list[Bound]:
     """The larger of mean and water level, for each layer."""
     if problem.has_scenarios:
@@ -252,8 +259,11 @@ def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
 
 def _rounded_up(bound: Bound, load: np.ndarray, parts: int) -> Bound:
     """The bound as a multiple of the loads' greatest common divisor over a number of parts."""
-    grain = Fraction(gcd(*load.tolist()), parts)
-    return Bound(ceil(bound.value / grain) * grain, bound.source) if grain else bound
+    common = gcd(*load.tolist())
+    if not common:
+        return bound
+    value, below = bound.value.as_integer_ratio()
+    return Bound(Fraction(-(-value * parts // (below * common)) * common, parts), bound.source)
 
 
 def _heaviest_group_bound(problem: Problem) -> list[Fraction]:

@@ -66,7 +66,10 @@ def bound_in_caller_units(problem: Problem, lower: list[Fraction]) -> np.ndarray
 
 def _parts_of_unit(problem: Problem) -> list[int]:
     """Units of each layer's objective that make one of the caller's, [num_layers]."""
-    return [problem.unit(layer_idx).denominator for layer_idx in range(problem.num_layers)]
+    if problem.counts_ratios:
+        return [1] * problem.num_layers
+    exponent = problem.cost_exponent if problem.has_cost else problem.unit_exponent
+    return [2**bits for bits in exponent.tolist()]
 
 
 def _ratio_up(value: Fraction, parts: int) -> float:

@@ -103,7 +103,8 @@ def combined(problem: Problem, ratio: Sequence[Fraction]) -> Fraction:
     """The scenarios' figures of one layer, [num_scenarios], as one."""
     if problem.objective == "max":
         return max(r for r, share in zip(ratio, problem.shares, strict=True) if share)
-    return exact_sum([r * s for r, s in zip(ratio, problem.shares, strict=True)])
+    pairs = zip(ratio, problem.shares, strict=True)
+    return _sum_of([(r.numerator * s.numerator, r.denominator * s.denominator) for r, s in pairs])
 
 
 def exact_sum(values: Sequence[Fraction]) -> Fraction:
@@ -111,7 +112,11 @@ def exact_sum(values: Sequence[Fraction]) -> Fraction:
 
     Their denominators have little in common, so what is added up so far grows with each.
     """
-    parts = [(value.numerator, value.denominator) for value in values] or [(0, 1)]
+    return _sum_of([(value.numerator, value.denominator) for value in values] or [(0, 1)])
+
+
+def _sum_of(parts: list[tuple[int, int]]) -> Fraction:
+    """The sum of quotients, numerators and denominators."""
     while len(parts) > 1:
         pairs = zip(parts[::2], parts[1::2], strict=False)
         odd = parts[-1:] if len(parts) % 2 else []
@@ -161,11 +166,17 @@ def _ratios(
     totals = load.sum(axis=1).tolist()
     slowest = problem.slowest
     return [
-        (peak + less / slowest if less else peak) * problem.capacity / total
-        if total
-        else Fraction(1)
+        _share_of_mean(peak + less / slowest if less else peak, problem.capacity, total)
         for peak, less, total in zip(peaks, lacking, totals, strict=True)
     ]
+
+
+def _share_of_mean(peak: Fraction, capacity: Fraction, total: int) -> Fraction:
+    """A GPU load over total / capacity; 1 where there is no load."""
+    if not total:
+        return Fraction(1)
+    below = peak.denominator * capacity.denominator * total
+    return Fraction(peak.numerator * capacity.numerator, below)
 
 
 def _peaks(problem: Problem, load: np.ndarray, physical_to_logical: np.ndarray) -> list[Fraction]:
@@ -279,7 +290,8 @@ def _rough_loads(
     load: np.ndarray, counts: np.ndarray, physical_to_logical: np.ndarray, num_gpus: int
 ) -> np.ndarray:
     # Empty slots (-1) take the last column, where nothing is.
-    share = np.pad(load / np.maximum(counts, 1), ((0, 0), (0, 1)))
+    share = np.zeros((len(load), load.shape[1] + 1))
+    share[:, :-1] = load / np.maximum(counts, 1)
     replicas = np.take_along_axis(share, physical_to_logical, axis=1)
     return np.asarray(replicas.reshape(len(load), num_gpus, -1).sum(axis=2))
 
