@@ -29,8 +29,8 @@ def proof(found):
 def test_a_plan_is_worth_its_loads_over_speeds_and_its_share_off_home():
     asked = layer([2, 1, 0.5, 0.5], Topology(0.3, homes=[0] * 4 + [1] * 4))
     placed = np.array([[0, 0, 1, 2, 1, 3, 4, 5, 6, 7, 4, 5, 6, 7, 3, 2]])
-    # GPU 0: (40 + 15 + 10) / 2, GPU 1: 15 + 5 + 1 + 1, GPU 2: 4 / 0.5, GPU 3: 17 / 0.5.
-    ratio = Fraction(34) * 4 / 106
+    # GPU 0: (40 + 15 + 10) / 2, GPU 1: 15 + 5 + 1 + 1, GPU 2: 3 / 0.5, GPU 3: 16 / 0.5.
+    ratio = Fraction(65, 2) * 4 / 106
     away = Fraction(10 + 5 + 2, 106)
     assert scoring.objectives(asked, placed) == [ratio + Fraction(3, 10) * away]
 
@@ -51,7 +51,7 @@ def test_given_homes_on_a_slow_node_cost_more():
 
 
 def test_a_slow_nodes_replicas_are_small():
-    # At T the slow node's GPUs carry T / 4, and its two slots a quarter of the expert's load each.
+    # At T a GPU of the slow node carries T / 4, so its expert of 40 needs replicas of that size.
     load = np.array([[40, 0, 40, 0]])
     rules = Topology(100.0, homes=[0, 0, 1, 1])
     asked = Problem(load, 8, 4, num_nodes=2, topology=rules, gpu_speed=[0.25, 0.25, 1, 1])
