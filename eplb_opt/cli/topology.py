@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eplb_opt import plots
+from eplb_opt.cli import gpu_options as gpu
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.intake import read_problem
@@ -45,6 +46,9 @@ def topology_command(
     ] = False,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     dispatch: opt.DispatchOption = opt.UNIFORM,
+    lost_gpus: gpu.LostGpus = None,
+    gpu_slots: gpu.GpuSlots = None,
+    gpu_speeds: gpu.GpuSpeeds = None,
     time_limit: Annotated[
         float, typer.Option("--time-limit", help="Seconds for each plan.")
     ] = 10.0,
@@ -73,7 +77,8 @@ def topology_command(
         plots.check_format(plot_file)
     machine = opt.machine(slots, gpus, 1, 1, colocation, dispatch)
     files = opt.Files([file], load_format=load_format, map_file=map_file, experts=experts)
-    flat = read_problem(opt.Asked(files, machine)).problem
+    rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds)
+    flat = read_problem(opt.Asked(files, machine, rules)).problem
     problem = flat.with_topology(Topology(), nodes, groups)
     prices = FRONT_PRICES if front else (0.05, 0.3)
     with interruption() as asked, output.spinner("planning"):

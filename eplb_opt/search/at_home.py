@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from eplb_opt.bounds.topology import home_choices
 from eplb_opt.core import local, serving
 from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.placement import checker
-from eplb_opt.placement.scoring import objectives
 from eplb_opt.problem import node_kinds, topology
 from eplb_opt.problem.problem import Problem
 from eplb_opt.search.annealing.starts import counts_for_all
 from eplb_opt.search.at_links import level_nodes
 from eplb_opt.search.fill import fill_plan
-
-if TYPE_CHECKING:
-    from fractions import Fraction
-
 
 #: Exchanges of a layer in the first plan at a price; more find little, and cost milliseconds.
 FIRST_STEPS = 100
@@ -41,8 +33,6 @@ def first_plan_at_home(problem: Problem) -> np.ndarray:
         return _plan_at_price(problem)
     layers = [problem.layer(layer_idx) for layer_idx in range(problem.num_layers)]
     placed = np.array([plan_at_home(layer, first_homes(layer)) for layer in layers])
-    if problem.has_gpu_rules:
-        placed = _better_rows(problem, placed, fill_plan(problem.flat()))
     try:
         checker.check(problem, placed)
     except PlanError as error:
@@ -59,25 +49,6 @@ def first_plan_on_nodes(problem: Problem) -> np.ndarray:
     group = topology.group_of_experts(asked)
     layers = [asked.layer(layer_idx) for layer_idx in range(asked.num_layers)]
     return np.array([plan_at_home(layer, level_choice(layer)[group]) for layer in layers])
-
-
-def _better_rows(problem: Problem, placed: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """The better row of two for each layer; of plans that break a rule the others' count."""
-    worth = [_worth(problem, rows) for rows in (placed, others)]
-    is_better = [second < first for first, second in zip(*worth, strict=True)]
-    return np.where(np.array(is_better)[:, None], others, placed)
-
-
-def _worth(problem: Problem, placed: np.ndarray) -> list[float | Fraction]:
-    found: list[float | Fraction] = []
-    for layer_idx, row in enumerate(placed):
-        layer = problem.layer(layer_idx)
-        try:
-            checker.check(layer, row[None])
-            found += objectives(layer, row[None])
-        except PlanError:
-            found.append(math.inf)
-    return found
 
 
 def _has_price_alone(problem: Problem) -> bool:
