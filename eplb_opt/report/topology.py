@@ -7,22 +7,38 @@ from typing import TYPE_CHECKING, Any
 from eplb_opt.report.columns import Column, csv_text, fill
 from eplb_opt.report.tables import titled
 from eplb_opt.report.words import percent
+from eplb_opt.workloads.tokens.traffic import sent_by
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from eplb_opt.planner.topologies import TopologyReport
+    from eplb_opt.workloads.tokens.traffic import TopologyTraffic
 
 DEFINITIONS = (
     "Means over the layers. load: largest over mean GPU load, proven between the bound and it. off "
     "home: share of assignments that replicas off their expert's home node serve, by the uniform "
     "split. objective: load plus price x off home, what was minimised."
 )
+TOKEN_DEFINITIONS = (
+    " By the recorded tokens, expected under the uniform split: nodes, GPUs: distinct ones that a "
+    "token visits. other nodes: besides the one that it starts on. crossing: share of assignments "
+    "that are served on another node than their token starts on."
+)
 #: Characters of a line where the screen does not tell.
 WIDTH = 120
+#: Heading and field of what recorded tokens do.
+TOKEN_FIGURES = (
+    ("nodes", "nodes"),
+    ("GPUs", "gpus"),
+    ("other nodes", "remote_nodes"),
+    ("crossing", "crossing"),
+)
 
 
-def topology_table(report: TopologyReport, width: int = WIDTH) -> Table:
+def topology_table(
+    report: TopologyReport, width: int = WIDTH, traffic: TopologyTraffic | None = None
+) -> Table:
     """A row for each plan; those that no other beats in load and off home both stand out."""
     problem = report.rows[-1].result.problem
     table = titled(
@@ -30,9 +46,11 @@ def topology_table(report: TopologyReport, width: int = WIDTH) -> Table:
         f"{problem.num_slots} slots on {problem.num_gpus} GPUs"
     )
     table.caption, table.caption_justify = DEFINITIONS, "left"
+    if traffic is not None:
+        table.caption += TOKEN_DEFINITIONS
     on_front = on_the_front(report)
     styles = ["bold" if i in on_front else "" for i in range(len(report.rows))]
-    fill(table, topology_columns(report), width, styles)
+    fill(table, topology_columns(report, traffic), width, styles)
     return table
 
 
@@ -42,10 +60,12 @@ def on_the_front(report: TopologyReport) -> set[int]:
     return {i for i, row in enumerate(report.rows) if id(row) in front}
 
 
-def topology_columns(report: TopologyReport) -> list[Column]:
+def topology_columns(
+    report: TopologyReport, traffic: TopologyTraffic | None = None
+) -> list[Column]:
     """One row a plan, for a terminal, the page and CSV; shares and gaps of CSV are fractions."""
     rows = report.rows
-    return [
+    columns = [
         Column("plan", [row.name for row in rows], is_text=True),
         Column(name="kind", values=[row.kind for row in rows], places=frozenset()),
         Column(name="price", values=[_or_empty(row.price) for row in rows], places=frozenset()),
@@ -60,16 +80,45 @@ def topology_columns(report: TopologyReport) -> list[Column]:
         _figures("proven bound", "lower_bound", [row.lower_bound for row in rows]),
         Column("gap", [percent(row.gap) for row in rows], name="gap", values=[r.gap for r in rows]),
     ]
+    return columns if traffic is None else columns + _token_columns(traffic)
+
+
+def _token_columns(traffic: TopologyTraffic) -> list[Column]:
+    """What recorded tokens do under each plan; what the recording does not tell is left out."""
+    columns = []
+    for heading, name in TOKEN_FIGURES:
+        found = [getattr(visits, name) for visits in traffic.visits]
+        if found[0] is None:
+            continue
+        values = [float(value.mean()) for value in found]
+        shown = [f"{100 * v:.1f} %" if name == "crossing" else f"{v:.3f}" for v in values]
+        columns.append(Column(heading, shown, name=name, values=values))
+    return columns
+
+
+def price_words(report: TopologyReport, traffic: TopologyTraffic) -> tuple[str, ...]:
+    """What the recorded tokens say of the price."""
+    if traffic.price is None or traffic.kept is None or traffic.free is None:
+        return ()
+    kept, free = report.rows[traffic.kept], report.rows[traffic.free]
+    few, most = sent_by(traffic.visits[traffic.kept], traffic.visits[traffic.free])
+    is_other = traffic.visits[traffic.free].remote_nodes is not None
+    return (
+        f"by these tokens the price is {traffic.price:.3g} x / t, if a layer's exchange takes x "
+        f"(with experts anywhere, not hidden) and its experts take t: {kept.name} sends a token "
+        f"to {few:.2f} {'other ' if is_other else ''}nodes, {free.name} to {most:.2f}, and serves "
+        f"{100 * (free.off_home - kept.off_home):.0f} % of the assignments more off home.",
+    )
 
 
 def _figures(heading: str, name: str, values: list[float]) -> Column:
     return Column(heading, [f"{value:.4f}" for value in values], name=name, values=values)
 
 
-def topology_json(report: TopologyReport) -> dict[str, Any]:
+def topology_json(report: TopologyReport, traffic: TopologyTraffic | None = None) -> dict[str, Any]:
     """The report as a script wants it."""
     on_front = on_the_front(report)
-    return {
+    document: dict[str, Any] = {
         "rows": [
             {
                 "kind": row.kind,
@@ -87,11 +136,17 @@ def topology_json(report: TopologyReport) -> dict[str, Any]:
         ],
         "messages": list(report.messages),
     }
+    if traffic is not None:
+        for column in _token_columns(traffic):
+            for row, value in zip(document["rows"], column.values or (), strict=True):
+                row[column.name] = value
+        document["price_of_exchange"] = traffic.price
+    return document
 
 
-def topology_csv(report: TopologyReport) -> str:
+def topology_csv(report: TopologyReport, traffic: TopologyTraffic | None = None) -> str:
     """A line for each plan; shares and gaps are fractions."""
-    return csv_text(topology_columns(report))
+    return csv_text(topology_columns(report, traffic))
 
 
 def _or_empty(value: Any) -> Any:
