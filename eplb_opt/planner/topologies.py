@@ -248,7 +248,9 @@ def _asked(problem: Problem, rules: Topology, kind: str, price: float | None) ->
 def _row(kind: str, price: float | None, judge: Problem, result: Result) -> TopologyRow:
     placed = result.plan.physical_to_logical
     num = judge.num_layers
-    away = Fraction(0) if kind == "strict" else sum(homes.off_home(judge, placed), Fraction(0))
+    # Whole groups are at home on their node, unless homes are given.
+    is_home = kind == "strict" and judge.topology is not None and judge.topology.homes is None
+    away = Fraction(0) if is_home else sum(homes.off_home(judge, placed), Fraction(0))
     load = sum(scoring.load_ratios(judge, placed), Fraction(0))
     if result.problem.has_topology:
         objective = sum((pair.objective for pair in result.bounds), Fraction(0))

@@ -104,7 +104,7 @@ def price_words(report: TopologyReport, traffic: TopologyTraffic) -> tuple[str, 
     few, most = sent_by(traffic.visits[traffic.kept], traffic.visits[traffic.free])
     is_other = traffic.visits[traffic.free].remote_nodes is not None
     return (
-        f"by these tokens the price is {traffic.price:.3g} x / t, if a layer's exchange takes x "
+        f"By these tokens the price is {traffic.price:.3g} x / t, if a layer's exchange takes x "
         f"(with experts anywhere, not hidden) and its experts take t: {kept.name} sends a token "
         f"to {few:.2f} {'other ' if is_other else ''}nodes, {free.name} to {most:.2f}, and serves "
         f"{100 * (free.off_home - kept.off_home):.0f} % of the assignments more off home.",
