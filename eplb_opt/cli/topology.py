@@ -14,6 +14,7 @@ from eplb_opt.cli.intake import read_problem
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.cli.tokens import measured, tokens_for
+from eplb_opt.errors import ProblemError
 from eplb_opt.io.files import write_atomically
 from eplb_opt.io.recordings.token_files import read_by_layer
 from eplb_opt.planner.topologies import FRONT_PRICES, topologies
@@ -63,6 +64,15 @@ def topology_command(
             help="A recording of single tokens: what each plan really sends between nodes.",
         ),
     ] = None,
+    exchange: Annotated[
+        float | None,
+        typer.Option(
+            "--exchange",
+            min=0,
+            help="With --tokens: time of a layer's exchange (experts anywhere, not hidden) over "
+            "that of its experts.",
+        ),
+    ] = None,
     plot_file: Annotated[
         Path | None, typer.Option("--plot", help="Where to draw it: .png, .svg, .pdf.")
     ] = None,
@@ -81,6 +91,8 @@ def topology_command(
 
     Example: eplb-opt topology loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --front
     """
+    if exchange is not None and tokens_file is None:
+        raise ProblemError("--exchange needs --tokens: counts do not say what is exchanged.")
     if plot_file is not None:
         plots.check_format(plot_file)
     machine = opt.machine(slots, gpus, 1, 1, colocation, "uniform")
@@ -105,10 +117,11 @@ def topology_command(
     saving = Saving()
     saving.save(plot_file, lambda to: _draw(report, to))
     saving.save(
-        csv_file, lambda to: write_atomically(to, tables.topology_csv(report, traffic).encode())
+        csv_file,
+        lambda to: write_atomically(to, tables.topology_csv(report, traffic, exchange).encode()),
     )
     try:
-        _print(report, traffic, as_json=as_json)
+        _print(report, traffic, exchange, as_json=as_json)
     finally:
         saving.finish()
     asked.finish("plans that were not made until then are left out")
@@ -118,12 +131,18 @@ def _draw(report: TopologyReport, path: Path) -> None:
     plots.save(plots.topology(report), path)
 
 
-def _print(report: TopologyReport, traffic: TopologyTraffic | None, *, as_json: bool) -> None:
+def _print(
+    report: TopologyReport,
+    traffic: TopologyTraffic | None,
+    exchange: float | None,
+    *,
+    as_json: bool,
+) -> None:
     if as_json:
-        output.print_json(tables.topology_json(report, traffic))
+        output.print_json(tables.topology_json(report, traffic, exchange))
         return
     console = output.stdout()
-    console.print(tables.topology_table(report, console.width, traffic))
+    console.print(tables.topology_table(report, console.width, traffic, exchange))
     if traffic is not None:
         for line in tables.price_words(report, traffic):
             console.print(line)

@@ -60,7 +60,7 @@ def test_the_comparison_says_what_plans_really_send(capsys, tokens, tmp_path):
     code, out, _ = run(
         capsys,
         *("topology", tokens, *MACHINE, "--price", "0.3", "--tokens", tokens, *QUICK),
-        *("--json", "--csv", str(to)),
+        *("--exchange", "0.4", "--json", "--csv", str(to)),
     )
     assert code == 0
     told = json.loads(out, parse_constant=pytest.fail)
@@ -70,7 +70,10 @@ def test_the_comparison_says_what_plans_really_send(capsys, tokens, tmp_path):
     assert 0.6 < rows["flat"]["crossing"] < 0.9
     assert rows["flat"]["nodes"] < rows["flat"]["gpus"] <= 8
     saved = 1 - rows["strict"]["remote_nodes"] / rows["flat"]["remote_nodes"]
-    assert told["price_of_exchange"] == pytest.approx(saved / rows["flat"]["off_home"])
+    price = rows["flat"]["price_of_exchange"]
+    assert price == pytest.approx(saved / rows["flat"]["off_home"])
+    assert rows["strict"]["price_of_exchange"] is None
+    assert rows["flat"]["time"] == pytest.approx(rows["flat"]["load"] + 0.4)
     lines = list(csv.DictReader(io.StringIO(to.read_text())))
     assert [float(line["nodes"]) for line in lines] == [row["nodes"] for row in told["rows"]]
 
@@ -83,7 +86,8 @@ def test_the_table_shows_it_and_the_price(capsys, tokens, monkeypatch):
     assert code == 0
     for heading in ("nodes", "other nodes", "crossing"):
         assert heading in out
-    assert "By these tokens the price is" in out
+    assert "By these tokens the price of the whole way is" in out
+    assert "price x/t" in out
 
 
 def test_homes_of_a_file_are_planned_for(capsys, tokens, tmp_path):
@@ -107,6 +111,9 @@ def test_what_does_not_fit_is_refused(capsys, tokens, tmp_path):
     code, _, err = run(capsys, "topology", tokens, *MACHINE, "--homes", tokens, *QUICK)
     assert code == 2
     assert "there is no array homes" in err
+    code, _, err = run(capsys, "topology", tokens, *MACHINE, "--exchange", "0.4", *QUICK)
+    assert code == 2
+    assert "--exchange needs --tokens" in err
     code, _, err = run(capsys, "tokens", tokens, "--write-homes", str(tmp_path / "h.npz"))
     assert code == 2
     assert "--write-homes needs --nodes" in err

@@ -57,10 +57,37 @@ def test_plans_are_measured_as_each_by_itself():
     strict, flat = kinds.index("strict"), kinds.index("flat")
     assert (traffic.kept, traffic.free) == (strict, flat)
     assert traffic.visits[strict].nodes.mean() < traffic.visits[flat].nodes.mean()
-    assert traffic.price == eplb_opt.measured_price(
+    assert traffic.prices[strict] is None
+    assert traffic.prices[flat] == eplb_opt.measured_price(
         traffic.visits[strict], traffic.visits[flat], report.rows[flat].off_home
     )
-    assert traffic.price > 0
+    assert traffic.prices[flat] > 0
+    priced = kinds.index("priced")
+    sent = [found.remote_nodes.mean() for found in traffic.visits]
+    assert np.allclose(traffic.sent, sent)
+    added = (sent[priced] - sent[strict]) / sent[flat] / report.rows[priced].off_home
+    assert traffic.prices[priced] == pytest.approx(max(0.0, added))
+    loads = [row.load for row in report.rows]
+    times = traffic.times(loads, 0.5)
+    assert times[flat] == pytest.approx(loads[flat] + 0.5)
+    assert times[strict] == pytest.approx(loads[strict] + 0.5 * sent[strict] / sent[flat])
+
+
+def test_the_first_share_off_home_costs_more_than_the_last():
+    """One expert of each token leaves home in the second plan, all in the third."""
+    rng = np.random.default_rng(0)
+    groups = np.array([rng.permutation(8)[:2] for _ in range(2000)])
+    experts = np.concatenate([4 * groups + rng.integers(4, size=groups.shape) for _ in "a"], axis=1)
+    experts = np.concatenate([experts, 4 * groups + (experts + 1) % 4], axis=1)[:, None]
+    home = np.arange(32)[None]  # two groups a node
+    few = home.copy()
+    few[0, [0, 8, 16, 24]] = few[0, [8, 16, 24, 0]]  # an expert of every node
+    free = rng.permutation(32)[None]
+    found = [eplb_opt.node_visits(experts, placed, 32, 4) for placed in (home, few, free)]
+    load = np.bincount(experts.ravel(), minlength=32) / experts.size
+    away = load[[0, 8, 16, 24]].sum()
+    near = eplb_opt.measured_price(found[0], found[1], away, found[2])
+    assert near > 1.2 * eplb_opt.measured_price(found[0], found[2], 0.75)
 
 
 def test_layers_are_chosen_by_their_ids():
