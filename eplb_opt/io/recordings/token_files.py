@@ -13,11 +13,13 @@ from eplb_opt.errors import FormatError
 from eplb_opt.io.containers import token_arrays
 from eplb_opt.io.containers.detect import container_of
 from eplb_opt.io.containers.folder import read_folder
-from eplb_opt.io.containers.npz import has_tokens, npz_bytes
+from eplb_opt.io.containers.npz import Archive, has_tokens, npz_bytes
 from eplb_opt.io.engines import sglang_recorder, sglang_tokens, trtllm_tokens
 from eplb_opt.io.files import PathLike, naming, open_checked, write_atomically
+from eplb_opt.io.loads import checked_layer_ids
 from eplb_opt.io.read import Format, read_by
 from eplb_opt.io.recordings.tokens import TokenRecording, experts_of_slots
+from eplb_opt.io.shapes import keys_found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -184,3 +186,43 @@ def write_by_layer(
         "num_hidden_layers": np.array(num_hidden_layers, dtype=np.int64),
     }
     write_atomically(path, npz_bytes(beside))
+
+
+def read_by_layer(path: PathLike, name: str, layer_ids: Sequence[int]) -> np.ndarray:
+    """What `write_by_layer` has written, for some of the layers.
+
+    Parameters
+    ----------
+    path
+        An .npz with an array of this name; where it has no `layer_ids`, a row for each of those
+        asked for.
+    name
+        What it is.
+    layer_ids
+        The layers whose rows are wanted, ascending.
+
+    Raises
+    ------
+    FormatError
+        With the file, what was found and the mend.
+    """
+    with naming(path):
+        file = open_checked(path)
+        container = container_of(file)
+        if container != "npz":
+            raise FormatError(f"this is {container}; an .npz with an array {name} is due.")
+        arrays = Archive(file)
+        if name not in arrays:
+            raise FormatError(f"{keys_found(arrays)}; there is no array {name}.")
+        values = arrays[name]
+        if values.ndim < 2 or values.dtype.kind not in "iu":
+            raise FormatError(
+                f"{name} is {values.dtype} {list(values.shape)}; integers [layers, ...] are due."
+            )
+        there = checked_layer_ids(arrays.layer_ids(), len(values))
+        if "layer_ids" not in arrays and len(values) == len(layer_ids):
+            return values
+        missing = sorted(set(layer_ids) - set(there))
+        if missing:
+            raise FormatError(f"there is no row for layer {missing[0]} in {name}.")
+        return np.asarray(values[[there.index(layer_id) for layer_id in layer_ids]])

@@ -17,7 +17,7 @@ from eplb_opt.io.origin import Origin
 from eplb_opt.io.recordings.recording import added, no_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from eplb_opt.io.recordings.recording import Progress
@@ -182,6 +182,39 @@ class TokenRecording:
             if not is_empty:
                 return
             raise FormatError("there is no token in it; record while the server has requests.")
+
+    def of_layers(self, layer_ids: Sequence[int]) -> TokenRecording:
+        """The tokens in some of the layers.
+
+        Parameters
+        ----------
+        layer_ids
+            Layers of the model, ascending.
+
+        Raises
+        ------
+        FormatError
+            When one of them was not recorded.
+        """
+        wanted = tuple(layer_ids)
+        if wanted == self.layer_ids:
+            return self
+        missing = sorted(set(wanted) - set(self.layer_ids))
+        if missing:
+            raise FormatError(
+                f"{self.source or 'the recording'} has no tokens in layer {missing[0]}; it has "
+                f"{self.num_layers} layers from {self.layer_ids[0]} to {self.layer_ids[-1]}."
+            )
+        place = {self.layer_ids.index(layer_id): i for i, layer_id in enumerate(wanted)}
+
+        def reader(tell: Progress) -> Iterator[TokenChunk]:
+            for chunk in self.reader(tell):
+                held = [at for at, idx in enumerate(chunk.layer_idx) if idx in place]
+                if held:
+                    idx = tuple(place[chunk.layer_idx[at]] for at in held)
+                    yield TokenChunk(idx, chunk.experts[held], chunk.rank)
+
+        return replace(self, reader=reader, layer_ids=wanted)
 
     def total(self, progress: Progress | None = None) -> Loads:
         """The loads: assignments of each expert, as one snapshot.
