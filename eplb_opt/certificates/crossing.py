@@ -135,7 +135,7 @@ class _Layer:
         self.is_nearest = problem.dispatch == "nearest"
 
     def needs_more_slots(self, level: Fraction) -> bool:
-        """Whether slots are too few for any plan whose largest load is below the level."""
+        """Whether every plan's largest load is at least the level, as the slots are too few."""
         needed = 0
         for w in self.loads:
             # Below the level fewer than this may share a replica.
@@ -146,7 +146,7 @@ class _Layer:
         return needed > self.slots
 
     def at_hand(self, count: int) -> int:
-        """G of a number of replicas."""
+        """The most GPUs that a number of replicas serve on their own nodes."""
         if count > MOST_COUNTS:
             return self.gpus
         if self.is_nearest:
@@ -173,7 +173,7 @@ class _Layer:
         return max(1 - Fraction(served, scale * self.gpus * self.total), Fraction(0))
 
     def _served_by(self) -> list[int]:
-        """G of 1, 2, ... replicas, as many as an expert can have, up to where all are served."""
+        """The same of 1, 2, ... replicas, as many as an expert has, up to where all are served."""
         found: list[int] = []
         for count in range(1, self.slots - len(self.loads) + 2):
             found.append(self.at_hand(count))

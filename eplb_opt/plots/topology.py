@@ -20,6 +20,8 @@ MARKS = {
     "priced": (INCUMBENT, "o"),
     "flat": (PALETTE[3], "D"),
 }
+#: What is away, for an axis and for the title: without senders and with them.
+AWAY = {False: ("served off home", "is off home"), True: ("that cross nodes", "crosses nodes")}
 #: Points of the line that nothing is proven to lie below.
 POINTS = 200
 
@@ -59,11 +61,10 @@ def topology(report: TopologyReport, ax: Axes | None = None) -> Axes:
     ax.set_yscale("symlog", linthresh=0.1)
     ax.set_ylim(bottom=0)
     is_sent = report.rows[-1].result.problem.splits_by_sender
-    ax.set_xlabel(f"% of assignments {'that cross nodes' if is_sent else 'served off home'}")
+    where, what = AWAY[is_sent]
+    ax.set_xlabel(f"% of assignments {where}")
     ax.set_ylabel("% that the largest load is above the mean")
-    ax.set_title(
-        f"Load against locality, by price of what {'crosses' if is_sent else 'is off home'}"
-    )
+    ax.set_title(f"Load against locality, by price of what {what}")
     ax.legend()
     return ax
 

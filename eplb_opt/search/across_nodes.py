@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bounds.crossing import most_at_hand
+from eplb_opt.bounds.crossing import hull_steps
 from eplb_opt.core import local
 from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.placement import checker
@@ -16,9 +17,12 @@ from eplb_opt.problem import topology
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
-#: A plan across nodes aims at replicas of at most this part of the mean GPU load; and, where that
-#: leaves too much that crosses, at any.
-AIMS = (1.0, np.inf)
+#: Plans across nodes aim at replicas of at most this part of the mean GPU load, each in turn.
+AIMS = (0.6, 0.8, 1.0, 0.45, np.inf)
+#: More replicas than this are not looked at where GPUs take them in turn.
+MOST_RANKS = 512
+#: Prices are rounded to parts of it.
+WORTH_UNIT = 2**20
 
 
 def first_plan_across(problem: Problem, flat: np.ndarray) -> np.ndarray:
@@ -39,19 +43,16 @@ def first_plan_across(problem: Problem, flat: np.ndarray) -> np.ndarray:
     rules = problem.topology
     if rules is None or (not rules.price and rules.max_off_home is None):
         return flat
-    rows = []
-    for layer_idx in range(problem.num_layers):
-        layer = problem.layer(layer_idx)
-        tried = [flat[layer_idx]]
-        if problem.dispatch == "nearest":
-            tried = [*(plan_across(layer, aim) for aim in AIMS), *tried]
-        rows.append(_first_within(layer, tried, layer_idx))
-    return np.array(rows)
+    layers = range(problem.num_layers)
+    return np.array([_first_within(problem.layer(i), flat[i], i) for i in layers])
 
 
-def _first_within(layer: Problem, tried: list[np.ndarray], layer_idx: int) -> np.ndarray:
+def _first_within(layer: Problem, flat: np.ndarray, layer_idx: int) -> np.ndarray:
     """The first plan that keeps all rules."""
-    for placed in tried:
+    tried = []
+    for aim in (*(AIMS if layer.load.any() else ()), None):
+        placed = flat if aim is None else plan_across(layer, aim)
+        tried.append(placed)
         try:
             checker.check(layer, placed[None])
         except PlanError:
@@ -67,8 +68,29 @@ def _first_within(layer: Problem, tried: list[np.ndarray], layer_idx: int) -> np
     )
 
 
+def plans_across(problem: Problem) -> list[np.ndarray]:
+    """Plans of one layer for each of the aims, int64 [num_slots] each, all that keep the rules.
+
+    Parameters
+    ----------
+    problem
+        A problem of one layer with a topology whose GPUs send.
+    """
+    if not problem.load.any():
+        return []
+    found: dict[bytes, np.ndarray] = {}
+    for aim in AIMS:
+        placed = plan_across(problem, aim)
+        try:
+            checker.check(problem, placed[None])
+        except PlanError:
+            continue
+        found.setdefault(placed.tobytes(), placed)
+    return list(found.values())
+
+
 def plan_across(problem: Problem, aim: float) -> np.ndarray:
-    """A plan of one layer under nearest copy with its hottest experts on all nodes, [num_slots].
+    """A plan of one layer whose hottest experts are served on all nodes, int64 [num_slots].
 
     Parameters
     ----------
@@ -86,37 +108,93 @@ def plan_across(problem: Problem, aim: float) -> np.ndarray:
     for expert in np.lexsort((np.arange(len(load)), -load, -count)).tolist():
         part = load[expert] / count[expert]
         on_node = np.zeros(len(slots), dtype=np.int64)
-        for _ in range(int(count[expert])):
-            # A node without the expert, of these the one with the least load a GPU.
-            keys = np.where(room > 0, on_node, np.iinfo(np.int64).max)
-            node = int(np.lexsort((carried / gpus, keys))[0])
+        wanted = _nodes_in_turn(problem, int(count[expert]))
+        for place in range(int(count[expert])):
+            node = wanted[place] if wanted else -1
+            if node < 0 or not room[node]:
+                # A node without the expert, of these the one with the least load a GPU.
+                keys = np.where(room > 0, on_node, np.iinfo(np.int64).max)
+                node = int(np.lexsort((carried / gpus, keys))[0])
             held[node].append(expert)
             on_node[node] += 1
             room[node] -= 1
             carried[node] += part
-    return np.concatenate(
-        [_packed(problem, on, count, int(g)) for on, g in zip(held, gpus, strict=True)]
-    )
+    nodes = zip(held, gpus.tolist(), strict=True)
+    return np.concatenate([_packed(problem, on_node, count, size) for on_node, size in nodes])
 
 
 def _counts(problem: Problem, load: np.ndarray, aim: float) -> np.ndarray:
-    """Replicas of each expert: what the aim asks for, then what lets least cross."""
+    """Replicas of each expert: what the aim asks for, then what lets least cross for the load."""
     gpus = problem.num_senders
     mean = max(load.sum() / gpus, 1e-300)
-    count = np.maximum(np.ceil(load / (aim * mean) - 1e-9), 1).astype(np.int64)
+    count: np.ndarray = np.maximum(np.ceil(load / (aim * mean) - 1e-9), 1).astype(np.int64)
     spare = problem.num_slots - int(count.sum())
     if spare < 0:
         count = np.ones(len(load), dtype=np.int64)
         spare = problem.num_slots - len(load)
-    nodes = tuple(topology.gpus_of_nodes(problem).tolist())
-    served_by = np.append(most_at_hand("nearest", nodes, len(nodes)), gpus)
-    for _ in range(spare):
-        at = np.minimum(count, len(nodes))
-        more = served_by[at] - served_by[at - 1]
-        # Where nothing crosses any more, the largest replicas get smaller.
-        gain = load * more
-        count[int(np.argmax(gain if gain.any() else load / count))] += 1
-    return np.asarray(count)
+    worth = _worth_of_counts(problem)
+    steps = [
+        (float(load[expert] * gain), -expert, size)
+        for expert in range(len(load))
+        if count[expert] < len(worth)
+        for gain, size in hull_steps(worth, int(count[expert]))
+    ]
+    full = np.zeros(len(load), dtype=bool)
+    for _, name, size in sorted(steps, reverse=True):
+        if size > spare or full[-name]:
+            full[-name] = True  # its further steps begin where this one ends
+            continue
+        count[-name] += size
+        spare -= size
+    for _ in range(spare):  # what no whole step fits into makes the largest replicas smaller
+        count[int(np.argmax(load / count))] += 1
+    return count
+
+
+def _nodes_in_turn(problem: Problem, count: int) -> tuple[int, ...]:
+    """The nodes that several replicas should have under rank modulo; none where any will do."""
+    if problem.dispatch == "nearest" or count == 1 or count > MOST_RANKS:
+        return ()
+    return _served_in_turn(tuple(topology.gpus_of_nodes(problem).tolist()), count)[0]
+
+
+def _worth_of_counts(problem: Problem) -> tuple[int, ...]:
+    """What 1, 2, ... replicas of an expert are worth a unit of its load.
+
+    GPUs that are served on their nodes bring the price. Where nearest copy cannot deal the others
+    evenly, a plan must bear the most that each replica may get, as if there were more of them.
+    """
+    rules, gpus = problem.topology, topology.gpus_of_nodes(problem)
+    price = 0.0 if rules is None else rules.price
+    # A limit on what crosses counts more than any load.
+    weight = price if rules is None or rules.max_off_home is None else max(price, 1.0)
+    if problem.dispatch == "nearest":
+        served = np.cumsum(np.sort(gpus)[::-1])
+        uneven = (served - served[-1]) % np.arange(1, len(gpus) + 1)
+    else:
+        most = min(problem.num_slots - problem.num_experts + 1, problem.num_senders, MOST_RANKS)
+        sizes = tuple(gpus.tolist())
+        served = np.array([_served_in_turn(sizes, n)[1] for n in range(1, most + 1)])
+        uneven = np.zeros(most, dtype=np.int64)
+    return tuple(np.rint(WORTH_UNIT * (weight * served - uneven)).astype(np.int64).tolist())
+
+
+@lru_cache(maxsize=1024)
+def _served_in_turn(gpus: tuple[int, ...], count: int) -> tuple[tuple[int, ...], int]:
+    """Good nodes of an expert's replicas under rank modulo, and the GPUs served on their nodes.
+
+    Replicas are numbered by their slots, node after node, so that nodes ascend.
+    """
+    ends = np.cumsum(gpus)
+    rank = np.arange(count)[:, None]
+    below = -((rank - ends) // count)  # senders below each end whose turn it is
+    own = np.diff(below, axis=1, prepend=-(rank // count))
+    nodes, served, first = [], 0, 0
+    for row in own.tolist():
+        first = max(range(first, len(gpus)), key=lambda node: (row[node], -node))
+        nodes.append(first)
+        served += row[first]
+    return tuple(nodes), served
 
 
 def _packed(problem: Problem, held: list[int], count: np.ndarray, num_gpus: int) -> np.ndarray:

@@ -88,4 +88,4 @@ def test_too_much_that_crosses_breaks_the_limit():
 def test_rounded_loads_count_with_what_they_may_lack():
     rough = problem()
     rough.set_field("rounded", np.array([True]))
-    assert crossing(rough, PLACED) == [Fraction(4 + 16, 16) if 4 + 16 < 16 else Fraction(8, 16)]
+    assert crossing(rough, PLACED) == [Fraction(4 + 4, 16)]

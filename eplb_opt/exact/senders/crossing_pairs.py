@@ -1,4 +1,4 @@
-"""A bound with a price on what crosses nodes, for two slots a GPU, from what pairs prove.
+"""A bound with a price on what crosses nodes, for two slots a GPU, from the pairs' of the load.
 
 Where GPUs have two slots the water level can be some percent below any plan's largest load, and the
 bound with the price begins there. A plan with a price is a plan without one too, so that what
