@@ -65,6 +65,13 @@ class CrossingBound:
     prices: tuple[int, ...]
     scale: int
 
+    @property
+    def data(self) -> dict[str, int | list[int]]:
+        """The data of a certificate of kind "crossing"; empty where there is nothing to prove."""
+        if not self.levels:
+            return {}
+        return {"levels": list(self.levels), "prices": list(self.prices), "scale": self.scale}
+
 
 def crossing_bound(problem: Problem, flat: Fraction) -> CrossingBound:
     """The bound of the module's docstring, for a problem of one layer.

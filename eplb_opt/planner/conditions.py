@@ -102,6 +102,11 @@ def has_gpu_rules(problem: Problem) -> bool:
     return problem.has_gpu_rules
 
 
+def has_unlike_nodes(problem: Problem) -> bool:
+    """Whether groups of experts stay on one node, and the GPUs of nodes differ."""
+    return problem.binds_unlike_gpus
+
+
 def is_hierarchical(problem: Problem) -> bool:
     """Whether groups of experts stay on one node."""
     return problem.is_hierarchical

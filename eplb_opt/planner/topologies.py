@@ -262,7 +262,9 @@ def _free(rules: Topology) -> Topology:
 def _row(kind: str, price: float | None, judge: Problem, result: Result) -> TopologyRow:
     placed = result.plan.physical_to_logical
     num = judge.num_layers
-    is_home = kind == "strict" and not judge.splits_by_sender
+    # Whole groups are at home on their node, unless homes are given or GPUs send.
+    has_homes = judge.topology is not None and judge.topology.homes is not None
+    is_home = kind == "strict" and not (has_homes or judge.splits_by_sender)
     away = Fraction(0) if is_home else sum(homes.off_home(judge, placed), Fraction(0))
     load = sum(scoring.load_ratios(judge, placed), Fraction(0))
     if result.problem.has_topology:

@@ -88,8 +88,8 @@ def _one_more_slot(problem: Problem) -> Problem | None:
 
 
 def _split_freely(problem: Problem) -> Problem | None:
-    if problem.has_cost or problem.has_topology:  # which know no optimal dispatch
-        return None
+    if problem.has_cost or problem.has_topology or problem.binds_unlike_gpus:
+        return None  # these know no optimal dispatch
     return problem.with_dispatch("optimal") if problem.dispatch == "uniform" else None
 
 

@@ -102,8 +102,8 @@ def test_a_short_call_has_an_answer():
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        (Topology(homes=[0] * 32), r"homes=\.\.\.\) means nothing under dispatch="),
-        (Topology(anchored=True), r"anchored=\.\.\.\) means nothing under dispatch="),
+        (Topology(homes=[0] * 32), "homes means nothing under dispatch="),
+        (Topology(anchored=True), "anchored means nothing under dispatch="),
         (Topology(nodes=[0, 1, 0, 1, 2, 2, 3, 3]), "rise from 0 to 3"),
     ],
 )
@@ -115,8 +115,8 @@ def test_what_means_nothing_where_gpus_send_is_refused(rules, words):
 @pytest.mark.parametrize(
     ("terms", "words"),
     [
-        ({"gpu_speed": [1] * 7 + [2]}, "gpu_speed"),
-        ({"gpu_slots": [6] * 7 + [5]}, "gpu_slots that differ"),
+        ({"gpu_speed": [1] * 7 + [2]}, "unlike speeds or slots under a dispatch by senders"),
+        ({"gpu_slots": [6] * 7 + [5]}, "unlike speeds or slots under a dispatch by senders"),
         ({"spread": "node"}, "spread"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from eplb_opt.bounds.bounds import SENDER_BOUNDS, Bound
-from eplb_opt.bounds.crossing import CrossingBound, crossing_bound
+from eplb_opt.bounds.crossing import crossing_bound
 from eplb_opt.certificates import Certificate
 from eplb_opt.core import annealing
 from eplb_opt.problem.topology import node_of_gpus
@@ -128,9 +128,4 @@ def proven(problem: Problem, flat: Fraction | None = None) -> tuple[Bound, Certi
     found = crossing_bound(problem, flat)
     if not found.levels:
         return None
-    return Bound(found.value, "crossing"), Certificate("crossing", found.value, proof_data(found))
-
-
-def proof_data(found: CrossingBound) -> dict[str, int | list[int]]:
-    """What a certificate of the bound holds."""
-    return {"levels": list(found.levels), "prices": list(found.prices), "scale": found.scale}
+    return Bound(found.value, "crossing"), Certificate("crossing", found.value, found.data)
