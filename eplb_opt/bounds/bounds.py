@@ -14,8 +14,8 @@ import numpy as np
 
 from eplb_opt.bounds import partitions
 from eplb_opt.bounds.costs import counts_bound, level_bound, total_bound
+from eplb_opt.bounds.priced import priced_bound
 from eplb_opt.bounds.sender_water import sender_levels
-from eplb_opt.bounds.topology import home_bound
 from eplb_opt.bounds.unlike_nodes import unlike_node_bounds
 from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.placement.scoring import combined
@@ -104,6 +104,13 @@ SENDER_BOUNDS: dict[str, BoundMethod] = {"mean": mean_bound, "sender_water": sen
 HIERARCHICAL_BOUNDS: dict[str, BoundMethod] = {"hierarchy": hierarchical_bound}
 
 
+def first_bounds(problem: Problem) -> list[Bound]:
+    """What a call begins with, for each layer: flat bounds, and of costs the one found at once."""
+    if problem.has_cost:
+        return [Bound(Fraction(level), "cost_level") for level in level_bound(problem)]
+    return flat_bounds(problem)
+
+
 def flat_bounds(problem: Problem) -> list[Bound]:
     """The larger of mean and water level, for each layer."""
     if problem.has_scenarios:
@@ -180,12 +187,13 @@ def load_bounds(problem: Problem, flat: list[Bound]) -> list[Bound]:
 
 
 def topology_bounds(problem: Problem) -> list[Bound]:
-    """The bound of load and price together for each layer; `topology` says why it holds."""
-    flat = _best_of(FLAT_BOUNDS, problem)
+    """The bound of load and price together for each layer; `priced` says which and why it holds."""
+    flat = _best_of(_flat_methods(problem), problem)
     found = []
     for layer_idx, (loads, alone) in enumerate(zip(flat, load_bounds(problem, flat), strict=True)):
-        value = home_bound(problem.layer(layer_idx), loads.value).value
-        found.append(Bound(value, "topology") if value > alone.value else alone)
+        priced = priced_bound(problem.layer(layer_idx), loads.value)
+        together = Bound(priced.value, priced.source)
+        found.append(together if together.value > alone.value else alone)
     return found
 
 
@@ -251,8 +259,11 @@ def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
 
 def _rounded_up(bound: Bound, load: np.ndarray, parts: int) -> Bound:
     """The bound as a multiple of the loads' greatest common divisor over a number of parts."""
-    grain = Fraction(gcd(*load.tolist()), parts)
-    return Bound(ceil(bound.value / grain) * grain, bound.source) if grain else bound
+    common = gcd(*load.tolist())
+    if not common:
+        return bound
+    value, below = bound.value.as_integer_ratio()
+    return Bound(Fraction(-(-value * parts // (below * common)) * common, parts), bound.source)
 
 
 def _heaviest_group_bound(problem: Problem) -> list[Fraction]:

@@ -60,8 +60,10 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     """
     if problem.topology is None:
         raise CertificateError("topology is of a problem with a topology.")
+    if not problem.topology.counts_off_home:
+        raise CertificateError("topology counts what is off home, not other costs or sources.")
     problem = problem.without_lost_gpus() or problem
-    proven, data = _flat_bound(problem, certificate.data)
+    proven, data = flat_bound(problem, certificate.data)
     levels, scale = _read(data)
     total = sum(problem.load[0].tolist())
     if not total:
@@ -75,7 +77,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     first = Fraction(levels[0] * total, scale)
     fastest = max(node.fastest for node in layer.nodes)
     is_proven = first * layer.rate <= total * fastest or first <= proven
-    if not is_proven and not _is_below_water(problem, first):
+    if not is_proven and not is_below_water(problem, first):
         raise CertificateError("the first level is above the mean and the water level.")
     rooms = list(_choices(layer))
     ends = [level * layer.per_level // fastest for level in levels]
@@ -93,7 +95,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     return certificate.bound
 
 
-def _flat_bound(
+def flat_bound(
     problem: Problem, data: dict[str, int | list[int]]
 ) -> tuple[Fraction, dict[str, int | list[int]]]:
     """What the data prove of the flat layer's load, 0 for nothing; and the rest of the data."""
@@ -122,7 +124,7 @@ def _read(data: dict[str, int | list[int]]) -> tuple[list[int], int]:
     return levels, scale
 
 
-def _is_below_water(problem: Problem, level: Fraction) -> bool:
+def is_below_water(problem: Problem, level: Fraction) -> bool:
     """Whether every plan's largest load is at least the level, because the slots are too few."""
     # In a plan below it, an expert has more than load / level replicas.
     top, bottom = level.numerator, level.denominator

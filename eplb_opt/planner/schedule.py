@@ -32,6 +32,8 @@ from eplb_opt.planner.conditions import (
     has_topology,
     has_topology_and_two_slots,
     has_two_slots,
+    has_two_slots_and_a_price,
+    has_two_slots_and_no_price,
     has_unlike_nodes,
     is_hierarchical,
     is_hierarchical_and_roomy,
@@ -181,7 +183,14 @@ SOLVERS: dict[str, Entry] = {
     "sender_pairs": Entry(
         "eplb_opt.exact.senders.pairs:SenderPairsSolver",
         Pace(share=0.2, shortest=0.3),
-        has_two_slots,
+        has_two_slots_and_no_price,
+        package="scipy",
+    ),
+    # The same with a price on what crosses nodes.
+    "crossing_pairs": Entry(
+        "eplb_opt.exact.senders.crossing_pairs:CrossingPairsSolver",
+        Pace(share=0.2, shortest=0.3),
+        has_two_slots_and_a_price,
         package="scipy",
     ),
     # What follows says nothing of plans; its bounds take tenths of a second.
@@ -218,8 +227,11 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         (Share("model", 0.5), "cost_counts", "cost_first", "cost_packing", "cost_search"),
     ),
     (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_packing", "cost_search")),
-    (stands_in_few_shapes, ("senders_first", "sender_pairs", "sender_model", "senders")),
-    (has_senders, ("senders_first", "sender_pairs", "senders")),
+    (
+        stands_in_few_shapes,
+        ("senders_first", "sender_pairs", "crossing_pairs", "sender_model", "senders"),
+    ),
+    (has_senders, ("senders_first", "sender_pairs", "crossing_pairs", "senders")),
     (
         splits_few_flows,
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),

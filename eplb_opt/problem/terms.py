@@ -22,6 +22,7 @@ from eplb_opt.problem.checks import (
     scenario_weights,
 )
 from eplb_opt.problem.costs import CostTable, FittedCosts, fitted_costs, half_unit
+from eplb_opt.problem.links import LinkCosts, link_costs
 from eplb_opt.problem.topology import Topology, fitted
 from eplb_opt.problem.units import check_loads, to_units
 
@@ -203,6 +204,11 @@ class Terms:
     def has_topology(self) -> bool:
         """Whether what is served off home has a price; then groups bind nobody."""
         return self.topology is not None
+
+    @cached_property
+    def link_costs(self) -> LinkCosts:
+        """What an assignment of each expert costs on each node or GPU, of a topology."""
+        return link_costs(self)
 
     @property
     def counts_ratios(self) -> bool:

@@ -11,6 +11,7 @@ from eplb_opt.placement import checker
 from eplb_opt.problem import node_kinds, topology
 from eplb_opt.problem.problem import Problem
 from eplb_opt.search.annealing.starts import counts_for_all
+from eplb_opt.search.at_links import level_nodes
 from eplb_opt.search.fill import fill_plan
 
 #: Exchanges of a layer in the first plan at a price; more find little, and cost milliseconds.
@@ -55,6 +56,8 @@ def _has_price_alone(problem: Problem) -> bool:
     rules = problem.topology
     if rules is None or rules.homes is not None or rules.keeps_all_at_home:
         return False
+    if not rules.counts_off_home:
+        return False
     if (topology.node_of_gpus(problem) != topology.equal_nodes(problem)).any():
         return False
     return problem.colocation == "allow" and not problem.has_gpu_rules
@@ -70,8 +73,13 @@ def _plan_at_price(problem: Problem) -> np.ndarray:
 
 
 def first_homes(problem: Problem) -> np.ndarray:
-    """Home nodes of one layer, int64 [num_experts]: the problem's, or those of level nodes."""
+    """Home nodes of one layer, int64 [num_experts]: the problem's, or those of level nodes.
+
+    Where tokens have sources and homes bind nobody, cheap nodes for each expert.
+    """
     rules = problem.topology
+    if rules is not None and rules.sources is not None and not rules.anchored:
+        return level_nodes(problem)
     if rules is not None and rules.homes is not None:
         return np.asarray(rules.homes[0])
     return np.asarray(level_choice(problem)[topology.group_of_experts(problem)])

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
+from eplb_opt.bounds.links import MANY_STEPS
+from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
 from eplb_opt.certificates import Certificate
 from eplb_opt.core import annealing
@@ -79,10 +81,13 @@ class TopologySearch:
         if rules is None or self.is_trivial:
             return
         # A hair below the limit, for the core adds up in floating point.
-        most = 2.0 if rules.max_off_home is None else rules.max_off_home - 1e-12
-        node = topology.node_of_gpus(problem)[problem.open_slots > 0]
+        most = np.inf if rules.max_off_home is None else rules.max_off_home - 1e-12
+        is_there = problem.open_slots > 0
+        node = topology.node_of_gpus(problem)[is_there]
         # The core takes the mean over as many GPUs as the fastest; what it adds up is so much more.
         self.scale = float(len(node) * problem.fastest / problem.capacity)
+        links = problem.link_costs
+        places, place = np.unique(links.place[is_there], return_inverse=True)
         self._search = annealing.TopologySearch(
             machine_of(problem, problem.colocation == "forbid"),
             problem.load[0] / total,
@@ -93,6 +98,9 @@ class TopologySearch:
             rules.anchored,
             self.start[problem.is_open],
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
+            np.ascontiguousarray(links.table[0][:, places] / links.unit[0]),
+            place,
+            links.by_home,
         )
         self.runs.step_at(0.0, 0.0, 1)
 
@@ -174,10 +182,11 @@ class TopologySolver:
 
     def solve(self, task: Task) -> Answer:
         """Anneal in a run that cools to the end of the turn; the first one proves the bound too."""
-        is_first = self.search is None
+        priced = None
         if self.search is None:
             self.search = self.make_search(task.start, task.seed)
-            self.bound = self.prove()
+            priced = self.prove()
+            self.bound = priced.homes or self.bound
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
@@ -189,23 +198,18 @@ class TopologySolver:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
         answer = Answer(search.placed(), verdict=verdict)
-        if not is_first or not self.bound.levels:
+        if priced is None or not priced.data:
             return answer
-        data: dict[str, int | list[int]] = {
-            "levels": list(self.bound.levels),
-            "scale": self.bound.scale,
-        }
-        value = self.bound.value
-        certificate = Certificate("topology", value, data)
-        return replace(answer, bound=Bound(value, "topology"), certificate=certificate)
+        certificate = Certificate(priced.source, priced.value, priced.data)
+        return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
 
     def make_search(self, start: np.ndarray, seed: int) -> TopologySearch:
         """The search from a plan."""
         return TopologySearch(self.problem, start, seed)
 
-    def prove(self) -> HomeBound:
+    def prove(self) -> PricedBound:
         """The bound of the layer, with the choices of homes by theirs."""
-        return bound_of_layer(self.problem)
+        return priced_bound(self.problem, flat_bound_of_layer(self.problem), MANY_STEPS)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""
@@ -224,5 +228,9 @@ class TopologySolver:
 
 def bound_of_layer(problem: Problem) -> HomeBound:
     """The bound of one layer, from the best bound of its largest load."""
-    flat = max(method(problem)[0] for method in FLAT_BOUNDS.values())
-    return home_bound(problem, flat)
+    return home_bound(problem, flat_bound_of_layer(problem))
+
+
+def flat_bound_of_layer(problem: Problem) -> Fraction:
+    """The best bound of the layer's largest load alone, in integer units."""
+    return max(method(problem)[0] for method in FLAT_BOUNDS.values())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.bounds.priced import PricedBound
 from eplb_opt.bounds.topology import HomeBound, home_choices
 from eplb_opt.bounds.unlike_nodes import choice_bounds
 from eplb_opt.problem import topology
@@ -58,14 +59,16 @@ class UnlikeNodesSolver(TopologySolver):
         """The search from a plan."""
         return NodesSearch(self.problem, start, seed, PARAMS)
 
-    def prove(self) -> HomeBound:
+    def prove(self) -> PricedBound:
         """The choices by their bounds, in loads; `fast_bounds` has what holds for all of them."""
         choices = home_choices(self.problem)
         if choices is None:
             choices = _choices_near(self.asked, level_choice(self.problem))
         bounds = choice_bounds(self.asked, choices)
         order = sorted(range(len(bounds)), key=lambda i: (bounds[i], i))
-        return HomeBound(Fraction(0), (), 1, choices[order], tuple(bounds[i] for i in order))
+        of_choice = tuple(bounds[i] for i in order)
+        homes = HomeBound(Fraction(0), (), 1, choices[order], of_choice)
+        return PricedBound(Fraction(0), "topology", {}, homes)
 
 
 def _choices_near(problem: Problem, choice: np.ndarray) -> np.ndarray:
