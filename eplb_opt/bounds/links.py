@@ -245,6 +245,8 @@ class _Layer:
             value = self.capacity * level + price * (links - level * falls)
             if value > best:
                 aim = aim or AIM * value
+                # Where the aim itself is nearly reached, it was too near.
+                length *= GROWTH if value - best > aim * length / 4 and best > 0 else 1
                 best, best_load, best_slot, idle = value, load, slot, 0
             else:
                 idle += 1
@@ -258,6 +260,8 @@ class _Layer:
                 break
             step = length * (best + aim * length - value) / price / size
             load = np.maximum(load + step * by_load, 0)
+            if self.most is None:  # beyond it a larger T would be worth less than a smaller one
+                load *= min(self.capacity / max(price * float(load @ gpus), 1e-12), 1.0)
             slot = np.maximum(slot + step * grain * by_slot, 0)
         whole = np.rint(best_load * self.unit), np.rint(best_slot * self.unit * SCALE)
         found = np.minimum(whole, [[MAX_LOAD_PRICE], [MAX_SLOT_PRICES // int(slots.sum())]])

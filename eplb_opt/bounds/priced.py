@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import ceil, floor
 from typing import TYPE_CHECKING
 
 from eplb_opt.bounds.links import FEW_STEPS, link_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
+from eplb_opt.problem.topology import node_of_gpus
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from eplb_opt.problem.problem import Problem
+
+
+#: Prices and limits of off-home shares that stand for costs of links are multiples of this part.
+PARTS = 10**6
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,8 @@ class PricedBound:
 def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> PricedBound:
     """The best bound for a problem of one layer.
 
-    `topology` counts what is off home, and looks at every choice of homes; `links` takes any costs,
-    and homes or sources that are given.
+    `topology` counts what is off home, and looks at every choice of homes; `links` takes any costs
+    and sources, for homes that are given.
 
     Parameters
     ----------
@@ -55,13 +60,52 @@ def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Pr
     if rules is None:
         raise ValueError("priced_bound needs a problem with a topology.")
     found = []
-    if rules.counts_off_home:
-        homes = home_bound(problem, flat)
+    if rules.counts_off_home or rules.chooses_homes:
+        asked, base = off_home_instead(problem)
+        homes = home_bound(asked, flat)
         data: dict[str, int | list[int]] = {}
         if homes.levels:
             data = {"levels": list(homes.levels), "scale": homes.scale}
-        found.append(PricedBound(homes.value, "topology", data, homes))
-    if not (rules.counts_off_home and rules.chooses_homes):
+        of_homes = homes if rules.counts_off_home else None
+        found.append(PricedBound(homes.value + base, "topology", data, of_homes))
+    if not rules.chooses_homes:
         links = link_bound(problem, flat, steps)
         found.append(PricedBound(links.value, "traffic", links.data, None))
     return max(found, key=lambda bound: bound.value)
+
+
+def off_home_instead(problem: Problem) -> tuple[Problem, Fraction]:
+    """A problem of what is off home whose bound, plus a constant, holds for costs of links.
+
+    An assignment at home costs at least the cheapest link from a home to its own node, and one off
+    home the cheapest to another node. So links cost at least the less of both, plus what the latter
+    is above the former times the off-home share.
+
+    Parameters
+    ----------
+    problem
+        A problem of one layer whose homes are chosen with the plan, or count alone.
+    """
+    rules, links = problem.topology, problem.link_costs
+    if rules is None or rules.counts_off_home or not problem.load.any():
+        return problem, Fraction(0)
+    node = node_of_gpus(problem)
+    node_of_place = [int(node[list(links.place).index(p)]) for p in range(links.num_places)]
+    table = links.table[0].tolist()
+    cost = [
+        [(c, n == home) for c, n in zip(row, node_of_place, strict=True)]
+        for home, row in enumerate(table)
+    ]
+    near = min(c for row in cost for c, is_home in row if is_home)
+    far = min(c for row in cost for c, is_home in row if not is_home)
+    base, more = (
+        Fraction(min(near, far), links.unit[0]),
+        Fraction(max(far - near, 0), links.unit[0]),
+    )
+    most = rules.max_off_home
+    if most is not None:
+        share = (rules.most_off_home - base) / more if more else Fraction(1)
+        most = ceil(min(max(share, 0), 1) * PARTS) / PARTS
+    price = floor(rules.exact_price * more * PARTS) / PARTS
+    plain = replace(rules, price=price, max_off_home=most, rank_costs=None)
+    return problem.with_topology(plain), rules.exact_price * base

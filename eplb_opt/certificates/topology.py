@@ -18,13 +18,16 @@ is at least the bound on all of a piece when it is at its ends and kinks. Pieces
 the topology allows is off home hold no plan. Where homes are chosen with the plan, this is so for
 every choice of a node for each group; where there are more than `MAX_CHOICES`, every group is taken
 as if alone on the largest node: what is kept of a group is no more for the company of others.
+
+Where links have costs, `_by_links` says what stands for them.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
-from math import ceil, lcm
+from math import ceil, floor, lcm
 from typing import TYPE_CHECKING
 
 from eplb_opt.certificates import pairs
@@ -55,8 +58,10 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     """
     if problem.topology is None:
         raise CertificateError("topology is of a problem with a topology.")
-    if not problem.topology.counts_off_home:
-        raise CertificateError("topology counts what is off home, not other costs or sources.")
+    if problem.topology.sources is not None:
+        raise CertificateError("topology counts what is off home, not what comes from sources.")
+    if problem.topology.rank_costs is not None:
+        return _by_links(problem, certificate)
     problem = problem.without_lost_gpus() or problem
     proven, data = flat_bound(problem, certificate.data)
     levels, scale = _read(data)
@@ -86,6 +91,34 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
             nodes = [(size, layer.whole(held), kept[size, held]) for size, held in choice]
             if layer.least(nodes, begin, end) < claim:
                 raise CertificateError(f"a choice of homes is not proven {certificate.bound}.")
+    return certificate.bound
+
+
+def _by_links(problem: Problem, certificate: Certificate) -> Fraction:
+    """The bound where links have costs, from what is off home at a price that is no higher.
+
+    With a the cheapest link from a home to its own node and b the cheapest to another, links cost
+    at least min(a, b) + max(b - a, 0) x the off-home share. The price and the limit of that share
+    are multiples of a part in a million, on the side on which the bound stays true.
+    """
+    rules, links = problem.topology, problem.link_costs
+    if rules is None or not problem.load.any():
+        raise CertificateError("topology is of a problem with a topology and some load.")
+    sizes, unit = _sizes_of_nodes(problem), links.unit[0]
+    nodes = [n for n, size in enumerate(sizes) for _ in range(size)]
+    own, other = [], []
+    for gpu, place in enumerate(links.place.tolist()):
+        for home, row in enumerate(links.table[0].tolist()):
+            (own if nodes[gpu] == home else other).append(Fraction(row[place], unit))
+    least, extra = min(own + other), max(min(other) - min(own), Fraction(0))
+    most = rules.max_off_home
+    if most is not None:
+        share = (rules.most_off_home - least) / extra if extra else Fraction(1)
+        most = ceil(min(max(share, Fraction(0)), 1) * 10**6) / 10**6
+    price = floor(rules.exact_price * extra * 10**6) / 10**6
+    plain = replace(rules, price=price, max_off_home=most, rank_costs=None)
+    claim = certificate.bound - rules.exact_price * least
+    verify(problem.with_topology(plain), replace(certificate, bound=claim))
     return certificate.bound
 
 

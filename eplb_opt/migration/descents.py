@@ -31,7 +31,9 @@ STEPS = 400
 def plans_at_price(layer: Problem, current: np.ndarray, best: np.ndarray) -> list[np.ndarray]:
     """Plans from the one in force on that move ever more for ever less load and traffic.
 
-    Each descends from it for the homes that suit it best, and for those of the best plan.
+    Each descends from it for the homes that suit it best, and for those of the best plan. Where
+    links have other costs, or tokens sources, descents take them as the mean difference between an
+    expert's cheapest node and the others.
 
     Parameters
     ----------
@@ -54,14 +56,23 @@ def plans_at_price(layer: Problem, current: np.ndarray, best: np.ndarray) -> lis
     sizes = layer.num_slots, layer.num_experts, layer.num_nodes, layer.num_gpus
     weights, _ = serving.fixed_point(np.ascontiguousarray(layer.load))
     held = np.ascontiguousarray(current, dtype=np.int64)
+    price = rules.price * _dearer_elsewhere(layer)
     found: list[np.ndarray] = []
     for homes in np.unique(
         np.concatenate([homes_of(layer, p[None]) for p in (held, best)]), axis=0
     ):
         node = np.ascontiguousarray(homes)
-        tried = serving.plans_on_the_way(weights[0], held, node, sizes, rules.price, STEPS)
+        tried = serving.plans_on_the_way(weights[0], held, node, sizes, price, STEPS)
         found += [row for row in tried if _obeys(layer, row)]
     return found
+
+
+def _dearer_elsewhere(layer: Problem) -> float:
+    """How much more an assignment costs, on average, off its cheapest place than there."""
+    links = layer.link_costs
+    rows = links.table[0] / links.unit[0]
+    others = max(links.num_places - 1, 1)
+    return float(((rows.sum(axis=1) - rows.min(axis=1)) / others - rows.min(axis=1)).mean())
 
 
 def _obeys(layer: Problem, row: np.ndarray) -> bool:

@@ -73,7 +73,8 @@ def named(problem: Problem, current: np.ndarray, best: np.ndarray) -> np.ndarray
     """A layer's plan with its GPUs named as the one in force has them, and worth the same.
 
     Where it matters on which node a GPU is, it stays there, and whole nodes trade places. With a
-    topology they do so only where nodes are alike and homes are chosen with the plan.
+    topology they do so only where nodes are alike and homes are chosen with the plan, and GPUs keep
+    their names where links tell those of a node apart.
 
     Parameters
     ----------
@@ -87,7 +88,10 @@ def named(problem: Problem, current: np.ndarray, best: np.ndarray) -> np.ndarray
     int64 [num_slots].
     """
     rules = problem.topology
-    if rules is None or (rules.homes is None and not np.ptp(topology.gpus_of_nodes(problem))):
+    if rules is not None and problem.link_costs.tells_gpus_apart:
+        return best
+    has_like_nodes = rules is None or (rules.chooses_homes and rules.counts_off_home)
+    if has_like_nodes and (rules is None or not np.ptp(topology.gpus_of_nodes(problem))):
         return relabelled(current, best, problem.num_gpus, num_name_nodes(problem))
     ends = np.cumsum(topology.slots_of_nodes(problem))[:-1]
     rows = zip(np.split(current, ends), np.split(best, ends), strict=True)

@@ -11,9 +11,11 @@ group h is at home on node n and o_ecn how many replicas of e stand on n, which 
     o_ecn >= sum_(g on n) y_ecg - c x_hn, with h the group of e, for every e, c, n
     sum_n x_hn = 1, and each node has its number of groups    where homes are chosen
 
-Sizes are Q w_e / c rounded down for some integer Q, and the price is rounded down too. So every
-plan is a solution that is worth at most Q times the truth, and a bound of all solutions is one of
-the optimum; where the least common multiple of all counts fits as Q, nothing is rounded.
+Where links have other costs, or tokens sources, o_ecn is what the links of these replicas cost.
+Sizes are Q w_e / c rounded down for some integer Q, and the price and the costs of links are
+rounded down too. So every plan is a solution that is worth at most Q times the truth, and a bound
+of all solutions is one of the optimum; where the least common multiple of all counts fits as Q,
+nothing is rounded.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 MAX_SUM = 2**50
 #: Denominators of the price above this are rounded to it.
 PRICE_UNIT = 2**16
+#: Costs of links are taken in parts no finer than this.
+COST_UNIT = 2**10
 #: With more replicas than this the least common multiple of all counts is no use.
 MAX_EXACT_COUNT = 20
 
@@ -81,7 +85,7 @@ class Columns:
     def num_columns(self) -> int:
         """About how many columns the model has."""
         choices = sum(len(counts) for counts in self.counts)
-        away = 0 if self.rules.homes is not None else self.problem.num_nodes
+        away = self.problem.num_nodes if self.rules.chooses_homes else 0
         return choices * (1 + self.problem.num_gpus + away)
 
     @cached_property
@@ -93,9 +97,23 @@ class Columns:
         return Fraction(floor(exact * PRICE_UNIT), PRICE_UNIT)
 
     @cached_property
+    def cost_unit(self) -> int:
+        """What makes a cost of 1 in `cost`."""
+        return min(self.problem.link_costs.unit[0], COST_UNIT)
+
+    @cached_property
+    def cost(self) -> list[list[int]]:
+        """What an assignment costs on each place: a row for each home node, or each expert."""
+        links = self.problem.link_costs
+        unit = links.unit[0]
+        return [[c * self.cost_unit // unit for c in row] for row in links.table[0].tolist()]
+
+    @cached_property
     def scale(self) -> int:
         """Q: units of a size per unit of load."""
-        weight = self.problem.num_gpus * self.price.denominator + self.price.numerator
+        dearest = max(max(row) for row in self.cost)
+        weight = self.problem.num_gpus * self.price.denominator * self.cost_unit
+        weight += self.price.numerator * dearest
         most = max(MAX_SUM // (weight * self.total), 1)
         highest = max(counts[-1] for counts in self.counts if counts)
         exact = lcm(*range(1, highest + 1)) if highest <= MAX_EXACT_COUNT else most + 1
@@ -108,5 +126,5 @@ class Columns:
     def value(self, units: int) -> Fraction:
         """What the minimised sum stands for, as largest over mean load plus price."""
         lacking = int(self.problem.rounded[0]) * self.problem.num_experts
-        bottom = self.price.denominator * self.scale * (self.total + lacking)
+        bottom = self.price.denominator * self.cost_unit * self.scale * (self.total + lacking)
         return Fraction(units, bottom)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
-from eplb_opt.bounds.links import MANY_STEPS
-from eplb_opt.bounds.priced import priced_bound
+from eplb_opt.bounds.links import FEW_STEPS, MANY_STEPS
+from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
 from eplb_opt.certificates import Certificate
 from eplb_opt.core import annealing
@@ -166,14 +166,13 @@ class TopologySolver:
         self.search: TopologySearch | None = None
         self.bound = HomeBound(Fraction(0), (), 1, np.zeros((0, 0), dtype=np.int64), ())
         self.idle = IdleTurns()
+        self.steps = 0  # of the bound so far
 
     def solve(self, task: Task) -> Answer:
-        """Anneal in a run that cools to the end of the turn; the first one proves the bound too."""
-        priced = None
+        """Anneal in a run that cools to the end of the turn; the first ones prove the bound too."""
         if self.search is None:
             self.search = TopologySearch(self.problem, task.start, task.seed)
-            priced = priced_bound(self.problem, flat_bound_of_layer(self.problem), MANY_STEPS)
-            self.bound = priced.homes or self.bound
+        priced = self._priced(task)
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
@@ -189,6 +188,15 @@ class TopologySolver:
             return answer
         certificate = Certificate(priced.source, priced.value, priced.data)
         return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
+
+    def _priced(self, task: Task) -> PricedBound | None:
+        """The bound in the first turn; the better one of links waits for the second of a clock."""
+        if self.steps == MANY_STEPS or self.bound.levels:
+            return None
+        self.steps = MANY_STEPS if task.effort is not None or self.steps else FEW_STEPS
+        priced = priced_bound(self.problem, flat_bound_of_layer(self.problem), self.steps)
+        self.bound = priced.homes or self.bound
+        return priced
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""
