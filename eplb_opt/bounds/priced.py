@@ -7,9 +7,11 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from eplb_opt.bounds.links import FEW_STEPS, link_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
-from eplb_opt.problem.topology import node_of_gpus
+from eplb_opt.problem.topology import MAX_PRICE, node_of_gpus
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -90,22 +92,15 @@ def off_home_instead(problem: Problem) -> tuple[Problem, Fraction]:
     if rules is None or rules.counts_off_home or not problem.load.any():
         return problem, Fraction(0)
     node = node_of_gpus(problem)
-    node_of_place = [int(node[list(links.place).index(p)]) for p in range(links.num_places)]
-    table = links.table[0].tolist()
-    cost = [
-        [(c, n == home) for c, n in zip(row, node_of_place, strict=True)]
-        for home, row in enumerate(table)
-    ]
-    near = min(c for row in cost for c, is_home in row if is_home)
-    far = min(c for row in cost for c, is_home in row if not is_home)
-    base, more = (
-        Fraction(min(near, far), links.unit[0]),
-        Fraction(max(far - near, 0), links.unit[0]),
-    )
+    node_of_place = node[np.searchsorted(links.place, np.arange(links.num_places))]
+    is_home = node_of_place == np.arange(problem.num_nodes)[:, None]
+    near, far = (int(links.table[0][mask].min()) for mask in (is_home, ~is_home))
+    base = Fraction(min(near, far), links.unit[0])
+    more = Fraction(max(far - near, 0), links.unit[0])
     most = rules.max_off_home
     if most is not None:
         share = (rules.most_off_home - base) / more if more else Fraction(1)
-        most = ceil(min(max(share, 0), 1) * PARTS) / PARTS
-    price = floor(rules.exact_price * more * PARTS) / PARTS
+        most = ceil(min(max(share, Fraction(0)), Fraction(1)) * PARTS) / PARTS
+    price = min(floor(rules.exact_price * more * PARTS) / PARTS, MAX_PRICE)
     plain = replace(rules, price=price, max_off_home=most, rank_costs=None)
     return problem.with_topology(plain), rules.exact_price * base

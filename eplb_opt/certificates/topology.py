@@ -106,7 +106,7 @@ def _by_links(problem: Problem, certificate: Certificate) -> Fraction:
         raise CertificateError("topology is of a problem with a topology and some load.")
     sizes, unit = _sizes_of_nodes(problem), links.unit[0]
     nodes = [n for n, size in enumerate(sizes) for _ in range(size)]
-    own, other = [], []
+    own, other = list[Fraction](), list[Fraction]()
     for gpu, place in enumerate(links.place.tolist()):
         for home, row in enumerate(links.table[0].tolist()):
             (own if nodes[gpu] == home else other).append(Fraction(row[place], unit))
@@ -114,8 +114,8 @@ def _by_links(problem: Problem, certificate: Certificate) -> Fraction:
     most = rules.max_off_home
     if most is not None:
         share = (rules.most_off_home - least) / extra if extra else Fraction(1)
-        most = ceil(min(max(share, Fraction(0)), 1) * 10**6) / 10**6
-    price = floor(rules.exact_price * extra * 10**6) / 10**6
+        most = ceil(min(max(share, Fraction(0)), Fraction(1)) * 10**6) / 10**6
+    price = min(floor(rules.exact_price * extra * 10**6) / 10**6, 1e6)  # the largest there is
     plain = replace(rules, price=price, max_off_home=most, rank_costs=None)
     claim = certificate.bound - rules.exact_price * least
     verify(problem.with_topology(plain), replace(certificate, bound=claim))

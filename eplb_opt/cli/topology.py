@@ -11,6 +11,7 @@ from eplb_opt import plots
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.intake import read_problem
+from eplb_opt.cli.links import RankCosts, Sources, links_of
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.io.files import write_atomically
@@ -43,6 +44,8 @@ def topology_command(
     front: Annotated[
         bool, typer.Option("--front", help="Plan for many prices: the front of load and locality.")
     ] = False,
+    rank_costs: RankCosts = None,
+    sources: Sources = None,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     time_limit: Annotated[
         float, typer.Option("--time-limit", help="Seconds for each plan.")
@@ -63,7 +66,8 @@ def topology_command(
     """What locality costs: strict, anchored, priced and flat plans, each with a proven bound.
 
     Every expert has a home node. A price on what is served elsewhere buys most of the locality that
-    keeping groups on nodes imposes, for a small part of its load.
+    keeping groups on nodes imposes, for a small part of its load. With --rank-costs or --sources
+    the price is on what links cost on average.
 
     Example: eplb-opt topology loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --front
     """
@@ -71,13 +75,15 @@ def topology_command(
         plots.check_format(plot_file)
     machine = opt.machine(slots, gpus, 1, 1, colocation, "uniform")
     files = opt.Files([file], load_format=load_format, map_file=map_file, experts=experts)
-    flat = read_problem(opt.Asked(files, machine)).problem
-    problem = flat.with_topology(Topology(), nodes, groups)
+    intake = read_problem(opt.Asked(files, machine))
+    links = links_of(rank_costs, sources, intake.recorded[0].layer_ids)
+    problem = intake.problem.with_topology(Topology(**links), nodes, groups)
     prices = FRONT_PRICES if front else (0.05, 0.3)
     with interruption() as asked, output.spinner("planning"):
         report = topologies(
             problem,
             prices=tuple(price) if price else prices,
+            anchored=sources is None,
             time_limit=None if effort is not None else time_limit,
             effort=effort,
             workers=workers,

@@ -150,7 +150,9 @@ class Journal:
         rules += [f"{problem.dispatch} dispatch"] * (problem.dispatch != "uniform")
         rules += ["no expert twice on a GPU"] * (problem.colocation == "forbid")
         rules += ["rules for GPUs"] * problem.has_gpu_rules
-        rules += ["a price on what is off home"] * problem.has_topology
+        if problem.topology is not None:
+            counts = problem.topology.counts_off_home
+            rules.append(f"a price on what {'is off home' if counts else 'links cost'}")
         rules += ["costs of replicas"] * problem.has_cost
         limit = "no time limit" if seconds is None else f"{seconds:g} s"
         limit = limit if budget.effort is None else f"effort {budget.effort}"

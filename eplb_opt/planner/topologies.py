@@ -44,7 +44,7 @@ class TopologyRow:
     load
         The largest over the mean GPU load.
     off_home
-        The share of assignments that replicas off home serve.
+        The share of assignments that replicas off home serve, or the mean cost of links.
     objective, lower_bound
         What was minimised and its proven bound: load plus price times off home, or the load.
     result
@@ -86,6 +86,12 @@ class TopologyReport:
     messages: tuple[str, ...] = ()
 
     @property
+    def counts_links(self) -> bool:
+        """Whether an assignment costs something else than 0 at home and 1 elsewhere."""
+        rules = [row.result.problem.topology for row in self.rows]
+        return any(rule is not None and not rule.counts_off_home for rule in rules)
+
+    @property
     def front(self) -> list[TopologyRow]:
         """The rows that no other beats in load and off home both, the least off home first."""
         best: list[TopologyRow] = []
@@ -103,7 +109,7 @@ class TopologyReport:
         Parameters
         ----------
         off_home
-            float64 [num], shares from 0 to 1.
+            float64 [num], shares from 0 to 1, or mean costs of links.
 
         Returns
         -------
@@ -248,7 +254,9 @@ def _asked(problem: Problem, rules: Topology, kind: str, price: float | None) ->
 def _row(kind: str, price: float | None, judge: Problem, result: Result) -> TopologyRow:
     placed = result.plan.physical_to_logical
     num = judge.num_layers
-    away = Fraction(0) if kind == "strict" else sum(homes.off_home(judge, placed), Fraction(0))
+    rules = judge.topology
+    stays = kind == "strict" and rules is not None and rules.counts_off_home
+    away = Fraction(0) if stays else sum(homes.off_home(judge, placed), Fraction(0))
     load = sum(scoring.load_ratios(judge, placed), Fraction(0))
     if result.problem.has_topology:
         objective = sum((pair.objective for pair in result.bounds), Fraction(0))

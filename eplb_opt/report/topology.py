@@ -18,6 +18,12 @@ DEFINITIONS = (
     "home: share of assignments that replicas off their expert's home node serve, by the uniform "
     "split. objective: load plus price x off home, what was minimised."
 )
+#: The same where links have costs, or tokens sources.
+OF_LINKS = (
+    "Means over the layers. load: largest over mean GPU load, proven between the bound and it. "
+    "link cost: mean over all assignments, by the uniform split. objective: load plus price x link "
+    "cost, what was minimised."
+)
 #: Characters of a line where the screen does not tell.
 WIDTH = 120
 
@@ -29,7 +35,7 @@ def topology_table(report: TopologyReport, width: int = WIDTH) -> Table:
         f"Topology: {problem.num_layers} layers x {problem.num_experts} experts, "
         f"{problem.num_slots} slots on {problem.num_gpus} GPUs"
     )
-    table.caption, table.caption_justify = DEFINITIONS, "left"
+    table.caption, table.caption_justify = OF_LINKS if report.counts_links else DEFINITIONS, "left"
     on_front = on_the_front(report)
     styles = ["bold" if i in on_front else "" for i in range(len(report.rows))]
     fill(table, topology_columns(report), width, styles)
@@ -44,15 +50,15 @@ def on_the_front(report: TopologyReport) -> set[int]:
 
 def topology_columns(report: TopologyReport) -> list[Column]:
     """One row a plan, for a terminal, the page and CSV; shares and gaps of CSV are fractions."""
-    rows = report.rows
+    rows, has_links = report.rows, report.counts_links
     return [
         Column("plan", [row.name for row in rows], is_text=True),
         Column(name="kind", values=[row.kind for row in rows], places=frozenset()),
         Column(name="price", values=[_or_empty(row.price) for row in rows], places=frozenset()),
         _figures("load", "load", [row.load for row in rows]),
         Column(
-            "off home",
-            [f"{100 * row.off_home:.1f} %" for row in rows],
+            "link cost" if has_links else "off home",
+            [f"{row.off_home:.4f}" if has_links else f"{100 * row.off_home:.1f} %" for row in rows],
             name="off_home",
             values=[row.off_home for row in rows],
         ),

@@ -120,7 +120,8 @@ def describe(result: Result) -> str:
     if problem.is_hierarchical:
         shape += f", {problem.num_groups} groups on {problem.num_nodes} nodes"
     if problem.topology is not None:
-        shape += f", {problem.num_nodes} nodes, off home at {problem.topology.price:g}"
+        what = "off home" if problem.topology.counts_off_home else "links"
+        shape += f", {problem.num_nodes} nodes, {what} at {problem.topology.price:g}"
     if problem.counts_seconds:
         name = getattr(problem.cost, "name", "") or "a step cost"
         shape += f", {name} at {problem.batch_tokens} tokens a GPU"
