@@ -56,7 +56,7 @@ def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Pr
     flat
         A lower bound of its largest GPU load, in integer units.
     steps
-        Subgradient steps of `links`.
+        Newton steps of `links`.
     """
     rules = problem.topology
     if rules is None:

@@ -51,6 +51,16 @@ class Topology:
     nodes
         The node of each GPU, integers [num_gpus] that never fall and leave out none; None for nodes
         of equally many GPUs, of which the last may have fewer.
+    rank_costs
+        What the link from each GPU (row) to each GPU (column) costs, float [num_gpus, num_gpus], or
+        [num_nodes, num_nodes] for nodes: finite, at least 0, of any unit. They are taken as the
+        decimal numbers that they are written as. None for 0 on a node and 1 across.
+    sources
+        How many tokens of each expert come from each GPU or node, [num_layers, num_gpus or
+        num_nodes, num_experts], or without layers for all of them. Shares alone count. An expert
+        without tokens gets them from where all tokens of its layer come. What comes from a node
+        comes evenly from its GPUs. None where an expert's tokens come from its home node; with
+        sources homes are not needed.
 
     Raises
     ------
