@@ -159,9 +159,14 @@ class _Ascent:
         return min(longest, PART * self._room(self.prices) / used) if used > 0 else longest
 
     def _keep(self) -> None:
-        """Keep the prices that are best for what they prove, unsmoothed."""
+        """Keep the prices that are best for what they prove, unsmoothed.
+
+        All prices of load may fall by as much, and all of slots: as loads add up to no more than
+        GPUs carry, and counts to no more than there are slots, that proves no less.
+        """
         value = float(self.share @ self._rows(self.prices).min(axis=1) - self.prices @ self.paid)
         if value > self.most:
+            load, slot = self.prices[: self.num], self.prices[self.num :]
             self.most = value
-            self.best_load = self.prices[: self.num] * self.dearest
-            self.best_slot = self.prices[self.num :] * self.dearest / self.all_slots
+            self.best_load = (load - load.min()) * self.dearest
+            self.best_slot = (slot - slot.min()) * self.dearest / self.all_slots

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.bounds.crossing import crossing_bound
 from eplb_opt.bounds.links import FEW_STEPS, link_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
-from eplb_opt.problem.topology import MAX_PRICE, node_of_gpus
+from eplb_opt.problem.topology import MAX_PRICE, has_unlike_gpus, node_of_gpus
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -30,7 +31,7 @@ class PricedBound:
     value
         The bound.
     source
-        "topology" or "traffic": its argument, and the kind of its certificate.
+        "topology", "traffic" or "crossing": its argument, and the kind of its certificate.
     data
         The data of the certificate; empty where there is nothing to prove.
     homes
@@ -47,7 +48,7 @@ def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Pr
     """The best bound for a problem of one layer.
 
     `topology` counts what is off home, and looks at every choice of homes; `links` takes any costs
-    and sources, for homes that are given.
+    and sources, for homes that are given. Where GPUs send it is `crossing`.
 
     Parameters
     ----------
@@ -61,6 +62,9 @@ def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Pr
     rules = problem.topology
     if rules is None:
         raise ValueError("priced_bound needs a problem with a topology.")
+    if problem.splits_by_sender:
+        crossing = crossing_bound(problem, flat)
+        return PricedBound(crossing.value, "crossing", crossing.data, None)
     found = []
     if rules.counts_off_home or rules.chooses_homes:
         asked, base = off_home_instead(problem)
@@ -70,7 +74,8 @@ def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Pr
             data = {"levels": list(homes.levels), "scale": homes.scale}
         of_homes = homes if rules.counts_off_home else None
         found.append(PricedBound(homes.value + base, "topology", data, of_homes))
-    if not rules.chooses_homes:
+    # `links` takes the GPUs of a place as alike.
+    if not (rules.chooses_homes or has_unlike_gpus(problem)):
         links = link_bound(problem, flat, steps)
         found.append(PricedBound(links.value, "traffic", links.data, None))
     return max(found, key=lambda bound: bound.value)

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from eplb_opt.certificates.certificate import Certificate, CertificateError
 from eplb_opt.certificates.topology import flat_bound, is_below_water
 from eplb_opt.certificates.work import spend
+from eplb_opt.problem.topology import has_unlike_gpus
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -49,6 +50,8 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         When it is not proven.
     """
     problem = problem.without_lost_gpus() or problem
+    if has_unlike_gpus(problem):
+        raise CertificateError("traffic is for GPUs that are alike.")
     total = sum(problem.load[0].tolist())
     proven, data = flat_bound(problem, certificate.data)
     if not total:
@@ -77,6 +80,10 @@ class _Layer:
     def __init__(self, problem: Problem, data: dict[str, int | list[int]]) -> None:
         if problem.topology is None:
             raise CertificateError("traffic is of a problem with a topology.")
+        if problem.gpu_speed is not None or set(problem.open_slots.tolist()) != {
+            problem.slots_per_gpu
+        }:
+            raise CertificateError("traffic is of GPUs that are alike.")
         self.problem, self.rules = problem, problem.topology
         links = problem.link_costs
         self.cost_unit = links.unit[0]

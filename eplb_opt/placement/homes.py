@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from eplb_opt.placement.crossing import crossing
 from eplb_opt.placement.relabel import best_assignment
 from eplb_opt.problem import topology
 from eplb_opt.problem.problem import Problem
@@ -34,7 +35,7 @@ def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     problem
-        A problem with a topology.
+        A problem with a topology whose experts have homes: one that is split uniformly.
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once; -1 on lost GPUs.
     """
@@ -88,8 +89,9 @@ def cheapest_nodes(problem: Problem) -> np.ndarray:
 def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
     """The mean cost of an assignment, exactly, [num_layers]: the share served off home by default.
 
-    Every replica serves the same part of its expert's. A layer without load costs nothing. Loads
-    that were rounded down as they came in count with all that they may lack.
+    Every replica serves the same part of its expert's; where every GPU sends to one replica, it is
+    the share that crosses nodes. A layer without load costs nothing. Loads that were rounded down
+    as they came in count with all that they may lack.
 
     Parameters
     ----------
@@ -98,6 +100,8 @@ def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once; -1 on lost GPUs.
     """
+    if problem.splits_by_sender:
+        return crossing(problem, physical_to_logical)
     found = []
     links, homes = problem.link_costs, homes_of(problem, physical_to_logical)
     for layer_idx, placed in enumerate(physical_to_logical):

@@ -151,8 +151,9 @@ class Journal:
         rules += ["no expert twice on a GPU"] * (problem.colocation == "forbid")
         rules += ["rules for GPUs"] * problem.has_gpu_rules
         if problem.topology is not None:
-            counts = problem.topology.counts_off_home
-            rules.append(f"a price on what {'is off home' if counts else 'links cost'}")
+            away = "is off home" if problem.topology.counts_off_home else "links cost"
+            away = "crosses nodes" if problem.splits_by_sender else away
+            rules.append(f"a price on what {away}")
         rules += ["costs of replicas"] * problem.has_cost
         limit = "no time limit" if seconds is None else f"{seconds:g} s"
         limit = limit if budget.effort is None else f"effort {budget.effort}"

@@ -20,6 +20,8 @@ MARKS = {
     "priced": (INCUMBENT, "o"),
     "flat": (PALETTE[3], "D"),
 }
+#: What is away, for an axis and for the title: without senders and with them.
+AWAY = {False: ("served off home", "is off home"), True: ("that cross nodes", "crosses nodes")}
 #: Points of the line that nothing is proven to lie below.
 POINTS = 200
 
@@ -27,7 +29,8 @@ POINTS = 200
 def topology(report: TopologyReport, ax: Axes | None = None) -> Axes:
     """Largest load of every plan against its off-home share, above what is proven possible.
 
-    Where links have costs, or tokens sources, against the mean cost of a link.
+    Where links have costs, or tokens sources, against the mean cost of a link. Where every GPU
+    sends to one replica, what is off home is what crosses nodes.
 
     Parameters
     ----------
@@ -59,7 +62,9 @@ def topology(report: TopologyReport, ax: Axes | None = None) -> Axes:
     # The strict plan stands far above the others: powers of ten show both.
     ax.set_yscale("symlog", linthresh=0.1)
     ax.set_ylim(bottom=0)
-    told, what = "% of assignments served off home", "what is off home"
+    is_sent = report.rows[-1].result.problem.splits_by_sender
+    where, what = AWAY[is_sent]
+    told, what = f"% of assignments {where}", f"what {what}"
     if report.counts_links:
         told, what = "mean cost of an assignment's link", "links"
     ax.set_xlabel(told)

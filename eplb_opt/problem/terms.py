@@ -255,6 +255,11 @@ class Terms:
         in_nodes = lost.reshape(self.num_nodes, -1).sum(axis=1)
         return self.spread != "node" and not (self.has_nodes and np.ptp(in_nodes))
 
+    @property
+    def binds_unlike_gpus(self) -> bool:
+        """Whether groups stay on nodes whose GPUs differ in speed or slots, or of unlike nodes."""
+        return self.is_hierarchical and self.has_gpu_rules and not self.leaves_equal_gpus
+
     @cached_property
     def speed(self) -> tuple[Fraction, ...]:
         """Exact speed of each GPU."""

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.errors import ProblemError
-from eplb_opt.problem.arrays import as_number, as_numpy
-from eplb_opt.problem.link_checks import checked_rank_costs, checked_sources
+from eplb_opt.problem.arrays import as_number
+from eplb_opt.problem.topology_checks import (
+    checked_homes,
+    checked_nodes,
+    checked_rank_costs,
+    checked_sources,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eplb_opt.problem.terms import Terms
 
 #: The largest price; at 1 a token served off home already weighs as much as a whole mean load.
@@ -32,6 +39,9 @@ class Topology:
     tokens may come from elsewhere than their expert's home, `sources`. An assignment then costs
     the mean over its sources of the link's cost to the GPU that serves it, and the mean over all
     assignments stands for the off-home share.
+    Where every GPU sends an expert's tokens to one replica (dispatch "nearest" or "rank_modulo"),
+    experts have no homes: an assignment is off home where that replica stands on another node than
+    the GPU that sends it, so that it crosses nodes.
 
     Parameters
     ----------
@@ -42,7 +52,8 @@ class Topology:
     homes
         The home node of each expert, integers [num_layers, num_experts], or [num_experts] for all
         layers. None to choose them with the plan: every group of experts gets a node, and nodes get
-        equally many groups (or differ by one where the numbers do not divide).
+        equally many groups (or differ by one where the numbers do not divide). None where GPUs
+        send.
     anchored
         Whether every expert must keep a replica on its home node.
     max_off_home
@@ -157,41 +168,62 @@ def fitted(terms: Terms) -> Topology | None:
         if getattr(topology, name) is not None
     }
     homes = checked.get("homes")
-    if topology.chooses_homes:
+    if terms.splits_by_sender:
+        _check_senders(terms.dispatch, topology)
+    elif topology.chooses_homes:
         _check_groups(terms)
     found = replace(topology, **checked)
     terms.set_field("topology", found)
     _check_lost(terms)
     if topology.anchored and homes is None and topology.sources is not None:
         raise ProblemError("anchored needs homes: sources alone do not say where experts are home.")
-    if topology.keeps_all_at_home:
+    if topology.keeps_all_at_home and not terms.splits_by_sender:
         _check_room(terms, homes)
     return found
 
 
 #: What a priced topology does not go with: a test, and what to say.
-REFUSED = (
+REFUSED: tuple[tuple[Callable[[Terms], bool], str, str], ...] = (
     (lambda t: t.has_scenarios, "several loads", "take one load"),
-    (lambda t: t.dispatch != "uniform", 'dispatch other than "uniform"', "take the uniform split"),
-    (lambda t: t.gpu_speed is not None, "gpu_speed", "leave the speeds out"),
     (
-        lambda t: not np.isin(t.open_slots, (0, t.slots_per_gpu)).all(),
-        "gpu_slots that differ",
-        "give every GPU that is there all of its slots",
+        lambda t: t.dispatch == "optimal",
+        'dispatch="optimal", whose splits for the least largest load differ in what crosses nodes',
+        'take "uniform", "nearest" or "rank_modulo"',
+    ),
+    (
+        lambda t: t.splits_by_sender and has_unlike_gpus(t),
+        "GPUs of unlike speeds or slots under a dispatch by senders",
+        "leave gpu_speed and gpu_slots out",
     ),
     (lambda t: t.pinned is not None, "pinned", "leave it out"),
     (lambda t: t.forbidden is not None, "forbidden", "leave it out"),
     (lambda t: t.spread is not None, "spread", "leave it out"),
+    (
+        lambda t: has_unlike_gpus(t) and prices_links(t),
+        "rank_costs or sources on GPUs of unlike speeds or slots",
+        "leave gpu_speed and gpu_slots out, or rank_costs and sources",
+    ),
 )
+
+
+def prices_links(terms: Terms) -> bool:
+    """Whether costs of links or sources of tokens are given."""
+    return terms.topology is not None and not terms.topology.counts_off_home
+
+
+def has_unlike_gpus(terms: Terms) -> bool:
+    """Whether GPUs that are there differ in speed or slots."""
+    is_whole = np.isin(terms.open_slots, (0, terms.slots_per_gpu)).all()
+    return terms.gpu_speed is not None or not bool(is_whole)
 
 
 def _check_combination(terms: Terms) -> None:
     for test, name, mend in REFUSED:
         if test(terms):
             raise ProblemError(
-                f"topology does not go with {name}: it takes one load, split uniformly, on GPUs "
-                f"that are alike, with colocation allowed or forbidden. So {mend}, or plan "
-                "without a topology."
+                f"topology does not go with {name}: it takes one load, split uniformly or by "
+                "the GPUs that send, with colocation allowed or forbidden. "
+                f"So {mend}, or plan without a topology."
             )
     rules = terms.topology
     has_links = rules is not None and rules.rank_costs is not None and rules.sources is not None
@@ -207,6 +239,23 @@ def _check_combination(terms: Terms) -> None:
             f"{terms.num_gpus} GPUs on num_nodes={terms.num_nodes} make nodes of {size} GPUs, and "
             f"{-(-terms.num_gpus // size)} of these hold all. Take that many nodes."
         )
+
+
+def _check_senders(dispatch: str, topology: Topology) -> None:
+    """Refuse what is of homes where GPUs send: tokens come from everywhere, and none is at home."""
+    given = {
+        "homes": topology.homes is not None,
+        "anchored": topology.anchored,
+        "rank_costs": topology.rank_costs is not None,
+        "sources": topology.sources is not None,
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise ProblemError(
+                f'{name} means nothing under dispatch="{dispatch}": every GPU sends the same part '
+                "of each expert's tokens, so no node is an expert's home, and the price is on what "
+                f'crosses nodes. Leave {name} out, or take dispatch="uniform".'
+            )
 
 
 def _check_groups(terms: Terms) -> None:
@@ -231,45 +280,6 @@ def _check_lost(terms: Terms) -> None:
             f"Node {int(np.argmin(left))} has lost all of its GPUs, and a topology needs one on "
             "every node. Plan for the nodes that are left, as a machine of their own."
         )
-
-
-def _checked_nodes(terms: Terms, given: Any) -> np.ndarray:
-    nodes = as_numpy(given, "nodes")
-    if nodes.shape != (terms.num_gpus,) or nodes.dtype.kind not in "iu":
-        raise ProblemError(
-            f"nodes is {nodes.dtype} {list(nodes.shape)}; it must hold integers "
-            f"[{terms.num_gpus}], the node of each GPU."
-        )
-    steps = np.diff(nodes)
-    is_complete = nodes[0] == 0 and nodes[-1] == terms.num_nodes - 1
-    if not is_complete or steps.min(initial=0) < 0 or steps.max(initial=0) > 1:
-        raise ProblemError(
-            f"nodes={nodes.tolist()} must rise from 0 to {terms.num_nodes - 1} and leave out none: "
-            "GPUs are numbered node by node."
-        )
-    nodes = np.array(nodes, dtype=np.int64)
-    nodes.flags.writeable = False
-    return nodes
-
-
-def _checked_homes(terms: Terms, given: Any) -> np.ndarray:
-    homes = as_numpy(given, "homes")
-    wanted = (terms.num_layers, terms.num_experts)
-    if homes.shape == wanted[1:]:
-        homes = np.broadcast_to(homes, wanted)
-    if homes.shape != wanted:
-        raise ProblemError(
-            f"homes has shape {list(homes.shape)}; it must be {list(wanted)}, a node for each "
-            f"expert of each layer, or [{wanted[1]}] for all layers."
-        )
-    if homes.dtype.kind == "f" or homes.min() < 0 or homes.max() >= terms.num_nodes:
-        raise ProblemError(
-            f"homes hold {homes.min()} to {homes.max()}; they must be nodes, integers in "
-            f"0..{terms.num_nodes - 1}."
-        )
-    homes = np.array(homes, dtype=np.int64)
-    homes.flags.writeable = False
-    return homes
 
 
 def _check_room(terms: Terms, homes: np.ndarray | None) -> None:
@@ -299,8 +309,8 @@ def _check_room(terms: Terms, homes: np.ndarray | None) -> None:
 
 #: Fields that are arrays, and what checks them.
 FIELDS = {
-    "homes": _checked_homes,
-    "nodes": _checked_nodes,
+    "homes": checked_homes,
+    "nodes": checked_nodes,
     "rank_costs": checked_rank_costs,
     "sources": checked_sources,
 }
@@ -332,8 +342,10 @@ def gpus_of_nodes(terms: Terms) -> np.ndarray:
 
 
 def slots_of_nodes(terms: Terms) -> np.ndarray:
-    """Slots of each node, int64 [num_nodes]."""
-    return gpus_of_nodes(terms) * terms.slots_per_gpu
+    """Slots of each node that can be filled, int64 [num_nodes]."""
+    slots = np.zeros(terms.num_nodes, dtype=np.int64)
+    np.add.at(slots, node_of_gpus(terms), terms.open_slots)
+    return slots
 
 
 def experts_per_group(terms: Terms) -> int:

@@ -91,6 +91,7 @@ class Traffic {
   double price() const { return price_; }
   // The mean cost of an assignment; by default the part of all tokens served away from home.
   double away() const { return away_; }
+  Index home(Index expert) const { return home_[expert]; }
   // Nodes, and the places whose costs are told apart.
   const SlotRanges& nodes() const { return nodes_; }
   const SlotRanges& places() const { return places_; }
