@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import io
+import json
 import re
 import shlex
 import shutil
@@ -51,6 +52,7 @@ def fill(folder):
     shutil.copytree(ROOT / "instances", folder / "instances")
     np.savez(folder / "loads.npz", load=load)
     np.savez(folder / "other.npz", load=other)
+    links(folder, load)
     np.savez(folder / "trace.npz", load=np.array([load, other] * 4))
     np.savez(folder / "passes.npz", load=np.array([load, other // 50, other // 40] * 2))
     np.savez(folder / "snapshots.npz", load=np.array([load, other, load + other]))
@@ -64,6 +66,16 @@ def fill(folder):
     for name in ("current.npz", "target.npz", "draft.npz"):
         write_plan(folder / name, in_force, num_gpus=32)
     write_plan(folder / "expert_map.json", in_force, engine="vllm-ascend", num_gpus=32)
+
+
+def links(folder, load):
+    """What links between 32 GPUs cost, and where tokens come from."""
+    node = np.arange(32) // 8
+    costs = np.where(node[:, None] == node, 0.2, 1.0) * (1 - np.eye(32))
+    (folder / "costs.json").write_text(json.dumps({"rank_cost_matrix": costs.tolist()}))
+    shares = np.random.default_rng(0).dirichlet(np.full(32, 0.5), load.shape)
+    sources = (shares * load[..., None]).transpose(0, 2, 1).astype(np.int64)
+    np.savez(folder / "sources.npz", sources=sources)
 
 
 def statistics(folder, load):
