@@ -125,6 +125,19 @@ def test_a_bare_array_is_tokens_without_ranks(tmp_path):
     assert walked(recording) == [(-1, *rest) for _, *rest in expected([[experts]], 0)]
 
 
+def test_leading_layers_of_zeros_are_dense_as_sglang_returns_routed_experts(tmp_path):
+    experts = samples.routed(6)
+    whole = np.concatenate([np.zeros((6, 2, 3), dtype=np.int32), experts], axis=1)
+    np.save(tmp_path / "routed.npy", whole)
+    for recording in (open_tokens(tmp_path / "routed.npy"), TokenRecording.of(whole)):
+        assert (recording.layer_ids, recording.num_hidden_layers) == ((2, 3, 4), 5)
+        assert walked(recording) == [(-1, *rest) for _, *rest in expected([[experts]], 2)]
+    with pytest.raises(FormatError, match="it was not recorded"):
+        TokenRecording.of(whole[:, :2])
+    # One expert a token: all of them may go to expert 0.
+    assert TokenRecording.of(whole[:, :3, :1]).layer_ids == (0, 1, 2)
+
+
 def test_chunks_are_merged_and_cut_and_lose_nothing(tmp_path, monkeypatch):
     folder = samples.write_per_token(tmp_path / "dumps", parts())
     whole = list(open_tokens(folder).chunks())
