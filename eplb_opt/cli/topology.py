@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eplb_opt import plots
+from eplb_opt.cli import gpu_options as gpu
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.intake import read_problem
@@ -48,6 +49,10 @@ def topology_command(
         bool, typer.Option("--front", help="Plan for many prices: the front of load and locality.")
     ] = False,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
+    dispatch: opt.DispatchOption = opt.UNIFORM,
+    lost_gpus: gpu.LostGpus = None,
+    gpu_slots: gpu.GpuSlots = None,
+    gpu_speeds: gpu.GpuSpeeds = None,
     time_limit: Annotated[
         float, typer.Option("--time-limit", help="Seconds for each plan.")
     ] = 10.0,
@@ -88,16 +93,24 @@ def topology_command(
 
     Every expert has a home node. A price on what is served elsewhere buys most of the locality that
     keeping groups on nodes imposes, for a small part of its load. Recorded tokens say how much.
+    With --dispatch nearest or rank_modulo every GPU sends tokens to one replica, and the price is
+    on what crosses nodes.
 
     Example: eplb-opt topology loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --front
     """
     if exchange is not None and tokens_file is None:
         raise ProblemError("--exchange needs --tokens: counts do not say what is exchanged.")
+    if tokens_file is not None and str(dispatch) != str(opt.UNIFORM):
+        raise ProblemError(
+            f"--tokens are spread by the uniform split and do not go with --dispatch {dispatch}; "
+            "leave one of them out."
+        )
     if plot_file is not None:
         plots.check_format(plot_file)
-    machine = opt.machine(slots, gpus, 1, 1, colocation, "uniform")
+    machine = opt.machine(slots, gpus, 1, 1, colocation, dispatch)
     files = opt.Files([file], load_format=load_format, map_file=map_file, experts=experts)
-    intake = read_problem(opt.Asked(files, machine))
+    rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds)
+    intake = read_problem(opt.Asked(files, machine, rules))
     flat = intake.problem
     layer_ids = intake.recorded[0].layer_ids
     homes = None if homes_file is None else read_by_layer(homes_file, "homes", layer_ids)

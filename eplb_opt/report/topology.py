@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from eplb_opt.report.columns import Column, csv_text, fill
 from eplb_opt.report.tables import titled
-from eplb_opt.report.words import percent
+from eplb_opt.report.words import DISPATCH_WORDS, percent
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,6 +18,12 @@ DEFINITIONS = (
     "Means over the layers. load: largest over mean GPU load, proven between the bound and it. off "
     "home: share of assignments that replicas off their expert's home node serve, by the uniform "
     "split. objective: load plus price x off home, what was minimised."
+)
+#: The same where every GPU sends an expert's tokens to one replica.
+SENT_DEFINITIONS = (
+    "Means over the layers, by {dispatch}. load: largest over mean GPU load, proven between the "
+    "bound and it. crossing: share of assignments that are served on another node than they come "
+    "from. objective: load plus price x crossing, what was minimised."
 )
 TOKEN_DEFINITIONS = (
     " By the recorded tokens, expected under the uniform split: nodes, GPUs: distinct ones that a "
@@ -50,7 +56,9 @@ def topology_table(
         f"Topology: {problem.num_layers} layers x {problem.num_experts} experts, "
         f"{problem.num_slots} slots on {problem.num_gpus} GPUs"
     )
-    table.caption, table.caption_justify = DEFINITIONS, "left"
+    sent = SENT_DEFINITIONS.format(dispatch=DISPATCH_WORDS[problem.dispatch])
+    table.caption = sent if problem.splits_by_sender else DEFINITIONS
+    table.caption_justify = "left"
     if traffic is not None:
         table.caption += TOKEN_DEFINITIONS
     on_front = on_the_front(report)
@@ -72,13 +80,14 @@ def topology_columns(
 ) -> list[Column]:
     """One row a plan, for a terminal, the page and CSV; shares and gaps of CSV are fractions."""
     rows = report.rows
+    is_sent = rows[-1].result.problem.splits_by_sender
     columns = [
         Column("plan", [row.name for row in rows], is_text=True),
         Column(name="kind", values=[row.kind for row in rows], places=frozenset()),
         Column(name="price", values=[_or_empty(row.price) for row in rows], places=frozenset()),
         _figures("load", "load", [row.load for row in rows]),
         Column(
-            "off home",
+            "crossing" if is_sent else "off home",
             [f"{100 * row.off_home:.1f} %" for row in rows],
             name="off_home",
             values=[row.off_home for row in rows],

@@ -6,6 +6,7 @@ command.
 """
 
 from eplb_opt.cli.bench.anytime import anytime_command
+from eplb_opt.cli.bench.deadlines import deadlines_command
 from eplb_opt.cli.bench.dispatch import dispatch_command
 from eplb_opt.cli.bench.figure import figure_command
 from eplb_opt.cli.bench.forecast import forecast_bench_command
@@ -32,5 +33,6 @@ app.command("replay")(replay_bench_command)
 app.command("forecast")(forecast_bench_command)
 app.command("homes")(homes_bench_command)
 app.command("overshoot")(overshoot_command)
+app.command("deadlines")(deadlines_command)
 app.command("soak")(soak_command)
 app.command("figure")(figure_command)
