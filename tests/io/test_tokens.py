@@ -352,3 +352,31 @@ def test_meta_of_another_kind_is_refused(tmp_path):
     (folder / "meta_info.json").write_text(json.dumps({"num_experts": 4}))
     with pytest.raises(FormatError, match="ids are 0 to 3"):
         list(open_tokens(folder).chunks())
+
+
+@pytest.mark.parametrize("kind", ["sglang", "trtllm", "npz"])
+def test_damaged_bytes_are_refused_or_read_and_raise_nothing_else(tmp_path, kind):
+    if kind == "npz":
+        path = file = tmp_path / "tokens.npz"
+        write_tokens(path, TokenRecording.of(samples.routed(40), np.arange(40) % 4))
+    elif kind == "sglang":
+        path = samples.write_per_token(tmp_path / "dumps", parts()[:1])
+        (file,) = path.iterdir()
+    else:
+        path = samples.write_statistics(tmp_path / "statistics", parts()[:1])
+        file = path / "rank0_raw.safetensors"
+    content = file.read_bytes()
+    rng = np.random.default_rng(5)
+    num_refused = 0
+    for attempt in range(150):
+        damaged = bytearray(content)
+        for at in rng.integers(len(content), size=4):
+            damaged[at] = int(rng.integers(256))
+        if attempt % 3 == 0:
+            damaged = damaged[: rng.integers(1, len(content))]
+        file.write_bytes(bytes(damaged))
+        try:
+            list(open_tokens(path).chunks())
+        except FormatError:
+            num_refused += 1
+    assert num_refused >= 50
