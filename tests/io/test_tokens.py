@@ -197,6 +197,15 @@ def test_ranks_that_record_the_same_tokens_are_noted(tmp_path):
         assert "6 times a rank has recorded the very tokens of another" in note
 
 
+def test_ranks_that_keep_the_beginning_of_a_gathered_batch_are_noted(tmp_path):
+    """SGLang with DP attention and no all-to-all backend: a rank keeps as many as it has."""
+    whole = [samples.routed(9, seed=1), samples.routed(9, seed=2)]
+    kept = [[batch[:num] for batch in whole] for num in (4, 9, 2, 5)]
+    recording = open_tokens(samples.write_per_token(tmp_path / "dumps", kept))
+    list(recording.chunks())
+    assert "6 times" in recording.notes[0]
+
+
 def altered(tmp_path, change):
     """A dump of a rank with something changed."""
     import torch

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
-
 import numpy as np
 
 from eplb_opt.errors import FormatError
+
+#: An odd number without a pattern in its bits (2**64 over the golden ratio).
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 def experts_of_slots(slots: np.ndarray, placed: np.ndarray) -> np.ndarray:
@@ -42,31 +43,38 @@ def experts_of_slots(slots: np.ndarray, placed: np.ndarray) -> np.ndarray:
 
 
 class Repeats:
-    """Whether all ranks have recorded the same tokens, as they do where attention is not split.
+    """Whether ranks have recorded the same tokens, as they do where these are not split over them.
 
-    Then no rank is where a token starts, and every token counts once a rank.
+    Where attention is not split, every rank has all tokens of a step; where it is, but no
+    all-to-all exchange carries tokens, every rank has those of all ranks gathered, and SGLang keeps
+    as many from the beginning as the rank has itself. Either way no rank is where a token starts.
     """
 
     def __init__(self) -> None:
-        self._first: dict[int, tuple[int, int]] = {}
+        self._first: dict[int, tuple[int, np.ndarray]] = {}
         self._num_same = self._num_other = 0
 
     def see(self, step: int, rank: int, ids: np.ndarray) -> None:
-        """Compare what a rank has recorded of a step with what the first rank has."""
+        """Compare what a rank has recorded of a step, [layers, tokens, k], with the first rank."""
         if not ids.size:
             return
-        seen = zlib.crc32(np.ascontiguousarray(ids).tobytes())
-        other, value = self._first.setdefault(step, (rank, seen))
+        by_token = ids.transpose(1, 0, 2).reshape(ids.shape[1], -1).astype(np.uint64)
+        # Odd multipliers, sums modulo 2**64: a number for each token's experts in all layers.
+        weights = np.arange(1, 2 * by_token.shape[1], 2, dtype=np.uint64) * MULTIPLIER
+        seen = by_token @ weights
+        other, first = self._first.setdefault(step, (rank, seen))
         if other != rank:
-            self._num_same += value == seen
-            self._num_other += value != seen
+            both = min(len(first), len(seen))
+            is_same = bool((first[:both] == seen[:both]).all())
+            self._num_same += is_same
+            self._num_other += not is_same
 
     def notes(self) -> list[str]:
         """What to say of it; nothing where ranks have tokens of their own."""
         if not self._num_same or self._num_same < self._num_other:
             return []
         return [
-            f"{self._num_same} times a rank has recorded the very tokens of another one: attention "
-            "is not split over the ranks (no DP attention, or no all-to-all backend). Every token "
-            "counts once a rank, and where it starts is not known."
+            f"{self._num_same} times a rank has recorded the very tokens of another one: they are "
+            "not split over the ranks (no DP attention, or no all-to-all backend). Tokens count "
+            "several times, and where they start is not known."
         ]
