@@ -56,7 +56,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     if problem.topology is None:
         raise CertificateError("topology is of a problem with a topology.")
     problem = problem.without_lost_gpus() or problem
-    proven, data = _flat_bound(problem, certificate.data)
+    proven, data = flat_bound(problem, certificate.data)
     levels, scale = _read(data)
     total = sum(problem.load[0].tolist())
     if not total:
@@ -66,10 +66,10 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     # What rounding of the loads may have taken lowers the bound in proportion at most.
     lacking = int(problem.rounded[0]) * problem.num_experts
     claim = certificate.bound * Fraction(total + lacking, total)
-    layer = _Layer(problem, scale)
+    layer = Layer(problem, scale)
     first = Fraction(levels[0] * total, scale)
     is_proven = first * problem.num_gpus <= total or first <= proven
-    if not is_proven and not _is_below_water(problem, first):
+    if not is_proven and not is_below_water(problem, first):
         raise CertificateError("the first level is above the mean and the water level.")
     rooms = list(_choices(layer))
     ends = [level * layer.per_level for level in levels]
@@ -87,7 +87,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     return certificate.bound
 
 
-def _flat_bound(
+def flat_bound(
     problem: Problem, data: dict[str, int | list[int]]
 ) -> tuple[Fraction, dict[str, int | list[int]]]:
     """What the data prove of the flat layer's load, 0 for nothing; and the rest of the data."""
@@ -116,7 +116,7 @@ def _read(data: dict[str, int | list[int]]) -> tuple[list[int], int]:
     return levels, scale
 
 
-def _is_below_water(problem: Problem, level: Fraction) -> bool:
+def is_below_water(problem: Problem, level: Fraction) -> bool:
     """Whether every plan's largest load is at least the level, because the slots are too few."""
     # In a plan below it, an expert has more than load / level replicas.
     top, bottom = level.numerator, level.denominator
@@ -124,7 +124,7 @@ def _is_below_water(problem: Problem, level: Fraction) -> bool:
     return replicas > problem.num_slots
 
 
-class _Layer:
+class Layer:
     """The layer in integers: loads and levels of T in a unit that GPUs of a node divide."""
 
     def __init__(self, problem: Problem, scale: int) -> None:
@@ -204,7 +204,7 @@ class _Layer:
 Household = tuple[int, tuple[int, ...]]
 
 
-def _choices(layer: _Layer) -> Iterator[list[Household]]:
+def _choices(layer: Layer) -> Iterator[list[Household]]:
     """Who is at home where, in every choice; or what stands for all of them."""
     problem, rules = layer.problem, layer.rules
     experts = range(problem.num_experts)
@@ -215,7 +215,7 @@ def _choices(layer: _Layer) -> Iterator[list[Household]]:
     size = -(-problem.num_experts // problem.num_groups)
     groups = [tuple(e for e in experts if e // size == g) for g in range(problem.num_groups)]
     found = []
-    for choice in _shared_out(layer, size):
+    for choice in shared_out(layer, size):
         found.append(choice)
         if len(found) > MAX_CHOICES:
             yield [(layer.sizes[0], members) for members in groups]
@@ -236,7 +236,7 @@ def _sizes_of_nodes(problem: Problem) -> list[int]:
     return [size] * (problem.num_nodes - 1) + [problem.num_gpus - size * (problem.num_nodes - 1)]
 
 
-def _shared_out(layer: _Layer, group_size: int) -> Iterator[list[list[int]]]:
+def shared_out(layer: Layer, group_size: int) -> Iterator[list[list[int]]]:
     """The groups of each node in every choice; nodes of one size in the order of their groups."""
     problem = layer.problem
     low, rest = divmod(problem.num_groups, problem.num_nodes)

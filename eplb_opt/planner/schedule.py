@@ -133,11 +133,12 @@ SOLVERS: dict[str, Entry] = {
         f"{_TOPOLOGY}:TopologySolver",
         Pace(share=0.08, shortest=0.005, most=1, in_rounds=True, with_effort=False),
     ),
-    # Short turns, as of the pairs that it asks; the search takes what is left.
+    # In rounds, so that every layer gets prices of the same quality; the search takes what is left.
     "home_pairs": Entry(
         "eplb_opt.exact.homes.pairs:HomePairsSolver",
-        Pace(share=0.1, shortest=0.01, longest=0.5, most=2),
+        Pace(share=0.35, shortest=0.01, longest=8.0, most=4, in_rounds=True),
         has_topology_and_two_slots,
+        package="scipy",
     ),
     "homes": Entry(
         f"{_TOPOLOGY}:TopologySolver",

@@ -221,6 +221,44 @@ class TopologySearch:
     def away(self) -> float:
         """The part of all tokens that is served away from home now."""
 
+class PairedSearch:
+    """
+    `TopologySearch` where all GPUs have two slots and replicas of an expert may share one.
+
+    It decides which replicas stand on a node; there the heaviest shares a GPU with the
+    lightest, and so on, which no other pairs beat. `near` counts for nothing.
+    """
+
+    def __init__(self, machine: Machine, share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], node: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], price: float, most: float, anchored: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance) -> None: ...
+
+    def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """Go on from another plan, with other homes; the best plan is kept."""
+
+    def anneal(self, doublings: int, temperature: float, transfers: int, near: int, homeward: int, settling: int, slices: int, seconds: float) -> None:
+        """
+        So many slices of 256 swaps and copy transfers, fewer where the seconds are over.
+
+        The norm's p is 2**doublings; `temperature` is in units of the objective. Of 1024
+        proposals `transfers` are copy transfers; of these `settling` give an expert a
+        replica at its home. Of the swaps `near` are within a node, and `homeward` of the others
+        bring an expert to its home.
+        """
+
+    @property
+    def best(self) -> float:
+        """The best plan's objective."""
+
+    def plan(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """The best plan, int64 [num_slots]."""
+
+    @property
+    def largest_load(self) -> float:
+        """The largest GPU load now, relative to the mean."""
+
+    @property
+    def away(self) -> float:
+        """The part of all tokens that is served away from home now."""
+
 class ByCount:
     """
     All replicas of an expert carry the same; the column is their number.

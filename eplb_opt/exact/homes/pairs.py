@@ -2,28 +2,44 @@
 
 Where GPUs have two slots the water level can be some percent below any plan's largest load, and the
 bound with homes begins there. The bisection of `exact.pairs` knows that load almost exactly: plans
-for the topology are plans for the flat problem too, so what it proves holds for them.
+for the topology are plans for the flat problem too, so what it proves holds for them. From there on
+prices of what stands on a node (`price_lp`) prove what being off home costs at least; where homes
+are still to be chosen, or SciPy is not there, the room of each node does (`bounds.topology`).
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from fractions import Fraction
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
+from eplb_opt.bounds.home_prices import PricedLayer, known_homes
 from eplb_opt.bounds.topology import home_bound
 from eplb_opt.certificates import Certificate
 from eplb_opt.certificates.topology import PAIRS_PREFIX
+from eplb_opt.exact.homes.price_lp import Fineness
+from eplb_opt.exact.homes.price_pieces import Proven, prove
 from eplb_opt.exact.pairs.model import PairsLayer, PairsParams
 from eplb_opt.exact.shared.model_calls import as_answer, deadline_after_imports
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
-    import numpy as np
-
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Answer, Options, Task
+
+#: Work for the prices of a layer, with about the seconds that it takes, and from which effort on.
+STEPS = (
+    (0.1, 200, Fineness(8, 2, 0.006)),
+    (0.5, 2000, Fineness(16, 3, 0.002)),
+    (1.5, 10_000, Fineness(24, 3, 0.001)),
+    (5.0, 50_000, Fineness(40, 4, 0.0005)),
+)
+#: The part of a turn that is for the load alone, and seconds of the call that are left to others.
+FLAT_SHARE, LAST_SECONDS = 0.3, 0.2
 
 
 class HomePairsSolver:
@@ -42,32 +58,97 @@ class HomePairsSolver:
         self.flat = problem.flat().with_colocation("allow")
         self.layer = PairsLayer(self.flat, PairsParams())
         self.lower = max(method(self.flat)[0] for method in FLAT_BOUNDS.values())
+        self.pairs: Certificate | None = None
         self.start: np.ndarray | None = None
+        is_known = bool(problem.load.any()) and known_homes(problem) is not None
+        self.priced = PricedLayer(problem) if is_known and find_spec("scipy") else None
+        self.step, self.slowness = -1, 1.0
+        self.proven: Proven | None = None
 
     def solve(self, task: Task) -> Answer:
-        """Work on the bisection of the flat layer for one turn, and price what it proves."""
-        deadline = task.deadline
+        """Work on the bisection of the flat layer, price what it proves, and then the homes."""
+        seconds = task.deadline.remaining
+        verdict, is_raised = self._bisect(task)
+        is_priced = self._price(task, seconds)
+        if not is_raised and not is_priced:
+            return verdict
+        found, proof = self._by_room()
+        if self.priced is not None and self.proven is not None:
+            begun = self.proven.begun_at(self.priced, self.priced.level_of(self.lower))
+            value = self.priced.as_ratio(begun.units)
+            if value > found:
+                found, proof = value, self._by_prices(self.proven)
+        return replace(verdict, bound=Bound(found, "topology"), certificate=proof)
+
+    def _bisect(self, task: Task) -> tuple[Answer, bool]:
+        """A turn on the flat layer, and whether it has proven more."""
+        deadline = task.deadline.part(FLAT_SHARE if self.priced is not None else 1.0)
         if task.effort is None and self.layer.waits_for_backend:
             deadline = deadline_after_imports(task) or deadline
         start = task.start if self.start is None else self.start
         found = as_answer("k2", self.layer.run(start, self.lower, deadline, task.effort))
         if found.placed is not None:
             self.start = found.placed
-        verdict = replace(found, placed=None, bound=None, certificate=None)
-        if found.bound is None or found.bound.value <= self.lower:
-            return verdict
-        self.lower = found.bound.value
-        value = home_bound(self.problem, self.lower).value
-        proof = None if found.certificate is None else self._proof(found.certificate)
-        return replace(verdict, bound=Bound(value, "topology"), certificate=proof)
+        is_raised = found.bound is not None and found.bound.value > self.lower
+        if found.bound is not None and is_raised:
+            self.lower = found.bound.value
+        if found.certificate is not None:
+            self.pairs = found.certificate
+        return replace(found, placed=None, bound=None, certificate=None), is_raised
 
-    def _proof(self, pairs: Certificate) -> Certificate:
-        """What follows from a certificate of the flat layer."""
-        bound = home_bound(self.problem, pairs.bound)
+    def _price(self, task: Task, seconds: float) -> bool:
+        """Prices with more work than so far, where a turn has time for it; whether they are new."""
+        layer = self.priced
+        if layer is None:
+            return False
+        step = self._next_step(task, seconds)
+        if step is None:
+            return False
+        self.step, (usual, _, fineness) = step, STEPS[step]
+        began = time.monotonic()
+        deadline = task.call_deadline.earlier(LAST_SECONDS)
+        found = prove(layer, layer.level_of(self.lower), fineness, deadline)
+        self.slowness = max((time.monotonic() - began) / usual, 1.0)
+        if found is None or (self.proven is not None and found.units <= self.proven.units):
+            return False
+        self.proven = found
+        return True
+
+    def _next_step(self, task: Task, seconds: float) -> int | None:
+        """The step with the most work that a turn has time for; the first one comes first."""
+        if task.effort is not None:
+            fits = [i for i, (_, effort, _) in enumerate(STEPS) if effort <= task.effort]
+        else:
+            fits = [i for i, (usual, _, _) in enumerate(STEPS) if usual * self.slowness <= seconds]
+            fits = fits[:1] if self.step < 0 else fits
+        return fits[-1] if fits and fits[-1] > self.step else None
+
+    def _by_room(self) -> tuple[Fraction, Certificate | None]:
+        """What the room of each node proves."""
+        value = home_bound(self.problem, self.lower).value
+        if self.pairs is None:
+            return value, None
+        bound = home_bound(self.problem, self.pairs.bound)
         data: dict[str, int | list[int]] = {"levels": list(bound.levels), "scale": bound.scale}
-        data |= {PAIRS_PREFIX + name: value for name, value in pairs.data.items()}
-        data[PAIRS_PREFIX + "bound"] = list(_terms(pairs.bound))
-        return Certificate("topology", bound.value, data)
+        return value, Certificate("topology", bound.value, data | self._of_pairs())
+
+    def _by_prices(self, proven: Proven) -> Certificate | None:
+        """The certificate of pieces that begin at what is certified of the flat layer."""
+        layer = self.priced
+        if layer is None:
+            return None
+        flat = max(method(self.flat)[0] for method in FLAT_BOUNDS.values())
+        if self.pairs is not None:
+            flat = max(flat, self.pairs.bound)
+        begun = proven.begun_at(layer, layer.level_of(flat))
+        return Certificate("home_prices", layer.as_ratio(begun.units), begun.data(layer) | self._of_pairs())
+
+    def _of_pairs(self) -> dict[str, int | list[int]]:
+        """The certificate of the flat layer, as a part of another's data."""
+        if self.pairs is None:
+            return {}
+        data = {PAIRS_PREFIX + name: value for name, value in self.pairs.data.items()}
+        return {**data, PAIRS_PREFIX + "bound": list(_terms(self.pairs.bound))}
 
 
 def _terms(value: Fraction) -> tuple[int, int]:

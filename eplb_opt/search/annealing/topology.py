@@ -50,6 +50,11 @@ class TopologyParams:
     cooling: Cooling = COOLING
 
 
+#: Where the core pairs replicas by itself. Counts decide more there: a replica's weight is that of
+#: half a GPU, and the pairs of a whole node follow from it.
+PAIRED = TopologyParams(
+    transfers=400, homeward=400, settling=100, cooling=Cooling(first_heat=0.002, last_heat=1e-5)
+)
 #: Turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
 
@@ -70,7 +75,8 @@ class TopologySearch:
     def __init__(
         self, problem: Problem, start: np.ndarray, seed: int, params: TopologyParams | None = None
     ) -> None:
-        self.problem, self.params = problem, params or TopologyParams()
+        self.problem = problem
+        self.params = params or (PAIRED if pairs_follow(problem) else TopologyParams())
         rules = problem.topology
         total = int(problem.load.sum())
         self.is_trivial = total == 0 or rules is None
@@ -80,7 +86,8 @@ class TopologySearch:
             return
         # A hair below the limit, for the core adds up in floating point.
         most = 2.0 if rules.max_off_home is None else rules.max_off_home - 1e-12
-        self._search = annealing.TopologySearch(
+        kind = annealing.PairedSearch if pairs_follow(problem) else annealing.TopologySearch
+        self._search: annealing.PairedSearch | annealing.TopologySearch = kind(
             machine_of(problem, problem.colocation == "forbid"),
             problem.load[0] / total,
             np.ascontiguousarray(homes_of(problem, self.start[None])[0]),
@@ -139,6 +146,17 @@ class TopologySearch:
             slices,
             seconds,
         )
+
+
+def pairs_follow(problem: Problem) -> bool:
+    """Whether the core need not decide which replicas of a node share a GPU.
+
+    With two slots on every GPU, the heaviest one does with the lightest, and so on; where replicas
+    of an expert may not share a GPU, that may be forbidden.
+    """
+    open_slots = problem.open_slots
+    has_two = bool((open_slots[open_slots > 0] == 2).all())
+    return has_two and problem.colocation == "allow" and problem.gpu_speed is None
 
 
 class TopologySolver:
