@@ -136,7 +136,7 @@ SOLVERS: dict[str, Entry] = {
     # In rounds, so that every layer gets prices of the same quality; the search takes what is left.
     "home_pairs": Entry(
         "eplb_opt.exact.homes.pairs:HomePairsSolver",
-        Pace(share=0.35, shortest=0.01, longest=8.0, most=4, in_rounds=True),
+        Pace(share=0.6, shortest=0.01, longest=8.0, most=4, in_rounds=True),
         has_topology_and_two_slots,
         package="scipy",
     ),

@@ -22,6 +22,7 @@ from eplb_opt.bounds.home_prices import PricedLayer, known_homes
 from eplb_opt.bounds.topology import home_bound
 from eplb_opt.certificates import Certificate
 from eplb_opt.certificates.topology import PAIRS_PREFIX
+from eplb_opt.clock import core_wait
 from eplb_opt.exact.homes.price_lp import Fineness
 from eplb_opt.exact.homes.price_pieces import Proven, prove
 from eplb_opt.exact.pairs.model import PairsLayer, PairsParams
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
     from eplb_opt.solver import Answer, Options, Task
 
 #: Work for the prices of a layer, with about the seconds that it takes, and from which effort on.
+#: Less than the first step proves hardly more than the room of each node does.
 STEPS = (
-    (0.1, 200, Fineness(8, 2, 0.006)),
-    (0.5, 2000, Fineness(16, 3, 0.002)),
-    (1.5, 10_000, Fineness(24, 3, 0.001)),
-    (5.0, 50_000, Fineness(40, 4, 0.0005)),
+    (0.4, 2000, Fineness(12, 2, 0.003)),
+    (1.2, 8000, Fineness(24, 2, 0.001)),
+    (4.0, 30_000, Fineness(40, 3, 0.0005)),
 )
 #: The part of a turn that is for the load alone, and seconds of the call that are left to others.
 FLAT_SHARE, LAST_SECONDS = 0.3, 0.2
@@ -62,14 +63,17 @@ class HomePairsSolver:
         self.start: np.ndarray | None = None
         is_known = bool(problem.load.any()) and known_homes(problem) is not None
         self.priced = PricedLayer(problem) if is_known and find_spec("scipy") else None
-        self.step, self.slowness = -1, 1.0
+        self.step = -1
         self.proven: Proven | None = None
 
     def solve(self, task: Task) -> Answer:
         """Work on the bisection of the flat layer, price what it proves, and then the homes."""
-        seconds = task.deadline.remaining
+        seconds, began, waited = task.deadline.remaining, time.monotonic(), core_wait()
         verdict, is_raised = self._bisect(task)
-        is_priced = self._price(task, seconds)
+        passed = max(time.monotonic() - began, 1e-6)
+        waited = min(core_wait() - waited, 0.9 * passed)
+        # A linear program that is begun is solved, however many others want the cores.
+        is_priced = self._price(task, seconds * (1 - waited / passed))
         if not is_raised and not is_priced:
             return verdict
         found, proof = self._by_room()
@@ -104,23 +108,20 @@ class HomePairsSolver:
         step = self._next_step(task, seconds)
         if step is None:
             return False
-        self.step, (usual, _, fineness) = step, STEPS[step]
-        began = time.monotonic()
+        self.step = step
         deadline = task.call_deadline.earlier(LAST_SECONDS)
-        found = prove(layer, layer.level_of(self.lower), fineness, deadline)
-        self.slowness = max((time.monotonic() - began) / usual, 1.0)
+        found = prove(layer, layer.level_of(self.lower), STEPS[step][2], deadline)
         if found is None or (self.proven is not None and found.units <= self.proven.units):
             return False
         self.proven = found
         return True
 
     def _next_step(self, task: Task, seconds: float) -> int | None:
-        """The step with the most work that a turn has time for; the first one comes first."""
+        """The step with the most work that the turn has seconds for."""
         if task.effort is not None:
             fits = [i for i, (_, effort, _) in enumerate(STEPS) if effort <= task.effort]
         else:
-            fits = [i for i, (usual, _, _) in enumerate(STEPS) if usual * self.slowness <= seconds]
-            fits = fits[:1] if self.step < 0 else fits
+            fits = [i for i, (usual, _, _) in enumerate(STEPS) if usual <= seconds]
         return fits[-1] if fits and fits[-1] > self.step else None
 
     def _by_room(self) -> tuple[Fraction, Certificate | None]:
