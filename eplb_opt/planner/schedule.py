@@ -325,7 +325,8 @@ def _pace(name: str) -> Pace:
 
 def _stage(name: str, share: float, problem: Problem, options: Options) -> Stage:
     entry = SOLVERS[name]
-    package = MODEL_PACKAGES.get(options.model) if name == "model" else entry.package
+    by_name = name in ("model", "home_model")
+    package = MODEL_PACKAGES.get(options.model) if by_name else entry.package
     return Stage(
         options.model if name == "model" else name,
         entry.solver,
