@@ -122,7 +122,8 @@ class PricedLayer:
         self.price = floor(rules.exact_price * self.unit)
         self.anchored = rules.anchored
         self.most = floor(rules.most_off_home * self.scale)
-        self.load = np.array([w * self.scale // total for w in problem.load[0].tolist()])
+        parts = [w * self.scale // total for w in problem.load[0].tolist()]
+        self.load = np.array(parts, dtype=np.int64)
         self.slots = topology.slots_of_nodes(problem)
         self.total = total
         lacking = int(problem.rounded[0]) * problem.num_experts
@@ -130,11 +131,11 @@ class PricedLayer:
 
     def level_of(self, load: Fraction) -> int:
         """A GPU load in parts of the scale, rounded down."""
-        return floor(load * self.scale / self.total)
+        return int(floor(load * self.scale / self.total))
 
     def value(self, begin: int, away: int) -> int:
         """Load and price together, in units of the objective."""
-        return self.problem.num_gpus * self.unit * begin + away
+        return int(self.problem.num_gpus) * self.unit * begin + away
 
     def as_ratio(self, units: int) -> Fraction:
         """Units of the objective as largest over mean load plus price."""
@@ -142,7 +143,8 @@ class PricedLayer:
 
     def fewest(self, level: int) -> np.ndarray:
         """The replicas that each expert has at least in a plan of at most that level."""
-        return np.maximum(-(-self.load // level), 1)
+        fewest: np.ndarray = np.maximum(-(-self.load // level), 1)
+        return fewest
 
     def away(self, level: int, prices: NodePrices) -> int:
         """What a plan of at most that level pays for being off home, at least; at least 0."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -24,6 +24,9 @@ from eplb_opt.solver import Options
 from tests.bounds.test_topology_bound import tiny_problems
 from tests.exact import home_tasks
 from tests.homes_oracle import home_optimum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LOAD = np.array([[8, 6, 4, 2]])
 CHOSEN = Problem(LOAD, 6, 3, num_nodes=3, num_groups=4, topology=Topology(0.3))
@@ -139,7 +142,7 @@ def test_rule_permits_a_plan_and_forbids_its_breakage(name, monkeypatch):
 @pytest.mark.parametrize("name", BREAKAGES)
 def test_cp_sat_has_the_same_rules(name):
     cp_model = pytest.importorskip("ortools.sat.python.cp_model")
-    rule, problem, placed, breakage = BREAKAGES[name]
+    _rule, problem, placed, breakage = BREAKAGES[name]
     m = HomeModel(linear, Columns(problem, Fraction(4)))
     values = values_of(m, np.array(placed))
     for taken, is_allowed in ((values, True), (breakage(m, values), False)):
@@ -211,9 +214,9 @@ def test_it_finds_and_nearly_proves_the_optimum(problem):
 
 def test_a_small_priced_layer_is_planned_by_milp():
     pytest.importorskip("pulp")
-    load = np.array([[40, 30, 20, 10, 2, 2, 1, 1]])
-    problem = Problem(load, 12, 4, num_nodes=2, num_groups=4, topology=Topology(0.3))
-    by = {name: plan(problem, time_limit=20, model=name) for name in ("milp", "cpsat")}
+    load = np.array([[40, 30, 20, 10, 5, 3]])
+    problem = Problem(load, 8, 4, num_nodes=2, num_groups=2, topology=Topology(0.3))
+    by = {name: plan(problem, time_limit=15, model=name) for name in ("milp", "cpsat")}
     assert by["milp"].objective[0] == by["cpsat"].objective[0]
-    assert by["milp"].gaps[0] < 1e-3
+    assert by["milp"].bounds[0].gap < 1e-3
     assert any("pulp" in name for name in by["milp"].relied_on)

@@ -15,8 +15,6 @@ from importlib.util import find_spec
 from math import ceil, isfinite, lcm
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from eplb_opt.bounds.bounds import Bound
 from eplb_opt.errors import MissingDependency, ProblemError
 from eplb_opt.exact.homes import linear
@@ -28,6 +26,8 @@ from eplb_opt.exact.shared.backend_log import read_log
 from eplb_opt.solver import Answer, Verdict
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from eplb_opt.exact.homes.linear import CpModel, Row
     from eplb_opt.solver import Task
 
@@ -46,7 +46,9 @@ class SmallColumns(Columns):
         """Q: units of a size per unit of load."""
         highest = max(counts[-1] for counts in self.counts if counts)
         exact = lcm(*range(1, highest + 1)) if highest <= MAX_EXACT_COUNT else self.most + 1
-        return exact if exact * self.total <= self.most else Fraction(self.most, self.total)
+        times = self.most // (exact * self.total)
+        # As large as may be: what is taken off the bound counts in units.
+        return exact * times if times else Fraction(self.most, self.total)
 
 
 def solve_by_milp(task: Task, params: MilpParams | None = None) -> Answer:
@@ -79,7 +81,7 @@ def solve_by_milp(task: Task, params: MilpParams | None = None) -> Answer:
     left = task.deadline.remaining if task.effort is None else float("inf")
     result, log = run_in_process(request, left, params.seconds_to_return)
     if result is None:
-        return Answer(message="the solver was ended at the deadline")
+        return Answer()  # it was ended at the deadline
     if "refused" in result:
         raise ProblemError(result["refused"])
     facts = read_log(result["solver"], log)
@@ -92,7 +94,6 @@ def solve_by_milp(task: Task, params: MilpParams | None = None) -> Answer:
         _plan(model, result["values"]),
         bound,
         verdict=Verdict.FINISHED if is_done else Verdict.AGAIN,
-        message=facts.message,
     )
 
 
@@ -102,7 +103,7 @@ def _weight(model: HomeModel) -> int:
     of_peak = terms[next(iter(model.peak.terms))]
     size = max(model.columns.size(e, c) for e, c in model.pairs) or 1
     others = max((c for i, c in terms.items() if i not in model.peak.terms), default=0)
-    return of_peak + -(-others // size)
+    return int(of_peak + -(-others // size))
 
 
 def _request(program: CpModel, params: MilpParams, task: Task) -> dict[str, Any]:

@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from fractions import Fraction
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
 from eplb_opt.bounds.home_prices import PricedLayer, known_homes
@@ -29,6 +26,10 @@ from eplb_opt.exact.pairs.model import PairsLayer, PairsParams
 from eplb_opt.exact.shared.model_calls import as_answer, deadline_after_imports
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
+    import numpy as np
+
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Answer, Options, Task
 
@@ -142,7 +143,9 @@ class HomePairsSolver:
         if self.pairs is not None:
             flat = max(flat, self.pairs.bound)
         begun = proven.begun_at(layer, layer.level_of(flat))
-        return Certificate("home_prices", layer.as_ratio(begun.units), begun.data(layer) | self._of_pairs())
+        return Certificate(
+            "home_prices", layer.as_ratio(begun.units), begun.data(layer) | self._of_pairs()
+        )
 
     def _of_pairs(self) -> dict[str, int | list[int]]:
         """The certificate of the flat layer, as a part of another's data."""

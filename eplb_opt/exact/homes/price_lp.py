@@ -2,8 +2,8 @@
 
 At a level T, with h_ec and a_ec how many replicas of expert e stand at home and elsewhere when it
 has c, and x_nk how many replicas of the kind k stand on node n that are not at home there; the kind
-of a replica says whether it is big and which threshold is the last up to its key, and u_nt how many small ones there are on n
-from threshold t on beyond the big ones:
+of a replica says whether it is big and which threshold is the last up to its key, and u_nt how many
+more small ones than big ones there are on n from threshold t on:
 
     minimise price sum size_ec a_ec
     sum_c (h_ec + a_ec) / c = 1                          for every e

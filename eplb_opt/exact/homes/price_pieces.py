@@ -53,9 +53,7 @@ def units_of(layer: PricedLayer, pieces: tuple[Piece, ...]) -> int:
     return min([layer.value(p.begin, p.away) for p in pieces] + [layer.value(pieces[-1].end, 0)])
 
 
-def prove(
-    layer: PricedLayer, first: int, fineness: Fineness, deadline: Deadline
-) -> Proven | None:
+def prove(layer: PricedLayer, first: int, fineness: Fineness, deadline: Deadline) -> Proven | None:
     """Cut the range of T into pieces, and price each; None where there is no time for the first.
 
     Parameters
