@@ -131,7 +131,7 @@ class PricedLayer:
 
     def level_of(self, load: Fraction) -> int:
         """A GPU load in parts of the scale, rounded down."""
-        return int(floor(load * self.scale / self.total))
+        return floor(load * self.scale / self.total)
 
     def value(self, begin: int, away: int) -> int:
         """Load and price together, in units of the objective."""
@@ -185,7 +185,7 @@ class PricedLayer:
 def known_homes(problem: Problem) -> np.ndarray | None:
     """The home of each expert, int64 [num_experts], where there is nothing to choose; else None."""
     rules = problem.topology
-    if rules is None:
+    if rules is None or not rules.counts_off_home:
         return None
     if rules.homes is not None:
         return np.asarray(rules.homes[0])

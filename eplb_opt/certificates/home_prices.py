@@ -58,6 +58,8 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     """
     if problem.topology is None or problem.slots_per_gpu != 2:
         raise CertificateError("home_prices is of a topology with two slots a GPU.")
+    if not problem.topology.counts_off_home:
+        raise CertificateError("home_prices counts what is off home, not other costs or sources.")
     problem = problem.without_lost_gpus() or problem
     if problem.has_gpu_rules:
         raise CertificateError("home_prices is for GPUs that are alike.")
@@ -138,8 +140,7 @@ class _Priced:
         self.loads = [w * scale // sum(loads) for w in loads]
         self.price = floor(self.rules.exact_price * unit)
         self.home = _known_homes(problem, scale)
-        sizes = Layer(problem, scale).sizes
-        self.slots = [size * problem.slots_per_gpu for size in sizes]
+        self.slots = [node.slots for node in Layer(problem, scale).nodes]
 
     def of_load(self, level: int) -> int:
         """What a largest load is worth."""

@@ -21,15 +21,15 @@ class PairedNodes {
       : placement_(&placement),
         traffic_(&traffic),
         weight_(weight.begin(), weight.end()),
-        power_(traffic.num_nodes()),
-        mark_(traffic.num_nodes(), -1) {
-    for (Index node = 0; node < traffic.num_nodes(); ++node) {
-      most_slots_ = std::max(most_slots_, traffic.node_size(node));
+        power_(traffic.nodes().num()),
+        mark_(traffic.nodes().num(), -1) {
+    for (Index node = 0; node < traffic.nodes().num(); ++node) {
+      most_slots_ = std::max(most_slots_, traffic.nodes().size(node));
     }
     // Rows of whole lanes of pairs, and a place of their own for the nodes that a proposal touches.
     stride_ = (most_slots_ / 2 + kLanes - 1) / kLanes * kLanes * 2;
-    sorted_.resize(traffic.num_nodes() * stride_);
-    fresh_.resize(traffic.num_nodes() * stride_);
+    sorted_.resize(traffic.nodes().num() * stride_);
+    fresh_.resize(traffic.nodes().num() * stride_);
     refill();
   }
 
@@ -40,11 +40,11 @@ class PairedNodes {
 
   // Everything anew from the placement.
   EPLB_INLINE void refill() {
-    for (Index node = 0; node < traffic_->num_nodes(); ++node) {
+    for (Index node = 0; node < traffic_->nodes().num(); ++node) {
       double* row = sorted_.data() + node * stride_;
-      const Index size_of_node = traffic_->node_size(node);
+      const Index size_of_node = traffic_->nodes().size(node);
       for (Index i = 0; i < size_of_node; ++i) {
-        const Index expert = placement_->expert(traffic_->node_begin(node) + i);
+        const Index expert = placement_->expert(traffic_->nodes().begin(node) + i);
         row[i] = size(expert, placement_->count(expert));
       }
       std::sort(row, row + size_of_node);
@@ -55,7 +55,7 @@ class PairedNodes {
   EPLB_INLINE void linearise(int doublings) {
     doublings_ = doublings;
     double total = 0.0;
-    for (Index node = 0; node < traffic_->num_nodes(); ++node) {
+    for (Index node = 0; node < traffic_->nodes().num(); ++node) {
       power_[node] = powers(node, sorted_.data() + node * stride_);
       total += power_[node];
     }
@@ -67,9 +67,9 @@ class PairedNodes {
   // The largest load of a pair.
   EPLB_INLINE double largest() const {
     double highest = 0.0;
-    for (Index node = 0; node < traffic_->num_nodes(); ++node) {
+    for (Index node = 0; node < traffic_->nodes().num(); ++node) {
       const double* row = sorted_.data() + node * stride_;
-      const Index last = traffic_->node_size(node) - 1;
+      const Index last = traffic_->nodes().size(node) - 1;
       for (Index i = 0; 2 * i < last; ++i) highest = std::max(highest, row[i] + row[last - i]);
     }
     return highest;
@@ -81,16 +81,16 @@ class PairedNodes {
     const Index a = placement_->expert(proposal.p), b = placement_->expert(proposal.q);
     const Index many = placement_->count(a), few = placement_->count(b);
     const double of_a = size(a, many), of_b = size(b, few);
-    const Index at_q = traffic_->node(proposal.q);
+    const Index at_q = traffic_->nodes().of(proposal.q);
     if (proposal.is_transfer) {
       const double less_a = size(a, many + 1), more_b = size(b, few - 1);
-      for (const Index slot : placement_->copies(a)) replace(traffic_->node(slot), of_a, less_a);
+      for (const Index slot : placement_->copies(a)) replace(traffic_->nodes().of(slot), of_a, less_a);
       for (const Index slot : placement_->copies(b)) {
-        if (slot != proposal.q) replace(traffic_->node(slot), of_b, more_b);
+        if (slot != proposal.q) replace(traffic_->nodes().of(slot), of_b, more_b);
       }
       replace(at_q, of_b, less_a);
     } else {
-      replace(traffic_->node(proposal.p), of_a, of_b);
+      replace(traffic_->nodes().of(proposal.p), of_a, of_b);
       replace(at_q, of_b, of_a);
     }
     double added = 0.0;
@@ -114,8 +114,8 @@ class PairedNodes {
   std::vector<Index> slots() const {
     std::vector<Index> found(placement_->num_slots());
     std::vector<Index> order;
-    for (Index node = 0; node < traffic_->num_nodes(); ++node) {
-      const Index begin = traffic_->node_begin(node), num = traffic_->node_size(node);
+    for (Index node = 0; node < traffic_->nodes().num(); ++node) {
+      const Index begin = traffic_->nodes().begin(node), num = traffic_->nodes().size(node);
       order.resize(num);
       std::iota(order.begin(), order.end(), begin);
       std::ranges::stable_sort(order, {}, [&](Index slot) {
@@ -154,7 +154,7 @@ class PairedNodes {
   // One size in the place of another, which the node has.
   EPLB_INLINE void replace(Index node, double old, double fresh) {
     double* row = row_of(node);
-    const Index num = traffic_->node_size(node);
+    const Index num = traffic_->nodes().size(node);
     Index at = 0;
     while (at + 1 < num && row[at] < old) ++at;
     for (; at + 1 < num && row[at + 1] < fresh; ++at) row[at] = row[at + 1];
@@ -164,7 +164,7 @@ class PairedNodes {
 
   // The sum of the p-th powers of the loads of a node's pairs.
   EPLB_INLINE double powers(Index node, const double* row) const {
-    const Index last = traffic_->node_size(node) - 1, pairs = (last + 1) / 2;
+    const Index last = traffic_->nodes().size(node) - 1, pairs = (last + 1) / 2;
     Lanes sum{};
     for (Index i = 0; i < pairs; i += kLanes) {
       Lanes load{};

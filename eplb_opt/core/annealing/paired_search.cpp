@@ -35,13 +35,13 @@ class PairedMoves {
       return {true, p, q};
     }
     if (!proposer.happens(stretch_.homeward)) return {false, p, proposer.slot()};
-    for (int i = 0; i < kDraws && home_of(p) == traffic.node(p); ++i) p = proposer.slot();
+    for (int i = 0; i < kDraws && home_of(p) == traffic.nodes().of(p); ++i) p = proposer.slot();
     return {false, p, on_node(home_of(p))};
   }
 
   EPLB_INLINE bool accepts(const Proposal& proposal) {
     const Traffic& traffic = search_.traffic_;
-    if (!proposal.is_transfer && traffic.node(proposal.p) == traffic.node(proposal.q)) return false;
+    if (!proposal.is_transfer && traffic.nodes().of(proposal.p) == traffic.nodes().of(proposal.q)) return false;
     const double added = traffic.added_by(proposal);
     if (!traffic.allows(proposal, added)) return false;
     return search_.nodes_.added_by(proposal) + traffic.price() * added < limit_;
@@ -66,7 +66,7 @@ class PairedMoves {
 
   EPLB_INLINE Index on_node(Index node) {
     const Traffic& traffic = search_.traffic_;
-    return search_.proposer_.within(traffic.node_begin(node), traffic.node_size(node));
+    return search_.proposer_.within(traffic.nodes().begin(node), traffic.nodes().size(node));
   }
 
   PairedSearch& search_;

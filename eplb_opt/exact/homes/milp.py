@@ -26,9 +26,12 @@ from eplb_opt.exact.shared.backend_log import read_log
 from eplb_opt.solver import Answer, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from eplb_opt.exact.homes.linear import CpModel, Row
+    from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Task
 
 #: PuLP's codes for the sense of a constraint.
@@ -51,13 +54,22 @@ class SmallColumns(Columns):
         return exact * times if times else Fraction(self.most, self.total)
 
 
-def solve_by_milp(task: Task, params: MilpParams | None = None) -> Answer:
-    """A turn of the backend on the layer of a task; it starts from the beginning.
+def solve_by_milp(
+    problem: Problem,
+    task: Task,
+    make_model: Callable[[Any, Columns], HomeModel] = HomeModel,
+    params: MilpParams | None = None,
+) -> Answer:
+    """A turn of the backend on a layer; it starts from the beginning.
 
     Parameters
     ----------
+    problem
+        The layer, with load.
     task
-        The turn, on a layer with load.
+        The turn.
+    make_model
+        What makes the model from a backend's module and columns.
     params
         The settings of the backend; by default those of `MilpModel`.
 
@@ -71,11 +83,11 @@ def solve_by_milp(task: Task, params: MilpParams | None = None) -> Answer:
     if find_spec("pulp") is None:
         raise MissingDependency("pulp", "milp")
     params = params or MilpParams()
-    columns = SmallColumns(task.problem, task.objective)
+    columns = SmallColumns(problem, task.objective)
     left = task.deadline.remaining if task.effort is None else float("inf")
     if left < params.seconds_at_least + columns.num_columns * params.seconds_per_column:
         return Answer(verdict=Verdict.NOT_YET)
-    model = HomeModel(linear, columns)
+    model = make_model(linear, columns)
     model.hint(task.start)
     request = _request(model.model, params, task)
     left = task.deadline.remaining if task.effort is None else float("inf")
@@ -87,7 +99,8 @@ def solve_by_milp(task: Task, params: MilpParams | None = None) -> Answer:
     facts = read_log(result["solver"], log)
     bound = None
     if facts.bound is not None and isfinite(facts.bound):
-        margin = params.bound_margin * _weight(model)
+        weight = columns.load_weight * columns.slowness + columns.price_weight
+        margin = params.bound_margin * weight
         bound = Bound(columns.value(max(ceil(facts.bound - margin), 0)), "milp")
     is_done = "Optimal" in facts.message
     return Answer(
@@ -95,15 +108,6 @@ def solve_by_milp(task: Task, params: MilpParams | None = None) -> Answer:
         bound,
         verdict=Verdict.FINISHED if is_done else Verdict.AGAIN,
     )
-
-
-def _weight(model: HomeModel) -> int:
-    """What a unit of T and one of a size served off home are worth together."""
-    terms = model.model.minimised.terms
-    of_peak = terms[next(iter(model.peak.terms))]
-    size = max(model.columns.size(e, c) for e, c in model.pairs) or 1
-    others = max((c for i, c in terms.items() if i not in model.peak.terms), default=0)
-    return int(of_peak + -(-others // size))
 
 
 def _request(program: CpModel, params: MilpParams, task: Task) -> dict[str, Any]:
@@ -135,7 +139,8 @@ def _plan(model: HomeModel, values: list[float] | None) -> np.ndarray | None:
     """The plan of the backend's values, rounded; None where they are no plan."""
     if values is None:
         return None
-    placed = model.plan(lambda column: round(values[next(iter(column.terms))]))
     problem = model.problem
-    is_whole = len(placed) == problem.num_slots and len(set(placed.tolist())) == problem.num_experts
-    return placed if is_whole else None
+    on_gpus = {key: round(values[next(iter(one.terms))]) for key, one in model.placed.items()}
+    if sum(on_gpus.values()) != int(problem.open_slots.sum()):
+        return None  # rounded to something else
+    return model.plan(lambda column: round(values[next(iter(column.terms))]))

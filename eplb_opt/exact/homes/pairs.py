@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
 from eplb_opt.bounds.home_prices import PricedLayer, known_homes
-from eplb_opt.bounds.topology import home_bound
+from eplb_opt.bounds.links import MANY_STEPS
+from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.certificates import Certificate
 from eplb_opt.certificates.topology import PAIRS_PREFIX
 from eplb_opt.clock import core_wait
@@ -78,12 +79,13 @@ class HomePairsSolver:
         if not is_raised and not is_priced:
             return verdict
         found, proof = self._by_room()
+        value, source = found.value, found.source
         if self.priced is not None and self.proven is not None:
             begun = self.proven.begun_at(self.priced, self.priced.level_of(self.lower))
-            value = self.priced.as_ratio(begun.units)
-            if value > found:
-                found, proof = value, self._by_prices(self.proven)
-        return replace(verdict, bound=Bound(found, "topology"), certificate=proof)
+            if self.priced.as_ratio(begun.units) > value:
+                value, source = self.priced.as_ratio(begun.units), "topology"
+                proof = self._by_prices(self.proven)
+        return replace(verdict, bound=Bound(value, source), certificate=proof)
 
     def _bisect(self, task: Task) -> tuple[Answer, bool]:
         """A turn on the flat layer, and whether it has proven more."""
@@ -125,14 +127,14 @@ class HomePairsSolver:
             fits = [i for i, (usual, _, _) in enumerate(STEPS) if usual <= seconds]
         return fits[-1] if fits and fits[-1] > self.step else None
 
-    def _by_room(self) -> tuple[Fraction, Certificate | None]:
-        """What the room of each node proves."""
-        value = home_bound(self.problem, self.lower).value
+    def _by_room(self) -> tuple[PricedBound, Certificate | None]:
+        """What the room of each node, or its links, prove."""
+        found = priced_bound(self.problem, self.lower, MANY_STEPS)
         if self.pairs is None:
-            return value, None
-        bound = home_bound(self.problem, self.pairs.bound)
-        data: dict[str, int | list[int]] = {"levels": list(bound.levels), "scale": bound.scale}
-        return value, Certificate("topology", bound.value, data | self._of_pairs())
+            return found, None
+        bound = priced_bound(self.problem, self.pairs.bound, MANY_STEPS)
+        data = bound.data | self._of_pairs()
+        return found, Certificate(bound.source, bound.value, data)
 
     def _by_prices(self, proven: Proven) -> Certificate | None:
         """The certificate of pieces that begin at what is certified of the flat layer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil, isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eplb_opt.bounds.bounds import Bound
 from eplb_opt.errors import PlanError
@@ -50,14 +50,14 @@ class HomeModelSolver:
         if not columns.total or columns.num_columns > MAX_COLUMNS:
             return Answer(verdict=Verdict.REFUSED)
         if self.backend == "milp":
-            answer = solve_by_milp(task)
+            answer = solve_by_milp(self.problem, task, self.make_model)
             placed = None if answer.placed is None else self._checked(answer.placed)
             return replace(answer, placed=placed)
         deadline = deadline_after_imports(task)
         if deadline is None:
             return Answer(verdict=Verdict.NOT_YET)
         cp_model = import_cp_model()
-        model = HomeModel(cp_model, columns)
+        model = self.make_model(cp_model, columns)
         model.hint(task.start)
         solver = make_solver(cp_model)
         solver.parameters.num_workers = 1
@@ -78,10 +78,18 @@ class HomeModelSolver:
             verdict=Verdict.FINISHED if status == cp_model.OPTIMAL else Verdict.AGAIN,
         )
 
+    def make_model(self, cp_model: Any, columns: Columns) -> HomeModel:
+        """The model of the layer."""
+        return HomeModel(cp_model, columns)
+
+    def checked_problem(self) -> Problem:
+        """The problem whose rules a plan must keep."""
+        return self.problem
+
     def _checked(self, placed: np.ndarray) -> np.ndarray | None:
         """The plan, if its limit on what is off home holds without rounding."""
         try:
-            check(self.problem, placed[None])
+            check(self.checked_problem(), placed[None])
         except PlanError:
             return None
         return placed
