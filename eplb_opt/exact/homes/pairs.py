@@ -42,7 +42,7 @@ STEPS = (
     (4.0, 30_000, Fineness(40, 3, 0.0005)),
 )
 #: The part of a turn that is for the load alone, and seconds of the call that are left to others.
-FLAT_SHARE, LAST_SECONDS = 0.3, 0.2
+FLAT_SHARE, LAST_SECONDS = 0.2, 0.2
 
 
 class HomePairsSolver:
@@ -70,12 +70,11 @@ class HomePairsSolver:
 
     def solve(self, task: Task) -> Answer:
         """Work on the bisection of the flat layer, price what it proves, and then the homes."""
-        seconds, began, waited = task.deadline.remaining, time.monotonic(), core_wait()
-        verdict, is_raised = self._bisect(task)
-        passed = max(time.monotonic() - began, 1e-6)
-        waited = min(core_wait() - waited, 0.9 * passed)
         # A linear program that is begun is solved, however many others want the cores.
-        is_priced = self._price(task, seconds * (1 - waited / passed))
+        worked, waited = time.thread_time(), core_wait()
+        seconds = task.deadline.remaining * worked / max(worked + waited, 1e-9)
+        verdict, is_raised = self._bisect(task)
+        is_priced = self._price(task, seconds)
         if not is_raised and not is_priced:
             return verdict
         found, proof = self._by_room()
