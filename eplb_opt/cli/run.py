@@ -25,7 +25,7 @@ class UsageError(Exception):
 
 @cache
 def _command() -> Any:
-    """All commands with their options; reading them from the functions takes a tenth of a second."""
+    """All commands with their options, which take a tenth of a second to read from functions."""
     return typer.main.get_command(app)
 
 

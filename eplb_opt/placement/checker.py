@@ -197,9 +197,11 @@ def little_is_served_off_home(problem: Problem, placed: np.ndarray) -> str | Non
     most = problem.topology.most_off_home
     for layer_idx, share in enumerate(homes.off_home(problem, placed)):
         if share > most:
+            told = "of the assignments are served off home"
+            if problem.topology.rank_costs is not None:
+                told = "is what an assignment costs on average"
             return (
-                f"layer {layer_idx}: {float(share):.6f} of the assignments are served off home, "
-                f"above max_off_home={float(most):g}."
+                f"layer {layer_idx}: {float(share):.6f} {told}, above max_off_home={float(most):g}."
             )
     return None
 

@@ -53,14 +53,14 @@ def objectives(
     if problem.has_cost:
         spent = step_time.gpu_costs(problem, physical_to_logical, reading)
         return [Fraction(largest) for largest in spent.max(axis=1).tolist()]
-    if problem.splits_by_sender:
-        sent = senders(problem, physical_to_logical, reading)
-        return sent_objectives(problem, physical_to_logical, sent)
     if problem.topology is not None:
         away = homes.off_home(problem, physical_to_logical)
         price = problem.topology.exact_price
-        loads = load_ratios(problem, physical_to_logical)
+        loads = load_ratios(problem, physical_to_logical, reading)
         return [load + price * part for load, part in zip(loads, away, strict=True)]
+    if problem.splits_by_sender:
+        sent = senders(problem, physical_to_logical, reading)
+        return sent_objectives(problem, physical_to_logical, sent)
     if not problem.has_scenarios:
         return _peaks(problem, problem.load, physical_to_logical)
     ratios = scenario_ratios(problem, physical_to_logical)
@@ -146,9 +146,15 @@ def scenario_ratios(
     return [_ratios(problem, peaks[rows[r]], loads[rows[r]], problem.rounded[r]) for r in each]
 
 
-def load_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
+def load_ratios(
+    problem: Problem, physical_to_logical: np.ndarray, reading: str = AS_DEALT
+) -> list[Fraction]:
     """Largest over mean GPU load of one load, exactly, [num_layers]; 1 where there is none."""
-    peaks = _peaks(problem, problem.load, physical_to_logical)
+    if problem.splits_by_sender:
+        sent = senders(problem, physical_to_logical, reading)
+        peaks = _sent_peaks(problem, problem.load, physical_to_logical, sent)
+    else:
+        peaks = _peaks(problem, problem.load, physical_to_logical)
     return _ratios(problem, peaks, problem.load, problem.rounded)
 
 

@@ -20,7 +20,7 @@ from eplb_opt.migration import (
 )
 from eplb_opt.placement import scoring
 from eplb_opt.placement.caller_units import objective_in_caller_units
-from eplb_opt.placement.moves import moved_slots
+from eplb_opt.placement.moves import across_nodes_by_gpu, move_price, moved_slots
 from eplb_opt.placement.plan import Plan, as_plan
 from eplb_opt.planner.incumbents import Incumbents
 from eplb_opt.planner.journal import Journal
@@ -196,7 +196,8 @@ class Call:
                 f"current has {held[0]} layers, {held[1]} slots and {held[2]} GPUs; the problem "
                 f"has {wanted[0]}, {wanted[1]} and {wanted[2]}."
             )
-        self.naming_seconds = naming_seconds(self.problem, self.current, self.incumbents.placed)
+        given = self.current, self.incumbents.placed, self.request.limits.price
+        self.naming_seconds = naming_seconds(self.problem, *given)
         try:
             valid = as_plan(self.current, self.problem)
         except ValueError as error:
@@ -322,7 +323,11 @@ class Call:
 
     def _layers(self, answer: Plan, pairs: tuple[ObjectiveBounds, ...]) -> tuple[LayerResult, ...]:
         found = self.incumbents
-        moves = None if self.current is None else moved_slots(self.current, answer).tolist()
+        moves = across = None
+        if self.current is not None:
+            moves = moved_slots(self.current, answer).tolist()
+            node_of_gpu = move_price(self.request.whole, left=self.problem).node_of_gpu
+            across = across_nodes_by_gpu(self.current, answer, node_of_gpu).sum(axis=1).tolist()
         return tuple(
             LayerResult(
                 bounds=pair,
@@ -330,6 +335,7 @@ class Call:
                 bound_source=found.bounds[layer_idx].source,
                 certificate=found.certificates[layer_idx],
                 moves=None if moves is None else moves[layer_idx],
+                moves_across=None if across is None else across[layer_idx],
                 reason="" if pair.is_closed else self.reasons[layer_idx],
             )
             for layer_idx, pair in enumerate(pairs)
