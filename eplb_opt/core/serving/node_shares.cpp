@@ -8,7 +8,7 @@ namespace eplb::serving {
 namespace {
 
 // Node loads need not be nearer to the level than one part in so many.
-constexpr std::int64_t kNear = 1024;
+constexpr double kNear = 1024.0;
 // Nodes that one may give to, those with the most room.
 constexpr std::size_t kTakers = 2;
 // A change is to lower the cost by this part of the level at least.
@@ -19,34 +19,38 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-NodeShares::NodeShares(const Locality& locality, const Grid& grid,
-                       std::span<const std::int64_t> weight, std::span<const Index> homes)
+NodeShares::NodeShares(const Locality& locality)
     : locality_(locality),
-      weight_(weight),
-      home_(weight.size()),
-      size_(weight.begin(), weight.end()),
-      more_(weight.size()),
-      fewer_(weight.size()),
-      count_(weight.size()),
-      on_(weight.size() * locality.num_nodes),
-      load_(locality.num_nodes),
-      free_(locality.num_nodes),
+      grid_(locality),
+      one_over_(locality.num_slots + 2),
       gpus_(locality.num_nodes),
       slope_(locality.num_nodes),
-      members_(locality.num_nodes),
-      total_(std::accumulate(weight.begin(), weight.end(), std::int64_t{0})) {
-  for (Index expert = 0; expert < std::ssize(weight); ++expert) {
-    home_[expert] = homes[grid.group[expert]];
+      weight_(locality.num_experts),
+      home_(locality.num_experts),
+      count_(locality.num_experts),
+      size_(locality.num_experts),
+      more_(locality.num_experts),
+      fewer_(locality.num_experts),
+      on_(locality.num_experts * locality.num_nodes),
+      load_(locality.num_nodes),
+      free_(locality.num_nodes),
+      members_(locality.num_nodes * locality.slots_per_node()),
+      num_members_(locality.num_nodes),
+      order_(locality.num_experts),
+      sorted_(locality.num_experts) {
+  // Between two steps of a change an expert may stand nowhere; it is as large as with one replica.
+  one_over_[0] = 1.0;
+  for (Index count = 1; count < std::ssize(one_over_); ++count) {
+    one_over_[count] = 1.0 / static_cast<double>(count);
   }
   for (Index node = 0; node < locality.num_nodes; ++node) {
-    free_[node] = locality.slots_of(node);
-    gpus_[node] = locality.gpus_of(node);
-    slope_[node] = static_cast<double>(locality.num_gpus) / static_cast<double>(gpus_[node]);
-    members_[node].reserve(locality.slots_of(node));
+    gpus_[node] = static_cast<double>(locality.gpus_of(node));
+    slope_[node] = static_cast<double>(locality.num_gpus) / gpus_[node];
   }
 }
 
-void NodeShares::plan() {
+void NodeShares::plan(std::span<const std::int64_t> weight, std::span<const Index> homes) {
+  begin(weight, homes);
   place_at_home();
   set_level();
   for (Index node = 0; node < locality_.num_nodes; ++node) fill(node);
@@ -55,86 +59,125 @@ void NodeShares::plan() {
   shed();
 }
 
+void NodeShares::begin(std::span<const std::int64_t> weight, std::span<const Index> homes) {
+  total_ = 0.0;
+  for (Index expert = 0; expert < locality_.num_experts; ++expert) {
+    weight_[expert] = size_[expert] = fewer_[expert] = static_cast<double>(weight[expert]);
+    more_[expert] = 0.5 * weight_[expert];
+    total_ += weight_[expert];
+    home_[expert] = static_cast<std::int32_t>(homes[grid_.group[expert]]);
+  }
+  std::ranges::fill(count_, 0);
+  std::ranges::fill(on_, 0);
+  std::ranges::fill(load_, 0.0);
+  std::ranges::fill(num_members_, 0);
+  for (Index node = 0; node < locality_.num_nodes; ++node) free_[node] = locality_.slots_of(node);
+}
+
 // Nodes without room for all that is at home there give their lightest to the node with most room.
 void NodeShares::place_at_home() {
-  std::vector<Index> order(weight_.size());
-  std::iota(order.begin(), order.end(), Index{0});
-  const auto is_full = [&] {
-    std::vector<Index> held(locality_.num_nodes);
-    for (const Index node : home_) ++held[node];
-    for (Index node = 0; node < locality_.num_nodes; ++node) {
-      if (held[node] > free_[node]) return true;
-    }
-    return false;
-  };
-  if (is_full()) {
-    std::ranges::stable_sort(order, std::ranges::greater{}, [&](Index e) { return weight_[e]; });
+  order_.resize(locality_.num_experts);
+  std::iota(order_.begin(), order_.end(), 0);
+  std::ranges::fill(num_members_, 0);
+  for (const std::int32_t node : home_) ++num_members_[node];
+  bool is_full = false;
+  for (Index node = 0; node < locality_.num_nodes; ++node) {
+    is_full |= num_members_[node] > free_[node];
+    num_members_[node] = 0;
   }
-  std::vector<Index> homeless;
-  for (const Index expert : order) {
+  if (is_full) {
+    std::ranges::stable_sort(order_, std::ranges::greater{}, [&](Index e) { return weight_[e]; });
+  }
+  std::size_t homeless = 0;
+  for (std::size_t i = 0; i < order_.size(); ++i) {
+    const std::int32_t expert = order_[i];
     if (free_[home_[expert]] > 0) {
-      add(expert, home_[expert]);
+      place_first(expert, home_[expert]);
     } else {
-      homeless.push_back(expert);
+      order_[homeless++] = expert;
     }
   }
-  for (const Index expert : homeless) {
-    add(expert, std::ranges::max_element(free_) - free_.begin());
+  for (std::size_t i = 0; i < homeless; ++i) {
+    place_first(order_[i], std::ranges::max_element(free_) - free_.begin());
   }
+}
+
+void NodeShares::place_first(Index expert, Index node) {
+  on_[expert * locality_.num_nodes + node] = count_[expert] = 1;
+  load_[node] += weight_[expert];
+  members_[node * locality_.slots_per_node() + num_members_[node]++] =
+      static_cast<std::int32_t>(expert);
+  --free_[node];
 }
 
 // The level at which lowering all heavier nodes further would cost more than it gains.
 void NodeShares::set_level() {
-  const Index num_nodes = locality_.num_nodes;
-  level_ = (total_ + locality_.num_gpus - 1) / locality_.num_gpus;
+  level_ = total_ / static_cast<double>(locality_.num_gpus);
   while (true) {
     // Above the level the objective falls by this share of what the level rises.
-    double slope = static_cast<double>(locality_.num_gpus);
-    std::int64_t next = std::numeric_limits<std::int64_t>::max();
-    for (Index node = 0; node < num_nodes; ++node) {
-      if (beyond(node) <= 0) continue;
-      slope -= locality_.price * static_cast<double>(gpus_[node]);
-      next = std::min(next, (load_[node] + gpus_[node] - 1) / gpus_[node]);
+    double slope = static_cast<double>(locality_.num_gpus), next = kNever;
+    for (Index node = 0; node < locality_.num_nodes; ++node) {
+      const double load = load_[node] / gpus_[node];
+      if (load <= level_) continue;
+      slope -= locality_.price * gpus_[node];
+      next = std::min(next, load);
     }
-    if (slope >= 0.0 || next == std::numeric_limits<std::int64_t>::max()) return;
-    level_ = std::max(next, level_ + 1);
+    if (slope >= 0.0 || next == kNever) return;
+    level_ = next;
   }
 }
 
+// Free slots go to the largest replicas on the node.
 void NodeShares::fill(Index node) {
+  if (free_[node] <= 0) return;
+  const auto smaller = [&](std::int32_t a, std::int32_t b) {
+    return size_[a] != size_[b] ? size_[a] < size_[b] : a > b;
+  };
+  const std::span<const std::int32_t> here = members(node);
+  order_.assign(here.begin(), here.end());
+  // Where no group is at home on a node, all experts.
+  if (order_.empty()) {
+    order_.resize(locality_.num_experts);
+    std::iota(order_.begin(), order_.end(), 0);
+  }
+  std::ranges::make_heap(order_, smaller);
   while (free_[node] > 0) {
-    Index largest = -1;
-    for (const Index expert : members_[node]) {
-      if (largest < 0 || size_[expert] > size_[largest]) largest = expert;
-    }
-    // Where no group is at home on a node.
-    if (largest < 0) largest = std::ranges::max_element(size_) - size_.begin();
-    add(largest, node);
+    std::ranges::pop_heap(order_, smaller);
+    add(order_.back(), node);
+    std::ranges::push_heap(order_, smaller);
   }
 }
 
 // What a replica may serve where the other slots of its GPU hold light ones.
 void NodeShares::set_limit() {
-  std::vector<std::int64_t> sizes(size_);
-  const Index light = std::ssize(sizes) / kLight;
-  std::ranges::nth_element(sizes, sizes.begin() + light);
-  const std::int64_t sum = std::accumulate(sizes.begin(), sizes.begin() + light, std::int64_t{0});
-  const std::int64_t each = light > 0 ? sum / light : 0;
-  const std::int64_t beside = (each + each / kLight) * (locality_.slots_per_gpu() - 1);
-  limit_ = std::max(level_ - beside, level_ / 2);
+  sorted_ = size_;
+  const Index light = std::ssize(sorted_) / kLight;
+  std::ranges::nth_element(sorted_, sorted_.begin() + light);
+  const double sum = std::accumulate(sorted_.begin(), sorted_.begin() + light, 0.0);
+  const double each = light > 0 ? sum / static_cast<double>(light) : 0.0;
+  const double beside =
+      (each + each / kLight) * static_cast<double>(locality_.slots_per_gpu() - 1);
+  limit_ = std::max(level_ - beside, level_ / 2.0);
 }
 
+// Largest first; what they take the slots of does not grow beyond the limit.
 void NodeShares::split_large() {
-  for (Index i = 0; i < locality_.num_slots && split_largest(); ++i) {
+  order_.clear();
+  for (std::int32_t expert = 0; expert < locality_.num_experts; ++expert) {
+    if (size_[expert] > limit_) order_.push_back(expert);
+  }
+  for (Index i = 0; i < locality_.num_slots && !order_.empty(); ++i) {
+    const auto largest =
+        std::ranges::max_element(order_, {}, [&](Index expert) { return size_[expert]; });
+    if (!split(*largest)) break;
+    if (size_[*largest] <= limit_) order_.erase(largest);
   }
   level_ = std::max(level_, std::ranges::max(size_));
 }
 
-// Give the largest replica's expert a further slot, at home or elsewhere, where its replicas exceed
-// the level and there is one to spare; whether one was given.
-bool NodeShares::split_largest() {
-  const Index expert = std::ranges::max_element(size_) - size_.begin();
-  if (size_[expert] <= limit_) return false;
+// Give an expert a further slot, at home or elsewhere, where there is one to spare; whether it got
+// one.
+bool NodeShares::split(Index expert) {
   const Index home = home_[expert], light = offer_of(home, expert).lightest[0];
   Change copy, evicted;
   copy.worth = evicted.worth = kNever;
@@ -144,8 +187,7 @@ bool NodeShares::split_largest() {
     look_at_copy(expert, home, node, spare, copy);
     // Or a light one of the home makes room there, and takes the slot that the other can spare.
     if (node == home || light < 0 || light == spare) continue;
-    const std::int64_t added = home_[light] == home ? size_[light] : 0;
-    const double worth = locality_.price * static_cast<double>(added);
+    const double worth = home_[light] == home ? locality_.price * size_[light] : 0.0;
     if (worth < evicted.worth) evicted = {worth, expert, -1, node, spare, true};
   }
   if (evicted.worth < copy.worth) {
@@ -161,10 +203,10 @@ bool NodeShares::split_largest() {
 
 // The heaviest nodes first; what one takes never lifts it above the level by more than is gained.
 void NodeShares::shed() {
-  std::vector<Index> order(locality_.num_nodes);
-  std::iota(order.begin(), order.end(), Index{0});
-  std::ranges::stable_sort(order, std::ranges::greater{}, [&](Index n) { return beyond(n); });
-  for (const Index node : order) {
+  order_.resize(locality_.num_nodes);
+  std::iota(order_.begin(), order_.end(), 0);
+  std::ranges::stable_sort(order_, std::ranges::greater{}, [&](Index n) { return beyond(n); });
+  for (const Index node : order_) {
     for (Index i = 0; i < locality_.slots_per_node() && shed_from(node); ++i) {
     }
   }
@@ -174,26 +216,62 @@ void NodeShares::shed() {
 bool NodeShares::shed_from(Index node) {
   if (beyond(node) <= level_ * gpus_[node] / kNear) return false;
   Change best;
-  best.worth = -static_cast<double>(level_) * kLeastWorth;
+  best.worth = -level_ * kLeastWorth;
   Index tried[kTakers];
-  Offer offers[kTakers];
   const std::size_t num_tried = roomiest(tried);
-  for (std::size_t i = 0; i < num_tried; ++i) offers[i] = offer_of(tried[i], -1);
-  for (const Index expert : members_[node]) {
-    for (std::size_t i = 0; i < num_tried; ++i) {
-      const Index to = tried[i];
-      const Offer& offer = offers[i];
-      if (offer.spare >= 0 && offer.spare != expert) {
-        look_at_copy(expert, node, to, offer.spare, best);
-      }
-      for (const Index other : offer.lightest) {
-        if (other >= 0 && other != expert) look_at_swap(expert, node, to, other, best);
-      }
+  for (std::size_t i = 0; i < num_tried; ++i) {
+    const Index to = tried[i];
+    const Offer offer = offer_of(to, -1);
+    for (const Index other : offer.lightest) {
+      if (other >= 0) look_at_swaps(node, to, other, best);
     }
+    if (offer.spare >= 0) look_at_copies(node, to, offer.spare, best);
   }
   if (best.expert < 0) return false;
   make(best);
   return true;
+}
+
+// Exchanges of a node's experts for one of another node.
+void NodeShares::look_at_swaps(Index from, Index to, Index other, Change& best) const {
+  const double mine = beyond(from), room = -std::min(beyond(to), 0.0), over = std::max(beyond(to), 0.0);
+  const double slope = slope_[from], slope_there = slope_[to], size = size_[other];
+  const int theirs = (home_[other] == to) - (home_[other] == from);
+  const double paid = locality_.price * theirs * size;
+  for (const std::int32_t expert : members(from)) {
+    const double moved = size_[expert] - size;
+    // No more is gained than leaves the node.
+    if (-slope * moved >= best.worth || expert == other) continue;
+    const std::int32_t home = home_[expert];
+    const double away = home == from ? size_[expert] : home == to ? -size_[expert] : 0.0;
+    const double risen = moved > room ? slope_there * (moved - room - over) : 0.0;
+    const double worth =
+        locality_.price * away + paid + risen - slope * std::min(moved, mine);
+    if (worth < best.worth) best = {worth, expert, from, to, other, false};
+  }
+}
+
+// Further replicas of a node's experts in the place of one that another node can spare.
+void NodeShares::look_at_copies(Index from, Index to, Index spare, Change& best) const {
+  // Mostly an expert has all of its replicas on one node, and no more is gained than leaves it.
+  const bool is_simple = on(spare, to) == count_[spare];
+  const double mine = beyond(from), theirs = beyond(to), slope = slope_[from];
+  const double lost = away(spare, -1, -(home_[spare] == to));
+  for (const std::int32_t expert : members(from)) {
+    if (expert == spare) continue;
+    if (!is_simple || on(expert, from) != count_[expert]) {
+      look_at_copy(expert, from, to, spare, best);
+      continue;
+    }
+    const double then = more_[expert];
+    const double fallen = static_cast<double>(count_[expert]) * (size_[expert] - then);
+    if (-slope * fallen >= best.worth) continue;
+    const double added = away(expert, 1, home_[expert] == to) + lost;
+    const double risen = std::max(theirs + then, 0.0) - std::max(theirs, 0.0);
+    const double worth =
+        locality_.price * added + slope_[to] * risen - slope * std::min(fallen, mine);
+    if (worth < best.worth) best = {worth, expert, from, to, spare, true};
+  }
 }
 
 // The nodes that are farthest below the level, the farthest first; how many.
@@ -212,39 +290,22 @@ std::size_t NodeShares::roomiest(std::span<Index> nodes) const {
 }
 
 void NodeShares::look_at_copy(Index expert, Index from, Index to, Index spare, Change& best) const {
-  const std::int64_t then = more_[expert], grown = fewer_[spare];
-  // Mostly the two have all of their replicas on one node each, and no more is gained than leaves it.
-  const bool is_simple =
-      from != to && on(expert, from) == count_[expert] && on(spare, to) == count_[spare];
-  const std::int64_t fallen = count_[expert] * (size_[expert] - then);
-  if (is_simple && -slope_[from] * static_cast<double>(fallen) >= best.worth) return;
-  const std::int64_t added =
+  const double then = more_[expert], grown = fewer_[spare];
+  const double added =
       away(expert, 1, home_[expert] == to) + away(spare, -1, -(home_[spare] == to));
-  double worth = locality_.price * static_cast<double>(added);
-  if (is_simple) {
-    worth += rise(from, -fallen) + rise(to, then);
-    if (worth < best.worth) best = {worth, expert, from, to, spare, true};
-    return;
-  }
+  double worth = locality_.price * added;
+  // No more is gained than leaves all nodes.
+  const double fallen = static_cast<double>(count_[expert]) * (size_[expert] - then);
+  if (worth - most_slope_ * fallen >= best.worth) return;
   for (Index node = 0; node < locality_.num_nodes; ++node) {
-    const Index here = node == to ? 1 : 0;
-    const std::int64_t more = (on(expert, node) + here) * then - on(expert, node) * size_[expert] +
-                              (on(spare, node) - here) * grown - on(spare, node) * size_[spare];
-    if (more != 0) worth += rise(node, more);
+    const double here = node == to ? 1.0 : 0.0;
+    const auto mine = static_cast<double>(on(expert, node));
+    const auto theirs = static_cast<double>(on(spare, node));
+    if (here == 0.0 && mine == 0.0 && theirs == 0.0) continue;
+    worth += rise(node, (mine + here) * then - mine * size_[expert] + (theirs - here) * grown -
+                            theirs * size_[spare]);
   }
   if (worth < best.worth) best = {worth, expert, from, to, spare, true};
-}
-
-void NodeShares::look_at_swap(Index expert, Index from, Index to, Index other, Change& best) const {
-  const std::int64_t moved = size_[expert] - size_[other];
-  // No more is gained than leaves the node.
-  if (-slope_[from] * static_cast<double>(moved) >= best.worth) return;
-  const std::int64_t mine = (home_[expert] == from) - (home_[expert] == to);
-  const std::int64_t theirs = (home_[other] == to) - (home_[other] == from);
-  const std::int64_t added = mine * size_[expert] + theirs * size_[other];
-  const double worth =
-      locality_.price * static_cast<double>(added) + rise(from, -moved) + rise(to, moved);
-  if (worth < best.worth) best = {worth, expert, from, to, other, false};
 }
 
 void NodeShares::make(const Change& change) {
@@ -257,27 +318,28 @@ void NodeShares::make(const Change& change) {
 }
 
 // What the cost rises by where a node's load does.
-double NodeShares::rise(Index node, std::int64_t more) const {
-  const std::int64_t now = beyond(node);
-  const std::int64_t change = std::max<std::int64_t>(now + more, 0) - std::max<std::int64_t>(now, 0);
-  return slope_[node] * static_cast<double>(change);
+double NodeShares::rise(Index node, double more) const {
+  const double now = beyond(node);
+  return slope_[node] * (std::max(now + more, 0.0) - std::max(now, 0.0));
 }
 
 // What is served away from home more with so many more replicas, and so many of them at home.
-std::int64_t NodeShares::away(Index expert, Index more, Index at_home) const {
+double NodeShares::away(Index expert, Index more, Index at_home) const {
   const Index count = count_[expert], now = on(expert, home_[expert]);
-  const std::int64_t then = more > 0 ? more_[expert] : fewer_[expert];
-  return then * (count + more - now - at_home) - size_[expert] * (count - now);
+  const double then = more > 0 ? more_[expert] : fewer_[expert];
+  return then * static_cast<double>(count + more - now - at_home) -
+         size_[expert] * static_cast<double>(count - now);
 }
 
 NodeShares::Offer NodeShares::offer_of(Index node, Index taker) const {
   Offer offer;
   offer.spare = spare_of(node, taker);
-  auto& [first, second] = offer.lightest;
-  for (const Index expert : members_[node]) {
-    if (expert == taker) continue;
-    if (first < 0 || size_[expert] < size_[first]) first = expert;
-    if (home_[expert] != node && (second < 0 || size_[expert] < size_[second])) second = expert;
+  double least = kNever, least_away = kNever;
+  for (const std::int32_t expert : members(node)) {
+    if (size_[expert] < least && expert != taker) least = size_[expert], offer.lightest[0] = expert;
+    if (home_[expert] != node && size_[expert] < least_away && expert != taker) {
+      least_away = size_[expert], offer.lightest[1] = expert;
+    }
   }
   return offer;
 }
@@ -285,17 +347,20 @@ NodeShares::Offer NodeShares::offer_of(Index node, Index taker) const {
 // The expert on a node whose replicas grow least large by one less, and not beyond the level.
 Index NodeShares::spare_of(Index node, Index taker) const {
   Index spare = -1;
-  std::int64_t least = limit_;
-  for (const Index expert : members_[node]) {
+  double least = limit_;
+  for (const std::int32_t expert : members(node)) {
     if (count_[expert] < 2 || expert == taker) continue;
-    const std::int64_t grown = fewer_[expert];
+    const double grown = fewer_[expert];
     if (grown < least) least = grown, spare = expert;
   }
   return spare;
 }
 
 void NodeShares::add(Index expert, Index node) {
-  if (on(expert, node) == 0) members_[node].push_back(expert);
+  if (on(expert, node) == 0) {
+    members_[node * locality_.slots_per_node() + num_members_[node]++] =
+        static_cast<std::int32_t>(expert);
+  }
   --free_[node];
   change(expert, node, 1);
 }
@@ -303,20 +368,26 @@ void NodeShares::add(Index expert, Index node) {
 void NodeShares::take(Index expert, Index node) {
   ++free_[node];
   change(expert, node, -1);
-  if (on(expert, node) == 0) std::erase(members_[node], expert);
+  if (on(expert, node) > 0) return;
+  const auto first = members_.begin() + node * locality_.slots_per_node();
+  const auto last = first + --num_members_[node];
+  const auto at = std::find(first, last, static_cast<std::int32_t>(expert));
+  std::copy(at + 1, last + 1, at);
 }
 
 void NodeShares::change(Index expert, Index node, Index more) {
-  Index* on = on_.data() + expert * locality_.num_nodes;
-  for (Index n = 0; n < locality_.num_nodes; ++n) load_[n] -= on[n] * size_[expert];
-  on[node] += more;
-  count_[expert] += more;
-  // Between two steps of a change an expert may stand nowhere.
+  std::int32_t* on = on_.data() + expert * locality_.num_nodes;
+  const double before = size_[expert];
+  count_[expert] += static_cast<std::int32_t>(more);
   const Index count = count_[expert];
-  size_[expert] = count > 1 ? weight_[expert] / count : weight_[expert];
-  more_[expert] = weight_[expert] / (count + 1);
-  fewer_[expert] = count > 2 ? weight_[expert] / (count - 1) : weight_[expert];
-  for (Index n = 0; n < locality_.num_nodes; ++n) load_[n] += on[n] * size_[expert];
+  size_[expert] = part(expert, count);
+  more_[expert] = part(expert, count + 1);
+  fewer_[expert] = part(expert, count > 2 ? count - 1 : 1);
+  for (Index n = 0; n < locality_.num_nodes; ++n) {
+    if (on[n] > 0) load_[n] += static_cast<double>(on[n]) * (size_[expert] - before);
+  }
+  on[node] += static_cast<std::int32_t>(more);
+  load_[node] += static_cast<double>(more) * size_[expert];
 }
 
 }  // namespace eplb::serving
