@@ -126,7 +126,13 @@ class PricedSession:
     def strict_bounds(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
         """
         What no plan with all of a group on one node costs less than, float64
-        [num_layers].
+        [num_layers]; the cost of the layer's plan where it is clear that this is less.
+        """
+
+    def level_costs(self, plan: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
+        """
+        What a valid plan, int64 [num_layers, num_slots], would cost at least if its GPUs were
+        level, float64 [num_layers].
         """
 
     @property

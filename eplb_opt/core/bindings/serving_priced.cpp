@@ -64,7 +64,7 @@ class BoundPriced {
 
   std::tuple<NumpyMatrix<std::int64_t>, NumpyRow<std::int8_t>> near(const IntMatrix& current,
                                                                    double tolerance,
-                                                                   Index steps) const {
+                                                                   Index steps) {
     require_plan(current, session_->num_layers());
     require(std::isfinite(tolerance) && tolerance >= 0.0, "tolerance is finite and at least 0.");
     require(steps >= 0, "steps is at least 0.");
@@ -83,7 +83,7 @@ class BoundPriced {
             to_numpy(std::move(reached))};
   }
 
-  NumpyMatrix<double> worth_of(const IntMatrix& plan) const {
+  NumpyMatrix<double> worth_of(const IntMatrix& plan) {
     require_plan(plan, session_->num_layers());
     std::vector<serving::Worth> all;
     for (Index layer = 0; layer < session_->num_layers(); ++layer) {
@@ -94,8 +94,24 @@ class BoundPriced {
 
   NumpyRow<double> strict_bounds() const {
     std::vector<double> all;
-    for (Index layer = 0; layer < session_->num_layers(); ++layer) {
-      all.push_back(session_->strict_bound(layer) * session_->fixed().unit[layer]);
+    {
+      nb::gil_scoped_release unlocked;
+      for (Index layer = 0; layer < session_->num_layers(); ++layer) {
+        all.push_back(session_->strict_bound(layer) * session_->fixed().unit[layer]);
+      }
+    }
+    return to_numpy(std::move(all));
+  }
+
+  NumpyRow<double> level_costs(const IntMatrix& plan) {
+    require_plan(plan, session_->num_layers());
+    std::vector<double> all;
+    {
+      nb::gil_scoped_release unlocked;
+      for (Index layer = 0; layer < session_->num_layers(); ++layer) {
+        const double cost = session_->level_cost(layer, view(plan)[layer]);
+        all.push_back(cost * session_->fixed().unit[layer]);
+      }
     }
     return to_numpy(std::move(all));
   }
@@ -188,7 +204,10 @@ void add_serving_priced(nb::module_& chapter) {
            "`worth` of another valid plan, int64 [num_layers, num_slots].")
       .def_prop_ro("strict_bounds", &BoundPriced::strict_bounds, nb::rv_policy::move,
                    "What no plan with all of a group on one node costs less than, float64\n"
-                   "[num_layers].")
+                   "[num_layers]; the cost of the layer's plan where it is clear that this is less.")
+      .def("level_costs", &BoundPriced::level_costs, nb::arg("plan"),
+           "What a valid plan, int64 [num_layers, num_slots], would cost at least if its GPUs were\n"
+           "level, float64 [num_layers].")
       .def_prop_ro("placed", &BoundPriced::placed, nb::rv_policy::reference_internal,
                    "The expert of every slot, int64 [num_layers, num_slots].")
       .def_prop_ro("homes", &BoundPriced::homes, nb::rv_policy::reference_internal,

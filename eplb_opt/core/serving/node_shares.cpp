@@ -46,6 +46,7 @@ NodeShares::NodeShares(const Locality& locality)
   for (Index node = 0; node < locality.num_nodes; ++node) {
     gpus_[node] = static_cast<double>(locality.gpus_of(node));
     slope_[node] = static_cast<double>(locality.num_gpus) / gpus_[node];
+    most_slope_ = std::max(most_slope_, slope_[node]);
   }
 }
 
@@ -294,8 +295,9 @@ void NodeShares::look_at_copy(Index expert, Index from, Index to, Index spare, C
   const double added =
       away(expert, 1, home_[expert] == to) + away(spare, -1, -(home_[spare] == to));
   double worth = locality_.price * added;
-  // No more is gained than leaves all nodes.
-  const double fallen = static_cast<double>(count_[expert]) * (size_[expert] - then);
+  // No more is gained than leaves nodes that are above the level.
+  const double fallen = static_cast<double>(count_[expert]) * (size_[expert] - then) +
+                        (beyond(to) > 0.0 ? size_[spare] : 0.0);
   if (worth - most_slope_ * fallen >= best.worth) return;
   for (Index node = 0; node < locality_.num_nodes; ++node) {
     const double here = node == to ? 1.0 : 0.0;

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "common/lanes.hpp"
+#include "serving/group_nodes.hpp"
 
 namespace eplb::serving {
 
@@ -43,6 +44,7 @@ Columns::Columns(const Locality& locality)
 PricedSearch::PricedSearch(const Locality& locality)
     : locality_(locality),
       columns_(locality),
+      group_(Grid(locality).group),
       expert_(columns_.size(), -1),
       slot_home_(columns_.size(), -1),
       slot_size_(columns_.size()),
@@ -54,6 +56,8 @@ PricedSearch::PricedSearch(const Locality& locality)
       relative_size_(locality.num_experts),
       load_(columns_.width),
       relative_load_(columns_.width, kFull),
+      home_of_group_(locality.num_groups),
+      served_(locality.num_groups * locality.num_nodes),
       peaks_(locality.num_experts) {
   // Nothing is away where there is no slot.
   for (Index at = 0; at < columns_.size(); ++at) slot_home_[at] = columns_.node[columns_.column_of(at)];
@@ -62,26 +66,38 @@ PricedSearch::PricedSearch(const Locality& locality)
 void PricedSearch::start(std::span<const std::int64_t> weight, std::span<const Index> homes,
                          std::span<const std::int64_t> placed) {
   weight_ = weight;
-  const Index per_gpu = columns_.places, group_size = locality_.group_size();
-  Index expert = 0;
-  for (Index group = 0; group < locality_.num_groups; ++group) {
-    const Index end = std::min(expert + group_size, locality_.num_experts);
-    for (; expert < end; ++expert) home_[expert] = static_cast<std::int32_t>(homes[group]);
+  std::ranges::copy(homes, home_of_group_.begin());
+  for (Index e = 0; e < locality_.num_experts; ++e) {
+    home_[e] = static_cast<std::int32_t>(homes[group_[e]]);
   }
+  place(placed);
+  weigh(weight);
+  find_served();
+  cursor_ = 0;
+  light_.clear();
+  since_least_.clear();
+  measure();
+  least_cost_ = locality_.cost(load_[heavy_], static_cast<double>(away_));
+  if (!homes_suit()) change_homes();
+}
+
+void PricedSearch::place(std::span<const std::int64_t> placed) {
   std::ranges::fill(count_, 0);
   std::ranges::fill(at_home_, 0);
-  std::ranges::fill(load_, 0);
-  const auto slots = placed.begin();
-  Index slot = 0;
-  for (Index gpu = 0; gpu < locality_.num_gpus; ++gpu) {
-    const Index column = columns_.of_gpu[gpu], node = columns_.node[column];
-    for (Index place = 0; place < per_gpu; ++place, ++slot) {
-      const auto held = static_cast<std::int32_t>(slots[slot]);
-      expert_[place * columns_.width + column] = held;
+  auto next = placed.begin();
+  for (const std::int32_t column : columns_.of_gpu) {
+    const std::int32_t node = columns_.node[column];
+    for (Index at = column; at < columns_.size(); at += columns_.width) {
+      const auto held = static_cast<std::int32_t>(*next++);
+      expert_[at] = held;
+      slot_home_[at] = home_[held];
       ++count_[held];
       at_home_[held] += home_[held] == node;
     }
   }
+}
+
+void PricedSearch::weigh(std::span<const std::int64_t> weight) {
   std::int64_t total = 0;
   for (const std::int64_t each : weight) total += each;
   const double mean = static_cast<double>(total) / static_cast<double>(locality_.num_gpus);
@@ -96,19 +112,21 @@ void PricedSearch::start(std::span<const std::int64_t> weight, std::span<const I
   for (const std::int32_t column : columns_.of_gpu) {
     std::int64_t load = 0;
     for (Index at = column; at < columns_.size(); at += columns_.width) {
-      const std::int32_t held = expert_[at];
-      slot_home_[at] = home_[held];
-      slot_size_[at] = relative_size_[held];
-      load += size_[held];
+      slot_size_[at] = relative_size_[expert_[at]];
+      load += size_[expert_[at]];
     }
     load_[column] = load;
     relative_load_[column] = relative(load);
   }
-  cursor_ = 0;
-  light_.clear();
-  since_least_.clear();
-  measure();
-  least_cost_ = locality_.cost(load_[heavy_], static_cast<double>(away_));
+}
+
+void PricedSearch::find_served() {
+  std::ranges::fill(served_, 0);
+  for (const std::int32_t column : columns_.of_gpu) {
+    for (Index at = column; at < columns_.size(); at += columns_.width) {
+      served_[place_of(expert_[at], columns_.node[column])] += size_[expert_[at]];
+    }
+  }
 }
 
 void PricedSearch::measure() {
@@ -493,13 +511,15 @@ void PricedSearch::make(const Move& move) {
 
 void PricedSearch::swap(Index at, Index other) {
   since_least_.push_back({at, other, -1});
-  const auto move = [&](Index from, Index to) {
-    const std::int32_t expert = expert_[from];
-    const Index come = is_home(expert, to) - is_home(expert, from);
-    at_home_[expert] += static_cast<std::int32_t>(come);
+  const Index here = node_of(at), there = node_of(other);
+  const auto move = [&](std::int32_t expert, Index from, Index to) {
+    const std::int32_t come = (home_[expert] == to) - (home_[expert] == from);
+    at_home_[expert] += come;
     away_ -= come * size_[expert];
+    served_[place_of(expert, from)] -= size_[expert];
+    served_[place_of(expert, to)] += size_[expert];
   };
-  move(at, other), move(other, at);
+  if (here != there) move(expert_[at], here, there), move(expert_[other], there, here);
   const std::int64_t moved = size_[expert_[at]] - size_[expert_[other]];
   const Index one = columns_.column_of(at), two = columns_.column_of(other);
   load_[one] -= moved, load_[two] += moved;
@@ -518,6 +538,8 @@ void PricedSearch::set_slot(Index at, std::int32_t expert) {
     at_home_[changed] += is_home(changed, at) ? more : 0;
   };
   load_[columns_.column_of(at)] += size_[expert] - size_[before];
+  served_[place_of(before, node_of(at))] -= size_[before];
+  served_[place_of(expert, node_of(at))] += size_[expert];
   expert_[at] = expert;
   slot_home_[at] = home_[expert];
   change(before, -1), change(expert, 1);
@@ -533,6 +555,7 @@ void PricedSearch::set_size(std::int32_t expert) {
     if (expert_[q] != expert) continue;
     const Index column = columns_.column_of(q);
     load_[column] += more;
+    served_[place_of(expert, columns_.node[column])] += more;
     relative_load_[column] = relative(load_[column]);
     slot_size_[q] = size;
   }
@@ -546,9 +569,57 @@ void PricedSearch::keep_if_least() {
   if (cost >= least_cost_) return;
   least_cost_ = cost;
   since_least_.clear();
+  if (!homes_suit()) change_homes();
 }
 
-void PricedSearch::go_back_to_least() {
+// Whether every group has the node that serves most of it.
+bool PricedSearch::homes_suit() const {
+  if (locality_.price <= 0.0) return true;
+  const std::int64_t* row = served_.data();
+  for (Index group = 0; group < locality_.num_groups; ++group, row += locality_.num_nodes) {
+    const std::int64_t kept = row[home_of_group_[group]];
+    for (Index node = 0; node < locality_.num_nodes; ++node) {
+      if (row[node] > kept) return false;
+    }
+  }
+  return true;
+}
+
+// Take the best homes, where they are better.
+void PricedSearch::change_homes() {
+  const std::vector<Index> best = best_homes(locality_, served_);
+  std::int64_t kept = 0, before = 0;
+  for (Index group = 0; group < locality_.num_groups; ++group) {
+    kept += served_[group * locality_.num_nodes + best[group]];
+    before += served_[group * locality_.num_nodes + home_of_group_[group]];
+  }
+  if (kept <= before) return;
+  home_of_group_ = best;
+  std::ranges::fill(at_home_, 0);
+  for (Index e = 0; e < locality_.num_experts; ++e) {
+    home_[e] = static_cast<std::int32_t>(best[group_[e]]);
+  }
+  for (const std::int32_t column : columns_.of_gpu) {
+    for (Index at = column; at < columns_.size(); at += columns_.width) {
+      slot_home_[at] = home_[expert_[at]];
+      at_home_[expert_[at]] += slot_home_[at] == columns_.node[column];
+    }
+  }
+  away_ -= kept - before;
+  least_cost_ = locality_.cost(load_[heavy_], static_cast<double>(away_));
+}
+
+Worth PricedSearch::finish(std::span<std::int64_t> placed, std::span<std::int64_t> homes) {
+  go_back();
+  auto next = placed.begin();
+  for (const std::int32_t column : columns_.of_gpu) {
+    for (Index at = column; at < columns_.size(); at += columns_.width) *next++ = expert_[at];
+  }
+  std::ranges::copy(home_of_group_, homes.begin());
+  return {load_[heavy_], static_cast<double>(away_), least_cost_};
+}
+
+void PricedSearch::go_back() {
   const std::vector<Done> done = std::move(since_least_);
   for (Index i = std::ssize(done) - 1; i >= 0; --i) {
     if (done[i].other >= 0) {
@@ -558,13 +629,6 @@ void PricedSearch::go_back_to_least() {
     }
   }
   since_least_.clear();
-}
-
-void PricedSearch::write(std::span<std::int64_t> placed) const {
-  Index slot = 0;
-  for (const std::int32_t column : columns_.of_gpu) {
-    for (Index at = column; at < columns_.size(); at += columns_.width) placed[slot++] = expert_[at];
-  }
 }
 
 }  // namespace eplb::serving

@@ -6,6 +6,7 @@
 
 #include "common/eights.hpp"
 #include "serving/locality.hpp"
+#include "serving/worth.hpp"
 
 namespace eplb::serving {
 
@@ -37,10 +38,11 @@ class PricedSearch {
   // One step of the heaviest GPU, or one that brings an expert home; whether there was one.
   bool step();
 
-  // The plan that has cost least so far, see Locality::cost.
+  // What the plan that has cost least so far costs, under the homes that suit it best.
   double least_cost() const { return least_cost_; }
-  void go_back_to_least();
-  void write(std::span<std::int64_t> placed) const;
+
+  // Return to that plan; its worth. `placed` and `homes`, the node of each group, are written to.
+  Worth finish(std::span<std::int64_t> placed, std::span<std::int64_t> homes);
 
  private:
   // An exchange of two places, or the expert that gets one.
@@ -63,6 +65,9 @@ class PricedSearch {
   struct FarSwaps;
   struct Homeward;
 
+  void place(std::span<const std::int64_t> placed);
+  void weigh(std::span<const std::int64_t> weight);
+  void find_served();
   void measure();
   Move best_near() const;
   Move best_far(float price) const;
@@ -77,15 +82,22 @@ class PricedSearch {
   void set_slot(Index at, std::int32_t expert);
   void set_size(std::int32_t expert);
   void keep_if_least();
+  void go_back();
+  bool homes_suit() const;
+  void change_homes();
   float relative(std::int64_t load) const { return static_cast<float>(static_cast<double>(load) * scale_); }
   Index node_of(Index at) const { return columns_.node[columns_.column_of(at)]; }
   bool is_home(std::int32_t expert, Index at) const { return home_[expert] == node_of(at); }
+  Index place_of(std::int32_t expert, Index node) const {
+    return group_[expert] * locality_.num_nodes + node;
+  }
   float share(std::int32_t expert, Index count) const;
   float away_after(std::int32_t expert, Index more, Index at_home, float size) const;
   float largest_beside(std::int32_t expert, Index at) const;
 
   const Locality locality_;
   const Columns columns_;
+  const std::vector<Index> group_;  // of experts
   std::span<const std::int64_t> weight_;
   double scale_ = 0.0;  // one over the mean GPU load
   // Of slots.
@@ -98,6 +110,8 @@ class PricedSearch {
   // Of columns; those without a GPU are full.
   std::vector<std::int64_t> load_;
   std::vector<float> relative_load_;
+  std::vector<Index> home_of_group_;
+  std::vector<std::int64_t> served_;  // of each group's load, by each node, [num_groups * num_nodes]
   std::int64_t away_ = 0;
   Index heavy_ = 0;  // column of the GPU with the largest load
   float peak_ = 0.0F;
