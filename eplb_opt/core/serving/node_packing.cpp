@@ -8,9 +8,12 @@ namespace eplb::serving {
 NodePacking::NodePacking(const Locality& locality)
     : locality_(locality),
       expert_bits_(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(locality.num_experts)))),
+      gpu_bits_(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(locality.gpus_per_node())))),
+      load_(locality.gpus_per_node()),
+      rank_((locality.gpus_per_node() + kBlock - 1) / kBlock * kBlock),
       held_(locality.gpus_per_node()) {
   keys_.reserve(locality.slots_per_node());
-  lightest_.reserve(locality.gpus_per_node());
+
 }
 
 void NodePacking::pack(const NodeShares& shares, Index node, std::span<std::int64_t> placed) {
@@ -35,39 +38,37 @@ void NodePacking::pack(const NodeShares& shares, Index node, std::span<std::int6
     }
     return;
   }
-  // The last GPU has the lightest one: in that order they are a heap.
-  lightest_.clear();
-  for (Index gpu = num_gpus - 1; gpu >= 0; --gpu) {
-    lightest_.push_back({shares.size(placed[gpu * slots_per_gpu]), static_cast<std::int32_t>(gpu)});
+  std::ranges::fill(rank_, kFull);
+  for (Index gpu = 0; gpu < num_gpus; ++gpu) {
+    load_[gpu] = shares.size(placed[gpu * slots_per_gpu]);
+    rank_[gpu] = rank(gpu);
   }
   std::ranges::fill(held_, 1);
   for (Index i = num_gpus; i < std::ssize(keys_); ++i) {
     const std::int64_t expert = expert_of(keys_[i]);
-    Gpu& first = lightest_.front();
-    const Index held = held_[first.gpu]++;
-    placed[first.gpu * slots_per_gpu + held] = expert;
-    first.load += shares.size(expert);
-    if (held + 1 == slots_per_gpu) {
-      first = lightest_.back();
-      lightest_.pop_back();
-    }
-    sink();
+    const Index gpu = lightest(), held = held_[gpu]++;
+    placed[gpu * slots_per_gpu + held] = expert;
+    load_[gpu] += shares.size(expert);
+    rank_[gpu] = held + 1 < slots_per_gpu ? rank(gpu) : kFull;
   }
 }
 
-// The first GPU of the heap is not in its place.
-void NodePacking::sink() {
-  const Index num = std::ssize(lightest_);
-  if (num == 0) return;
-  const Gpu moved = lightest_.front();
-  Index hole = 0;
-  for (Index next = 1; next < num; next = 2 * hole + 1) {
-    if (next + 1 < num && lightest_[next + 1].is_before(lightest_[next])) ++next;
-    if (!lightest_[next].is_before(moved)) break;
-    lightest_[hole] = lightest_[next];
-    hole = next;
+// Loads are ordered as their bits are; the lowest ones give way to the GPU.
+std::int64_t NodePacking::rank(Index gpu) const {
+  const std::int64_t mask = (std::int64_t{1} << gpu_bits_) - 1;
+  return (std::bit_cast<std::int64_t>(load_[gpu]) & ~mask) | gpu;
+}
+
+Index NodePacking::lightest() const {
+  std::int64_t least[kBlock];
+  std::copy_n(rank_.begin(), kBlock, least);
+  for (Index first = kBlock; first < std::ssize(rank_); first += kBlock) {
+    for (Index i = 0; i < kBlock; ++i) least[i] = std::min(least[i], rank_[first + i]);
   }
-  lightest_[hole] = moved;
+  for (Index half = kBlock / 2; half > 0; half /= 2) {
+    for (Index i = 0; i < half; ++i) least[i] = std::min(least[i], least[i + half]);
+  }
+  return least[0] & ((std::int64_t{1} << gpu_bits_) - 1);
 }
 
 }  // namespace eplb::serving

@@ -1,6 +1,7 @@
 // The replicas of a node on its GPUs.
 #pragma once
 
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -17,21 +18,18 @@ class NodePacking {
   void pack(const NodeShares& shares, Index node, std::span<std::int64_t> placed);
 
  private:
-  struct Gpu {
-    double load;
-    std::int32_t gpu;
-    bool is_before(const Gpu& other) const {
-      return load != other.load ? load < other.load : gpu < other.gpu;
-    }
-  };
+  static constexpr Index kBlock = 8;  // GPUs whose loads are compared side by side
+  static constexpr std::int64_t kFull = std::numeric_limits<std::int64_t>::max();
 
-  void sink();
+  std::int64_t rank(Index gpu) const;
+  Index lightest() const;
 
   const Locality locality_;
-  const int expert_bits_;
+  const int expert_bits_, gpu_bits_;
   std::vector<std::uint64_t> keys_;  // of replicas
-  std::vector<Gpu> lightest_;        // a heap of those with a free slot
-  std::vector<Index> held_;          // slots of GPUs that are taken
+  std::vector<double> load_;         // of GPUs
+  std::vector<std::int64_t> rank_;   // of GPUs by load, the last where no slot is free
+  std::vector<Index> held_;          // slots that are taken
 };
 
 }  // namespace eplb::serving

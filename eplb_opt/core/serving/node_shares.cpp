@@ -9,12 +9,12 @@ namespace {
 
 // Node loads need not be nearer to the level than one part in so many.
 constexpr double kNear = 1024.0;
-// Nodes that one may give to, those with the most room.
-constexpr std::size_t kTakers = 2;
 // A change is to lower the cost by this part of the level at least.
 constexpr double kLeastWorth = 0.02;
 // A GPU's other slots are thought to hold replicas like the lightest quarter, and a quarter more.
 constexpr Index kLight = 4;
+// Experts that such estimates look at, about.
+constexpr Index kSample = 64;
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
 }  // namespace
@@ -37,7 +37,8 @@ NodeShares::NodeShares(const Locality& locality)
       members_(locality.num_nodes * locality.slots_per_node()),
       num_members_(locality.num_nodes),
       order_(locality.num_experts),
-      sorted_(locality.num_experts) {
+      sorted_(locality.num_experts),
+      sample_(std::max<Index>(locality.num_experts / kSample, 1)) {
   // Between two steps of a change an expert may stand nowhere; it is as large as with one replica.
   one_over_[0] = 1.0;
   for (Index count = 1; count < std::ssize(one_over_); ++count) {
@@ -77,8 +78,6 @@ void NodeShares::begin(std::span<const std::int64_t> weight, std::span<const Ind
 
 // Nodes without room for all that is at home there give their lightest to the node with most room.
 void NodeShares::place_at_home() {
-  order_.resize(locality_.num_experts);
-  std::iota(order_.begin(), order_.end(), 0);
   std::ranges::fill(num_members_, 0);
   for (const std::int32_t node : home_) ++num_members_[node];
   bool is_full = false;
@@ -86,9 +85,10 @@ void NodeShares::place_at_home() {
     is_full |= num_members_[node] > free_[node];
     num_members_[node] = 0;
   }
-  if (is_full) {
-    std::ranges::stable_sort(order_, std::ranges::greater{}, [&](Index e) { return weight_[e]; });
-  }
+  if (!is_full) return place_groups();
+  order_.resize(locality_.num_experts);
+  std::iota(order_.begin(), order_.end(), 0);
+  std::ranges::stable_sort(order_, std::ranges::greater{}, [&](Index e) { return weight_[e]; });
   std::size_t homeless = 0;
   for (std::size_t i = 0; i < order_.size(); ++i) {
     const std::int32_t expert = order_[i];
@@ -100,6 +100,26 @@ void NodeShares::place_at_home() {
   }
   for (std::size_t i = 0; i < homeless; ++i) {
     place_first(order_[i], std::ranges::max_element(free_) - free_.begin());
+  }
+}
+
+// All experts on their homes, group by group.
+void NodeShares::place_groups() {
+  std::ranges::fill(count_, 1);
+  for (Index first = 0; first < locality_.num_experts; first += locality_.group_size()) {
+    const Index end = std::min(first + locality_.group_size(), locality_.num_experts);
+    const Index node = home_[first];
+    std::int32_t* members = members_.data() + node * locality_.slots_per_node() + num_members_[node];
+    std::int32_t* on = on_.data() + first * locality_.num_nodes + node;
+    double load = 0.0;
+    for (Index expert = first; expert < end; ++expert, on += locality_.num_nodes) {
+      *members++ = static_cast<std::int32_t>(expert);
+      *on = 1;
+      load += weight_[expert];
+    }
+    load_[node] += load;
+    num_members_[node] += end - first;
+    free_[node] -= end - first;
   }
 }
 
@@ -131,9 +151,6 @@ void NodeShares::set_level() {
 // Free slots go to the largest replicas on the node.
 void NodeShares::fill(Index node) {
   if (free_[node] <= 0) return;
-  const auto smaller = [&](std::int32_t a, std::int32_t b) {
-    return size_[a] != size_[b] ? size_[a] < size_[b] : a > b;
-  };
   const std::span<const std::int32_t> here = members(node);
   order_.assign(here.begin(), here.end());
   // Where no group is at home on a node, all experts.
@@ -141,17 +158,28 @@ void NodeShares::fill(Index node) {
     order_.resize(locality_.num_experts);
     std::iota(order_.begin(), order_.end(), 0);
   }
-  std::ranges::make_heap(order_, smaller);
+  sorted_.resize(order_.size());
+  for (std::size_t i = 0; i < order_.size(); ++i) sorted_[i] = size_[order_[i]];
   while (free_[node] > 0) {
-    std::ranges::pop_heap(order_, smaller);
-    add(order_.back(), node);
-    std::ranges::push_heap(order_, smaller);
+    // Without branches, which would be foretold wrongly.
+    std::size_t largest = 0;
+    double most = sorted_[0];
+    for (std::size_t i = 1; i < sorted_.size(); ++i) {
+      largest = sorted_[i] > most ? i : largest;
+      most = sorted_[i] > most ? sorted_[i] : most;
+    }
+    add(order_[largest], node);
+    sorted_[largest] = size_[order_[largest]];
   }
 }
 
 // What a replica may serve where the other slots of its GPU hold light ones.
 void NodeShares::set_limit() {
-  sorted_ = size_;
+  // Some experts stand for all.
+  sorted_.clear();
+  for (Index expert = 0; expert < locality_.num_experts; expert += sample_) {
+    sorted_.push_back(size_[expert]);
+  }
   const Index light = std::ssize(sorted_) / kLight;
   std::ranges::nth_element(sorted_, sorted_.begin() + light);
   const double sum = std::accumulate(sorted_.begin(), sorted_.begin() + light, 0.0);
@@ -218,16 +246,13 @@ bool NodeShares::shed_from(Index node) {
   if (beyond(node) <= level_ * gpus_[node] / kNear) return false;
   Change best;
   best.worth = -level_ * kLeastWorth;
-  Index tried[kTakers];
-  const std::size_t num_tried = roomiest(tried);
-  for (std::size_t i = 0; i < num_tried; ++i) {
-    const Index to = tried[i];
-    const Offer offer = offer_of(to, -1);
-    for (const Index other : offer.lightest) {
-      if (other >= 0) look_at_swaps(node, to, other, best);
-    }
-    if (offer.spare >= 0) look_at_copies(node, to, offer.spare, best);
+  const Index to = roomiest();
+  if (to < 0) return false;
+  const Offer offer = offer_of(to, -1);
+  for (const Index other : offer.lightest) {
+    if (other >= 0) look_at_swaps(node, to, other, best);
   }
+  if (offer.spare >= 0) look_at_copies(node, to, offer.spare, best);
   if (best.expert < 0) return false;
   make(best);
   return true;
@@ -275,17 +300,12 @@ void NodeShares::look_at_copies(Index from, Index to, Index spare, Change& best)
   }
 }
 
-// The nodes that are farthest below the level, the farthest first; how many.
-std::size_t NodeShares::roomiest(std::span<Index> nodes) const {
-  std::size_t found = 0;
+// The node that is farthest below the level, or -1.
+Index NodeShares::roomiest() const {
+  Index found = -1;
+  double least = 0.0;
   for (Index node = 0; node < locality_.num_nodes; ++node) {
-    if (beyond(node) >= 0) continue;
-    std::size_t at = found;
-    while (at > 0 && beyond(node) < beyond(nodes[at - 1])) --at;
-    if (at == nodes.size()) continue;
-    found = std::min(found + 1, nodes.size());
-    for (std::size_t i = found - 1; i > at; --i) nodes[i] = nodes[i - 1];
-    nodes[at] = node;
+    if (beyond(node) < least) least = beyond(node), found = node;
   }
   return found;
 }

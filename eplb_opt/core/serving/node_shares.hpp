@@ -44,6 +44,7 @@ class NodeShares {
 
   void begin(std::span<const std::int64_t> weight, std::span<const Index> homes);
   void place_at_home();
+  void place_groups();
   void place_first(Index expert, Index node);
   void fill(Index node);
   void set_limit();
@@ -56,7 +57,7 @@ class NodeShares {
   void look_at_swaps(Index from, Index to, Index other, Change& best) const;
   void look_at_copies(Index from, Index to, Index spare, Change& best) const;
   void make(const Change& change);
-  std::size_t roomiest(std::span<Index> nodes) const;
+  Index roomiest() const;
   Offer offer_of(Index node, Index taker) const;
   Index spare_of(Index node, Index taker) const;
 
@@ -86,6 +87,7 @@ class NodeShares {
   std::vector<Index> num_members_;
   std::vector<std::int32_t> order_;  // experts, or members of a node
   std::vector<double> sorted_;
+  Index sample_;  // of so many experts one is looked at
   double total_ = 0.0, level_ = 0.0;  // GPU load that nodes are to come down to
   double limit_ = 0.0;                // and what a replica is to serve at most
 };
