@@ -23,6 +23,8 @@ constexpr float kLevel = 2e-3F;
 // The lightest experts that a spared slot is offered to, and the largest replicas of the heaviest
 // GPU whose experts may get a further one.
 constexpr std::size_t kFillers = 3, kTakers = 3;
+// Slots of a GPU with more of which nothing is exchanged.
+constexpr Index kMostPlaces = 64;
 
 }  // namespace
 
@@ -74,6 +76,7 @@ void PricedSearch::start(std::span<const std::int64_t> weight, std::span<const I
   weigh(weight);
   find_served();
   cursor_ = 0;
+  is_home_ = false;
   light_.clear();
   since_least_.clear();
   measure();
@@ -138,6 +141,7 @@ void PricedSearch::measure() {
 struct PricedSearch::NearSwaps {
   const float *size, *load;  // of the node's first column
   const float* mine;         // sizes on the heaviest GPU
+  Eight* by_place;           // the best with each place of the others
   Index node_width, width, places;
   float peak;
   float best;
@@ -150,9 +154,11 @@ struct PricedSearch::NearSwaps {
       const Eight gap = peak - held;
       Eight most = Eight{} + best;
       for (Index k = 0; k < places; ++k) {
-        Eight theirs;
+        Eight theirs, of_place = Eight{} + best;
         eplb::load(theirs, size + k * width + first);
-        for (Index i = 0; i < places; ++i) raise(most, worth(theirs, i, gap));
+        for (Index i = 0; i < places; ++i) raise(of_place, worth(theirs, i, gap));
+        by_place[k] = of_place;
+        raise(most, of_place);
       }
       const float highest = most_of(most);
       if (highest > best) best = highest, find(first, gap);
@@ -168,13 +174,11 @@ struct PricedSearch::NearSwaps {
 
   EPLB_INLINE void find(Index first, const Eight& gap) {
     for (place = 0; place < places; ++place) {
+      if (!is_any(by_place[place] == best)) continue;
       Eight theirs;
       eplb::load(theirs, size + place * width + first);
-      EightInts found = {};
-      for (Index i = 0; i < places; ++i) found |= worth(theirs, i, gap) == best;
-      if (!is_any(found)) continue;
       for (given = 0; given < places; ++given) {
-        found = worth(theirs, given, gap) == best;
+        const EightInts found = worth(theirs, given, gap) == best;
         if (!is_any(found)) continue;
         for (column = first; found[column - first] == 0; ++column) {
         }
@@ -186,11 +190,12 @@ struct PricedSearch::NearSwaps {
 
 PricedSearch::Move PricedSearch::best_near() const {
   const Index places = columns_.places, first = node_of(heavy_) * columns_.node_width;
-  float mine[64];
+  float mine[kMostPlaces];
+  Eight by_place[kMostPlaces];
   Move move;
-  if (places > 64) return move;
+  if (places > kMostPlaces) return move;
   for (Index k = 0; k < places; ++k) mine[k] = slot_size_[k * columns_.width + heavy_];
-  NearSwaps swaps{slot_size_.data() + first, relative_load_.data() + first, mine,
+  NearSwaps swaps{slot_size_.data() + first, relative_load_.data() + first, mine, by_place,
                   columns_.node_width, columns_.width, places, peak_, kLeast};
   with_widest_vectors(swaps);
   if (swaps.column < 0) return move;
@@ -204,6 +209,7 @@ struct PricedSearch::FarSwaps {
   const std::int32_t* home;  // of slots
   const float* mine;         // sizes on the heaviest GPU
   const std::int32_t* my_home;
+  Eight* by_place;  // the best with each place of the others
   Index num_nodes, node_width, width, places, node;
   float peak, price;
   float best;
@@ -229,7 +235,7 @@ struct PricedSearch::FarSwaps {
   }
 
   EPLB_INLINE void run() {
-    float mine_paid[64];
+    float mine_paid[kMostPlaces];
     for (Index there = 0; there < num_nodes; ++there) {
       if (there == node) continue;
       for (Index i = 0; i < places; ++i) {
@@ -244,9 +250,12 @@ struct PricedSearch::FarSwaps {
         for (Index k = 0; k < places; ++k) {
           eplb::load(theirs, size + k * width + first);
           const Eight paid = paid_for(theirs, k * width + first, there);
+          Eight of_place = Eight{} + best;
           for (Index i = 0; i < places; ++i) {
-            raise(most, worth(i, gap, theirs, paid, mine_paid[i]));
+            raise(of_place, worth(i, gap, theirs, paid, mine_paid[i]));
           }
+          by_place[k] = of_place;
+          raise(most, of_place);
         }
         const float highest = most_of(most);
         if (highest <= best) continue;
@@ -258,14 +267,12 @@ struct PricedSearch::FarSwaps {
 
   EPLB_INLINE void find(Index first, Index there, const Eight& gap, const float* mine_paid) {
     for (place = 0; place < places; ++place) {
+      if (!is_any(by_place[place] == best)) continue;
       Eight theirs;
       eplb::load(theirs, size + place * width + first);
       const Eight paid = paid_for(theirs, place * width + first, there);
-      EightInts found = {};
-      for (Index i = 0; i < places; ++i) found |= worth(i, gap, theirs, paid, mine_paid[i]) == best;
-      if (!is_any(found)) continue;
       for (given = 0; given < places; ++given) {
-        found = worth(given, gap, theirs, paid, mine_paid[given]) == best;
+        const EightInts found = worth(given, gap, theirs, paid, mine_paid[given]) == best;
         if (!is_any(found)) continue;
         for (column = first; found[column - first] == 0; ++column) {
         }
@@ -277,15 +284,16 @@ struct PricedSearch::FarSwaps {
 
 PricedSearch::Move PricedSearch::best_far(float price) const {
   const Index places = columns_.places;
-  float mine[64];
-  std::int32_t my_home[64];
+  float mine[kMostPlaces];
+  Eight by_place[kMostPlaces];
+  std::int32_t my_home[kMostPlaces];
   Move move;
-  if (places > 64) return move;
+  if (places > kMostPlaces) return move;
   for (Index k = 0; k < places; ++k) {
     mine[k] = slot_size_[k * columns_.width + heavy_];
     my_home[k] = slot_home_[k * columns_.width + heavy_];
   }
-  FarSwaps swaps{slot_size_.data(), relative_load_.data(), slot_home_.data(), mine, my_home,
+  FarSwaps swaps{slot_size_.data(), relative_load_.data(), slot_home_.data(), mine, my_home, by_place,
                  locality_.num_nodes, columns_.node_width, columns_.width, places, node_of(heavy_),
                  peak_, price, kLeast};
   with_widest_vectors(swaps);
@@ -474,9 +482,12 @@ bool PricedSearch::bring_home(Index at, Index column) {
 
 bool PricedSearch::step() {
   const float excess = peak_ - 1.0F;
-  if (excess < kLevel && bring_home()) {
-    keep_if_least();
-    return true;
+  if (excess < kLevel && !is_home_) {
+    is_home_ = !bring_home();
+    if (!is_home_) {
+      keep_if_least();
+      return true;
+    }
   }
   Move best = best_near();
   if (best.worth < kGood * excess) {
@@ -492,7 +503,8 @@ bool PricedSearch::step() {
     }
   }
   if (best.at < 0) {
-    if (excess < kLevel || !bring_home()) return false;
+    is_home_ = !bring_home();
+    if (is_home_) return false;
   } else {
     make(best);
   }

@@ -115,7 +115,8 @@ class PricedSearch {
   std::int64_t away_ = 0;
   Index heavy_ = 0;  // column of the GPU with the largest load
   float peak_ = 0.0F;
-  Index cursor_ = 0;  // where the next expert that is away is looked for
+  Index cursor_ = 0;      // where the next expert that is away is looked for
+  bool is_home_ = false;  // whether the last look around has found none that could come home
   double least_cost_ = 0.0;
   std::vector<Done> since_least_;
   std::vector<Peaks> peaks_;             // of experts with several replicas

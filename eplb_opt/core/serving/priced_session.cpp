@@ -15,6 +15,8 @@ namespace {
 // With a deadline every layer gets so many steps first, and then turns of so many, the layers first
 // whose last turn has brought most.
 constexpr Index kFirstSteps = 8, kTurn = 16;
+// What traffic costs next to nothing is this part of all load; searches get about as near to level.
+constexpr double kNearlyFree = 1.002;
 
 FixedLoads checked(const StridedTable& given, const greedy::Loads& loads) {
   if (!loads.summary().is_sound()) {
@@ -112,11 +114,8 @@ Worth PricedSession::worth_of(Index layer, std::span<const std::int64_t> placed)
   return assessor_.worth(homes);
 }
 
-double PricedSession::level_cost(Index layer, std::span<const std::int64_t> placed) {
-  const std::span<const std::int64_t> weight = fixed_.layer(layer);
-  assessor_.look(weight, placed);
-  const auto total = std::accumulate(weight.begin(), weight.end(), std::int64_t{0});
-  return static_cast<double>(total) + locality_.price * assessor_.least_away();
+bool PricedSession::is_nearly_free() const {
+  return assessor_.level_cost() < kNearlyFree * assessor_.total();
 }
 
 bool PricedSession::come_near(Index layer, std::span<const std::int64_t> current, double tolerance,

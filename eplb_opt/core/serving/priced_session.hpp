@@ -27,6 +27,10 @@ class PricedSession {
   // Take a layer of another plan where it costs less; whether it does.
   bool offer(Index layer, std::span<const std::int64_t> placed);
 
+  // Whether the plan that was offered last would cost next to nothing but its load if its GPUs were
+  // level: then levelling it is all that is left to do.
+  bool is_nearly_free() const;
+
   // Once the layers are planned: few changes to a valid plan in force of one of them, until it costs
   // no more than (1 + tolerance) times its plan, in so many steps at most. False, and `found` is of
   // no use, where that was not reached.
@@ -38,9 +42,6 @@ class PricedSession {
   double strict_bound(Index layer) const {
     return serving::strict_bound(locality_, fixed_.layer(layer), worth_[layer].cost);
   }
-
-  // What a plan of a layer with level GPUs costs at least that serves as little at home as this one.
-  double level_cost(Index layer, std::span<const std::int64_t> placed);
 
   Worth worth_of(Index layer, std::span<const std::int64_t> placed);
 

@@ -27,6 +27,9 @@ class Assessor {
   // at least.
   double least_away() const { return static_cast<double>(total_ - most_kept_); }
   double least_cost() const { return locality_.cost(largest_, least_away()); }
+  // What it would cost at least if its GPUs were level.
+  double level_cost() const { return total() + locality_.price * least_away(); }
+  double total() const { return static_cast<double>(total_); }
 
   // Its worth under the homes that suit it best, which are written to `homes`, the node of each group.
   Worth worth(std::span<std::int64_t> homes) const;

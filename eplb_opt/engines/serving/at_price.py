@@ -210,12 +210,12 @@ class _Priced:
         self._offer(layers, (layout.num_slots, groups, nodes, layout.num_gpus), effort)
 
     def _offer_flat(self, effort: int) -> None:
-        """The greedy's flat plans, refined where they might cost less with level loads."""
+        """The greedy's flat plans, levelled where a price is next to nothing."""
         layout = self.layout
         flat = self.call.session.placed
-        self.session.offer(flat, np.arange(len(self.numbers)))
-        layers = np.flatnonzero(self.session.level_costs(flat) < self.session.worth[:, 2])
-        self._offer(layers, (layout.num_slots, 1, 1, layout.num_gpus), effort)
+        is_nearly_free = self.session.offer(flat, np.arange(len(self.numbers)))
+        sizes = layout.num_slots, 1, 1, layout.num_gpus
+        self._offer(np.flatnonzero(is_nearly_free), sizes, effort)
 
     def _offer(self, layers: np.ndarray, sizes: tuple[int, int, int, int], effort: int) -> None:
         if not layers.size:
