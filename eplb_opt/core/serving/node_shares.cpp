@@ -13,6 +13,8 @@ constexpr double kNear = 1024.0;
 constexpr double kLeastWorth = 0.02;
 // A GPU's other slots are thought to hold replicas like the lightest quarter, and a quarter more.
 constexpr Index kLight = 4;
+// Beyond so many looks at experts those that cannot get a free slot are left out first.
+constexpr Index kMostLooks = 2048;
 // Experts that such estimates look at, about.
 constexpr Index kSample = 64;
 constexpr double kNever = std::numeric_limits<double>::infinity();
@@ -157,6 +159,13 @@ void NodeShares::fill(Index node) {
   if (order_.empty()) {
     order_.resize(locality_.num_experts);
     std::iota(order_.begin(), order_.end(), 0);
+  }
+  // No more experts than slots get one.
+  if (std::ssize(order_) * free_[node] > kMostLooks && std::ssize(order_) > free_[node]) {
+    const auto end = order_.begin() + free_[node];
+    std::ranges::nth_element(order_, end, std::ranges::greater{}, [&](Index e) { return size_[e]; });
+    order_.resize(free_[node]);
+    std::ranges::sort(order_);
   }
   sorted_.resize(order_.size());
   for (std::size_t i = 0; i < order_.size(); ++i) sorted_[i] = size_[order_[i]];
