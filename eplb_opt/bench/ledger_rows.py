@@ -51,10 +51,9 @@ def price_row(setting: Setting, row: PriceRow) -> LedgerRow:
         row.policy,
         seed=0,
         seconds=row.seconds,
-        processor_seconds=row.processor_seconds,
-        objective=row.objective,
+        cpu_seconds=row.processor_seconds,
         gap=row.above_bound,
-        note=f"load {row.load:.4f}, off home {row.off_home:.4f}",
+        note=f"objective {row.objective:.4f}, load {row.load:.4f}, off home {row.off_home:.4f}",
     )
 
 
