@@ -1,4 +1,4 @@
-"""The serving call with a price on what is served off home, beside its rivals, by turns in one run."""
+"""The serving call with a price on what is served off home, beside its rivals, by turns."""
 
 from __future__ import annotations
 
@@ -162,9 +162,7 @@ def _policies(
     chosen[f"{GREEDY}, flat"] = partial(greedy, weight, *flat)
     ours = {"groups on nodes": sizes, "flat": flat} if divides else {"flat": flat}
     for how, numbers in ours.items():
-        chosen[f"ours, {how}"] = partial(
-            rebalance_experts, weight, *numbers, effort=EFFORT_WITHOUT
-        )
+        chosen[f"ours, {how}"] = partial(rebalance_experts, weight, *numbers, effort=EFFORT_WITHOUT)
     priced = partial(rebalance_experts, weight, *sizes, topology_price=price)
     for effort in efforts:
         chosen[f"ours, priced, effort {effort}"] = partial(priced, effort=effort)

@@ -26,9 +26,7 @@ def prices_command(
     ] = None,
     machines: Annotated[
         list[str],
-        typer.Option(
-            "--machine", help="SLOTSxGPUS/NODES/GROUPS.", autocompletion=machine_names
-        ),
+        typer.Option("--machine", help="SLOTSxGPUS/NODES/GROUPS.", autocompletion=machine_names),
     ] = list(prices.MACHINES),  # noqa: B006
     wanted: Annotated[
         list[float],

@@ -22,6 +22,9 @@ struct Columns {
   Index column_of(Index at) const { return at % width; }
 };
 
+// The load of a column without a GPU, in mean GPU loads.
+constexpr float kFull = 1e30F;
+
 // The scratch of a search, which serves one layer after the other.
 //
 // Loads and traffic are exact integers in fixed point. What a step is chosen by is float32 in mean
@@ -61,9 +64,6 @@ class PricedSearch {
     float first = 0.0F, second = 0.0F;
     Index at = -1;  // slot of the first
   };
-  struct NearSwaps;
-  struct FarSwaps;
-  struct Homeward;
 
   void place(std::span<const std::int64_t> placed);
   void weigh(std::span<const std::int64_t> weight);
