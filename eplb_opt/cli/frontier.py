@@ -37,6 +37,7 @@ def frontier_command(
     time_limit: opt.TimeLimit = 10.0,
     effort: opt.Effort = None,
     workers: opt.Workers = None,
+    cross_node_price: opt.CrossNodePrice = 1,
     max_moves: Annotated[
         int | None,
         typer.Option("--max-moves", help="Of --output: the best plan with so many moves."),
@@ -88,6 +89,7 @@ def frontier_command(
             time_limit=None if effort is not None else time_limit,
             effort=effort,
             workers=workers,
+            cross_node_price=cross_node_price,
         )
     output.warn(found.messages)
     saving = Saving()

@@ -42,7 +42,7 @@ PANELS: dict[str, tuple[str, ...]] = {
     "Planning": ("of", "time-limit", "effort", "target-gap", "noise", "model", "workers", "start"),
     "Long jobs": ("cluster", "job", "resume"),
     "Near the plan in force": (
-        *("current", "max-moves", "move-tolerance", "move-cost", "min-gain"),
+        *("current", "max-moves", "move-tolerance", "move-cost", "cross-node-price", "min-gain"),
     ),
     "Output": (
         *("output", "engine", "certificate", "report", "plot"),

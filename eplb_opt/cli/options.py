@@ -166,6 +166,14 @@ MoveCostOption = Annotated[
         "moe_share=..,steps_until_next=..",
     ),
 ]
+CrossNodePrice = Annotated[
+    int,
+    typer.Option(
+        "--cross-node-price",
+        help="What a move counts to a node on which its expert did not stand; within a node it is "
+        "1.",
+    ),
+]
 EngineOption = Annotated[
     Engine,
     typer.Option(

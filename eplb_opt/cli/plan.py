@@ -66,6 +66,7 @@ def plan_command(
         ),
     ] = None,
     move_cost: opt.MoveCostOption = None,
+    cross_node_price: opt.CrossNodePrice = 1,
     cluster: opt.Cluster = None,
     job: opt.JobFolder = None,
     resume: opt.Resume = False,
@@ -138,6 +139,7 @@ def plan_command(
                 max_moves=max_moves,
                 move_tolerance=move_tolerance,
                 move_cost=cost,
+                cross_node_price=cross_node_price,
                 model=str(model),
                 workers=workers,
                 progress=progress,
@@ -158,6 +160,9 @@ def plan_command(
         moving = save_transfers(
             saving, transfers_file, result, str(engine), intake.in_force, recorded
         )
+        worth = None
+        if cost is not None:
+            worth = cost.assess(problem, intake.in_force, result.plan, cross_node_price)
         before = None if current is None else (str(current), intake.in_force)
         plans = {"eplb-opt": result.plan} | ({} if before is None else dict([before]))
         steps = forecasts(
@@ -183,7 +188,7 @@ def plan_command(
         if certificate_file is not None:
             announce_check(intake.asked, certificate_file, output_file, str(engine))
         try:
-            print_result(result, intake, plans, unseen, moving if as_json else None, cost, steps)
+            print_result(result, intake, plans, unseen, moving if as_json else None, worth, steps)
         finally:
             saving.finish()
     asked.finish(outcome_with(job))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.cli.intake import Intake
     from eplb_opt.io import Loads
-    from eplb_opt.placement.move_cost import MoveCost
+    from eplb_opt.placement.move_cost import MoveAssessment
     from eplb_opt.problem.problem import Problem
     from eplb_opt.report.steps import StepReport
     from eplb_opt.result import Result
@@ -36,7 +36,7 @@ def print_result(
     plans: dict[str, Any],
     unseen: dict[str, Any],
     facts: dict[str, Any] | None,
-    cost: MoveCost | None = None,
+    worth: MoveAssessment | None = None,
     steps: StepReport | None = None,
 ) -> None:
     """The result's figures, and those of other plans on loads that were not planned for.
@@ -53,13 +53,12 @@ def print_result(
         Loads by their names; nothing is scored where there are none.
     facts
         What JSON says beside the result; None where a person reads it.
-    cost
-        What moving costs, where that is known.
+    worth
+        What moving costs and saves, where that is known.
     steps
         What steps see, where a batch size is known.
     """
     scored = scenario_table(result.problem, plans, unseen) if unseen else None
-    worth = None if cost is None else cost.assess(result.problem, intake.in_force, result.plan)
     if facts is not None:
         facts |= {} if worth is None else {"move_cost": worth.json()}
         told = output.result_json(result, intake.layer_ids) | facts | steps_json(steps)
@@ -76,7 +75,8 @@ def print_result(
     if len(result.starts) > 1:
         console.print(starts_table(result, console.width, noise))
     if result.moves is not None:
-        console.print(moves_line(result.moves, result.problem), highlight=False)
+        line = moves_line(result.moves, result.problem, result.moves_across)
+        console.print(line, highlight=False)
     if worth is not None:
         console.print(f"{worth}.", highlight=False)
     if scored:
@@ -100,7 +100,7 @@ def moves_between(intake: Intake, placed: np.ndarray) -> np.ndarray | None:
     return moved_slots(Plan(intake.in_force, num_gpus), Plan(placed, num_gpus))
 
 
-def moves_line(moves: np.ndarray, problem: Problem) -> str:
+def moves_line(moves: np.ndarray, problem: Problem, across: np.ndarray | None = None) -> str:
     """How much is moved from the plan in force, in a sentence.
 
     Parameters
@@ -109,12 +109,19 @@ def moves_line(moves: np.ndarray, problem: Problem) -> str:
         int64 [num_layers].
     problem
         The problem of both plans.
+    across
+        int64 [num_layers], those of them that come from another node, where that is known.
     """
     slots = int(problem.open_slots.sum()) * problem.num_layers
     return (
         f"From the plan in force {int(moves.sum()):,} of {slots:,} slots get an expert that is new "
-        f"on their GPU, in {int((moves > 0).sum())} of {len(moves)} layers."
+        f"on their GPU, in {int((moves > 0).sum())} of {len(moves)} layers"
+        + ("." if across is None or problem.num_nodes == 1 else _from_other_nodes(across))
     )
+
+
+def _from_other_nodes(across: np.ndarray) -> str:
+    return f"; {int(across.sum()):,} of them were on no GPU of their node."
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,7 +154,7 @@ def rebalance_experts(
                 "split. Leave one of them out."
             )
         refuse_other_limits(max_moves=max_moves, active_gpus=active_gpus, move_cost=move_cost)
-        price = PriceRules(topology_price, move_tolerance)
+        price = PriceRules(topology_price, move_tolerance, across=cross_node_price)
         sizes = num_replicas, num_groups, num_nodes, num_gpus
         return _at_price(weight, sizes, price, (time_limit, effort), current)
     if dispatch != "uniform":

@@ -5,13 +5,14 @@ A call with a plan in force may limit how many slots change (`limits.MoveLimits`
 from the plan in force to the best plan; where every GPU sends to one copy, exchanges from
 `sender_descents` make them. `sharing` deals a limit for the whole model out to the
 layers, and `frontier.Frontier` is the same trade for the whole model. `naming` gives the GPUs of
-the best plan the names under which least moves. `answer.NearAnswer` puts these together into the
+the best plan the names under which least moves. A `MovePrice` says what a move counts: more
+across nodes where the call asks for it. `answer.NearAnswer` puts these together into the
 rows that `planner.plan` returns, whatever fails on the way; start reading there.
 """
 
 from eplb_opt.migration.answer import NearAnswer
 from eplb_opt.migration.frontier import Frontier, make_frontier
-from eplb_opt.migration.limits import MoveLimits, move_limits, valid_current
+from eplb_opt.migration.limits import MoveLimits, move_limits, read_price, valid_current
 from eplb_opt.migration.naming import naming_seconds
 from eplb_opt.migration.near_plans import Faults, FrontPoint, find_frontiers
 
@@ -32,5 +33,6 @@ __all__ = [
     "make_frontier",
     "move_limits",
     "naming_seconds",
+    "read_price",
     "valid_current",
 ]

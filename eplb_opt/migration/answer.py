@@ -62,7 +62,8 @@ class NearAnswer:
 
     def _near(self, budget: Budget, messages: list[str]) -> np.ndarray:
         if not self.limits.is_given:
-            return renamed(self.problem, self.current, self.best, budget.deadline, self.worth)
+            ends = self.current, self.best
+            return renamed(self.problem, *ends, budget.deadline, self.worth, self.limits.price)
         faults = Faults()
         frontiers = find_frontiers(
             self.problem,
@@ -73,6 +74,7 @@ class NearAnswer:
             self.naming,
             faults,
             self.limits.tolerance,
+            self.limits.price,
         )
         messages += faults.messages
         return self._chosen(frontiers)
@@ -80,7 +82,8 @@ class NearAnswer:
     def _ends_alone(self, budget: Budget, messages: list[str]) -> np.ndarray:
         if not self.limits.is_given:
             return in_kept_slots(self.problem, self.current, self.best)
-        return self._chosen(frontier_ends(self.problem, self.current, self.best, self.worth))
+        ends = self.current, self.best, self.worth
+        return self._chosen(frontier_ends(self.problem, *ends, self.limits.price))
 
     def _chosen(self, frontiers: Sequence[list[FrontPoint]]) -> np.ndarray:
         return np.array([point.placed for point in self.limits.choose(self.problem, frontiers)])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.migration.near_plans import FrontPoint
     from eplb_opt.placement.move_cost import MoveCost
+    from eplb_opt.placement.moves import MovePrice
     from eplb_opt.problem.problem import Problem
 
 
@@ -37,6 +38,8 @@ class Frontier:
         layers' objectives with them; the moves rise and the objectives fall.
     messages
         Sentences on what went wrong without costing the answer.
+    price
+        What moves count; all alike where it is None.
     """
 
     problem: Problem
@@ -45,6 +48,7 @@ class Frontier:
     moves: np.ndarray
     objective: np.ndarray
     messages: tuple[str, ...] = ()
+    price: MovePrice | None = None
 
     def plan(self, max_moves: int) -> Plan:
         """The best plan under a limit on the moved slots of the whole model.
@@ -52,7 +56,7 @@ class Frontier:
         Parameters
         ----------
         max_moves
-            Most slots whose expert is new on its GPU, from 0.
+            Most slots whose expert is new on its GPU, from 0, as the frontier counts them.
 
         Returns
         -------
@@ -75,7 +79,7 @@ class Frontier:
         Plan
             The best known one; where no move is worth it, the plan in force.
         """
-        return self._plan_at(cheapest_points(self.problem, self.layers, cost))
+        return self._plan_at(cheapest_points(self.problem, self.layers, cost, self.price))
 
     def _plan_at(self, chosen: list[FrontPoint]) -> Plan:
         placed = np.array([point.placed for point in chosen])
@@ -87,6 +91,7 @@ def make_frontier(
     current: Plan,
     frontiers: Sequence[list[FrontPoint]],
     messages: tuple[str, ...] = (),
+    price: MovePrice | None = None,
 ) -> Frontier:
     """The model's frontier from its layers': each move goes to the layer where it gains most.
 
@@ -107,4 +112,4 @@ def make_frontier(
     steps.sort()
     total = np.cumsum([0] + [more for _, more in steps])
     objective = np.cumsum([start] + [slope * more for slope, more in steps])
-    return Frontier(problem, current, tuple(frontiers), total, objective, messages)
+    return Frontier(problem, current, tuple(frontiers), total, objective, messages, price)

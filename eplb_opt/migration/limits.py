@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.errors import ProblemError
+from eplb_opt.migration.descents import MAX_ACROSS
 from eplb_opt.migration.sharing import cheapest_points, shared_out
 from eplb_opt.placement.move_cost import refuse_two_limits
+from eplb_opt.placement.moves import MovePrice, move_price
 from eplb_opt.placement.plan import Plan, as_plan
 from eplb_opt.problem.arrays import as_int, as_numpy, is_number
 
@@ -41,6 +43,8 @@ class MoveLimits:
         The part of the best objective that fewer moves may cost; None for no such limit.
     cost
         What moving costs: each layer gets the plan that loses least time; None for no such limit.
+    price
+        What moves count; all alike by default.
 
     Raises
     ------
@@ -51,6 +55,7 @@ class MoveLimits:
     max_moves: Any = None
     tolerance: float | None = None
     cost: MoveCost | None = None
+    price: MovePrice | None = None
 
     def __post_init__(self) -> None:
         refuse_two_limits(self.max_moves, self.tolerance, self.cost)
@@ -86,7 +91,7 @@ class MoveLimits:
         if self.tolerance is not None:
             return [_fewest_moves(frontier, Fraction(self.tolerance)) for frontier in frontiers]
         if self.cost is not None:
-            return cheapest_points(problem, frontiers, self.cost)
+            return cheapest_points(problem, frontiers, self.cost, self.price)
         limit = self.per_layer(problem.num_layers)
         if isinstance(limit, int):
             return shared_out(problem, frontiers, limit)
@@ -118,19 +123,35 @@ def move_limits(
     max_moves: Any,
     move_tolerance: float | None,
     move_cost: MoveCost | None = None,
+    price: MovePrice | None = None,
 ) -> MoveLimits:
     """The limits of a call; raises ProblemError where they cannot be kept or make no sense."""
-    limits = MoveLimits(max_moves, move_tolerance, move_cost)
-    if move_cost is not None and problem.has_topology:
-        raise ProblemError(
-            "move_cost does not go with a topology, whose objective is no load that takes time. "
-            "Limit moves by max_moves or move_tolerance."
-        )
+    limits = MoveLimits(max_moves, move_tolerance, move_cost, price)
     if limits.is_given:
         valid_current(problem, current)
         if max_moves is not None:
             limits.per_layer(problem.num_layers)
     return limits
+
+
+def read_price(
+    problem: Problem, current: Any, cross_node_price: Any, left: Problem | None = None
+) -> MovePrice:
+    """What moves count; `left` is the problem without its lost GPUs.
+
+    Raises
+    ------
+    ProblemError
+        For a price that is none, or with which nothing would be dearer.
+    """
+    across = as_int(cross_node_price, "cross_node_price", most=MAX_ACROSS)
+    if across > 1 and problem.num_nodes == 1:
+        raise ProblemError(
+            f"cross_node_price={across} needs num_nodes above 1: on one node no move leaves it."
+        )
+    if across > 1 and current is None:
+        raise ProblemError(f"cross_node_price={across} needs current=, the plan in force.")
+    return move_price(problem, across, left)
 
 
 def _fewest_moves(frontier: list[FrontPoint], tolerance: Fraction) -> FrontPoint:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.errors import PlanError
+from eplb_opt.migration.unlike_names import has_unlike_names, named_by_kind
 from eplb_opt.placement import checker, scoring
-from eplb_opt.placement.relabel import relabelled, slots_kept
+from eplb_opt.placement.relabel import relabelled, relabelled_freely, slots_kept
 from eplb_opt.problem import topology
 
 if TYPE_CHECKING:
@@ -17,17 +18,25 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from eplb_opt.clock import Deadline
+    from eplb_opt.placement.moves import MovePrice
     from eplb_opt.placement.plan import Plan
     from eplb_opt.problem.problem import Problem
 
 
-def naming_seconds(problem: Problem, current: Plan, placed: np.ndarray) -> float:
+def naming_seconds(
+    problem: Problem, current: Plan, placed: np.ndarray, price: MovePrice | None = None
+) -> float:
     """About how long `renamed` takes, from one of the layers."""
-    if problem.has_gpu_names:
+    if keeps_names(problem):
         return 0.0
     began = time.monotonic()
-    named(problem, current.physical_to_logical[0], placed[0])
+    named(problem, current.physical_to_logical[0], placed[0], price)
     return (time.monotonic() - began) * problem.num_layers
+
+
+def keeps_names(problem: Problem) -> bool:
+    """Whether a plan is worth something else once any two of its GPUs change places."""
+    return problem.has_gpu_names and not has_unlike_names(problem)
 
 
 def renamed(
@@ -36,6 +45,7 @@ def renamed(
     best: np.ndarray,
     deadline: Deadline,
     worth: Sequence[tuple[Fraction, Fraction]] | None = None,
+    price: MovePrice | None = None,
 ) -> np.ndarray:
     """The plan with its GPUs named as the one in force has them, int64 [num_layers, num_slots].
 
@@ -54,6 +64,8 @@ def renamed(
     worth
         [num_layers], the exact objectives of the plan in force and of `best`; None where they are
         not known or the plan in force is not valid.
+    price
+        What moves count; all alike by default.
     """
     placed = in_kept_slots(problem, current, best)
     if worth is None:
@@ -64,12 +76,14 @@ def renamed(
         row = current.physical_to_logical[layer_idx]
         if stays:
             placed[layer_idx] = row
-        elif not (deadline.expired or problem.has_gpu_names):  # those GPUs are not alike
-            placed[layer_idx] = named(problem, row, best[layer_idx])
+        elif not (deadline.expired or keeps_names(problem)):
+            placed[layer_idx] = named(problem, row, best[layer_idx], price)
     return placed
 
 
-def named(problem: Problem, current: np.ndarray, best: np.ndarray) -> np.ndarray:
+def named(
+    problem: Problem, current: np.ndarray, best: np.ndarray, price: MovePrice | None = None
+) -> np.ndarray:
     """A layer's plan with its GPUs named as the one in force has them, and worth the same.
 
     Where it matters on which node a GPU is, it stays there, and whole nodes trade places. With a
@@ -78,17 +92,25 @@ def named(problem: Problem, current: np.ndarray, best: np.ndarray) -> np.ndarray
     Parameters
     ----------
     problem
-        The problem whose GPUs are alike, or are within their nodes.
+        The problem whose GPUs may trade names; see `keeps_names`.
     current, best
         int64 [num_slots] each, the plan in force and the one to rename.
+    price
+        What moves count; all alike by default.
 
     Returns
     -------
     int64 [num_slots].
     """
+    if problem.has_gpu_rules:
+        return named_by_kind(problem, current, best)
     rules = problem.topology
+    num_nodes = num_name_nodes(problem)
+    across = 1 if price is None else price.across
+    if price is not None and across > 1 and num_nodes == 1:
+        return relabelled_freely(current, best, price.node_of_gpu, across)
     if rules is None or (rules.homes is None and not np.ptp(topology.gpus_of_nodes(problem))):
-        return relabelled(current, best, problem.num_gpus, num_name_nodes(problem))
+        return relabelled(current, best, problem.num_gpus, num_nodes, across)
     ends = np.cumsum(topology.slots_of_nodes(problem))[:-1]
     rows = zip(np.split(current, ends), np.split(best, ends), strict=True)
     per_gpu = problem.slots_per_gpu

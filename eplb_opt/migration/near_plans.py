@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.errors import MissingDependency
-from eplb_opt.migration.descents import plans_at_price, plans_by_descent
-from eplb_opt.migration.naming import in_kept_slots, named, naming_seconds
+from eplb_opt.migration.descents import plans_at_price, plans_by_descent, plans_on_nodes
+from eplb_opt.migration.naming import in_kept_slots, keeps_names, named, naming_seconds
 from eplb_opt.migration.sender_descents import plans_by_exchanges
 from eplb_opt.placement import checker, scoring
-from eplb_opt.placement.moves import moved_slots
+from eplb_opt.placement.moves import counted_moves
 from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.topology import slots_of_nodes
 from eplb_opt.search.by_senders import descends
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from eplb_opt.clock import Budget, Deadline
+    from eplb_opt.placement.moves import MovePrice
     from eplb_opt.problem.problem import Problem
 
 #: Slices of annealing for one unit of effort: four for each price.
@@ -46,7 +48,8 @@ class FrontPoint:
     Parameters
     ----------
     moves
-        The number of slots whose expert is new on its GPU.
+        The number of slots whose expert is new on its GPU; those from another node count as often
+        as the call says.
     objective
         The layer's exact objective, in the problem's integer units.
     placed
@@ -90,6 +93,7 @@ def find_frontiers(
     naming: float | None = None,
     faults: Faults | None = None,
     tolerance: float | None = None,
+    price: MovePrice | None = None,
 ) -> list[list[FrontPoint]]:
     """What each number of moves buys, one frontier a layer; see `FrontPoint`.
 
@@ -113,10 +117,12 @@ def find_frontiers(
         Collects what failed on which layer.
     tolerance
         The part of the best objective that fewer moves may cost, where that is asked for.
+    price
+        What moves count; all alike by default.
     """
     faults = Faults() if faults is None else faults
     slices = None if budget.effort is None else budget.effort * SLICES_PER_EFFORT
-    ends = _ends(problem, current, best, worth)
+    ends = _ends(problem, current, best, worth, price)
     is_sent = problem.splits_by_sender
     is_known = descends(problem) if is_sent else problem.num_slots <= MOST_SLOTS
     if is_sent and not is_known:
@@ -126,7 +132,8 @@ def find_frontiers(
         )
     elif not is_known:
         faults.by_layer[0] = f"near plans are looked for up to {MOST_SLOTS} slots a layer alone."
-    naming = naming_seconds(problem, current, best) if naming is None else naming
+    has_unlike_nodes = problem.is_hierarchical and bool(np.ptp(slots_of_nodes(problem)))
+    naming = naming_seconds(problem, current, best, price) if naming is None else naming
     naming /= problem.num_layers
 
     def work(layer_idx: int) -> list[FrontPoint]:
@@ -135,29 +142,31 @@ def find_frontiers(
         row = current.physical_to_logical[layer_idx]
         first, last = ends[layer_idx]
         found = []
-        # GPUs that are not alike keep their names.
-        is_named = not problem.has_gpu_names and turn.remaining > NAMING_PARTS * naming
+        is_named = not keeps_names(problem) and turn.remaining > NAMING_PARTS * naming
         until = turn.earlier(naming) if is_named else turn
         is_searched = slices != 0 and is_known
         layer = problem.layer(layer_idx)
         if is_searched and not turn.expired:
             levels = [] if tolerance is None else [last.objective * (1 + Fraction(tolerance))]
             with faults.of(layer_idx):
-                if problem.has_topology:
-                    rows = plans_at_price(layer, row, last.placed)
-                elif is_sent:
+                if is_sent:
                     rows = plans_by_exchanges(layer, row, levels)
+                elif problem.has_topology:
+                    rows = plans_at_price(layer, row, last.placed, turn, price)
+                elif problem.binds_unlike_gpus:
+                    rows = plans_on_nodes(layer, row, turn)
                 else:
-                    rows = plans_by_descent(layer, row, levels, turn.remaining)
-                found = _scored(layer, row, rows)
-        # The annealing for few moves knows no price of traffic, and no parts that differ.
-        is_searched &= not (problem.has_topology or is_sent)
+                    rows = plans_by_descent(layer, row, levels, turn.remaining, price)
+                found = _scored(layer, row, rows, price)
+        # The annealing for few moves knows no price of traffic, no parts and no nodes that differ.
+        is_searched &= not (problem.has_topology or is_sent or has_unlike_nodes)
         if is_searched and until.remaining > LEAST_SEARCH_SECONDS:
             with faults.of(layer_idx):
-                found += _searched(layer, row, budget.seed, until, slices)
+                tried = _searched(layer, row, budget.seed, until, slices)
+                found += _scored(layer, row, tried, price)
         if is_named:
             with faults.of(layer_idx):
-                last = _named(problem, row, last)
+                last = _named(problem, row, last, price)
         return _frontier([first, *found, last])
 
     with ThreadPoolExecutor(budget.workers, thread_name_prefix="eplb-opt") as pool:
@@ -169,9 +178,10 @@ def frontier_ends(
     current: Plan,
     best: np.ndarray,
     worth: Sequence[tuple[Fraction, Fraction]] | None = None,
+    price: MovePrice | None = None,
 ) -> list[list[FrontPoint]]:
     """The frontiers without any search: the plan in force and the best one alone."""
-    return [_frontier(list(ends)) for ends in _ends(problem, current, best, worth)]
+    return [_frontier(list(ends)) for ends in _ends(problem, current, best, worth, price)]
 
 
 def _ends(
@@ -179,10 +189,12 @@ def _ends(
     current: Plan,
     best: np.ndarray,
     worth: Sequence[tuple[Fraction, Fraction]] | None,
+    price: MovePrice | None,
 ) -> list[tuple[FrontPoint, FrontPoint]]:
     """The plan in force and the best one, its survivors in their slots, layer by layer."""
     held, best = current.physical_to_logical, in_kept_slots(problem, current, best)
-    moves = moved_slots(current, Plan(best, problem.num_gpus, problem.num_experts)).tolist()
+    found = Plan(best, problem.num_gpus, problem.num_experts)
+    moves = counted_moves(current, found, price).tolist()
     if worth is None:
         both = scoring.layer_objectives(problem, held), scoring.layer_objectives(problem, best)
         worth = list(zip(*both, strict=True))
@@ -194,14 +206,16 @@ def _ends(
 
 def _searched(
     layer: Problem, current: np.ndarray, seed: int, turn: Deadline, slices: int | None
-) -> list[FrontPoint]:
+) -> list[np.ndarray]:
     """What annealing finds."""
     from eplb_opt.search.annealing.priced_moves import plans_with_few_moves
 
-    return _scored(layer, current, plans_with_few_moves(layer, current, seed, turn, slices)[1:])
+    return plans_with_few_moves(layer, current, seed, turn, slices)[1:]
 
 
-def _scored(layer: Problem, current: np.ndarray, tried: list[np.ndarray]) -> list[FrontPoint]:
+def _scored(
+    layer: Problem, current: np.ndarray, tried: list[np.ndarray], price: MovePrice | None
+) -> list[FrontPoint]:
     """Plans of a layer, checked and scored exactly."""
     if not tried:
         return []
@@ -209,16 +223,20 @@ def _scored(layer: Problem, current: np.ndarray, tried: list[np.ndarray]) -> lis
     copies = layer.repeated(0, num)
     checker.check(copies, rows)
     held = Plan(np.tile(current, (num, 1)), layer.num_gpus, layer.num_experts)
-    moves = moved_slots(held, Plan(rows, layer.num_gpus, layer.num_experts)).tolist()
+    found = Plan(rows, layer.num_gpus, layer.num_experts)
+    moves = counted_moves(held, found, price).tolist()
     points = zip(moves, scoring.layer_objectives(copies, rows), rows, strict=True)
     return [FrontPoint(*point) for point in points]
 
 
-def _named(problem: Problem, current: np.ndarray, point: FrontPoint) -> FrontPoint:
+def _named(
+    problem: Problem, current: np.ndarray, point: FrontPoint, price: MovePrice | None
+) -> FrontPoint:
     """The same plan, worth the same, with its GPUs named as the plan in force has them."""
-    placed = named(problem, current, point.placed)
+    placed = named(problem, current, point.placed, price)
     held = Plan(current[None], problem.num_gpus, problem.num_experts)
-    moved = moved_slots(held, Plan(placed[None], problem.num_gpus, problem.num_experts))
+    found = Plan(placed[None], problem.num_gpus, problem.num_experts)
+    moved = counted_moves(held, found, price)
     return FrontPoint(int(moved[0]), point.objective, placed)
 
 

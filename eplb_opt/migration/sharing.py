@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.placement.move_cost import cheapest_point
-from eplb_opt.placement.moves import moved_slots_by_gpu
+from eplb_opt.placement.moves import MovePrice, moved_slots_by_gpu
 from eplb_opt.placement.plan import Plan
 from eplb_opt.placement.scoring import exact_sum
 
@@ -36,12 +36,15 @@ def shared_out(
 
 
 def cheapest_points(
-    problem: Problem, frontiers: Sequence[list[FrontPoint]], cost: MoveCost
+    problem: Problem,
+    frontiers: Sequence[list[FrontPoint]],
+    cost: MoveCost,
+    price: MovePrice | None = None,
 ) -> list[FrontPoint]:
     """One point for each layer, at which moving and imbalance until the next rebalance cost least.
 
     Layers are moved one after another and take their turns in every step, so the best of each layer
-    is the best of the model.
+    is the best of the model. A move that counts twice takes twice as long.
     """
     units = [problem.unit(layer_idx) for layer_idx in range(problem.num_layers)]
     in_force = exact_sum(
@@ -51,7 +54,7 @@ def cheapest_points(
     return [
         frontier[
             cheapest_point(
-                _busiest_moves(problem, frontier),
+                _busiest_moves(problem, frontier, price),
                 [point.objective * unit for point in frontier],
                 per_move,
             )
@@ -60,12 +63,15 @@ def cheapest_points(
     ]
 
 
-def _busiest_moves(problem: Problem, frontier: list[FrontPoint]) -> list[int]:
+def _busiest_moves(
+    problem: Problem, frontier: list[FrontPoint], price: MovePrice | None
+) -> list[int]:
     """The most experts that a GPU receives at each point; the first moves none."""
     rows = np.array([point.placed for point in frontier])
     held = np.broadcast_to(rows[0], rows.shape)
     plans = (Plan(placed, problem.num_gpus, problem.num_experts) for placed in (held, rows))
-    return [int(most) for most in moved_slots_by_gpu(*plans).max(axis=1)]
+    by_gpu = moved_slots_by_gpu if price is None else price.by_gpu
+    return [int(most) for most in by_gpu(*plans).max(axis=1)]
 
 
 def _least_sums(

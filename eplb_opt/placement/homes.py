@@ -1,4 +1,7 @@
-"""Which node each expert is at home on, and what share of a plan is served off home, exactly.
+"""Which node each expert is at home on, and what a plan's assignments cost, exactly.
+
+That cost is the mean of what `problem.links` says of each; with 0 at home and 1 elsewhere it is the
+share of assignments that is served off home.
 
 This module shares no code with the search or the exact model, whose plans it judges.
 """
@@ -7,12 +10,15 @@ from fractions import Fraction
 
 import numpy as np
 
+from eplb_opt.placement.crossing import crossing
 from eplb_opt.placement.relabel import best_assignment
 from eplb_opt.problem import topology
 from eplb_opt.problem.problem import Problem
 
 #: Groups get their nodes by the load that they have there, in units of a layer's load over this.
 LOAD_UNITS = 2**32
+#: Costs of an expert's replicas below this add up in int64.
+MAX_COST_SUM = 2**62
 #: Worth more than any load: a node on which every expert of the group has a replica, where that is
 #: a rule; and more than that: a node that must be home to a group.
 ANCHOR, FILL = 2**40, 2**48
@@ -21,14 +27,15 @@ ANCHOR, FILL = 2**40, 2**48
 def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
     """The home node of each expert, int64 [num_layers, num_experts].
 
-    They are the problem's where it has any. Else each group gets a node by an assignment that
-    keeps most of the plan's load at home (to 2**-32 of it for each group); where experts are
-    anchored, one that leaves each a replica at home comes first.
+    They are the problem's where it has any. Where it has sources alone, an expert's home is the
+    node with the cheapest place for it, the first of equals. Else each group gets a node by an
+    assignment that costs the plan's load least (to 2**-32 of the dearest link for each group);
+    where experts are anchored, one that leaves each a replica at home comes first.
 
     Parameters
     ----------
     problem
-        A problem with a topology.
+        A problem with a topology whose experts have homes: one that is split uniformly.
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once; -1 on lost GPUs.
     """
@@ -37,11 +44,12 @@ def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
         raise ValueError("homes_of needs a problem with a topology.")
     if rules.homes is not None:
         return rules.homes
+    if not rules.chooses_homes:
+        return cheapest_nodes(problem)
     group = topology.group_of_experts(problem)
     homes = np.empty((problem.num_layers, problem.num_experts), dtype=np.int64)
     for layer_idx, placed in enumerate(physical_to_logical):
-        replicas = replicas_on_nodes(problem, placed)
-        homes[layer_idx] = _best_nodes(problem, problem.load[layer_idx], replicas)[group]
+        homes[layer_idx] = _best_nodes(problem, layer_idx, placed)[group]
     return homes
 
 
@@ -53,11 +61,37 @@ def replicas_on_nodes(problem: Problem, placed: np.ndarray) -> np.ndarray:
     return replicas
 
 
-def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
-    """The share of assignments that replicas off home serve, exactly, [num_layers].
+def replicas_on_places(problem: Problem, placed: np.ndarray) -> np.ndarray:
+    """Replicas of each expert on each place of `link_costs`, int64 [num_experts, num_places]."""
+    links = problem.link_costs
+    replicas = np.zeros((problem.num_experts, links.num_places), dtype=np.int64)
+    is_held = placed >= 0  # slots of lost GPUs hold nothing
+    place = np.repeat(links.place, problem.slots_per_gpu)
+    np.add.at(replicas, (placed[is_held], place[is_held]), 1)
+    return replicas
 
-    Every replica serves the same part of its expert's. A layer without load has nothing off home.
-    Loads that were rounded down as they came in count with all that they may lack.
+
+def cheapest_nodes(problem: Problem) -> np.ndarray:
+    """The node with the cheapest place for each expert, int64 [num_layers, num_experts].
+
+    Parameters
+    ----------
+    problem
+        A problem whose topology has sources.
+    """
+    links = problem.link_costs
+    node = topology.node_of_gpus(problem)
+    is_there = problem.open_slots > 0
+    cost = np.where(is_there, links.table[:, :, links.place], np.iinfo(np.int64).max)
+    return np.asarray(node[cost.argmin(axis=2)])
+
+
+def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
+    """The mean cost of an assignment, exactly, [num_layers]: the share served off home by default.
+
+    Every replica serves the same part of its expert's; where every GPU sends to one replica, it is
+    the share that crosses nodes. A layer without load costs nothing. Loads that were rounded down
+    as they came in count with all that they may lack.
 
     Parameters
     ----------
@@ -66,33 +100,43 @@ def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once; -1 on lost GPUs.
     """
+    if problem.splits_by_sender:
+        return crossing(problem, physical_to_logical)
     found = []
-    homes = homes_of(problem, physical_to_logical)
+    links, homes = problem.link_costs, homes_of(problem, physical_to_logical)
     for layer_idx, placed in enumerate(physical_to_logical):
         load = problem.load[layer_idx]
         total = int(load.sum())
-        if not total:
+        if total == 0:
             found.append(Fraction(0))
             continue
-        replicas = replicas_on_nodes(problem, placed)
+        replicas = replicas_on_places(problem, placed)
         count = replicas.sum(axis=1)
-        away = count - replicas[np.arange(len(replicas)), homes[layer_idx]]
+        table = links.of_experts(layer_idx, homes[layer_idx])
+        dearest = int(table.max())
+        if dearest * problem.num_slots >= MAX_COST_SUM:
+            replicas, table = replicas.astype(object), table.astype(object)
+        cost = (replicas * table).sum(axis=1)
         # Added up by the number of replicas: fractions of the same denominator are integers.
-        tokens = Fraction(int(problem.rounded[layer_idx]) * problem.num_experts)
-        for parts in np.unique(count[away > 0]).tolist():
-            held = (count == parts) & (away > 0)
-            pairs = zip(load[held].tolist(), away[held].tolist(), strict=True)
+        tokens = Fraction(int(problem.rounded[layer_idx]) * problem.num_experts * dearest)
+        for parts in np.unique(count[cost > 0]).tolist():
+            held = (count == parts) & (cost > 0)
+            pairs = zip(load[held].tolist(), cost[held].tolist(), strict=True)
             tokens += Fraction(sum(w * a for w, a in pairs), parts)
-        found.append(min(tokens / total, Fraction(1)))
+        unit = links.unit[layer_idx]
+        found.append(min(tokens / total, Fraction(dearest)) / unit)
     return found
 
 
-def _best_nodes(problem: Problem, load: np.ndarray, replicas: np.ndarray) -> np.ndarray:
+def _best_nodes(problem: Problem, layer_idx: int, placed: np.ndarray) -> np.ndarray:
     """The home node of each group in one layer, int64 [num_groups]."""
+    load, replicas = problem.load[layer_idx], replicas_on_nodes(problem, placed)
     group = topology.group_of_experts(problem)
     share = load / max(int(load.sum()), 1) / replicas.sum(axis=1)
+    rows = problem.link_costs.table[layer_idx]
+    saved = (int(rows.max()) - rows) / max(int(rows.max()), 1)  # of the dearest link, by homes
     at_node = np.zeros((problem.num_groups, problem.num_nodes))
-    np.add.at(at_node, group, share[:, None] * replicas)
+    np.add.at(at_node, group, share[:, None] * (replicas_on_places(problem, placed) @ saved.T))
     worth = np.rint(at_node * LOAD_UNITS).astype(np.int64)
     if problem.topology is not None and problem.topology.anchored:
         lacking = np.zeros(worth.shape, dtype=np.int64)

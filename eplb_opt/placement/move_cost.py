@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.errors import ProblemError
-from eplb_opt.placement.moves import moved_slots_by_gpu
+from eplb_opt.placement.moves import move_price
 from eplb_opt.placement.plan import as_plan
 from eplb_opt.placement.scoring import exact_sum
 from eplb_opt.problem.arrays import MAX_BYTES, as_int
@@ -110,15 +110,20 @@ class MoveCost:
         """
         return self._move() * in_force / self._moe()
 
-    def assess(self, problem: Problem, current: Any, plan: Any) -> MoveAssessment:
+    def assess(
+        self, problem: Problem, current: Any, plan: Any, cross_node_price: int = 1
+    ) -> MoveAssessment:
         """What it costs and brings to change from one plan to another.
 
         Parameters
         ----------
         problem
-            The loads that are expected until the next rebalance, and the machine.
+            The loads that are expected until the next rebalance, and the machine. With scenarios
+            or a topology the objective is read as time: what is above 1 is lost.
         current, plan
             The plan in force and the new one, each a Plan or [num_layers, num_slots] ids.
+        cross_node_price
+            How many times as long a move takes to a node on which its expert did not stand.
 
         Returns
         -------
@@ -136,14 +141,14 @@ class MoveCost:
             [value * unit for value, unit in zip(p.objectives(problem), units, strict=True)]
             for p in (old, new)
         )
-        if problem.has_scenarios:
+        if problem.counts_ratios:
             mean = [Fraction(1)] * problem.num_layers
         else:
             totals = problem.load.sum(axis=1).tolist()
             mean = [t / Fraction(problem.capacity) * u for t, u in zip(totals, units, strict=True)]
         in_force = exact_sum(before)
         rate = self._moe() / in_force if in_force else Fraction(0)
-        busiest = moved_slots_by_gpu(old, new).max(axis=1)
+        busiest = move_price(problem, cross_node_price).by_gpu(old, new).max(axis=1)
         return MoveAssessment(
             busiest=busiest,
             moving=busiest * self.move_seconds,
@@ -163,7 +168,7 @@ class MoveAssessment:
     Parameters
     ----------
     busiest
-        int64 [num_layers], the most experts that a GPU receives.
+        int64 [num_layers], the most experts that a GPU receives, as they count.
     moving
         float64 [num_layers], seconds lost to moving them.
     before, after

@@ -12,9 +12,11 @@ from eplb_opt import core
 
 
 def relabelled(
-    current: np.ndarray, new: np.ndarray, num_gpus: int, num_nodes: int = 1
+    current: np.ndarray, new: np.ndarray, num_gpus: int, num_nodes: int = 1, across: int = 1
 ) -> np.ndarray:
-    """One layer's new plan with the fewest slots whose expert is new on its GPU.
+    """One layer's new plan under the names with which moves count least.
+
+    A move is a slot whose expert is new on its GPU.
 
     Parameters
     ----------
@@ -26,13 +28,48 @@ def relabelled(
         Slot p is on GPU p // (num_slots // num_gpus).
     num_nodes
         More than one where a GPU may trade names within its node alone; whole nodes trade too.
+    across
+        What a move counts to one of these nodes on which its expert did not stand; others count 1.
 
     Returns
     -------
     int64 [num_slots], the same GPUs in another order.
     """
     held, fresh = (np.ascontiguousarray(row, dtype=np.int64) for row in (current, new))
-    return core.moves.relabel(held, fresh, num_gpus, num_nodes)
+    return core.moves.relabel(held, fresh, num_gpus, num_nodes, across)
+
+
+def relabelled_freely(
+    current: np.ndarray, new: np.ndarray, node_of_gpu: np.ndarray, across: int
+) -> np.ndarray:
+    """The same where GPUs trade names over all nodes, and nodes count for the moves alone.
+
+    Parameters
+    ----------
+    current, new
+        As of `relabelled`.
+    node_of_gpu
+        int64 [num_gpus].
+    across
+        What a move counts to a node on which its expert did not stand; others count 1.
+
+    Returns
+    -------
+    int64 [num_slots], the same GPUs in another order.
+    """
+    num_gpus = len(node_of_gpu)
+    held, fresh = (row.reshape(num_gpus, -1) for row in (current, new))
+    num_experts = int(max(held.max(), fresh.max())) + 1
+    on_gpu = np.zeros((num_gpus, num_experts + 1), dtype=np.int64)  # the last one of empty slots
+    np.put_along_axis(on_gpu, held, 1, axis=1)
+    on_node = np.zeros((int(node_of_gpu.max()) + 1, num_experts + 1), dtype=np.int64)
+    np.maximum.at(on_node, node_of_gpu, on_gpu)
+    saved = on_gpu + (across - 1) * on_node[node_of_gpu]  # [names, experts]
+    saved[:, -1] = 0
+    worth = saved[:, fresh].sum(axis=2).T  # of each GPU under each name
+    named = np.empty_like(fresh)
+    named[best_assignment(worth)] = fresh
+    return slots_kept(current, named.ravel(), num_gpus)
 
 
 def slots_kept(current: np.ndarray, new: np.ndarray, num_gpus: int) -> np.ndarray:

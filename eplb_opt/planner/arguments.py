@@ -13,7 +13,7 @@ from eplb_opt.clock import Budget, Deadline
 from eplb_opt.core.parts import cores
 from eplb_opt.errors import ProblemError
 from eplb_opt.exact import get_model
-from eplb_opt.migration import MoveLimits, move_limits
+from eplb_opt.migration import MoveLimits, move_limits, read_price
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.lost_gpus import on_gpus_left
 from eplb_opt.planner.warm_starts import WarmStart, read_starts
@@ -122,6 +122,7 @@ class Moving:
     move_tolerance: float | None
     starts: Any
     move_cost: MoveCost | None = None
+    cross_node_price: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +172,9 @@ def read_request(
             "move_cost does not go with cost: it weighs loads. Limit the moves with max_moves or "
             "move_tolerance, or plan for tokens."
         )
-    limits = move_limits(left, current, moving.max_moves, moving.move_tolerance, moving.move_cost)
+    price = read_price(whole, current, moving.cross_node_price, left)
+    asked = moving.max_moves, moving.move_tolerance, moving.move_cost
+    limits = move_limits(left, current, *asked, price)
     get_model(aims.model)  # raises where it is unknown
     request = Request(
         whole=whole,

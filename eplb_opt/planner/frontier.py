@@ -10,6 +10,7 @@ from eplb_opt.migration import (
     Frontier,
     find_frontiers,
     make_frontier,
+    read_price,
     valid_current,
 )
 from eplb_opt.planner.arguments import DEFAULT_TIME_LIMIT, Default, Spending, read_budget
@@ -27,6 +28,7 @@ def frontier(
     effort: int | None = None,
     seed: int = 0,
     workers: int | None = None,
+    cross_node_price: int = 1,
 ) -> Frontier:
     """What moving slots buys: the least objective for every number of moved slots.
 
@@ -38,6 +40,8 @@ def frontier(
         The plan in force, a Plan or [num_layers, num_slots] ids; valid.
     time_limit, effort, seed, workers
         Limits, seed and threads of the call, as for `plan`.
+    cross_node_price
+        What a move to a node counts on which its expert did not stand, as for `plan`.
 
     Returns
     -------
@@ -51,12 +55,19 @@ def frontier(
         For an argument that cannot be used.
     """
     held = valid_current(problem, current)
+    price = read_price(problem, held, cross_node_price)
     budget, limit = read_budget(Spending(time_limit, effort, 0.0, seed, workers))
     share = limit if limit is None else limit * UNLIMITED_SHARE
     result = plan(
-        problem, time_limit=share, effort=effort, current=held, seed=seed, workers=workers
+        problem,
+        time_limit=share,
+        effort=effort,
+        current=held,
+        seed=seed,
+        workers=workers,
+        cross_node_price=cross_node_price,
     )
     best, faults = result.plan.physical_to_logical, Faults()
-    frontiers = find_frontiers(problem, held, best, budget, faults=faults)
+    frontiers = find_frontiers(problem, held, best, budget, faults=faults, price=price)
     messages = dict.fromkeys((*result.messages, *faults.messages))
-    return make_frontier(problem, held, frontiers, tuple(messages))
+    return make_frontier(problem, held, frontiers, tuple(messages), price)

@@ -45,6 +45,7 @@ def plan(
     stop: Event | None = None,
     starts: Any = None,
     move_cost: MoveCost | None = None,
+    cross_node_price: int = 1,
     executor: Executor | None = None,
     cluster: str | None = None,
     job: PathLike | None = None,
@@ -104,8 +105,12 @@ def plan(
     move_cost
         Each layer gets the plan that loses least time to moving, and to imbalance until the next
         rebalance; `move_cost.assess` tells the seconds. Needs a valid `current` and excludes the
-        other limits on moves.
-
+        other limits on moves. With scenarios or a topology the objective is read as time.
+    cross_node_price
+        What a move to a node counts on which its expert did not stand, 1 to 1000; within a node it
+        is 1. It counts against `max_moves`, in what `move_tolerance` makes least, in the choice of
+        names, and as time with `move_cost`. Needs `current` and nodes; `Result.moves` counts all
+        alike, and `Result.moves_across` those to another node.
     executor
         A `concurrent.futures.Executor` whose workers take the turns, such as a
         `ProcessPoolExecutor`; it stays open. A turn whose worker is lost is taken once more. By
@@ -140,7 +145,7 @@ def plan(
     request = read_request(
         problem,
         Spending(time_limit, effort, target_gap, seed, workers, stop),
-        Moving(current, max_moves, move_tolerance, starts, move_cost),
+        Moving(current, max_moves, move_tolerance, starts, move_cost, cross_node_price),
         Aims(objective, noise, model),
         Running(executor, cluster, job),
         progress,
@@ -149,7 +154,7 @@ def plan(
         call = Call(request)  # from here on there is an answer: the greedy's plan, a first bound
         call.take_current()
         call.take_starts()
-        call.raise_hierarchical_bounds()
+        call.raise_bounds()
         call.choose_noise()
         call.improve()
         return with_lost_gpus(request.whole, call.result())

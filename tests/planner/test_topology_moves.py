@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import eplb_opt
-from eplb_opt import MoveCost, Problem, ProblemError, Topology
+from eplb_opt import MoveCost, Problem, Topology
 from eplb_opt.certificates import verify
 from eplb_opt.migration.naming import named
 from eplb_opt.placement import scoring
@@ -13,6 +13,20 @@ from eplb_opt.placement.moves import moved_slots
 SHAPES = {
     "nodes alike": {"num_slots": 48, "num_gpus": 8, "num_nodes": 4, "num_groups": 8},
     "nodes unlike": {"num_slots": 48, "num_gpus": 8, "num_nodes": 3, "num_groups": 5},
+    "speeds within nodes": {
+        "num_slots": 48,
+        "num_gpus": 8,
+        "num_nodes": 4,
+        "num_groups": 8,
+        "gpu_speed": [1, 0.5] * 4,
+    },
+    "nodes of two speeds": {
+        "num_slots": 48,
+        "num_gpus": 8,
+        "num_nodes": 4,
+        "num_groups": 8,
+        "gpu_speed": [1] * 4 + [0.5] * 4,
+    },
 }
 
 
@@ -109,11 +123,17 @@ def test_a_frontier_has_few_moves_for_much_of_the_gain():
     assert (np.diff(frontier.objective) < 0).all()
 
 
-def test_a_move_cost_is_refused(in_force):
+def test_a_move_cost_reads_load_and_price_as_time(in_force):
     shape, held = in_force
-    cost = MoveCost(10**7, 1e11, 0.05, 0.5, 1000)
-    with pytest.raises(ProblemError, match="move_cost does not go with a topology"):
-        eplb_opt.plan(asked(shape), effort=1, current=held.plan, move_cost=cost)
+    for steps in (1, 10**6):
+        cost = MoveCost(10**7, 1e9, 0.05, 0.5, steps)
+        found = eplb_opt.plan(asked(shape), effort=5, current=held.plan, move_cost=cost)
+        told = cost.assess(asked(shape), held.plan, found.plan)
+        assert (told.net >= 0).all()
+        assert (found.moves.sum() > 0) == (steps > 1)
+    stays = eplb_opt.evaluate(asked(shape), held.plan).objective
+    lost = (stays - 1) * cost.moe_seconds / stays.sum()
+    assert told.before == pytest.approx(lost)
 
 
 @pytest.mark.parametrize("are_homes_given", [False, True])

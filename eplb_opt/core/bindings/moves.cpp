@@ -44,8 +44,10 @@ moves::Shape shape_of(std::span<const std::int64_t> current, std::span<const std
 
 NumpyRow<std::int64_t> relabel(const Row<const std::int64_t>& current,
                                const Row<const std::int64_t>& fresh, Index num_gpus,
-                               Index num_nodes) {
-  const moves::Shape shape = shape_of(view(current), view(fresh), num_gpus, num_nodes);
+                               Index num_nodes, Index far_price) {
+  moves::Shape shape = shape_of(view(current), view(fresh), num_gpus, num_nodes);
+  require(far_price >= 1 && far_price <= 1000, "far_price is not in 1..1000.");
+  shape.far_price = far_price;
   std::vector<std::int64_t> placed(current.shape(0));
   {
     nb::gil_scoped_release unlocked;
@@ -69,9 +71,9 @@ void add_moves(nb::module_& chapter) {
               "The column of each row in an assignment of the largest total worth, int64 [num].\n\n"
               "`worth` is int64 [num, num], at least 0.");
   chapter.def("relabel", &relabel, nb::arg("current").noconvert(), nb::arg("fresh").noconvert(),
-              nb::arg("num_gpus"), nb::arg("num_nodes"),
+              nb::arg("num_gpus"), nb::arg("num_nodes"), nb::arg("far_price") = 1,
               "A new row with its GPUs named so that the fewest slots get an expert new on the GPU.\n\n"
-              "Both rows are int64 [num_slots], -1 for an empty slot.");
+              "A slot whose expert is new on its node, too, counts `far_price` times. Both rows are int64 [num_slots], -1 for an empty slot.");
   chapter.def("keep_slots", &keep_slots, nb::arg("current").noconvert(),
               nb::arg("fresh").noconvert(), nb::arg("num_gpus"),
               "A new row with what stays on a GPU in the slot where it was, int64 [num_slots].");

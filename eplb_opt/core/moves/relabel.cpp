@@ -40,6 +40,15 @@ class Overlaps {
     return row;
   }
 
+  // Slots whose expert one of the old GPUs from `first` to before `last` has.
+  std::int64_t num_within(std::span<const std::int64_t> slots, Index first, Index last) const {
+    return std::ranges::count_if(slots, [&](std::int64_t expert) {
+      if (expert < 0) return false;
+      const auto at = std::ranges::lower_bound(holders_[expert], first);
+      return at != holders_[expert].end() && *at < last;
+    });
+  }
+
  private:
   Index slots_;
   std::vector<std::vector<Index>> holders_;  // of each expert, ascending
@@ -74,7 +83,11 @@ void relabel(std::span<const std::int64_t> current, std::span<const std::int64_t
         rows[i] = overlaps.of(gpu, old * size, (old + 1) * size);
       }
       auto& name = names[node * shape.num_nodes + old] = best_assignment(rows);
-      const std::int64_t worth = total_worth(rows, name);
+      std::int64_t worth = total_worth(rows, name);
+      if (shape.far_price > 1) {
+        const auto all = fresh.subspan(node * size * slots, size * slots);
+        worth += (shape.far_price - 1) * overlaps.num_within(all, old * size, (old + 1) * size);
+      }
       if (worth > 0) of_nodes[node].push_back({old, worth});
     }
   }

@@ -11,9 +11,11 @@ struct Shape {
   Index num_experts;
   Index num_gpus;
   Index num_nodes;
+  Index far_price = 1;  // of a move to a node where its expert did not stand; else it is 1
 };
 
-// Writes the new row with the names that leave the fewest slots whose expert is new on its GPU.
+// Writes the new row with the names under which moves cost least: slots whose expert is new on its
+// GPU.
 void relabel(std::span<const std::int64_t> current, std::span<const std::int64_t> fresh,
              const Shape& shape, std::span<std::int64_t> placed);
 

@@ -13,10 +13,10 @@ from eplb_opt.core import serving
 from eplb_opt.engines.serving.arguments import Call, admit_sizes, in_kind, plain
 from eplb_opt.engines.serving.call import rebalance, rebalance_near
 from eplb_opt.engines.serving.in_force import admit_current
-from eplb_opt.engines.serving.near_rules import NearRules
+from eplb_opt.engines.serving.near_rules import MAX_PRICE, NearRules
 from eplb_opt.engines.survivors import keep_slots
 from eplb_opt.errors import ProblemError
-from eplb_opt.placement.moves import moved_slots
+from eplb_opt.placement.moves import MovePrice
 from eplb_opt.placement.plan import Plan
 from eplb_opt.placement.relabel import relabelled
 from eplb_opt.problem.arrays import as_int, as_number
@@ -47,6 +47,8 @@ class PriceRules:
     min_gain
         Where the cost, summed over the layers, would fall by a smaller share, the map in force
         stays, byte for byte.
+    across
+        What a move counts to a node on which its expert did not stand; within a node it is 1.
 
     Raises
     ------
@@ -57,11 +59,13 @@ class PriceRules:
     price: float
     tolerance: float | None = None
     min_gain: float = 0.0
+    across: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "price", Topology(price=self.price).price)
         if self.tolerance is not None:
             object.__setattr__(self, "tolerance", as_number(self.tolerance, "move_tolerance"))
+        as_int(self.across, "cross_node_price", most=MAX_PRICE)
 
 
 def rebalance_at_price(
@@ -239,7 +243,9 @@ class _Priced:
         found, reached = self.session.near(held, tolerance, steps)
         named = np.array([self._named(*rows) for rows in zip(held, fresh, strict=True)])
         gpus = self.layout.num_gpus
-        few, many = (moved_slots(Plan(held, gpus), Plan(placed, gpus)) for placed in (found, named))
+        node_of_gpu = np.arange(gpus) // -(-gpus // self.num_nodes)
+        price = MovePrice(node_of_gpu, self.rules.across)
+        few, many = (price.of(Plan(held, gpus), Plan(placed, gpus)) for placed in (found, named))
         is_near = (reached > 0) & (few <= many)
         placed = keep_slots(np.where(is_near[:, None], found, named), held, gpus)
         before, after = (self.session.worth_of(plan)[:, 2].sum() for plan in (held, placed))
@@ -251,7 +257,7 @@ class _Priced:
         """A layer's free plan under the names that move least; unequal nodes keep theirs."""
         gpus, nodes = self.layout.num_gpus, self.num_nodes
         if gpus % nodes == 0:
-            return relabelled(held, fresh, gpus, nodes)
+            return relabelled(held, fresh, gpus, nodes, self.rules.across)
         ends = np.arange(1, nodes) * -(-gpus // nodes) * (self.layout.num_slots // gpus)
         rows = zip(np.split(held, ends), np.split(fresh, ends), strict=True)
         slots_per_gpu = self.layout.num_slots // gpus

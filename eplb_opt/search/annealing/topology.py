@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
+from eplb_opt.bounds.links import MANY_STEPS
+from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
 from eplb_opt.certificates import Certificate
 from eplb_opt.core import annealing
@@ -16,7 +18,7 @@ from eplb_opt.placement.homes import homes_of
 from eplb_opt.problem import topology
 from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
 from eplb_opt.search.annealing.layer import THRESHOLDS
-from eplb_opt.search.annealing.machine import machine_of
+from eplb_opt.search.annealing.machine import machine_of, speeds_fit
 from eplb_opt.search.at_home import plan_at_home
 from eplb_opt.search.idle import IdleTurns
 from eplb_opt.search.seeds import SALT
@@ -73,41 +75,58 @@ class TopologySearch:
         self.problem, self.params = problem, params or TopologyParams()
         rules = problem.topology
         total = int(problem.load.sum())
-        self.is_trivial = total == 0 or rules is None
+        self.is_trivial = total == 0 or rules is None or not speeds_fit(problem)
         self.runs = Runs(self, self.params.cooling, problem.num_slots)
         self.start = np.ascontiguousarray(start, dtype=np.int64)
-        if rules is None or total == 0:
+        if rules is None or self.is_trivial:
             return
         # A hair below the limit, for the core adds up in floating point.
-        most = 2.0 if rules.max_off_home is None else rules.max_off_home - 1e-12
+        most = np.inf if rules.max_off_home is None else rules.max_off_home - 1e-12
+        is_there = problem.open_slots > 0
+        node = topology.node_of_gpus(problem)[is_there]
+        # The core takes the mean over as many GPUs as the fastest; what it adds up is so much more.
+        self.scale = float(len(node) * problem.fastest / problem.capacity)
+        links = problem.link_costs
+        places, place = np.unique(links.place[is_there], return_inverse=True)
         self._search = annealing.TopologySearch(
             machine_of(problem, problem.colocation == "forbid"),
             problem.load[0] / total,
-            np.ascontiguousarray(homes_of(problem, self.start[None])[0]),
-            topology.node_of_gpus(problem),
-            rules.price,
+            np.ascontiguousarray(self.homes(self.start)),
+            node,
+            rules.price * self.scale,
             most,
             rules.anchored,
-            self.start,
+            self.start[problem.is_open],
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
+            np.ascontiguousarray(links.table[0][:, places] / links.unit[0]),
+            place,
+            links.by_home,
         )
         self.runs.step_at(0.0, 0.0, 1)
 
     @property
     def best(self) -> float:
         """The best plan's objective."""
-        return float(self._search.best)
+        return float(self._search.best) / self.scale
 
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]."""
-        return self.start if self.is_trivial else self._search.plan()
+        if self.is_trivial:
+            return self.start
+        placed = np.full(self.problem.num_slots, -1, dtype=np.int64)
+        placed[self.problem.is_open] = self._search.plan()
+        return placed
+
+    def homes(self, placed: np.ndarray) -> np.ndarray:
+        """The home nodes that go with a plan, int64 [num_experts]."""
+        return np.asarray(homes_of(self.problem, placed[None])[0])
 
     def restart(self, start: np.ndarray, homes: np.ndarray | None = None) -> None:
         """Go on from another plan, with given homes or those that go with it."""
         rows = np.ascontiguousarray(start, dtype=np.int64)
         if homes is None:
-            homes = homes_of(self.problem, rows[None])[0]
-        self._search.restart(rows, np.ascontiguousarray(homes))
+            homes = self.homes(rows)
+        self._search.restart(rows[self.problem.is_open], np.ascontiguousarray(homes))
 
     def go_on(self) -> None:
         """Go on from the best plan."""
@@ -131,7 +150,7 @@ class TopologySearch:
         params = self.params
         self._search.anneal(
             doublings,
-            temperature,
+            temperature * self.scale,
             params.transfers,
             params.near,
             params.homeward,
@@ -163,10 +182,11 @@ class TopologySolver:
 
     def solve(self, task: Task) -> Answer:
         """Anneal in a run that cools to the end of the turn; the first one proves the bound too."""
-        is_first = self.search is None
+        priced = None
         if self.search is None:
-            self.search = TopologySearch(self.problem, task.start, task.seed)
-            self.bound = bound_of_layer(self.problem)
+            self.search = self.make_search(task.start, task.seed)
+            priced = self.prove()
+            self.bound = priced.homes or self.bound
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
@@ -178,15 +198,18 @@ class TopologySolver:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
         answer = Answer(search.placed(), verdict=verdict)
-        if not is_first or not self.bound.levels:
+        if priced is None or not priced.data:
             return answer
-        data: dict[str, int | list[int]] = {
-            "levels": list(self.bound.levels),
-            "scale": self.bound.scale,
-        }
-        value = self.bound.value
-        certificate = Certificate("topology", value, data)
-        return replace(answer, bound=Bound(value, "topology"), certificate=certificate)
+        certificate = Certificate(priced.source, priced.value, priced.data)
+        return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
+
+    def make_search(self, start: np.ndarray, seed: int) -> TopologySearch:
+        """The search from a plan."""
+        return TopologySearch(self.problem, start, seed)
+
+    def prove(self) -> PricedBound:
+        """The bound of the layer, with the choices of homes by theirs."""
+        return priced_bound(self.problem, flat_bound_of_layer(self.problem), MANY_STEPS)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""
@@ -205,5 +228,9 @@ class TopologySolver:
 
 def bound_of_layer(problem: Problem) -> HomeBound:
     """The bound of one layer, from the best bound of its largest load."""
-    flat = max(method(problem)[0] for method in FLAT_BOUNDS.values())
-    return home_bound(problem, flat)
+    return home_bound(problem, flat_bound_of_layer(problem))
+
+
+def flat_bound_of_layer(problem: Problem) -> Fraction:
+    """The best bound of the layer's largest load alone, in integer units."""
+    return max(method(problem)[0] for method in FLAT_BOUNDS.values())
