@@ -180,7 +180,7 @@ def least_levels(cost: np.ndarray, slots: int) -> np.ndarray:
     place = entries.shape[1] - 1 - (slots - cost.shape[1])
     if place < 0:
         return np.asarray(all_there)
-    return np.maximum(np.partition(entries, place, axis=1)[:, place], all_there)
+    return np.asarray(np.maximum(np.partition(entries, place, axis=1)[:, place], all_there))
 
 
 def _least_fitting(costs: np.ndarray, spare: int, gpus: int, other: int, first: int) -> int:
