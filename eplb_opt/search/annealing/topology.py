@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
-from eplb_opt.bounds.links import MANY_STEPS
+from eplb_opt.bounds.links import FEW_STEPS, MANY_STEPS
 from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
 from eplb_opt.certificates import Certificate
@@ -52,6 +52,11 @@ class TopologyParams:
     cooling: Cooling = COOLING
 
 
+#: Where the core pairs replicas by itself. Counts decide more there: a replica's weight is that of
+#: half a GPU, and the pairs of a whole node follow from it.
+PAIRED = TopologyParams(
+    transfers=400, homeward=400, settling=100, cooling=Cooling(first_heat=0.002, last_heat=1e-5)
+)
 #: Turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
 
@@ -72,7 +77,8 @@ class TopologySearch:
     def __init__(
         self, problem: Problem, start: np.ndarray, seed: int, params: TopologyParams | None = None
     ) -> None:
-        self.problem, self.params = problem, params or TopologyParams()
+        self.problem = problem
+        self.params = params or (PAIRED if pairs_follow(problem) else TopologyParams())
         rules = problem.topology
         total = int(problem.load.sum())
         self.is_trivial = total == 0 or rules is None or not speeds_fit(problem)
@@ -88,7 +94,8 @@ class TopologySearch:
         self.scale = float(len(node) * problem.fastest / problem.capacity)
         links = problem.link_costs
         places, place = np.unique(links.place[is_there], return_inverse=True)
-        self._search = annealing.TopologySearch(
+        kind = annealing.PairedSearch if pairs_follow(problem) else annealing.TopologySearch
+        self._search: annealing.PairedSearch | annealing.TopologySearch = kind(
             machine_of(problem, problem.colocation == "forbid"),
             problem.load[0] / total,
             np.ascontiguousarray(self.homes(self.start)),
@@ -160,6 +167,19 @@ class TopologySearch:
         )
 
 
+def pairs_follow(problem: Problem) -> bool:
+    """Whether the core need not decide which replicas of a node share a GPU.
+
+    With two slots on every GPU, the heaviest one does with the lightest, and so on; where replicas
+    of an expert may not share a GPU, that may be forbidden, and costs may differ within a node.
+    """
+    open_slots = problem.open_slots
+    has_two = bool((open_slots[open_slots > 0] == 2).all())
+    rules = problem.topology
+    counts = rules is not None and rules.counts_off_home
+    return has_two and counts and problem.colocation == "allow" and problem.gpu_speed is None
+
+
 class TopologySolver:
     """The annealing for a priced topology as a solver of the schedule.
 
@@ -179,14 +199,13 @@ class TopologySolver:
         self.search: TopologySearch | None = None
         self.bound = HomeBound(Fraction(0), (), 1, np.zeros((0, 0), dtype=np.int64), ())
         self.idle = IdleTurns()
+        self.steps = 0  # of the bound so far
 
     def solve(self, task: Task) -> Answer:
-        """Anneal in a run that cools to the end of the turn; the first one proves the bound too."""
-        priced = None
+        """Anneal in a run that cools to the end of the turn; the first ones prove the bound too."""
         if self.search is None:
             self.search = self.make_search(task.start, task.seed)
-            priced = self.prove()
-            self.bound = priced.homes or self.bound
+        priced = self._priced(task)
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
@@ -203,13 +222,24 @@ class TopologySolver:
         certificate = Certificate(priced.source, priced.value, priced.data)
         return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
 
+    def _priced(self, task: Task) -> PricedBound | None:
+        """The bound in the first turn; the better one of links waits for the second of a clock."""
+        if self.steps == MANY_STEPS or self.bound.levels:
+            return None
+        self.steps = MANY_STEPS if task.effort is not None or self.steps else FEW_STEPS
+        priced = self.prove()
+        self.bound = priced.homes or self.bound
+        if priced.source != "traffic":  # it has no better one
+            self.steps = MANY_STEPS
+        return priced
+
     def make_search(self, start: np.ndarray, seed: int) -> TopologySearch:
         """The search from a plan."""
         return TopologySearch(self.problem, start, seed)
 
     def prove(self) -> PricedBound:
         """The bound of the layer, with the choices of homes by theirs."""
-        return priced_bound(self.problem, flat_bound_of_layer(self.problem), MANY_STEPS)
+        return priced_bound(self.problem, flat_bound_of_layer(self.problem), self.steps)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""
