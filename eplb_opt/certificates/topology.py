@@ -77,7 +77,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     # What rounding of the loads may have taken lowers the bound in proportion at most.
     lacking = int(problem.rounded[0]) * problem.num_experts
     claim = certificate.bound * Fraction(total + lacking, total)
-    layer = _Layer(problem, scale)
+    layer = Layer(problem, scale)
     first = Fraction(levels[0] * total, scale)
     fastest = max(node.fastest for node in layer.nodes)
     is_proven = first * layer.rate <= total * fastest or first <= proven
@@ -176,7 +176,7 @@ class _Node:
     slots: int
 
 
-class _Layer:
+class Layer:
     """The layer in integers: loads and levels of T in a unit that the speeds of a node divide."""
 
     def __init__(self, problem: Problem, scale: int) -> None:
@@ -257,7 +257,7 @@ class _Layer:
 Household = tuple[_Node, tuple[int, ...]]
 
 
-def _choices(layer: _Layer) -> Iterator[list[Household]]:
+def _choices(layer: Layer) -> Iterator[list[Household]]:
     """Who is at home where, in every choice; or what stands for all of them."""
     problem, rules = layer.problem, layer.rules
     experts = range(problem.num_experts)
@@ -268,7 +268,7 @@ def _choices(layer: _Layer) -> Iterator[list[Household]]:
     size = -(-problem.num_experts // problem.num_groups)
     groups = [tuple(e for e in experts if e // size == g) for g in range(problem.num_groups)]
     found = []
-    for choice in _shared_out(layer, size):
+    for choice in shared_out(layer, size):
         found.append(choice)
         if len(found) > MAX_CHOICES:
             nodes = layer.nodes
@@ -308,7 +308,7 @@ def _nodes_of(problem: Problem) -> list[_Node]:
     ]
 
 
-def _shared_out(layer: _Layer, group_size: int) -> Iterator[list[list[int]]]:
+def shared_out(layer: Layer, group_size: int) -> Iterator[list[list[int]]]:
     """The groups of each node in every choice; nodes of one size in the order of their groups."""
     problem = layer.problem
     low, rest = divmod(problem.num_groups, problem.num_nodes)

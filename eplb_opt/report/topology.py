@@ -39,6 +39,8 @@ TOKEN_DEFINITIONS = (
 )
 #: Characters of a line where the screen does not tell.
 WIDTH = 120
+#: Which of these go first where there is no room.
+RANKS = {"gpus": 3, "nodes": 2, "crossing": 1}
 #: Heading and field of what recorded tokens do.
 TOKEN_FIGURES = (
     ("nodes", "nodes"),
@@ -117,7 +119,7 @@ def _token_columns(
             continue
         values = [float(value.mean()) for value in found]
         shown = [f"{100 * v:.1f} %" if name == "crossing" else f"{v:.3f}" for v in values]
-        columns.append(Column(heading, shown, name=name, values=values))
+        columns.append(Column(heading, shown, rank=RANKS.get(name, 0), name=name, values=values))
     shown = ["" if price is None else f"{price:.2f}" for price in traffic.prices]
     prices = [_or_empty(price) for price in traffic.prices]
     columns.append(Column("price x/t", shown, name="price_of_exchange", values=prices))

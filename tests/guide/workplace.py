@@ -30,6 +30,7 @@ SMALL = {
     "bench topology": "--time-limit 0.05",
     "bench soak": "--calls 4 --plans 1",
     "bench forecast": "--layers 1 --steps 4",
+    "bench homes": "--layers 1 --tokens 500 --effort 1",
 }
 #: Commands that search for ten seconds where nothing else is said.
 SEARCHES = ("plan", "gap", "bound", "size", "replay", "topology", "watch")
@@ -46,8 +47,10 @@ def stored_loads():
 
 def fill(folder):
     """Write the files that the texts take for given: loads, recordings, plans in force."""
-    from eplb_opt.io import Loads, write_loads, write_plan
+    from eplb_opt.bench.routing import Routing, routed_tokens
+    from eplb_opt.io import Loads, write_loads, write_plan, write_tokens
 
+    write_tokens(folder / "tokens.npz", routed_tokens(Routing(num_layers=2), 500))
     load, other = stored_loads()[LAYERS], stored_loads()[OTHER_LAYERS]
     shutil.copytree(ROOT / "instances", folder / "instances")
     np.savez(folder / "loads.npz", load=load)

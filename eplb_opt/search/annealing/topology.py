@@ -53,6 +53,11 @@ class TopologyParams:
     cooling: Cooling = COOLING
 
 
+#: Where the core pairs replicas by itself. Counts decide more there: a replica's weight is that of
+#: half a GPU, and the pairs of a whole node follow from it.
+PAIRED = TopologyParams(
+    transfers=400, homeward=400, settling=100, cooling=Cooling(first_heat=0.002, last_heat=1e-5)
+)
 #: Turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
 #: A better bound, which takes some times as long as the first one, is for turns so many times that.
@@ -75,7 +80,8 @@ class TopologySearch:
     def __init__(
         self, problem: Problem, start: np.ndarray, seed: int, params: TopologyParams | None = None
     ) -> None:
-        self.problem, self.params = problem, params or TopologyParams()
+        self.problem = problem
+        self.params = params or (PAIRED if pairs_follow(problem) else TopologyParams())
         rules = problem.topology
         total = int(problem.load.sum())
         self.is_trivial = total == 0 or rules is None or not speeds_fit(problem)
@@ -91,7 +97,8 @@ class TopologySearch:
         self.scale = float(len(node) * problem.fastest / problem.capacity)
         links = problem.link_costs
         places, place = np.unique(links.place[is_there], return_inverse=True)
-        self._search = annealing.TopologySearch(
+        kind = annealing.PairedSearch if pairs_follow(problem) else annealing.TopologySearch
+        self._search: annealing.PairedSearch | annealing.TopologySearch = kind(
             machine_of(problem, problem.colocation == "forbid"),
             problem.load[0] / total,
             np.ascontiguousarray(self.homes(self.start)),
@@ -161,6 +168,19 @@ class TopologySearch:
             slices,
             seconds,
         )
+
+
+def pairs_follow(problem: Problem) -> bool:
+    """Whether the core need not decide which replicas of a node share a GPU.
+
+    With two slots on every GPU, the heaviest one does with the lightest, and so on; where replicas
+    of an expert may not share a GPU, that may be forbidden, and costs may differ within a node.
+    """
+    open_slots = problem.open_slots
+    has_two = bool((open_slots[open_slots > 0] == 2).all())
+    rules = problem.topology
+    counts = rules is not None and rules.counts_off_home
+    return has_two and counts and problem.colocation == "allow" and problem.gpu_speed is None
 
 
 class TopologySolver:
