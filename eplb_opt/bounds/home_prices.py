@@ -131,11 +131,11 @@ class PricedLayer:
 
     def level_of(self, load: Fraction) -> int:
         """A GPU load in parts of the scale, rounded down."""
-        return floor(load * self.scale / self.total)
+        return int(floor(load * self.scale / self.total))
 
     def value(self, begin: int, away: int) -> int:
         """Load and price together, in units of the objective."""
-        return int(self.problem.num_gpus) * self.unit * begin + away
+        return int(self.problem.num_gpus * self.unit * begin + away)
 
     def as_ratio(self, units: int) -> Fraction:
         """Units of the objective as largest over mean load plus price."""

@@ -87,7 +87,8 @@ def named(
     """A layer's plan with its GPUs named as the one in force has them, and worth the same.
 
     Where it matters on which node a GPU is, it stays there, and whole nodes trade places. With a
-    topology they do so only where nodes are alike and homes are chosen with the plan.
+    topology they do so only where nodes are alike and homes are chosen with the plan, and GPUs keep
+    their names where links tell those of a node apart.
 
     Parameters
     ----------
@@ -105,11 +106,14 @@ def named(
     if problem.has_gpu_rules:
         return named_by_kind(problem, current, best)
     rules = problem.topology
+    if rules is not None and problem.link_costs.tells_gpus_apart:
+        return best
     num_nodes = num_name_nodes(problem)
     across = 1 if price is None else price.across
     if price is not None and across > 1 and num_nodes == 1:
         return relabelled_freely(current, best, price.node_of_gpu, across)
-    if rules is None or (rules.homes is None and not np.ptp(topology.gpus_of_nodes(problem))):
+    has_like_nodes = rules is None or (rules.chooses_homes and rules.counts_off_home)
+    if has_like_nodes and (rules is None or not np.ptp(topology.gpus_of_nodes(problem))):
         return relabelled(current, best, problem.num_gpus, num_nodes, across)
     ends = np.cumsum(topology.slots_of_nodes(problem))[:-1]
     rows = zip(np.split(current, ends), np.split(best, ends), strict=True)

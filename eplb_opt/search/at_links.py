@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.problem import topology
+from eplb_opt.problem.topology import MAX_PRICE
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -25,6 +26,8 @@ def level_nodes(problem: Problem) -> np.ndarray:
     """
     rules = problem.topology
     price = 0.0 if rules is None else rules.price
+    if rules is not None and rules.max_off_home is not None:
+        price = MAX_PRICE
     total = max(int(problem.load[0].sum()), 1)
     share = problem.load[0] / total
     cost = cost_on_nodes(problem)

@@ -99,7 +99,8 @@ def rebalance_at_price(
     time_limit
         Seconds.
     effort
-        Steps a layer: exchanges within nodes, and a third as many over all of them.
+        Steps a layer: exchanges of the heaviest GPU, copies, and exchanges that bring an expert
+        home. More never cost more.
     current
         The map in force, [num_layers, num_replicas]; layers that are not valid are not used.
 
@@ -185,7 +186,7 @@ class _Priced:
         self, call: Call, numbers: np.ndarray, sizes: tuple[int, int], rules: PriceRules
     ) -> None:
         layout = call.layout
-        self.layout, self.rules, self.numbers = layout, rules, numbers
+        self.call, self.layout, self.rules, self.numbers = call, layout, rules, numbers
         self.num_groups, self.num_nodes = sizes
         slots, gpus = layout.num_slots, layout.num_gpus
         try:
@@ -213,15 +214,12 @@ class _Priced:
         self._offer(layers, (layout.num_slots, groups, nodes, layout.num_gpus), effort)
 
     def _offer_flat(self, effort: int) -> None:
-        """The greedy's flat plans, refined where they might cost less with level loads."""
+        """The greedy's flat plans, levelled where a price is next to nothing."""
         layout = self.layout
+        flat = self.call.session.placed
+        is_nearly_free = self.session.offer(flat, np.arange(len(self.numbers)))
         sizes = layout.num_slots, 1, 1, layout.num_gpus
-        flat = serving.Session(self.numbers, sizes).placed
-        everyone = np.arange(len(self.numbers))
-        self.session.offer(flat, everyone)
-        away = self.session.worth_of(flat)[:, 1]
-        level = self.numbers.sum(axis=1, dtype=np.float64) + self.rules.price * away
-        self._offer(np.flatnonzero(level < self.session.worth[:, 2]), sizes, effort)
+        self._offer(np.flatnonzero(is_nearly_free), sizes, effort)
 
     def _offer(self, layers: np.ndarray, sizes: tuple[int, int, int, int], effort: int) -> None:
         if not layers.size:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
-from eplb_opt.bounds.links import MANY_STEPS
+from eplb_opt.bounds.links import FEW_STEPS, MANY_STEPS
 from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
 from eplb_opt.certificates import Certificate
@@ -199,14 +199,13 @@ class TopologySolver:
         self.search: TopologySearch | None = None
         self.bound = HomeBound(Fraction(0), (), 1, np.zeros((0, 0), dtype=np.int64), ())
         self.idle = IdleTurns()
+        self.steps = 0  # of the bound so far
 
     def solve(self, task: Task) -> Answer:
-        """Anneal in a run that cools to the end of the turn; the first one proves the bound too."""
-        priced = None
+        """Anneal in a run that cools to the end of the turn; the first ones prove the bound too."""
         if self.search is None:
             self.search = self.make_search(task.start, task.seed)
-            priced = self.prove()
-            self.bound = priced.homes or self.bound
+        priced = self._priced(task)
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
@@ -223,13 +222,24 @@ class TopologySolver:
         certificate = Certificate(priced.source, priced.value, priced.data)
         return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
 
+    def _priced(self, task: Task) -> PricedBound | None:
+        """The bound in the first turn; the better one of links waits for the second of a clock."""
+        if self.steps == MANY_STEPS or self.bound.levels:
+            return None
+        self.steps = MANY_STEPS if task.effort is not None or self.steps else FEW_STEPS
+        priced = self.prove()
+        self.bound = priced.homes or self.bound
+        if priced.source != "traffic":  # it has no better one
+            self.steps = MANY_STEPS
+        return priced
+
     def make_search(self, start: np.ndarray, seed: int) -> TopologySearch:
         """The search from a plan."""
         return TopologySearch(self.problem, start, seed)
 
     def prove(self) -> PricedBound:
         """The bound of the layer, with the choices of homes by theirs."""
-        return priced_bound(self.problem, flat_bound_of_layer(self.problem), MANY_STEPS)
+        return priced_bound(self.problem, flat_bound_of_layer(self.problem), self.steps)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""

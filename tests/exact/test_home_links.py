@@ -1,0 +1,31 @@
+"""The exact model with costs of links and sources, against brute force."""
+
+import pytest
+from hypothesis import given, settings
+
+from eplb_opt.errors import ProblemError
+from eplb_opt.exact.homes.solver import HomeModelSolver
+from eplb_opt.placement.scoring import objectives
+from eplb_opt.solver import Verdict
+from tests.exact import home_tasks
+from tests.homes_oracle import home_optimum
+from tests.link_problems import tiny_links
+
+pytest.importorskip("ortools")
+
+
+@settings(max_examples=30, deadline=None)
+@given(tiny_links())
+def test_model_finds_and_proves_the_optimum(problem):
+    if problem is None or not problem.load.any():
+        return
+    try:
+        answer = home_tasks.solved(HomeModelSolver, problem, 100_000)
+    except ProblemError:  # no first plan within the limit
+        return
+    best = home_optimum(problem)
+    assert answer.verdict is Verdict.FINISHED
+    assert answer.bound.value <= best
+    if problem.link_costs.unit[0] <= 2**10:
+        assert answer.bound.value == best
+        assert objectives(problem, answer.placed[None])[0] == best
