@@ -117,8 +117,8 @@ class PricedLayer:
         if home is None:
             raise ValueError("PricedLayer needs homes that are known.")
         self.problem, self.home = problem, home
-        self.scale = 2 ** (SUM_BITS - PRICE_BITS - problem.num_gpus.bit_length() - 1)
-        self.unit = 2 ** max(UNIT_BITS - int(rules.exact_price).bit_length(), 0)
+        self.scale: int = 2 ** (SUM_BITS - PRICE_BITS - problem.num_gpus.bit_length() - 1)
+        self.unit: int = 2 ** max(UNIT_BITS - int(rules.exact_price).bit_length(), 0)
         self.price = floor(rules.exact_price * self.unit)
         self.anchored = rules.anchored
         self.most = floor(rules.most_off_home * self.scale)
