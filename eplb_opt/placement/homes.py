@@ -145,17 +145,15 @@ def _quotients(load: np.ndarray, cost: np.ndarray, count: np.ndarray, most: int)
 def _best_nodes(problem: Problem, layer_idx: int, placed: np.ndarray) -> np.ndarray:
     """The home node of each group in one layer, int64 [num_groups]."""
     load, replicas = problem.load[layer_idx], replicas_on_places(problem, placed)
-    group = topology.group_of_experts(problem)
     share = load / max(int(load.sum()), 1) / replicas.sum(axis=1)
     rows = problem.link_costs.table[layer_idx]
     saved = (int(rows.max()) - rows) / max(int(rows.max()), 1)  # of the dearest link, by homes
-    at_node = np.zeros((problem.num_groups, problem.num_nodes))
-    np.add.at(at_node, group, share[:, None] * (replicas @ saved.T))
+    begins = np.arange(problem.num_groups) * topology.experts_per_group(problem)
+    at_node = np.add.reduceat(share[:, None] * (replicas @ saved.T), begins, axis=0)
     worth = np.rint(at_node * LOAD_UNITS).astype(np.int64)
     if problem.topology is not None and problem.topology.anchored:
-        lacking = np.zeros(worth.shape, dtype=np.int64)
-        np.add.at(lacking, group, replicas_on_nodes(problem, placed) == 0)
-        worth += np.where(lacking == 0, ANCHOR, 0)
+        is_held = np.logical_and.reduceat(replicas_on_nodes(problem, placed) > 0, begins, axis=0)
+        worth += np.where(is_held, ANCHOR, 0)
     least, most = topology.group_rooms(problem)
     nodes = np.arange(problem.num_nodes)
     must, may = np.repeat(nodes, least), np.repeat(nodes, most - least)
