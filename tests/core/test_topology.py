@@ -157,3 +157,43 @@ def test_loads_that_are_no_numbers_crash_nothing():
         search = layer.search()
         search.anneal(8, 0.1, 300, 300, 700, 400, 8, math.inf)
         assert set(search.plan().tolist()) == set(range(12))
+
+
+def by_links(layer, cost, place, by_home):
+    """The search with these costs, and what a plan's assignments cost."""
+    rows = cost[layer.home] if by_home else cost
+
+    def dear(slots):
+        counts = np.bincount(slots, minlength=layer.num_experts)
+        return (layer.share[slots] / counts[slots] * rows[slots, place[layer.gpu]]).sum()
+
+    return layer.search(cost=cost, place=place, by_home=by_home), dear
+
+
+@pytest.mark.parametrize("by_home", [True, False])
+def test_links_are_followed_move_by_move(by_home):
+    layer = Homes(7)
+    place = np.arange(layer.num_gpus)
+    cost = layer.rng.random((3 if by_home else layer.num_experts, layer.num_gpus))
+    search, dear = by_links(layer, cost, place, by_home)
+    plan = annealed(search, 15, temperature=0.3)
+    search.restart(plan, layer.home)
+    assert search.away == pytest.approx(dear(plan), abs=1e-12)
+    assert search.best < layer.worth(plan) - 0.3 * layer.away(plan) + 0.3 * dear(plan) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cost": np.ones((3, 3))}, "cost and place come together"),
+        ({"cost": np.ones((3, 2)), "place": np.arange(6) // 2}, "cost has 2 entries, and 3"),
+        ({"cost": np.ones((2, 3)), "place": np.arange(6) // 2}, "cost has 2 entries, and 3"),
+        ({"cost": -np.ones((3, 3)), "place": np.arange(6) // 2}, "cost is below 0"),
+        ({"cost": np.ones((3, 3)), "place": np.arange(5) // 2}, "place has 5 entries, and 6"),
+        ({"cost": np.ones((3, 3)), "place": np.array([0, 1, 0, 1, 2, 2])}, "place does not go up"),
+    ],
+)
+def test_costs_that_do_not_fit_are_refused(change, message):
+    layer = Homes()
+    with pytest.raises(ValueError, match=message):
+        annealing.TopologySearch(**layer.arguments(**change))
