@@ -117,8 +117,8 @@ class PricedLayer:
         if home is None:
             raise ValueError("PricedLayer needs homes that are known.")
         self.problem, self.home = problem, home
-        self.scale = 2 ** (SUM_BITS - PRICE_BITS - problem.num_gpus.bit_length() - 1)
-        self.unit = 2 ** max(UNIT_BITS - int(rules.exact_price).bit_length(), 0)
+        self.scale: int = 2 ** (SUM_BITS - PRICE_BITS - problem.num_gpus.bit_length() - 1)
+        self.unit: int = 2 ** max(UNIT_BITS - int(rules.exact_price).bit_length(), 0)
         self.price = floor(rules.exact_price * self.unit)
         self.anchored = rules.anchored
         self.most = floor(rules.most_off_home * self.scale)
@@ -131,7 +131,8 @@ class PricedLayer:
 
     def level_of(self, load: Fraction) -> int:
         """A GPU load in parts of the scale, rounded down."""
-        return int(floor(load * self.scale / self.total))
+        level: int = floor(load * self.scale / self.total)
+        return level
 
     def value(self, begin: int, away: int) -> int:
         """Load and price together, in units of the objective."""

@@ -98,7 +98,8 @@ def solve_by_milp(
         raise ProblemError(result["refused"])
     facts = read_log(result["solver"], log)
     bound = None
-    if facts.bound is not None and isfinite(facts.bound):
+    # Where links have costs, what the tolerances are worth is not known: there is no bound then.
+    if columns.rules.counts_off_home and facts.bound is not None and isfinite(facts.bound):
         weight = columns.load_weight * columns.slowness + columns.price_weight
         margin = params.bound_margin * weight
         bound = Bound(columns.value(max(ceil(facts.bound - margin), 0)), "milp")
