@@ -141,6 +141,10 @@ def test_every_solver_of_the_table_can_be_made(name):
             Problem(PAIRS, 16, 8, num_nodes=2, num_groups=4),
             ["enumeration", "nodes", "search", "cpsat"],
         ),
+        (
+            Problem(PAIRS, 24, 8, num_nodes=2, num_groups=4, gpu_speed=[1] * 4 + [0.5] * 4),
+            ["nodes_first", "nodes_model", "nodes_search"],
+        ),
         (Problem(PAIRS, 24, 8, dispatch="optimal"), ["design", "cpsat", "redesign"]),
         (Problem(PAIRS, 24, 8, dispatch="rank_modulo"), ["senders_first", "senders"]),
         (

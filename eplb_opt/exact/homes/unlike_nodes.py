@@ -31,14 +31,15 @@ class UnlikeNodesModelSolver(HomeModelSolver):
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
-        super().__init__(at_home_alone(problem), options)
+        super().__init__(problem, options)
         self.asked = problem
 
     def solve(self, task: Task) -> Answer:
         """Solve the model for a turn."""
-        total = int(self.problem.load.sum())
+        total = int(self.asked.load.sum())
         if not total:
             return Answer(verdict=Verdict.REFUSED)
+        self.problem = at_home_alone(self.asked)
         answer = super().solve(
             replace(task, objective=task.objective * self.problem.capacity / total)
         )

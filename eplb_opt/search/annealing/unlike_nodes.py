@@ -21,7 +21,7 @@ from eplb_opt.search.at_home import level_choice
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
-    from eplb_opt.solver import Options
+    from eplb_opt.solver import Answer, Options, Task
 
 #: All proposals are within a node, where all is at home.
 PARAMS = TopologyParams(near=1024, settling=1024)
@@ -52,8 +52,14 @@ class UnlikeNodesSolver(TopologySolver):
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
-        super().__init__(at_home_alone(problem), options)
+        super().__init__(problem, options)
         self.asked = problem
+
+    def solve(self, task: Task) -> Answer:
+        """Anneal in a run that cools to the end of the turn."""
+        if self.search is None:
+            self.problem = at_home_alone(self.asked)
+        return super().solve(task)
 
     def make_search(self, start: np.ndarray, seed: int) -> TopologySearch:
         """The search from a plan."""
