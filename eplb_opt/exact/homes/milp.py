@@ -99,7 +99,8 @@ def solve_by_milp(
     facts = read_log(result["solver"], log)
     bound = None
     if facts.bound is not None and isfinite(facts.bound):
-        weight = columns.load_weight * columns.slowness + columns.price_weight
+        dearest = max(max(row) for row in columns.cost)
+        weight = columns.load_weight * columns.slowness + columns.price_weight * dearest
         margin = params.bound_margin * weight
         bound = Bound(columns.value(max(ceil(facts.bound - margin), 0)), "milp")
     is_done = "Optimal" in facts.message
