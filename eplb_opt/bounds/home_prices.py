@@ -131,7 +131,8 @@ class PricedLayer:
 
     def level_of(self, load: Fraction) -> int:
         """A GPU load in parts of the scale, rounded down."""
-        return int(floor(load * self.scale / self.total))
+        level: int = floor(load * self.scale / self.total)
+        return level
 
     def value(self, begin: int, away: int) -> int:
         """Load and price together, in units of the objective."""

@@ -98,7 +98,7 @@ def link_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Link
     flat
         A lower bound of its largest GPU load, in integer units.
     steps
-        Newton steps for each set of prices; more find better ones.
+        Newton steps for each set of prices; more find better ones, and 0 leaves prices at 0.
     """
     total = int(problem.load.sum())
     if total == 0:
@@ -107,7 +107,7 @@ def link_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Link
     layer = _Layer(problem, floor(flat * SCALE / total))
     prices = [layer.no_prices]
     levels, chosen, values = layer.pieces(prices)
-    for _ in range(ROUNDS if steps > FEW_STEPS else 1):
+    for _ in range(ROUNDS if steps > FEW_STEPS else min(steps, 1)):
         at = min(range(len(values)), key=values.__getitem__)
         begin, end = levels[at], levels[at + 1]
         prices.append(layer.better_prices(begin, end, steps))

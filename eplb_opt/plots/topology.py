@@ -75,7 +75,14 @@ def topology(report: TopologyReport, ax: Axes | None = None) -> Axes:
 
 
 def _name_prices(ax: Axes, prices: list[float | None], at: list[tuple[float, float]]) -> None:
-    """The price beside each mark, in turn above and below: neighbours stand close together."""
-    for i, (price, point) in enumerate(zip(prices, at, strict=True)):
+    """The price beside each mark, in turn above and below: neighbours stand close together.
+
+    Prices whose marks lie on one another, to a hundredth of a percent, have one text.
+    """
+    names: dict[tuple[float, float], list[str]] = {}
+    for price, (away, above) in zip(prices, at, strict=True):
+        names.setdefault((round(away, 2), round(above, 2)), []).append(f"{price:g}")
+    for i, (point, texts) in enumerate(names.items()):
         offset = (5, 5) if i % 2 else (-5, -14)
-        ax.annotate(f"{price:g}", point, offset, textcoords="offset points", fontsize="small")
+        text = ", ".join(texts)
+        ax.annotate(text, point, offset, textcoords="offset points", fontsize="small")

@@ -28,6 +28,9 @@ LOGGER = logging.getLogger("eplb_opt")
 NEAR_STEPS = 200
 #: Seconds that are left for the maps, once the plan is made.
 OUTPUT_SECONDS = 0.0004
+#: Seconds that are left for the greedy's flat plans, where GPUs have no more slots than that: there
+#: they can be better than what a short search has come to.
+FLAT_SECONDS, FEW_SLOTS = 0.0008, 2
 
 if TYPE_CHECKING:
     Maps = tuple[Any, Any, Any]
@@ -198,7 +201,11 @@ class _Priced:
     def plan(self, effort: int | None, deadline: Deadline) -> None:
         """Plan freely; with counted work, other plans compete where they might cost less."""
         if effort is None:
-            self.session.plan(0, max(deadline.remaining - OUTPUT_SECONDS, 0.0))
+            offers = self.layout.num_slots <= FEW_SLOTS * self.layout.num_gpus
+            left = OUTPUT_SECONDS + (FLAT_SECONDS if offers else 0.0)
+            self.session.plan(0, max(deadline.remaining - left, 0.0))
+            if offers:
+                self._offer_greedy()
             return
         self.session.plan(effort, None)
         self._offer_strict(effort)
@@ -215,11 +222,12 @@ class _Priced:
 
     def _offer_flat(self, effort: int) -> None:
         """The greedy's flat plans, levelled where a price is next to nothing."""
-        layout = self.layout
-        flat = self.call.session.placed
-        is_nearly_free = self.session.offer(flat, np.arange(len(self.numbers)))
-        sizes = layout.num_slots, 1, 1, layout.num_gpus
-        self._offer(np.flatnonzero(is_nearly_free), sizes, effort)
+        sizes = self.layout.num_slots, 1, 1, self.layout.num_gpus
+        self._offer(np.flatnonzero(self._offer_greedy()), sizes, effort)
+
+    def _offer_greedy(self) -> np.ndarray:
+        """The greedy's flat plans; of every layer whether but for its load it costs nothing."""
+        return self.session.offer(self.call.session.placed, np.arange(len(self.numbers)))
 
     def _offer(self, layers: np.ndarray, sizes: tuple[int, int, int, int], effort: int) -> None:
         if not layers.size:

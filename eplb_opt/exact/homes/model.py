@@ -157,7 +157,8 @@ def links_cost_what_they_carry(m: HomeModel) -> None:
         m.away[e, c, 0] = m.model.new_int_var(0, c * dearest, f"o{e},{c}")
         for n, row in enumerate(cost):
             there = sum(row[p] * m.on_place(e, c, p) for p in places)
-            m.model.add(m.away[e, c, 0] >= there - c * dearest * (1 - m.at_home[m.group[e], n]))
+            is_home = m.at_home[m.group[e], n]
+            m.model.add(m.away[e, c, 0] >= there - c * dearest + c * dearest * is_home)
 
 
 def anchored_experts_have_a_replica_at_home(m: HomeModel) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import isinf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +60,8 @@ PAIRED = TopologyParams(
 )
 #: Turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
+#: A better bound, which takes some times as long as the first one, is for turns so many times that.
+LONG_TURN = 40
 
 
 class TopologySearch:
@@ -199,7 +202,9 @@ class TopologySolver:
         self.search: TopologySearch | None = None
         self.bound = HomeBound(Fraction(0), (), 1, np.zeros((0, 0), dtype=np.int64), ())
         self.idle = IdleTurns()
-        self.steps = 0  # of the bound so far
+        # Newton steps of the bounds that are still to come, and of the last one with its seconds.
+        self.next_steps: tuple[int, ...] = (0, FEW_STEPS, MANY_STEPS)
+        self.steps, self.seconds = 0, 0.0
 
     def solve(self, task: Task) -> Answer:
         """Anneal in a run that cools to the end of the turn; the first ones prove the bound too."""
@@ -223,14 +228,20 @@ class TopologySolver:
         return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
 
     def _priced(self, task: Task) -> PricedBound | None:
-        """The bound in the first turn; the better one of links waits for the second of a clock."""
-        if self.steps == MANY_STEPS or self.bound.levels:
+        """The next bound: the first turns of a clock have quick ones, and long turns the best."""
+        if not self.next_steps:
             return None
-        self.steps = MANY_STEPS if task.effort is not None or self.steps else FEW_STEPS
+        before, is_counted = task.deadline.remaining, task.effort is not None
+        if len(self.next_steps) == 1 and not is_counted and before < LONG_TURN * self.seconds:
+            return None
+        self.steps = self.next_steps[-1 if is_counted else 0]
+        self.next_steps = () if is_counted else self.next_steps[1:]
         priced = self.prove()
+        self.seconds = 0.0 if isinf(before) else before - task.deadline.remaining
         self.bound = priced.homes or self.bound
-        if priced.source != "traffic":  # it has no better one
-            self.steps = MANY_STEPS
+        rules = self.problem.topology
+        if self.problem.splits_by_sender or rules is None or rules.chooses_homes:
+            self.next_steps = ()  # those bounds take no steps
         return priced
 
     def make_search(self, start: np.ndarray, seed: int) -> TopologySearch:
