@@ -1,9 +1,10 @@
 """The exact model of a priced topology through PuLP, in a process of its own.
 
-Sizes add up to so little that values within 1e-6 of integers change no sum of them by more than a
-quarter of a unit. What that is worth of the minimised sum, once for T and once for what is served
-off home, is taken off the backend's bound before it is rounded up: the sum is an integer. As in
-`exact.milp` this is an argument about the backend's tolerances, and no certificate.
+The sizes of all options add up to so little that values within 1e-6 of integers change the load of
+no GPU by more than a quarter of a unit, and what all GPUs serve off home by no more than that each.
+What this is worth of the minimised sum is taken off the backend's bound before it is rounded up:
+the sum is an integer. As in `exact.milp` this is an argument about the backend's tolerances, and no
+certificate.
 """
 
 from __future__ import annotations
@@ -49,9 +50,11 @@ class SmallColumns(Columns):
         """Q: units of a size per unit of load."""
         highest = max(counts[-1] for counts in self.counts if counts)
         exact = lcm(*range(1, highest + 1)) if highest <= MAX_EXACT_COUNT else self.most + 1
-        times = self.most // (exact * self.total)
+        loads = zip(self.load, self.counts, strict=True)
+        together = sum((Fraction(w, c) for w, counts in loads for c in counts), Fraction(0))
+        times = int(self.most / (exact * together))
         # As large as may be: what is taken off the bound counts in units.
-        return exact * times if times else Fraction(self.most, self.total)
+        return exact * times if times else self.most / together
 
 
 def solve_by_milp(
@@ -100,7 +103,8 @@ def solve_by_milp(
     bound = None
     # Where links have costs, what the tolerances are worth is not known: there is no bound then.
     if columns.rules.counts_off_home and facts.bound is not None and isfinite(facts.bound):
-        weight = columns.load_weight * columns.slowness + columns.price_weight
+        away = columns.price_weight * problem.num_gpus
+        weight = columns.load_weight * columns.slowness + away
         margin = params.bound_margin * weight
         bound = Bound(columns.value(max(ceil(facts.bound - margin), 0)), "milp")
     is_done = "Optimal" in facts.message
