@@ -92,3 +92,19 @@ def test_bad_input_exits_with_2_and_says_what_to_do(capsys, loads, arguments, wo
     code, _, err = run(capsys, loads, *arguments)
     assert code == 2
     assert words in err
+
+
+def test_the_table_tells_what_crosses_nodes_where_gpus_send(capsys, loads):
+    code, out, err = run(capsys, loads, *SHAPE, "--dispatch", "nearest")
+    assert code == 0
+    assert err == ""
+    assert "anchored" not in out
+    assert "off home" not in out
+    assert "crossing" in out
+    assert "nearest copy" in out
+
+
+def test_optimal_dispatch_has_no_price(capsys, loads):
+    code, _, err = run(capsys, loads, *SHAPE, "--dispatch", "optimal")
+    assert code == 2
+    assert "differ in what crosses nodes" in " ".join(err.split())

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import isinf
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
-from eplb_opt.bounds.links import MANY_STEPS
+from eplb_opt.bounds.links import FEW_STEPS, MANY_STEPS
 from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
 from eplb_opt.certificates import Certificate
@@ -52,8 +53,15 @@ class TopologyParams:
     cooling: Cooling = COOLING
 
 
+#: Where the core pairs replicas by itself. Counts decide more there: a replica's weight is that of
+#: half a GPU, and the pairs of a whole node follow from it.
+PAIRED = TopologyParams(
+    transfers=400, homeward=400, settling=100, cooling=Cooling(first_heat=0.002, last_heat=1e-5)
+)
 #: Turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
+#: A better bound, which takes some times as long as the first one, is for turns so many times that.
+LONG_TURN = 40
 
 
 class TopologySearch:
@@ -72,7 +80,8 @@ class TopologySearch:
     def __init__(
         self, problem: Problem, start: np.ndarray, seed: int, params: TopologyParams | None = None
     ) -> None:
-        self.problem, self.params = problem, params or TopologyParams()
+        self.problem = problem
+        self.params = params or (PAIRED if pairs_follow(problem) else TopologyParams())
         rules = problem.topology
         total = int(problem.load.sum())
         self.is_trivial = total == 0 or rules is None or not speeds_fit(problem)
@@ -88,7 +97,8 @@ class TopologySearch:
         self.scale = float(len(node) * problem.fastest / problem.capacity)
         links = problem.link_costs
         places, place = np.unique(links.place[is_there], return_inverse=True)
-        self._search = annealing.TopologySearch(
+        kind = annealing.PairedSearch if pairs_follow(problem) else annealing.TopologySearch
+        self._search: annealing.PairedSearch | annealing.TopologySearch = kind(
             machine_of(problem, problem.colocation == "forbid"),
             problem.load[0] / total,
             np.ascontiguousarray(self.homes(self.start)),
@@ -160,6 +170,19 @@ class TopologySearch:
         )
 
 
+def pairs_follow(problem: Problem) -> bool:
+    """Whether the core need not decide which replicas of a node share a GPU.
+
+    With two slots on every GPU, the heaviest one does with the lightest, and so on; where replicas
+    of an expert may not share a GPU, that may be forbidden, and costs may differ within a node.
+    """
+    open_slots = problem.open_slots
+    has_two = bool((open_slots[open_slots > 0] == 2).all())
+    rules = problem.topology
+    counts = rules is not None and rules.counts_off_home
+    return has_two and counts and problem.colocation == "allow" and problem.gpu_speed is None
+
+
 class TopologySolver:
     """The annealing for a priced topology as a solver of the schedule.
 
@@ -179,14 +202,15 @@ class TopologySolver:
         self.search: TopologySearch | None = None
         self.bound = HomeBound(Fraction(0), (), 1, np.zeros((0, 0), dtype=np.int64), ())
         self.idle = IdleTurns()
+        # Newton steps of the bounds that are still to come, and of the last one with its seconds.
+        self.next_steps: tuple[int, ...] = (0, FEW_STEPS, MANY_STEPS)
+        self.steps, self.seconds = 0, 0.0
 
     def solve(self, task: Task) -> Answer:
-        """Anneal in a run that cools to the end of the turn; the first one proves the bound too."""
-        priced = None
+        """Anneal in a run that cools to the end of the turn; the first ones prove the bound too."""
         if self.search is None:
             self.search = self.make_search(task.start, task.seed)
-            priced = self.prove()
-            self.bound = priced.homes or self.bound
+        priced = self._priced(task)
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
@@ -203,13 +227,30 @@ class TopologySolver:
         certificate = Certificate(priced.source, priced.value, priced.data)
         return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
 
+    def _priced(self, task: Task) -> PricedBound | None:
+        """The next bound: the first turns of a clock have quick ones, and long turns the best."""
+        if not self.next_steps:
+            return None
+        before, is_counted = task.deadline.remaining, task.effort is not None
+        if len(self.next_steps) == 1 and not is_counted and before < LONG_TURN * self.seconds:
+            return None
+        self.steps = self.next_steps[-1 if is_counted else 0]
+        self.next_steps = () if is_counted else self.next_steps[1:]
+        priced = self.prove()
+        self.seconds = 0.0 if isinf(before) else before - task.deadline.remaining
+        self.bound = priced.homes or self.bound
+        rules = self.problem.topology
+        if self.problem.splits_by_sender or rules is None or rules.chooses_homes:
+            self.next_steps = ()  # those bounds take no steps
+        return priced
+
     def make_search(self, start: np.ndarray, seed: int) -> TopologySearch:
         """The search from a plan."""
         return TopologySearch(self.problem, start, seed)
 
     def prove(self) -> PricedBound:
         """The bound of the layer, with the choices of homes by theirs."""
-        return priced_bound(self.problem, flat_bound_of_layer(self.problem), MANY_STEPS)
+        return priced_bound(self.problem, flat_bound_of_layer(self.problem), self.steps)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""
