@@ -18,7 +18,7 @@ def home_optimum(problem: Problem, layer_idx: int = 0) -> Fraction | None:
     choices = list(all_homes(problem, layer_idx))
     worths = (
         worth
-        for plan in _plans(problem)
+        for plan in all_plans(problem)
         for homes in choices
         if (worth := plan_worth(problem, load, plan, homes)) is not None
     )
@@ -72,7 +72,8 @@ def plan_worth(
     return ratio + Fraction(str(rules.price)) * off
 
 
-def _plans(problem: Problem) -> Iterator[tuple[tuple[int, ...], ...]]:
+def all_plans(problem: Problem) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Every plan of a layer, the experts of each GPU."""
     size = problem.num_slots // problem.num_gpus
     fills = list(combinations_with_replacement(range(problem.num_experts), size))
     if problem.colocation == "forbid":

@@ -7,8 +7,9 @@ problem's shape alone (`work`). Every kind has a module whose docstring states t
 the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `config_lp` and
 `config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `scenario_water`
 (several loads at once), `sender_pairs` (two slots a GPU, each sending to one replica), `topology`
-(a price on what is served off home) and `cost_packing` (costs of replicas). No verifier uses code
-of the solvers (`eplb_opt.exact`) whose bounds it checks.
+(a price on what is served off home), `scenario_topology` (the same for several loads) and
+`cost_packing` (costs of replicas). No verifier uses code of the solvers
+(`eplb_opt.exact`) whose bounds it checks.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ VERIFIERS = {
     "nodes": "eplb_opt.certificates.nodes:verify",
     "enumeration": "eplb_opt.certificates.enumeration:verify",
     "topology": "eplb_opt.certificates.topology:verify",
+    "scenario_topology": "eplb_opt.certificates.scenario_topology:verify",
     "cost_packing": "eplb_opt.certificates.cost_packing:verify",
     "scenario_water": "eplb_opt.certificates.scenario_water:verify",
     "scenario_pairs": "eplb_opt.certificates.scenario_water:verify",
@@ -50,6 +52,9 @@ VERIFIERS = {
 GENERAL = {"scenario_water", "scenario_pairs", "sender_pairs"}
 #: The kinds that hold where tokens are not split evenly; their verifiers say for which dispatch.
 ANY_SPLIT = {"scenario_water", "sender_pairs"}
+
+#: The kinds that are of a problem with a topology.
+WITH_TOPOLOGY = {"topology", "scenario_topology"}
 
 #: The leaves of a tree that may be verified however many slots a GPU has.
 LEAVES = 4
@@ -95,7 +100,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         )
     if problem.dispatch != "uniform" and certificate.kind not in ANY_SPLIT:
         raise CertificateError(f"{certificate.kind} holds for the uniform split alone.")
-    if problem.has_topology != (certificate.kind == "topology"):
+    if problem.has_topology != (certificate.kind in WITH_TOPOLOGY):
         raise CertificateError(f"{certificate.kind} is not of such a problem's objective.")
     if problem.has_cost != (certificate.kind == "cost_packing"):
         raise CertificateError(f"{certificate.kind} is not of such a problem's objective.")

@@ -53,8 +53,8 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     CertificateError
         When it is not proven.
     """
-    if problem.topology is None:
-        raise CertificateError("topology is of a problem with a topology.")
+    if problem.topology is None or problem.has_scenarios:
+        raise CertificateError("topology is of a problem with a topology and one load.")
     problem = problem.without_lost_gpus() or problem
     proven, data = _flat_bound(problem, certificate.data)
     levels, scale = _read(data)
@@ -85,6 +85,43 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
             if layer.least(nodes, begin, end) < claim:
                 raise CertificateError(f"a choice of homes is not proven {certificate.bound}.")
     return certificate.bound
+
+
+def least_of_choices(problem: Problem, data: dict[str, int | list[int]]) -> list[Fraction]:
+    """What every choice of homes is worth at least, in the order of the choices.
+
+    Parameters
+    ----------
+    problem
+        One load with some tokens, of one layer; no GPU is lost.
+    data
+        Levels and their scale.
+
+    Raises
+    ------
+    CertificateError
+        When the levels begin above what is proven of the largest load.
+    """
+    levels, scale = _read(data)
+    total = sum(problem.load[0].tolist())
+    layer, first = _Layer(problem, scale), Fraction(levels[0] * total, scale)
+    if first * problem.num_gpus > total and not _is_below_water(problem, first):
+        raise CertificateError("the first level is above the mean and the water level.")
+    rooms = list(_choices(layer))
+    best: list[Fraction] = []
+    ends = [level * layer.per_level for level in levels]
+    for begin, end in zip(ends, [*ends[1:], None], strict=True):
+        kept: dict[Household, int] = {}
+        values = []
+        for choice in rooms:
+            for size, members in choice:
+                if (size, members) not in kept:
+                    kept[size, members] = layer.kept(size, members, end)
+            nodes = [(size, layer.whole(held), kept[size, held]) for size, held in choice]
+            values.append(layer.least(nodes, begin, end))
+        best = [min(pair) for pair in zip(best, values, strict=True)] if best else values
+    true = Fraction(total, total + int(problem.rounded[0]) * problem.num_experts)
+    return [value * true for value in best]
 
 
 def _flat_bound(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def topology_command(
-    file: opt.LoadsFile,
+    loads: opt.LoadsFiles,
     gpus: opt.Gpus,
     slots: opt.Slots,
     nodes: Annotated[
@@ -44,6 +44,8 @@ def topology_command(
         bool, typer.Option("--front", help="Plan for many prices: the front of load and locality.")
     ] = False,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
+    with_scenarios: opt.Scenarios = False,
+    weights: opt.Weights = None,
     time_limit: Annotated[
         float, typer.Option("--time-limit", help="Seconds for each plan.")
     ] = 10.0,
@@ -63,14 +65,17 @@ def topology_command(
     """What locality costs: strict, anchored, priced and flat plans, each with a proven bound.
 
     Every expert has a home node. A price on what is served elsewhere buys most of the locality that
-    keeping groups on nodes imposes, for a small part of its load.
+    keeping groups on nodes imposes, for a small part of its load. With several files one plan, and
+    one choice of homes, serves them all; loads and off home are then their weighted means.
 
     Example: eplb-opt topology loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --front
     """
     if plot_file is not None:
         plots.check_format(plot_file)
     machine = opt.machine(slots, gpus, 1, 1, colocation, "uniform")
-    files = opt.Files([file], load_format=load_format, map_file=map_file, experts=experts)
+    files = opt.Files(
+        loads, with_scenarios, load_format, map_file, experts, weights=tuple(weights or ())
+    )
     flat = read_problem(opt.Asked(files, machine)).problem
     problem = flat.with_topology(Topology(), nodes, groups)
     prices = FRONT_PRICES if front else (0.05, 0.3)

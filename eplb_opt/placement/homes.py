@@ -22,8 +22,9 @@ def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
     """The home node of each expert, int64 [num_layers, num_experts].
 
     They are the problem's where it has any. Else each group gets a node by an assignment that
-    keeps most of the plan's load at home (to 2**-32 of it for each group); where experts are
-    anchored, one that leaves each a replica at home comes first.
+    keeps most of the plan's load at home (to 2**-32 of it for each group), with scenarios most of
+    their weighted mean; where experts are anchored, one that leaves each a replica at home comes
+    first.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
     homes = np.empty((problem.num_layers, problem.num_experts), dtype=np.int64)
     for layer_idx, placed in enumerate(physical_to_logical):
         replicas = replicas_on_nodes(problem, placed)
-        homes[layer_idx] = _best_nodes(problem, problem.load[layer_idx], replicas)[group]
+        homes[layer_idx] = _best_nodes(problem, _parts(problem, layer_idx), replicas)[group]
     return homes
 
 
@@ -57,7 +58,8 @@ def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction
     """The share of assignments that replicas off home serve, exactly, [num_layers].
 
     Every replica serves the same part of its expert's. A layer without load has nothing off home.
-    Loads that were rounded down as they came in count with all that they may lack.
+    Loads that were rounded down as they came in count with all that they may lack. With scenarios
+    it is the weighted mean of theirs, or the largest where the worst counts.
 
     Parameters
     ----------
@@ -66,31 +68,64 @@ def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once; -1 on lost GPUs.
     """
-    found = []
+    of_each = list(zip(*scenario_off_home(problem, physical_to_logical), strict=True))
+    if problem.objective == "max":
+        counted = [r for r, share in enumerate(problem.shares) if share]
+        return [max(row[r] for r in counted) for row in of_each]
+    return [
+        sum((s * part for s, part in zip(problem.shares, row, strict=True)), Fraction(0))
+        for row in of_each
+    ]
+
+
+def scenario_off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[list[Fraction]]:
+    """What `off_home` is of each scenario alone, [num_scenarios][num_layers]; else one row.
+
+    The homes are those of all scenarios together.
+    """
+    loads = problem.load.reshape(-1, problem.num_layers, problem.num_experts)
+    rounded = problem.rounded.reshape(-1, problem.num_layers)
+    found: list[list[Fraction]] = [[] for _ in loads]
     homes = homes_of(problem, physical_to_logical)
     for layer_idx, placed in enumerate(physical_to_logical):
-        load = problem.load[layer_idx]
-        total = int(load.sum())
-        if not total:
-            found.append(Fraction(0))
-            continue
         replicas = replicas_on_nodes(problem, placed)
         count = replicas.sum(axis=1)
         away = count - replicas[np.arange(len(replicas)), homes[layer_idx]]
-        # Added up by the number of replicas: fractions of the same denominator are integers.
-        tokens = Fraction(int(problem.rounded[layer_idx]) * problem.num_experts)
-        for parts in np.unique(count[away > 0]).tolist():
-            held = (count == parts) & (away > 0)
-            pairs = zip(load[held].tolist(), away[held].tolist(), strict=True)
-            tokens += Fraction(sum(w * a for w, a in pairs), parts)
-        found.append(min(tokens / total, Fraction(1)))
+        for row, load, lacks in zip(found, loads, rounded, strict=True):
+            row.append(_share_off_home(load[layer_idx], bool(lacks[layer_idx]), count, away))
     return found
 
 
-def _best_nodes(problem: Problem, load: np.ndarray, replicas: np.ndarray) -> np.ndarray:
+def _share_off_home(
+    load: np.ndarray, is_rounded: bool, count: np.ndarray, away: np.ndarray
+) -> Fraction:
+    """Of one load, for `away` of the `count` replicas of each expert."""
+    total = int(load.sum())
+    if not total:
+        return Fraction(0)
+    # Added up by the number of replicas: fractions of the same denominator are integers.
+    tokens = Fraction(is_rounded * len(load))
+    for parts in np.unique(count[away > 0]).tolist():
+        held = (count == parts) & (away > 0)
+        pairs = zip(load[held].tolist(), away[held].tolist(), strict=True)
+        tokens += Fraction(sum(w * a for w, a in pairs), parts)
+    return min(tokens / total, Fraction(1))
+
+
+def _parts(problem: Problem, layer_idx: int) -> np.ndarray:
+    """Each expert's part of a layer's load, float64 [num_experts]; of several by their weights."""
+    loads = problem.load.reshape(-1, problem.num_layers, problem.num_experts)[:, layer_idx]
+    parts = loads / np.maximum(loads.sum(axis=1, keepdims=True), 1)
+    if not problem.has_scenarios:
+        return np.asarray(parts[0])
+    weighted = np.array([float(share) for share in problem.shares])[:, None] * parts
+    return np.asarray(weighted.sum(axis=0))
+
+
+def _best_nodes(problem: Problem, parts: np.ndarray, replicas: np.ndarray) -> np.ndarray:
     """The home node of each group in one layer, int64 [num_groups]."""
     group = topology.group_of_experts(problem)
-    share = load / max(int(load.sum()), 1) / replicas.sum(axis=1)
+    share = parts / replicas.sum(axis=1)
     at_node = np.zeros((problem.num_groups, problem.num_nodes))
     np.add.at(at_node, group, share[:, None] * replicas)
     worth = np.rint(at_node * LOAD_UNITS).astype(np.int64)

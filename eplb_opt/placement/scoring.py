@@ -53,14 +53,22 @@ def objectives(
         sent = senders(problem, physical_to_logical, reading)
         return sent_objectives(problem, physical_to_logical, sent)
     if problem.topology is not None:
-        away = homes.off_home(problem, physical_to_logical)
-        price = problem.topology.exact_price
-        loads = load_ratios(problem, physical_to_logical)
-        return [load + price * part for load, part in zip(loads, away, strict=True)]
+        return _priced(problem, physical_to_logical, problem.topology.exact_price)
     if not problem.has_scenarios:
         return _peaks(problem, problem.load, physical_to_logical)
     ratios = scenario_ratios(problem, physical_to_logical)
     return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
+
+
+def _priced(problem: Problem, placed: np.ndarray, price: Fraction) -> list[Fraction]:
+    """Load and price together, of each scenario and then of them all, [num_layers]."""
+    away = homes.scenario_off_home(problem, placed)
+    if not problem.has_scenarios:
+        pairs = zip(load_ratios(problem, placed), away[0], strict=True)
+        return [load + price * part for load, part in pairs]
+    rows = zip(scenario_ratios(problem, placed), away, strict=True)
+    of_each = [[load + price * part for load, part in zip(*row, strict=True)] for row in rows]
+    return [combined(problem, values) for values in zip(*of_each, strict=True)]
 
 
 def layer_objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
@@ -138,7 +146,13 @@ def scenario_ratios(
 
 
 def load_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
-    """Largest over mean GPU load of one load, exactly, [num_layers]; 1 where there is none."""
+    """Largest over mean GPU load, exactly, [num_layers]; 1 where there is none.
+
+    With scenarios what theirs make together.
+    """
+    if problem.has_scenarios:
+        ratios = scenario_ratios(problem, physical_to_logical)
+        return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
     peaks = _peaks(problem, problem.load, physical_to_logical)
     return _ratios(problem, peaks, problem.load, problem.rounded)
 

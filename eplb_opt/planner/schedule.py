@@ -24,6 +24,7 @@ from eplb_opt.planner.conditions import (
     has_middling_scenarios,
     has_no_senders,
     has_one_kind_of_gpu,
+    has_one_load,
     has_room_or_groups,
     has_scenarios,
     has_senders,
@@ -126,6 +127,7 @@ SOLVERS: dict[str, Entry] = {
     "home_model": Entry(
         "eplb_opt.exact.homes.solver:HomeModelSolver",
         Pace(share=0.5, shortest=0.2),
+        has_one_load,
         package="ortools",
     ),
     # As with the annealing: a short run on every layer, then long ones.
@@ -212,6 +214,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),
     ),
     (splits_freely, ("design", "joint_levels", "redesign")),
+    (has_topology, ("homes_first", "home_model", "home_pairs", "homes")),
     # The last annealing takes all the time that is left, so the joint level comes before it; and
     # where the model has a chance, it leaves some.
     (
@@ -247,7 +250,6 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
             "joint_pairs",
         ),
     ),
-    (has_topology, ("homes_first", "home_model", "home_pairs", "homes")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),

@@ -123,7 +123,6 @@ def fitted(terms: Terms) -> Topology | None:
 
 #: What a priced topology does not go with: a test, and what to say.
 REFUSED = (
-    (lambda t: t.has_scenarios, "several loads", "take one load"),
     (lambda t: t.dispatch != "uniform", 'dispatch other than "uniform"', "take the uniform split"),
     (lambda t: t.gpu_speed is not None, "gpu_speed", "leave the speeds out"),
     (
@@ -141,8 +140,8 @@ def _check_combination(terms: Terms) -> None:
     for test, name, mend in REFUSED:
         if test(terms):
             raise ProblemError(
-                f"topology does not go with {name}: it takes one load, split uniformly, on GPUs "
-                f"that are alike, with colocation allowed or forbidden. So {mend}, or plan "
+                f"topology does not go with {name}: it takes loads that are split uniformly, on "
+                f"GPUs that are alike, with colocation allowed or forbidden. So {mend}, or plan "
                 "without a topology."
             )
     if terms.num_nodes < 2:

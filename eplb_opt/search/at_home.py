@@ -11,6 +11,7 @@ from eplb_opt.core import local, serving
 from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.placement import checker
 from eplb_opt.problem import topology
+from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.annealing.starts import counts_for_all
 
 if TYPE_CHECKING:
@@ -25,18 +26,20 @@ def first_plan_at_home(problem: Problem) -> np.ndarray:
     """A first plan for a topology, int64 [num_layers, num_slots].
 
     Where a price alone decides, it is the one that serving calls get, in a millisecond a layer at
-    most. Under other rules all that fits at home is there.
+    most. Under other rules all that fits at home is there. With scenarios it is made for their
+    blend.
 
     Raises
     ------
     ProblemError
         Where it breaks the limit on what is off home.
     """
+    one_load = blended(problem)
     if _has_price_alone(problem):
-        return _plan_at_price(problem)
+        return _plan_at_price(one_load)
     rows = []
     for layer_idx in range(problem.num_layers):
-        layer = problem.layer(layer_idx)
+        layer = one_load.layer(layer_idx)
         rows.append(plan_at_home(layer, first_homes(layer)))
     placed = np.array(rows)
     try:

@@ -189,9 +189,14 @@ class TopologySearch:
     each GPU. The objective is the largest load over the mean, plus `price` times the part of
     tokens that replicas away from home serve; at most `most` of them do. With `anchored` every
     expert keeps a replica at home. `slots` (int64 [num_slots]) is the plan to start from.
+
+    With several loads `part` (float64 [num_experts, num_scenarios]) has each expert's part in
+    each, `scenario` (float64 [num_scenarios]) what each counts, and `share` the parts so
+    weighted. With `worst` the objective is the largest of the loads' instead, and `most` holds
+    for each of them.
     """
 
-    def __init__(self, machine: Machine, share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], node: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], price: float, most: float, anchored: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance) -> None: ...
+    def __init__(self, machine: Machine, share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], node: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], price: float, most: float, anchored: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance, part: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None, scenario: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, worst: bool = False) -> None: ...
 
     def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
         """Go on from another plan, with other homes; the best plan is kept."""

@@ -58,6 +58,18 @@ class Traffic {
     refill();
   }
 
+  // Other shares of the experts among all tokens.
+  void reshare(std::span<const double> share) {
+    share_.assign(share.begin(), share.end());
+    refill();
+  }
+
+  // The part of an expert's tokens that is served away from home.
+  EPLB_INLINE double part_off(Index expert) const {
+    const auto count = static_cast<double>(placement_->count(expert));
+    return (count - static_cast<double>(at_home_[expert])) / count;
+  }
+
   double price() const { return price_; }
   // The part of all tokens that is served away from home.
   double away() const { return away_; }

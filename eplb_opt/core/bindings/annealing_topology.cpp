@@ -1,3 +1,4 @@
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/unique_ptr.h>
 
 #include "annealing/topology_search.hpp"
@@ -27,7 +28,9 @@ Index count_nodes(std::span<const Index> node) {
 std::unique_ptr<TopologySearch> make_topology_search(
     const Machine& machine, const Row<const double>& share, const Row<const Index>& home,
     const Row<const Index>& node, double price, double most, bool anchored,
-    const Row<const Index>& slots, const Chance& chance) {
+    const Row<const Index>& slots, const Chance& chance,
+    const std::optional<Matrix<const double>>& part,
+    const std::optional<Row<const double>>& scenario, bool worst) {
   const Index num_experts = static_cast<Index>(share.shape(0));
   require_size("share", num_experts, machine.num_experts());
   require_size("home", static_cast<Index>(home.shape(0)), num_experts);
@@ -35,13 +38,20 @@ std::unique_ptr<TopologySearch> make_topology_search(
   require_indices("home", view(home), count_nodes(view(node)));
   require(price >= 0, "price is below 0, or no number.");
   require_placement(slots, machine.num_slots(), num_experts);
+  const double alone = 1.0;
+  const Table<const double> parts =
+      part ? view(*part) : Table<const double>(view(share).data(), num_experts, 1);
+  const std::span<const double> shares = scenario ? view(*scenario) : std::span(&alone, 1);
+  require_size("part", parts.rows(), num_experts);
+  require_size("scenario", std::ssize(shares), parts.columns());
   std::vector<double> weight;
-  for (const double part : view(share)) {
-    weight.push_back(part * static_cast<double>(machine.num_gpus()));
+  for (const double one : parts.all()) {
+    weight.push_back(one * static_cast<double>(machine.num_gpus()));
   }
   const Homes homes{view(share), view(home), view(node), price, most, anchored};
-  return std::make_unique<TopologySearch>(machine, Table<const double>(weight.data(), num_experts, 1),
-                                          homes, view(slots), chance);
+  const annealing::Scenarios scenarios{
+      Table<const double>(weight.data(), num_experts, parts.columns()), shares, worst};
+  return std::make_unique<TopologySearch>(machine, scenarios, parts, homes, view(slots), chance);
 }
 
 void restart(TopologySearch& search, const Row<const Index>& slots, const Row<const Index>& home) {
@@ -70,10 +80,15 @@ void add_topology(nb::module_& chapter) {
       "[num_experts]) its home node, and `node` (int64 [num_gpus], ascending from 0) the node of\n"
       "each GPU. The objective is the largest load over the mean, plus `price` times the part of\n"
       "tokens that replicas away from home serve; at most `most` of them do. With `anchored` every\n"
-      "expert keeps a replica at home. `slots` (int64 [num_slots]) is the plan to start from.")
+      "expert keeps a replica at home. `slots` (int64 [num_slots]) is the plan to start from.\n\n"
+      "With several loads `part` (float64 [num_experts, num_scenarios]) has each expert's part in\n"
+      "each, `scenario` (float64 [num_scenarios]) what each counts, and `share` the parts so\n"
+      "weighted. With `worst` the objective is the largest of the loads' instead, and `most` holds\n"
+      "for each of them.")
       .def(nb::new_(&make_topology_search), nb::arg("machine"), nb::arg("share"), nb::arg("home"),
            nb::arg("node"), nb::arg("price"), nb::arg("most"), nb::arg("anchored"),
-           nb::arg("slots"), nb::arg("chance"))
+           nb::arg("slots"), nb::arg("chance"), nb::arg("part") = nb::none(),
+           nb::arg("scenario") = nb::none(), nb::arg("worst") = false)
       .def("restart", &restart, nb::arg("slots"), nb::arg("home"),
            "Go on from another plan, with other homes; the best plan is kept.")
       .def("anneal", &anneal, nb::arg("doublings"), nb::arg("temperature"), nb::arg("transfers"),

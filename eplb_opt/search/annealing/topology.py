@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
+from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound, layer_home_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
 from eplb_opt.certificates import Certificate
 from eplb_opt.core import annealing
 from eplb_opt.placement.homes import homes_of
 from eplb_opt.problem import topology
+from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
 from eplb_opt.search.annealing.layer import THRESHOLDS
 from eplb_opt.search.annealing.machine import machine_of
@@ -23,12 +23,16 @@ from eplb_opt.search.seeds import SALT
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
+    from eplb_opt.bounds.scenario_homes import ScenarioHomeBound
     from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Options
 
 
 COOLING = Cooling(first_heat=0.003, last_heat=3e-6)
+#: With several loads no exact model solves small layers, and in layers of so few slots a move
+#: changes much: runs begin hotter there.
+FEW_SLOTS, HOT_COOLING = 24, Cooling(first_heat=0.1, last_heat=3e-6)
 
 
 @dataclass(frozen=True)
@@ -70,19 +74,19 @@ class TopologySearch:
     def __init__(
         self, problem: Problem, start: np.ndarray, seed: int, params: TopologyParams | None = None
     ) -> None:
-        self.problem, self.params = problem, params or TopologyParams()
+        self.problem, self.params = problem, params or _params_for(problem)
         rules = problem.topology
-        total = int(problem.load.sum())
-        self.is_trivial = total == 0 or rules is None
+        part, scenario = parts_of_scenarios(problem)
+        self.is_trivial = part.shape[1] == 0 or rules is None
         self.runs = Runs(self, self.params.cooling, problem.num_slots)
         self.start = np.ascontiguousarray(start, dtype=np.int64)
-        if rules is None or total == 0:
+        if rules is None or self.is_trivial:
             return
         # A hair below the limit, for the core adds up in floating point.
         most = 2.0 if rules.max_off_home is None else rules.max_off_home - 1e-12
         self._search = annealing.TopologySearch(
             machine_of(problem, problem.colocation == "forbid"),
-            problem.load[0] / total,
+            np.ascontiguousarray((part * scenario).sum(axis=1)),
             np.ascontiguousarray(homes_of(problem, self.start[None])[0]),
             topology.node_of_gpus(problem),
             rules.price,
@@ -90,6 +94,9 @@ class TopologySearch:
             rules.anchored,
             self.start,
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
+            part,
+            scenario,
+            problem.has_scenarios and problem.objective == "max",
         )
         self.runs.step_at(0.0, 0.0, 1)
 
@@ -141,6 +148,11 @@ class TopologySearch:
         )
 
 
+def _params_for(problem: Problem) -> TopologyParams:
+    is_tiny = problem.has_scenarios and problem.num_slots <= FEW_SLOTS
+    return TopologyParams(cooling=HOT_COOLING if is_tiny else COOLING)
+
+
 class TopologySolver:
     """The annealing for a priced topology as a solver of the schedule.
 
@@ -158,7 +170,7 @@ class TopologySolver:
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
         self.search: TopologySearch | None = None
-        self.bound = HomeBound(Fraction(0), (), 1, np.zeros((0, 0), dtype=np.int64), ())
+        self.bound: HomeBound | ScenarioHomeBound | None = None
         self.idle = IdleTurns()
 
     def solve(self, task: Task) -> Answer:
@@ -178,32 +190,54 @@ class TopologySolver:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
         answer = Answer(search.placed(), verdict=verdict)
-        if not is_first or not self.bound.levels:
+        if not is_first or self.bound is None:
             return answer
-        data: dict[str, int | list[int]] = {
-            "levels": list(self.bound.levels),
-            "scale": self.bound.scale,
-        }
-        value = self.bound.value
-        certificate = Certificate("topology", value, data)
-        return replace(answer, bound=Bound(value, "topology"), certificate=certificate)
+        proof = certificate_of(self.bound)
+        return replace(answer, bound=Bound(proof.bound, proof.kind), certificate=proof)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""
-        better = [
-            choice
-            for choice, value in zip(self.bound.choices, self.bound.of_choice, strict=True)
-            if value < task.objective
-        ]
+        better: list[np.ndarray] = []
+        if self.bound is not None:
+            pairs = zip(self.bound.choices, self.bound.of_choice, strict=True)
+            better = [choice for choice, value in pairs if value < task.objective]
         if len(better) < 2 or task.attempt % 2:
             search.restart(search.placed())
             return
         choice = better[task.attempt // 2 % len(better)]
         homes = choice[topology.group_of_experts(self.problem)]
-        search.restart(plan_at_home(self.problem, homes), homes)
+        search.restart(plan_at_home(blended(self.problem), homes), homes)
 
 
-def bound_of_layer(problem: Problem) -> HomeBound:
-    """The bound of one layer, from the best bound of its largest load."""
+def parts_of_scenarios(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """Each expert's part of all tokens in each scenario of one layer, and what these count.
+
+    Returns
+    -------
+    float64 [num_experts, num_scenarios] and float64 [num_scenarios]; scenarios without load or
+    weight are left out.
+    """
+    rows = problem.load.reshape(-1, problem.num_experts)
+    shares = np.array([float(share) for share in problem.shares])
+    counts = (rows.sum(axis=1) > 0) & (shares > 0)
+    parts = rows[counts] / rows[counts].sum(axis=1, keepdims=True)
+    return np.ascontiguousarray(parts.T), shares[counts]
+
+
+def certificate_of(bound: HomeBound | ScenarioHomeBound) -> Certificate:
+    """What proves a bound again, of a layer with some load."""
+    if isinstance(bound, HomeBound):
+        data: dict[str, int | list[int]] = {"levels": list(bound.levels), "scale": bound.scale}
+        return Certificate("topology", bound.value, data)
+    data = {}
+    for r, part in enumerate(bound.parts):
+        data[f"levels_{r}"], data[f"scale_{r}"] = list(part.levels), part.scale
+    return Certificate("scenario_topology", bound.value, data)
+
+
+def bound_of_layer(problem: Problem) -> HomeBound | ScenarioHomeBound:
+    """The bound of one layer, from the best bounds of its largest loads."""
+    if problem.has_scenarios:
+        return layer_home_bound(problem)
     flat = max(method(problem)[0] for method in FLAT_BOUNDS.values())
     return home_bound(problem, flat)
