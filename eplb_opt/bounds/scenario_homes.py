@@ -16,14 +16,18 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from eplb_opt.bounds.topology import HomeBound, home_bound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-
     from eplb_opt.problem.problem import Problem
+
+
+#: Far above the rounding of a float64 sum of some scenarios.
+FLOAT_DOUBT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,13 @@ class ScenarioHomeBound:
         int64 [num_choices, num_groups], the node of each group in each choice of homes, those with
         the least bounds first; empty where the problem has homes or there are too many choices.
     of_choice
-        [num_choices], their bounds.
+        [num_choices], their bounds, for looking at.
     """
 
     value: Fraction
     parts: tuple[HomeBound, ...]
     choices: np.ndarray
-    of_choice: tuple[Fraction, ...]
+    of_choice: tuple[float, ...]
 
 
 def scenario_alone(layer: Problem, scenario_idx: int) -> Problem:
@@ -72,16 +76,25 @@ def scenario_home_bound(layer: Problem, flat: Sequence[Fraction]) -> ScenarioHom
     if not len(choices):
         value = together(layer, [part.value for part in parts])
         return ScenarioHomeBound(value, parts, choices, ())
-    # Each part has the choices in an order of its own; one without load is worth the same anyhow.
-    known = [
-        dict(zip(map(tuple, part.choices.tolist()), part.of_choice, strict=True)) for part in parts
-    ]
-    values = [
-        together(layer, [k.get(row, p.value) for k, p in zip(known, parts, strict=True)])
-        for row in map(tuple, choices.tolist())
-    ]
-    order = sorted(range(len(values)), key=lambda i: (values[i], i))
-    return ScenarioHomeBound(min(values), parts, choices[order], tuple(values[i] for i in order))
+    choices = choices[np.lexsort(choices.T[::-1])]
+    exact = [_of_each(part, len(choices)) for part in parts]
+    rough = np.array([[float(value) for value in row] for row in exact])
+    if layer.objective == "max":
+        rough = rough[[r for r, share in enumerate(layer.shares) if share]].max(axis=0)
+    else:
+        rough = np.array([float(share) for share in layer.shares]) @ rough
+    # Floats only say which choices may be the least; those are then put together exactly.
+    nearly = np.flatnonzero(rough <= rough.min() * (1 + FLOAT_DOUBT)).tolist()
+    value = min(together(layer, [row[i] for row in exact]) for i in nearly)
+    order = np.argsort(rough, kind="stable")
+    return ScenarioHomeBound(value, parts, choices[order], tuple(rough[order].tolist()))
+
+
+def _of_each(part: HomeBound, num_choices: int) -> list[Fraction]:
+    """What a scenario is worth by choices in ascending order; without load always the same."""
+    if not part.of_choice:
+        return [part.value] * num_choices
+    return [part.of_choice[i] for i in np.lexsort(part.choices.T[::-1]).tolist()]
 
 
 def together(layer: Problem, values: Sequence[Fraction]) -> Fraction:

@@ -178,10 +178,15 @@ class TopologySolver:
         is_first = self.search is None
         if self.search is None:
             self.search = TopologySearch(self.problem, task.start, task.seed)
-            self.bound = bound_of_layer(self.problem)
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
+        # With several loads a bound takes longer than a first short run.
+        is_short = is_first and task.effort is None and self.problem.has_scenarios
+        proof = None
+        if self.bound is None and not is_short:
+            self.bound = bound_of_layer(self.problem)
+            proof = certificate_of(self.bound)
         before = search.best
         self._begin(search, task)
         if task.effort is None:
@@ -190,9 +195,8 @@ class TopologySolver:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
         answer = Answer(search.placed(), verdict=verdict)
-        if not is_first or self.bound is None:
+        if proof is None:
             return answer
-        proof = certificate_of(self.bound)
         return replace(answer, bound=Bound(proof.bound, proof.kind), certificate=proof)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
@@ -201,7 +205,9 @@ class TopologySolver:
         if self.bound is not None:
             pairs = zip(self.bound.choices, self.bound.of_choice, strict=True)
             better = [choice for choice, value in pairs if value < task.objective]
-        if len(better) < 2 or task.attempt % 2:
+        # Several loads leave a first run so far from its end that the next one goes on from there.
+        goes_on = task.attempt % 2 != self.problem.has_scenarios
+        if len(better) < 2 or goes_on:
             search.restart(search.placed())
             return
         choice = better[task.attempt // 2 % len(better)]
