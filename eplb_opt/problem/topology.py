@@ -25,7 +25,7 @@ class Topology:
     Every expert has a home node. Replicas may stand anywhere; each serves the same part of its
     expert's assignments, and what replicas on other nodes serve is *off home*. A layer's objective
     is its largest GPU load over the mean GPU load, plus `price` times the off-home share of all
-    assignments.
+    assignments. With scenarios each of them has such a sum, with the same homes.
 
     Parameters
     ----------
@@ -40,7 +40,8 @@ class Topology:
     anchored
         Whether every expert must keep a replica on its home node.
     max_off_home
-        The largest off-home share that a plan may have, 0 to 1; None for any.
+        The largest off-home share that a plan may have, 0 to 1; None for any. With scenarios it
+        limits the weighted mean of their shares, or each where the worst counts.
     nodes
         The node of each GPU, integers [num_gpus] that never fall and leave out none; None for nodes
         of equally many GPUs, of which the last may have fewer.

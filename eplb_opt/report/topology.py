@@ -25,8 +25,9 @@ WIDTH = 120
 def topology_table(report: TopologyReport, width: int = WIDTH) -> Table:
     """A row for each plan; those that no other beats in load and off home both stand out."""
     problem = report.rows[-1].result.problem
+    several = f"{problem.num_scenarios} loads, " if problem.has_scenarios else ""
     table = titled(
-        f"Topology: {problem.num_layers} layers x {problem.num_experts} experts, "
+        f"Topology: {several}{problem.num_layers} layers x {problem.num_experts} experts, "
         f"{problem.num_slots} slots on {problem.num_gpus} GPUs"
     )
     table.caption, table.caption_justify = DEFINITIONS, "left"

@@ -124,7 +124,7 @@ def test_one_scenario_is_planned_as_one_load():
     load = loads()[:1]
     one = eplb_opt.plan(asked(given=load, weights=None), effort=10)
     plain = eplb_opt.plan(Problem(load[0], **TERMS, topology=Topology(0.3)), effort=10)
-    assert one.objective == pytest.approx(plain.objective, rel=2e-3)
+    assert one.objective == pytest.approx(plain.objective, rel=0.02)
     assert eplb_opt.lower_bound(one.problem) == pytest.approx(plain.lower_bound, rel=1e-9)
 
 
