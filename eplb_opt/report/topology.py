@@ -18,6 +18,7 @@ DEFINITIONS = (
     "home: share of assignments that replicas off their expert's home node serve, by the uniform "
     "split. objective: load plus price x off home, what was minimised."
 )
+OF_SEVERAL = "All of them put together over the loads by their weights."
 #: Characters of a line where the screen does not tell.
 WIDTH = 120
 
@@ -30,7 +31,8 @@ def topology_table(report: TopologyReport, width: int = WIDTH) -> Table:
         f"Topology: {several}{problem.num_layers} layers x {problem.num_experts} experts, "
         f"{problem.num_slots} slots on {problem.num_gpus} GPUs"
     )
-    table.caption, table.caption_justify = DEFINITIONS, "left"
+    more = f" {OF_SEVERAL}" if problem.has_scenarios else ""
+    table.caption, table.caption_justify = DEFINITIONS + more, "left"
     on_front = on_the_front(report)
     styles = ["bold" if i in on_front else "" for i in range(len(report.rows))]
     fill(table, topology_columns(report), width, styles)

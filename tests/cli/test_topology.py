@@ -81,7 +81,7 @@ def test_bad_input_exits_with_2_and_says_what_to_do(capsys, loads, arguments, wo
 
 def test_several_files_are_served_by_one_plan(capsys, loads, tmp_path):
     other = tmp_path / "night.json"
-    other.write_text(json.dumps([[186, 83, 56, 73, 4, 39, 165, 104, 61, 40, 132, 90], [7] * 12]))
+    other.write_text(json.dumps([[186, 83, 56, 73, 4, 39, 165, 104, 61, 40, 132, 90], [80] * 12]))
     weights = ["--weight", "3", "--weight", "1"]
     code, out, err = run(capsys, loads, str(other), *SHAPE, *weights)
     assert code == 0
