@@ -7,8 +7,8 @@ problem's shape alone (`work`). Every kind has a module whose docstring states t
 the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `config_lp` and
 `config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `scenario_water`
 (several loads at once), `sender_pairs` (two slots a GPU, each sending to one replica), `topology`
-(a price on what is served off home), `scenario_topology` (the same for several loads) and
-`cost_packing` (costs of replicas). No verifier uses code of the solvers
+(a price on what is served off home), `scenario_topology` and `scenario_split` (the same for several
+loads) and `cost_packing` (costs of replicas). No verifier uses code of the solvers
 (`eplb_opt.exact`) whose bounds it checks.
 """
 
@@ -41,6 +41,7 @@ VERIFIERS = {
     "enumeration": "eplb_opt.certificates.enumeration:verify",
     "topology": "eplb_opt.certificates.topology:verify",
     "scenario_topology": "eplb_opt.certificates.scenario_topology:verify",
+    "scenario_split": "eplb_opt.certificates.scenario_split:verify",
     "cost_packing": "eplb_opt.certificates.cost_packing:verify",
     "scenario_water": "eplb_opt.certificates.scenario_water:verify",
     "scenario_pairs": "eplb_opt.certificates.scenario_water:verify",
@@ -54,7 +55,7 @@ GENERAL = {"scenario_water", "scenario_pairs", "sender_pairs"}
 ANY_SPLIT = {"scenario_water", "sender_pairs"}
 
 #: The kinds that are of a problem with a topology.
-WITH_TOPOLOGY = {"topology", "scenario_topology"}
+WITH_TOPOLOGY = {"topology", "scenario_topology", "scenario_split"}
 
 #: The leaves of a tree that may be verified however many slots a GPU has.
 LEAVES = 4

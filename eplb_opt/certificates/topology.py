@@ -23,7 +23,7 @@ as if alone on the largest node: what is kept of a group is no more for the comp
 from __future__ import annotations
 
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import ceil, lcm
 from typing import TYPE_CHECKING
 
@@ -262,6 +262,25 @@ def _choices(layer: _Layer) -> Iterator[list[Household]]:
             (n, tuple(e for g in held for e in groups[g]))
             for n, held in zip(layer.sizes, choice, strict=True)
         ]
+
+
+def all_homes(problem: Problem) -> list[list[int]] | None:
+    """The home node of each expert in every choice of homes; None where there are too many."""
+    rules = problem.topology
+    if rules is None:
+        raise CertificateError("topology is of a problem with a topology.")
+    if rules.homes is not None:
+        return [rules.homes[0].tolist()]
+    size = -(-problem.num_experts // problem.num_groups)
+    layer = _Layer(problem.scenario(0), 1)
+    choices = list(islice(_shared_out(layer, size), MAX_CHOICES + 1))
+    if len(choices) > MAX_CHOICES:
+        return None
+    found = []
+    for choice in choices:
+        node = {group: n for n, held in enumerate(choice) for group in held}
+        found.append([node[e // size] for e in range(problem.num_experts)])
+    return found
 
 
 def _sizes_of_nodes(problem: Problem) -> list[int]:

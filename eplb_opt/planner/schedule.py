@@ -141,6 +141,13 @@ SOLVERS: dict[str, Entry] = {
         Pace(share=0.1, shortest=0.01, longest=0.5, most=2),
         has_topology_and_two_slots,
     ),
+    # Programs for the choices of homes of which least is proven, one after the other.
+    "home_split": Entry(
+        "eplb_opt.exact.homes.scenario_split:ScenarioSplitSolver",
+        Pace(share=0.3, shortest=0.1, most=4),
+        has_scenarios,
+        package="scipy",
+    ),
     "homes": Entry(
         f"{_TOPOLOGY}:TopologySolver",
         Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True),
@@ -214,7 +221,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),
     ),
     (splits_freely, ("design", "joint_levels", "redesign")),
-    (has_topology, ("homes_first", "home_model", "home_pairs", "homes")),
+    (has_topology, ("homes_first", "home_model", "home_pairs", "home_split", "homes")),
     # The last annealing takes all the time that is left, so the joint level comes before it; and
     # where the model has a chance, it leaves some.
     (
