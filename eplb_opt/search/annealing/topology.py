@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 
 COOLING = Cooling(first_heat=0.003, last_heat=3e-6)
-#: With several loads no exact model solves small layers, and in layers of so few slots a move
-#: changes much: runs begin hotter there.
+#: With several loads runs begin cooler. But no exact model solves small layers then, and in layers
+#: of so few slots a move changes much: there they begin hotter.
+SEVERAL_COOLING = Cooling(first_heat=0.001, last_heat=1e-6)
 FEW_SLOTS, HOT_COOLING = 24, Cooling(first_heat=0.1, last_heat=3e-6)
 
 
@@ -149,8 +150,10 @@ class TopologySearch:
 
 
 def _params_for(problem: Problem) -> TopologyParams:
-    is_tiny = problem.has_scenarios and problem.num_slots <= FEW_SLOTS
-    return TopologyParams(cooling=HOT_COOLING if is_tiny else COOLING)
+    if not problem.has_scenarios:
+        return TopologyParams()
+    is_tiny = problem.num_slots <= FEW_SLOTS
+    return TopologyParams(cooling=HOT_COOLING if is_tiny else SEVERAL_COOLING)
 
 
 class TopologySolver:
