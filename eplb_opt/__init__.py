@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from eplb_opt.planner.warmup import warmup
     from eplb_opt.result import Result, Status, StopReason
     from eplb_opt.workloads.forecast.call import Forecast, forecast
+    from eplb_opt.workloads.tokens.counts import co_occurrence, token_sources
+    from eplb_opt.workloads.tokens.homes import co_occurrence_homes, token_homes
+    from eplb_opt.workloads.tokens.traffic import measured_price
+    from eplb_opt.workloads.tokens.visits import NodeVisits, node_visits
 
     __version__: str
 
@@ -47,6 +51,7 @@ __all__ = [
     "MissingDependency",
     "MoveAssessment",
     "MoveCost",
+    "NodeVisits",
     "Plan",
     "PlanError",
     "Problem",
@@ -60,14 +65,20 @@ __all__ = [
     "Topology",
     "TopologyReport",
     "Transfer",
+    "co_occurrence",
+    "co_occurrence_homes",
     "dispatch",
     "evaluate",
     "forecast",
     "frontier",
     "lower_bound",
+    "measured_price",
+    "node_visits",
     "plan",
     "plan_for_loss",
     "rebalance_experts",
+    "token_homes",
+    "token_sources",
     "topologies",
     "transfers",
     "warmup",
@@ -80,19 +91,26 @@ _ROOMS = {
     "LossPlan": "planner.plan_for_loss",
     "MoveAssessment": "placement.move_cost",
     "MoveCost": "placement.move_cost",
+    "NodeVisits": "workloads.tokens.visits",
     "Result": "result",
     "Schedule": "placement.transfers",
     "Status": "result",
     "StopReason": "result",
     "TopologyReport": "planner.topologies",
     "Transfer": "placement.transfers",
+    "co_occurrence": "workloads.tokens.counts",
+    "co_occurrence_homes": "workloads.tokens.homes",
     "dispatch": "engines.dispatch.call",
     "evaluate": "planner.evaluate",
     "forecast": "workloads.forecast.call",
     "frontier": "planner.frontier",
     "lower_bound": "planner.evaluate",
+    "measured_price": "workloads.tokens.traffic",
+    "node_visits": "workloads.tokens.visits",
     "plan": "planner.planner",
     "plan_for_loss": "planner.plan_for_loss",
+    "token_homes": "workloads.tokens.homes",
+    "token_sources": "workloads.tokens.counts",
     "topologies": "planner.topologies",
     "transfers": "placement.transfers",
     "warmup": "planner.warmup",

@@ -88,7 +88,8 @@ def require(*modules: str) -> None:
         For the first one that is not installed.
     """
     for module in modules:
-        if find_spec(module) is None:
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:  # a mere folder of that name is no package
             raise MissingDependency(*PACKAGES[module])
 
 
@@ -109,7 +110,12 @@ def import_optional(module: str, extra: str, package: str | None = None) -> Any:
     MissingDependency
         When it is not installed.
     """
+    name = package or module.partition(".")[0]
     try:
-        return import_module(module)
+        found = import_module(module)
     except ImportError as error:
-        raise MissingDependency(package or module.partition(".")[0], extra) from error
+        raise MissingDependency(name, extra) from error
+    if hasattr(found, "__path__") and getattr(found, "__file__", None) is None:
+        # Python takes any folder of that name on its path for a package, an empty one.
+        raise MissingDependency(name, extra)
+    return found

@@ -16,7 +16,7 @@ from eplb_opt.placement.caller_units import (
     bound_in_caller_units,
     objective_in_caller_units,
 )
-from eplb_opt.problem.rounding import round_up
+from eplb_opt.problem.rounding import ratio_up, round_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,7 +79,11 @@ class ObjectiveBounds:
         """Objective over bound, less 1, rounded up; 0 where equal, infinity for a bound of 0."""
         if self.is_closed:
             return 0.0
-        return round_up(self.objective / self.lower - 1) if self.lower else np.inf
+        if not self.lower:
+            return np.inf
+        above, below = self.objective.as_integer_ratio(), self.lower.as_integer_ratio()
+        whole = below[0] * above[1]
+        return ratio_up(above[0] * below[1] - whole, whole)
 
 
 @dataclass(frozen=True)
@@ -298,9 +302,10 @@ class Result:
     def homes(self) -> np.ndarray | None:
         """The home node of each expert, int64 [num_layers, num_experts]; None without a topology.
 
-        Those of the problem or, where it has none, those that go with the plan.
+        Those of the problem or, where it has none, those that go with the plan. None as well where
+        every GPU sends an expert's tokens to one replica: no node is an expert's home then.
         """
-        if not self.problem.has_topology:
+        if not self.problem.has_topology or self.problem.splits_by_sender:
             return None
         return homes.homes_of(self.problem, self.plan.physical_to_logical)
 
@@ -308,8 +313,9 @@ class Result:
     def off_home(self) -> np.ndarray | None:
         """The share of assignments that replicas off home serve, float64 [num_layers], rounded up.
 
-        With scenarios the weighted mean of theirs, or the largest where the worst counts. None
-        without a topology.
+        Where every GPU sends an expert's tokens to one replica, the share of assignments that cross
+        nodes. With scenarios the weighted mean of theirs, or the largest where the worst counts.
+        None without a topology.
         """
         if not self.problem.has_topology:
             return None

@@ -25,12 +25,44 @@ def home_optimum(problem: Problem, layer_idx: int = 0) -> Fraction | None:
     return min(worths, default=None)
 
 
+def bound_nodes_optimum(problem: Problem, layer_idx: int = 0) -> Fraction | None:
+    """The least largest load over speed where groups stay on nodes; None without a plan."""
+    load = problem.load[layer_idx].tolist()
+    size = problem.num_gpus // problem.num_nodes
+    per_group = problem.num_experts // problem.num_groups
+    speeds, best = speeds_of_gpus(problem), None
+    for plan in all_plans(problem):
+        homes = {(e // per_group, g // size) for g, gpu in enumerate(plan) for e in gpu}
+        held = [sum(n == node for _, n in homes) for node in range(problem.num_nodes)]
+        if len(homes) > problem.num_groups or len(set(held)) > 1:
+            continue
+        placed = [e for gpu in plan for e in gpu]
+        share = [Fraction(w, placed.count(e)) for e, w in enumerate(load)]
+        peak = max(sum(share[e] for e in gpu) / v for gpu, v in zip(plan, speeds, strict=True))
+        best = peak if best is None else min(best, peak)
+    return best
+
+
 def nodes_of_gpus(problem: Problem) -> list[int]:
     """Equal nodes, the last one smaller where need be; or as the topology says."""
     if problem.topology.nodes is not None:
         return [int(node) for node in problem.topology.nodes]
     size = -(-problem.num_gpus // problem.num_nodes)
     return [g // size for g in range(problem.num_gpus)]
+
+
+def slots_of_gpus(problem: Problem) -> list[int]:
+    """Slots of each GPU that can be filled."""
+    if problem.gpu_slots is not None:
+        return [int(slots) for slots in problem.gpu_slots]
+    return [problem.num_slots // problem.num_gpus] * problem.num_gpus
+
+
+def speeds_of_gpus(problem: Problem) -> list[Fraction]:
+    """The exact speed of each GPU."""
+    if problem.gpu_speed is None:
+        return [Fraction(1)] * problem.num_gpus
+    return [Fraction(float(speed)) for speed in problem.gpu_speed]
 
 
 def all_homes(problem: Problem, layer_idx: int = 0) -> Iterator[list[int]]:
@@ -44,8 +76,10 @@ def all_homes(problem: Problem, layer_idx: int = 0) -> Iterator[list[int]]:
     low, high = problem.num_groups // num_nodes, -(-problem.num_groups // num_nodes)
     room = [high] * num_nodes
     if rules.anchored or rules.max_off_home is not None:
-        slots = problem.num_slots // problem.num_gpus
-        room = [min(high, nodes.count(n) * slots // size) for n in range(num_nodes)]
+        on_node = [0] * num_nodes
+        for node, slots in zip(nodes, slots_of_gpus(problem), strict=True):
+            on_node[node] += slots
+        room = [min(high, slots // size) for slots in on_node]
     for choice in product(range(num_nodes), repeat=problem.num_groups):
         held = [choice.count(n) for n in range(num_nodes)]
         if all(min(low, r) <= h <= r for h, r in zip(held, room, strict=True)):
@@ -67,17 +101,20 @@ def plan_worth(
     off = off / total if total else Fraction(0)
     if rules.max_off_home is not None and off > Fraction(str(rules.max_off_home)):
         return None
-    peak = max(sum(share[e] for e in gpu) for gpu in plan)
-    ratio = peak * problem.num_gpus / total if total else Fraction(1)
+    speeds = speeds_of_gpus(problem)
+    capacity = sum(v for v, n in zip(speeds, slots_of_gpus(problem), strict=True) if n)
+    peak = max(sum(share[e] for e in gpu) / v for gpu, v in zip(plan, speeds, strict=True))
+    ratio = peak * capacity / total if total else Fraction(1)
     return ratio + Fraction(str(rules.price)) * off
 
 
 def all_plans(problem: Problem) -> Iterator[tuple[tuple[int, ...], ...]]:
     """Every plan of a layer, the experts of each GPU."""
-    size = problem.num_slots // problem.num_gpus
-    fills = list(combinations_with_replacement(range(problem.num_experts), size))
-    if problem.colocation == "forbid":
-        fills = [fill for fill in fills if len(set(fill)) == size]
-    for plan in product(fills, repeat=problem.num_gpus):
+    fills = []
+    for size in slots_of_gpus(problem):
+        rows = list(combinations_with_replacement(range(problem.num_experts), size))
+        is_apart = problem.colocation == "forbid"
+        fills.append([row for row in rows if not is_apart or len(set(row)) == size])
+    for plan in product(*fills):
         if len({e for gpu in plan for e in gpu}) == problem.num_experts:
             yield plan

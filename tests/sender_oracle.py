@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from eplb_opt.errors import PlanError
 from eplb_opt.placement import checker
 from eplb_opt.problem.problem import Problem
+from tests.homes_oracle import nodes_of_gpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,14 +50,21 @@ def senders_of(problem: Problem) -> list[int]:
 def at_hand(problem: Problem, copies: list[int], gpu: int) -> int | None:
     """The replica that a GPU need not be dealt."""
     size = problem.num_slots // problem.num_gpus
-    node_size = problem.num_gpus // problem.num_nodes
+    node = nodes_of(problem)
     if len(copies) == 1:
         return copies[0]
     own = [slot for slot in copies if slot // size == gpu]
     if own:
         return own[0]
-    on_node = [slot for slot in copies if slot // size // node_size == gpu // node_size]
+    on_node = [slot for slot in copies if node[slot // size] == node[gpu]]
     return on_node[0] if on_node and len(on_node) < len(copies) else None
+
+
+def nodes_of(problem: Problem) -> list[int]:
+    """The node of each GPU: equal ones, or as a topology has it."""
+    if problem.topology is not None:
+        return nodes_of_gpus(problem)
+    return [gpu // (problem.num_gpus // problem.num_nodes) for gpu in range(problem.num_gpus)]
 
 
 def gpu_loads(problem: Problem, load: list[int], layer: list[list[int]]) -> list[Fraction]:
@@ -128,11 +136,12 @@ def every_plan(problem: Problem) -> np.ndarray:
     """All plans of one layer, but for the order of slots on a GPU, int64 [num, num_slots]."""
     size = problem.num_slots // problem.num_gpus
     fills = list(combinations_with_replacement(range(problem.num_experts), size))
+    of_gpus = [fills if slots else [(-1,) * size] for slots in problem.open_slots.tolist()]
     experts = set(range(problem.num_experts))
     rows = []
-    for gpus in product(fills, repeat=problem.num_gpus):
+    for gpus in product(*of_gpus):
         row = [expert for fill in gpus for expert in fill]
-        if set(row) != experts:
+        if set(row) - {-1} != experts:
             continue
         try:
             checker.check(problem, np.array([row]))

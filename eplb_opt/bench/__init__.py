@@ -9,7 +9,8 @@ loads for comparisons over a range of skews.
 method (`methods`) plan stored instances, and `ledger_rows` takes in what the other measurements
 find. Each of these is a module with its table beside it: `plans` (gaps of plans), `hot` (the
 serving call), `rivals` (the engines' own programs), `dispatch` (splits of tokens), `moves`
-(re-planning), `anytime` and `overshoot` (time), `gpu`. `attack` and `soak` look for wrong answers;
-`attack` tries everything on tiny problems (`brute_force`). The commands are those of `eplb-opt
+(re-planning), `anytime`, `overshoot` and `deadlines` (time), `gpu`. `attack` and `soak` look for
+wrong answers; `attack` tries everything on tiny problems (`brute_force`). `routing` makes single
+tokens by chance, by which `token_homes` compares homes. The commands are those of `eplb-opt
 bench`.
 """

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from eplb_opt.bench.anytime import AnytimeRow
+    from eplb_opt.bench.deadlines import DeadlineRow
     from eplb_opt.bench.hot import PolicyRow
     from eplb_opt.bench.overshoot import OvershootRow
     from eplb_opt.bench.plan_overshoot import PlanOvershootRow
@@ -76,6 +77,18 @@ def plan_overshoot_table(rows: Sequence[PlanOvershootRow]) -> Table:
         times = map(milliseconds, (row.time_limit, row.late, row.late_by_itself, row.cpu_seconds))
         memory = f"{row.peak_bytes / 2**20:.0f} MiB"
         table.add_row(row.case, str(row.slots_per_gpu), *times, memory)
+    return table
+
+
+def deadlines_table(rows: Sequence[DeadlineRow]) -> Table:
+    """How late plans came under short limits, a line a case and limit."""
+    table = titled("past the time limit, in a process that has planned before")
+    columns = ("what is planned", "limit", "median", "worst", "CPU time", "gap")
+    for column in columns:
+        table.add_column(column, justify="left" if column == columns[0] else "right")
+    for row in rows:
+        times = (row.time_limit, row.median, row.worst, row.cpu_seconds)
+        table.add_row(row.case, *map(milliseconds, times), percent(row.gap))
     return table
 
 

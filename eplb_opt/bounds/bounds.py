@@ -14,13 +14,14 @@ import numpy as np
 
 from eplb_opt.bounds import partitions
 from eplb_opt.bounds.costs import counts_bound, level_bound, total_bound
+from eplb_opt.bounds.priced import priced_bound
 from eplb_opt.bounds.scenario_homes import (
     ScenarioHomeBound,
     scenario_alone,
     scenario_home_bound,
 )
 from eplb_opt.bounds.sender_water import sender_levels
-from eplb_opt.bounds.topology import home_bound
+from eplb_opt.bounds.unlike_nodes import unlike_node_bounds
 from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.placement.scoring import combined
 from eplb_opt.problem.problem import Problem
@@ -88,8 +89,10 @@ def hierarchical_bound(problem: Problem) -> list[Fraction]:
     bound its heaviest GPU. The plan uses one of the partitions, and its largest load is at least
     the largest of these bounds over the nodes. Where there are too many partitions to look at, the
     node of the heaviest group gives a bound: it carries at least that group and the lightest others
-    that fill the node.
+    that fill the node. Where nodes differ, it also matters which of them holds a set of groups.
     """
+    if problem.binds_unlike_gpus:
+        return unlike_node_bounds(problem)
     if not partitions.can_enumerate(problem):
         return _heaviest_group_bound(problem)
     return partitions.least_node_bounds(problem)
@@ -104,6 +107,13 @@ FLAT_BOUNDS: dict[str, BoundMethod] = {"mean": mean_bound, "waterfill": waterfil
 SENDER_BOUNDS: dict[str, BoundMethod] = {"mean": mean_bound, "sender_water": sender_water_bound}
 #: Bounds of hierarchical problems; they take up to some milliseconds a layer.
 HIERARCHICAL_BOUNDS: dict[str, BoundMethod] = {"hierarchy": hierarchical_bound}
+
+
+def first_bounds(problem: Problem) -> list[Bound]:
+    """What a call begins with, for each layer: flat bounds, and of costs the one found at once."""
+    if problem.has_cost:
+        return [Bound(Fraction(level), "cost_level") for level in level_bound(problem)]
+    return flat_bounds(problem)
 
 
 def flat_bounds(problem: Problem) -> list[Bound]:
@@ -128,10 +138,8 @@ def fast_bounds(problem: Problem) -> list[Bound]:
     if problem.has_cost:
         return cost_bounds(problem)
     problem = problem.without_lost_gpus() or problem
-    # Bounds of nodes take them as equal; where GPUs differ, the flat bounds still hold.
-    by_nodes = problem.is_hierarchical and not problem.has_gpu_rules
     flat = _flat_methods(problem)
-    return _best_of(flat | HIERARCHICAL_BOUNDS if by_nodes else flat, problem)
+    return _best_of(flat | HIERARCHICAL_BOUNDS if problem.is_hierarchical else flat, problem)
 
 
 def _flat_methods(problem: Problem) -> dict[str, BoundMethod]:
@@ -187,12 +195,13 @@ def load_bounds(problem: Problem, flat: list[Bound]) -> list[Bound]:
 
 
 def topology_bounds(problem: Problem) -> list[Bound]:
-    """The bound of load and price together for each layer; `topology` says why it holds."""
-    flat = _best_of(FLAT_BOUNDS, problem)
+    """The bound of load and price together for each layer; `priced` says which and why it holds."""
+    flat = _best_of(_flat_methods(problem), problem)
     found = []
     for layer_idx, (loads, alone) in enumerate(zip(flat, load_bounds(problem, flat), strict=True)):
-        value = home_bound(problem.layer(layer_idx), loads.value).value
-        found.append(Bound(value, "topology") if value > alone.value else alone)
+        priced = priced_bound(problem.layer(layer_idx), loads.value)
+        together = Bound(priced.value, priced.source)
+        found.append(together if together.value > alone.value else alone)
     return found
 
 
@@ -273,8 +282,11 @@ def attainable(problem: Problem, layer_idx: int, bound: Bound) -> Bound:
 
 def _rounded_up(bound: Bound, load: np.ndarray, parts: int) -> Bound:
     """The bound as a multiple of the loads' greatest common divisor over a number of parts."""
-    grain = Fraction(gcd(*load.tolist()), parts)
-    return Bound(ceil(bound.value / grain) * grain, bound.source) if grain else bound
+    common = gcd(*load.tolist())
+    if not common:
+        return bound
+    value, below = bound.value.as_integer_ratio()
+    return Bound(Fraction(-(-value * parts // (below * common)) * common, parts), bound.source)
 
 
 def _heaviest_group_bound(problem: Problem) -> list[Fraction]:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt import core
+
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
@@ -45,8 +47,8 @@ def level_bound(problem: Problem) -> list[int]:
     these; where the counts exceed the slots, T is too small.
     """
     others = (int(problem.open_slots[problem.open_slots > 0].min()) - 1) * _least(problem)
-    levels = [least_level(costs, _open(problem)) for costs in problem.replica_cost]
-    return [level + int(other) for level, other in zip(levels, others, strict=True)]
+    levels = least_levels(problem.replica_cost, _open(problem))
+    return [int(level) for level in levels + others]
 
 
 def counts_bound(problem: Problem, known: list[int]) -> list[int]:
@@ -95,7 +97,9 @@ def least_totals(cost: np.ndarray, spare: int, limit: np.ndarray | None = None) 
         together = np.where(cost[:, :, 1:] <= limit[:, None, None], together, NEVER - 1)
     if together.size * (spare + 1) > MAX_SUMS:
         return _priced_totals(together, spare)
-    return exact_totals(together)[-1][:, -1]
+    found = np.empty(len(together), dtype=np.int64)
+    core.bounds.least_totals(np.ascontiguousarray(together.reshape(-1, spare + 1)), found)
+    return found
 
 
 def exact_totals(together: np.ndarray) -> list[np.ndarray]:
@@ -147,17 +151,29 @@ def _priced_totals(together: np.ndarray, spare: int) -> np.ndarray:
     return found
 
 
-def least_level(costs: np.ndarray, slots: int) -> int:
-    """The least entry T of [num_experts, most + 1] with sum_e min{c: cost <= T} <= slots."""
-    each = costs[:, 1:]
-    values = np.unique(each)
-    low, high = -1, len(values) - 1  # at the largest entry one replica of each fits
-    while high - low > 1:
-        middle = (low + high) // 2
-        fits = each <= values[middle]
-        needed = np.where(fits.any(axis=1), fits.argmax(axis=1) + 1, slots + 1).sum()
-        low, high = (low, middle) if needed <= slots else (middle, high)
-    return int(values[high])
+def least_levels(cost: np.ndarray, slots: int) -> np.ndarray:
+    """The least entry T of each layer with sum_e min{c: cost <= T} <= slots, int64 [num_layers].
+
+    With the least of c and fewer replicas in the place of each cost, an expert needs one replica
+    more for each of its entries above T. So T is the largest entry but those that the spare slots
+    allow to be above it, and it is no less than what some expert costs in any number.
+
+    Parameters
+    ----------
+    cost
+        int64 [num_layers, num_experts, most + 1], entry c for c replicas.
+    slots
+        The slots, at least one an expert.
+    """
+    least = cost[:, :, 1:]
+    if (least[:, :, 1:] > least[:, :, :-1]).any():
+        least = np.minimum.accumulate(least, axis=2)
+    all_there = least[:, :, -1].max(axis=1)
+    entries = least.reshape(len(least), -1)
+    place = entries.shape[1] - 1 - (slots - cost.shape[1])
+    if place < 0:
+        return np.asarray(all_there)
+    return np.maximum(np.partition(entries, place, axis=1)[:, place], all_there)
 
 
 def _least_fitting(costs: np.ndarray, spare: int, gpus: int, other: int, first: int) -> int:

@@ -8,6 +8,9 @@ import numpy as np
 
 #: Products of a load and a number of senders stay below this.
 MAX_PRODUCT = 2**62
+#: Quotients of integers below this are a unit in the last place or more off any integer that they
+#: do not equal, so that float64 finds their floors and ceilings; and it is faster.
+FLOAT_EXACT = 2**52
 #: Experts up to which a level that was rounded down is made exact, in integers of any size.
 MAX_EXACT = 4096
 
@@ -47,19 +50,36 @@ def sender_levels(load: np.ndarray, num_slots: int, num_senders: int) -> list[Fr
 
 def _integer_levels(load: np.ndarray, num_slots: int, num_senders: int) -> np.ndarray:
     """The least t whose replicas fit the slots, for each row; int64 [num_rows]."""
-    high = load.max(axis=1) * num_senders
-    # Below the largest load not even one sender may use a replica of it.
-    low = load.max(axis=1) - 1
-    low = np.where(high == 0, -1, low)
-    while (high - low > 1).any():
+    largest = load.max(axis=1)
+    high = largest * num_senders
+    # Below the largest load not even one sender may use a replica of it. Nor is a replica below
+    # what all senders bring over the slots; where that is beyond int64, it is left out.
+    low = np.where(high == 0, -1, largest - 1)
+    total = load.sum(axis=1)
+    if total.max() <= MAX_PRODUCT // num_senders:
+        low = np.maximum(low, -(-total * num_senders // num_slots) - 1)
+    needed = _needed_floats if high.max() < FLOAT_EXACT else _needed
+    while (is_open := high - low > 1).any():
         middle = low + (high - low) // 2
-        shared = np.minimum(middle[:, None] // np.maximum(load, 1), num_senders)
-        shared = np.where(load == 0, num_senders, np.maximum(shared, 1))
-        fits = (-(-num_senders // shared)).sum(axis=1) <= num_slots
-        is_open = high - low > 1
+        fits = needed(load, middle[:, None], num_senders).sum(axis=1) <= num_slots
         high = np.where(is_open & fits, middle, high)
         low = np.where(is_open & ~fits, middle, low)
     return np.asarray(high)
+
+
+def _needed(load: np.ndarray, level: np.ndarray, num_senders: int) -> np.ndarray:
+    """The fewest replicas of each expert that are at most the level, [num_rows, num_experts]."""
+    shared = np.clip(level // np.maximum(load, 1), 1, num_senders)
+    return np.asarray(np.where(load == 0, 1, -(-num_senders // shared)))
+
+
+def _needed_floats(load: np.ndarray, level: np.ndarray, num_senders: int) -> np.ndarray:
+    """The same in float64, for integers below `FLOAT_EXACT`."""
+    found = level / np.maximum(load, 1)
+    np.clip(np.floor(found, out=found), 1, num_senders, out=found)
+    np.ceil(np.divide(num_senders, found, out=found), out=found)
+    found[load == 0] = 1
+    return np.asarray(found)
 
 
 def _exact_level(load: list[int], num_slots: int, num_senders: int, at_least: int) -> int:

@@ -3,10 +3,12 @@
 Say that the largest GPU load is T. On a node with g GPUs and s slots, replicas of the experts at
 home there
 
-- serve at most g T, what its GPUs carry;
-- fill at most s slots. An expert of load w has at least c = max(1, ceil(w / T)) replicas, so a
-  share f of its load kept at home takes f c slots: what is kept is at most the fractional knapsack
-  of the loads w in s slots. Where experts are anchored, each takes one of them in any case.
+- serve at most g T, what its GPUs carry; where GPUs have speeds, g is what these add up to;
+- fill at most s slots. An expert of load w with a replica there has at least
+  c = max(1, ceil(w / T)) of them, so a share f of its load kept at home takes f c slots: what is
+  kept is at most the fractional knapsack of the loads w in s slots. Where GPUs have speeds, a
+  replica there carries at most T times the largest speed of the node. Where experts are anchored,
+  each takes a slot in any case.
 
 What is at home there beyond both is served elsewhere. So the objective is at least the least, over
 T from the flat bound on, of T over the mean, plus the price of the sum over nodes of what is left.
@@ -15,7 +17,8 @@ is largest, and the rest is convex and piecewise linear in T, so that its least 
 or a kink. Where homes are chosen with the plan, the least over all choices is taken; where there
 are too many, every group is taken as if it had a node for itself, which leaves less over.
 
-Everything is integers that are rounded to the side on which the bound stays true.
+Everything is integers that are rounded to the side on which the bound stays true. T counts as what
+the fastest GPU carries at that level.
 """
 
 from __future__ import annotations
@@ -24,12 +27,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import islice
-from math import floor, log2
+from math import ceil, floor, log2
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.problem import topology
+from eplb_opt.problem import node_kinds, topology
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +45,8 @@ MAX_CHOICES = 3000
 PRICE_BITS, SUM_BITS = 20, 60
 #: The first piece of T is this part of its beginning, and each is so many times the one before.
 FIRST_PIECE, GROWTH = 5e-4, 1.5
+#: Speeds count as parts of the largest in this unit, and slower GPUs as if they had the least part.
+RATE_BITS, LEAST_RATE_BITS = 20, 10
 #: Where a piece has no end; above any load, and so small that sums of it fit.
 ENDLESS = 2**40
 
@@ -78,7 +83,8 @@ class _Households:
     """Sets of experts at home on a node, and the choices of homes as lists of such sets."""
 
     experts: list[np.ndarray]
-    gpus: np.ndarray  # of the node of each set
+    rates: np.ndarray  # of the node of each set: its speeds over the largest of all, in `RATE_BITS`
+    fastest: np.ndarray  # its own largest, likewise
     slots: np.ndarray
     of_choice: np.ndarray  # [num_choices, sets of a choice]
 
@@ -100,9 +106,11 @@ def home_bound(problem: Problem, flat: Fraction) -> HomeBound:
         return HomeBound(Fraction(1), (), 1, nothing, ())
     choices = None if rules.homes is not None else home_choices(problem)
     sets = _households(problem)
-    scale = 2 ** (SUM_BITS - PRICE_BITS - problem.num_gpus.bit_length() - 1)
+    slowness = (2**RATE_BITS // min(sets.fastest.tolist())).bit_length() - 1
+    scale = 2 ** (SUM_BITS - PRICE_BITS - problem.num_gpus.bit_length() - 1 - slowness)
     load = np.array([w * scale // total for w in problem.load[0].tolist()], dtype=np.int64)
-    levels = _levels(flat * scale / total, float(rules.exact_price), rules.max_off_home is None)
+    first = flat * problem.fastest * scale / total
+    levels = _levels(first, float(rules.exact_price), rules.max_off_home is None)
     values, levels = _Pieces(problem, sets, load, scale).least(levels)
     # A float load that was rounded down lacks less than a unit; no plan is better for what it lacks
     # than in proportion to the total.
@@ -121,7 +129,7 @@ def home_bound(problem: Problem, flat: Fraction) -> HomeBound:
 def home_choices(problem: Problem) -> np.ndarray | None:
     """Every choice of a node for each group, int64 [num_choices, num_groups]; None for too many.
 
-    Nodes with equally many GPUs are alike, so they are taken in the order of their first groups.
+    Nodes whose GPUs are alike are, too, so they are taken in the order of their first groups.
     """
     return _shared_out(_shape_of(problem))
 
@@ -133,8 +141,10 @@ class _Shape:
     num_experts: int
     group_size: int
     num_groups: int
-    slots_per_gpu: int
-    gpus: tuple[int, ...]
+    kinds: tuple[int, ...]  # and what is known of each node, see `_Households`
+    rates: tuple[int, ...]
+    fastest: tuple[int, ...]
+    slots: tuple[int, ...]
     least: tuple[int, ...]
     most: tuple[int, ...]
 
@@ -145,11 +155,20 @@ def _shape_of(problem: Problem) -> _Shape:
         problem.num_experts,
         topology.experts_per_group(problem),
         problem.num_groups,
-        problem.slots_per_gpu,
-        tuple(topology.gpus_of_nodes(problem).tolist()),
+        node_kinds.kinds_of_nodes(problem),
+        _parts(problem, node_kinds.rates_of_nodes(problem)),
+        _parts(problem, node_kinds.fastest_of_nodes(problem)),
+        tuple(topology.slots_of_nodes(problem).tolist()),
         tuple(least.tolist()),
         tuple(most.tolist()),
     )
+
+
+def _parts(problem: Problem, rates: list[int]) -> tuple[int, ...]:
+    """Speeds of nodes over a GPU's largest, rounded up: a higher one never raises the bound."""
+    fastest = int(problem.fastest * problem.whole_speed[1])
+    least = 2 ** (RATE_BITS - LEAST_RATE_BITS)
+    return tuple(max(-(-(rate << RATE_BITS) // fastest), least) for rate in rates)
 
 
 @lru_cache(maxsize=8)
@@ -163,7 +182,7 @@ def _shared_out(shape: _Shape) -> np.ndarray | None:
 
 
 def _choices(shape: _Shape) -> Iterator[list[int]]:
-    held = [0] * len(shape.gpus)
+    held = [0] * len(shape.kinds)
     choice: list[int] = []
 
     def place() -> Iterator[list[int]]:
@@ -174,11 +193,11 @@ def _choices(shape: _Shape) -> Iterator[list[int]]:
             yield list(choice)
             return
         empty: set[int] = set()
-        for node, size in enumerate(shape.gpus):
-            if held[node] == shape.most[node] or (held[node] == 0 and size in empty):
+        for node, kind in enumerate(shape.kinds):
+            if held[node] == shape.most[node] or (held[node] == 0 and kind in empty):
                 continue
             if held[node] == 0:
-                empty.add(size)
+                empty.add(kind)
             held[node] += 1
             choice.append(node)
             yield from place()
@@ -188,40 +207,38 @@ def _choices(shape: _Shape) -> Iterator[list[int]]:
     return place()
 
 
+#: Rate, largest speed and slots of a node, see `_Households`, and its groups.
+_Key = tuple[tuple[int, int, int], tuple[int, ...]]
+
+
 def _households(problem: Problem) -> _Households:
     rules = problem.topology
     if rules is None or rules.homes is None:
         return _households_of(_shape_of(problem))
     held = [np.flatnonzero(rules.homes[0] == node) for node in range(problem.num_nodes)]
-    gpus, slots = topology.gpus_of_nodes(problem), topology.slots_of_nodes(problem)
-    return _Households(held, gpus, slots, np.arange(len(held))[None, :])
+    shape = _shape_of(problem)
+    rates, fastest, slots = np.array([shape.rates, shape.fastest, shape.slots])
+    return _Households(held, rates, fastest, slots, np.arange(len(held))[None, :])
 
 
 @lru_cache(maxsize=8)
 def _households_of(shape: _Shape) -> _Households:
     group = np.arange(shape.num_experts) // shape.group_size
     choices = _shared_out(shape)
-    if choices is None:  # every group as if alone on the largest node
-        keys = [[_key(max(shape.gpus), [g]) for g in range(shape.num_groups)]]
+    nodes = list(zip(shape.rates, shape.fastest, shape.slots, strict=True))
+    if choices is None:  # every group as if alone on a node that is the best in all
+        best = max(shape.rates), max(shape.fastest), max(shape.slots)
+        keys: list[list[_Key]] = [[(best, (g,)) for g in range(shape.num_groups)]]
     else:
-        nodes = range(len(shape.gpus))
         keys = [
-            [_key(shape.gpus[n], np.flatnonzero(choice == n).tolist()) for n in nodes]
-            for choice in choices
+            [(node, tuple(np.flatnonzero(c == n).tolist())) for n, node in enumerate(nodes)]
+            for c in choices
         ]
-    known: dict[tuple[int, tuple[int, ...]], int] = {}
+    known: dict[_Key, int] = {}
     of_choice = np.array([[known.setdefault(key, len(known)) for key in row] for row in keys])
-    gpus = np.array([size for size, _ in known])
-    return _Households(
-        [np.flatnonzero(np.isin(group, groups)) for _, groups in known],
-        gpus,
-        gpus * shape.slots_per_gpu,
-        of_choice,
-    )
-
-
-def _key(gpus: int, groups: list[int]) -> tuple[int, tuple[int, ...]]:
-    return gpus, tuple(groups)
+    held = [np.flatnonzero(np.isin(group, groups)) for _, groups in known]
+    rates, fastest, slots = np.array([node for node, _ in known]).T
+    return _Households(held, rates, fastest, slots, of_choice)
 
 
 def _levels(first: Fraction, price: float, is_free: bool) -> list[int]:
@@ -241,13 +258,16 @@ class _Pieces:
         bits = PRICE_BITS - max(int(price).bit_length(), 0)
         self.unit = 2**bits  # a lower price never raises the bound
         self.price = floor(price * self.unit)
-        self.num_gpus, self.scale, self.sets = problem.num_gpus, scale, sets
+        self.scale, self.sets = scale, sets
+        capacity = problem.capacity / problem.fastest
+        self.whole = floor(capacity * self.unit)  # what a unit of T on every GPU is worth
+        self.most_gpus = ceil(capacity)
         self.anchored = rules is not None and rules.anchored
         most = Fraction(1) if rules is None else rules.most_off_home
         self.most = floor(most * scale)
         self.load = load
         self.loads = [load[held] for held in sets.experts]
-        self.whole = np.array([int(row.sum()) for row in self.loads])
+        self.held = np.array([int(row.sum()) for row in self.loads])
 
     def least(self, levels: list[int]) -> tuple[list[Fraction], list[int]]:
         """The least over all pieces, for each choice, and the levels up to the last that counts."""
@@ -255,32 +275,36 @@ class _Pieces:
         used: list[int] = []
         for begin, end in zip(levels, [*levels[1:], ENDLESS], strict=True):
             used.append(begin)
-            alone = self.num_gpus * self.unit * begin
+            alone = self.whole * begin
             if (best <= alone).all():  # beyond it load alone is worth more
                 break
             best = np.minimum(best, self._on_piece(begin, end))
         # Kinks lie between integers: there a value may be lower by a unit of T on every GPU.
-        slack = self.num_gpus * (self.unit + self.price)
+        slack = self.most_gpus * (self.unit + self.price)
         values = [Fraction(value - slack, self.scale * self.unit) for value in best.tolist()]
         return values, used
 
     def _on_piece(self, begin: int, end: int) -> np.ndarray:
         # Loads are rounded down, so that these are at most the replicas there are.
-        count = np.maximum(-(-self.load // end), 1)
-        kept = np.minimum([self._kept(j, count) for j in range(len(self.loads))], self.whole)
-        gpus, kept = self.sets.gpus[self.sets.of_choice], kept[self.sets.of_choice]
-        whole = self.whole[self.sets.of_choice]
-        first = self._first_allowed(begin, end, whole, kept, gpus)
-        kinks = np.clip(kept // gpus, first[:, None], end)
+        fastest = self.sets.fastest.tolist()
+        largest = {part: -(-(part * end) >> RATE_BITS) for part in set(fastest)}  # of a replica
+        count = {part: np.maximum(-(-self.load // most), 1) for part, most in largest.items()}
+        kept = np.array([self._kept(j, count[part]) for j, part in enumerate(fastest)])
+        kept = np.minimum(kept, self.held)
+        rates, kept = self.sets.rates[self.sets.of_choice], kept[self.sets.of_choice]
+        whole = self.held[self.sets.of_choice]
+        first = self._first_allowed(begin, end, whole, kept, rates)
+        kinks = np.clip((kept << RATE_BITS) // rates, first[:, None], end)
         # Beyond the last kink load alone grows, so the end of a piece need not be looked at.
         at = np.concatenate([first[:, None], kinks], axis=1)
-        away = (whole[:, None] - np.minimum(gpus[:, None] * at[:, :, None], kept[:, None])).sum(2)
-        value = (self.num_gpus * self.unit * at + self.price * away).min(axis=1)
+        served = _served(rates[:, None], at[:, :, None], kept[:, None])
+        away = (whole[:, None] - served).sum(axis=2)
+        value = (self.whole * at + self.price * away).min(axis=1)
         never = away.min(axis=1) > self.most + kept.shape[1]
         return np.where(never, np.iinfo(np.int64).max, value)
 
     def _first_allowed(
-        self, begin: int, end: int, whole: np.ndarray, kept: np.ndarray, gpus: np.ndarray
+        self, begin: int, end: int, whole: np.ndarray, kept: np.ndarray, rates: np.ndarray
     ) -> np.ndarray:
         """The least T of the piece with no more off home than allowed, less 1 for rounding."""
         low = np.full(len(whole), begin)
@@ -289,7 +313,7 @@ class _Pieces:
         high = np.full(len(whole), end)
         while (high - low > 1).any():
             middle = (low + high) // 2
-            away = (whole - np.minimum(gpus * middle[:, None], kept)).sum(axis=1)
+            away = (whole - _served(rates, middle[:, None], kept)).sum(axis=1)
             fits = away <= self.most + kept.shape[1]
             high, low = np.where(fits, middle, high), np.where(fits, low, middle)
         return low
@@ -301,7 +325,7 @@ class _Pieces:
         """
         slots, count = int(self.sets.slots[j]), counts[self.sets.experts[j]]
         if not self.anchored and int(count.sum()) <= slots:
-            return int(self.whole[j]) + len(count)
+            return int(self.held[j]) + len(count)
         load = self.loads[j] + 1  # they are rounded down
         each = -(-load // count) if self.anchored else np.zeros_like(load)
         bare = np.ones_like(count) if self.anchored else np.zeros_like(count)
@@ -313,3 +337,10 @@ class _Pieces:
         last = order[np.searchsorted(filled, spare)]
         dual = int(load[last] // count[last])
         return slots * dual + int(np.maximum(load - count * dual, each - bare * dual).sum())
+
+
+def _served(rates: np.ndarray, level: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """What nodes serve of their own at a level, rounded up: their speeds times it, or all kept."""
+    # From the kink on all is kept; a product of a level far above it would not fit.
+    level = np.minimum(level, (kept << RATE_BITS) // rates + 1)
+    return np.asarray(np.minimum(-(-(rates * level) >> RATE_BITS), kept))

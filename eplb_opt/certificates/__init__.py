@@ -8,7 +8,8 @@ the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `confi
 `config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `scenario_water`
 (several loads at once), `sender_pairs` (two slots a GPU, each sending to one replica), `topology`
 (a price on what is served off home), `scenario_topology` and `scenario_split` (the same for several
-loads) and `cost_packing` (costs of replicas). No verifier uses code of the solvers
+loads), `traffic` (a price on what links cost), `crossing` (one on what crosses nodes where GPUs
+send) and `cost_packing` (costs of replicas). No verifier uses code of the solvers
 (`eplb_opt.exact`) whose bounds it checks.
 """
 
@@ -42,20 +43,22 @@ VERIFIERS = {
     "topology": "eplb_opt.certificates.topology:verify",
     "scenario_topology": "eplb_opt.certificates.scenario_topology:verify",
     "scenario_split": "eplb_opt.certificates.scenario_split:verify",
+    "traffic": "eplb_opt.certificates.traffic:verify",
     "cost_packing": "eplb_opt.certificates.cost_packing:verify",
     "scenario_water": "eplb_opt.certificates.scenario_water:verify",
     "scenario_pairs": "eplb_opt.certificates.scenario_water:verify",
     "sender_pairs": "eplb_opt.certificates.sender_pairs:verify",
+    "crossing": "eplb_opt.certificates.crossing:verify",
 }
 
 #: The kinds that take scenarios and GPU rules into account; the others hold for one load, split
 #: evenly, on GPUs that are alike.
 GENERAL = {"scenario_water", "scenario_pairs", "sender_pairs"}
 #: The kinds that hold where tokens are not split evenly; their verifiers say for which dispatch.
-ANY_SPLIT = {"scenario_water", "sender_pairs"}
+ANY_SPLIT = {"scenario_water", "sender_pairs", "crossing"}
 
-#: The kinds that are of a problem with a topology.
-WITH_TOPOLOGY = {"topology", "scenario_topology", "scenario_split"}
+#: The kinds for a topology, whose objective is load and price together.
+PRICED = {"topology", "scenario_topology", "scenario_split", "traffic", "crossing"}
 
 #: The leaves of a tree that may be verified however many slots a GPU has.
 LEAVES = 4
@@ -101,7 +104,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         )
     if problem.dispatch != "uniform" and certificate.kind not in ANY_SPLIT:
         raise CertificateError(f"{certificate.kind} holds for the uniform split alone.")
-    if problem.has_topology != (certificate.kind in WITH_TOPOLOGY):
+    if problem.has_topology != (certificate.kind in PRICED):
         raise CertificateError(f"{certificate.kind} is not of such a problem's objective.")
     if problem.has_cost != (certificate.kind == "cost_packing"):
         raise CertificateError(f"{certificate.kind} is not of such a problem's objective.")

@@ -4,8 +4,11 @@ Let T be the largest GPU load of a plan. It is at least the mean and the water l
 with a topology is a plan without one too, at least what a certificate of kind "pairs" proves of the
 flat layer; the data has that certificate's in entries that begin with "pairs_". On a node with
 g GPUs and s slots the replicas of the experts at home there serve at most g T. An expert of load w
-has at least c = max(1, ceil(w / T)) replicas, each of which serves the same, so that keeping a
-share f of it at home takes f c of the s slots, and at least one where experts are anchored. For any
+with a replica there has at least c = max(1, ceil(w / T)) of them, each of which serves the same, so
+that keeping a share f of it at home takes f c of the s slots, and at least one where experts are
+anchored. Where GPUs have speeds, g is what these add up to, and such a replica serves at most T
+times the largest speed of the node, by which T is to be read in c; levels are of what the fastest
+GPU carries. For any
 price d >= 0 of a slot, what is kept is therefore at most s d + sum of max(0, w - c d), where
 anchored of max(w / c - d, w - c d). What is at home on the nodes beyond that is served elsewhere,
 and
@@ -17,11 +20,13 @@ the c are those at its end, where more is kept; then f is convex and piecewise l
 is at least the bound on all of a piece when it is at its ends and kinks. Pieces on which more than
 the topology allows is off home hold no plan. Where homes are chosen with the plan, this is so for
 every choice of a node for each group; where there are more than `MAX_CHOICES`, every group is taken
-as if alone on the largest node: what is kept of a group is no more for the company of others.
+as if alone on a node that is the best in all: what is kept of a group is no more for the company of
+others.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
 from math import ceil, lcm
@@ -55,8 +60,10 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     """
     if problem.topology is None or problem.has_scenarios:
         raise CertificateError("topology is of a problem with a topology and one load.")
+    if not problem.topology.counts_off_home:
+        raise CertificateError("topology counts what is off home, not other costs or sources.")
     problem = problem.without_lost_gpus() or problem
-    proven, data = _flat_bound(problem, certificate.data)
+    proven, data = flat_bound(problem, certificate.data)
     levels, scale = _read(data)
     total = sum(problem.load[0].tolist())
     if not total:
@@ -68,20 +75,21 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     claim = certificate.bound * Fraction(total + lacking, total)
     layer = _Layer(problem, scale)
     first = Fraction(levels[0] * total, scale)
-    is_proven = first * problem.num_gpus <= total or first <= proven
-    if not is_proven and not _is_below_water(problem, first):
+    fastest = max(node.fastest for node in layer.nodes)
+    is_proven = first * layer.rate <= total * fastest or first <= proven
+    if not is_proven and not is_below_water(problem, first):
         raise CertificateError("the first level is above the mean and the water level.")
     rooms = list(_choices(layer))
-    ends = [level * layer.per_level for level in levels]
+    ends = [level * layer.per_level // fastest for level in levels]
     for begin, end in zip(ends, [*ends[1:], None], strict=True):
-        if layer.problem.num_gpus * begin >= claim * layer.total:
+        if layer.rate * begin >= claim * layer.total:
             break  # from here on load alone is worth it
-        kept: dict[tuple[int, tuple[int, ...]], int] = {}
+        kept: dict[Household, int] = {}
         for choice in rooms:
-            for size, members in choice:
-                if (size, members) not in kept:
-                    kept[size, members] = layer.kept(size, members, end)
-            nodes = [(size, layer.whole(held), kept[size, held]) for size, held in choice]
+            for household in choice:
+                if household not in kept:
+                    kept[household] = layer.kept(*household, end)
+            nodes = [(at.rate, layer.whole(held), kept[at, held]) for at, held in choice]
             if layer.least(nodes, begin, end) < claim:
                 raise CertificateError(f"a choice of homes is not proven {certificate.bound}.")
     return certificate.bound
@@ -93,7 +101,7 @@ def least_of_choices(problem: Problem, data: dict[str, int | list[int]]) -> list
     Parameters
     ----------
     problem
-        One load with some tokens, of one layer; no GPU is lost.
+        One load with some tokens, of one layer, on GPUs that are alike; none is lost.
     data
         Levels and their scale.
 
@@ -105,7 +113,7 @@ def least_of_choices(problem: Problem, data: dict[str, int | list[int]]) -> list
     levels, scale = _read(data)
     total = sum(problem.load[0].tolist())
     layer, first = _Layer(problem, scale), Fraction(levels[0] * total, scale)
-    if first * problem.num_gpus > total and not _is_below_water(problem, first):
+    if first * problem.num_gpus > total and not is_below_water(problem, first):
         raise CertificateError("the first level is above the mean and the water level.")
     rooms = list(_choices(layer))
     best: list[Fraction] = []
@@ -114,17 +122,17 @@ def least_of_choices(problem: Problem, data: dict[str, int | list[int]]) -> list
         kept: dict[Household, int] = {}
         values = []
         for choice in rooms:
-            for size, members in choice:
-                if (size, members) not in kept:
-                    kept[size, members] = layer.kept(size, members, end)
-            nodes = [(size, layer.whole(held), kept[size, held]) for size, held in choice]
+            for household in choice:
+                if household not in kept:
+                    kept[household] = layer.kept(*household, end)
+            nodes = [(at.rate, layer.whole(held), kept[at, held]) for at, held in choice]
             values.append(layer.least(nodes, begin, end))
         best = [min(pair) for pair in zip(best, values, strict=True)] if best else values
     true = Fraction(total, total + int(problem.rounded[0]) * problem.num_experts)
     return [value * true for value in best]
 
 
-def _flat_bound(
+def flat_bound(
     problem: Problem, data: dict[str, int | list[int]]
 ) -> tuple[Fraction, dict[str, int | list[int]]]:
     """What the data prove of the flat layer's load, 0 for nothing; and the rest of the data."""
@@ -153,23 +161,33 @@ def _read(data: dict[str, int | list[int]]) -> tuple[list[int], int]:
     return levels, scale
 
 
-def _is_below_water(problem: Problem, level: Fraction) -> bool:
+def is_below_water(problem: Problem, level: Fraction) -> bool:
     """Whether every plan's largest load is at least the level, because the slots are too few."""
     # In a plan below it, an expert has more than load / level replicas.
     top, bottom = level.numerator, level.denominator
     replicas = sum(int(w) * bottom // top + 1 for w in problem.load[0].tolist())
-    return replicas > problem.num_slots
+    return replicas > int(problem.open_slots.sum())
+
+
+@dataclass(frozen=True, order=True)
+class _Node:
+    """What counts of a node's GPUs: their speeds together, the largest one, and their slots."""
+
+    rate: int
+    fastest: int
+    slots: int
 
 
 class _Layer:
-    """The layer in integers: loads and levels of T in a unit that GPUs of a node divide."""
+    """The layer in integers: loads and levels of T in a unit that the speeds of a node divide."""
 
     def __init__(self, problem: Problem, scale: int) -> None:
         if problem.topology is None:
             raise CertificateError("topology is of a problem with a topology.")
         self.problem, self.rules = problem, problem.topology
-        self.sizes = _sizes_of_nodes(problem)
-        self.grain = lcm(*self.sizes)
+        self.nodes = _nodes_of(problem)
+        self.rate = sum(node.rate for node in self.nodes)
+        self.grain = lcm(*(rate for node in self.nodes for rate in (node.rate, node.fastest)))
         loads: list[int] = problem.load[0].tolist()
         self.loads = [w * scale * self.grain for w in loads]
         self.total = sum(self.loads)
@@ -179,12 +197,12 @@ class _Layer:
         """What is at home on a node with these experts."""
         return sum(self.loads[e] for e in members)
 
-    def kept(self, size: int, members: tuple[int, ...], end: int | None) -> int:
+    def kept(self, node: _Node, members: tuple[int, ...], end: int | None) -> int:
         """The most of it that the node's slots keep there for T up to `end`, rounded up."""
         spend(EXPERT_UNITS * (len(members) + 1))
-        slots = size * self.problem.slots_per_gpu
+        slots = node.slots
         pairs = [
-            (w, 1 if end is None else max(-(-w // end), 1))
+            (w, 1 if end is None else max(-(-w // (end * node.fastest)), 1))
             for w in (self.loads[e] for e in members)
         ]
         bare = len(members) if self.rules.anchored else 0
@@ -208,15 +226,15 @@ class _Layer:
         return min(-(-kept // self.grain) * self.grain, self.whole(members))
 
     def least(self, nodes: list[tuple[int, int, int]], begin: int, end: int | None) -> Fraction:
-        """The least of f on a piece, for nodes of (GPUs, at home, most kept); endless for None."""
-        kinks = {kept // size for size, _, kept in nodes}
+        """The least of f on a piece, for nodes of (speeds, at home, most kept); endless: None."""
+        kinks = {kept // rate for rate, _, kept in nodes}
         last = max(begin, *kinks) if end is None else end
         points = sorted({begin, last, *(t for t in kinks if begin < t < last)})
         spend(KINK_UNITS * len(points) * len(nodes))
-        away = [sum(w - min(size * t, kept) for size, w, kept in nodes) for t in points]
+        away = [sum(w - min(rate * t, kept) for rate, w, kept in nodes) for t in points]
         if self.rules.max_off_home is None:
             top = self.rules.exact_price
-            gpus = self.problem.num_gpus * top.denominator
+            gpus = self.rate * top.denominator
             parts = zip(points, away, strict=True)
             return Fraction(
                 min(gpus * t + top.numerator * left for t, left in parts),
@@ -233,12 +251,12 @@ class _Layer:
         return min(values, default=self._value(Fraction(self.total), Fraction(0)) + 10**9)
 
     def _value(self, level: Fraction, away: Fraction) -> Fraction:
-        value: Fraction = self.problem.num_gpus * level + self.rules.exact_price * away
+        value: Fraction = self.rate * level + self.rules.exact_price * away
         return value / self.total
 
 
-#: The experts at home on a node, and the node's GPUs.
-Household = tuple[int, tuple[int, ...]]
+#: A node, and the experts at home there.
+Household = tuple[_Node, tuple[int, ...]]
 
 
 def _choices(layer: _Layer) -> Iterator[list[Household]]:
@@ -247,7 +265,7 @@ def _choices(layer: _Layer) -> Iterator[list[Household]]:
     experts = range(problem.num_experts)
     if rules.homes is not None:
         home = rules.homes[0].tolist()
-        yield [(n, tuple(e for e in experts if home[e] == i)) for i, n in enumerate(layer.sizes)]
+        yield [(n, tuple(e for e in experts if home[e] == i)) for i, n in enumerate(layer.nodes)]
         return
     size = -(-problem.num_experts // problem.num_groups)
     groups = [tuple(e for e in experts if e // size == g) for g in range(problem.num_groups)]
@@ -255,12 +273,18 @@ def _choices(layer: _Layer) -> Iterator[list[Household]]:
     for choice in _shared_out(layer, size):
         found.append(choice)
         if len(found) > MAX_CHOICES:
-            yield [(layer.sizes[0], members) for members in groups]
+            nodes = layer.nodes
+            best = _Node(
+                max(n.rate for n in nodes),
+                max(n.fastest for n in nodes),
+                max(n.slots for n in nodes),
+            )
+            yield [(best, members) for members in groups]
             return
     for choice in found:
         yield [
             (n, tuple(e for g in held for e in groups[g]))
-            for n, held in zip(layer.sizes, choice, strict=True)
+            for n, held in zip(layer.nodes, choice, strict=True)
         ]
 
 
@@ -283,13 +307,26 @@ def all_homes(problem: Problem) -> list[list[int]] | None:
     return found
 
 
-def _sizes_of_nodes(problem: Problem) -> list[int]:
-    """GPUs of each node: as the topology says, or equally many, the last with what is left."""
-    nodes = None if problem.topology is None else problem.topology.nodes
-    if nodes is not None:
-        return [nodes.tolist().count(node) for node in range(problem.num_nodes)]
+def _nodes_of(problem: Problem) -> list[_Node]:
+    """The nodes: as the topology says, or of equally many GPUs, the last with what is left."""
+    given = None if problem.topology is None else problem.topology.nodes
     size = -(-problem.num_gpus // problem.num_nodes)
-    return [size] * (problem.num_nodes - 1) + [problem.num_gpus - size * (problem.num_nodes - 1)]
+    held: list[list[tuple[Fraction, int]]] = [[] for _ in range(problem.num_nodes)]
+    for gpu, gpu_slots in enumerate(problem.open_slots.tolist()):
+        if gpu_slots:
+            speed = 1.0 if problem.gpu_speed is None else float(problem.gpu_speed[gpu])
+            held[gpu // size if given is None else int(given[gpu])].append(
+                (Fraction(speed), gpu_slots)
+            )
+    unit = lcm(*(speed.denominator for gpus in held for speed, _ in gpus))
+    return [
+        _Node(
+            int(sum(speed for speed, _ in gpus) * unit),
+            int(max(speed for speed, _ in gpus) * unit),
+            sum(slots for _, slots in gpus),
+        )
+        for gpus in held
+    ]
 
 
 def _shared_out(layer: _Layer, group_size: int) -> Iterator[list[list[int]]]:
@@ -298,10 +335,10 @@ def _shared_out(layer: _Layer, group_size: int) -> Iterator[list[list[int]]]:
     low, rest = divmod(problem.num_groups, problem.num_nodes)
     most = [low + (1 if rest else 0)] * problem.num_nodes
     if layer.rules.anchored or layer.rules.max_off_home is not None:
-        room = [n * problem.slots_per_gpu // group_size for n in layer.sizes]
+        room = [node.slots // group_size for node in layer.nodes]
         most = [min(pair) for pair in zip(most, room, strict=True)]
     least = [min(low, m) for m in most]
-    held: list[list[int]] = [[] for _ in layer.sizes]
+    held: list[list[int]] = [[] for _ in layer.nodes]
 
     def place(group: int) -> Iterator[list[list[int]]]:
         lacking = sum(max(n - len(on), 0) for n, on in zip(least, held, strict=True))
@@ -311,7 +348,7 @@ def _shared_out(layer: _Layer, group_size: int) -> Iterator[list[list[int]]]:
             yield [list(on) for on in held]
             return
         for node, on in enumerate(held):
-            like = [i for i in range(node) if layer.sizes[i] == layer.sizes[node]]
+            like = [i for i in range(node) if layer.nodes[i] == layer.nodes[node]]
             if len(on) < most[node] and (on or all(held[i] for i in like)):
                 on.append(group)
                 yield from place(group + 1)

@@ -20,6 +20,7 @@ from eplb_opt.cli.loss import loss_command
 from eplb_opt.cli.plan import plan_command
 from eplb_opt.cli.replay import replay_command
 from eplb_opt.cli.size import size_command
+from eplb_opt.cli.tokens import tokens_command
 from eplb_opt.cli.topology import topology_command
 from eplb_opt.cli.watch import watch_command
 from eplb_opt.planner.warmup import warmup
@@ -37,6 +38,7 @@ app.command("gap")(gap_command)
 app.command("check")(check_command)
 app.command("size")(size_command)
 app.command("topology")(topology_command)
+app.command("tokens")(tokens_command)
 app.command("bound")(bound_command)
 app.command("replay")(replay_command)
 app.command("watch")(watch_command)

@@ -17,7 +17,7 @@ from eplb_opt.cli.intake import Intake, examine_plan, naming_layers, read_proble
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import moves_between, moves_line
 from eplb_opt.cli.solver_log import watched
-from eplb_opt.cli.step_cost import CostOption, with_cost
+from eplb_opt.cli.step_cost import CostOption, check_cost_alone, with_cost
 from eplb_opt.cli.steps import (
     BatchTokens,
     ExpertsPerToken,
@@ -237,6 +237,9 @@ def bound_command(
     with_scenarios: opt.Scenarios = False,
     phase: opt.PhaseOption = None,
     weights: opt.Weights = None,
+    step_cost: CostOption = None,
+    batch_tokens: BatchTokens = None,
+    experts_per_token: ExpertsPerToken = None,
     time_limit: opt.TimeLimit = 10.0,
     effort: opt.Effort = None,
     target_gap: opt.TargetGap = 0.0,
@@ -255,14 +258,16 @@ def bound_command(
     as_json: opt.Json = False,
     verbose: opt.Verbose = 0,
 ) -> None:
-    """Prove how low the largest GPU load of each layer can possibly be.
+    """Prove how low the largest GPU load of each layer can possibly be, or its seconds with --cost.
 
     Plans are searched for beside it, which shows how far a bound may still rise. `check` proves
     the certificates anew. Ctrl-C, SIGTERM and SIGHUP end it early, as they end `plan`.
 
     Example: eplb-opt bound loads.npz --gpus 32 --slots 288 --time-limit 60
     """
+    check_cost_alone(step_cost, batch_tokens, experts_per_token)
     machine = opt.machine(slots, gpus, nodes, groups, colocation, dispatch)
+    machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
     files = opt.Files(
         loads, with_scenarios, load_format, map_file, experts, None, phase, tuple(weights or ())
     )

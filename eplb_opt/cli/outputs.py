@@ -23,6 +23,10 @@ OUTPUTS = {
     "dispatch_weights": "--dispatch-weights",
     "metrics_file": "--metrics",
     "ledger_file": "--ledger",
+    "tokens_output": "--output",
+    "loads_output": "--loads",
+    "sources_output": "--sources",
+    "homes_output": "--write-homes",
     "target": "OUT",
 }
 #: Files of a folder that recordings are read from: one more would be taken for a part of them.

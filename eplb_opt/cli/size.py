@@ -13,6 +13,8 @@ from eplb_opt.cli import output
 from eplb_opt.cli.intake import looked_at
 from eplb_opt.cli.numbers import numbers
 from eplb_opt.cli.outputs import Saving
+from eplb_opt.cli.step_cost import CostOption, batch_cost, check_cost_alone
+from eplb_opt.cli.steps import BatchTokens, ExpertsPerToken
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.io.files import write_atomically
 from eplb_opt.io.recordings.together import planned_for
@@ -88,6 +90,9 @@ def size_command(
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Where to write a line for every size.")
     ] = None,
+    step_cost: CostOption = None,
+    batch_tokens: BatchTokens = None,
+    experts_per_token: ExpertsPerToken = None,
     load_format: opt.FormatOption = None,
     map_file: opt.MapFile = None,
     experts: opt.Experts = None,
@@ -98,6 +103,9 @@ def size_command(
     Each size is planned, and a bound proven that no plan of that size is below. So a size either
     meets a target, provably cannot, or is open: more time may tell.
 
+    With --cost it is the seconds of a step that are planned for, and the fastest size stands out:
+    where steps are small, redundant slots cost time themselves.
+
     Ctrl-C and SIGTERM end the sweep: the size at hand gets the best so far, others none.
 
     Example: eplb-opt size loads.npz --gpus 32,64 --target-balancedness 0.98 --plot size.png
@@ -105,6 +113,17 @@ def size_command(
     if plot_file is not None:
         plots.check_format(plot_file)
     opt.check_noise(noise, dispatches)
+    rules: dict[str, Any] = {
+        "num_nodes": nodes,
+        "num_groups": groups,
+        "colocation": str(colocation),
+    }
+    rules |= _cost_rules(step_cost, batch_tokens, experts_per_token)
+    if step_cost is not None and (target is not None or held_out):
+        raise typer.BadParameter(
+            "--target-balancedness and --held-out speak of loads and do not go with --cost; leave "
+            "them out."
+        )
     recorded, notes = looked_at(opt.Files(files, with_scenarios, load_format, map_file, experts))
     sizes = make_sizes(
         recorded[0].num_experts,
@@ -120,7 +139,7 @@ def size_command(
             sizes,
             dispatches=list(dict.fromkeys(map(str, dispatches))),
             held_out=_held_out(held_out or []),
-            rules={"num_nodes": nodes, "num_groups": groups, "colocation": str(colocation)},
+            rules=rules,
             time_limit=None if effort is not None else time_limit,
             effort=effort,
             noise=noise,
@@ -138,6 +157,14 @@ def size_command(
     finally:
         saving.finish()
     asked.finish("sizes that were not planned until then have no figures")
+
+
+def _cost_rules(
+    text: str | None, batch_tokens: list[int] | None, experts_per_token: int | None
+) -> dict[str, Any]:
+    """What `--cost` and the size of a batch say, as keywords of `Problem`."""
+    check_cost_alone(text, batch_tokens, experts_per_token)
+    return {} if text is None else batch_cost(text, batch_tokens, experts_per_token)._asdict()
 
 
 def _held_out(paths: list[Path]) -> dict[str, Any]:

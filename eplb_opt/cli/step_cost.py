@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -43,6 +43,34 @@ def read_cost(text: str) -> StepCost:
     return StepCost.preset(*parts)
 
 
+class BatchCost(NamedTuple):
+    """A cost, and the batches that it is for."""
+
+    cost: StepCost
+    batch_tokens: int
+    experts_per_token: int | None
+
+
+def batch_cost(
+    text: str, batch_tokens: list[int] | None, experts_per_token: int | None
+) -> BatchCost:
+    """What the options say, or what they lack.
+
+    Parameters
+    ----------
+    text, batch_tokens, experts_per_token
+        As the options have them.
+    """
+    if batch_tokens is None or len(batch_tokens) != 1:
+        raise typer.BadParameter("--cost needs one --batch-tokens, the tokens of a GPU in a step.")
+    cost = read_cost(text)
+    if experts_per_token is None and cost.experts_per_token is None:
+        raise typer.BadParameter(
+            "--cost with a file needs --experts-per-token, how many experts a token goes to."
+        )
+    return BatchCost(cost, batch_tokens[0], experts_per_token)
+
+
 def with_cost(
     machine: Machine,
     text: str | None,
@@ -62,16 +90,27 @@ def with_cost(
     """
     if text is None:
         return machine
-    if batch_tokens is None or len(batch_tokens) != 1:
-        raise typer.BadParameter("--cost needs one --batch-tokens, the tokens of a GPU in a step.")
-    cost = read_cost(text)
-    if experts_per_token is None and cost.experts_per_token is None:
-        raise typer.BadParameter(
-            "--cost with a file needs --experts-per-token, how many experts a token goes to."
-        )
+    found = batch_cost(text, batch_tokens, experts_per_token)
     return replace(
-        machine, cost=cost, batch_tokens=batch_tokens[0], experts_per_token=experts_per_token
+        machine,
+        cost=found.cost,
+        batch_tokens=found.batch_tokens,
+        experts_per_token=found.experts_per_token,
     )
+
+
+def check_cost_alone(
+    text: str | None, batch_tokens: list[int] | None, experts_per_token: int | None
+) -> None:
+    """Refuse the size of a batch where nothing but a cost reads it.
+
+    Parameters
+    ----------
+    text, batch_tokens, experts_per_token
+        As the options have them.
+    """
+    if text is None and (batch_tokens or experts_per_token is not None):
+        raise typer.BadParameter("--batch-tokens and --experts-per-token go with --cost here.")
 
 
 def refuse_report(text: str | None, report_file: Path | None) -> None:

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eplb_opt import plots
+from eplb_opt.cli import gpu_options as gpu
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.intake import read_problem
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.stopping import interruption
+from eplb_opt.cli.tokens import measured, tokens_for
+from eplb_opt.errors import ProblemError
 from eplb_opt.io.files import write_atomically
+from eplb_opt.io.recordings.token_files import read_by_layer
 from eplb_opt.planner.topologies import FRONT_PRICES, topologies
 from eplb_opt.problem.topology import Topology
 from eplb_opt.report import topology as tables
 
 if TYPE_CHECKING:
     from eplb_opt.planner.topologies import TopologyReport
+    from eplb_opt.workloads.tokens.traffic import TopologyTraffic
 
 
 def topology_command(
@@ -44,13 +49,37 @@ def topology_command(
         bool, typer.Option("--front", help="Plan for many prices: the front of load and locality.")
     ] = False,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
+    dispatch: opt.DispatchOption = opt.UNIFORM,
     with_scenarios: opt.Scenarios = False,
     weights: opt.Weights = None,
+    lost_gpus: gpu.LostGpus = None,
+    gpu_slots: gpu.GpuSlots = None,
+    gpu_speeds: gpu.GpuSpeeds = None,
     time_limit: Annotated[
         float, typer.Option("--time-limit", help="Seconds for each plan.")
     ] = 10.0,
     effort: opt.Effort = None,
     workers: opt.Workers = None,
+    homes_file: Annotated[
+        Path | None,
+        typer.Option("--homes", help="Home nodes of the experts, as `eplb-opt tokens` finds them."),
+    ] = None,
+    tokens_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--tokens",
+            help="A recording of single tokens: what each plan really sends between nodes.",
+        ),
+    ] = None,
+    exchange: Annotated[
+        float | None,
+        typer.Option(
+            "--exchange",
+            min=0,
+            help="With --tokens: time of a layer's exchange (experts anywhere, not hidden) over "
+            "that of its experts.",
+        ),
+    ] = None,
     plot_file: Annotated[
         Path | None, typer.Option("--plot", help="Where to draw it: .png, .svg, .pdf.")
     ] = None,
@@ -65,19 +94,33 @@ def topology_command(
     """What locality costs: strict, anchored, priced and flat plans, each with a proven bound.
 
     Every expert has a home node. A price on what is served elsewhere buys most of the locality that
-    keeping groups on nodes imposes, for a small part of its load. With several files one plan, and
-    one choice of homes, serves them all; loads and off home are then their weighted means.
+    keeping groups on nodes imposes, for a small part of its load. Recorded tokens say how much.
+    With --dispatch nearest or rank_modulo every GPU sends tokens to one replica, and the price is
+    on what crosses nodes. With several files one plan, and one choice of homes, serves them all;
+    loads and off home are then their weighted means.
 
     Example: eplb-opt topology loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --front
     """
+    if exchange is not None and tokens_file is None:
+        raise ProblemError("--exchange needs --tokens: counts do not say what is exchanged.")
+    if tokens_file is not None and str(dispatch) != str(opt.UNIFORM):
+        raise ProblemError(
+            f"--tokens are spread by the uniform split and do not go with --dispatch {dispatch}; "
+            "leave one of them out."
+        )
     if plot_file is not None:
         plots.check_format(plot_file)
-    machine = opt.machine(slots, gpus, 1, 1, colocation, "uniform")
+    machine = opt.machine(slots, gpus, 1, 1, colocation, dispatch)
     files = opt.Files(
         loads, with_scenarios, load_format, map_file, experts, weights=tuple(weights or ())
     )
-    flat = read_problem(opt.Asked(files, machine)).problem
-    problem = flat.with_topology(Topology(), nodes, groups)
+    rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds)
+    intake = read_problem(opt.Asked(files, machine, rules))
+    flat = intake.problem
+    layer_ids = intake.recorded[0].layer_ids
+    homes = None if homes_file is None else read_by_layer(homes_file, "homes", layer_ids)
+    tokens = None if tokens_file is None else tokens_for(tokens_file, intake)
+    problem = flat.with_topology(Topology(homes=homes), nodes, groups)
     prices = FRONT_PRICES if front else (0.05, 0.3)
     with interruption() as asked, output.spinner("planning"):
         report = topologies(
@@ -88,11 +131,15 @@ def topology_command(
             workers=workers,
             stop=asked.event,
         )
+    traffic = None if tokens is None else measured(report, tokens)
     saving = Saving()
     saving.save(plot_file, lambda to: _draw(report, to))
-    saving.save(csv_file, lambda to: write_atomically(to, tables.topology_csv(report).encode()))
+    saving.save(
+        csv_file,
+        lambda to: write_atomically(to, tables.topology_csv(report, traffic, exchange).encode()),
+    )
     try:
-        _print(report, as_json=as_json)
+        _print(report, traffic, exchange, as_json=as_json)
     finally:
         saving.finish()
     asked.finish("plans that were not made until then are left out")
@@ -102,10 +149,19 @@ def _draw(report: TopologyReport, path: Path) -> None:
     plots.save(plots.topology(report), path)
 
 
-def _print(report: TopologyReport, *, as_json: bool) -> None:
+def _print(
+    report: TopologyReport,
+    traffic: TopologyTraffic | None,
+    exchange: float | None,
+    *,
+    as_json: bool,
+) -> None:
     if as_json:
-        output.print_json(tables.topology_json(report))
+        output.print_json(tables.topology_json(report, traffic, exchange))
         return
     console = output.stdout()
-    console.print(tables.topology_table(report, console.width))
+    console.print(tables.topology_table(report, console.width, traffic, exchange))
+    if traffic is not None:
+        for line in tables.price_words(report, traffic):
+            console.print(line)
     output.warn(report.messages)

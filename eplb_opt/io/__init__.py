@@ -25,6 +25,8 @@ from eplb_opt.io.read import (
     read_stored_plan,
 )
 from eplb_opt.io.recordings.stream import open_trace
+from eplb_opt.io.recordings.token_files import TOKEN_FORMATS, open_tokens, read_pairs, write_tokens
+from eplb_opt.io.recordings.tokens import TokenChunk, TokenRecording
 from eplb_opt.io.recordings.totals import read_total
 from eplb_opt.io.recordings.trace import Trace
 from eplb_opt.io.recordings.write import LOAD_WRITERS, write_loads
@@ -36,15 +38,20 @@ __all__ = [
     "LOAD_FORMATS",
     "LOAD_WRITERS",
     "PLAN_FORMATS",
+    "TOKEN_FORMATS",
     "VALIDATORS",
     "WRITERS",
     "Loads",
+    "TokenChunk",
+    "TokenRecording",
     "Trace",
     "kind_of",
+    "open_tokens",
     "open_trace",
     "packages_to_write",
     "read_certificates",
     "read_loads",
+    "read_pairs",
     "read_plan",
     "read_step_cost",
     "read_stored_plan",
@@ -52,5 +59,6 @@ __all__ = [
     "write_certificates",
     "write_loads",
     "write_plan",
+    "write_tokens",
     "write_transfers",
 ]

@@ -11,6 +11,7 @@ from eplb_opt.io.containers import csv_table, npz, parquet_table, plain_json
 from eplb_opt.io.containers.detect import CONTAINERS, container_of
 from eplb_opt.io.containers.folder import Folder, no_recording
 from eplb_opt.io.containers.npy import loads_from_array, plan_from_array, read_outline
+from eplb_opt.io.containers.token_arrays import loads_from_tokens
 from eplb_opt.io.containers.torch_file import loads_from_pt, plan_from_pt
 from eplb_opt.io.engines import (
     adrs,
@@ -87,6 +88,7 @@ LOAD_FORMATS: tuple[Format[Loads | Recording], ...] = (
     Format("vllm", "safetensors", vllm_loads.loads_from_tensor, choose=vllm_loads.choose),
     Format("adrs", "json", adrs.loads_from_adrs, adrs.has_loads),
     Format("npy", "npy", loads_from_array),
+    Format("npz", "npz", loads_from_tokens, npz.has_tokens),
     Format("npz", "npz", npz.loads_from_npz, npz.has_loads),
     Format("csv", "csv", csv_table.loads_from_csv, csv_table.has_loads),
     Format("csv", "folder", csv_table.loads_from_rank_folder, csv_table.is_rank_folder),
@@ -157,7 +159,7 @@ def parse_loads(
     path: PathLike, format: str | None, model: str | None = None
 ) -> tuple[Format[Loads | Recording], Loads | Recording]:
     """Loads in memory, or a recording that is not; see `read_loads`."""
-    return _read(path, format, LOAD_FORMATS, model)
+    return read_by(path, format, LOAD_FORMATS, model)
 
 
 def read_plan(
@@ -184,7 +186,7 @@ def read_plan(
         When a .pt file needs torch, or another one its package.
     """
     with naming(path):
-        _, stored = _read(path, format, PLAN_FORMATS)
+        _, stored = read_by(path, format, PLAN_FORMATS)
         return stored.physical_to_logical if layer_ids is None else stored.rows(layer_ids)
 
 
@@ -193,7 +195,7 @@ def read_stored_plan(
 ) -> StoredPlan:
     """A placement with whatever else its file tells, of one of its models; see `read_plan`."""
     with naming(path):
-        return _read(path, format, PLAN_FORMATS, model)[1]
+        return read_by(path, format, PLAN_FORMATS, model)[1]
 
 
 def kind_of(path: PathLike, format: str | None = None) -> str | None:
@@ -228,9 +230,27 @@ def kind_of(path: PathLike, format: str | None = None) -> str | None:
         return "loads"
 
 
-def _read(
+def read_by(
     path: PathLike, name: str | None, table: tuple[Format[Parsed], ...], model: str | None = None
 ) -> tuple[Format[Parsed], Parsed]:
+    """What a file holds by a table of formats, and the row that read it.
+
+    Parameters
+    ----------
+    path
+        The file, or a folder where a row takes one.
+    name
+        A name of the table; None to tell from the content, then the extension.
+    table
+        The formats.
+    model
+        Name of one of the models, where the file holds several.
+
+    Raises
+    ------
+    FormatError
+        With what was found and the mend.
+    """
     named = [row for row in table if name in (None, row.name)]
     if not named:
         known = ", ".join(dict.fromkeys(row.name for row in table))

@@ -14,10 +14,11 @@ import numpy as np
 from eplb_opt.clock import Deadline
 from eplb_opt.core import near, serving
 from eplb_opt.errors import PlanError
+from eplb_opt.migration.unlike_descents import plans_with_unlike_gpus
 from eplb_opt.placement import checker
 from eplb_opt.placement.homes import homes_of
 from eplb_opt.problem.scenarios import blended
-from eplb_opt.problem.topology import equal_nodes, node_of_gpus
+from eplb_opt.problem.topology import equal_nodes, node_of_gpus, node_of_slots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,11 @@ MAX_ACROSS = 1000
 
 
 def plans_at_price(
-    layer: Problem, current: np.ndarray, best: np.ndarray, price: MovePrice | None = None
+    layer: Problem,
+    current: np.ndarray,
+    best: np.ndarray,
+    deadline: Deadline,
+    price: MovePrice | None = None,
 ) -> list[np.ndarray]:
     """Plans from the one in force on that move ever more for ever less load and traffic.
 
@@ -47,29 +52,32 @@ def plans_at_price(
         A problem of one layer with a topology.
     current, best
         int64 [num_slots] each, the plan in force and the best one known, both valid.
+    deadline
+        The end of the turn; where nodes or GPUs differ, no further step is made afterwards.
     price
         What moves count; all alike by default.
 
     Returns
     -------
-    Plans, int64 [num_slots] each, valid but not yet scored; none where nodes differ in their GPUs
-    in another way than that the last has fewer.
+    Plans, int64 [num_slots] each, valid but not yet scored.
     """
     rules, whole = layer.topology, layer
     layer = blended(layer)
     if rules is None:
         raise ValueError("plans_at_price needs a problem with a topology.")
-    if (node_of_gpus(layer) != equal_nodes(layer)).any():
-        return []
+    homes_tried = np.unique(
+        np.concatenate([homes_of(layer, row[None]) for row in (current, best)]), axis=0
+    )
+    if layer.has_gpu_rules or (node_of_gpus(layer) != equal_nodes(layer)).any():
+        rows = (plans_with_unlike_gpus(layer, current, node, deadline) for node in homes_tried)
+        return [row for some in rows for row in some if _obeys(whole, row)]
     # Every expert as a group of its own: homes are those of experts.
     sizes = layer.num_slots, layer.num_experts, layer.num_nodes, layer.num_gpus
     weights, _ = serving.fixed_point(np.ascontiguousarray(layer.load))
     held = np.ascontiguousarray(current, dtype=np.int64)
     found = [] if price is None else _near_home(layer, held, price)
     starts = [held, *found[-1:]]
-    for homes in np.unique(
-        np.concatenate([homes_of(layer, p[None]) for p in (held, best)]), axis=0
-    ):
+    for homes in homes_tried:
         node = np.ascontiguousarray(homes)
         for row in starts:
             found += list(
@@ -89,6 +97,14 @@ def _near_home(layer: Problem, current: np.ndarray, price: MovePrice) -> list[np
         planner = _planner(layer, sizes, across)
         found += list(planner.front(weights, current[None], STEPS)[0][1:])
     return found
+
+
+def plans_on_nodes(layer: Problem, current: np.ndarray, deadline: Deadline) -> list[np.ndarray]:
+    """The same for a layer whose groups stay on nodes with GPUs that differ."""
+    is_open = layer.is_open
+    node = np.zeros(layer.num_experts, dtype=np.int64)
+    node[current[is_open]] = node_of_slots(layer)[is_open]
+    return plans_with_unlike_gpus(layer, current, node, deadline)
 
 
 def _planner(layer: Problem, sizes: tuple[int, int, int, int], across: int) -> near.Planner:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.errors import PlanError
+from eplb_opt.migration.unlike_names import has_unlike_names, named_by_kind
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.relabel import relabelled, relabelled_freely, slots_kept
 from eplb_opt.problem import topology
@@ -26,11 +27,16 @@ def naming_seconds(
     problem: Problem, current: Plan, placed: np.ndarray, price: MovePrice | None = None
 ) -> float:
     """About how long `renamed` takes, from one of the layers."""
-    if problem.has_gpu_names:
+    if keeps_names(problem):
         return 0.0
     began = time.monotonic()
     named(problem, current.physical_to_logical[0], placed[0], price)
     return (time.monotonic() - began) * problem.num_layers
+
+
+def keeps_names(problem: Problem) -> bool:
+    """Whether a plan is worth something else once any two of its GPUs change places."""
+    return problem.has_gpu_names and not has_unlike_names(problem)
 
 
 def renamed(
@@ -70,7 +76,7 @@ def renamed(
         row = current.physical_to_logical[layer_idx]
         if stays:
             placed[layer_idx] = row
-        elif not (deadline.expired or problem.has_gpu_names):  # those GPUs are not alike
+        elif not (deadline.expired or keeps_names(problem)):
             placed[layer_idx] = named(problem, row, best[layer_idx], price)
     return placed
 
@@ -86,7 +92,7 @@ def named(
     Parameters
     ----------
     problem
-        The problem whose GPUs are alike, or are within their nodes.
+        The problem whose GPUs may trade names; see `keeps_names`.
     current, best
         int64 [num_slots] each, the plan in force and the one to rename.
     price
@@ -96,6 +102,8 @@ def named(
     -------
     int64 [num_slots].
     """
+    if problem.has_gpu_rules:
+        return named_by_kind(problem, current, best)
     rules = problem.topology
     num_nodes = num_name_nodes(problem)
     across = 1 if price is None else price.across

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.errors import MissingDependency
-from eplb_opt.migration.descents import plans_at_price, plans_by_descent
-from eplb_opt.migration.naming import in_kept_slots, named, naming_seconds
+from eplb_opt.migration.descents import plans_at_price, plans_by_descent, plans_on_nodes
+from eplb_opt.migration.naming import in_kept_slots, keeps_names, named, naming_seconds
 from eplb_opt.migration.sender_descents import plans_by_exchanges
 from eplb_opt.placement import checker, scoring
 from eplb_opt.placement.moves import counted_moves
 from eplb_opt.placement.plan import Plan
+from eplb_opt.problem.topology import slots_of_nodes
 from eplb_opt.search.by_senders import descends
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ def find_frontiers(
         )
     elif not is_known:
         faults.by_layer[0] = f"near plans are looked for up to {MOST_SLOTS} slots a layer alone."
+    has_unlike_nodes = problem.is_hierarchical and bool(np.ptp(slots_of_nodes(problem)))
     naming = naming_seconds(problem, current, best, price) if naming is None else naming
     naming /= problem.num_layers
 
@@ -140,23 +142,24 @@ def find_frontiers(
         row = current.physical_to_logical[layer_idx]
         first, last = ends[layer_idx]
         found = []
-        # GPUs that are not alike keep their names.
-        is_named = not problem.has_gpu_names and turn.remaining > NAMING_PARTS * naming
+        is_named = not keeps_names(problem) and turn.remaining > NAMING_PARTS * naming
         until = turn.earlier(naming) if is_named else turn
         is_searched = slices != 0 and is_known
         layer = problem.layer(layer_idx)
         if is_searched and not turn.expired:
             levels = [] if tolerance is None else [last.objective * (1 + Fraction(tolerance))]
             with faults.of(layer_idx):
-                if problem.has_topology:
-                    rows = plans_at_price(layer, row, last.placed, price)
-                elif is_sent:
+                if is_sent:
                     rows = plans_by_exchanges(layer, row, levels)
+                elif problem.has_topology:
+                    rows = plans_at_price(layer, row, last.placed, turn, price)
+                elif problem.binds_unlike_gpus:
+                    rows = plans_on_nodes(layer, row, turn)
                 else:
                     rows = plans_by_descent(layer, row, levels, turn.remaining, price)
                 found = _scored(layer, row, rows, price)
-        # The annealing for few moves knows no price of traffic, and no parts that differ.
-        is_searched &= not (problem.has_topology or is_sent)
+        # The annealing for few moves knows no price of traffic, no parts and no nodes that differ.
+        is_searched &= not (problem.has_topology or is_sent or has_unlike_nodes)
         if is_searched and until.remaining > LEAST_SEARCH_SECONDS:
             with faults.of(layer_idx):
                 tried = _searched(layer, row, budget.seed, until, slices)

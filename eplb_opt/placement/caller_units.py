@@ -6,15 +6,14 @@ Inside the package loads are integers of a small unit and their values are fract
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.problem.rounding import round_down, round_up
+from eplb_opt.problem.rounding import ratio_down, ratio_up, round_up
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from eplb_opt.problem.problem import Problem
 
 
@@ -40,20 +39,17 @@ def objective_in_caller_units(problem: Problem, objective: list[Fraction]) -> np
         return np.array([round_up(value) for value in objective])
     if problem.costs is not None:
         # Every replica's cost was rounded down by less than a unit.
-        lost = problem.costs.rounded.astype(np.int64) * int(problem.open_slots.max())
-        return np.array(
-            [
-                round_up((value + less) * problem.unit(i))
-                for i, (value, less) in enumerate(zip(objective, lost.tolist(), strict=True))
-            ]
-        )
-    # A load that was rounded down lacks less than a unit, on each slot of the heaviest GPU.
-    lacking = problem.rounded.astype(np.int64) * problem.slots_per_gpu
-    slowest = problem.slowest
+        lacking = problem.costs.rounded.astype(np.int64) * int(problem.open_slots.max())
+        slowest = Fraction(1)
+    else:
+        # A load that was rounded down lacks less than a unit, on each slot of the heaviest GPU.
+        lacking = problem.rounded.astype(np.int64) * problem.slots_per_gpu
+        slowest = problem.slowest
+    parts = _parts_of_unit(problem)
     return np.array(
         [
-            round_up((value + int(less) / slowest) * problem.unit(i))
-            for i, (value, less) in enumerate(zip(objective, lacking, strict=True))
+            _ratio_up(value + less / slowest if less else value, part)
+            for value, less, part in zip(objective, lacking.tolist(), parts, strict=True)
         ]
     )
 
@@ -64,4 +60,21 @@ def bound_in_caller_units(problem: Problem, lower: list[Fraction]) -> np.ndarray
     Loads are rounded down, and less load never raises the optimum, so the bound holds as it is;
     and so are costs.
     """
-    return np.array([round_down(value * problem.unit(i)) for i, value in enumerate(lower)])
+    parts = _parts_of_unit(problem)
+    return np.array([_ratio_down(value, part) for value, part in zip(lower, parts, strict=True)])
+
+
+def _parts_of_unit(problem: Problem) -> list[int]:
+    """Units of each layer's objective that make one of the caller's, [num_layers]."""
+    if problem.counts_ratios:
+        return [1] * problem.num_layers
+    exponent = problem.cost_exponent if problem.has_cost else problem.unit_exponent
+    return [2**bits for bits in exponent.tolist()]
+
+
+def _ratio_up(value: Fraction, parts: int) -> float:
+    return ratio_up(value.numerator, value.denominator * parts)
+
+
+def _ratio_down(value: Fraction, parts: int) -> float:
+    return ratio_down(value.numerator, value.denominator * parts)

@@ -61,37 +61,43 @@ def groups_stay_on_one_node(problem: Problem, placed: np.ndarray) -> str | None:
     """All replicas of a group's experts are on one node."""
     if not problem.is_hierarchical:
         return None
-    group = placed // problem.experts_per_group
-    node = np.arange(problem.num_slots) // problem.slots_per_node
-    for layer_idx in range(problem.num_layers):
-        seen = np.zeros((problem.num_groups, problem.num_nodes), dtype=bool)
-        seen[group[layer_idx, problem.is_open], node[problem.is_open]] = True
-        split = np.flatnonzero(seen.sum(axis=1) > 1)
-        if split.size:
-            nodes = np.flatnonzero(seen[split[0]])
-            gpus = nodes * problem.gpus_per_node
-            return (
-                f"layer {layer_idx}: group {split[0]} stands on nodes {nodes.tolist()} (from GPUs "
-                f"{gpus.tolist()} on); its replicas must stay on one node."
-            )
-    return None
+    seen = _groups_on_nodes(problem, placed)
+    split = seen.sum(axis=2) > 1
+    if not split.any():
+        return None
+    layer_idx, group_idx = np.argwhere(split)[0]
+    nodes = np.flatnonzero(seen[layer_idx, group_idx])
+    gpus = nodes * problem.gpus_per_node
+    return (
+        f"layer {layer_idx}: group {group_idx} stands on nodes {nodes.tolist()} (from GPUs "
+        f"{gpus.tolist()} on); its replicas must stay on one node."
+    )
 
 
 def nodes_hold_equally_many_groups(problem: Problem, placed: np.ndarray) -> str | None:
     """Every node takes the same number of groups."""
     if not problem.is_hierarchical:
         return None
-    group = placed.reshape(problem.num_layers, problem.num_nodes, -1) // problem.experts_per_group
-    is_open = problem.is_open.reshape(problem.num_nodes, -1)
-    for layer_idx, node_idx in np.ndindex(problem.num_layers, problem.num_nodes):
-        held = len(np.unique(group[layer_idx, node_idx, is_open[node_idx]]))
-        if held != problem.groups_per_node:
-            first_gpu = node_idx * problem.gpus_per_node
-            return (
-                f"layer {layer_idx}, node {node_idx} (from GPU {first_gpu} on): {held} groups "
-                f"stand there; each node takes {problem.groups_per_node}."
-            )
-    return None
+    held = _groups_on_nodes(problem, placed).sum(axis=1)
+    bad = held != problem.groups_per_node
+    if not bad.any():
+        return None
+    layer_idx, node_idx = np.argwhere(bad)[0]
+    return (
+        f"layer {layer_idx}, node {node_idx} (from GPU {node_idx * problem.gpus_per_node} on): "
+        f"{held[layer_idx, node_idx]} groups stand there; each node takes "
+        f"{problem.groups_per_node}."
+    )
+
+
+def _groups_on_nodes(problem: Problem, placed: np.ndarray) -> np.ndarray:
+    """Whether a replica of a group stands on a node, bool [num_layers, num_groups, num_nodes]."""
+    seen = np.zeros((problem.num_layers, problem.num_groups, problem.num_nodes), dtype=bool)
+    node = np.arange(problem.num_slots) // problem.slots_per_node
+    layers = np.arange(problem.num_layers)[:, None]
+    group = placed[:, problem.is_open] // problem.experts_per_group
+    seen[layers, group, node[problem.is_open]] = True
+    return seen
 
 
 def replicas_stand_apart(problem: Problem, placed: np.ndarray) -> str | None:
@@ -191,9 +197,11 @@ def little_is_served_off_home(problem: Problem, placed: np.ndarray) -> str | Non
     most = problem.topology.most_off_home
     for layer_idx, share in enumerate(homes.off_home(problem, placed)):
         if share > most:
+            told = "of the assignments are served off home"
+            if problem.topology.rank_costs is not None:
+                told = "is what an assignment costs on average"
             return (
-                f"layer {layer_idx}: {float(share):.6f} of the assignments are served off home, "
-                f"above max_off_home={float(most):g}."
+                f"layer {layer_idx}: {float(share):.6f} {told}, above max_off_home={float(most):g}."
             )
     return None
 

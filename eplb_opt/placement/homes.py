@@ -1,4 +1,7 @@
-"""Which node each expert is at home on, and what share of a plan is served off home, exactly.
+"""Which node each expert is at home on, and what a plan's assignments cost, exactly.
+
+That cost is the mean of what `problem.links` says of each; with 0 at home and 1 elsewhere it is the
+share of assignments that is served off home.
 
 This module shares no code with the search or the exact model, whose plans it judges.
 """
@@ -7,12 +10,15 @@ from fractions import Fraction
 
 import numpy as np
 
+from eplb_opt.placement.crossing import crossing
 from eplb_opt.placement.relabel import best_assignment
 from eplb_opt.problem import topology
 from eplb_opt.problem.problem import Problem
 
 #: Groups get their nodes by the load that they have there, in units of a layer's load over this.
 LOAD_UNITS = 2**32
+#: Costs of an expert's replicas below this add up in int64.
+MAX_COST_SUM = 2**62
 #: Worth more than any load: a node on which every expert of the group has a replica, where that is
 #: a rule; and more than that: a node that must be home to a group.
 ANCHOR, FILL = 2**40, 2**48
@@ -21,15 +27,16 @@ ANCHOR, FILL = 2**40, 2**48
 def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
     """The home node of each expert, int64 [num_layers, num_experts].
 
-    They are the problem's where it has any. Else each group gets a node by an assignment that
-    keeps most of the plan's load at home (to 2**-32 of it for each group), with scenarios most of
-    their weighted mean; where experts are anchored, one that leaves each a replica at home comes
-    first.
+    They are the problem's where it has any. Where it has sources alone, an expert's home is the
+    node with the cheapest place for it, the first of equals. Else each group gets a node by an
+    assignment that costs the plan's load least (to 2**-32 of the dearest link for each group), with
+    scenarios their weighted mean; where experts are anchored, one that leaves each a replica at
+    home comes first.
 
     Parameters
     ----------
     problem
-        A problem with a topology.
+        A problem with a topology whose experts have homes: one that is split uniformly.
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once; -1 on lost GPUs.
     """
@@ -38,11 +45,12 @@ def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
         raise ValueError("homes_of needs a problem with a topology.")
     if rules.homes is not None:
         return rules.homes
+    if not rules.chooses_homes:
+        return cheapest_nodes(problem)
     group = topology.group_of_experts(problem)
     homes = np.empty((problem.num_layers, problem.num_experts), dtype=np.int64)
     for layer_idx, placed in enumerate(physical_to_logical):
-        replicas = replicas_on_nodes(problem, placed)
-        homes[layer_idx] = _best_nodes(problem, _parts(problem, layer_idx), replicas)[group]
+        homes[layer_idx] = _best_nodes(problem, layer_idx, placed)[group]
     return homes
 
 
@@ -54,12 +62,38 @@ def replicas_on_nodes(problem: Problem, placed: np.ndarray) -> np.ndarray:
     return replicas
 
 
-def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
-    """The share of assignments that replicas off home serve, exactly, [num_layers].
+def replicas_on_places(problem: Problem, placed: np.ndarray) -> np.ndarray:
+    """Replicas of each expert on each place of `link_costs`, int64 [num_experts, num_places]."""
+    links = problem.link_costs
+    replicas = np.zeros((problem.num_experts, links.num_places), dtype=np.int64)
+    is_held = placed >= 0  # slots of lost GPUs hold nothing
+    place = np.repeat(links.place, problem.slots_per_gpu)
+    np.add.at(replicas, (placed[is_held], place[is_held]), 1)
+    return replicas
 
-    Every replica serves the same part of its expert's. A layer without load has nothing off home.
-    Loads that were rounded down as they came in count with all that they may lack. With scenarios
-    it is the weighted mean of theirs, or the largest where the worst counts.
+
+def cheapest_nodes(problem: Problem) -> np.ndarray:
+    """The node with the cheapest place for each expert, int64 [num_layers, num_experts].
+
+    Parameters
+    ----------
+    problem
+        A problem whose topology has sources.
+    """
+    links = problem.link_costs
+    node = topology.node_of_gpus(problem)
+    is_there = problem.open_slots > 0
+    cost = np.where(is_there, links.table[:, :, links.place], np.iinfo(np.int64).max)
+    return np.asarray(node[cost.argmin(axis=2)])
+
+
+def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
+    """The mean cost of an assignment, exactly, [num_layers]: the share served off home by default.
+
+    Every replica serves the same part of its expert's; where every GPU sends to one replica, it is
+    the share that crosses nodes. A layer without load costs nothing. Loads that were rounded down
+    as they came in count with all that they may lack. With scenarios it is the weighted mean of
+    theirs, or the largest where the worst counts.
 
     Parameters
     ----------
@@ -68,6 +102,8 @@ def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction
     physical_to_logical
         int64 [num_layers, num_slots], every expert at least once; -1 on lost GPUs.
     """
+    if problem.splits_by_sender:
+        return crossing(problem, physical_to_logical)
     of_each = list(zip(*scenario_off_home(problem, physical_to_logical), strict=True))
     if problem.objective == "max":
         counted = [r for r, share in enumerate(problem.shares) if share]
@@ -83,33 +119,52 @@ def scenario_off_home(problem: Problem, physical_to_logical: np.ndarray) -> list
 
     The homes are those of all scenarios together.
     """
+    if problem.splits_by_sender:
+        return [crossing(problem, physical_to_logical)]
     loads = problem.load.reshape(-1, problem.num_layers, problem.num_experts)
     rounded = problem.rounded.reshape(-1, problem.num_layers)
     found: list[list[Fraction]] = [[] for _ in loads]
-    homes = homes_of(problem, physical_to_logical)
+    links, homes = problem.link_costs, homes_of(problem, physical_to_logical)
     for layer_idx, placed in enumerate(physical_to_logical):
-        replicas = replicas_on_nodes(problem, placed)
+        replicas = replicas_on_places(problem, placed)
         count = replicas.sum(axis=1)
-        away = count - replicas[np.arange(len(replicas)), homes[layer_idx]]
+        table = links.of_experts(layer_idx, homes[layer_idx])
+        dearest = int(table.max())
+        if dearest * problem.num_slots >= MAX_COST_SUM:
+            replicas, table = replicas.astype(object), table.astype(object)
+        cost = (replicas * table).sum(axis=1)
+        unit = links.unit[layer_idx]
         for row, load, lacks in zip(found, loads, rounded, strict=True):
-            row.append(_share_off_home(load[layer_idx], bool(lacks[layer_idx]), count, away))
+            lacking = int(lacks[layer_idx]) * dearest
+            row.append(_mean_cost(load[layer_idx], lacking, count, cost, dearest) / unit)
     return found
 
 
-def _share_off_home(
-    load: np.ndarray, is_rounded: bool, count: np.ndarray, away: np.ndarray
+def with_price(
+    problem: Problem, physical_to_logical: np.ndarray, ratios: list[list[Fraction]]
+) -> list[list[Fraction]]:
+    """Ratios of load, [num_scenarios][num_layers], with the price of what is off home, if any."""
+    if problem.topology is None:
+        return ratios
+    price = problem.topology.exact_price
+    rows = zip(ratios, scenario_off_home(problem, physical_to_logical), strict=True)
+    return [[load + price * part for load, part in zip(*row, strict=True)] for row in rows]
+
+
+def _mean_cost(
+    load: np.ndarray, lacking: int, count: np.ndarray, cost: np.ndarray, dearest: int
 ) -> Fraction:
-    """Of one load, for `away` of the `count` replicas of each expert."""
+    """Of one load, where the replicas of each expert cost so much together."""
     total = int(load.sum())
     if not total:
         return Fraction(0)
     # Added up by the number of replicas: fractions of the same denominator are integers.
-    tokens = Fraction(is_rounded * len(load))
-    for parts in np.unique(count[away > 0]).tolist():
-        held = (count == parts) & (away > 0)
-        pairs = zip(load[held].tolist(), away[held].tolist(), strict=True)
+    tokens = Fraction(lacking * len(load))
+    for parts in np.unique(count[cost > 0]).tolist():
+        held = (count == parts) & (cost > 0)
+        pairs = zip(load[held].tolist(), cost[held].tolist(), strict=True)
         tokens += Fraction(sum(w * a for w, a in pairs), parts)
-    return min(tokens / total, Fraction(1))
+    return min(tokens / total, Fraction(dearest))
 
 
 def _parts(problem: Problem, layer_idx: int) -> np.ndarray:
@@ -122,12 +177,15 @@ def _parts(problem: Problem, layer_idx: int) -> np.ndarray:
     return np.asarray(weighted.sum(axis=0))
 
 
-def _best_nodes(problem: Problem, parts: np.ndarray, replicas: np.ndarray) -> np.ndarray:
+def _best_nodes(problem: Problem, layer_idx: int, placed: np.ndarray) -> np.ndarray:
     """The home node of each group in one layer, int64 [num_groups]."""
+    replicas = replicas_on_nodes(problem, placed)
     group = topology.group_of_experts(problem)
-    share = parts / replicas.sum(axis=1)
+    share = _parts(problem, layer_idx) / replicas.sum(axis=1)
+    rows = problem.link_costs.table[layer_idx]
+    saved = (int(rows.max()) - rows) / max(int(rows.max()), 1)  # of the dearest link, by homes
     at_node = np.zeros((problem.num_groups, problem.num_nodes))
-    np.add.at(at_node, group, share[:, None] * replicas)
+    np.add.at(at_node, group, share[:, None] * (replicas_on_places(problem, placed) @ saved.T))
     worth = np.rint(at_node * LOAD_UNITS).astype(np.int64)
     if problem.topology is not None and problem.topology.anchored:
         lacking = np.zeros(worth.shape, dtype=np.int64)

@@ -23,6 +23,10 @@ FLOAT_DOUBT = 1e-9
 SLOTS_OF_A_THREAD = 20_000
 #: Binary digits of the half in which loads are multiplied, so that int64 holds the sums.
 HALF_BITS = 31
+#: Counts up to this one have a least common multiple below 2**58.
+MAX_COUNT = 42
+#: What numerators may be, with room for the rounding of the floats that say how large they are.
+MAX_NUMERATOR = 2.0**62
 #: What the core's integers hold of a GPU's speed.
 MAX_RATE = 2**62
 
@@ -49,26 +53,17 @@ def objectives(
     if problem.has_cost:
         spent = step_time.gpu_costs(problem, physical_to_logical, reading)
         return [Fraction(largest) for largest in spent.max(axis=1).tolist()]
-    if problem.splits_by_sender:
+    if problem.splits_by_sender and problem.topology is None:
         sent = senders(problem, physical_to_logical, reading)
         return sent_objectives(problem, physical_to_logical, sent)
-    if problem.topology is not None:
-        return _priced(problem, physical_to_logical, problem.topology.exact_price)
-    if not problem.has_scenarios:
+    if not problem.counts_ratios:
         return _peaks(problem, problem.load, physical_to_logical)
-    ratios = scenario_ratios(problem, physical_to_logical)
-    return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
-
-
-def _priced(problem: Problem, placed: np.ndarray, price: Fraction) -> list[Fraction]:
-    """Load and price together, of each scenario and then of them all, [num_layers]."""
-    away = homes.scenario_off_home(problem, placed)
     if not problem.has_scenarios:
-        pairs = zip(load_ratios(problem, placed), away[0], strict=True)
-        return [load + price * part for load, part in pairs]
-    rows = zip(scenario_ratios(problem, placed), away, strict=True)
-    of_each = [[load + price * part for load, part in zip(*row, strict=True)] for row in rows]
-    return [combined(problem, values) for values in zip(*of_each, strict=True)]
+        loads = load_ratios(problem, physical_to_logical, reading)
+        return homes.with_price(problem, physical_to_logical, [loads])[0]
+    ratios = scenario_ratios(problem, physical_to_logical)
+    ratios = homes.with_price(problem, physical_to_logical, ratios)
+    return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
 
 
 def layer_objectives(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
@@ -107,7 +102,8 @@ def combined(problem: Problem, ratio: Sequence[Fraction]) -> Fraction:
     """The scenarios' figures of one layer, [num_scenarios], as one."""
     if problem.objective == "max":
         return max(r for r, share in zip(ratio, problem.shares, strict=True) if share)
-    return exact_sum([r * s for r, s in zip(ratio, problem.shares, strict=True)])
+    pairs = zip(ratio, problem.shares, strict=True)
+    return _sum_of([(r.numerator * s.numerator, r.denominator * s.denominator) for r, s in pairs])
 
 
 def exact_sum(values: Sequence[Fraction]) -> Fraction:
@@ -115,7 +111,11 @@ def exact_sum(values: Sequence[Fraction]) -> Fraction:
 
     Their denominators have little in common, so what is added up so far grows with each.
     """
-    parts = [(value.numerator, value.denominator) for value in values] or [(0, 1)]
+    return _sum_of([(value.numerator, value.denominator) for value in values] or [(0, 1)])
+
+
+def _sum_of(parts: list[tuple[int, int]]) -> Fraction:
+    """The sum of quotients, numerators and denominators."""
     while len(parts) > 1:
         pairs = zip(parts[::2], parts[1::2], strict=False)
         odd = parts[-1:] if len(parts) % 2 else []
@@ -145,15 +145,18 @@ def scenario_ratios(
     return [_ratios(problem, peaks[rows[r]], loads[rows[r]], problem.rounded[r]) for r in each]
 
 
-def load_ratios(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
-    """Largest over mean GPU load, exactly, [num_layers]; 1 where there is none.
-
-    With scenarios what theirs make together.
-    """
+def load_ratios(
+    problem: Problem, physical_to_logical: np.ndarray, reading: str = AS_DEALT
+) -> list[Fraction]:
+    """Largest over mean GPU load, exactly, [num_layers], scenarios together; 1 without load."""
     if problem.has_scenarios:
         ratios = scenario_ratios(problem, physical_to_logical)
         return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
-    peaks = _peaks(problem, problem.load, physical_to_logical)
+    if problem.splits_by_sender:
+        sent = senders(problem, physical_to_logical, reading)
+        peaks = _sent_peaks(problem, problem.load, physical_to_logical, sent)
+    else:
+        peaks = _peaks(problem, problem.load, physical_to_logical)
     return _ratios(problem, peaks, problem.load, problem.rounded)
 
 
@@ -165,11 +168,17 @@ def _ratios(
     totals = load.sum(axis=1).tolist()
     slowest = problem.slowest
     return [
-        (peak + less / slowest if less else peak) * problem.capacity / total
-        if total
-        else Fraction(1)
+        _share_of_mean(peak + less / slowest if less else peak, problem.capacity, total)
         for peak, less, total in zip(peaks, lacking, totals, strict=True)
     ]
+
+
+def _share_of_mean(peak: Fraction, capacity: Fraction, total: int) -> Fraction:
+    """A GPU load over total / capacity; 1 where there is no load."""
+    if not total:
+        return Fraction(1)
+    below = peak.denominator * capacity.denominator * total
+    return Fraction(peak.numerator * capacity.numerator, below)
 
 
 def _peaks(problem: Problem, load: np.ndarray, physical_to_logical: np.ndarray) -> list[Fraction]:
@@ -276,8 +285,15 @@ def replica_counts(physical_to_logical: np.ndarray, num_experts: int) -> np.ndar
 def gpu_loads(load: np.ndarray, physical_to_logical: np.ndarray, num_gpus: int) -> np.ndarray:
     """GPU loads, float64 [num_layers, num_gpus]: for looking at, never for claims."""
     counts = replica_counts(physical_to_logical, load.shape[1])
+    return _rough_loads(load, counts, physical_to_logical, num_gpus)
+
+
+def _rough_loads(
+    load: np.ndarray, counts: np.ndarray, physical_to_logical: np.ndarray, num_gpus: int
+) -> np.ndarray:
     # Empty slots (-1) take the last column, where nothing is.
-    share = np.pad(load / np.maximum(counts, 1), ((0, 0), (0, 1)))
+    share = np.zeros((len(load), load.shape[1] + 1))
+    share[:, :-1] = load / np.maximum(counts, 1)
     replicas = np.take_along_axis(share, physical_to_logical, axis=1)
     return np.asarray(replicas.reshape(len(load), num_gpus, -1).sum(axis=2))
 
@@ -306,15 +322,56 @@ def largest_gpu_loads(
     One rational a layer, in units of the loads.
     """
     counts = replica_counts(physical_to_logical, load.shape[1])
-    rough = gpu_loads(load, physical_to_logical, num_gpus)
-    if speed is not None:
-        rough = rough / np.array([float(value) for value in speed])
+    rough = _rough_loads(load, counts, physical_to_logical, num_gpus)
+    over = rough if speed is None else rough / np.array([float(value) for value in speed])
     # Floats only choose which GPUs can be the heaviest; each of those is then added up exactly.
-    doubtful = rough >= rough.max(axis=1, keepdims=True) * (1 - FLOAT_DOUBT)
+    doubtful = over >= over.max(axis=1, keepdims=True) * (1 - FLOAT_DOUBT)
     placed = physical_to_logical.reshape(len(load), num_gpus, -1)
+    found = _whole_peaks(load, counts, placed, doubtful, rough, speed)
+    for row, value in enumerate(found):
+        if value is None:
+            gpu_idx = np.flatnonzero(doubtful[row])
+            found[row] = max(_exact_loads(load[row], counts[row], placed[row], gpu_idx, speed))
+    return [value for value in found if value is not None]
+
+
+def _whole_peaks(
+    load: np.ndarray,
+    counts: np.ndarray,
+    placed: np.ndarray,
+    doubtful: np.ndarray,
+    rough: np.ndarray,
+    speed: tuple[Fraction, ...] | None,
+) -> list[Fraction | None]:
+    """The largest load of each layer's doubtful GPUs; None where int64 does not surely hold it.
+
+    All loads of a layer are put over one denominator, the least common multiple of the counts.
+    `rough` are their loads to a part in 10**9.
+    """
+    layer, gpu = np.nonzero(doubtful)
+    held, rows = placed[layer, gpu], layer[:, None]
+    # An empty slot, -1, holds nothing of anything.
+    weight = np.where(held >= 0, load[rows, held], 0)
+    count = np.where(held >= 0, counts[rows, held], 1)
+    begins = np.flatnonzero(np.diff(layer, prepend=-1))  # every layer has a doubtful GPU
+    most = np.maximum.reduceat(count.max(axis=1), begins)
+    count[(most > MAX_COUNT)[layer]] = 1  # these layers are left out below
+    parts = np.lcm.reduceat(np.lcm.reduce(count, axis=1), begins)
+    fits = np.maximum.reduceat(rough[layer, gpu], begins) * parts < MAX_NUMERATOR
+    fits &= most <= MAX_COUNT
+    whole = np.where(fits, parts, 0)[layer][:, None]
+    loads = (weight * (whole // count)).sum(axis=1)
+    if speed is None:
+        tops = np.maximum.reduceat(loads, begins).tolist()
+        each = zip(tops, parts.tolist(), fits.tolist(), strict=True)
+        return [Fraction(top, part) if fit else None for top, part, fit in each]
+    ends = [*begins[1:].tolist(), len(layer)]
+    pairs = list(zip(loads.tolist(), gpu.tolist(), strict=True))
     return [
-        max(_exact_loads(load[row], counts[row], placed[row], np.flatnonzero(doubtful[row]), speed))
-        for row in range(len(load))
+        max({top / speed[g] for top, g in set(pairs[begin:end])}) / part if fit else None
+        for begin, end, part, fit in zip(
+            begins.tolist(), ends, parts.tolist(), fits.tolist(), strict=True
+        )
     ]
 
 

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt import core
 from eplb_opt.problem.topology import node_of_gpus
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Copies:
         """Those of a plan, int64 [num_layers, num_slots]."""
         layer, slot = np.nonzero(placed >= 0)
         expert = layer * problem.num_experts + placed[layer, slot]
-        order = np.argsort(expert, kind="stable")
+        order = np.argsort(expert * placed.shape[1] + slot)  # by expert, then by slot
         gpu = slot[order] // problem.slots_per_gpu
         first = _begins(expert[order])
         return cls(
@@ -175,14 +176,10 @@ def _least(copies: Copies, left: np.ndarray, odd: np.ndarray, seed: int) -> np.n
 
 def _as_dealt(copies: Copies, left: np.ndarray, odd: np.ndarray, seed: int) -> np.ndarray:
     """The odd GPUs as SGLang draws them, one expert after the other."""
-    draws = random.Random(seed)
+    state = np.array(random.Random(seed).getstate()[1], dtype=np.uint32)
     extra = np.zeros(len(copies.run), dtype=np.int64)
     runs = np.flatnonzero(left)
-    found = zip(runs, left[runs], odd[runs], copies.counts[runs], strict=True)
-    for run, num_left, num_odd, count in found:
-        lucky = draws.sample(range(count), num_odd)
-        extra[copies.starts[run] + np.array(lucky, dtype=np.int64)] = 1
-        draws.shuffle(list(range(num_left)))  # whose turn it is; it takes from the sequence
+    core.scoring.deal(state, left[runs], odd[runs], copies.counts[runs], copies.starts[runs], extra)
     return extra
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bounds.bounds import fast_bounds, flat_bounds
+from eplb_opt.bounds.bounds import fast_bounds, first_bounds
 from eplb_opt.clock import Budget, Deadline
 from eplb_opt.errors import MissingDependency, PlanError, ProblemError
 from eplb_opt.migration import (
@@ -54,8 +54,8 @@ MAX_CLOSING_SHARE = 0.1
 OUTPUT_SECONDS = 0.5
 #: Checking a plan takes about so much of the time that scoring it takes.
 CHECK_SHARE = 0.25
-#: Drawing who is dealt to whom, over the whole model, takes about so many times what scoring takes.
-DEALING_TIMES = 6.0
+#: Seconds that it takes to draw where a sender of an expert with several replicas goes.
+DEALING_SECONDS = 1.5e-8
 #: What the rest of the output takes, in seconds.
 REST_SECONDS = 0.002
 
@@ -87,7 +87,7 @@ class Call:
         began = time.monotonic()
         first = starts.first_plan(self.problem)
         scoring_began = time.monotonic()
-        bounds = flat_bounds(self.problem)
+        bounds = first_bounds(self.problem)
         self.incumbents = Incumbents(self.problem, first, bounds, self.request.started)
         ended = time.monotonic()
         self._leave_time_for_output(ended - scoring_began)
@@ -101,9 +101,13 @@ class Call:
         """The output is checked once more, and what got new names or came in last is scored."""
         is_named = self.request.current is not None
         times = 2.0 if is_named else CHECK_SHARE + 2.0 / self.problem.num_layers
-        if self.problem.dispatch == "nearest":
-            times += DEALING_TIMES
-        deadline = self.budget.deadline.earlier(times * seconds + REST_SECONDS)
+        rest = REST_SECONDS
+        if self.problem.dispatch == "nearest":  # all layers are scored once more, as one draw
+            times += 1.0
+            spare = int(self.problem.open_slots.sum()) - self.problem.num_experts
+            dealt = self.problem.num_layers * min(spare, self.problem.num_experts)
+            rest += DEALING_SECONDS * dealt * self.problem.num_senders
+        deadline = self.budget.deadline.earlier(times * seconds + rest)
         self.budget = replace(self.budget, deadline=deadline)
 
     def note(self, stage: str, start_objective: float | None = None) -> None:
@@ -194,17 +198,26 @@ class Call:
             seconds = time.monotonic() - began
             self._note_start(TriedStart("current", seconds, self.current_objective))
 
-    def raise_hierarchical_bounds(self) -> None:
-        """Raise the flat bounds by the best partition of groups over nodes, layer by layer."""
-        if not self.problem.is_hierarchical:
+    def raise_bounds(self) -> None:
+        """Raise the first bounds by those that take longer, layer by layer while there is time.
+
+        These are the best partition of groups over nodes, and the least costs of counts.
+        """
+        problem = self.problem
+        if not (problem.is_hierarchical or problem.has_cost):
             return
-        for layer_idx in range(self.problem.num_layers):
+        stage = "costs" if problem.has_cost else "hierarchy"
+        for layer_idx in range(problem.num_layers):
             if self.budget.deadline.expired:
+                self.messages.append(
+                    f"{problem.num_layers - layer_idx} of {problem.num_layers} layers have the "
+                    "first bound alone: there was no time to raise it."
+                )
                 break
-            bound = fast_bounds(self.problem.layer(layer_idx))[0]
+            bound = fast_bounds(problem.layer(layer_idx))[0]
             self.incumbents.offer_layer(layer_idx, bound=bound)
-        self.note("hierarchy")
-        self.journal.bounds("hierarchy")
+        self.note(stage)
+        self.journal.bounds(stage)
 
     def choose_noise(self) -> None:
         """The noise that the plan is to withstand: as asked for, or chosen; none if uniform."""

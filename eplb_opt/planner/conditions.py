@@ -27,6 +27,18 @@ def has_senders(problem: Problem) -> bool:
     return problem.splits_by_sender
 
 
+def has_two_slots_and_no_price(problem: Problem) -> bool:
+    """Whether GPUs have two slots at most, and what crosses nodes has no price."""
+    return has_two_slots(problem) and not problem.has_topology
+
+
+def has_two_slots_and_a_price(problem: Problem) -> bool:
+    """Whether what crosses nodes has a price, on equal nodes of GPUs with two slots at most."""
+    rules = problem.topology
+    equal = not problem.num_gpus % problem.num_nodes
+    return has_two_slots(problem) and rules is not None and rules.nodes is None and equal
+
+
 def has_no_senders(problem: Problem) -> bool:
     """Whether the replicas of an expert share its tokens wherever they stand."""
     return not problem.splits_by_sender
@@ -94,6 +106,11 @@ def has_small_cost_model(problem: Problem) -> bool:
 def has_gpu_rules(problem: Problem) -> bool:
     """Whether GPUs differ, or experts are tied to some of them or kept off."""
     return problem.has_gpu_rules
+
+
+def has_unlike_nodes(problem: Problem) -> bool:
+    """Whether groups of experts stay on one node, and the GPUs of nodes differ."""
+    return problem.binds_unlike_gpus
 
 
 def is_hierarchical(problem: Problem) -> bool:

@@ -150,7 +150,8 @@ class Journal:
         rules += [f"{problem.dispatch} dispatch"] * (problem.dispatch != "uniform")
         rules += ["no expert twice on a GPU"] * (problem.colocation == "forbid")
         rules += ["rules for GPUs"] * problem.has_gpu_rules
-        rules += ["a price on what is off home"] * problem.has_topology
+        away = "crosses nodes" if problem.splits_by_sender else "is off home"
+        rules += [f"a price on what {away}"] * problem.has_topology
         rules += ["costs of replicas"] * problem.has_cost
         limit = "no time limit" if seconds is None else f"{seconds:g} s"
         limit = limit if budget.effort is None else f"effort {budget.effort}"

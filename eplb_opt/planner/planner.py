@@ -154,7 +154,7 @@ def plan(
         call = Call(request)  # from here on there is an answer: the greedy's plan, a first bound
         call.take_current()
         call.take_starts()
-        call.raise_hierarchical_bounds()
+        call.raise_bounds()
         call.choose_noise()
         call.improve()
         return with_lost_gpus(request.whole, call.result())

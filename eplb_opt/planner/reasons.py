@@ -113,6 +113,8 @@ class Reasons:
         return "; ".join([end, *dict.fromkeys(found)])
 
     def _of(self, layer_idx: int) -> list[Obstacle]:
+        if not self._obstacles:
+            return []
         each = (self._obstacles.get(stage, {}).get(layer_idx) for stage in self.stages)
         return [obstacle for obstacle in each if obstacle is not None]
 

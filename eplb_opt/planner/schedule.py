@@ -33,6 +33,9 @@ from eplb_opt.planner.conditions import (
     has_topology,
     has_topology_and_two_slots,
     has_two_slots,
+    has_two_slots_and_a_price,
+    has_two_slots_and_no_price,
+    has_unlike_nodes,
     is_hierarchical,
     is_hierarchical_and_roomy,
     splits_few_flows,
@@ -79,6 +82,7 @@ class Entry:
 
 _ANNEALING = "eplb_opt.search.annealing.solvers:AnnealingSolver"
 _TOPOLOGY = "eplb_opt.search.annealing.topology"
+_UNLIKE_NODES = "eplb_opt.search.annealing.unlike_nodes:UnlikeNodesSolver"
 _SHARES = "eplb_opt.search.annealing.shares:ShareSolver"
 _SHORT_RUN = Pace(share=0.08, shortest=0.002, most=1, in_rounds=True, with_effort=False)
 _DESIGN = "eplb_opt.search.annealing.solvers:DesignSolver"
@@ -152,6 +156,17 @@ SOLVERS: dict[str, Entry] = {
         f"{_TOPOLOGY}:TopologySolver",
         Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True),
     ),
+    # The same for groups that stay on nodes whose GPUs differ.
+    "nodes_first": Entry(
+        _UNLIKE_NODES,
+        Pace(share=0.08, shortest=0.005, most=1, in_rounds=True, with_effort=False),
+    ),
+    "nodes_model": Entry(
+        "eplb_opt.exact.homes.unlike_nodes:UnlikeNodesModelSolver",
+        Pace(share=0.5, shortest=0.2),
+        package="ortools",
+    ),
+    "nodes_search": Entry(_UNLIKE_NODES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
     # Likewise, for copies that carry unequal parts, and for copies with a cost.
     "senders_first": Entry(_SHARES, _SHORT_RUN),
     "senders": Entry(_SHARES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
@@ -177,7 +192,14 @@ SOLVERS: dict[str, Entry] = {
     "sender_pairs": Entry(
         "eplb_opt.exact.senders.pairs:SenderPairsSolver",
         Pace(share=0.2, shortest=0.3),
-        has_two_slots,
+        has_two_slots_and_no_price,
+        package="scipy",
+    ),
+    # The same with a price on what crosses nodes.
+    "crossing_pairs": Entry(
+        "eplb_opt.exact.senders.crossing_pairs:CrossingPairsSolver",
+        Pace(share=0.2, shortest=0.3),
+        has_two_slots_and_a_price,
         package="scipy",
     ),
     # What follows says nothing of plans; its bounds take tenths of a second.
@@ -214,8 +236,11 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         (Share("model", 0.5), "cost_counts", "cost_first", "cost_packing", "cost_search"),
     ),
     (has_cost, ("cost_counts", "cost_first", Share("model", 0.4), "cost_packing", "cost_search")),
-    (stands_in_few_shapes, ("senders_first", "sender_pairs", "sender_model", "senders")),
-    (has_senders, ("senders_first", "sender_pairs", "senders")),
+    (
+        stands_in_few_shapes,
+        ("senders_first", "sender_pairs", "crossing_pairs", "sender_model", "senders"),
+    ),
+    (has_senders, ("senders_first", "sender_pairs", "crossing_pairs", "senders")),
     (
         splits_few_flows,
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),
@@ -257,6 +282,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
             "joint_pairs",
         ),
     ),
+    (has_unlike_nodes, ("nodes_first", "nodes_model", "nodes_search")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),

@@ -38,13 +38,14 @@ class TopologyRow:
     ----------
     kind
         "strict" (all of a group on one node), "anchored" (a replica of each expert at home),
-        "priced", or "flat" (anywhere).
+        "priced", or "flat" (anywhere). There is no anchored one where GPUs send.
     price
         The price of the off-home share that it was planned for; None where there is none.
     load
         The largest over the mean GPU load; with scenarios what theirs make together.
     off_home
-        The share of assignments that replicas off home serve; likewise.
+        The share of assignments that replicas off home serve, or cross nodes where GPUs send;
+        likewise.
     objective, lower_bound
         What was minimised and its proven bound: load plus price times off home, or the load.
     result
@@ -209,6 +210,8 @@ def compared(
         When the problem takes no topology, or a price cannot be used.
     """
     known = known or {}
+    if problem.splits_by_sender:  # where no node is a home
+        between = [(kind, price) for kind, price in between if kind != "anchored"]
     rules = problem.topology or Topology()
     judge = problem.with_topology(replace(rules, anchored=False, max_off_home=None))
     wanted: list[tuple[str, float | None]] = [("strict", None), *between, ("flat", None)]
@@ -236,7 +239,7 @@ def compared(
 def _asked(problem: Problem, rules: Topology, kind: str, price: float | None) -> Problem:
     """The problem of one row; an error where it cannot be stated."""
     if kind == "flat":
-        return problem.flat()
+        return problem.with_topology(_free(rules)) if _has_odd_nodes(problem) else problem.flat()
     if price is not None:
         return problem.with_topology(replace(rules, price=price, anchored=kind == "anchored"))
     strict = problem.with_topology(None)
@@ -245,10 +248,25 @@ def _asked(problem: Problem, rules: Topology, kind: str, price: float | None) ->
     return strict
 
 
+def _has_odd_nodes(problem: Problem) -> bool:
+    """Whether GPUs send, for which nodes count without a price too, and nodes are not alike."""
+    rules = problem.topology
+    differ = rules is not None and rules.nodes is not None
+    return problem.splits_by_sender and (differ or problem.num_gpus % problem.num_nodes > 0)
+
+
+def _free(rules: Topology) -> Topology:
+    """The nodes of a topology alone, without a price or a limit."""
+    return replace(rules, price=0.0, max_off_home=None)
+
+
 def _row(kind: str, price: float | None, judge: Problem, result: Result) -> TopologyRow:
     placed = result.plan.physical_to_logical
     num = judge.num_layers
-    away = Fraction(0) if kind == "strict" else sum(homes.off_home(judge, placed), Fraction(0))
+    # Whole groups are at home on their node, unless homes are given or GPUs send.
+    has_homes = judge.topology is not None and judge.topology.homes is not None
+    is_home = kind == "strict" and not (has_homes or judge.splits_by_sender)
+    away = Fraction(0) if is_home else sum(homes.off_home(judge, placed), Fraction(0))
     load = sum(scoring.load_ratios(judge, placed), Fraction(0))
     if result.problem.has_topology:
         objective = sum((pair.objective for pair in result.bounds), Fraction(0))

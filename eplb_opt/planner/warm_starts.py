@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.exact.shared.backend_imports import load_module
+from eplb_opt.placement import scoring
 from eplb_opt.placement.caller_units import objective_in_caller_units
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.lost_gpus import on_gpus_left
@@ -23,6 +23,7 @@ from eplb_opt.search.start_costs import expected_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from fractions import Fraction
 
     from eplb_opt.problem.problem import Problem
 
@@ -199,7 +200,7 @@ def start_results(
 
 
 def _total(values: Sequence[Fraction], units: Sequence[Fraction]) -> Fraction:
-    return sum((value * unit for value, unit in zip(values, units, strict=True)), Fraction(0))
+    return scoring.exact_sum([value * unit for value, unit in zip(values, units, strict=True)])
 
 
 def counted_starts(problem: Problem, effort: int) -> list[WarmStart]:

@@ -20,12 +20,16 @@ MARKS = {
     "priced": (INCUMBENT, "o"),
     "flat": (PALETTE[3], "D"),
 }
+#: What is away, for an axis and for the title: without senders and with them.
+AWAY = {False: ("served off home", "is off home"), True: ("that cross nodes", "crosses nodes")}
 #: Points of the line that nothing is proven to lie below.
 POINTS = 200
 
 
 def topology(report: TopologyReport, ax: Axes | None = None) -> Axes:
     """Largest load of every plan against its off-home share, above what is proven possible.
+
+    Where every GPU sends to one replica, what is off home is what crosses nodes.
 
     Parameters
     ----------
@@ -56,9 +60,11 @@ def topology(report: TopologyReport, ax: Axes | None = None) -> Axes:
     # The strict plan stands far above the others: powers of ten show both.
     ax.set_yscale("symlog", linthresh=0.1)
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("% of assignments served off home")
+    is_sent = report.rows[-1].result.problem.splits_by_sender
+    where, what = AWAY[is_sent]
+    ax.set_xlabel(f"% of assignments {where}")
     ax.set_ylabel("% that the largest load is above the mean")
-    ax.set_title("Load against locality, by price of what is off home")
+    ax.set_title(f"Load against locality, by price of what {what}")
     ax.legend()
     return ax
 

@@ -109,12 +109,8 @@ def check_gpu_rules(problem: Terms) -> None:
             f"{num_open} slots are left on {int((problem.open_slots > 0).sum())} GPUs, below the "
             f"{problem.num_experts} experts; every expert needs a slot."
         )
-    if problem.is_hierarchical and problem.has_gpu_rules and not problem.leaves_equal_gpus:
-        raise ProblemError(
-            "Groups that stay on nodes go with lost GPUs only where each node lost equally many, "
-            "and with no other difference between GPUs. Take num_groups=1, which lets experts "
-            "stand on any node."
-        )
+    if problem.binds_unlike_gpus:
+        _check_unlike_nodes(problem)
     _check_colocation(problem)
     if problem.pinned is None:
         return
@@ -129,6 +125,35 @@ def check_gpu_rules(problem: Terms) -> None:
     if problem.forbidden is not None and (problem.pinned & problem.forbidden).any():
         at = np.argwhere(problem.pinned & problem.forbidden)[0].tolist()
         raise ProblemError(f"(layer, expert, GPU) {tuple(at)} is both pinned and forbidden.")
+
+
+#: What groups on nodes whose GPUs differ do not go with: a test, and what to say.
+REFUSED_WITH_UNLIKE_NODES = (
+    (lambda t: t.has_scenarios, "several loads"),
+    (lambda t: t.dispatch != "uniform", 'dispatch other than "uniform"'),
+    (lambda t: t.cost is not None, "cost"),
+    (lambda t: t.pinned is not None, "pinned"),
+    (lambda t: t.forbidden is not None, "forbidden"),
+)
+
+
+def _check_unlike_nodes(problem: Terms) -> None:
+    """Refuse groups that stay on nodes where these differ, as far as no solver or plan can be."""
+    for test, name in REFUSED_WITH_UNLIKE_NODES:
+        if test(problem):
+            raise ProblemError(
+                "Groups that stay on nodes whose GPUs differ in speed, slots or number do not go "
+                f"with {name}. Leave it out, or take num_groups=1, which lets experts stand on any "
+                "node."
+            )
+    slots = problem.open_slots.reshape(problem.num_nodes, -1).sum(axis=1)
+    needed = problem.groups_per_node * problem.experts_per_group
+    if slots.min() < needed:
+        raise ProblemError(
+            f"Node {int(slots.argmin())} has {slots.min()} slots left, below the {needed} experts "
+            f"of {problem.groups_per_node} groups that stay on it; every expert needs a slot. Take "
+            "more slots, or num_groups=1, which lets experts stand on any node."
+        )
 
 
 def _check_colocation(problem: Terms) -> None:

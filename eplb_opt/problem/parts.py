@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.problem.costs import table_of_layers
-from eplb_opt.problem.topology import node_of_gpus, of_layers
+from eplb_opt.problem.topology import of_gpus, of_layers
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
 #: What a problem works out once and what does not hold for a part of its layers or scenarios.
-OF_ALL_LOADS = ("shares", "_layers", "load_on_device")
+OF_ALL_LOADS = ("shares", "_layers", "load_on_device", "link_costs")
 #: What it works out of the GPUs' speeds, once for all parts.
 OF_ALL_GPUS = ("speed", "whole_speed", "capacity", "slowest", "fastest", "speed_range")
 
@@ -45,6 +45,7 @@ def part_of(problem: Problem, at: Any) -> Problem:
     layers = at[-1] if isinstance(at, tuple) else np.s_[:]
     if problem.topology is not None:
         part.set_field("topology", of_layers(problem.topology, layers))
+        part.set_field("link_costs", problem.link_costs.of_layers(layers))
     if problem.costs is not None:
         part.set_field("cost", table_of_layers(problem.cost, layers))
         part.set_field("costs", problem.costs.of_layers(layers))
@@ -73,8 +74,7 @@ def without_lost_gpus(problem: Problem) -> Problem | None:
     left = int((problem.open_slots > 0).sum())
     others: dict[str, Any] = {"num_nodes": 1, "num_groups": 1}
     if problem.topology is not None:
-        nodes = node_of_gpus(problem)[problem.open_slots > 0]
-        others = {"topology": replace(problem.topology, nodes=nodes)}
+        others = {"topology": of_gpus(problem, problem.topology, problem.open_slots > 0)}
     elif problem.has_nodes:
         others = {}
     return changed(

@@ -22,6 +22,7 @@ from eplb_opt.problem.checks import (
     scenario_weights,
 )
 from eplb_opt.problem.costs import CostTable, FittedCosts, fitted_costs, half_unit
+from eplb_opt.problem.links import LinkCosts, link_costs
 from eplb_opt.problem.topology import Topology, fitted
 from eplb_opt.problem.units import check_loads, to_units
 
@@ -204,6 +205,11 @@ class Terms:
         """Whether what is served off home has a price; then groups bind nobody."""
         return self.topology is not None
 
+    @cached_property
+    def link_costs(self) -> LinkCosts:
+        """What an assignment of each expert costs on each node or GPU, of a topology."""
+        return link_costs(self)
+
     @property
     def counts_ratios(self) -> bool:
         """Whether a layer's objective is a ratio to mean GPU loads, and no load."""
@@ -248,6 +254,11 @@ class Terms:
             return True
         in_nodes = lost.reshape(self.num_nodes, -1).sum(axis=1)
         return self.spread != "node" and not (self.has_nodes and np.ptp(in_nodes))
+
+    @property
+    def binds_unlike_gpus(self) -> bool:
+        """Whether groups stay on nodes whose GPUs differ in speed or slots, or of unlike nodes."""
+        return self.is_hierarchical and self.has_gpu_rules and not self.leaves_equal_gpus
 
     @cached_property
     def speed(self) -> tuple[Fraction, ...]:

@@ -10,8 +10,11 @@ import numpy as np
 
 from eplb_opt.errors import ProblemError
 from eplb_opt.problem.arrays import as_number, as_numpy
+from eplb_opt.problem.link_checks import checked_rank_costs, checked_sources
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from eplb_opt.problem.terms import Terms
 
 #: The largest price; at 1 a token served off home already weighs as much as a whole mean load.
@@ -27,6 +30,14 @@ class Topology:
     is its largest GPU load over the mean GPU load, plus `price` times the off-home share of all
     assignments. With scenarios each of them has such a sum, with the same homes.
 
+    Links between GPUs may cost other than 0 within a node and 1 between two, `rank_costs`, and
+    tokens may come from elsewhere than their expert's home, `sources`. An assignment then costs
+    the mean over its sources of the link's cost to the GPU that serves it, and the mean over all
+    assignments stands for the off-home share.
+    Where every GPU sends an expert's tokens to one replica (dispatch "nearest" or "rank_modulo"),
+    experts have no homes: an assignment is off home where that replica stands on another node than
+    the GPU that sends it, so that it crosses nodes.
+
     Parameters
     ----------
     price
@@ -36,12 +47,13 @@ class Topology:
     homes
         The home node of each expert, integers [num_layers, num_experts], or [num_experts] for all
         layers. None to choose them with the plan: every group of experts gets a node, and nodes get
-        equally many groups (or differ by one where the numbers do not divide).
+        equally many groups (or differ by one where the numbers do not divide). None where GPUs
+        send.
     anchored
         Whether every expert must keep a replica on its home node.
     max_off_home
-        The largest off-home share that a plan may have, 0 to 1; None for any. With scenarios it
-        limits the weighted mean of their shares, or each where the worst counts.
+        The largest off-home share that a plan may have, 0 to 1, or with `rank_costs` the largest
+        mean cost of an assignment; None for any. It limits scenarios' weighted mean or the largest.
     nodes
         The node of each GPU, integers [num_gpus] that never fall and leave out none; None for nodes
         of equally many GPUs, of which the last may have fewer.
@@ -57,6 +69,8 @@ class Topology:
     anchored: bool = False
     max_off_home: float | None = None
     nodes: np.ndarray | None = None
+    rank_costs: np.ndarray | None = None
+    sources: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         price = as_number(self.price, "price")
@@ -67,7 +81,7 @@ class Topology:
             raise ProblemError(f"anchored={self.anchored!r} must be True or False.")
         if self.max_off_home is not None:
             most = as_number(self.max_off_home, "max_off_home")
-            if most > 1:
+            if most > 1 and self.rank_costs is None:
                 raise ProblemError(f"max_off_home={most:g} is a share, from 0 to 1.")
             object.__setattr__(self, "max_off_home", most)
 
@@ -82,18 +96,41 @@ class Topology:
         return Fraction(1) if self.max_off_home is None else Fraction(repr(self.max_off_home))
 
     @property
+    def chooses_homes(self) -> bool:
+        """Whether every group of experts gets a node with the plan."""
+        return self.homes is None and self.sources is None
+
+    @property
+    def counts_off_home(self) -> bool:
+        """Whether an assignment costs 0 at home and 1 elsewhere."""
+        return self.rank_costs is None and self.sources is None
+
+    @property
     def keeps_all_at_home(self) -> bool:
         """Whether a rule needs room on the nodes for a replica of all that is at home there."""
-        return self.anchored or self.max_off_home is not None
+        return self.anchored or (self.max_off_home is not None and self.sources is None)
 
 
 def of_layers(topology: Topology, layers: Any) -> Topology:
     """The topology of some of the layers."""
-    if topology.homes is None:
-        return topology
-    homes = topology.homes[layers]
-    homes.flags.writeable = False
-    return replace(topology, homes=homes)
+    parts = {}
+    for name in ("homes", "sources"):
+        whole = getattr(topology, name)
+        if whole is not None:
+            parts[name] = whole[layers]
+            parts[name].flags.writeable = False
+    return replace(topology, **parts) if parts else topology
+
+
+def of_gpus(terms: Terms, topology: Topology, is_kept: np.ndarray) -> Topology:
+    """The topology of some of the GPUs, bool [num_gpus]; tokens come from these alone."""
+    parts = {"nodes": node_of_gpus(terms)[is_kept]}
+    costs, sources = topology.rank_costs, topology.sources
+    if costs is not None and len(costs) == terms.num_gpus:
+        parts["rank_costs"] = costs[np.ix_(is_kept, is_kept)]
+    if sources is not None and sources.shape[1] == terms.num_gpus:
+        parts["sources"] = sources[:, is_kept]
+    return replace(topology, **parts)
 
 
 def fitted(terms: Terms) -> Topology | None:
@@ -110,43 +147,80 @@ def fitted(terms: Terms) -> Topology | None:
     if not isinstance(topology, Topology):
         raise ProblemError(f"topology={topology!r} is no eplb_opt.Topology.")
     _check_combination(terms)
-    homes = None if topology.homes is None else _checked_homes(terms, topology.homes)
-    if homes is None:
+    checked: dict[str, Any] = {
+        name: check(terms, getattr(topology, name))
+        for name, check in FIELDS.items()
+        if getattr(topology, name) is not None
+    }
+    homes = checked.get("homes")
+    if terms.splits_by_sender:
+        _check_senders(terms.dispatch, topology)
+    elif topology.chooses_homes:
         _check_groups(terms)
-    nodes = None if topology.nodes is None else _checked_nodes(terms, topology.nodes)
-    found = replace(topology, homes=homes, nodes=nodes)
+    found = replace(topology, **checked)
     terms.set_field("topology", found)
     _check_lost(terms)
-    if topology.keeps_all_at_home:
+    if topology.anchored and homes is None and topology.sources is not None:
+        raise ProblemError("anchored needs homes: sources alone do not say where experts are home.")
+    if topology.keeps_all_at_home and not terms.splits_by_sender:
         _check_room(terms, homes)
     return found
 
 
 #: What a priced topology does not go with: a test, and what to say.
-REFUSED = (
-    (lambda t: t.dispatch != "uniform", 'dispatch other than "uniform"', "take the uniform split"),
-    (lambda t: t.gpu_speed is not None, "gpu_speed", "leave the speeds out"),
+REFUSED: tuple[tuple[Callable[[Terms], bool], str, str], ...] = (
     (
-        lambda t: not np.isin(t.open_slots, (0, t.slots_per_gpu)).all(),
-        "gpu_slots that differ",
-        "give every GPU that is there all of its slots",
+        lambda t: t.has_scenarios and (t.splits_by_sender or has_unlike_gpus(t) or prices_links(t)),
+        "several loads by senders, on unlike GPUs, or with rank_costs or sources",
+        "take one load, or leave these out",
+    ),
+    (
+        lambda t: t.dispatch == "optimal",
+        'dispatch="optimal", whose splits for the least largest load differ in what crosses nodes',
+        'take "uniform", "nearest" or "rank_modulo"',
+    ),
+    (
+        lambda t: t.splits_by_sender and has_unlike_gpus(t),
+        "GPUs of unlike speeds or slots under a dispatch by senders",
+        "leave gpu_speed and gpu_slots out",
     ),
     (lambda t: t.pinned is not None, "pinned", "leave it out"),
     (lambda t: t.forbidden is not None, "forbidden", "leave it out"),
     (lambda t: t.spread is not None, "spread", "leave it out"),
+    (
+        lambda t: has_unlike_gpus(t) and prices_links(t),
+        "rank_costs or sources on GPUs of unlike speeds or slots",
+        "leave gpu_speed and gpu_slots out, or rank_costs and sources",
+    ),
 )
+
+
+def prices_links(terms: Terms) -> bool:
+    """Whether costs of links or sources of tokens are given."""
+    return terms.topology is not None and not terms.topology.counts_off_home
+
+
+def has_unlike_gpus(terms: Terms) -> bool:
+    """Whether GPUs that are there differ in speed or slots."""
+    is_whole = np.isin(terms.open_slots, (0, terms.slots_per_gpu)).all()
+    return terms.gpu_speed is not None or not bool(is_whole)
 
 
 def _check_combination(terms: Terms) -> None:
     for test, name, mend in REFUSED:
         if test(terms):
             raise ProblemError(
-                f"topology does not go with {name}: it takes loads that are split uniformly, on "
-                f"GPUs that are alike, with colocation allowed or forbidden. So {mend}, or plan "
-                "without a topology."
+                f"topology does not go with {name}: it takes loads that are split uniformly or by "
+                "the GPUs that send, with colocation allowed or forbidden. "
+                f"So {mend}, or plan without a topology."
             )
-    if terms.num_nodes < 2:
-        raise ProblemError("topology needs num_nodes above 1: on one node everything is at home.")
+    rules = terms.topology
+    has_links = rules is not None and rules.rank_costs is not None and rules.sources is not None
+    if terms.num_nodes < 2 and not has_links:
+        raise ProblemError(
+            "topology needs num_nodes above 1: on one node everything is at home. Or give "
+            "rank_costs and sources."
+        )
     size = -(-terms.num_gpus // terms.num_nodes)
     is_equal = terms.topology is None or terms.topology.nodes is None
     if is_equal and size * (terms.num_nodes - 1) >= terms.num_gpus:
@@ -154,6 +228,23 @@ def _check_combination(terms: Terms) -> None:
             f"{terms.num_gpus} GPUs on num_nodes={terms.num_nodes} make nodes of {size} GPUs, and "
             f"{-(-terms.num_gpus // size)} of these hold all. Take that many nodes."
         )
+
+
+def _check_senders(dispatch: str, topology: Topology) -> None:
+    """Refuse what is of homes where GPUs send: tokens come from everywhere, and none is at home."""
+    given = {
+        "homes": topology.homes is not None,
+        "anchored": topology.anchored,
+        "rank_costs": topology.rank_costs is not None,
+        "sources": topology.sources is not None,
+    }
+    for name, is_given in given.items():
+        if is_given:
+            raise ProblemError(
+                f'{name} means nothing under dispatch="{dispatch}": every GPU sends the same part '
+                "of each expert's tokens, so no node is an expert's home, and the price is on what "
+                f'crosses nodes. Leave {name} out, or take dispatch="uniform".'
+            )
 
 
 def _check_groups(terms: Terms) -> None:
@@ -244,6 +335,15 @@ def _check_room(terms: Terms, homes: np.ndarray | None) -> None:
             )
 
 
+#: Fields that are arrays, and what checks them.
+FIELDS = {
+    "homes": _checked_homes,
+    "nodes": _checked_nodes,
+    "rank_costs": checked_rank_costs,
+    "sources": checked_sources,
+}
+
+
 def node_of_gpus(terms: Terms) -> np.ndarray:
     """The node of each GPU, int64 [num_gpus]: equal nodes, the last one smaller where need be.
 
@@ -270,8 +370,10 @@ def gpus_of_nodes(terms: Terms) -> np.ndarray:
 
 
 def slots_of_nodes(terms: Terms) -> np.ndarray:
-    """Slots of each node, int64 [num_nodes]."""
-    return gpus_of_nodes(terms) * terms.slots_per_gpu
+    """Slots of each node that can be filled, int64 [num_nodes]."""
+    slots = np.zeros(terms.num_nodes, dtype=np.int64)
+    np.add.at(slots, node_of_gpus(terms), terms.open_slots)
+    return slots
 
 
 def experts_per_group(terms: Terms) -> int:

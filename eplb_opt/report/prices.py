@@ -88,13 +88,13 @@ def _one_more_slot(problem: Problem) -> Problem | None:
 
 
 def _split_freely(problem: Problem) -> Problem | None:
-    if problem.has_cost:  # which knows no optimal dispatch
-        return None
+    if problem.has_cost or problem.has_topology or problem.binds_unlike_gpus:
+        return None  # these know no optimal dispatch
     return problem.with_dispatch("optimal") if problem.dispatch == "uniform" else None
 
 
 def _sent_freely(problem: Problem) -> Problem | None:
-    if problem.has_cost:
+    if problem.has_cost or problem.has_topology:
         return None
     return problem.with_dispatch("optimal") if problem.splits_by_sender else None
 

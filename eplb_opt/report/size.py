@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.markup import escape
 
-from eplb_opt.report.tables import amount, titled
+from eplb_opt.report.step_time import worth
+from eplb_opt.report.tables import amount, percent, titled
 from eplb_opt.workloads.sizing import TargetStatus
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ def size_table(report: SizeReport) -> Table:
     table = titled(f"Sizes for {report.num_layers} layers x {report.num_experts} experts")
     table.caption, table.caption_justify = definitions(report), "left"
     load = "largest load / mean" if report.has_scenarios else "largest GPU load"
+    load = "slowest GPUs" if report.in_seconds else load
     columns = ["GPUs", "slots", "a GPU", "redundant", "a GPU holds", load, "proven bound"]
-    columns += ["balancedness", "best possible"]
+    columns += ["above the fastest"] if report.in_seconds else ["balancedness", "best possible"]
     if len(report.dispatches) > 1:
         columns.insert(0, "dispatch")
     if report.target is not None:
@@ -44,8 +46,8 @@ def size_table(report: SizeReport) -> Table:
         if before not in (None, (row.dispatch, row.size.num_gpus)):
             table.add_section()
         before = (row.dispatch, row.size.num_gpus)
-        is_smallest = row is report.smallest(row.dispatch)
-        table.add_row(*_cells(row, report), style=SMALLEST if is_smallest else "")
+        best = report.fastest if report.in_seconds else report.smallest
+        table.add_row(*_cells(row, report), style=SMALLEST if row is best(row.dispatch) else "")
     return table
 
 
@@ -56,6 +58,10 @@ def _cells(row: SizeRow, report: SizeReport) -> list[str]:
     cells += [str(size.redundant(report.num_experts)), memory_text(row, report)]
     if row.result is None:
         return [*cells, f"[red]{escape(row.problem)}[/red]"]
+    if report.in_seconds:
+        fastest = report.fastest(row.dispatch)
+        above = row.objective / fastest.objective - 1 if fastest and fastest.objective else 0.0
+        return [*cells, worth(row.objective, True), worth(row.lower_bound, True), percent(above)]
     as_load = "{:.4f}".format if report.has_scenarios else amount
     cells += [as_load(row.objective), as_load(row.lower_bound)]
     cells += [f"{row.balancedness:.4f}", f"{row.best_possible:.4f}"]
@@ -75,6 +81,11 @@ def memory_text(row: SizeRow, report: SizeReport) -> str:
 def definitions(report: SizeReport) -> str:
     """What the columns mean."""
     held = "weights of" if report.expert_bytes else "experts of"
+    if report.in_seconds:
+        return (
+            f"redundant: slots beyond one for each expert. a GPU holds: {held} all layers. slowest "
+            "GPUs: their expected time for the experts of a step, summed over the layers."
+        )
     return (
         f"redundant: slots beyond one for each expert. a GPU holds: {held} all layers. "
         "balancedness: summed mean GPU loads over summed largest; no plan has more than the best "
@@ -83,7 +94,12 @@ def definitions(report: SizeReport) -> str:
 
 
 def conclusions(report: SizeReport) -> list[str]:
-    """Which sizes meet the target, seen and unseen, a sentence each; none without a target."""
+    """Which sizes meet the target, seen and unseen, a sentence each; none without a target.
+
+    With a cost: which size is the fastest.
+    """
+    if report.in_seconds:
+        return [_fastest(report, dispatch) for dispatch in report.dispatches]
     wanted = [] if report.target is None else report.dispatches
     found = [_conclusion(report, dispatch) for dispatch in wanted]
     if report.held_out_names:
@@ -99,6 +115,21 @@ def _unseen(report: SizeReport, dispatch: str) -> str:
     return (
         f"{named}a static plan keeps {report.target:g} on all that is held out from "
         f"{row.size.num_slots} slots on {row.size.num_gpus} GPUs."
+    )
+
+
+def _fastest(report: SizeReport, dispatch: str) -> str:
+    named = f"{dispatch}: " if len(report.dispatches) > 1 else ""
+    row = report.fastest(dispatch)
+    if row is None:
+        return f"{named}no size has a plan."
+    proven = "no other size of the sweep can be faster"
+    if not report.is_proven_fastest(row):
+        proven = "others may still be faster: their bounds are below it"
+    return (
+        f"{named}{row.size.num_slots} slots on {row.size.num_gpus} GPUs "
+        f"({row.size.redundant(report.num_experts)} redundant experts) are the fastest, with "
+        f"{worth(row.objective, True)} a step for the experts of all layers; {proven}."
     )
 
 
@@ -158,6 +189,7 @@ def size_json(report: SizeReport) -> dict[str, Any]:
     return {
         "num_layers": report.num_layers,
         "num_experts": report.num_experts,
+        "unit": "seconds" if report.in_seconds else "load",
         "target_balancedness": report.target,
         "smallest": {
             dispatch: None if row is None else _size_json(row, report)
@@ -187,8 +219,8 @@ def _row_json(row: SizeRow, report: SizeReport) -> dict[str, Any]:
         **_size_json(row, report),
         "objective": row.objective,
         "lower_bound": row.lower_bound,
-        "balancedness": row.balancedness,
-        "best_possible_balancedness": row.best_possible,
+        "balancedness": None if row.in_seconds else row.balancedness,
+        "best_possible_balancedness": None if row.in_seconds else row.best_possible,
         "verdict": None if status == TargetStatus.NONE else str(status),
         "on_frontier": report.is_pareto_optimal(row),
         "seconds": row.result.elapsed if row.result else None,

@@ -47,7 +47,7 @@ def trade_off(report: SizeReport, ax: Axes | None = None) -> Axes:
     A line a GPU count goes through the plans; the band reaches down to the bounds, and no plan can
     be below it. Sizes whose plan meets the target are filled, the smallest is a star, and sizes
     that provably miss it are crosses. Loads are drawn over the mean GPU load, 1 is perfect, so
-    that GPU counts share an axis.
+    that GPU counts share an axis; seconds of a step as they are.
 
     Parameters
     ----------
@@ -73,7 +73,11 @@ def trade_off(report: SizeReport, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(f"memory of a GPU, {_unit(report)}")
     if report.expert_bytes is None:
         _whole_ticks(ax)
-    ax.set_ylabel("largest over mean GPU load")
+    ax.set_ylabel(
+        "slowest GPUs of all layers, ms a step"
+        if report.in_seconds
+        else "largest over mean GPU load"
+    )
     ax.set_title("Each size between its proven bound and its plan", loc="left")
     ax.legend(frameon=False, fontsize="small")
     return ax
@@ -87,8 +91,8 @@ def _draw_sizes(ax: Axes, report: SizeReport, dispatch: str, gpus: int) -> None:
     colour = PALETTE[report.gpu_counts.index(gpus) % len(PALETTE)]
     line = DISPATCH_LINES[report.dispatches.index(dispatch) % len(DISPATCH_LINES)]
     memory = [_memory(row, report) for row in rows]
-    plans = [1 / row.balancedness for row in rows]
-    bounds = [1 / row.best_possible for row in rows]
+    plans = [_height(row) for row in rows]
+    bounds = [1e3 * row.lower_bound if row.in_seconds else 1 / row.best_possible for row in rows]
     label = f"{gpus} GPUs" + (f", {dispatch} dispatch" if len(report.dispatches) > 1 else "")
     ax.plot(memory, plans, color=colour, linestyle=line, label=label)
     ax.fill_between(memory, bounds, plans, color=colour, alpha=0.18, linewidth=0)
@@ -144,8 +148,9 @@ def _name(report: SizeReport, dispatch: str, gpus: int) -> str:
 
 
 def _mark(ax: Axes, report: SizeReport, row: SizeRow, x: float, colour: str) -> None:
-    verdict, y = row.target_status(report.target), 1 / row.balancedness
-    is_smallest = row is report.smallest(row.dispatch)
+    verdict, y = row.target_status(report.target), _height(row)
+    best = report.fastest if report.in_seconds else report.smallest
+    is_smallest = row is best(row.dispatch)
     marker = "*" if is_smallest else MARKERS[verdict]
     face = "white" if verdict == TargetStatus.OPEN else colour
     look: dict[str, Any] = {
@@ -158,9 +163,15 @@ def _mark(ax: Axes, report: SizeReport, row: SizeRow, x: float, colour: str) -> 
         size = row.size
         look |= {"markersize": 15.0, "zorder": 4.0, "markeredgecolor": "white", "linestyle": "none"}
         several = len(report.dispatches) > 1
-        name = f"smallest, {row.dispatch}" if several else "smallest"
+        word = "fastest" if report.in_seconds else "smallest"
+        name = f"{word}, {row.dispatch}" if several else word
         look["label"] = f"{name}: {size.num_slots} slots on {size.num_gpus} GPUs"
     ax.plot([x], [y], marker, **look)
+
+
+def _height(row: SizeRow) -> float:
+    """Where a plan is drawn: milliseconds of a step, or its largest over mean GPU load."""
+    return 1e3 * row.objective if row.in_seconds else 1 / row.balancedness
 
 
 def _memory(row: SizeRow, report: SizeReport) -> float:

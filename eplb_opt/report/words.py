@@ -120,11 +120,13 @@ def describe(result: Result) -> str:
     if problem.is_hierarchical:
         shape += f", {problem.num_groups} groups on {problem.num_nodes} nodes"
     if problem.topology is not None:
-        shape += f", {problem.num_nodes} nodes, off home at {problem.topology.price:g}"
+        what = "crossing" if problem.splits_by_sender else "off home"
+        shape += f", {problem.num_nodes} nodes, {what} at {problem.topology.price:g}"
     if problem.counts_seconds:
         name = getattr(problem.cost, "name", "") or "a step cost"
         shape += f", {name} at {problem.batch_tokens} tokens a GPU"
-    if problem.dispatch == "nearest" and not problem.is_hierarchical:
+    has_nodes = problem.is_hierarchical or problem.has_topology
+    if problem.dispatch == "nearest" and not has_nodes:
         shape += f", {problem.num_nodes} nodes"
     if problem.dispatch != "uniform":
         shape += f", {DISPATCH_WORDS[problem.dispatch]}"

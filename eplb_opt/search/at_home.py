@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from eplb_opt.bounds.topology import home_choices
 from eplb_opt.core import local, serving
 from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.placement import checker
-from eplb_opt.problem import topology
+from eplb_opt.problem import node_kinds, topology
+from eplb_opt.problem.problem import Problem
 from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.annealing.starts import counts_for_all
-
-if TYPE_CHECKING:
-    from eplb_opt.problem.problem import Problem
-
+from eplb_opt.search.at_links import level_nodes
+from eplb_opt.search.fill import fill_plan
 
 #: Exchanges of a layer in the first plan at a price; more find little, and cost milliseconds.
 FIRST_STEPS = 100
@@ -37,11 +34,8 @@ def first_plan_at_home(problem: Problem) -> np.ndarray:
     one_load = blended(problem)
     if _has_price_alone(problem):
         return _plan_at_price(one_load)
-    rows = []
-    for layer_idx in range(problem.num_layers):
-        layer = one_load.layer(layer_idx)
-        rows.append(plan_at_home(layer, first_homes(layer)))
-    placed = np.array(rows)
+    layers = [one_load.layer(layer_idx) for layer_idx in range(problem.num_layers)]
+    placed = np.array([plan_at_home(layer, first_homes(layer)) for layer in layers])
     try:
         checker.check(problem, placed)
     except PlanError as error:
@@ -52,10 +46,20 @@ def first_plan_at_home(problem: Problem) -> np.ndarray:
     return placed
 
 
+def first_plan_on_nodes(problem: Problem) -> np.ndarray:
+    """A first plan where groups stay on nodes whose GPUs differ, int64 [num_layers, num_slots]."""
+    asked = node_kinds.at_home_alone(problem)
+    group = topology.group_of_experts(asked)
+    layers = [asked.layer(layer_idx) for layer_idx in range(asked.num_layers)]
+    return np.array([plan_at_home(layer, level_choice(layer)[group]) for layer in layers])
+
+
 def _has_price_alone(problem: Problem) -> bool:
     """Whether a price alone says where an expert stands, on nodes as in a serving call."""
     rules = problem.topology
     if rules is None or rules.homes is not None or rules.keeps_all_at_home:
+        return False
+    if not rules.counts_off_home:
         return False
     if (topology.node_of_gpus(problem) != topology.equal_nodes(problem)).any():
         return False
@@ -72,8 +76,13 @@ def _plan_at_price(problem: Problem) -> np.ndarray:
 
 
 def first_homes(problem: Problem) -> np.ndarray:
-    """Home nodes of one layer, int64 [num_experts]: the problem's, or those of level nodes."""
+    """Home nodes of one layer, int64 [num_experts]: the problem's, or those of level nodes.
+
+    Where tokens have sources and homes bind nobody, cheap nodes for each expert.
+    """
     rules = problem.topology
+    if rules is not None and rules.sources is not None and not rules.anchored:
+        return level_nodes(problem)
     if rules is not None and rules.homes is not None:
         return np.asarray(rules.homes[0])
     return np.asarray(level_choice(problem)[topology.group_of_experts(problem)])
@@ -83,11 +92,11 @@ def level_choice(problem: Problem) -> np.ndarray:
     """A node for each group, int64 [num_groups], that levels the loads of GPUs on the nodes.
 
     The best of all choices where there are few; else the heaviest group that is left goes to the
-    node with the least load a GPU, after those that must have more groups.
+    node with the least load for its GPUs, after those that must have more groups.
     """
     group = topology.group_of_experts(problem)
     totals = np.bincount(group, problem.load[0].astype(np.float64), problem.num_groups)
-    gpus = topology.gpus_of_nodes(problem)
+    gpus = node_kinds.capacity_of_nodes(problem)
     choices = home_choices(problem)
     if choices is not None:
         on_node = (choices[:, :, None] == np.arange(problem.num_nodes)) * totals[:, None]
@@ -119,7 +128,7 @@ def plan_at_home(problem: Problem, homes: np.ndarray) -> np.ndarray:
         int64 [num_experts], the home node of each expert.
     """
     load = problem.load[0]
-    slots, gpus = topology.slots_of_nodes(problem), topology.gpus_of_nodes(problem)
+    slots = topology.slots_of_nodes(problem)
     held, homeless = [], []
     for node in range(problem.num_nodes):
         experts = np.flatnonzero(homes == node)
@@ -129,22 +138,29 @@ def plan_at_home(problem: Problem, homes: np.ndarray) -> np.ndarray:
     for expert in homeless:
         room = [int(slots[n]) - len(experts) for n, experts in enumerate(held)]
         held[int(np.argmax(room))].append(expert)
-    rows = [_filled(problem, held[n], int(gpus[n])) for n in range(problem.num_nodes)]
-    return np.concatenate(rows)
+    placed = np.full((problem.num_gpus, problem.slots_per_gpu), -1, dtype=np.int64)
+    for gpus, experts in zip(node_kinds.gpus_on_nodes(problem), held, strict=True):
+        filled = _filled(problem, experts, gpus)
+        placed[gpus] = filled.reshape(len(gpus), -1)
+    return placed.ravel()
 
 
-def _filled(problem: Problem, experts: list[int], num_gpus: int) -> np.ndarray:
-    """The slots of one node with these experts, int64 [slots of the node]."""
-    num_slots = num_gpus * problem.slots_per_gpu
+def _filled(problem: Problem, experts: list[int], gpus: list[int]) -> np.ndarray:
+    """The slots of a node's GPUs with these experts, int64 [slots of the node]."""
+    slots, num_gpus = problem.open_slots[gpus], len(gpus)
+    num_slots = int(slots.sum())
     apart = problem.colocation == "forbid"
     load = problem.load[0]
     most = num_gpus if apart else num_slots
+    needed = int(slots.max()) if apart else 1
     for expert in np.argsort(load, kind="stable").tolist():
-        if len(experts) * most >= num_slots:
+        if len(experts) >= needed:
             break
         if expert not in experts:  # the lightest, which are least off home
             experts = [*experts, expert]
     rows = np.array(experts)
+    if problem.has_gpu_rules:
+        return _filled_unlike(problem, rows, gpus)
     weight = load[rows].astype(np.float64)[:, None]
     count = counts_for_all(weight, np.ones(1), num_slots, most)
     packed = local.pack(load[rows] // count, count, num_gpus, problem.slots_per_gpu, apart)
@@ -152,3 +168,18 @@ def _filled(problem: Problem, experts: list[int], num_gpus: int) -> np.ndarray:
         dealt = np.repeat(np.arange(len(rows)), count)
         packed = dealt.reshape(problem.slots_per_gpu, num_gpus).T.ravel()
     return np.asarray(rows[packed])
+
+
+def _filled_unlike(problem: Problem, experts: np.ndarray, gpus: list[int]) -> np.ndarray:
+    """The same where GPUs have speeds or slots of their own."""
+    speed = None if problem.gpu_speed is None else problem.gpu_speed[gpus]
+    node = Problem(
+        problem.load[:, experts],
+        len(gpus) * problem.slots_per_gpu,
+        len(gpus),
+        colocation=problem.colocation,
+        gpu_slots=problem.open_slots[gpus],
+        gpu_speed=speed,
+    )
+    placed = fill_plan(node)[0]
+    return np.asarray(np.where(placed < 0, placed, experts[placed]))

@@ -12,8 +12,10 @@ from eplb_opt.bounds.partitions import greedy_partition
 from eplb_opt.core import rules
 from eplb_opt.problem.arrays import as_numpy
 from eplb_opt.problem.scenarios import blended
+from eplb_opt.search.across_nodes import first_plan_across
 from eplb_opt.search.at_home import first_plan_at_home
 from eplb_opt.search.fill import fill_plan
+from eplb_opt.search.unlike_starts import first_plan_on_unlike
 from heuristics import greedy
 
 if TYPE_CHECKING:
@@ -32,6 +34,10 @@ def first_plan(problem: Problem) -> np.ndarray:
     colocation="forbid" or GPU rules. It takes a millisecond and succeeds wherever the rules can be
     obeyed, so there is a plan whatever else fails. With scenarios it is made for their blend.
     """
+    if problem.has_topology and problem.splits_by_sender:
+        return first_plan_across(problem, first_plan(problem.with_topology(None, 1, 1)))
+    if problem.binds_unlike_gpus or (problem.has_topology and problem.has_gpu_rules):
+        return first_plan_on_unlike(problem)
     if problem.has_topology:
         return first_plan_at_home(problem)
     problem = blended(problem)

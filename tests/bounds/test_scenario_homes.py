@@ -13,7 +13,7 @@ from eplb_opt.bounds.bounds import fast_bounds, flat_bounds, layer_home_bound
 from eplb_opt.certificates import Certificate, CertificateError, verify
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement import homes, scoring
-from eplb_opt.search.annealing.topology import certificate_of
+from eplb_opt.search.annealing.topology import scenario_bound_of_layer
 from tests.homes_oracle import all_homes, all_plans
 from tests.scenario_homes_oracle import scenario_home_optimum, scenario_plan_worth
 
@@ -52,6 +52,11 @@ def tiny_scenarios(draw):
         return None
 
 
+def proof_of(problem):
+    found = scenario_bound_of_layer(problem)
+    return Certificate(found.source, found.value, found.data)
+
+
 @settings(max_examples=120, deadline=None)
 @given(tiny_scenarios())
 def test_bound_never_exceeds_the_optimum_and_is_proven_again(problem):
@@ -64,7 +69,7 @@ def test_bound_never_exceeds_the_optimum_and_is_proven_again(problem):
     assert found.value <= best
     if not any(part.levels for part in found.parts):
         return
-    proof = certificate_of(found)
+    proof = proof_of(problem)
     assert verify(problem, proof) == found.value
     with pytest.raises(CertificateError, match="not proven"):
         verify(problem, replace(proof, bound=best * 1001 / 1000))
@@ -147,7 +152,7 @@ def test_homes_chosen_are_those_of_the_weighted_loads():
 )
 def test_verifier_refuses_what_is_no_proof(change):
     problem = two_loads()
-    proof = certificate_of(layer_home_bound(problem))
+    proof = proof_of(problem)
     data = {k: v for k, v in (proof.data | change).items() if v is not None}
     with pytest.raises(CertificateError):
         verify(problem, replace(proof, data=data))
@@ -155,7 +160,7 @@ def test_verifier_refuses_what_is_no_proof(change):
 
 def test_certificates_go_with_their_problem_alone():
     problem = two_loads()
-    proof = certificate_of(layer_home_bound(problem))
+    proof = proof_of(problem)
     for other in (problem.with_topology(None), problem.scenario(0)):
         with pytest.raises(CertificateError):
             verify(other, proof)

@@ -35,6 +35,8 @@ def tiny_problems(draw):
         max_off_home=draw(st.sampled_from([None, None, 0.2, 0.5])),
         nodes=draw(st.sampled_from([None, None, *UNEQUAL_NODES.get((num_gpus, num_nodes), ())])),
     )
+    gpus = {"min_size": num_gpus, "max_size": num_gpus}
+    speeds = st.sampled_from([0.1, 0.5, 0.5, 1.0, 1.0, 3.0])
     try:
         return Problem(
             np.array([load]),
@@ -43,6 +45,8 @@ def tiny_problems(draw):
             num_nodes=num_nodes,
             num_groups=draw(st.integers(2, num_experts)),
             colocation=draw(st.sampled_from(["allow", "allow", "forbid"])),
+            gpu_speed=draw(st.none() | st.lists(speeds, **gpus)),
+            gpu_slots=draw(st.none() | st.lists(st.integers(0, slots), **gpus)),
             topology=rules,
         )
     except ProblemError:

@@ -125,3 +125,34 @@ def test_files_of_different_models_are_refused(capsys, loads, tmp_path):
     code, _, err = run(capsys, loads, str(path), "--gpus", "4")
     assert code == 2
     assert "cannot serve both" in err
+
+
+COST = ["--cost", "h100/deepseek-v3/fp8", "--batch-tokens", "4"]
+
+
+def test_with_a_cost_the_fastest_size_stands_out(capsys, loads, tmp_path):
+    to = tmp_path / "sizes.csv"
+    code, out, err = run(capsys, loads, "--gpus", "4,6", *COST, "--csv", str(to))
+    assert code == 0, err
+    rows = list(csv.DictReader(io.StringIO(to.read_text())))
+    best = min(rows, key=lambda row: float(row["objective"]))
+    words = " ".join(out.split())
+    assert "above the fastest" in words
+    assert f"{best['num_slots']} slots on {best['num_gpus']} GPUs" in words
+    assert "are the fastest" in words
+    assert all(0 < float(row["lower_bound"]) <= float(row["objective"]) < 1e-2 for row in rows)
+    assert {row["balancedness"] for row in rows} == {""}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([*COST, "--target-balancedness", "0.9"], "do not go with --cost"),
+        (COST[:2], "needs one --batch-tokens"),
+        (["--batch-tokens", "4"], "go with --cost here"),
+    ],
+)
+def test_what_does_not_go_with_a_cost_is_said(capsys, loads, given, words):
+    code, _, err = run(capsys, loads, "--gpus", "4", *given)
+    assert code == 2
+    assert words in " ".join(err.split())

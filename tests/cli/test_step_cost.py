@@ -37,6 +37,17 @@ def test_a_plan_is_made_and_checked_in_microseconds(capsys, loads, tmp_path):
     assert "A better plan could save" in " ".join(out.split())
 
 
+def test_the_bound_is_one_of_time(capsys, loads):
+    code, out, err = run(capsys, "bound", loads, *SHAPE, *COST, "--effort", "5", "--json")
+    assert code == 0, err
+    answer = json.loads(out)
+    read = float(StepCost.preset("h100", "deepseek-v3").seconds(1))
+    assert all(read < value <= 4 * read for value in answer["lower_bound"])
+    code, _, err = run(capsys, "bound", loads, *SHAPE, *COST[:2])
+    assert code == 2
+    assert "needs one --batch-tokens" in err
+
+
 def test_json_is_in_seconds(capsys, loads):
     code, out, _ = run(capsys, "plan", loads, *SHAPE, *COST, "--effort", "5", "--json")
     assert code == 0

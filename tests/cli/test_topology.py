@@ -49,6 +49,21 @@ def test_json_and_csv_hold_every_plan(capsys, loads, tmp_path):
         assert np.isclose(row["objective"], expected)
 
 
+@pytest.mark.parametrize(
+    "rule", [("--gpu-speeds", "2x1,2x0.5"), ("--gpu-slots", "6,6,3,6"), ("--lost-gpus", "3")]
+)
+def test_gpus_that_differ_are_planned_in_every_row(capsys, loads, rule):
+    code, out, err = run(capsys, loads, *SHAPE, "--slots", "24", *rule, "--json")
+    assert code == 0
+    assert err == ""
+    rows = json.loads(out)["rows"]
+    kinds = [(row["kind"], row["price"]) for row in rows]
+    between = [(kind, price) for kind in ("anchored", "priced") for price in (0.05, 0.3)]
+    assert kinds == [("strict", None), *between, ("flat", None)]
+    assert all(row["objective"] >= row["lower_bound"] for row in rows)
+    assert rows[-1]["load"] <= rows[0]["load"] + 0.01
+
+
 def test_the_front_is_drawn(capsys, loads, tmp_path):
     pytest.importorskip("matplotlib")
     to = tmp_path / "front.png"

@@ -44,6 +44,7 @@ def build(folder: Path, *options: str) -> None:
             (folder / name).symlink_to(ROOT / name)
     (folder / "sitecustomize.py").write_text(HOOK)
     objects = folder / "objects"
+    jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL", str(os.cpu_count() or 1))
     generator = ["-G", "Ninja"] if shutil.which("ninja") else []
     python = f"-DPython_EXECUTABLE={sys.executable}"
     configure = ["cmake", "-S", folder / "eplb_opt" / "core", "-B", objects, *generator, python]
@@ -51,7 +52,7 @@ def build(folder: Path, *options: str) -> None:
         configure.append("-DCMAKE_CXX_COMPILER_LAUNCHER=ccache")
     for command in (
         [*configure, *options],
-        ["cmake", "--build", objects, "--parallel", str(os.cpu_count() or 1)],
+        ["cmake", "--build", objects, "--parallel", jobs],
         ["cmake", "--install", objects, "--prefix", folder],
     ):
         run = subprocess.run(command, capture_output=True, text=True, check=False)

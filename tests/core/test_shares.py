@@ -309,3 +309,84 @@ def test_seconds_end_the_search(rule):
 def test_models_that_do_not_fit_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         Model(0, "nearest").plans(**made(change))
+
+
+class Across(Shares):
+    """The layer with a price on what crosses its three nodes."""
+
+    def crossing(self, price=0.5, most=2.0, near=300, settling=500):
+        share = self.weight[:, 0] / self.weight[:, 0].sum()
+        return annealing.Crossing(share, self.node, price, most, near, settling)
+
+    def away(self, slots):
+        """GPU by GPU and expert by expert, from where the tokens go."""
+        share = self.weight[:, 0] / self.weight[:, 0].sum()
+        found = 0.0
+        for expert in range(self.num_experts):
+            nodes = [self.node[self.gpu[slot]] for slot in np.flatnonzero(slots == expert)]
+            for gpu in range(self.num_gpus):
+                if self.kind == "nearest":
+                    crosses = self.node[gpu] not in nodes
+                else:
+                    crosses = nodes[gpu % len(nodes)] != self.node[gpu]
+                found += share[expert] * crosses / self.num_gpus
+        return found
+
+    def worth_across(self, slots, price=0.5):
+        return self.loads(slots).max() + price * self.away(slots)
+
+
+@pytest.mark.parametrize("rule", ["nearest", "rank_modulo"])
+@pytest.mark.parametrize("seed", range(4))
+def test_what_crosses_is_followed_move_by_move(rule, seed):
+    layer = Across(seed, rule)
+    search = layer.search(crossing=layer.crossing())
+    assert search.away == pytest.approx(layer.away(layer.slots))
+    search.anneal(5, 0.5, 400, 15, math.inf)  # not added up anew before 16 slices
+    assert search.away == pytest.approx(layer.away(search.present()), rel=1e-9)
+    assert search.best == pytest.approx(layer.worth_across(search.plan()), rel=1e-9)
+
+
+@pytest.mark.parametrize("rule", ["nearest", "rank_modulo"])
+def test_a_limit_on_what_crosses_holds(rule):
+    layer = Across(3, rule)
+    start = annealed(layer.search(crossing=layer.crossing(price=50.0)))
+    most = layer.away(start) + 0.02
+    search = layer.search(slots=start, crossing=layer.crossing(0.0, most))
+    assert layer.away(annealed(search, 200, 0.3)) <= most
+    assert search.away <= most + 1e-9
+
+
+def test_a_price_of_nothing_changes_no_loads():
+    layer = Across(4)
+    search = layer.search(crossing=layer.crossing(price=0.0))
+    assert search.best == pytest.approx(layer.loads(layer.slots).max()) or search.best > 0
+    assert layer.search().away == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"share": np.ones(3)}, "the crossing's share has 3 entries, and 12"),
+        ({"node": np.array([0, 1])}, "the crossing's node has 2 entries, and 6"),
+        ({"node": np.array([0, 0, 2, 2, 3, 3])}, "node does not go up"),
+        ({"node": np.array([1, 1, 2, 2, 3, 3])}, "node does not go up"),
+        ({"price": -1.0}, "price or most is negative"),
+        ({"price": math.nan}, "price or most is negative"),
+        ({"most": -1.0}, "price or most is negative"),
+        ({"near": 1025}, r"near is not in 0\.\.1024"),
+        ({"settling": -1}, r"settling is not in 0\.\.1024"),
+    ],
+)
+def test_prices_on_what_crosses_that_do_not_fit_are_refused(change, message):
+    layer = Across()
+    given = {"share": np.full(12, 1 / 12), "node": layer.node, "price": 0.1, "most": 1.0}
+    given |= {"near": 0, "settling": 0}
+    with pytest.raises(ValueError, match=message):
+        layer.search(crossing=annealing.Crossing(**(given | change)))
+
+
+def test_equal_parts_cross_no_nodes():
+    layer = Across(0, "by_count")
+    with pytest.raises(ValueError, match="where GPUs send alone"):
+        layer.search(crossing=layer.crossing())

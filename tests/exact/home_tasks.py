@@ -2,13 +2,13 @@
 
 from eplb_opt.clock import Deadline
 from eplb_opt.placement.scoring import objectives
-from eplb_opt.search.at_home import first_plan_at_home
+from eplb_opt.search.starts import first_plan
 from eplb_opt.solver import Options, Task
 
 
 def solved(solver, problem, effort):
     """What a solver's class answers for one layer, from the first plan."""
-    start = first_plan_at_home(problem)
+    start = first_plan(problem)
     task = Task(
         layer_idx=0,
         problem=problem,

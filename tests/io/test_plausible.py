@@ -158,6 +158,11 @@ def test_what_is_odd_gets_a_note_with_its_numbers(case):
     assert all(note.startswith("a.npy: ") for note in found)
 
 
+def test_layers_of_equal_loads_are_not_taken_for_turned_round():
+    found = notes(np.array([[4] * 16, [4000] * 16]))
+    assert found  # a note that they are equal, and no refusal
+
+
 def test_numbers_of_an_array_that_only_counts_are_loads():
     assert notes(np.arange(1, 25).reshape(2, 3, 4)) is not None
     assert notes(np.arange(24).reshape(2, 12)) is not None

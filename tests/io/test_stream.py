@@ -8,6 +8,7 @@ import pytest
 
 from eplb_opt.errors import FormatError
 from eplb_opt.io import Trace, open_trace, read_loads
+from eplb_opt.io.containers import steps
 from eplb_opt.io.containers.npz import npz_bytes
 from eplb_opt.io.recordings import stream, trace
 
@@ -96,7 +97,7 @@ def test_bytes_that_turn_bad_on_the_way_are_noticed(tmp_path):
 
 
 def test_a_step_too_large_for_memory_is_not_streamed(tmp_path, monkeypatch):
-    monkeypatch.setattr(stream, "MAX_STEP_BYTES", 8 * LOAD[0].size - 1)
+    monkeypatch.setattr(steps, "MAX_STEP_BYTES", 8 * LOAD[0].size - 1)
     path = written(tmp_path, "npz packed")
     assert stream.streamed_array(path) is None
     assert (np.concatenate(list(open_trace(path).chunks())) == LOAD).all()

@@ -116,7 +116,7 @@ def test_what_is_not_known_under_senders_is_refused():
         eplb_opt.plan_for_loss(problem, effort=1)
     with pytest.raises(ProblemError, match="What a loss makes of"):
         loads_after_loss(problem, plan)
-    with pytest.raises(ProblemError, match="topology does not go with dispatch"):
-        problem_of("nearest", topology=eplb_opt.Topology())
+    with pytest.raises(ProblemError, match="homes means nothing under"):
+        problem_of("nearest", topology=eplb_opt.Topology(homes=np.zeros(8, int)))
     with pytest.raises(ProblemError, match="known: uniform, optimal, nearest, rank_modulo"):
         problem_of("farthest")

@@ -13,6 +13,20 @@ from eplb_opt.placement.moves import moved_slots
 SHAPES = {
     "nodes alike": {"num_slots": 48, "num_gpus": 8, "num_nodes": 4, "num_groups": 8},
     "nodes unlike": {"num_slots": 48, "num_gpus": 8, "num_nodes": 3, "num_groups": 5},
+    "speeds within nodes": {
+        "num_slots": 48,
+        "num_gpus": 8,
+        "num_nodes": 4,
+        "num_groups": 8,
+        "gpu_speed": [1, 0.5] * 4,
+    },
+    "nodes of two speeds": {
+        "num_slots": 48,
+        "num_gpus": 8,
+        "num_nodes": 4,
+        "num_groups": 8,
+        "gpu_speed": [1] * 4 + [0.5] * 4,
+    },
 }
 
 

@@ -28,12 +28,11 @@ def test_groups_bind_nobody_and_the_objective_is_a_ratio():
     ("terms", "words"),
     [
         ({"dispatch": "optimal"}, "dispatch"),
-        ({"gpu_speed": [1, 1, 2, 1]}, "gpu_speed"),
         (
             {"num_slots": 24, "active_gpus": [True, True, False, False]},
             "Node 1 has lost all of its GPUs",
         ),
-        ({"gpu_slots": [3, 3, 3, 2]}, "gpu_slots that differ"),
+        ({"num_slots": 24, "gpu_slots": [6, 6, 0, 0]}, "Node 1 has lost all of its GPUs"),
         ({"topology": Topology(nodes=[0, 0, 1])}, r"integers \[4\]"),
         ({"topology": Topology(nodes=[0.0, 0.0, 1.0, 1.0])}, r"integers \[4\]"),
         ({"topology": Topology(nodes=[0, 0, 0, 0])}, "rise from 0 to 1"),

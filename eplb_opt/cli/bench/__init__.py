@@ -6,9 +6,11 @@ command.
 """
 
 from eplb_opt.cli.bench.anytime import anytime_command
+from eplb_opt.cli.bench.deadlines import deadlines_command
 from eplb_opt.cli.bench.dispatch import dispatch_command
 from eplb_opt.cli.bench.figure import figure_command
 from eplb_opt.cli.bench.forecast import forecast_bench_command
+from eplb_opt.cli.bench.homes import homes_bench_command
 from eplb_opt.cli.bench.hot import hot_command
 from eplb_opt.cli.bench.moves import moves_command
 from eplb_opt.cli.bench.overshoot import overshoot_command
@@ -29,6 +31,8 @@ app.command("dispatch")(dispatch_command)
 app.command("anytime")(anytime_command)
 app.command("replay")(replay_bench_command)
 app.command("forecast")(forecast_bench_command)
+app.command("homes")(homes_bench_command)
 app.command("overshoot")(overshoot_command)
+app.command("deadlines")(deadlines_command)
 app.command("soak")(soak_command)
 app.command("figure")(figure_command)

@@ -4,6 +4,7 @@ The compiled core of eplb_opt: loops over numbers, a chapter a submodule.
 
 from eplb_opt.core._core import (
     annealing as annealing,
+    bounds as bounds,
     config_lp as config_lp,
     dispatch as dispatch,
     greedy as greedy,

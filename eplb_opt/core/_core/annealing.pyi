@@ -186,9 +186,13 @@ class TopologySearch:
 
     `share` (float64 [num_experts]) is each expert's part of all tokens, `home` (int64
     [num_experts]) its home node, and `node` (int64 [num_gpus], ascending from 0) the node of
-    each GPU. The objective is the largest load over the mean, plus `price` times the part of
-    tokens that replicas away from home serve; at most `most` of them do. With `anchored` every
-    expert keeps a replica at home. `slots` (int64 [num_slots]) is the plan to start from.
+    each GPU. The objective is the largest load over the mean, plus `price` times the mean cost
+    of an assignment, which is at most `most`. With `anchored` every expert keeps a replica at
+    home. `slots` (int64 [num_slots]) is the plan to start from.
+
+    An assignment costs `cost` (float64 [num_rows, num_places]) at the place of the GPU that
+    serves it, `place` (int64 [num_gpus], ascending from 0), in the row of its expert's home or,
+    where `by_home` is False, of its expert. Without them it costs 0 at home and 1 elsewhere.
 
     With several loads `part` (float64 [num_experts, num_scenarios]) has each expert's part in
     each, `scenario` (float64 [num_scenarios]) what each counts, and `share` the parts so
@@ -196,7 +200,7 @@ class TopologySearch:
     for each of them.
     """
 
-    def __init__(self, machine: Machine, share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], node: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], price: float, most: float, anchored: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance, part: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None, scenario: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, worst: bool = False) -> None: ...
+    def __init__(self, machine: Machine, share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], node: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], price: float, most: float, anchored: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance, cost: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None, place: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, by_home: bool = True, part: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None, scenario: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, worst: bool = False) -> None: ...
 
     def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
         """Go on from another plan, with other homes; the best plan is kept."""
@@ -207,8 +211,8 @@ class TopologySearch:
 
         The norm's p is 2**doublings; `temperature` is in units of the objective. Of 1024
         proposals `transfers` are copy transfers; of these `settling` give an expert a
-        replica at its home. Of the swaps `near` are within a node, and `homeward` of the others
-        bring an expert to its home.
+        replica at a cheap place, by default its home. Of the swaps `near` are within a node, and
+        `homeward` of the others bring an expert to such a place.
         """
 
     @property
@@ -224,7 +228,49 @@ class TopologySearch:
 
     @property
     def away(self) -> float:
-        """The part of all tokens that is served away from home now."""
+        """
+        The mean cost of an assignment now: the part served away from home by default.
+        """
+
+class PairedSearch:
+    """
+    `TopologySearch` where all GPUs have two slots and replicas of an expert may share one.
+
+    It decides which replicas stand on a node; there the heaviest shares a GPU with the
+    lightest, and so on, which no other pairs beat. `near` counts for nothing.
+    """
+
+    def __init__(self, machine: Machine, share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], node: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], price: float, most: float, anchored: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance, cost: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None, place: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, by_home: bool = True) -> None: ...
+
+    def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """Go on from another plan, with other homes; the best plan is kept."""
+
+    def anneal(self, doublings: int, temperature: float, transfers: int, near: int, homeward: int, settling: int, slices: int, seconds: float) -> None:
+        """
+        So many slices of 256 swaps and copy transfers, fewer where the seconds are over.
+
+        The norm's p is 2**doublings; `temperature` is in units of the objective. Of 1024
+        proposals `transfers` are copy transfers; of these `settling` give an expert a
+        replica at a cheap place, by default its home. Of the swaps `near` are within a node, and
+        `homeward` of the others bring an expert to such a place.
+        """
+
+    @property
+    def best(self) -> float:
+        """The best plan's objective."""
+
+    def plan(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """The best plan, int64 [num_slots]."""
+
+    @property
+    def largest_load(self) -> float:
+        """The largest GPU load now, relative to the mean."""
+
+    @property
+    def away(self) -> float:
+        """
+        The mean cost of an assignment now: the part served away from home by default.
+        """
 
 class ByCount:
     """
@@ -257,6 +303,18 @@ class Nearest:
 
     def __init__(self, node: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], first: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], most: int) -> None: ...
 
+class Crossing:
+    """
+    A price on what crosses nodes where every GPU sends to one replica.
+
+    `share` (float64 [num_experts]) is each expert's among all tokens, `node` (int64
+    [num_gpus], ascending from 0) the node of each GPU. `price` is what all tokens crossing are
+    worth in mean GPU loads, `most` the largest part that may. Of 1024 swaps `near` stay on a
+    node, and of 1024 transfers `settling` go to a node without their expert.
+    """
+
+    def __init__(self, share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], node: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], price: float, most: float, near: int, settling: int) -> None: ...
+
 class ShareSearch:
     """
     Annealing of one layer whose replicas carry what a rule says of where they stand.
@@ -265,9 +323,11 @@ class ShareSearch:
     puts on its GPU with each column of the rule, 0 to the last one, over the mean GPU load of
     the scenario. `share` (float64 [num_scenarios]) is what each scenario counts; with `worst`
     the worst one counts instead. `slots` (int64 [num_slots]) is the plan to start from.
+    `crossing` is the price on what crosses nodes, which the objective then has added; None for
+    none.
     """
 
-    def __init__(self, machine: Machine, rule: ByCount | RankModulo | Nearest, values: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], worst: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance) -> None: ...
+    def __init__(self, machine: Machine, rule: ByCount | RankModulo | Nearest, values: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], worst: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance, crossing: Crossing | None = None) -> None: ...
 
     def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
         """Go on from another plan; the best one is kept."""
@@ -298,3 +358,9 @@ class ShareSearch:
     @property
     def largest_load(self) -> float:
         """The largest GPU load now, relative to the mean."""
+
+    @property
+    def away(self) -> float:
+        """
+        The part of all tokens that crosses nodes now; 0 without a price on it.
+        """

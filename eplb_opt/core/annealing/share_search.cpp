@@ -1,5 +1,8 @@
 #include "annealing/share_search.hpp"
 
+#include <optional>
+#include <type_traits>
+
 #include "annealing/annealer.hpp"
 #include "annealing/best_plans.hpp"
 #include "annealing/share_effect.hpp"
@@ -24,7 +27,7 @@ std::vector<double> no_weights(Index num_experts, Index num_scenarios) {
 class ShareSearch::Work {
  public:
   Work(const Machine& machine, const ShareLoads& loads, std::span<const Index> slots,
-       Chance chance)
+       Chance chance, const CrossingTerms* crossing, bool is_nearest)
       : machine_(machine),
         values_(loads.values, machine.num_experts()),
         placement_(machine_, machine.num_experts(), slots),
@@ -33,7 +36,9 @@ class ShareSearch::Work {
                                                loads.values.columns()),
                            loads.share, loads.worst}),
         best_(1, slots),
-        proposer_(machine_, std::move(chance)) {}
+        proposer_(machine_, std::move(chance)) {
+    if (crossing != nullptr) crossing_.emplace(placement_, *crossing, is_nearest);
+  }
   virtual ~Work() = default;
 
   virtual void refill() = 0;
@@ -48,8 +53,14 @@ class ShareSearch::Work {
   const Placement& placement() const { return placement_; }
   const BestPlans& best() const { return best_; }
   const LoadNorm& norm() const { return norm_; }
+  double away() const { return crossing_ ? crossing_->away() : 0.0; }
 
  protected:
+  double objective() const {
+    return crossing_ ? norm_.objective() + crossing_->price() * crossing_->away()
+                     : norm_.objective();
+  }
+
   Machine machine_;
   ShareValues values_;
   Placement placement_;
@@ -57,7 +68,8 @@ class ShareSearch::Work {
   LoadNorm norm_;
   BestPlans best_;
   Proposer proposer_;
-  Index slices_ = 0;  // since the last restart
+  std::optional<Crossing> crossing_;  // where it has a price
+  Index slices_ = 0;                  // since the last restart
 };
 
 namespace {
@@ -66,14 +78,18 @@ template <typename Rule>
 class RuledWork : public ShareSearch::Work {
  public:
   RuledWork(const Rule& rule, const Machine& machine, const ShareLoads& loads,
-            std::span<const Index> slots, Chance chance)
-      : Work(machine, loads, slots, std::move(chance)),
+            std::span<const Index> slots, Chance chance, const CrossingTerms* crossing)
+      : Work(machine, loads, slots, std::move(chance), crossing,
+             std::is_same_v<Rule, shares::Nearest>),
         rule_(rule),
         effect_(rule_, values_, placement_) {
     effect_.refill(placement_, norm_);
   }
 
-  void refill() override { effect_.refill(placement_, norm_); }
+  void refill() override {
+    effect_.refill(placement_, norm_);
+    if (crossing_) crossing_->refill();
+  }
 
   void anneal(const ShareStretch& stretch, Index slices, Deadline deadline) override {
     Slices body{*this, stretch, slices, deadline};
@@ -90,21 +106,53 @@ class RuledWork : public ShareSearch::Work {
 
     EPLB_INLINE Proposal propose() {
       limit_ = stretch_.temperature * work_.proposer_.threshold();
-      return work_.proposer_.by_cost(work_.norm_.costs(), stretch_.transfers);
+      const Proposal proposal = work_.proposer_.by_cost(work_.norm_.costs(), stretch_.transfers);
+      return work_.crossing_ ? across_nodes(proposal, *work_.crossing_) : proposal;
     }
 
     EPLB_INLINE bool accepts(const Proposal& proposal) {
-      return work_.effect_.allows(placement(), proposal) &&
-             work_.effect_.measure(placement(), work_.norm_, proposal) < limit_;
+      if (!work_.effect_.allows(placement(), proposal)) return false;
+      if (work_.crossing_) {
+        const double added = work_.crossing_->measure(proposal);
+        if (!work_.crossing_->allows(added)) return false;
+        limit_ -= work_.crossing_->price() * added;
+      }
+      return work_.effect_.measure(placement(), work_.norm_, proposal) < limit_;
     }
 
     EPLB_INLINE void keep(const Proposal& proposal) {
+      if (work_.crossing_) work_.crossing_->make();
       work_.effect_.make(work_.placement_, work_.norm_, proposal);
     }
 
     EPLB_INLINE void undo(const Proposal&) {}
 
    private:
+    // The proposal, or in its place one that changes loads within a node alone, or brings an
+    // expert to a node without it.
+    EPLB_INLINE Proposal across_nodes(Proposal proposal, const Crossing& crossing) {
+      Proposer& proposer = work_.proposer_;
+      if (!proposal.is_transfer) {
+        if (proposer.happens(crossing.near())) {
+          proposal.q = on_node(crossing, crossing.node(proposal.p));
+        }
+      } else if (proposer.happens(crossing.settling())) {
+        const Index expert = placement().expert(proposal.p);
+        const Index first = proposer.within(0, crossing.num_nodes());
+        for (Index i = 0; i < crossing.num_nodes(); ++i) {
+          const Index node = (first + i) % crossing.num_nodes();
+          if (crossing.stands_on(expert, node)) continue;
+          proposal.q = on_node(crossing, node);
+          break;
+        }
+      }
+      return proposal;
+    }
+
+    EPLB_INLINE Index on_node(const Crossing& crossing, Index node) {
+      return work_.proposer_.within(crossing.node_begin(node), crossing.node_size(node));
+    }
+
     RuledWork& work_;
     ShareStretch stretch_;
     double limit_ = 0.0;
@@ -120,7 +168,7 @@ class RuledWork : public ShareSearch::Work {
     EPLB_INLINE void run() {
       Moves moves(work, stretch);
       for (; num > 0 && !deadline.expired(); --num) {
-        if (work.slices_ % kRefresh == 0) work.effect_.refill(work.placement_, work.norm_);
+        if (work.slices_ % kRefresh == 0) work.refill();
         if (work.slices_ == 0) offer();
         ++work.slices_;
         work.norm_.linearise(stretch.doublings);
@@ -130,7 +178,7 @@ class RuledWork : public ShareSearch::Work {
     }
 
     EPLB_INLINE void offer() {
-      work.best_.offer(work.norm_.objective(), 0, work.placement_.slots());
+      work.best_.offer(work.objective(), 0, work.placement_.slots());
     }
   };
 
@@ -141,13 +189,14 @@ class RuledWork : public ShareSearch::Work {
 }  // namespace
 
 ShareSearch::ShareSearch(const Machine& machine, const ShareRule& rule, const ShareLoads& loads,
-                         std::span<const Index> slots, Chance chance)
+                         std::span<const Index> slots, Chance chance,
+                         const CrossingTerms* crossing)
     : most_copies_(std::visit([](const auto& kind) { return kind.most_copies(); }, rule)),
       work_(std::visit(
           [&](const auto& kind) -> std::unique_ptr<Work> {
             using Rule = std::decay_t<decltype(kind)>;
             return std::make_unique<RuledWork<Rule>>(kind, machine, loads, slots,
-                                                     std::move(chance));
+                                                     std::move(chance), crossing);
           },
           rule)) {}
 
@@ -163,6 +212,7 @@ const Placement& ShareSearch::placement() const { return work_->placement(); }
 double ShareSearch::best() const { return work_->best().values()[0]; }
 std::span<const Index> ShareSearch::best_slots() const { return work_->best().slots(0); }
 double ShareSearch::largest_load() const { return work_->norm().largest(); }
+double ShareSearch::away() const { return work_->away(); }
 
 std::vector<double> ShareSearch::loads() const {
   std::vector<double> all;

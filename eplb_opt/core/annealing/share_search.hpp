@@ -5,6 +5,7 @@
 #include <memory>
 #include <variant>
 
+#include "annealing/crossing.hpp"
 #include "annealing/machine.hpp"
 #include "annealing/load_norm.hpp"
 #include "annealing/proposal.hpp"
@@ -31,8 +32,9 @@ struct ShareLoads {
 
 class ShareSearch {
  public:
+  // `crossing` is null where what crosses nodes has no price.
   ShareSearch(const Machine& machine, const ShareRule& rule, const ShareLoads& loads,
-              std::span<const Index> slots, Chance chance);
+              std::span<const Index> slots, Chance chance, const CrossingTerms* crossing);
   ~ShareSearch();
   ShareSearch(const ShareSearch&) = delete;
   ShareSearch& operator=(const ShareSearch&) = delete;
@@ -48,6 +50,7 @@ class ShareSearch {
   double best() const;
   std::span<const Index> best_slots() const;
   double largest_load() const;  // now
+  double away() const;          // the part of all tokens that crosses nodes now; 0 without a price
   // The load of each GPU in each scenario as it was followed move by move.
   std::vector<double> loads() const;
 

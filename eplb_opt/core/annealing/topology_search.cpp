@@ -1,5 +1,7 @@
 #include "annealing/topology_search.hpp"
 
+#include <limits>
+
 #include "annealing/annealer.hpp"
 #include "annealing/swap_effect.hpp"
 
@@ -12,7 +14,7 @@ constexpr Index kSlice = 256;
 // Slices after which loads and traffic are added up anew.
 constexpr Index kRefresh = 16;
 // No limit on what is away: it is looked at elsewhere.
-constexpr double kAny = 2.0;
+constexpr double kAny = std::numeric_limits<double>::infinity();
 
 // Where the worst load counts, experts' shares are in units of the objective already.
 Homes homes_for(const Homes& homes, bool worst) {
@@ -23,7 +25,7 @@ Homes homes_for(const Homes& homes, bool worst) {
 
 }  // namespace
 
-// Swaps and transfers, judged by the linearised norm and the price of what is served away.
+// Swaps and transfers, judged by the linearised norm and the price of what links cost.
 class TopologyMoves {
  public:
   TopologyMoves(TopologySearch& search, const TopologyStretch& stretch)
@@ -39,14 +41,12 @@ class TopologyMoves {
     // The slot that `by_cost` has chosen among all, on one node now.
     Index& partner = proposal.is_transfer ? proposal.p : proposal.q;
     if (proposal.is_transfer) {
-      if (proposer.happens(stretch_.settling)) {
-        proposal.q = on_node(traffic.home(placement().expert(partner)));
-      }
+      if (proposer.happens(stretch_.settling)) proposal.q = at_little_cost(partner);
     } else if (proposer.happens(stretch_.near)) {
-      partner = on_node(traffic.node(proposal.p));
+      partner = in_range(traffic.nodes(), traffic.nodes().of(proposal.p));
     } else if (proposer.happens(stretch_.homeward)) {
       proposal.p = proposer.slot();
-      partner = on_node(traffic.home(placement().expert(proposal.p)));
+      partner = at_little_cost(proposal.p);
     }
     return proposal;
   }
@@ -74,9 +74,16 @@ class TopologyMoves {
   EPLB_INLINE void undo(const Proposal&) {}
 
  private:
-  EPLB_INLINE Index on_node(Index node) {
+  // A slot where an assignment of another slot's expert costs little.
+  EPLB_INLINE Index at_little_cost(Index slot) {
     const Traffic& traffic = search_.traffic_;
-    return search_.proposer_.within(traffic.node_begin(node), traffic.node_size(node));
+    const std::span<const Index> places = traffic.cheap_places(placement().expert(slot));
+    const Index num = std::ssize(places);
+    return in_range(traffic.places(), places[num > 1 ? search_.proposer_.within(0, num) : 0]);
+  }
+
+  EPLB_INLINE Index in_range(const SlotRanges& ranges, Index range) {
+    return search_.proposer_.within(ranges.begin(range), ranges.size(range));
   }
 
   EPLB_INLINE double cost_at(Index slot) const {

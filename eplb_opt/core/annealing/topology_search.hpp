@@ -1,4 +1,4 @@
-// Annealing of one layer for the largest GPU load plus a price on what is served away from home.
+// Annealing of one layer for the largest GPU load plus a price on what links cost.
 #pragma once
 
 #include "annealing/best_plans.hpp"
@@ -17,8 +17,8 @@ struct TopologyStretch {
   double temperature;  // in units of the objective
   Index transfers;     // proposals that are transfers
   Index near;          // swaps with both slots on one node
-  Index homeward;      // other swaps that bring an expert to its home
-  Index settling;      // transfers whose further replica comes to its expert's home
+  Index homeward;      // other swaps that bring an expert where it costs little: home
+  Index settling;      // transfers whose further replica comes to such a place
 };
 
 // With several loads `homes.share` are the experts' weighted shares. Where the worst of the loads

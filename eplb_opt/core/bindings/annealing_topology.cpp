@@ -1,6 +1,11 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/unique_ptr.h>
 
+#include <algorithm>
+#include <optional>
+#include <type_traits>
+
+#include "annealing/paired_search.hpp"
 #include "annealing/topology_search.hpp"
 #include "bindings/annealing_arguments.hpp"
 #include "bindings/chapters.hpp"
@@ -12,30 +17,53 @@ namespace {
 using annealing::Chance;
 using annealing::Homes;
 using annealing::Machine;
+using annealing::PairedSearch;
 using annealing::TopologySearch;
 
-// Nodes are named from 0 on in the order of their GPUs.
-Index count_nodes(std::span<const Index> node) {
+// Nodes, or places, are named from 0 on in the order of their GPUs.
+Index count(const char* name, std::span<const Index> node) {
   Index num_nodes = 0;
   for (const Index one : node) {
     require(one == num_nodes || (num_nodes > 0 && one == num_nodes - 1),
-            "node does not go up from 0 by steps of at most 1.");
+            std::string(name) + " does not go up from 0 by steps of at most 1.");
     num_nodes = one + 1;
   }
   return num_nodes;
 }
 
-std::unique_ptr<TopologySearch> make_topology_search(
+// Costs of 0 at home and 1 elsewhere.
+std::vector<double> off_home(Index num_nodes) {
+  std::vector<double> cost(num_nodes * num_nodes, 1.0);
+  for (Index node = 0; node < num_nodes; ++node) cost[node * num_nodes + node] = 0.0;
+  return cost;
+}
+
+template <typename Search>
+std::unique_ptr<Search> make_search(
     const Machine& machine, const Row<const double>& share, const Row<const Index>& home,
     const Row<const Index>& node, double price, double most, bool anchored,
     const Row<const Index>& slots, const Chance& chance,
-    const std::optional<Matrix<const double>>& part,
+    const std::optional<Matrix<const double>>& cost, const std::optional<Row<const Index>>& place,
+    bool by_home, const std::optional<Matrix<const double>>& part,
     const std::optional<Row<const double>>& scenario, bool worst) {
   const Index num_experts = static_cast<Index>(share.shape(0));
   require_size("share", num_experts, machine.num_experts());
   require_size("home", static_cast<Index>(home.shape(0)), num_experts);
   require_size("node", static_cast<Index>(node.shape(0)), machine.num_gpus());
-  require_indices("home", view(home), count_nodes(view(node)));
+  const Index num_nodes = count("node", view(node));
+  require_indices("home", view(home), num_nodes);
+  require(cost.has_value() == place.has_value(), "cost and place come together.");
+  const std::vector<double> default_cost = off_home(num_nodes);
+  Table<const double> costs(default_cost.data(), num_nodes, num_nodes);
+  std::span<const Index> places = view(node);
+  if (cost.has_value()) {
+    costs = view(*cost);
+    places = view(*place);
+    require_size("place", static_cast<Index>(place->shape(0)), machine.num_gpus());
+    require_size("cost", costs.columns(), count("place", places));
+    require_size("cost", costs.rows(), by_home ? num_nodes : num_experts);
+    for (const double one : costs.all()) require(one >= 0, "cost is below 0, or no number.");
+  }
   require(price >= 0, "price is below 0, or no number.");
   require_placement(slots, machine.num_slots(), num_experts);
   const double alone = 1.0;
@@ -48,21 +76,46 @@ std::unique_ptr<TopologySearch> make_topology_search(
   for (const double one : parts.all()) {
     weight.push_back(one * static_cast<double>(machine.num_gpus()));
   }
-  const Homes homes{view(share), view(home), view(node), price, most, anchored};
-  const annealing::Scenarios scenarios{
-      Table<const double>(weight.data(), num_experts, parts.columns()), shares, worst};
-  return std::make_unique<TopologySearch>(machine, scenarios, parts, homes, view(slots), chance);
+  const Homes homes{view(share), view(home), view(node), places,   costs,
+                    by_home,     price,      most,       anchored};
+  const Table<const double> weights(weight.data(), num_experts, parts.columns());
+  if constexpr (std::is_same_v<Search, TopologySearch>) {
+    const annealing::Scenarios scenarios{weights, shares, worst};
+    return std::make_unique<Search>(machine, scenarios, parts, homes, view(slots), chance);
+  } else {
+    return std::make_unique<Search>(machine, weights, homes, view(slots), chance);
+  }
 }
 
-void restart(TopologySearch& search, const Row<const Index>& slots, const Row<const Index>& home) {
+// Pairs take two slots on every GPU.
+std::unique_ptr<PairedSearch> make_paired_search(
+    const Machine& machine, const Row<const double>& share, const Row<const Index>& home,
+    const Row<const Index>& node, double price, double most, bool anchored,
+    const Row<const Index>& slots, const Chance& chance,
+    const std::optional<Matrix<const double>>& cost, const std::optional<Row<const Index>>& place,
+    bool by_home) {
+  for (Index gpu = 0; gpu < machine.num_gpus(); ++gpu) {
+    require(machine.end(gpu) - machine.begin(gpu) == 2, "A GPU has not two slots.");
+  }
+  require(!machine.apart(), "PairedSearch lets replicas of an expert share a GPU.");
+  if (place.has_value()) {
+    require(std::ranges::equal(view(*place), view(node)), "PairedSearch takes nodes as places.");
+  }
+  return make_search<PairedSearch>(machine, share, home, node, price, most, anchored, slots, chance,
+                                   cost, place, by_home, std::nullopt, std::nullopt, false);
+}
+
+template <typename Search>
+void restart(Search& search, const Row<const Index>& slots, const Row<const Index>& home) {
   const Index num_experts = search.placement().num_experts();
   require_placement(slots, search.placement().num_slots(), num_experts);
   require_size("home", static_cast<Index>(home.shape(0)), num_experts);
-  require_indices("home", view(home), search.traffic().num_nodes());
+  require_indices("home", view(home), search.traffic().nodes().num());
   search.restart(view(slots), view(home));
 }
 
-void anneal(TopologySearch& search, int doublings, double temperature, Index transfers, Index near,
+template <typename Search>
+void anneal(Search& search, int doublings, double temperature, Index transfers, Index near,
             Index homeward, Index settling, Index slices, double seconds) {
   require_doublings(doublings);
   const Deadline deadline = deadline_after(seconds);
@@ -70,41 +123,56 @@ void anneal(TopologySearch& search, int doublings, double temperature, Index tra
   search.anneal({doublings, temperature, transfers, near, homeward, settling}, slices, deadline);
 }
 
-}  // namespace
-
-void add_topology(nb::module_& chapter) {
-  nb::class_<TopologySearch>(
-      chapter, "TopologySearch",
-      "Annealing of one layer for its largest GPU load plus a price on what is served off home.\n\n"
-      "`share` (float64 [num_experts]) is each expert's part of all tokens, `home` (int64\n"
-      "[num_experts]) its home node, and `node` (int64 [num_gpus], ascending from 0) the node of\n"
-      "each GPU. The objective is the largest load over the mean, plus `price` times the part of\n"
-      "tokens that replicas away from home serve; at most `most` of them do. With `anchored` every\n"
-      "expert keeps a replica at home. `slots` (int64 [num_slots]) is the plan to start from.\n\n"
-      "With several loads `part` (float64 [num_experts, num_scenarios]) has each expert's part in\n"
-      "each, `scenario` (float64 [num_scenarios]) what each counts, and `share` the parts so\n"
-      "weighted. With `worst` the objective is the largest of the loads' instead, and `most` holds\n"
-      "for each of them.")
-      .def(nb::new_(&make_topology_search), nb::arg("machine"), nb::arg("share"), nb::arg("home"),
+template <typename Search, typename Make, typename... Extra>
+void bind_search(nb::module_& chapter, const char* name, Make make, const char* text,
+                 const Extra&... extra) {
+  nb::class_<Search>(chapter, name, text)
+      .def(nb::new_(make), nb::arg("machine"), nb::arg("share"), nb::arg("home"),
            nb::arg("node"), nb::arg("price"), nb::arg("most"), nb::arg("anchored"),
-           nb::arg("slots"), nb::arg("chance"), nb::arg("part") = nb::none(),
-           nb::arg("scenario") = nb::none(), nb::arg("worst") = false)
-      .def("restart", &restart, nb::arg("slots"), nb::arg("home"),
+           nb::arg("slots"), nb::arg("chance"), nb::arg("cost") = nb::none(),
+           nb::arg("place") = nb::none(), nb::arg("by_home") = true, extra...)
+      .def("restart", &restart<Search>, nb::arg("slots"), nb::arg("home"),
            "Go on from another plan, with other homes; the best plan is kept.")
-      .def("anneal", &anneal, nb::arg("doublings"), nb::arg("temperature"), nb::arg("transfers"),
+      .def("anneal", &anneal<Search>, nb::arg("doublings"), nb::arg("temperature"), nb::arg("transfers"),
            nb::arg("near"), nb::arg("homeward"), nb::arg("settling"), nb::arg("slices"), nb::arg("seconds"),
            "So many slices of 256 swaps and copy transfers, fewer where the seconds are over.\n\n"
            "The norm's p is 2**doublings; `temperature` is in units of the objective. Of 1024\n"
            "proposals `transfers` are copy transfers; of these `settling` give an expert a\n"
-           "replica at its home. Of the swaps `near` are within a node, and `homeward` of the others\n"
-           "bring an expert to its home.")
-      .def_prop_ro("best", &TopologySearch::best, "The best plan's objective.")
-      .def("plan", [](const TopologySearch& search) { return copy_of(search.best_slots()); },
+           "replica at a cheap place, by default its home. Of the swaps `near` are within a node, and\n"
+           "`homeward` of the others bring an expert to such a place.")
+      .def_prop_ro("best", &Search::best, "The best plan's objective.")
+      .def("plan", [](const Search& search) { return copy_of(search.best_slots()); },
            "The best plan, int64 [num_slots].")
-      .def_prop_ro("largest_load", &TopologySearch::largest_load,
+      .def_prop_ro("largest_load", &Search::largest_load,
                    "The largest GPU load now, relative to the mean.")
-      .def_prop_ro("away", &TopologySearch::away,
-                   "The part of all tokens that is served away from home now.");
+      .def_prop_ro("away", &Search::away,
+                   "The mean cost of an assignment now: the part served away from home by default.");
+}
+
+}  // namespace
+
+void add_topology(nb::module_& chapter) {
+  bind_search<TopologySearch>(
+      chapter, "TopologySearch", &make_search<TopologySearch>,
+      "Annealing of one layer for its largest GPU load plus a price on what is served off home.\n\n"
+      "`share` (float64 [num_experts]) is each expert's part of all tokens, `home` (int64\n"
+      "[num_experts]) its home node, and `node` (int64 [num_gpus], ascending from 0) the node of\n"
+      "each GPU. The objective is the largest load over the mean, plus `price` times the mean cost\n"
+      "of an assignment, which is at most `most`. With `anchored` every expert keeps a replica at\n"
+      "home. `slots` (int64 [num_slots]) is the plan to start from.\n\n"
+      "An assignment costs `cost` (float64 [num_rows, num_places]) at the place of the GPU that\n"
+      "serves it, `place` (int64 [num_gpus], ascending from 0), in the row of its expert's home or,\n"
+      "where `by_home` is False, of its expert. Without them it costs 0 at home and 1 elsewhere.\n\n"
+      "With several loads `part` (float64 [num_experts, num_scenarios]) has each expert's part in\n"
+      "each, `scenario` (float64 [num_scenarios]) what each counts, and `share` the parts so\n"
+      "weighted. With `worst` the objective is the largest of the loads' instead, and `most` holds\n"
+      "for each of them.",
+      nb::arg("part") = nb::none(), nb::arg("scenario") = nb::none(), nb::arg("worst") = false);
+  bind_search<PairedSearch>(
+      chapter, "PairedSearch", &make_paired_search,
+      "`TopologySearch` where all GPUs have two slots and replicas of an expert may share one.\n\n"
+      "It decides which replicas stand on a node; there the heaviest shares a GPU with the\n"
+      "lightest, and so on, which no other pairs beat. `near` counts for nothing.");
 }
 
 }  // namespace eplb::bind

@@ -18,6 +18,7 @@ void add_serving(nanobind::module_& chapter);
 void add_serving_shares(nanobind::module_& chapter);  // a part of the serving path's
 void add_rules(nanobind::module_& chapter);
 void add_scoring(nanobind::module_& chapter);
+void add_bounds(nanobind::module_& chapter);
 void add_moves(nanobind::module_& chapter);
 void add_near(nanobind::module_& chapter);
 

@@ -20,6 +20,7 @@ NB_MODULE(_core, module) {
   chapter("serving", "Plans within milliseconds.", bind::add_serving);
   chapter("rules", "First plans where GPUs differ or replicas stand apart.", bind::add_rules);
   chapter("scoring", "What a placement is worth, exactly.", bind::add_scoring);
+  chapter("bounds", "Sums that no plan undercuts.", bind::add_bounds);
   chapter("moves", "From the plan in force to a new one.", bind::add_moves);
   chapter("near", "Plans that move little.", bind::add_near);
 }

@@ -1,8 +1,10 @@
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "bindings/arrays.hpp"
 #include "bindings/chapters.hpp"
+#include "scoring/dealing.hpp"
 #include "scoring/least_level.hpp"
 
 namespace eplb::bind {
@@ -48,6 +50,34 @@ void least_levels(const Matrix<const std::int64_t>& load, const Matrix<const std
   }
 }
 
+void deal(const Row<const std::uint32_t>& state, const Row<const std::int64_t>& left,
+          const Row<const std::int64_t>& odd, const Row<const std::int64_t>& count,
+          const Row<const std::int64_t>& start, const Row<std::int64_t>& extra) {
+  const auto words = view(state);
+  const scoring::Deal experts{view(left), view(odd), view(count), view(start)};
+  const auto found = view(extra);
+  require_size("state", std::ssize(words), scoring::Twister::kWords + 1);
+  require(words.back() <= scoring::Twister::kWords, "state has used up more words than it has.");
+  const Index num_experts = std::ssize(experts.left);
+  require_size("odd", std::ssize(experts.odd), num_experts);
+  require_size("count", std::ssize(experts.count), num_experts);
+  require_size("start", std::ssize(experts.start), num_experts);
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  for (Index i = 0; i < num_experts; ++i) {
+    require(experts.left[i] > 0 && experts.left[i] <= most, "left holds what is no such number.");
+    require(experts.count[i] > 0 && experts.count[i] <= most, "count holds what is no such number.");
+    require(experts.odd[i] >= 0 && experts.odd[i] < experts.count[i],
+            "odd holds a number that is below 0, or not below the expert's count.");
+    require(experts.start[i] >= 0 && experts.count[i] <= std::ssize(found) &&
+                experts.start[i] <= std::ssize(found) - experts.count[i],
+            "Replicas of an expert are beyond the end of extra.");
+  }
+  for (const std::int64_t value : found) require(value == 0, "extra holds what is not 0.");
+  nb::gil_scoped_release unlocked;
+  scoring::Twister draws(words);
+  scoring::deal(draws, experts, found);
+}
+
 }  // namespace
 
 void add_scoring(nb::module_& chapter) {
@@ -59,6 +89,16 @@ void add_scoring(nb::module_& chapter) {
               "-1 for an empty slot, `rate` int64 [num_gpus]. Written are `is_tight`, bool\n"
               "[num_layers, num_gpus], and `tokens`, int64 [num_layers], of the experts that stand\n"
               "on such GPUs alone; -1 where the integers would not fit, and nothing is known.");
+  chapter.def("deal", &deal, nb::arg("state").noconvert(), nb::arg("left").noconvert(),
+              nb::arg("odd").noconvert(), nb::arg("count").noconvert(),
+              nb::arg("start").noconvert(), nb::arg("extra").noconvert(),
+              "Deal the odd senders of experts to their replicas, as Python's `random` draws them.\n\n"
+              "`state` is uint32 [625], the second entry of `random.Random(seed).getstate()`. For\n"
+              "each expert, int64 [num_experts], `left` are the senders to be dealt, `odd` those of\n"
+              "them beyond equally many a replica, `count` the replicas and `start` the place of the\n"
+              "first. Written is `extra`, int64 [num_replicas] of zeros: 1 for a replica that gets\n"
+              "one. Taken from the sequence is what `sample(range(count), odd)` and `shuffle` of a\n"
+              "list of `left` take.");
 }
 
 }  // namespace eplb::bind

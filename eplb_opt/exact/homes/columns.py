@@ -3,13 +3,16 @@
 With z_ec = 1 when expert e has c replicas, y_ecg how many of them stand on GPU g, x_hn = 1 when
 group h is at home on node n and o_ecn how many replicas of e stand on n, which is not its home:
 
-    minimise G T + price sum o_ecn size_ec
+    minimise (sum_g r_g) T + price sum o_ecn size_ec
     sum_c z_ec = 1                                            for every e
     sum_g y_ecg = c z_ec                                      for every e, c
     sum_ec y_ecg = slots of g                                 for every g
-    sum_ec size_ec y_ecg <= T                                 for every g
+    sum_ec size_ec y_ecg <= r_g T                             for every g
     o_ecn >= sum_(g on n) y_ecg - c x_hn, with h the group of e, for every e, c, n
     sum_n x_hn = 1, and each node has its number of groups    where homes are chosen
+
+r_g is the speed of GPU g over the largest one, and T what the fastest GPU carries. Speeds that are
+no small fractions are rounded up in the rows and down in the sum.
 
 Sizes are Q w_e / c rounded down for some integer Q, and the price is rounded down too. So every
 plan is a solution that is worth at most Q times the truth, and a bound of all solutions is one of
@@ -21,7 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import floor, lcm
+from math import ceil, floor, lcm
 from typing import TYPE_CHECKING
 
 from eplb_opt.problem.topology import Topology
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 MAX_SUM = 2**50
 #: Denominators of the price above this are rounded to it.
 PRICE_UNIT = 2**16
+#: Parts of the largest speed that others are rounded to, where they are no parts of this size.
+RATE_UNIT = 2**10
 #: With more replicas than this the least common multiple of all counts is no use.
 MAX_EXACT_COUNT = 20
 
@@ -71,10 +76,12 @@ class Columns:
     def counts(self) -> list[range]:
         """The counts that each expert can have in a plan no worse than the known one."""
         problem = self.problem
-        peak = self.upper * self.total / problem.num_gpus
+        num_slots = int(problem.open_slots.sum())
+        peak = self.upper * self.total * problem.fastest / problem.capacity
         fewest = [max(-(-w // peak), 1) for w in self.load]
-        spare = problem.num_slots - sum(fewest)
-        most = problem.num_gpus if problem.colocation == "forbid" else problem.num_slots
+        spare = num_slots - sum(fewest)
+        num_gpus = int((problem.open_slots > 0).sum())
+        most = num_gpus if problem.colocation == "forbid" else num_slots
         return [range(low, min(low + spare, most) + 1) for low in fewest]
 
     @property
@@ -93,9 +100,39 @@ class Columns:
         return Fraction(floor(exact * PRICE_UNIT), PRICE_UNIT)
 
     @cached_property
+    def rates(self) -> tuple[tuple[int, ...], int]:
+        """Speeds over the largest one, rounded up, [num_gpus], and what 1 is in their unit."""
+        used = zip(self.problem.speed, self.problem.open_slots.tolist(), strict=True)
+        speeds = [speed / self.problem.fastest if n else Fraction(1) for speed, n in used]
+        unit = lcm(*(speed.denominator for speed in speeds))
+        unit = unit if unit <= RATE_UNIT else RATE_UNIT
+        return tuple(ceil(speed * unit) for speed in speeds), unit
+
+    @cached_property
+    def capacity(self) -> int:
+        """The speeds of GPUs that are there, over the largest and added up, rounded down."""
+        return floor(self.problem.capacity / self.problem.fastest * self.rates[1])
+
+    @cached_property
+    def slowness(self) -> int:
+        """The largest over the least speed, rounded up: what T may be of the load of a GPU."""
+        rates, unit = self.rates
+        return -(-unit // min(rates))
+
+    @cached_property
+    def load_weight(self) -> int:
+        """What a unit of T counts in the minimised sum."""
+        return self.price.denominator * self.capacity
+
+    @cached_property
+    def price_weight(self) -> int:
+        """What a unit of size that is served off home counts in it."""
+        return self.price.numerator * self.rates[1]
+
+    @cached_property
     def scale(self) -> int:
         """Q: units of a size per unit of load."""
-        weight = self.problem.num_gpus * self.price.denominator + self.price.numerator
+        weight = self.load_weight * self.slowness + self.price_weight
         most = max(MAX_SUM // (weight * self.total), 1)
         highest = max(counts[-1] for counts in self.counts if counts)
         exact = lcm(*range(1, highest + 1)) if highest <= MAX_EXACT_COUNT else most + 1
@@ -108,5 +145,5 @@ class Columns:
     def value(self, units: int) -> Fraction:
         """What the minimised sum stands for, as largest over mean load plus price."""
         lacking = int(self.problem.rounded[0]) * self.problem.num_experts
-        bottom = self.price.denominator * self.scale * (self.total + lacking)
+        bottom = self.price.denominator * self.rates[1] * self.scale * (self.total + lacking)
         return Fraction(units, bottom)

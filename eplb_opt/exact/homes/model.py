@@ -40,15 +40,15 @@ class HomeModel:
         for e, c in self.pairs:
             self.chosen[e, c] = self.model.new_bool_var(f"z{e},{c}")
             for g in range(problem.num_gpus):
-                most = 1 if one_replica else min(c, problem.slots_per_gpu)
+                slots = int(problem.open_slots[g])
+                most = min(c, slots, 1) if one_replica else min(c, slots)
                 self.placed[e, c, g] = self.model.new_int_var(0, most, f"y{e},{c},{g}")
-        most = self.columns.total * self.columns.scale
+        most = self.columns.total * self.columns.scale * self.columns.slowness
         self.peak = self.model.new_int_var(0, most, "T")
         for rule in RULES:
             rule(self)
-        price = self.columns.price
         self.model.minimize(
-            price.denominator * problem.num_gpus * self.peak + price.numerator * self.served_away()
+            self.columns.load_weight * self.peak + self.columns.price_weight * self.served_away()
         )
 
     def on_node(self, expert: int, count: int, node: int) -> Any:
@@ -63,7 +63,7 @@ class HomeModel:
     def hint(self, placed: np.ndarray) -> None:
         """Begin with a plan, int64 [num_slots]."""
         problem = self.problem
-        count = np.bincount(placed, minlength=problem.num_experts).tolist()
+        count = np.bincount(placed[placed >= 0], minlength=problem.num_experts).tolist()
         on_gpu = placed.reshape(problem.num_gpus, -1).tolist()
         for (e, c), variable in self.chosen.items():
             self.model.add_hint(variable, int(count[e] == c))
@@ -78,7 +78,9 @@ class HomeModel:
         rows: list[list[int]] = [[] for _ in range(self.problem.num_gpus)]
         for (e, _, g), variable in self.placed.items():
             rows[g] += [e] * int(value(variable))
-        return np.array([expert for row in rows for expert in row], dtype=np.int64)
+        placed = np.full(self.problem.num_slots, -1, dtype=np.int64)
+        placed[self.problem.is_open] = [expert for row in rows for expert in row]
+        return placed
 
 
 def one_count_per_expert(m: HomeModel) -> None:
@@ -94,10 +96,12 @@ def replicas_match_the_count(m: HomeModel) -> None:
 
 
 def gpus_are_full_and_below_t(m: HomeModel) -> None:
-    """sum_ec y_ecg = slots of g, and sum_ec size_ec y_ecg <= T."""
-    for g in range(m.problem.num_gpus):
-        m.model.add(sum(m.placed[e, c, g] for e, c in m.pairs) == m.problem.slots_per_gpu)
-        m.model.add(sum(m.columns.size(e, c) * m.placed[e, c, g] for e, c in m.pairs) <= m.peak)
+    """sum_ec y_ecg = slots of g, and sum_ec size_ec y_ecg <= r_g T."""
+    rates, unit = m.columns.rates
+    for g, rate in enumerate(rates):
+        m.model.add(sum(m.placed[e, c, g] for e, c in m.pairs) == int(m.problem.open_slots[g]))
+        load = sum(m.columns.size(e, c) * m.placed[e, c, g] for e, c in m.pairs)
+        m.model.add(unit * load <= rate * m.peak)
 
 
 def groups_have_one_home(m: HomeModel) -> None:

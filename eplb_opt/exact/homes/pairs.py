@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
-from eplb_opt.bounds.topology import home_bound
+from eplb_opt.bounds.links import MANY_STEPS
+from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.certificates import Certificate
 from eplb_opt.certificates.topology import PAIRS_PREFIX
 from eplb_opt.exact.pairs.model import PairsLayer, PairsParams
@@ -57,17 +58,20 @@ class HomePairsSolver:
         if found.bound is None or found.bound.value <= self.lower:
             return verdict
         self.lower = found.bound.value
-        value = home_bound(self.problem, self.lower).value
+        priced = self._priced(self.lower)
         proof = None if found.certificate is None else self._proof(found.certificate)
-        return replace(verdict, bound=Bound(value, "topology"), certificate=proof)
+        return replace(verdict, bound=Bound(priced.value, priced.source), certificate=proof)
+
+    def _priced(self, lower: Fraction) -> PricedBound:
+        return priced_bound(self.problem, lower, MANY_STEPS)
 
     def _proof(self, pairs: Certificate) -> Certificate:
         """What follows from a certificate of the flat layer."""
-        bound = home_bound(self.problem, pairs.bound)
-        data: dict[str, int | list[int]] = {"levels": list(bound.levels), "scale": bound.scale}
+        bound = self._priced(pairs.bound)
+        data = dict(bound.data)
         data |= {PAIRS_PREFIX + name: value for name, value in pairs.data.items()}
         data[PAIRS_PREFIX + "bound"] = list(_terms(pairs.bound))
-        return Certificate("topology", bound.value, data)
+        return Certificate(bound.source, bound.value, data)
 
 
 def _terms(value: Fraction) -> tuple[int, int]:

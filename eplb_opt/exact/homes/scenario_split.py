@@ -113,8 +113,8 @@ class ScenarioSplitSolver:
             num += 1
             if found is None:
                 return True
-            for name, values in found.items():
-                known.data.setdefault(name, []).extend(values)
+            for name, numbers in found.items():
+                known.data.setdefault(name, []).extend(numbers)
             values = program.values(found)
             is_first = not known.of_choice.size
             known.of_choice = values if is_first else np.maximum(known.of_choice, values)

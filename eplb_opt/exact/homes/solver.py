@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil, isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eplb_opt.bounds.bounds import Bound
 from eplb_opt.errors import PlanError
@@ -51,7 +51,7 @@ class HomeModelSolver:
         if deadline is None:
             return Answer(verdict=Verdict.NOT_YET)
         cp_model = import_cp_model()
-        model = HomeModel(cp_model, columns)
+        model = self.make_model(cp_model, columns)
         model.hint(task.start)
         solver = make_solver(cp_model)
         solver.parameters.num_workers = 1
@@ -72,10 +72,18 @@ class HomeModelSolver:
             verdict=Verdict.FINISHED if status == cp_model.OPTIMAL else Verdict.AGAIN,
         )
 
+    def make_model(self, cp_model: Any, columns: Columns) -> HomeModel:
+        """The model of the layer."""
+        return HomeModel(cp_model, columns)
+
+    def checked_problem(self) -> Problem:
+        """The problem whose rules a plan must keep."""
+        return self.problem
+
     def _checked(self, placed: np.ndarray) -> np.ndarray | None:
         """The plan, if its limit on what is off home holds without rounding."""
         try:
-            check(self.problem, placed[None])
+            check(self.checked_problem(), placed[None])
         except PlanError:
             return None
         return placed

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.problem.topology import node_of_gpus
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from fractions import Fraction
@@ -38,10 +40,13 @@ class Shape:
         The GPU of each replica, ascending.
     sent
         (GPU, number of GPUs that send there), for each GPU that holds one.
+    crossed
+        GPUs that send to another node than their own.
     """
 
     gpus: tuple[int, ...]
     sent: tuple[tuple[int, int], ...]
+    crossed: int = 0
 
     @property
     def most(self) -> int:
@@ -73,8 +78,10 @@ def shapes(problem: Problem, is_drawn: bool) -> list[Shape]:
     for num in range(1, _most_replicas(problem) + 1):
         for held in combinations_with_replacement(gpus, num):
             if _is_allowed(problem, held):
+                crossed = CROSSED[problem.dispatch](problem, held)
                 found += [
-                    Shape(held, sent) for sent in SENDS[problem.dispatch](problem, held, is_drawn)
+                    Shape(held, sent, crossed)
+                    for sent in SENDS[problem.dispatch](problem, held, is_drawn)
                 ]
     return found
 
@@ -146,16 +153,16 @@ def _at_hand(problem: Problem, held: tuple[int, ...], is_drawn: bool) -> list[Se
         return [((held[0], problem.num_senders),)]
     times = Counter(held)
     sent = Counter(times.keys())
-    on_node = Counter(gpu // problem.gpus_per_node for gpu in held)
+    nodes = node_of_gpus(problem).tolist()
+    on_node = Counter(nodes[gpu] for gpu in held)
     for node, num in on_node.items():
-        first = node * problem.gpus_per_node
         others = [
             gpu
-            for gpu in range(first, first + problem.gpus_per_node)
-            if gpu not in times and problem.open_slots[gpu]
+            for gpu, place in enumerate(nodes)
+            if place == node and gpu not in times and problem.open_slots[gpu]
         ]
         if num < len(held):
-            hosts = [gpu for gpu in held if gpu // problem.gpus_per_node == node]
+            hosts = [gpu for gpu in held if nodes[gpu] == node]
             sent[min(hosts)] += len(others)
     each, odd = divmod(problem.num_senders - sent.total(), len(held))
     for gpu, num in times.items():
@@ -179,5 +186,21 @@ def _draws(room: list[int], odd: int) -> Iterator[tuple[int, ...]]:
             yield (first, *rest)
 
 
+def _crossed_in_turn(problem: Problem, held: tuple[int, ...]) -> int:
+    """Rank modulo: senders whose turn is a replica on another node."""
+    nodes = node_of_gpus(problem)
+    senders = np.flatnonzero(problem.open_slots)
+    chosen = np.array(held)[np.arange(len(senders)) % len(held)]
+    return int((nodes[senders] != nodes[chosen]).sum())
+
+
+def _crossed_at_hand(problem: Problem, held: tuple[int, ...]) -> int:
+    """Nearest copy: senders on nodes without a replica."""
+    nodes = node_of_gpus(problem)
+    return int((~np.isin(nodes[problem.open_slots > 0], nodes[list(held)])).sum())
+
+
+#: Dispatch -> the senders whose tokens cross nodes.
+CROSSED = {"nearest": _crossed_at_hand, "rank_modulo": _crossed_in_turn}
 #: Dispatch -> the senders of each GPU that holds a replica, in every outcome that counts.
 SENDS = {"nearest": _at_hand, "rank_modulo": _in_turn}

@@ -2,13 +2,17 @@
 
 y_es is 1 where expert e stands in shape s. Loads count in units of a sender's part, w / senders, so
 that all sizes are integers; where these would be too large they are rounded down, and no plan gets
-a larger value for that.
+a larger value for that. With a price p / q on what crosses nodes, for G senders,
+
+    minimise q G T + p sum_es (senders of s to other nodes) size_e y_es
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from fractions import Fraction
 from itertools import product
+from math import floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Sums of sizes stay below this power of two, which float64 holds.
 SUM_BITS = 50
+#: Denominators of the price above this are rounded to it.
+PRICE_UNIT = 2**16
 
 
 class SenderModel:
@@ -46,11 +52,21 @@ class SenderModel:
         self.at_home: dict[tuple[int, int], Any] = {}
         for rule in RULES:
             rule(self)
-        self.model.minimize(self.peak)
+        price = price_of(problem)
+        load = price.denominator * problem.num_senders * self.peak
+        self.model.minimize(load + price.numerator * self.crossed() if price else self.peak)
 
     def size(self, expert: int) -> int:
         """A sender's part of an expert's load."""
         return int(self.problem.load[0, expert]) >> shift(self.problem)
+
+    def crossed(self) -> Any:
+        """What crosses nodes, in senders' parts of the loads."""
+        return sum(
+            self.size(e) * self.shapes[e][s].crossed * stands
+            for (e, s), stands in self.stands.items()
+            if self.shapes[e][s].crossed
+        )
 
     def hint(self, placed: np.ndarray) -> None:
         """Begin with a plan, int64 [num_slots]."""
@@ -75,9 +91,21 @@ class SenderModel:
         return placed.ravel()
 
 
+def price_of(problem: Problem) -> Fraction:
+    """The price on what crosses nodes, rounded down where its denominator is large; 0 for none."""
+    if problem.topology is None:
+        return Fraction(0)
+    exact = problem.topology.exact_price
+    if exact.denominator <= PRICE_UNIT:
+        return exact
+    return Fraction(floor(exact * PRICE_UNIT), PRICE_UNIT)
+
+
 def shift(problem: Problem) -> int:
     """Binary digits that are cut off the loads."""
-    total = int(problem.load.sum()) * problem.num_senders
+    total, price = int(problem.load.sum()) * problem.num_senders, price_of(problem)
+    if price:
+        total *= price.denominator * problem.num_senders + price.numerator
     return max(total.bit_length() - SUM_BITS, 0)
 
 
@@ -124,4 +152,18 @@ def groups_stay_on_one_node(m: SenderModel) -> None:
         m.model.add(sum(there) == m.at_home[e // problem.experts_per_group, n])
 
 
-RULES = (every_expert_stands_in_one_shape, gpus_are_full_and_below_t, groups_stay_on_one_node)
+def little_crosses_nodes(m: SenderModel) -> None:
+    """sum_es crossed_s size_e y_es is within the limit; sizes are rounded down: no plan is lost."""
+    rules = m.problem.topology
+    if rules is None or rules.max_off_home is None:
+        return
+    most = rules.most_off_home * int(m.problem.load.sum()) * m.problem.num_senders
+    m.model.add(m.crossed() <= floor(most / 2 ** shift(m.problem)))
+
+
+RULES = (
+    every_expert_stands_in_one_shape,
+    gpus_are_full_and_below_t,
+    groups_stay_on_one_node,
+    little_crosses_nodes,
+)

@@ -7,13 +7,17 @@ from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 from eplb_opt.bounds.bounds import Bound
+from eplb_opt.errors import PlanError
 from eplb_opt.exact.senders import columns
-from eplb_opt.exact.senders.model import SenderModel, shift
+from eplb_opt.exact.senders.model import SenderModel, price_of, shift
 from eplb_opt.exact.shared.model_calls import deadline_after_imports
 from eplb_opt.exact.shared.ortools_backend import import_cp_model, make_solver
+from eplb_opt.placement.checker import check
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from eplb_opt.clock import Deadline
     from eplb_opt.exact.senders.columns import Shape
     from eplb_opt.problem.problem import Problem
@@ -71,29 +75,55 @@ class SenderModelSolver:
         if is_drawn not in self._listed:
             self._listed[is_drawn] = columns.shapes(self.problem, is_drawn)
         experts = range(self.problem.num_experts)
-        known = self._listed[is_drawn]
-        return [columns.of_expert(self.problem, known, e, task.objective) for e in experts]
+        known, most = self._listed[is_drawn], self._most_load(task)
+        return [columns.of_expert(self.problem, known, e, most) for e in experts]
+
+    def _most_load(self, task: Task) -> Fraction:
+        """The largest GPU load of plans that are no worse than the known one."""
+        if not self.problem.has_topology:
+            return task.objective
+        lacking = int(self.problem.rounded[0]) * self.problem.num_experts
+        total = int(self.problem.load.sum()) + lacking
+        return task.objective * total / self.problem.num_senders
 
     def _solve(self, task: Task, shapes: list[list[Shape]], deadline: Deadline) -> Answer:
         """The best plan of these shapes and what is proven of it."""
-        cut, senders = shift(self.problem), self.problem.num_senders
-        unit = Fraction(2**cut, senders)
-        most = int(task.objective / unit)
-        if cut == 0:
+        cut, has_price = shift(self.problem), self.problem.has_topology
+        unit = Fraction(2**cut, self.problem.num_senders)
+        most = int(self._most_load(task) / unit)
+        if cut == 0 and not has_price:
             most -= 1  # the value is an integer, and one like it is there
         cp_model = import_cp_model()
         model = SenderModel(cp_model, self.problem, shapes, 0, max(most, 0))
         model.hint(task.start)
         solver, status = self._run(cp_model, model, task, deadline)
         if status == cp_model.INFEASIBLE:
-            return Answer(None, Bound(task.objective, "cp_sat"), verdict=Verdict.FINISHED)
+            bound = None if has_price else Bound(task.objective, "cp_sat")
+            return Answer(None, bound, verdict=Verdict.FINISHED)
         units = max(ceil(solver.best_objective_bound - BOUND_NOISE), 0)
         found = status in (cp_model.OPTIMAL, cp_model.FEASIBLE)
         return Answer(
-            model.plan(solver.value) if found else None,
-            Bound(units * unit, "cp_sat"),
+            self._checked(model.plan(solver.value)) if found else None,
+            Bound(units * unit * self._worth(), "cp_sat"),
             verdict=Verdict.FINISHED if status == cp_model.OPTIMAL else Verdict.AGAIN,
         )
+
+    def _worth(self) -> Fraction:
+        """What a load counts in the objective, where what the model minimises is not the load."""
+        problem, price = self.problem, price_of(self.problem)
+        if not problem.has_topology:
+            return Fraction(1)
+        lacking = int(problem.rounded[0]) * problem.num_experts
+        ratio = Fraction(problem.num_senders, int(problem.load.sum()) + lacking)
+        return ratio / (price.denominator * problem.num_senders) if price else ratio
+
+    def _checked(self, placed: np.ndarray) -> np.ndarray | None:
+        """The plan, if its limit on what crosses nodes holds without rounding."""
+        try:
+            check(self.problem, placed[None])
+        except PlanError:
+            return None
+        return placed
 
     def _run(self, cp_model: Any, model: SenderModel, task: Task, deadline: Deadline) -> Any:
         solver = make_solver(cp_model)

@@ -29,6 +29,8 @@ Arrays = dict[str, np.ndarray]
 #: Tried in this order, before the only array of two or three dimensions.
 LOAD_KEYS = ("load", "logical_count", "weight")
 PLAN_KEY = "physical_to_logical"
+#: Experts of single tokens, see `eplb_opt.io.recordings.token_files`.
+TOKENS_KEY = "topk_ids"
 ZIP_MAGIC = b"PK\x03\x04"
 MAX_MEMBERS = 1_000
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -70,6 +72,11 @@ class Archive(Mapping[str, np.ndarray]):
         self._path = path
         with opened(path) as archive:
             self._names = [name.removesuffix(".npy") for name in _names(archive)]
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._names:
@@ -207,6 +214,11 @@ def loads_from_npz(arrays: Archive) -> Loads:
 def has_loads(arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether an archive names its loads."""
     return PLAN_KEY not in arrays and any(key in arrays for key in LOAD_KEYS)
+
+
+def has_tokens(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether an archive holds the experts of single tokens, and no loads beside them."""
+    return TOKENS_KEY in arrays and not has_loads(arrays)
 
 
 def has_plan(arrays: Mapping[str, np.ndarray]) -> bool:

@@ -57,12 +57,16 @@ def loads_from_sglang(document: Any) -> Recording:
 
 def loads_from_sglang_folder(folder: Folder) -> Recording:
     """The recording of all ranks, or several dumps one after the other; one is open at a time."""
+    return _recording(dump_sources(folder))
+
+
+def dump_sources(folder: Folder) -> Sources:
+    """The dumps of a folder in the order of their times."""
     names = sorted(folder.named(".pt"), key=lambda name: (_time(name), name))
-    sources: Sources = [
+    return [
         (name, (folder.path / name).stat().st_size, partial(read_pt, folder.path / name))
         for name in names
     ]
-    return _recording(sources)
 
 
 def _recording(sources: Sources) -> Recording:
@@ -144,11 +148,8 @@ class Passes:
         FormatError
             When records are damaged or were met before.
         """
-        records = document[RECORDS_KEY]
-        if not isinstance(records, list) or MAP_KEY not in document:
-            raise FormatError(f"{RECORDS_KEY} is no list, or there is no {MAP_KEY}.")
+        records = self.met(document)
         fold = Fold(id_array(tensor_values(document[MAP_KEY], MAP_KEY), MAP_KEY))
-        self._meet(records)
         claims = Claims()
         for i, record in enumerate(records):
             values = record.get(COUNT_KEY)
@@ -156,6 +157,20 @@ class Passes:
                 claims.add(values, COUNT_KEY)
             load = fold(tensor_values(values, COUNT_KEY), COUNT_KEY)
             yield (i + 1) / len(records), (record["forward_pass_id"], load)
+
+    def met(self, document: Any) -> list[dict[str, Any]]:
+        """The records of a file, now met.
+
+        Raises
+        ------
+        FormatError
+            When they are damaged or were met before.
+        """
+        records = document[RECORDS_KEY]
+        if not isinstance(records, list) or MAP_KEY not in document:
+            raise FormatError(f"{RECORDS_KEY} is no list, or there is no {MAP_KEY}.")
+        self._meet(records)
+        return records
 
     @property
     def ranks(self) -> set[int]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from eplb_opt.io.recordings.recording import Part, Progress
 
 META = "meta_info.json"
-#: Not `rank0_raw.safetensors`, which holds what was routed and not how much.
+#: Not `rank0_raw.safetensors`, which holds what was routed and not how much: `trtllm_tokens`.
 RANK_FILE = re.compile(r"rank(\d{1,6})\.safetensors", re.ASCII)
 TENSOR = re.compile(r"(\d{1,15})_(\d{1,6})", re.ASCII)
 
@@ -45,7 +45,7 @@ def loads_from_trtllm(folder: Folder) -> Recording:
     MissingDependency
         When safetensors is not installed.
     """
-    num_experts = _num_experts(folder)
+    num_experts = num_experts_of(folder)
     ranks = {int(found[1]): name for name in folder.names if (found := RANK_FILE.fullmatch(name))}
     if sorted(ranks) != list(range(len(ranks))) or not ranks:
         raise FormatError(
@@ -56,7 +56,7 @@ def loads_from_trtllm(folder: Folder) -> Recording:
     layers: set[int] = set()
     for name in files:
         with opened(folder.path / name) as tensors:
-            layers.update(*_index(tensors).values())
+            layers.update(*index_of(tensors).values())
     layer_ids = checked_layer_ids(sorted(layers), len(layers)) if layers else ()
     parts = partial(_parts, folder, files, layer_ids, num_experts)
     return Recording(parts, layer_ids, set(ranks))
@@ -70,7 +70,7 @@ def _parts(
     for file_idx, name in enumerate(files):
         done = sum(sizes[:file_idx])
         with opened(folder.path / name) as tensors:
-            index = _index(tensors)
+            index = index_of(tensors)
             for i, (iteration, layers) in enumerate(index.items()):
                 rows = [_row(tensors, f"{iteration}_{layer}", num_experts) for layer in layers]
                 load = np.zeros((len(layer_ids), num_experts), dtype=rows[0].dtype)
@@ -79,7 +79,14 @@ def _parts(
                 tell(done + sizes[file_idx] * (i + 1) // len(index), sum(sizes))
 
 
-def _num_experts(folder: Folder) -> int:
+def num_experts_of(folder: Folder) -> int:
+    """Experts of a layer, or its slots where a load balancer is configured.
+
+    Raises
+    ------
+    FormatError
+        When the folder does not tell.
+    """
     with naming(META):
         meta = read_json(open_checked(folder.path / META))
         num_experts = meta.get("num_experts") if isinstance(meta, dict) else None
@@ -88,7 +95,14 @@ def _num_experts(folder: Folder) -> int:
         return num_experts
 
 
-def _index(tensors: Any) -> Index:
+def index_of(tensors: Any) -> Index:
+    """The iterations of a file, and the layers of each.
+
+    Raises
+    ------
+    FormatError
+        When tensors have other names, or iterations different layers.
+    """
     index: Index = {}
     for key in tensors.keys():  # noqa: SIM118  # the file is no dict
         found = TENSOR.fullmatch(key)

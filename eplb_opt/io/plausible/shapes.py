@@ -166,7 +166,9 @@ def turned_round(loads: Loads, question: Question) -> Finding | None:
         return None
     rows, columns = _spread(total.sum(axis=1)), _spread(total.sum(axis=0))
     shape = f"{num_layers} rows x {num_experts} columns"
-    if columns < SAME_TOTAL and rows > OTHER_TOTAL:
+    # Where all experts of a layer are alike, columns have the same total whatever they are.
+    is_even = (total == total[:, :1]).all()
+    if columns < SAME_TOTAL and rows > OTHER_TOTAL and not is_even:
         return refusal(
             f"{shape}, whose columns have the same total and whose rows differ by "
             f"{100 * rows:.3g} %: every token passes every layer, so layers have the same total. "

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import zipfile
-from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
-from math import prod
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from eplb_opt.errors import FormatError
 from eplb_opt.io.containers.detect import container_of
-from eplb_opt.io.containers.npy import MAX_HEADER_BYTES, check_size, parse_header
-from eplb_opt.io.containers.npz import ZIP_ERRORS, Archive, has_loads, load_key, opened
+from eplb_opt.io.containers.npz import Archive, has_loads, has_tokens, load_key, opened
+from eplb_opt.io.containers.steps import step_header, taking
 from eplb_opt.io.files import PathLike, check_ratio, naming, open_checked
 from eplb_opt.io.loads import checked_layer_ids
 from eplb_opt.io.read import parse_loads
@@ -24,13 +16,10 @@ from eplb_opt.io.recordings.spool import Spool
 from eplb_opt.io.recordings.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from eplb_opt.io.recordings.recording import Progress
-
-#: A larger step is left to the reader of whole files, which compares it with what there is.
-MAX_STEP_BYTES = 2**30
 
 
 def open_trace(
@@ -91,87 +80,30 @@ def _spooled(recording: Recording, progress: Progress | None) -> Trace:
 
 def _npy_trace(path: Path) -> Trace | None:
     with path.open("rb") as file:
-        header = _header(file, path.stat().st_size)
+        header = step_header(file, path.stat().st_size)
     if header is None:
         return None
     layer_ids = checked_layer_ids((), header.shape[1])
-    return Trace(header.shape, partial(_streamed, path, None, header), layer_ids)
+    return Trace(header.shape, partial(taking, path, None, header), layer_ids)
 
 
 def _npz_trace(path: Path) -> Trace | None:
     arrays = Archive(path)
+    if has_tokens(arrays):
+        return None  # their sum is read by `eplb_opt.io.recordings.token_files`
     name = f"{load_key(arrays if has_loads(arrays) else arrays.outlines())}.npy"
     with opened(path) as archive, archive.open(name) as member:
         info = archive.getinfo(name)
         check_ratio(info.file_size, info.compress_size)
-        header = _header(member, info.file_size)
+        header = step_header(member, info.file_size)
     if header is None:
         return None
     return Trace(
         header.shape,
-        partial(_streamed, path, name, header),
+        partial(taking, path, name, header),
         checked_layer_ids(arrays.layer_ids(), header.shape[1]),
         arrays.scalar("num_hidden_layers"),
     )
 
 
 STREAMED: dict[str, Callable[[Path], Trace | None]] = {"npy": _npy_trace, "npz": _npz_trace}
-
-
-@dataclass(frozen=True)
-class _Header:
-    shape: tuple[int, int, int]
-    dtype: np.dtype[Any]
-    start: int
-
-
-def _header(stream: IO[bytes], size: int) -> _Header | None:
-    """Where the steps of a .npy begin; None where they do not lie one after the other.
-
-    Raises
-    ------
-    FormatError
-        When the header is damaged or claims another size than there is.
-    """
-    shape, fortran_order, dtype, start = parse_header(stream.read(MAX_HEADER_BYTES))
-    if len(shape) != 3 or fortran_order or 0 in shape or 8 * prod(shape[1:]) > MAX_STEP_BYTES:
-        return None
-    check_size(shape, dtype, size - start)
-    return _Header((shape[0], shape[1], shape[2]), dtype, start)
-
-
-@contextmanager
-def _streamed(
-    path: Path, member: str | None, header: _Header
-) -> Iterator[Callable[[int], np.ndarray]]:
-    step_bytes = prod(header.shape[1:]) * header.dtype.itemsize
-
-    def take(num: int) -> np.ndarray:
-        content = _read(path, stream, num * step_bytes)
-        return np.frombuffer(content, dtype=header.dtype).reshape(num, *header.shape[1:])
-
-    with _binary(path, member) as stream:
-        _read(path, stream, header.start)
-        yield take
-
-
-@contextmanager
-def _binary(path: Path, member: str | None) -> Iterator[IO[bytes]]:
-    if member is None:
-        with path.open("rb") as file:
-            yield file
-        return
-    with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-        yield stream
-
-
-def _read(path: Path, stream: IO[bytes], num_bytes: int) -> bytes:
-    try:
-        content = stream.read(num_bytes)
-    except ZIP_ERRORS as error:
-        raise FormatError(
-            f"{os.fspath(path)}: damaged ({error}); copy or save it again."
-        ) from error
-    if len(content) != num_bytes:
-        raise FormatError(f"{os.fspath(path)}: the file ends early; copy or save it again.")
-    return content

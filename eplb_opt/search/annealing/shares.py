@@ -7,13 +7,24 @@ them costs is read from a table.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eplb_opt.core import annealing
 from eplb_opt.problem.topology import node_of_gpus
+from eplb_opt.search.across_nodes import plans_across
 from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
+from eplb_opt.search.annealing.crossing import (
+    PRICED,
+    PRICED_TRANSFERS,
+    TURNS_OF_STARTS,
+    crossing_of,
+    has_price,
+    proven,
+    try_starts,
+)
 from eplb_opt.search.annealing.layer import THRESHOLDS, relative_loads
 from eplb_opt.search.annealing.machine import machine_of, speeds_fit
 from eplb_opt.search.by_senders import ANY_STEPS, MOST_COPIES, Work, descended, descends
@@ -78,8 +89,13 @@ class ShareSearch:
             problem.has_scenarios and problem.objective == "max",
             self._open(start),
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
+            crossing_of(problem),
         )
-        self.runs = Runs(self, COOLING if descends(problem) else HOT, int(problem.is_open.sum()))
+        self.transfers = PRICED_TRANSFERS if has_price(problem) else TRANSFERS
+        cooling = COOLING if descends(problem) else HOT
+        self.runs = Runs(
+            self, PRICED if has_price(problem) else cooling, int(problem.is_open.sum())
+        )
         self.runs.step_at(0.0, 0.0, 1)
 
     @property
@@ -116,7 +132,7 @@ class ShareSearch:
 
     def advance(self, doublings: int, temperature: float, slices: int, seconds: float) -> None:
         """Anneal some slices, fewer where the seconds are over."""
-        self._search.anneal(doublings, temperature, TRANSFERS, slices, seconds)
+        self._search.anneal(doublings, temperature, self.transfers, slices, seconds)
 
     def _open(self, placed: np.ndarray) -> np.ndarray:
         return np.array(placed[self.problem.is_open], dtype=np.int64)
@@ -136,14 +152,19 @@ class ShareSolver:
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem, self.descends = problem, descends(problem)
         self.search: ShareSearch | None = None
+        self.starts = plans_across(problem) if has_price(problem) else []
+        self.turns = 0
         self.idle = IdleTurns()
 
     def solve(self, task: Task) -> Answer:
         """Anneal in a run that cools to the end of the turn, from what exchanges make of the best.
 
-        Exchanges of the heaviest GPU take part where every GPU sends to one copy.
+        Exchanges of the heaviest GPU take part where every GPU sends to one copy. With a price on
+        what crosses nodes the first turns begin from several plans, and the first one proves the
+        bound too.
         """
         search = self.search
+        is_first = search is None
         if search is None:
             search = self.search = ShareSearch(self.problem, task.start, task.seed)
         if search.is_trivial:
@@ -154,12 +175,18 @@ class ShareSolver:
             search.restart(descended(self.problem, search.placed(), work_of(task)))
             search.runs.step_at(0.0, 0.0, 1)
             search.go_on()
-        if task.effort is None:
+        slices = None if task.effort is None else task.effort * SLICES_PER_EFFORT
+        if self.turns < TURNS_OF_STARTS:
+            slices = try_starts(search, self.starts, task.deadline, slices)
+        self.turns += 1
+        if slices is None:
             search.run_until(task.deadline)
         else:
-            search.run_slices(task.effort * SLICES_PER_EFFORT)
+            search.run_slices(slices)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
-        return Answer(search.placed(), verdict=verdict)
+        answer = Answer(search.placed(), verdict=verdict)
+        found = proven(self.problem) if is_first and self.problem.has_topology else None
+        return answer if found is None else replace(answer, bound=found[0], certificate=found[1])
 
 
 def work_of(task: Task) -> Work:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound, layer_home_bound
+from eplb_opt.bounds.links import MANY_STEPS
+from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
 from eplb_opt.certificates import Certificate
 from eplb_opt.core import annealing
@@ -16,13 +18,15 @@ from eplb_opt.problem import topology
 from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
 from eplb_opt.search.annealing.layer import THRESHOLDS
-from eplb_opt.search.annealing.machine import machine_of
+from eplb_opt.search.annealing.machine import machine_of, speeds_fit
 from eplb_opt.search.at_home import plan_at_home
 from eplb_opt.search.idle import IdleTurns
 from eplb_opt.search.seeds import SALT
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from eplb_opt.bounds.scenario_homes import ScenarioHomeBound
     from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
@@ -78,23 +82,32 @@ class TopologySearch:
         self.problem, self.params = problem, params or _params_for(problem)
         rules = problem.topology
         part, scenario = parts_of_scenarios(problem)
-        self.is_trivial = part.shape[1] == 0 or rules is None
+        self.is_trivial = part.shape[1] == 0 or rules is None or not speeds_fit(problem)
         self.runs = Runs(self, self.params.cooling, problem.num_slots)
         self.start = np.ascontiguousarray(start, dtype=np.int64)
         if rules is None or self.is_trivial:
             return
         # A hair below the limit, for the core adds up in floating point.
-        most = 2.0 if rules.max_off_home is None else rules.max_off_home - 1e-12
+        most = np.inf if rules.max_off_home is None else rules.max_off_home - 1e-12
+        is_there = problem.open_slots > 0
+        node = topology.node_of_gpus(problem)[is_there]
+        # The core takes the mean over as many GPUs as the fastest; what it adds up is so much more.
+        self.scale = float(len(node) * problem.fastest / problem.capacity)
+        links = problem.link_costs
+        places, place = np.unique(links.place[is_there], return_inverse=True)
         self._search = annealing.TopologySearch(
             machine_of(problem, problem.colocation == "forbid"),
             np.ascontiguousarray((part * scenario).sum(axis=1)),
-            np.ascontiguousarray(homes_of(problem, self.start[None])[0]),
-            topology.node_of_gpus(problem),
-            rules.price,
+            np.ascontiguousarray(self.homes(self.start)),
+            node,
+            rules.price * self.scale,
             most,
             rules.anchored,
-            self.start,
+            self.start[problem.is_open],
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
+            np.ascontiguousarray(links.table[0][:, places] / links.unit[0]),
+            place,
+            links.by_home,
             part,
             scenario,
             problem.has_scenarios and problem.objective == "max",
@@ -104,18 +117,26 @@ class TopologySearch:
     @property
     def best(self) -> float:
         """The best plan's objective."""
-        return float(self._search.best)
+        return float(self._search.best) / self.scale
 
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]."""
-        return self.start if self.is_trivial else self._search.plan()
+        if self.is_trivial:
+            return self.start
+        placed = np.full(self.problem.num_slots, -1, dtype=np.int64)
+        placed[self.problem.is_open] = self._search.plan()
+        return placed
+
+    def homes(self, placed: np.ndarray) -> np.ndarray:
+        """The home nodes that go with a plan, int64 [num_experts]."""
+        return np.asarray(homes_of(self.problem, placed[None])[0])
 
     def restart(self, start: np.ndarray, homes: np.ndarray | None = None) -> None:
         """Go on from another plan, with given homes or those that go with it."""
         rows = np.ascontiguousarray(start, dtype=np.int64)
         if homes is None:
-            homes = homes_of(self.problem, rows[None])[0]
-        self._search.restart(rows, np.ascontiguousarray(homes))
+            homes = self.homes(rows)
+        self._search.restart(rows[self.problem.is_open], np.ascontiguousarray(homes))
 
     def go_on(self) -> None:
         """Go on from the best plan."""
@@ -139,7 +160,7 @@ class TopologySearch:
         params = self.params
         self._search.anneal(
             doublings,
-            temperature,
+            temperature * self.scale,
             params.transfers,
             params.near,
             params.homeward,
@@ -174,22 +195,22 @@ class TopologySolver:
         self.problem = problem
         self.search: TopologySearch | None = None
         self.bound: HomeBound | ScenarioHomeBound | None = None
+        self.is_proven = False
         self.idle = IdleTurns()
 
     def solve(self, task: Task) -> Answer:
         """Anneal in a run that cools to the end of the turn; the first one proves the bound too."""
-        is_first = self.search is None
+        is_first, priced = self.search is None, None
         if self.search is None:
-            self.search = TopologySearch(self.problem, task.start, task.seed)
+            self.search = self.make_search(task.start, task.seed)
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
         # With several loads a bound takes longer than a first short run.
         is_short = is_first and task.effort is None and self.problem.has_scenarios
-        proof = None
-        if self.bound is None and not is_short:
-            self.bound = bound_of_layer(self.problem)
-            proof = certificate_of(self.bound)
+        if not (self.is_proven or is_short):
+            priced, self.is_proven = self.prove(), True
+            self.bound = priced.homes
         before = search.best
         self._begin(search, task)
         if task.effort is None:
@@ -198,15 +219,27 @@ class TopologySolver:
             search.run_slices(task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
         answer = Answer(search.placed(), verdict=verdict)
-        if proof is None:
+        if priced is None or not priced.data:
             return answer
-        return replace(answer, bound=Bound(proof.bound, proof.kind), certificate=proof)
+        certificate = Certificate(priced.source, priced.value, priced.data)
+        return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
+
+    def make_search(self, start: np.ndarray, seed: int) -> TopologySearch:
+        """The search from a plan."""
+        return TopologySearch(self.problem, start, seed)
+
+    def prove(self) -> PricedBound:
+        """The bound of the layer, with the choices of homes by theirs."""
+        if self.problem.has_scenarios:
+            return scenario_bound_of_layer(self.problem)
+        return priced_bound(self.problem, flat_bound_of_layer(self.problem), MANY_STEPS)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""
         better: list[np.ndarray] = []
         if self.bound is not None:
-            pairs = zip(self.bound.choices, self.bound.of_choice, strict=True)
+            bounds: tuple[Fraction | float, ...] = self.bound.of_choice
+            pairs = zip(self.bound.choices, bounds, strict=True)
             better = [choice for choice, value in pairs if value < task.objective]
         # Several loads leave a first run so far from its end that the next one goes on from there.
         goes_on = task.attempt % 2 != self.problem.has_scenarios
@@ -233,20 +266,21 @@ def parts_of_scenarios(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(parts.T), shares[counts]
 
 
-def certificate_of(bound: HomeBound | ScenarioHomeBound) -> Certificate:
-    """What proves a bound again, of a layer with some load."""
-    if isinstance(bound, HomeBound):
-        data: dict[str, int | list[int]] = {"levels": list(bound.levels), "scale": bound.scale}
-        return Certificate("topology", bound.value, data)
-    data = {}
+def scenario_bound_of_layer(problem: Problem) -> PricedBound:
+    """The bound of one layer with several loads, with what proves it again."""
+    bound = layer_home_bound(problem)
+    data: dict[str, int | list[int]] = {}
     for r, part in enumerate(bound.parts):
         data[f"levels_{r}"], data[f"scale_{r}"] = list(part.levels), part.scale
-    return Certificate("scenario_topology", bound.value, data)
+    is_proof = any(part.levels for part in bound.parts)
+    return PricedBound(bound.value, "scenario_topology", data if is_proof else {}, bound)
 
 
-def bound_of_layer(problem: Problem) -> HomeBound | ScenarioHomeBound:
-    """The bound of one layer, from the best bounds of its largest loads."""
-    if problem.has_scenarios:
-        return layer_home_bound(problem)
-    flat = max(method(problem)[0] for method in FLAT_BOUNDS.values())
-    return home_bound(problem, flat)
+def bound_of_layer(problem: Problem) -> HomeBound:
+    """The bound of one layer, from the best bound of its largest load."""
+    return home_bound(problem, flat_bound_of_layer(problem))
+
+
+def flat_bound_of_layer(problem: Problem) -> Fraction:
+    """The best bound of the layer's largest load alone, in integer units."""
+    return max(method(problem)[0] for method in FLAT_BOUNDS.values())

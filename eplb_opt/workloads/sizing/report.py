@@ -75,11 +75,17 @@ class SizeRow:
     held_out: tuple[HeldOut, ...] = ()
     problem: str = ""
 
+    @property
+    def in_seconds(self) -> bool:
+        """Whether the plan was made for the seconds of a step."""
+        return self.result is not None and self.result.problem.counts_seconds
+
     @cached_property
     def objective(self) -> float:
         """The layers' largest GPU loads, summed; with scenarios over the means, averaged.
 
-        NaN without a result, as are the other figures.
+        With a cost the seconds of the slowest GPUs, summed. NaN without a result, as are the other
+        figures.
         """
         return self._summed("objective")
 
@@ -90,13 +96,16 @@ class SizeRow:
 
     @cached_property
     def balancedness(self) -> float:
-        """Summed mean GPU loads over summed largest ones, rounded down."""
-        return balance(self.result)[0] if self.result else np.nan
+        """Summed mean GPU loads over summed largest ones, rounded down; NaN where costs count.
+
+        More slots raise the mean of the seconds too, so that their balancedness says nothing.
+        """
+        return self._balance[0]
 
     @cached_property
     def best_possible(self) -> float:
-        """No plan of this size has a higher balancedness, proven; rounded up."""
-        return balance(self.result)[1] if self.result else np.nan
+        """No plan of this size has a higher balancedness, proven; rounded up. NaN with a cost."""
+        return self._balance[1]
 
     def target_status(self, target: float | None) -> TargetStatus:
         """Whether the size reaches a balancedness."""
@@ -105,6 +114,12 @@ class SizeRow:
         if self.balancedness >= target:
             return TargetStatus.MEETS
         return TargetStatus.CANNOT if self.best_possible < target else TargetStatus.OPEN
+
+    @cached_property
+    def _balance(self) -> tuple[float, float]:
+        if self.result is None or self.result.problem.has_cost:
+            return np.nan, np.nan
+        return balance(self.result)
 
     def _summed(self, name: str) -> float:
         if self.result is None:
@@ -139,6 +154,11 @@ class SizeReport:
     expert_bytes: int | None = None
 
     @property
+    def in_seconds(self) -> bool:
+        """Whether the plans were made for the seconds of a step."""
+        return any(row.in_seconds for row in self.rows)
+
+    @property
     def dispatches(self) -> list[str]:
         """Ways of dispatch among the rows, in their order."""
         return list(dict.fromkeys(row.dispatch for row in self.rows))
@@ -166,6 +186,20 @@ class SizeReport:
             if row.dispatch == dispatch and row.target_status(self.target) == TargetStatus.MEETS
         ]
         return min(meeting, key=lambda row: row.size, default=None)
+
+    def fastest(self, dispatch: str) -> SizeRow | None:
+        """The size whose plan has the least objective, the fewest slots among equals."""
+        rows = [row for row in self.rows if row.dispatch == dispatch and row.result is not None]
+        return min(rows, key=lambda row: (row.objective, row.size), default=None)
+
+    def is_proven_fastest(self, row: SizeRow) -> bool:
+        """Whether no plan of another size of the sweep can have a smaller objective."""
+        others = [
+            other
+            for other in self.rows
+            if other.dispatch == row.dispatch and other is not row and other.result is not None
+        ]
+        return all(other.lower_bound >= row.objective for other in others)
 
     def smallest_held_out(self, dispatch: str) -> SizeRow | None:
         """The like, whose plan meets the target on every held-out workload, unseen."""

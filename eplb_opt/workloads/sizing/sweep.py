@@ -64,7 +64,8 @@ def sweep(
         Name -> loads [num_layers, num_experts] that no plan is made for. Each size's plan is
         scored on them, beside a plan made for the workload itself.
     rules
-        Further keywords of `Problem`, the same for every size.
+        Further keywords of `Problem`, the same for every size; with a `cost` there is neither a
+        target nor anything held out.
     time_limit, effort, noise, workers
         As for `plan`; they hold for every single plan, of which there are sizes x dispatches x (1 +
         held out).
@@ -90,6 +91,11 @@ def sweep(
     load = as_numpy(load, "load")
     others = {name: as_numpy(values, name) for name, values in (held_out or {}).items()}
     _check(load, others, target_balancedness, expert_bytes)
+    if (rules or {}).get("cost") is not None and (others or target_balancedness is not None):
+        raise ProblemError(
+            "target_balancedness and held_out speak of loads and do not go with a cost; the report "
+            "has the seconds of each size, and which is the fastest."
+        )
     if executor is not None and workers is None:
         workers = 1
     keywords = {"time_limit": time_limit, "effort": effort, "noise": noise, "workers": workers}

@@ -1,0 +1,96 @@
+"""Annealing where groups stay on nodes whose GPUs differ: which node a group gets is searched too.
+
+It is the annealing for a priced topology, with proposals that leave no node; see
+`eplb_opt.problem.node_kinds.at_home_alone`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eplb_opt.bounds.priced import PricedBound
+from eplb_opt.bounds.topology import HomeBound, home_choices
+from eplb_opt.bounds.unlike_nodes import choice_bounds
+from eplb_opt.problem import topology
+from eplb_opt.problem.node_kinds import at_home_alone
+from eplb_opt.search.annealing.topology import TopologyParams, TopologySearch, TopologySolver
+from eplb_opt.search.at_home import level_choice
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.problem import Problem
+    from eplb_opt.solver import Options
+
+#: All proposals are within a node, where all is at home.
+PARAMS = TopologyParams(near=1024, settling=1024)
+#: Where there are too many choices of homes, two groups trade nodes at most so many times.
+MAX_EXCHANGES = 20
+
+
+class NodesSearch(TopologySearch):
+    """Anytime search on one layer, all of whose groups are at home where the start has them."""
+
+    def homes(self, placed: np.ndarray) -> np.ndarray:
+        """The node of each expert in a plan whose groups stay on nodes, int64 [num_experts]."""
+        node = np.zeros(self.problem.num_experts, dtype=np.int64)
+        is_open = self.problem.is_open
+        node[placed[is_open]] = topology.node_of_slots(self.problem)[is_open]
+        return node
+
+
+class UnlikeNodesSolver(TopologySolver):
+    """The annealing as a solver of the schedule; turns go through the choices as a topology's do.
+
+    Parameters
+    ----------
+    problem
+        A problem of one layer whose groups stay on nodes with GPUs that differ.
+    options
+        The options of the call; this solver reads none of them.
+    """
+
+    def __init__(self, problem: Problem, options: Options) -> None:
+        super().__init__(at_home_alone(problem), options)
+        self.asked = problem
+
+    def make_search(self, start: np.ndarray, seed: int) -> TopologySearch:
+        """The search from a plan."""
+        return NodesSearch(self.problem, start, seed, PARAMS)
+
+    def prove(self) -> PricedBound:
+        """The choices by their bounds, in loads; `fast_bounds` has what holds for all of them."""
+        choices = home_choices(self.problem)
+        if choices is None:
+            choices = _choices_near(self.asked, level_choice(self.problem))
+        bounds = choice_bounds(self.asked, choices)
+        order = sorted(range(len(bounds)), key=lambda i: (bounds[i], i))
+        of_choice = tuple(bounds[i] for i in order)
+        homes = HomeBound(Fraction(0), (), 1, choices[order], of_choice)
+        return PricedBound(Fraction(0), "topology", {}, homes)
+
+
+def _choices_near(problem: Problem, choice: np.ndarray) -> np.ndarray:
+    """A choice of homes after exchanges that lower its bound, and those one exchange from it."""
+    best = choice_bounds(problem, choice[None])[0]
+    near = _exchanged(choice)
+    for _ in range(MAX_EXCHANGES):
+        bounds = choice_bounds(problem, near)
+        least = min(range(len(bounds)), key=lambda i: (bounds[i], i))
+        if bounds[least] >= best:
+            break
+        choice, best = near[least], bounds[least]
+        near = _exchanged(choice)
+    return np.concatenate([choice[None], near])
+
+
+def _exchanged(choice: np.ndarray) -> np.ndarray:
+    """The choices in which two groups have traded nodes, int64 [num, num_groups]."""
+    found = [choice]
+    for g in range(len(choice)):
+        for h in (np.flatnonzero(choice[g + 1 :] != choice[g]) + g + 1).tolist():
+            other = choice.copy()
+            other[[g, h]] = other[[h, g]]
+            found.append(other)
+    return np.array(found)

@@ -1,0 +1,113 @@
+"""Plans for groups that stay on nodes whose GPUs differ in speed, slots or number."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import eplb_opt
+from eplb_opt import Problem, ProblemError
+from eplb_opt.placement import checker
+from eplb_opt.placement.moves import moved_slots
+from tests.bounds.test_unlike_nodes import unlike_nodes
+from tests.homes_oracle import bound_nodes_optimum
+
+RULES = {
+    "speeds within nodes": {"gpu_speed": [1, 0.5] * 8},
+    "nodes of two speeds": {"gpu_speed": [1] * 8 + [0.5] * 8},
+    "float speeds": {"gpu_speed": [1, 0.3, 0.9, 0.7] * 3 + [1, 1, 1, 1.1]},
+    "unequal losses": {"active_gpus": np.arange(16) != 2},
+    "unequal slots": {"gpu_slots": [6] * 12 + [4, 6, 6, 6]},
+    "losses and speeds": {"active_gpus": np.arange(16) != 2, "gpu_speed": [1] * 8 + [0.5] * 8},
+}
+
+
+def load(num_layers=2, seed=11):
+    rng = np.random.default_rng(seed)
+    return (rng.lognormal(0, 1.2, (num_layers, 64)) * 1000).astype(np.int64)
+
+
+def asked(rule, loads=None, **terms):
+    loads = load() if loads is None else loads
+    return Problem(loads, 96, 16, 4, 8, **RULES[rule], **terms)
+
+
+@settings(max_examples=25, deadline=None)
+@given(unlike_nodes())
+def test_plans_obey_the_rules_and_bounds_hold(problem):
+    best = None if problem is None else bound_nodes_optimum(problem)
+    if best is None:
+        return
+    result = eplb_opt.plan(problem, effort=2, workers=1)
+    checker.check(problem, result.plan.physical_to_logical)
+    assert result.bounds[0].lower <= best <= result.bounds[0].objective
+
+
+@pytest.mark.parametrize("colocation", ["allow", "forbid"])
+@pytest.mark.parametrize("rule", RULES)
+def test_the_search_comes_near_to_the_bound(rule, colocation):
+    problem = asked(rule, colocation=colocation)
+    result = eplb_opt.plan(problem, effort=10)
+    checker.check(problem, result.plan.physical_to_logical)
+    assert result.messages == ()
+    assert result.model_gap < 0.1
+    first = result.starts[0]
+    assert (result.objective < first.objective).all()
+
+
+def test_each_group_gets_the_node_that_suits_it():
+    # The first plan levels means; the hot expert of group 0 has too few slots on the node where
+    # that puts it, and the annealing must look at other nodes for its group.
+    loads = load(1)
+    loads[0, 0] = loads.sum() // 4
+    problem = asked("nodes of two speeds", loads)
+    result = eplb_opt.plan(problem, effort=10)
+    assert (np.flatnonzero(result.plan.physical_to_logical[0] == 0) < 48).all()
+    assert result.model_gap < 0.1
+
+
+@pytest.mark.parametrize("rule", ["nodes of two speeds", "unequal losses"])
+def test_counted_work_gives_the_same_plan_at_any_number_of_workers(rule):
+    problem = asked(rule, load(3))
+    plans = [eplb_opt.plan(problem, effort=4, workers=w).plan.physical_to_logical for w in (1, 2)]
+    assert plans[0].tolist() == plans[1].tolist()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_plan_in_force_keeps_its_names_and_limits_hold(rule):
+    held = eplb_opt.plan(asked(rule), effort=3)
+    drift = np.random.default_rng(1).lognormal(0, 0.15, (2, 64))
+    problem = asked(rule, (load() * drift).astype(np.int64))
+    free = eplb_opt.plan(problem, effort=3, current=held.plan)
+    np.testing.assert_array_equal(free.moves, moved_slots(held.plan, free.plan))
+    near = eplb_opt.plan(problem, effort=3, current=held.plan, max_moves=6)
+    assert near.moves.sum() <= 6
+    assert near.messages == ()
+    before = eplb_opt.evaluate(problem, held.plan).objective
+    assert near.objective.sum() < before.sum()
+
+
+def test_many_groups_and_nodes_are_searched_too():
+    loads = load(1, seed=3)
+    problem = Problem(loads, 96, 16, 8, 16, gpu_speed=[1] * 8 + [0.5] * 8)
+    result = eplb_opt.plan(problem, effort=10)
+    checker.check(problem, result.plan.physical_to_logical)
+    assert (result.objective < result.starts[0].objective).all()
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ({"dispatch": "optimal"}, 'dispatch other than "uniform"'),
+        ({"dispatch": "nearest"}, 'dispatch other than "uniform"'),
+        ({"pinned": [(0, 0)]}, "pinned"),
+        ({"forbidden": [(0, 0)]}, "forbidden"),
+        ({"spread": "gpu"}, "spread"),
+        ({"load": np.ones((2, 1, 64), dtype=int)}, "several loads"),
+        ({"gpu_slots": [6, 4, 2, 2] + [6] * 12}, "Node 0 has 14 slots left, below the 16 experts"),
+    ],
+)
+def test_what_does_not_go_with_it_is_refused_with_the_mend(terms, words):
+    given_terms = {"load": load(), "gpu_speed": [1, 0.5] * 8} | terms
+    with pytest.raises(ProblemError, match=words) as error:
+        Problem(given_terms.pop("load"), 96, 16, 4, 8, **given_terms)
+    assert "num_groups=1" in str(error.value)
