@@ -28,7 +28,7 @@ plan: $(STAMP)
 	$(BIN)/eplb-opt gap instances/deepseek-v3.npz --gpus 32 --slots 288 --time-limit 10
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 # Tests that need no extra, in an environment with numpy alone.
 bare: $(BARE)/.filled

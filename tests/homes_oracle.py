@@ -6,6 +6,8 @@ from fractions import Fraction
 from itertools import combinations_with_replacement, product
 from typing import TYPE_CHECKING
 
+from tests.links_oracle import assignment_cost, nodes_of_gpus
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -43,14 +45,6 @@ def bound_nodes_optimum(problem: Problem, layer_idx: int = 0) -> Fraction | None
     return best
 
 
-def nodes_of_gpus(problem: Problem) -> list[int]:
-    """Equal nodes, the last one smaller where need be; or as the topology says."""
-    if problem.topology.nodes is not None:
-        return [int(node) for node in problem.topology.nodes]
-    size = -(-problem.num_gpus // problem.num_nodes)
-    return [g // size for g in range(problem.num_gpus)]
-
-
 def slots_of_gpus(problem: Problem) -> list[int]:
     """Slots of each GPU that can be filled."""
     if problem.gpu_slots is not None:
@@ -70,6 +64,9 @@ def all_homes(problem: Problem, layer_idx: int = 0) -> Iterator[list[int]]:
     rules = problem.topology
     if rules.homes is not None:
         yield rules.homes[layer_idx].tolist()
+        return
+    if rules.sources is not None:
+        yield [0] * problem.num_experts  # nobody asks
         return
     num_nodes, size = problem.num_nodes, -(-problem.num_experts // problem.num_groups)
     nodes = nodes_of_gpus(problem)
@@ -97,7 +94,13 @@ def plan_worth(
     at_home = {e for e, n in zip(placed, on, strict=True) if homes[e] == n}
     if rules.anchored and len(at_home) < len(load):
         return None
-    off = sum((share[e] for e, n in zip(placed, on, strict=True) if homes[e] != n), Fraction(0))
+    off = Fraction(0)
+    if rules.rank_costs is not None or rules.sources is not None:
+        gpus = [g for g, gpu in enumerate(plan) for _ in gpu]
+        for e, g in zip(placed, gpus, strict=True):
+            off += share[e] * assignment_cost(problem, 0, e, homes[e], g)
+    else:
+        off = sum((share[e] for e, n in zip(placed, on, strict=True) if homes[e] != n), off)
     off = off / total if total else Fraction(0)
     if rules.max_off_home is not None and off > Fraction(str(rules.max_off_home)):
         return None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from eplb_opt.io.files import PathLike
 
 #: The suites that write rows.
-SUITES = ("quality", "robust", "topology", "hot", "moves", "dispatch")
+SUITES = ("quality", "robust", "topology", "hot", "moves", "prices", "dispatch")
 
 
 @dataclass(frozen=True)

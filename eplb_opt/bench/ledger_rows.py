@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from eplb_opt.bench.hot import PolicyRow
     from eplb_opt.bench.ledger import Setting
     from eplb_opt.bench.moves import MovesRow
+    from eplb_opt.bench.prices import PriceRow
 
 
 def hot_row(setting: Setting, row: PolicyRow) -> LedgerRow:
@@ -38,6 +39,21 @@ def moves_row(setting: Setting, row: MovesRow) -> LedgerRow:
         seconds=row.seconds,
         gap=row.reached - 1,
         moves=row.moves,
+    )
+
+
+def price_row(setting: Setting, row: PriceRow) -> LedgerRow:
+    """A policy where serving off home has a price: the gap is to the bounds without search."""
+    return LedgerRow(
+        setting,
+        "prices",
+        f"{row.loads} {row.machine} at {row.price:g}",
+        row.policy,
+        seed=0,
+        seconds=row.seconds,
+        cpu_seconds=row.processor_seconds,
+        gap=row.above_bound,
+        note=f"objective {row.objective:.4f}, load {row.load:.4f}, off home {row.off_home:.4f}",
     )
 
 

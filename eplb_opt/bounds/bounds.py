@@ -13,7 +13,7 @@ from math import ceil, gcd, lcm
 import numpy as np
 
 from eplb_opt.bounds import partitions
-from eplb_opt.bounds.costs import counts_bound, level_bound, total_bound
+from eplb_opt.bounds.costs import counts_bound, has_quick_totals, level_bound, total_bound
 from eplb_opt.bounds.priced import priced_bound
 from eplb_opt.bounds.scenario_homes import (
     ScenarioHomeBound,
@@ -110,10 +110,12 @@ HIERARCHICAL_BOUNDS: dict[str, BoundMethod] = {"hierarchy": hierarchical_bound}
 
 
 def first_bounds(problem: Problem) -> list[Bound]:
-    """What a call begins with, for each layer: flat bounds, and of costs the one found at once."""
-    if problem.has_cost:
-        return [Bound(Fraction(level), "cost_level") for level in level_bound(problem)]
-    return flat_bounds(problem)
+    """What a call begins with, for each layer: flat bounds, and of costs those found at once."""
+    if not problem.has_cost:
+        return flat_bounds(problem)
+    if has_quick_totals(problem):
+        return _simple_cost_bounds(problem)
+    return [Bound(Fraction(level), "cost_level") for level in level_bound(problem)]
 
 
 def flat_bounds(problem: Problem) -> list[Bound]:
@@ -156,15 +158,20 @@ def cost_bounds(problem: Problem) -> list[Bound]:
     problem
         A problem with costs.
     """
-    found = zip(total_bound(problem), level_bound(problem), strict=True)
-    alone = [
-        max(Bound(Fraction(total), "cost_total"), Bound(Fraction(level), "cost_level"), key=_value)
-        for total, level in found
-    ]
+    alone = _simple_cost_bounds(problem)
     both = counts_bound(problem, [int(bound.value) for bound in alone])
     return [
         Bound(Fraction(value), "cost_counts") if value > bound.value else bound
         for value, bound in zip(both, alone, strict=True)
+    ]
+
+
+def _simple_cost_bounds(problem: Problem) -> list[Bound]:
+    """The larger of total and level, for each layer."""
+    found = zip(total_bound(problem), level_bound(problem), strict=True)
+    return [
+        max(Bound(Fraction(total), "cost_total"), Bound(Fraction(level), "cost_level"), key=_value)
+        for total, level in found
     ]
 
 

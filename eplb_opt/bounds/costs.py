@@ -24,6 +24,8 @@ NEVER = 2**62
 MAX_SUMS = 200_000_000
 #: Sums that are held at a time.
 BLOCK = 2**22
+#: Sums that take about ten milliseconds.
+QUICK_SUMS = 20_000_000
 #: Halvings of the range of prices of a slot.
 PRICE_STEPS = 62
 
@@ -37,6 +39,11 @@ def total_bound(problem: Problem) -> list[int]:
     read anyway costs one more reading.
     """
     return _over_gpus(problem, least_totals(problem.replica_cost, _spare(problem)))
+
+
+def has_quick_totals(problem: Problem) -> bool:
+    """Whether `total_bound` takes no more than about ten milliseconds."""
+    return problem.replica_cost.size * (_spare(problem) + 1) <= QUICK_SUMS
 
 
 def level_bound(problem: Problem) -> list[int]:
@@ -173,7 +180,7 @@ def least_levels(cost: np.ndarray, slots: int) -> np.ndarray:
     place = entries.shape[1] - 1 - (slots - cost.shape[1])
     if place < 0:
         return np.asarray(all_there)
-    return np.maximum(np.partition(entries, place, axis=1)[:, place], all_there)
+    return np.asarray(np.maximum(np.partition(entries, place, axis=1)[:, place], all_there))
 
 
 def _least_fitting(costs: np.ndarray, spare: int, gpus: int, other: int, first: int) -> int:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 #: What is added up stays below this power of two.
 SUM_BITS = 60
 #: The first piece of T is this part of its beginning, and each is so many times the one before.
-FIRST_PIECE, GROWTH = 1e-4, 1.4
+FIRST_PIECE, GROWTH = 1e-4, 1.8
 #: With more replicas than this an expert is taken to serve every GPU on its own node.
 MOST_COUNTS = 1024
 

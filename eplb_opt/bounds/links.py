@@ -1,4 +1,4 @@
-"""Lower bounds of a layer's load and price of links, by the Lagrangian dual of both.
+"""Lower bounds of a layer's load and price of links, by Lagrangian duality.
 
 Say that the largest GPU load is T. A plan serves a part f of expert e's load w on each place n (a
 node, or a GPU where GPUs of a node differ), which adds up to 1 over the places. A place with g GPUs
@@ -18,20 +18,20 @@ price of that sum over the total. The range of T is cut into pieces. On each the
 end, where they are least, and the rest is linear in T, so that its ends are looked at. Where homes
 are chosen with the plan, every expert has the least of its costs over all homes, which is weaker.
 
-Good prices come from subgradient steps (Held, Wolfe and Crowder, "Validation of subgradient
-optimization", 1974), in floating point; what they prove is computed in integers that are rounded to
-the side on which the bound stays true.
+Good prices come from `link_prices`, in floating point; what they prove is computed in integers that
+are rounded to the side on which the bound stays true.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
 from math import ceil, floor
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from eplb_opt.bounds.link_prices import PriceProblem
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -42,15 +42,10 @@ SCALE, COST_PARTS, MAX_LOAD_PRICE, MAX_SLOT_PRICES = 2**32, 2**24, 2**26, 2**59
 #: The first piece of T is this part of its beginning, each so many times the one before, and there
 #: are no more of them.
 FIRST_PIECE, GROWTH, MAX_PIECES = 5e-4, 1.5, 60
-#: Subgradient steps where a bound is wanted at once, and where it is to be good. Ten times as many
-#: gain some 1e-5 of the objective.
-FEW_STEPS, MANY_STEPS = 25, 120
+#: Newton steps where a bound is wanted at once, and where it is to be good.
+FEW_STEPS, MANY_STEPS = 14, 30
 #: Pieces that get prices of their own, at most; where a bound is wanted at once, it is one.
 ROUNDS = 3
-#: Steps without a better value after which they become half as long.
-PATIENCE = 12
-#: The first steps aim at this part of the present value above it.
-AIM = 2e-3
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,7 @@ def link_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Link
     flat
         A lower bound of its largest GPU load, in integer units.
     steps
-        Subgradient steps for each set of prices; more find better ones.
+        Newton steps for each set of prices; more find better ones, and 0 leaves prices at 0.
     """
     total = int(problem.load.sum())
     if total == 0:
@@ -112,10 +107,10 @@ def link_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Link
     layer = _Layer(problem, floor(flat * SCALE / total))
     prices = [layer.no_prices]
     levels, chosen, values = layer.pieces(prices)
-    for _ in range(ROUNDS if steps > FEW_STEPS else 1):
+    for _ in range(ROUNDS if steps > FEW_STEPS else min(steps, 1)):
         at = min(range(len(values)), key=values.__getitem__)
         begin, end = levels[at], levels[at + 1]
-        prices.append(layer.better_prices(prices[chosen[at]], begin, end, steps))
+        prices.append(layer.better_prices(begin, end, steps))
         before = values[at]
         levels, chosen, values = layer.pieces(prices)
         if values[min(at, len(values) - 1)] <= before:
@@ -220,48 +215,27 @@ class _Layer:
             self._lines[key] = fixed, _dot(load, self.gpus)
         return self._lines[key]
 
-    @cached_property
-    def _floats(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.load / SCALE, self.cost / self.unit
-
-    def better_prices(self, start: np.ndarray, begin: int, end: int, steps: int) -> np.ndarray:
-        """Prices that prove more on a piece, int64 [2, num_places]."""
-        share, cost = self._floats
-        counts = self._counts(end).astype(np.float64)
-        weigh = share[:, None] * cost
-        price, num = max(float(self.price), 1e-3), len(self.gpus)
-        low, high = begin / SCALE, end / SCALE
-        experts, gpus, slots = np.arange(len(share)), self.gpus * 1.0, self.slots * 1.0
-        grain = 1.0 / max(float(slots.sum()), 1.0)  # what slots weigh in a step: loads add up to 1
-        load, slot = start[0] / self.unit, start[1] / self.unit / SCALE
-        best, best_load, best_slot = -np.inf, load, slot
-        length, idle, aim = 1.0, 0, 0.0
-        for _ in range(steps):
-            rows = weigh + share[:, None] * load + counts[:, None] * slot
-            at = rows.argmin(axis=1)
-            links = float(rows[experts, at].sum() - slot @ slots)
-            falls = float(load @ gpus)
-            level = low if self.capacity > price * falls else high
-            value = self.capacity * level + price * (links - level * falls)
-            if value > best:
-                aim = aim or AIM * value
-                best, best_load, best_slot, idle = value, load, slot, 0
-            else:
-                idle += 1
-                if idle >= PATIENCE:
-                    length, idle, load, slot = length / 2, 0, best_load, best_slot
-                    continue
-            by_load = np.bincount(at, share, num) - gpus * level
-            by_slot = (np.bincount(at, counts, num) - slots) * grain
-            size = float(by_load @ by_load + by_slot @ by_slot)
-            if size < 1e-20:
-                break
-            step = length * (best + aim * length - value) / price / size
-            load = np.maximum(load + step * by_load, 0)
-            slot = np.maximum(slot + step * grain * by_slot, 0)
-        whole = np.rint(best_load * self.unit), np.rint(best_slot * self.unit * SCALE)
-        found = np.minimum(whole, [[MAX_LOAD_PRICE], [MAX_SLOT_PRICES // int(slots.sum())]])
-        return np.asarray(found.astype(np.int64))
+    def better_prices(self, begin: int, end: int, steps: int) -> np.ndarray:
+        """Prices that prove much on a piece, int64 [2, num_places]."""
+        price = float(self.price)
+        if price == 0 and self.most is None:
+            return self.no_prices
+        # With more a larger T would be worth less than a smaller one. With a limit on what links
+        # cost that may be so: they show that there is no plan.
+        is_free = self.most is None
+        asked = PriceProblem(
+            self.load / SCALE,
+            self.cost / self.unit,
+            self._counts(end).astype(np.float64),
+            self.gpus.astype(np.float64),
+            self.slots.astype(np.float64),
+            (begin if is_free else end) / SCALE,
+            self.capacity / price if is_free else np.inf,
+        )
+        load, slot = asked.best(steps)
+        whole = np.rint(load * self.unit), np.rint(slot * self.unit * SCALE)
+        most = MAX_LOAD_PRICE, MAX_SLOT_PRICES // int(self.slots.sum())
+        return np.asarray(np.minimum(whole, np.array(most)[:, None]).astype(np.int64))
 
 
 def _dot(prices: np.ndarray, sizes: np.ndarray) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import lru_cache
 from itertools import combinations
 from math import comb
 from typing import TYPE_CHECKING
@@ -82,12 +83,29 @@ def choice_bounds(problem: Problem, choices: np.ndarray) -> list[Fraction]:
         int64 [num_choices, num_groups], the node of each group, equally many each.
     """
     kinds = node_kinds.kinds_of_nodes(problem)
-    households = [
-        [(kinds[n], tuple(np.flatnonzero(choice == n).tolist())) for n in range(problem.num_nodes)]
-        for choice in choices
-    ]
-    known = household_bounds(problem, sorted({key for row in households for key in row}))
-    return [max(known[key] for key in row) for row in households]
+    keys, of_choice = _households(kinds, choices.tobytes(), choices.shape)
+    known = household_bounds(problem, keys)
+    values = sorted(set(known.values()))
+    rank = {value: i for i, value in enumerate(values)}  # rationals are compared once
+    worst = np.array([rank[known[key]] for key in keys])[of_choice].max(axis=1)
+    return [values[i] for i in worst.tolist()]
+
+
+@lru_cache(maxsize=8)
+def _households(
+    kinds: tuple[int, ...], choices: bytes, shape: tuple[int, int]
+) -> tuple[list[Household], np.ndarray]:
+    """Who is together on a node in any of the choices, and who in each, [num_choices, num_nodes].
+
+    All layers ask for the same.
+    """
+    choice = np.frombuffer(choices, dtype=np.int64).reshape(shape)
+    is_held = choice[:, None, :] == np.arange(len(kinds))[:, None]
+    kind = np.broadcast_to(np.array(kinds)[:, None], (shape[0], len(kinds), 1))
+    rows = np.concatenate([kind, is_held], axis=2).reshape(-1, 1 + shape[1])
+    known, of_choice = np.unique(rows, axis=0, return_inverse=True)
+    keys = [(int(row[0]), tuple(np.flatnonzero(row[1:]).tolist())) for row in known]
+    return keys, of_choice.reshape(shape[0], len(kinds))
 
 
 def _least_of_all_ways(

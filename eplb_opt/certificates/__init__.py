@@ -7,10 +7,10 @@ problem's shape alone (`work`). Every kind has a module whose docstring states t
 the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `config_lp` and
 `config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `scenario_water`
 (several loads at once), `sender_pairs` (two slots a GPU, each sending to one replica), `topology`
-(a price on what is served off home), `scenario_topology` and `scenario_split` (the same for several
-loads), `traffic` (a price on what links cost), `crossing` (one on what crosses nodes where GPUs
-send) and `cost_packing` (costs of replicas). No verifier uses code of the solvers
-(`eplb_opt.exact`) whose bounds it checks.
+(a price on what is served off home), `home_prices` (the same with two slots a GPU),
+`scenario_topology` and `scenario_split` (the same for several loads), `traffic` (a price on what
+links cost), `crossing` (one on what crosses nodes where GPUs send) and `cost_packing` (costs of
+replicas). No verifier uses code of the solvers (`eplb_opt.exact`) whose bounds it checks.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ VERIFIERS = {
     "topology": "eplb_opt.certificates.topology:verify",
     "scenario_topology": "eplb_opt.certificates.scenario_topology:verify",
     "scenario_split": "eplb_opt.certificates.scenario_split:verify",
+    "home_prices": "eplb_opt.certificates.home_prices:verify",
     "traffic": "eplb_opt.certificates.traffic:verify",
     "cost_packing": "eplb_opt.certificates.cost_packing:verify",
     "scenario_water": "eplb_opt.certificates.scenario_water:verify",
@@ -58,14 +59,21 @@ GENERAL = {"scenario_water", "scenario_pairs", "sender_pairs"}
 ANY_SPLIT = {"scenario_water", "sender_pairs", "crossing"}
 
 #: The kinds for a topology, whose objective is load and price together.
-PRICED = {"topology", "scenario_topology", "scenario_split", "traffic", "crossing"}
+PRICED = {
+    "topology",
+    "home_prices",
+    "scenario_topology",
+    "scenario_split",
+    "traffic",
+    "crossing",
+}
 
 #: The leaves of a tree that may be verified however many slots a GPU has.
 LEAVES = 4
 
 
 #: What a result calls the source of a bound where that is not the certificate's kind.
-BOUND_SOURCES = {"pairs": "k2"}
+BOUND_SOURCES = {"pairs": "k2", "home_prices": "topology"}
 
 
 def bound_source(certificate: Certificate) -> str:

@@ -40,8 +40,8 @@ PAIRS_PREFIX = "pairs_"
 MAX_LEVELS = 128
 #: More counts of an expert are not looked at: with more replicas it is served anywhere.
 MOST_COUNTS = 1024
-#: Units of work for an expert with a number of replicas on one piece.
-COUNT_UNITS = 3
+#: Units of work for an expert on one piece, and for a count of which it is seen if it matters.
+COUNT_UNITS = 40
 
 
 def verify(problem: Problem, certificate: Certificate) -> Fraction:
@@ -106,11 +106,9 @@ def _flat_bound(
 
 def _read(data: dict[str, int | list[int]]) -> tuple[list[int], list[int], int]:
     levels, prices, scale = data.get("levels"), data.get("prices"), data.get("scale")
-    lists = isinstance(levels, list) and isinstance(prices, list)
-    if set(data) != {"levels", "prices", "scale"} or not lists:
+    is_known = set(data) == {"levels", "prices", "scale"}
+    if not (is_known and isinstance(levels, list) and isinstance(prices, list)):
         raise CertificateError("crossing has the lists levels and prices, and the number scale.")
-    assert isinstance(levels, list)
-    assert isinstance(prices, list)
     if not isinstance(scale, int) or scale < 1 or not 1 <= len(levels) <= MAX_LEVELS:
         raise CertificateError(f"crossing has 1 to {MAX_LEVELS} levels and a scale above 0.")
     if levels[0] < 1 or any(low >= high for low, high in pairwise(levels)):
@@ -133,6 +131,8 @@ class _Layer:
         self.limit = problem.topology.most_off_home
         self.sizes = _sizes_of_nodes(problem)
         self.is_nearest = problem.dispatch == "nearest"
+        self.served_by = self._served_by()
+        self.corners: dict[int, list[int]] = {}
 
     def needs_more_slots(self, level: Fraction) -> bool:
         """Whether every plan's largest load is at least the level, as the slots are too few."""
@@ -158,19 +158,33 @@ class _Layer:
 
         The price of a slot is in parts of `scale` of the total.
         """
-        fewest = [self._fewest(w, end) for w in self.loads]
+        spend(COUNT_UNITS * len(self.loads))
+        fewest = self._fewest(end)
         if sum(fewest) > self.slots:
             return None
-        served_by = self._served_by()
-        spend(COUNT_UNITS * len(self.loads) * (len(served_by) + 1))
-        slot, most = price * self.total, len(served_by)
+        slot, most = price * self.total, len(self.served_by)
         served = self.slots * slot
         for w, count in zip(self.loads, fewest, strict=True):
             # Beyond `most` a further replica serves nobody: its count costs slots alone.
             first, own = min(count, most), w * scale
-            served += max(own * served_by[n - 1] - slot * n for n in range(first, most + 1))
+            served += max(own * self.served_by[n - 1] - slot * n for n in self._corners(first))
             served -= slot * (count - first)
         return max(1 - Fraction(served, scale * self.gpus * self.total), Fraction(0))
+
+    def _corners(self, first: int) -> list[int]:
+        """Counts from one on of which one is best, whatever a slot costs: corners above g."""
+        if first not in self.corners:
+            spend(COUNT_UNITS * len(self.served_by))
+            g, kept = self.served_by, [first]
+            for n in range(first + 1, len(g) + 1):
+                # The last one goes where it is not above the line between its neighbours.
+                while len(kept) > 1 and (g[kept[-1] - 1] - g[kept[-2] - 1]) * (n - kept[-1]) <= (
+                    g[n - 1] - g[kept[-1] - 1]
+                ) * (kept[-1] - kept[-2]):
+                    kept.pop()
+                kept.append(n)
+            self.corners[first] = kept
+        return self.corners[first]
 
     def _served_by(self) -> list[int]:
         """The same of 1, 2, ... replicas, as many as an expert has, up to where all are served."""
@@ -181,11 +195,12 @@ class _Layer:
                 break
         return found
 
-    def _fewest(self, load: int, end: Fraction | None) -> int:
-        if end is None or not load:
-            return 1
-        shared = min(max(end * self.gpus // load, 1), self.gpus)
-        return -(-self.gpus // int(shared))
+    def _fewest(self, end: Fraction | None) -> list[int]:
+        """The replicas that each expert has at least for loads up to `end`."""
+        if end is None:
+            return [1] * len(self.loads)
+        top, bottom, gpus = end.numerator * self.gpus, end.denominator, self.gpus
+        return [-(-gpus // min(max(top // (bottom * w), 1), gpus)) if w else 1 for w in self.loads]
 
 
 def _sizes_of_nodes(problem: Problem) -> list[int]:

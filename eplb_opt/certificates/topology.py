@@ -22,14 +22,16 @@ the topology allows is off home hold no plan. Where homes are chosen with the pl
 every choice of a node for each group; where there are more than `MAX_CHOICES`, every group is taken
 as if alone on a node that is the best in all: what is kept of a group is no more for the company of
 others.
+
+Where links have costs, `_by_links` says what stands for them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import islice, pairwise
-from math import ceil, lcm
+from math import ceil, floor, lcm
 from typing import TYPE_CHECKING
 
 from eplb_opt.certificates import pairs
@@ -60,8 +62,10 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     """
     if problem.topology is None or problem.has_scenarios:
         raise CertificateError("topology is of a problem with a topology and one load.")
-    if not problem.topology.counts_off_home:
-        raise CertificateError("topology counts what is off home, not other costs or sources.")
+    if problem.topology.sources is not None:
+        raise CertificateError("topology counts what is off home, not what comes from sources.")
+    if problem.topology.rank_costs is not None:
+        return _by_links(problem, certificate)
     problem = problem.without_lost_gpus() or problem
     proven, data = flat_bound(problem, certificate.data)
     levels, scale = _read(data)
@@ -73,7 +77,7 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     # What rounding of the loads may have taken lowers the bound in proportion at most.
     lacking = int(problem.rounded[0]) * problem.num_experts
     claim = certificate.bound * Fraction(total + lacking, total)
-    layer = _Layer(problem, scale)
+    layer = Layer(problem, scale)
     first = Fraction(levels[0] * total, scale)
     fastest = max(node.fastest for node in layer.nodes)
     is_proven = first * layer.rate <= total * fastest or first <= proven
@@ -112,7 +116,7 @@ def least_of_choices(problem: Problem, data: dict[str, int | list[int]]) -> list
     """
     levels, scale = _read(data)
     total = sum(problem.load[0].tolist())
-    layer, first = _Layer(problem, scale), Fraction(levels[0] * total, scale)
+    layer, first = Layer(problem, scale), Fraction(levels[0] * total, scale)
     if first * problem.num_gpus > total and not is_below_water(problem, first):
         raise CertificateError("the first level is above the mean and the water level.")
     rooms = list(_choices(layer))
@@ -130,6 +134,37 @@ def least_of_choices(problem: Problem, data: dict[str, int | list[int]]) -> list
         best = [min(pair) for pair in zip(best, values, strict=True)] if best else values
     true = Fraction(total, total + int(problem.rounded[0]) * problem.num_experts)
     return [value * true for value in best]
+
+
+def _by_links(problem: Problem, certificate: Certificate) -> Fraction:
+    """The bound where links have costs, from what is off home at a price that is no higher.
+
+    With a the cheapest link from a home to its own node and b the cheapest to another, links cost
+    at least min(a, b) + max(b - a, 0) x the off-home share. The price and the limit of that share
+    are multiples of a part in a million, on the side on which the bound stays true.
+    """
+    problem = problem.without_lost_gpus() or problem
+    rules, links = problem.topology, problem.link_costs
+    if rules is None or not problem.load.any():
+        raise CertificateError("topology is of a problem with a topology and some load.")
+    size, unit = -(-problem.num_gpus // problem.num_nodes), links.unit[0]
+    nodes = [gpu // size for gpu in range(problem.num_gpus)]
+    if rules.nodes is not None:
+        nodes = rules.nodes.tolist()
+    own, other = list[Fraction](), list[Fraction]()
+    for gpu, place in enumerate(links.place.tolist()):
+        for home, row in enumerate(links.table[0].tolist()):
+            (own if nodes[gpu] == home else other).append(Fraction(row[place], unit))
+    least, extra = min(own + other), max(min(other) - min(own), Fraction(0))
+    most = rules.max_off_home
+    if most is not None:
+        share = (rules.most_off_home - least) / extra if extra else Fraction(1)
+        most = ceil(min(max(share, Fraction(0)), Fraction(1)) * 10**6) / 10**6
+    price = min(floor(rules.exact_price * extra * 10**6) / 10**6, 1e6)  # the largest there is
+    plain = replace(rules, price=price, max_off_home=most, rank_costs=None)
+    claim = certificate.bound - rules.exact_price * least
+    verify(problem.with_topology(plain), replace(certificate, bound=claim))
+    return certificate.bound
 
 
 def flat_bound(
@@ -178,7 +213,7 @@ class _Node:
     slots: int
 
 
-class _Layer:
+class Layer:
     """The layer in integers: loads and levels of T in a unit that the speeds of a node divide."""
 
     def __init__(self, problem: Problem, scale: int) -> None:
@@ -259,7 +294,7 @@ class _Layer:
 Household = tuple[_Node, tuple[int, ...]]
 
 
-def _choices(layer: _Layer) -> Iterator[list[Household]]:
+def _choices(layer: Layer) -> Iterator[list[Household]]:
     """Who is at home where, in every choice; or what stands for all of them."""
     problem, rules = layer.problem, layer.rules
     experts = range(problem.num_experts)
@@ -270,7 +305,7 @@ def _choices(layer: _Layer) -> Iterator[list[Household]]:
     size = -(-problem.num_experts // problem.num_groups)
     groups = [tuple(e for e in experts if e // size == g) for g in range(problem.num_groups)]
     found = []
-    for choice in _shared_out(layer, size):
+    for choice in shared_out(layer, size):
         found.append(choice)
         if len(found) > MAX_CHOICES:
             nodes = layer.nodes
@@ -296,8 +331,8 @@ def all_homes(problem: Problem) -> list[list[int]] | None:
     if rules.homes is not None:
         return [rules.homes[0].tolist()]
     size = -(-problem.num_experts // problem.num_groups)
-    layer = _Layer(problem.scenario(0), 1)
-    choices = list(islice(_shared_out(layer, size), MAX_CHOICES + 1))
+    layer = Layer(problem.scenario(0), 1)
+    choices = list(islice(shared_out(layer, size), MAX_CHOICES + 1))
     if len(choices) > MAX_CHOICES:
         return None
     found = []
@@ -329,7 +364,7 @@ def _nodes_of(problem: Problem) -> list[_Node]:
     ]
 
 
-def _shared_out(layer: _Layer, group_size: int) -> Iterator[list[list[int]]]:
+def shared_out(layer: Layer, group_size: int) -> Iterator[list[list[int]]]:
     """The groups of each node in every choice; nodes of one size in the order of their groups."""
     problem = layer.problem
     low, rest = divmod(problem.num_groups, problem.num_nodes)

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from eplb_opt.certificates.certificate import Certificate, CertificateError
 from eplb_opt.certificates.topology import flat_bound, is_below_water
 from eplb_opt.certificates.work import spend
+from eplb_opt.problem.topology import has_unlike_gpus
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -49,6 +50,8 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         When it is not proven.
     """
     problem = problem.without_lost_gpus() or problem
+    if has_unlike_gpus(problem):
+        raise CertificateError("traffic is for GPUs that are alike.")
     total = sum(problem.load[0].tolist())
     proven, data = flat_bound(problem, certificate.data)
     if not total:

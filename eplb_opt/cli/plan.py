@@ -15,6 +15,7 @@ from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import deploy_notes, noise_note
 from eplb_opt.cli.intake import read_problem, with_names
 from eplb_opt.cli.job import check_job, outcome_with
+from eplb_opt.cli.links import RankCosts, Sources, TopologyPrice, with_price
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import PlanWriter, print_result
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
@@ -47,6 +48,9 @@ def plan_command(
     with_scenarios: opt.Scenarios = False,
     phase: opt.PhaseOption = None,
     weights: opt.Weights = None,
+    topology_price: TopologyPrice = None,
+    rank_costs: RankCosts = None,
+    sources: Sources = None,
     time_limit: opt.TimeLimit = 10.0,
     effort: opt.Effort = None,
     target_gap: opt.TargetGap = 0.0,
@@ -112,6 +116,7 @@ def plan_command(
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
     machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
+    machine = with_price(machine, topology_price, rank_costs, sources)
     files = opt.Files(
         loads, with_scenarios, load_format, map_file, experts, current, phase, tuple(weights or ())
     )
@@ -185,7 +190,7 @@ def plan_command(
         output.warn((*messages, *noise_note(result, noise)))
         if output_file is not None:
             output.warn(deploy_notes(result, str(engine)))
-        if certificate_file is not None:
+        if certificate_file is not None and machine.topology is None:  # `check` has no prices
             announce_check(intake.asked, certificate_file, output_file, str(engine))
         try:
             print_result(result, intake, plans, unseen, moving if as_json else None, worth, steps)

@@ -12,6 +12,7 @@ from eplb_opt.cli import gpu_options as gpu
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
 from eplb_opt.cli.intake import read_problem
+from eplb_opt.cli.links import RankCosts, Sources, links_of
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.cli.tokens import measured, tokens_for
@@ -48,6 +49,8 @@ def topology_command(
     front: Annotated[
         bool, typer.Option("--front", help="Plan for many prices: the front of load and locality.")
     ] = False,
+    rank_costs: RankCosts = None,
+    sources: Sources = None,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     dispatch: opt.DispatchOption = opt.UNIFORM,
     with_scenarios: opt.Scenarios = False,
@@ -96,8 +99,9 @@ def topology_command(
     Every expert has a home node. A price on what is served elsewhere buys most of the locality that
     keeping groups on nodes imposes, for a small part of its load. Recorded tokens say how much.
     With --dispatch nearest or rank_modulo every GPU sends tokens to one replica, and the price is
-    on what crosses nodes. With several files one plan, and one choice of homes, serves them all;
-    loads and off home are then their weighted means.
+    on what crosses nodes; with --rank-costs or --sources it is on what links cost on average. With
+    several files one plan, and one choice of homes, serves them all; loads and off home are then
+    their weighted means.
 
     Example: eplb-opt topology loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --front
     """
@@ -120,12 +124,14 @@ def topology_command(
     layer_ids = intake.recorded[0].layer_ids
     homes = None if homes_file is None else read_by_layer(homes_file, "homes", layer_ids)
     tokens = None if tokens_file is None else tokens_for(tokens_file, intake)
-    problem = flat.with_topology(Topology(homes=homes), nodes, groups)
+    links = links_of(rank_costs, sources, layer_ids)
+    problem = flat.with_topology(Topology(homes=homes, **links), nodes, groups)
     prices = FRONT_PRICES if front else (0.05, 0.3)
     with interruption() as asked, output.spinner("planning"):
         report = topologies(
             problem,
             prices=tuple(price) if price else prices,
+            anchored=sources is None,
             time_limit=None if effort is not None else time_limit,
             effort=effort,
             workers=workers,

@@ -23,7 +23,7 @@ def load_array(values: Any, name: str = "load") -> np.ndarray:
     FormatError
         When they are no numbers, ragged, empty or of other dimensions.
     """
-    array = _numbers(values, name)
+    array = numbers(values, name)
     check_load_shape(array, name)
     kept = array.astype(np.float64) if array.dtype.kind == "f" else _int64(array, name)
     return kept if kept.ndim == 3 else kept[None]
@@ -48,7 +48,7 @@ def id_array(values: Any, name: str = "physical_to_logical") -> np.ndarray:
     FormatError
         When they are no whole numbers from -1 up, ragged, empty or of other dimensions.
     """
-    array = _numbers(values, name)
+    array = numbers(values, name)
     _check_dimensions(array, name, (2,), "[layers, slots]")
     if array.dtype.kind == "f":
         whole = (array == np.round(array)) & (np.abs(array) < 2**53)
@@ -67,7 +67,14 @@ def keys_found(document: Mapping[Any, Any]) -> str:
     return f"keys {', '.join(keys[:NUM_KEYS_SHOWN])}{more}" if keys else "no keys"
 
 
-def _numbers(values: Any, name: str) -> np.ndarray:
+def numbers(values: Any, name: str) -> np.ndarray:
+    """An array of integers or reals, of any dimensions.
+
+    Raises
+    ------
+    FormatError
+        When the values are no numbers, or ragged.
+    """
     try:
         array = np.asarray(values)
     except (ValueError, OverflowError, RecursionError) as error:

@@ -44,7 +44,8 @@ def plans_at_price(
 
     Some level the load with few moves across nodes. Others descend from the plan in force, and from
     the most level of these, for the homes that suit it best and for those of the best plan. Several
-    loads are blended.
+    loads are blended. Where links have other costs, or tokens sources, descents take them as the
+    mean difference between an expert's cheapest node and the others.
 
     Parameters
     ----------
@@ -77,13 +78,22 @@ def plans_at_price(
     held = np.ascontiguousarray(current, dtype=np.int64)
     found = [] if price is None else _near_home(layer, held, price)
     starts = [held, *found[-1:]]
+    price_off_home = rules.price * _dearer_elsewhere(layer)
     for homes in homes_tried:
         node = np.ascontiguousarray(homes)
         for row in starts:
             found += list(
-                serving.plans_on_the_way(weights[0], row, node, sizes, rules.price, STEPS)
+                serving.plans_on_the_way(weights[0], row, node, sizes, price_off_home, STEPS)
             )
     return [row for row in found if _obeys(whole, row)]
+
+
+def _dearer_elsewhere(layer: Problem) -> float:
+    """How much more an assignment costs, on average, off its cheapest place than there."""
+    links = layer.link_costs
+    rows = links.table[0] / links.unit[0]
+    others = max(links.num_places - 1, 1)
+    return float(((rows.sum(axis=1) - rows.min(axis=1)) / others - rows.min(axis=1)).mean())
 
 
 def _near_home(layer: Problem, current: np.ndarray, price: MovePrice) -> list[np.ndarray]:

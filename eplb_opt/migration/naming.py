@@ -27,16 +27,23 @@ def naming_seconds(
     problem: Problem, current: Plan, placed: np.ndarray, price: MovePrice | None = None
 ) -> float:
     """About how long `renamed` takes, from one of the layers."""
-    if keeps_names(problem):
+    if keeps_names(problem, price):
         return 0.0
     began = time.monotonic()
     named(problem, current.physical_to_logical[0], placed[0], price)
     return (time.monotonic() - began) * problem.num_layers
 
 
-def keeps_names(problem: Problem) -> bool:
-    """Whether a plan is worth something else once any two of its GPUs change places."""
-    return problem.has_gpu_names and not has_unlike_names(problem)
+def keeps_names(problem: Problem, price: MovePrice | None = None) -> bool:
+    """Whether GPUs keep their names: a plan would be worth something else under others.
+
+    Where GPUs differ and moves across nodes are dearer they do, too: names that keep most slots may
+    lead more of the others across.
+    """
+    if not problem.has_gpu_names:
+        return False
+    is_dearer = price is not None and price.across > 1
+    return is_dearer or not has_unlike_names(problem)
 
 
 def renamed(
@@ -76,7 +83,7 @@ def renamed(
         row = current.physical_to_logical[layer_idx]
         if stays:
             placed[layer_idx] = row
-        elif not (deadline.expired or keeps_names(problem)):
+        elif not (deadline.expired or keeps_names(problem, price)):
             placed[layer_idx] = named(problem, row, best[layer_idx], price)
     return placed
 
@@ -87,7 +94,8 @@ def named(
     """A layer's plan with its GPUs named as the one in force has them, and worth the same.
 
     Where it matters on which node a GPU is, it stays there, and whole nodes trade places. With a
-    topology they do so only where nodes are alike and homes are chosen with the plan.
+    topology they do so only where nodes are alike and homes are chosen with the plan, and GPUs keep
+    their names where links tell those of a node apart.
 
     Parameters
     ----------
@@ -102,14 +110,17 @@ def named(
     -------
     int64 [num_slots].
     """
+    num_nodes = num_name_nodes(problem)
+    across = 1 if price is None else price.across
     if problem.has_gpu_rules:
         return named_by_kind(problem, current, best)
     rules = problem.topology
-    num_nodes = num_name_nodes(problem)
-    across = 1 if price is None else price.across
+    if rules is not None and problem.link_costs.tells_gpus_apart:
+        return best
     if price is not None and across > 1 and num_nodes == 1:
         return relabelled_freely(current, best, price.node_of_gpu, across)
-    if rules is None or (rules.homes is None and not np.ptp(topology.gpus_of_nodes(problem))):
+    has_like_nodes = rules is None or (rules.chooses_homes and rules.counts_off_home)
+    if has_like_nodes and (rules is None or not np.ptp(topology.gpus_of_nodes(problem))):
         return relabelled(current, best, problem.num_gpus, num_nodes, across)
     ends = np.cumsum(topology.slots_of_nodes(problem))[:-1]
     rows = zip(np.split(current, ends), np.split(best, ends), strict=True)

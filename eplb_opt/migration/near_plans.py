@@ -142,7 +142,7 @@ def find_frontiers(
         row = current.physical_to_logical[layer_idx]
         first, last = ends[layer_idx]
         found = []
-        is_named = not keeps_names(problem) and turn.remaining > NAMING_PARTS * naming
+        is_named = not keeps_names(problem, price) and turn.remaining > NAMING_PARTS * naming
         until = turn.earlier(naming) if is_named else turn
         is_searched = slices != 0 and is_known
         layer = problem.layer(layer_idx)

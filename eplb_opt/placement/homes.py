@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from eplb_opt.placement.crossing import crossing
+from eplb_opt.placement.peaks import MAX_COUNT
 from eplb_opt.placement.relabel import best_assignment
 from eplb_opt.problem import topology
 from eplb_opt.problem.problem import Problem
@@ -56,20 +57,20 @@ def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
 
 def replicas_on_nodes(problem: Problem, placed: np.ndarray) -> np.ndarray:
     """Replicas of each expert on each node in one layer's plan, int64 [num_experts, num_nodes]."""
-    replicas = np.zeros((problem.num_experts, problem.num_nodes), dtype=np.int64)
-    is_held = placed >= 0  # slots of lost GPUs hold nothing
-    np.add.at(replicas, (placed[is_held], topology.node_of_slots(problem)[is_held]), 1)
-    return replicas
+    return _counted(problem, placed, topology.node_of_gpus(problem), problem.num_nodes)
 
 
 def replicas_on_places(problem: Problem, placed: np.ndarray) -> np.ndarray:
     """Replicas of each expert on each place of `link_costs`, int64 [num_experts, num_places]."""
     links = problem.link_costs
-    replicas = np.zeros((problem.num_experts, links.num_places), dtype=np.int64)
-    is_held = placed >= 0  # slots of lost GPUs hold nothing
-    place = np.repeat(links.place, problem.slots_per_gpu)
-    np.add.at(replicas, (placed[is_held], place[is_held]), 1)
-    return replicas
+    return _counted(problem, placed, links.place, links.num_places)
+
+
+def _counted(problem: Problem, placed: np.ndarray, of_gpu: np.ndarray, num: int) -> np.ndarray:
+    """Replicas of each expert on each of the places of GPUs, int64 [num_experts, num]."""
+    at = placed * num + np.repeat(of_gpu, problem.slots_per_gpu)
+    held = at[placed >= 0]  # slots of lost GPUs hold nothing
+    return np.bincount(held, minlength=problem.num_experts * num).reshape(-1, num)
 
 
 def cheapest_nodes(problem: Problem) -> np.ndarray:
@@ -158,13 +159,9 @@ def _mean_cost(
     total = int(load.sum())
     if not total:
         return Fraction(0)
-    # Added up by the number of replicas: fractions of the same denominator are integers.
-    tokens = Fraction(lacking * len(load))
-    for parts in np.unique(count[cost > 0]).tolist():
-        held = (count == parts) & (cost > 0)
-        pairs = zip(load[held].tolist(), cost[held].tolist(), strict=True)
-        tokens += Fraction(sum(w * a for w, a in pairs), parts)
-    return min(tokens / total, Fraction(dearest))
+    costs = cost > 0
+    served = _quotients(load[costs], cost[costs], count[costs], total * dearest)
+    return min((served + lacking * len(load)) / total, Fraction(dearest))
 
 
 def _parts(problem: Problem, layer_idx: int) -> np.ndarray:
@@ -177,20 +174,35 @@ def _parts(problem: Problem, layer_idx: int) -> np.ndarray:
     return np.asarray(weighted.sum(axis=0))
 
 
+def _quotients(load: np.ndarray, cost: np.ndarray, count: np.ndarray, most: int) -> Fraction:
+    """The sum of load * cost / count, which is at most `most`, exactly."""
+    if not len(count):
+        return Fraction(0)
+    if count.max() <= MAX_COUNT and cost.dtype != object:
+        parts = int(np.lcm.reduce(count))
+        if most * parts < MAX_COST_SUM:
+            return Fraction(int((load * cost * (parts // count)).sum()), parts)
+    # Added up by the number of replicas: fractions of the same denominator are integers.
+    tokens = Fraction(0)
+    for number in np.unique(count).tolist():
+        held = count == number
+        pairs = zip(load[held].tolist(), cost[held].tolist(), strict=True)
+        tokens += Fraction(sum(w * a for w, a in pairs), number)
+    return tokens
+
+
 def _best_nodes(problem: Problem, layer_idx: int, placed: np.ndarray) -> np.ndarray:
     """The home node of each group in one layer, int64 [num_groups]."""
-    replicas = replicas_on_nodes(problem, placed)
-    group = topology.group_of_experts(problem)
+    replicas = replicas_on_places(problem, placed)
     share = _parts(problem, layer_idx) / replicas.sum(axis=1)
     rows = problem.link_costs.table[layer_idx]
     saved = (int(rows.max()) - rows) / max(int(rows.max()), 1)  # of the dearest link, by homes
-    at_node = np.zeros((problem.num_groups, problem.num_nodes))
-    np.add.at(at_node, group, share[:, None] * (replicas_on_places(problem, placed) @ saved.T))
+    begins = np.arange(problem.num_groups) * topology.experts_per_group(problem)
+    at_node = np.add.reduceat(share[:, None] * (replicas @ saved.T), begins, axis=0)
     worth = np.rint(at_node * LOAD_UNITS).astype(np.int64)
     if problem.topology is not None and problem.topology.anchored:
-        lacking = np.zeros(worth.shape, dtype=np.int64)
-        np.add.at(lacking, group, replicas == 0)
-        worth += np.where(lacking == 0, ANCHOR, 0)
+        is_held = np.logical_and.reduceat(replicas_on_nodes(problem, placed) > 0, begins, axis=0)
+        worth += np.where(is_held, ANCHOR, 0)
     least, most = topology.group_rooms(problem)
     nodes = np.arange(problem.num_nodes)
     must, may = np.repeat(nodes, least), np.repeat(nodes, most - least)

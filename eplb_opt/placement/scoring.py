@@ -14,6 +14,7 @@ from eplb_opt import core
 from eplb_opt.core.parts import in_parts
 from eplb_opt.placement import homes, step_time
 from eplb_opt.placement.level_flow import least_level
+from eplb_opt.placement.peaks import whole_peaks
 from eplb_opt.placement.senders import AS_DEALT, MOST, senders
 from eplb_opt.problem.problem import Problem
 
@@ -23,10 +24,6 @@ FLOAT_DOUBT = 1e-9
 SLOTS_OF_A_THREAD = 20_000
 #: Binary digits of the half in which loads are multiplied, so that int64 holds the sums.
 HALF_BITS = 31
-#: Counts up to this one have a least common multiple below 2**58.
-MAX_COUNT = 42
-#: What numerators may be, with room for the rounding of the floats that say how large they are.
-MAX_NUMERATOR = 2.0**62
 #: What the core's integers hold of a GPU's speed.
 MAX_RATE = 2**62
 
@@ -327,52 +324,12 @@ def largest_gpu_loads(
     # Floats only choose which GPUs can be the heaviest; each of those is then added up exactly.
     doubtful = over >= over.max(axis=1, keepdims=True) * (1 - FLOAT_DOUBT)
     placed = physical_to_logical.reshape(len(load), num_gpus, -1)
-    found = _whole_peaks(load, counts, placed, doubtful, rough, speed)
+    found = whole_peaks(load, counts, placed, doubtful, rough, speed)
     for row, value in enumerate(found):
         if value is None:
             gpu_idx = np.flatnonzero(doubtful[row])
             found[row] = max(_exact_loads(load[row], counts[row], placed[row], gpu_idx, speed))
     return [value for value in found if value is not None]
-
-
-def _whole_peaks(
-    load: np.ndarray,
-    counts: np.ndarray,
-    placed: np.ndarray,
-    doubtful: np.ndarray,
-    rough: np.ndarray,
-    speed: tuple[Fraction, ...] | None,
-) -> list[Fraction | None]:
-    """The largest load of each layer's doubtful GPUs; None where int64 does not surely hold it.
-
-    All loads of a layer are put over one denominator, the least common multiple of the counts.
-    `rough` are their loads to a part in 10**9.
-    """
-    layer, gpu = np.nonzero(doubtful)
-    held, rows = placed[layer, gpu], layer[:, None]
-    # An empty slot, -1, holds nothing of anything.
-    weight = np.where(held >= 0, load[rows, held], 0)
-    count = np.where(held >= 0, counts[rows, held], 1)
-    begins = np.flatnonzero(np.diff(layer, prepend=-1))  # every layer has a doubtful GPU
-    most = np.maximum.reduceat(count.max(axis=1), begins)
-    count[(most > MAX_COUNT)[layer]] = 1  # these layers are left out below
-    parts = np.lcm.reduceat(np.lcm.reduce(count, axis=1), begins)
-    fits = np.maximum.reduceat(rough[layer, gpu], begins) * parts < MAX_NUMERATOR
-    fits &= most <= MAX_COUNT
-    whole = np.where(fits, parts, 0)[layer][:, None]
-    loads = (weight * (whole // count)).sum(axis=1)
-    if speed is None:
-        tops = np.maximum.reduceat(loads, begins).tolist()
-        each = zip(tops, parts.tolist(), fits.tolist(), strict=True)
-        return [Fraction(top, part) if fit else None for top, part, fit in each]
-    ends = [*begins[1:].tolist(), len(layer)]
-    pairs = list(zip(loads.tolist(), gpu.tolist(), strict=True))
-    return [
-        max({top / speed[g] for top, g in set(pairs[begin:end])}) / part if fit else None
-        for begin, end, part, fit in zip(
-            begins.tolist(), ends, parts.tolist(), fits.tolist(), strict=True
-        )
-    ]
 
 
 def _exact_loads(

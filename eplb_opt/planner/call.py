@@ -91,6 +91,7 @@ class Call:
         self.incumbents = Incumbents(self.problem, first, bounds, self.request.started)
         ended = time.monotonic()
         self._leave_time_for_output(ended - scoring_began)
+        self._tell_if_late(ended)
         self.first_objective = [pair.objective for pair in self.incumbents.pairs()]
         self.journal = Journal(self.incumbents)
         self.journal.problem(self.problem, self.budget, self.request.time_limit)
@@ -109,6 +110,15 @@ class Call:
             rest += DEALING_SECONDS * dealt * self.problem.num_senders
         deadline = self.budget.deadline.earlier(times * seconds + rest)
         self.budget = replace(self.budget, deadline=deadline)
+
+    def _tell_if_late(self, ended: float) -> None:
+        """Say so where a limit was over before there was a first plan: no limit makes it sooner."""
+        limit, seconds = self.request.time_limit, ended - self.request.started
+        if limit and self.budget.effort is None and seconds > limit:
+            self.messages.append(
+                f"time_limit={limit:g} was over before the search began: the first plan, its score "
+                f"and its bound took {seconds:.3f} s."
+            )
 
     def note(self, stage: str, start_objective: float | None = None) -> None:
         """Record the state and tell the caller."""

@@ -150,8 +150,10 @@ class Journal:
         rules += [f"{problem.dispatch} dispatch"] * (problem.dispatch != "uniform")
         rules += ["no expert twice on a GPU"] * (problem.colocation == "forbid")
         rules += ["rules for GPUs"] * problem.has_gpu_rules
-        away = "crosses nodes" if problem.splits_by_sender else "is off home"
-        rules += [f"a price on what {away}"] * problem.has_topology
+        if problem.topology is not None:
+            away = "is off home" if problem.topology.counts_off_home else "links cost"
+            away = "crosses nodes" if problem.splits_by_sender else away
+            rules.append(f"a price on what {away}")
         rules += ["costs of replicas"] * problem.has_cost
         limit = "no time limit" if seconds is None else f"{seconds:g} s"
         limit = limit if budget.effort is None else f"effort {budget.effort}"

@@ -139,11 +139,12 @@ SOLVERS: dict[str, Entry] = {
         f"{_TOPOLOGY}:TopologySolver",
         Pace(share=0.08, shortest=0.005, most=1, in_rounds=True, with_effort=False),
     ),
-    # Short turns, as of the pairs that it asks; the search takes what is left.
+    # In rounds, so that every layer gets prices of the same quality; the search takes what is left.
     "home_pairs": Entry(
         "eplb_opt.exact.homes.pairs:HomePairsSolver",
-        Pace(share=0.1, shortest=0.01, longest=0.5, most=2),
+        Pace(share=0.6, shortest=0.01, longest=8.0, most=4, in_rounds=True),
         has_topology_and_two_slots,
+        package="scipy",
     ),
     # Programs for the choices of homes of which least is proven, one after the other.
     "home_split": Entry(
@@ -359,7 +360,8 @@ def _pace(name: str) -> Pace:
 
 def _stage(name: str, share: float, problem: Problem, options: Options) -> Stage:
     entry = SOLVERS[name]
-    package = MODEL_PACKAGES.get(options.model) if name == "model" else entry.package
+    by_name = name in ("model", "home_model", "nodes_model")
+    package = MODEL_PACKAGES.get(options.model) if by_name else entry.package
     return Stage(
         options.model if name == "model" else name,
         entry.solver,

@@ -44,8 +44,8 @@ class TopologyRow:
     load
         The largest over the mean GPU load; with scenarios what theirs make together.
     off_home
-        The share of assignments that replicas off home serve, or cross nodes where GPUs send;
-        likewise.
+        The share of assignments that replicas off home serve, or cross nodes where GPUs send; or
+        the mean cost of links. Scenarios together.
     objective, lower_bound
         What was minimised and its proven bound: load plus price times off home, or the load.
     result
@@ -87,6 +87,12 @@ class TopologyReport:
     messages: tuple[str, ...] = ()
 
     @property
+    def counts_links(self) -> bool:
+        """Whether an assignment costs something else than 0 at home and 1 elsewhere."""
+        rules = [row.result.problem.topology for row in self.rows]
+        return any(rule is not None and not rule.counts_off_home for rule in rules)
+
+    @property
     def front(self) -> list[TopologyRow]:
         """The rows that no other beats in load and off home both, the least off home first."""
         best: list[TopologyRow] = []
@@ -104,7 +110,7 @@ class TopologyReport:
         Parameters
         ----------
         off_home
-            float64 [num], shares from 0 to 1.
+            float64 [num], shares from 0 to 1, or mean costs of links.
 
         Returns
         -------
@@ -263,8 +269,9 @@ def _free(rules: Topology) -> Topology:
 def _row(kind: str, price: float | None, judge: Problem, result: Result) -> TopologyRow:
     placed = result.plan.physical_to_logical
     num = judge.num_layers
-    # Whole groups are at home on their node, unless homes are given or GPUs send.
-    has_homes = judge.topology is not None and judge.topology.homes is not None
+    rules = judge.topology
+    # Whole groups are at home on their node, unless homes are given, links have costs or GPUs send.
+    has_homes = rules is not None and (rules.homes is not None or not rules.counts_off_home)
     is_home = kind == "strict" and not (has_homes or judge.splits_by_sender)
     away = Fraction(0) if is_home else sum(homes.off_home(judge, placed), Fraction(0))
     load = sum(scoring.load_ratios(judge, placed), Fraction(0))

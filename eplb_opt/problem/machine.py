@@ -12,6 +12,7 @@ from eplb_opt.problem.problem import Problem
 
 if TYPE_CHECKING:
     from eplb_opt.problem.step_cost import StepCost
+    from eplb_opt.problem.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class Machine:
         How tokens are split over an expert's replicas.
     rules
         In what the GPUs differ.
+    topology
+        The price of what is served off home, or on costly links; None where groups bind.
     cost, batch_tokens, experts_per_token
         What an expert takes on a GPU for the tokens of a step, and the size of that; None to count
         loads.
@@ -96,6 +99,7 @@ class Machine:
     colocation: str = "allow"
     dispatch: str = "uniform"
     rules: GpuRules = GpuRules()
+    topology: Topology | None = None
     cost: StepCost | None = None
     batch_tokens: int | None = None
     experts_per_token: int | None = None
@@ -146,6 +150,7 @@ class Machine:
             self.colocation,
             scenario_weights=None if is_alone else scenario_weights,
             dispatch=self.dispatch,
+            topology=self.topology,
             cost=self.cost,
             batch_tokens=self.batch_tokens,
             experts_per_token=self.experts_per_token,

@@ -57,7 +57,8 @@ class Problem(Terms):
     num_nodes, num_groups
         With more than one of both the problem is hierarchical: experts come in num_groups equal
         consecutive groups, each node takes equally many, and all replicas of a group's experts
-        stay on its node. Otherwise nodes constrain nothing.
+        stay on its node. GPUs may then differ in speed and slots, and nodes in how many they lost,
+        with one load and the uniform split. Otherwise nodes constrain nothing.
     colocation
         "allow" or "forbid" two replicas of an expert on one GPU.
     scenario_weights
@@ -89,9 +90,9 @@ class Problem(Terms):
         mod n of the expert's n, in the order of their slots. Lost GPUs send nothing.
     topology
         A `Topology`: what homes experts have, and the price of serving them elsewhere. Groups then
-        bind nobody, and any numbers of nodes and groups will do. It goes with any
-        dispatch but "optimal"; under "nearest" and "rank_modulo" there are
-        no homes, and the price is on what crosses nodes. None for no price.
+        bind nobody, and any numbers of nodes and groups will do. It goes with any dispatch but
+        "optimal"; under "nearest" and "rank_modulo" there are no homes, the price is on what
+        crosses nodes, and GPUs are alike. None for no price.
     cost
         A `StepCost`: the seconds that an expert takes for its tokens; what counts are then the
         expected seconds of a step. Or, under the uniform split, a `CostTable`, in a unit of its
@@ -267,7 +268,7 @@ class Problem(Terms):
         Problem or None
             None where no GPU is lost, where those that are left are not alike, where experts are
             tied to GPUs or spread over nodes, or where groups stay on nodes that have lost
-            unequally many GPUs.
+            unequally many GPUs: then the problem is planned with its empty slots.
         """
         return without_lost_gpus(self)
 

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.errors import ProblemError
-from eplb_opt.problem.arrays import as_number, as_numpy
-from eplb_opt.problem.link_checks import checked_rank_costs, checked_sources
+from eplb_opt.problem.arrays import as_number
+from eplb_opt.problem.topology_checks import (
+    checked_homes,
+    checked_nodes,
+    checked_rank_costs,
+    checked_sources,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +62,16 @@ class Topology:
     nodes
         The node of each GPU, integers [num_gpus] that never fall and leave out none; None for nodes
         of equally many GPUs, of which the last may have fewer.
+    rank_costs
+        What the link from each GPU (row) to each GPU (column) costs, float [num_gpus, num_gpus], or
+        [num_nodes, num_nodes] for nodes: finite, at least 0, of any unit. They are taken as the
+        decimal numbers that they are written as. None for 0 on a node and 1 across.
+    sources
+        How many tokens of each expert come from each GPU or node, [num_layers, num_gpus or
+        num_nodes, num_experts], or without layers for all of them. Shares alone count. An expert
+        without tokens gets them from where all tokens of its layer come. What comes from a node
+        comes evenly from its GPUs. None where an expert's tokens come from its home node; with
+        sources homes are not needed.
 
     Raises
     ------
@@ -271,45 +286,6 @@ def _check_lost(terms: Terms) -> None:
         )
 
 
-def _checked_nodes(terms: Terms, given: Any) -> np.ndarray:
-    nodes = as_numpy(given, "nodes")
-    if nodes.shape != (terms.num_gpus,) or nodes.dtype.kind not in "iu":
-        raise ProblemError(
-            f"nodes is {nodes.dtype} {list(nodes.shape)}; it must hold integers "
-            f"[{terms.num_gpus}], the node of each GPU."
-        )
-    steps = np.diff(nodes)
-    is_complete = nodes[0] == 0 and nodes[-1] == terms.num_nodes - 1
-    if not is_complete or steps.min(initial=0) < 0 or steps.max(initial=0) > 1:
-        raise ProblemError(
-            f"nodes={nodes.tolist()} must rise from 0 to {terms.num_nodes - 1} and leave out none: "
-            "GPUs are numbered node by node."
-        )
-    nodes = np.array(nodes, dtype=np.int64)
-    nodes.flags.writeable = False
-    return nodes
-
-
-def _checked_homes(terms: Terms, given: Any) -> np.ndarray:
-    homes = as_numpy(given, "homes")
-    wanted = (terms.num_layers, terms.num_experts)
-    if homes.shape == wanted[1:]:
-        homes = np.broadcast_to(homes, wanted)
-    if homes.shape != wanted:
-        raise ProblemError(
-            f"homes has shape {list(homes.shape)}; it must be {list(wanted)}, a node for each "
-            f"expert of each layer, or [{wanted[1]}] for all layers."
-        )
-    if homes.dtype.kind == "f" or homes.min() < 0 or homes.max() >= terms.num_nodes:
-        raise ProblemError(
-            f"homes hold {homes.min()} to {homes.max()}; they must be nodes, integers in "
-            f"0..{terms.num_nodes - 1}."
-        )
-    homes = np.array(homes, dtype=np.int64)
-    homes.flags.writeable = False
-    return homes
-
-
 def _check_room(terms: Terms, homes: np.ndarray | None) -> None:
     """Refuse rules on what is off home where a node has no room for all that is at home there."""
     slots = slots_of_nodes(terms)
@@ -337,8 +313,8 @@ def _check_room(terms: Terms, homes: np.ndarray | None) -> None:
 
 #: Fields that are arrays, and what checks them.
 FIELDS = {
-    "homes": _checked_homes,
-    "nodes": _checked_nodes,
+    "homes": checked_homes,
+    "nodes": checked_nodes,
     "rank_costs": checked_rank_costs,
     "sources": checked_sources,
 }

@@ -19,6 +19,12 @@ DEFINITIONS = (
     "home: share of assignments that replicas off their expert's home node serve, by the uniform "
     "split. objective: load plus price x off home, what was minimised."
 )
+#: The same where links have costs, or tokens sources.
+OF_LINKS = (
+    "Means over the layers. load: largest over mean GPU load, proven between the bound and it. "
+    "link cost: mean over all assignments, by the uniform split. objective: load plus price x link "
+    "cost, what was minimised."
+)
 #: The same where every GPU sends an expert's tokens to one replica.
 SENT_DEFINITIONS = (
     "Means over the layers, by {dispatch}. load: largest over mean GPU load, proven between the "
@@ -34,6 +40,8 @@ TOKEN_DEFINITIONS = (
 OF_SEVERAL = "All of them put together over the loads by their weights."
 #: Characters of a line where the screen does not tell.
 WIDTH = 120
+#: Which of these go first where there is no room.
+RANKS = {"gpus": 3, "nodes": 2, "crossing": 1}
 #: Heading and field of what recorded tokens do.
 TOKEN_FIGURES = (
     ("nodes", "nodes"),
@@ -58,6 +66,8 @@ def topology_table(
     )
     sent = SENT_DEFINITIONS.format(dispatch=DISPATCH_WORDS[problem.dispatch])
     table.caption = sent if problem.splits_by_sender else DEFINITIONS
+    if report.counts_links:
+        table.caption = OF_LINKS
     table.caption_justify = "left"
     if problem.has_scenarios:
         table.caption += f" {OF_SEVERAL}"
@@ -81,16 +91,17 @@ def topology_columns(
     exchange: float | None = None,
 ) -> list[Column]:
     """One row a plan, for a terminal, the page and CSV; shares and gaps of CSV are fractions."""
-    rows = report.rows
+    rows, has_links = report.rows, report.counts_links
     is_sent = rows[-1].result.problem.splits_by_sender
+    away = "crossing" if is_sent else "off home"
     columns = [
         Column("plan", [row.name for row in rows], is_text=True),
         Column(name="kind", values=[row.kind for row in rows], places=frozenset()),
         Column(name="price", values=[_or_empty(row.price) for row in rows], places=frozenset()),
         _figures("load", "load", [row.load for row in rows]),
         Column(
-            "crossing" if is_sent else "off home",
-            [f"{100 * row.off_home:.1f} %" for row in rows],
+            "link cost" if has_links else away,
+            [f"{row.off_home:.4f}" if has_links else f"{100 * row.off_home:.1f} %" for row in rows],
             name="off_home",
             values=[row.off_home for row in rows],
         ),
@@ -112,7 +123,7 @@ def _token_columns(
             continue
         values = [float(value.mean()) for value in found]
         shown = [f"{100 * v:.1f} %" if name == "crossing" else f"{v:.3f}" for v in values]
-        columns.append(Column(heading, shown, name=name, values=values))
+        columns.append(Column(heading, shown, rank=RANKS.get(name, 0), name=name, values=values))
     shown = ["" if price is None else f"{price:.2f}" for price in traffic.prices]
     prices = [_or_empty(price) for price in traffic.prices]
     columns.append(Column("price x/t", shown, name="price_of_exchange", values=prices))

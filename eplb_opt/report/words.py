@@ -120,7 +120,8 @@ def describe(result: Result) -> str:
     if problem.is_hierarchical:
         shape += f", {problem.num_groups} groups on {problem.num_nodes} nodes"
     if problem.topology is not None:
-        what = "crossing" if problem.splits_by_sender else "off home"
+        what = "off home" if problem.topology.counts_off_home else "links"
+        what = "crossing" if problem.splits_by_sender else what
         shape += f", {problem.num_nodes} nodes, {what} at {problem.topology.price:g}"
     if problem.counts_seconds:
         name = getattr(problem.cost, "name", "") or "a step cost"

@@ -101,26 +101,27 @@ def plan_across(problem: Problem, aim: float) -> np.ndarray:
     """
     load = problem.load[0].astype(np.float64)
     count = _counts(problem, load, aim)
-    slots, gpus = topology.slots_of_nodes(problem), topology.gpus_of_nodes(problem)
-    room, carried = slots.copy(), np.zeros(len(slots))
-    held: list[list[int]] = [[] for _ in slots]
+    gpus = topology.gpus_of_nodes(problem).tolist()
+    room: list[int] = topology.slots_of_nodes(problem).tolist()
+    carried, nodes = [0.0] * len(gpus), range(len(gpus))
+    held: list[list[int]] = [[] for _ in gpus]
     # Many replicas first, and of equally many the heaviest.
     for expert in np.lexsort((np.arange(len(load)), -load, -count)).tolist():
-        part = load[expert] / count[expert]
-        on_node = np.zeros(len(slots), dtype=np.int64)
-        wanted = _nodes_in_turn(problem, int(count[expert]))
-        for place in range(int(count[expert])):
+        times = int(count[expert])
+        part, on_node = float(load[expert]) / times, [0] * len(gpus)
+        wanted = _nodes_in_turn(problem, times)
+        for place in range(times):
             node = wanted[place] if wanted else -1
             if node < 0 or not room[node]:
                 # A node without the expert, of these the one with the least load a GPU.
-                keys = np.where(room > 0, on_node, np.iinfo(np.int64).max)
-                node = int(np.lexsort((carried / gpus, keys))[0])
+                free = [n for n in nodes if room[n]]
+                node = min(free, key=lambda n: (on_node[n], carried[n] / gpus[n]))
             held[node].append(expert)
             on_node[node] += 1
             room[node] -= 1
             carried[node] += part
-    nodes = zip(held, gpus.tolist(), strict=True)
-    return np.concatenate([_packed(problem, on_node, count, size) for on_node, size in nodes])
+    rows = zip(held, gpus, strict=True)
+    return np.concatenate([_packed(problem, experts, count, size) for experts, size in rows])
 
 
 def _counts(problem: Problem, load: np.ndarray, aim: float) -> np.ndarray:
@@ -133,18 +134,18 @@ def _counts(problem: Problem, load: np.ndarray, aim: float) -> np.ndarray:
         count = np.ones(len(load), dtype=np.int64)
         spare = problem.num_slots - len(load)
     worth = _worth_of_counts(problem)
-    steps = [
-        (float(load[expert] * gain), -expert, size)
-        for expert in range(len(load))
-        if count[expert] < len(worth)
-        for gain, size in hull_steps(worth, int(count[expert]))
-    ]
-    full = np.zeros(len(load), dtype=bool)
-    for _, name, size in sorted(steps, reverse=True):
-        if size > spare or full[-name]:
-            full[-name] = True  # its further steps begin where this one ends
+    steps = []
+    for fewest in np.unique(count[count < len(worth)]).tolist():
+        experts = np.flatnonzero(count == fewest).tolist()
+        for gain, size in hull_steps(worth, fewest):
+            each = float(gain)
+            steps += [(-load[expert] * each, expert, size) for expert in experts]
+    full: set[int] = set()
+    for _, expert, size in sorted(steps):
+        if size > spare or expert in full:
+            full.add(expert)  # its further steps begin where this one ends
             continue
-        count[-name] += size
+        count[expert] += size
         spare -= size
     for _ in range(spare):  # what no whole step fits into makes the largest replicas smaller
         count[int(np.argmax(load / count))] += 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.problem import topology
+from eplb_opt.problem.topology import MAX_PRICE
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -25,20 +26,26 @@ def level_nodes(problem: Problem) -> np.ndarray:
     """
     rules = problem.topology
     price = 0.0 if rules is None else rules.price
-    total = max(int(problem.load[0].sum()), 1)
-    share = problem.load[0] / total
-    cost = cost_on_nodes(problem)
-    gpus = topology.gpus_of_nodes(problem) / topology.gpus_of_nodes(problem).sum()
-    room = topology.slots_of_nodes(problem)
-    held, largest = np.zeros(problem.num_nodes), 1.0
+    if rules is not None and rules.max_off_home is not None:
+        price = MAX_PRICE
+    share = problem.load[0] / max(int(problem.load[0].sum()), 1)
+    worth = (price * share[:, None] * cost_on_nodes(problem)).tolist()
+    sizes = topology.gpus_of_nodes(problem)
+    part = (sizes / sizes.sum()).tolist()
+    room = topology.slots_of_nodes(problem).tolist()
+    held, largest = [0.0] * problem.num_nodes, 1.0
     nodes = np.zeros(problem.num_experts, dtype=np.int64)
     for expert in np.argsort(-problem.load[0], kind="stable").tolist():
-        full = (held + share[expert]) / gpus
-        added = price * share[expert] * cost[expert] + np.maximum(full - largest, 0)
-        node = int(np.argmin(np.where(room > 0, added, np.inf)))
-        nodes[expert], largest = node, max(largest, float(full[node]))
-        held[node] += share[expert]
+        weight = float(share[expert])
+        _, node = min(
+            (cost + max((held[n] + weight) / part[n] - largest, 0.0), n)
+            for n, cost in enumerate(worth[expert])
+            if room[n]
+        )
+        nodes[expert] = node
+        held[node] += weight
         room[node] -= 1
+        largest = max(largest, held[node] / part[node])
     return nodes
 
 

@@ -98,8 +98,8 @@ class CostCountsSolver:
         yield self._counts_of(self.best)
         each = self.cost[:, 1 : self.most + 1]
         dearest = int(each.max())
-        within = self.cost[None, :, : self.most + 1]
-        level = int(costs.least_levels(within, self.problem.num_slots)[0])
+        table = self.cost[None, :, : self.most + 1]
+        level = int(costs.least_levels(table, self.problem.num_slots)[0])
         seen = set()
         for part in range(LIMITS):
             limit = dearest if part == 0 else level + (dearest - level) * (LIMITS - part) // LIMITS

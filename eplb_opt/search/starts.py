@@ -10,6 +10,8 @@ import numpy as np
 
 from eplb_opt.bounds.partitions import greedy_partition
 from eplb_opt.core import rules
+from eplb_opt.errors import PlanError
+from eplb_opt.placement import checker, scoring
 from eplb_opt.problem.arrays import as_numpy
 from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.across_nodes import first_plan_across
@@ -38,14 +40,33 @@ def first_plan(problem: Problem) -> np.ndarray:
         return first_plan_across(problem, first_plan(problem.with_topology(None, 1, 1)))
     if problem.binds_unlike_gpus or (problem.has_topology and problem.has_gpu_rules):
         return first_plan_on_unlike(problem)
-    if problem.has_topology:
-        return first_plan_at_home(problem)
+    if problem.topology is not None:
+        placed = first_plan_at_home(problem)
+        if problem.topology.counts_off_home or problem.topology.keeps_all_at_home:
+            return placed
+        return _better_layers(problem, placed, first_plan(problem.flat()))
     problem = blended(problem)
     if problem.has_gpu_rules:
         return fill_plan(problem)
     if problem.colocation == "forbid":
         return no_colocation_plan(problem)
     return np.asarray(greedy.rebalance_experts(*heuristic_arguments(problem))[0])
+
+
+def _better_layers(problem: Problem, placed: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The better of two plans for each layer; the first must obey the rules, the other may."""
+    rows = placed.copy()
+    for layer_idx, row in enumerate(other):
+        layer = problem.layer(layer_idx)
+        mine, theirs = (scoring.objectives(layer, r[None])[0] for r in (placed[layer_idx], row))
+        if theirs >= mine:
+            continue
+        try:
+            checker.check(layer, row[None])
+        except PlanError:
+            continue
+        rows[layer_idx] = row
+    return rows
 
 
 def heuristic_calls(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:

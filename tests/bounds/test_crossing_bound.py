@@ -67,7 +67,7 @@ def two_nodes(price=0.3, load=(40, 30, 20, 10, 2, 2, 1, 1), dispatch="nearest", 
 
 
 def test_bound_is_the_least_load_and_the_least_crossing():
-    # Twelve slots: the four hot experts are on both nodes, and half of the others' six tokens cross.
+    # Twelve slots: the four hot experts are on both nodes; half of the six other tokens cross.
     found = bound_of(two_nodes())
     assert float(found.value) == pytest.approx(1 + 0.3 * 0.5 * 6 / 106, rel=1e-9)
 

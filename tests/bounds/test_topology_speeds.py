@@ -89,10 +89,10 @@ def test_a_certificate_of_other_speeds_or_slots_is_refused():
 
 
 def test_with_too_many_choices_a_group_counts_as_on_the_best_node_wherever_that_is():
-    # The first node has one GPU, which serves a sixteenth of what is there; the others have five.
+    # The first node's only GPU serves half of a group; the others have room for several.
     load = np.ones((1, 32), dtype=int)
-    rules = Topology(50.0, nodes=[0, 1, 1, 1, 1, 1] + [n for n in (2, 3) for _ in range(5)])
-    asked = Problem(load, 64, 16, num_nodes=4, num_groups=16, topology=rules)
+    rules = Topology(50.0, nodes=[0, *[1] * 10, *[2] * 10, *[3] * 11])
+    asked = Problem(load, 64, 32, num_nodes=4, num_groups=16, topology=rules)
     assert home_choices(asked) is None
     found = bound_of_layer(asked)
     verify(asked, proof(found))

@@ -109,3 +109,19 @@ def test_several_files_are_served_by_one_plan(capsys, loads, tmp_path):
         assert row["objective"] >= row["lower_bound"]
         expected = row["load"] + (row["price"] or 0) * row["off_home"]
         assert np.isclose(row["objective"], expected)
+
+
+def test_the_table_tells_what_crosses_nodes_where_gpus_send(capsys, loads):
+    code, out, err = run(capsys, loads, *SHAPE, "--dispatch", "nearest")
+    assert code == 0
+    assert err == ""
+    assert "anchored" not in out
+    assert "off home" not in out
+    assert "crossing" in out
+    assert "nearest copy" in out
+
+
+def test_optimal_dispatch_has_no_price(capsys, loads):
+    code, _, err = run(capsys, loads, *SHAPE, "--dispatch", "optimal")
+    assert code == 2
+    assert "differ in what crosses nodes" in " ".join(err.split())

@@ -39,7 +39,7 @@ OPTIONS = {
 #: Rooms whose tests ask the core for little else than itself.
 TESTS = [
     "tests/core", "tests/engines/serving", "tests/search", "tests/engines/dispatch",
-    "tests/heuristics",
+    "tests/heuristics", "tests/placement/test_senders.py", "tests/bounds/test_cost_bounds.py",
     "tests/exact/test_config_lp.py", "tests/exact/test_pairs.py",
 ]  # fmt: skip
 #: Those compare builds, and need no sanitizer.

@@ -1,7 +1,5 @@
 """The exact model with a price on what crosses nodes, against brute force; and the pairs' bound."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -13,11 +11,11 @@ from eplb_opt.bounds.crossing import crossing_bound
 from eplb_opt.certificates import Certificate, CertificateError, verify
 from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.exact.senders.crossing_pairs import CrossingPairsSolver
-from eplb_opt.placement import checker, scoring
+from eplb_opt.placement import scoring
 from eplb_opt.planner.conditions import has_two_slots_and_a_price
 from eplb_opt.solver import Options, Verdict
 from tests.crossing_oracle import crossing_problems, optimum
-from tests.exact.test_senders import best_of, solved
+from tests.exact.test_senders import best_of, solved, task_of
 from tests.sender_oracle import every_plan
 
 pytest.importorskip("ortools")
@@ -59,20 +57,18 @@ def test_a_price_with_many_digits_proves_a_little_less():
     assert best_of(exact, answer, task) >= best
 
 
-def two_slots(num_layers=1, price=0.2, **terms):
-    rng = np.random.default_rng(5)
-    load = (rng.lognormal(0, 1.0, (num_layers, 24)) * 1000).astype(np.int64)
+def two_slots(price=0.2, **terms):
+    load = np.random.default_rng(0).lognormal(4, 1.2, (1, 48)).astype(int)
     given = {"num_nodes": 4, "dispatch": "nearest", "topology": Topology(price)} | terms
-    return Problem(load, 32, 16, **given)
+    return Problem(load, 56, 28, **given)
 
 
 def test_pairs_raise_the_bound_of_load_and_crossing():
     pytest.importorskip("scipy")
     problem = two_slots()
     assert has_two_slots_and_a_price(problem)
-    _, task = solved(problem, effort=1)
     solver = CrossingPairsSolver(problem, Options())
-    answer = solver.solve(replace(task, effort=2000))
+    answer = solver.solve(task_of(problem, 2000))
     plain = crossing_bound(problem, max(m(problem)[0] for m in SENDER_BOUNDS.values()))
     assert answer.bound.source == "crossing"
     assert answer.bound.value > plain.value
@@ -86,7 +82,7 @@ def test_pairs_raise_the_bound_of_load_and_crossing():
 
 
 def test_unlike_nodes_have_no_bound_by_pairs():
-    nodes = [0] * 7 + [1] * 9
+    nodes = [0] * 13 + [1] * 15
     unlike = two_slots(num_nodes=2, topology=Topology(0.2, nodes=nodes))
     assert not has_two_slots_and_a_price(unlike)
     result = eplb_opt.plan(unlike, effort=20)
@@ -101,7 +97,6 @@ def test_plans_of_the_model_that_break_the_limit_by_rounding_are_not_taken(monke
         broken.append(placed)
         raise PlanError("the limit")
 
-    monkeypatch.setattr(checker, "check", check)
     monkeypatch.setattr("eplb_opt.exact.senders.solver.check", check)
     answer, _ = solved(problem)
     assert answer.placed is None

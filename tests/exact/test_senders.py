@@ -23,9 +23,9 @@ from tests.sender_oracle import every_plan, least_worth, sent_problems
 pytest.importorskip("ortools")
 
 
-def solved(problem, effort=100_000):
+def task_of(problem, effort):
     start = first_plan(problem)
-    task = Task(
+    return Task(
         layer_idx=0,
         problem=problem,
         start=start[0],
@@ -37,6 +37,10 @@ def solved(problem, effort=100_000):
         seed=0,
         attempt=0,
     )
+
+
+def solved(problem, effort=100_000):
+    task = task_of(problem, effort)
     return SenderModelSolver(problem, Options()).solve(task), task
 
 

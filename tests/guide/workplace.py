@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import io
+import json
 import re
 import shlex
 import shutil
@@ -29,6 +30,7 @@ SMALL = {
     "bench topology": "--time-limit 0.05",
     "bench soak": "--calls 4 --plans 1",
     "bench forecast": "--layers 1 --steps 4",
+    "bench homes": "--layers 1 --tokens 500 --effort 1",
 }
 #: Commands that search for ten seconds where nothing else is said.
 SEARCHES = ("plan", "gap", "bound", "size", "replay", "topology", "watch")
@@ -45,12 +47,15 @@ def stored_loads():
 
 def fill(folder):
     """Write the files that the texts take for given: loads, recordings, plans in force."""
-    from eplb_opt.io import Loads, write_loads, write_plan
+    from eplb_opt.bench.routing import Routing, routed_tokens
+    from eplb_opt.io import Loads, write_loads, write_plan, write_tokens
 
+    write_tokens(folder / "tokens.npz", routed_tokens(Routing(num_layers=2), 500))
     load, other = stored_loads()[LAYERS], stored_loads()[OTHER_LAYERS]
     shutil.copytree(ROOT / "instances", folder / "instances")
     np.savez(folder / "loads.npz", load=load)
     np.savez(folder / "other.npz", load=other)
+    links(folder, load)
     np.savez(folder / "trace.npz", load=np.array([load, other] * 4))
     np.savez(folder / "passes.npz", load=np.array([load, other // 50, other // 40] * 2))
     np.savez(folder / "snapshots.npz", load=np.array([load, other, load + other]))
@@ -64,6 +69,16 @@ def fill(folder):
     for name in ("current.npz", "target.npz", "draft.npz"):
         write_plan(folder / name, in_force, num_gpus=32)
     write_plan(folder / "expert_map.json", in_force, engine="vllm-ascend", num_gpus=32)
+
+
+def links(folder, load):
+    """What links between 32 GPUs cost, and where tokens come from."""
+    node = np.arange(32) // 8
+    costs = np.where(node[:, None] == node, 0.2, 1.0) * (1 - np.eye(32))
+    (folder / "costs.json").write_text(json.dumps({"rank_cost_matrix": costs.tolist()}))
+    shares = np.random.default_rng(0).dirichlet(np.full(32, 0.5), load.shape)
+    sources = (shares * load[..., None]).transpose(0, 2, 1).astype(np.int64)
+    np.savez(folder / "sources.npz", sources=sources)
 
 
 def statistics(folder, load):

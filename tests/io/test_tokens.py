@@ -125,6 +125,19 @@ def test_a_bare_array_is_tokens_without_ranks(tmp_path):
     assert walked(recording) == [(-1, *rest) for _, *rest in expected([[experts]], 0)]
 
 
+def test_leading_layers_of_zeros_are_dense_as_sglang_returns_routed_experts(tmp_path):
+    experts = samples.routed(6)
+    whole = np.concatenate([np.zeros((6, 2, 3), dtype=np.int32), experts], axis=1)
+    np.save(tmp_path / "routed.npy", whole)
+    for recording in (open_tokens(tmp_path / "routed.npy"), TokenRecording.of(whole)):
+        assert (recording.layer_ids, recording.num_hidden_layers) == ((2, 3, 4), 5)
+        assert walked(recording) == [(-1, *rest) for _, *rest in expected([[experts]], 2)]
+    with pytest.raises(FormatError, match="it was not recorded"):
+        TokenRecording.of(whole[:, :2])
+    # One expert a token: all of them may go to expert 0.
+    assert TokenRecording.of(whole[:, :3, :1]).layer_ids == (0, 1, 2)
+
+
 def test_chunks_are_merged_and_cut_and_lose_nothing(tmp_path, monkeypatch):
     folder = samples.write_per_token(tmp_path / "dumps", parts())
     whole = list(open_tokens(folder).chunks())
@@ -182,6 +195,15 @@ def test_ranks_that_record_the_same_tokens_are_noted(tmp_path):
         list(recording.chunks())
         (note,) = recording.notes
         assert "6 times a rank has recorded the very tokens of another" in note
+
+
+def test_ranks_that_keep_the_beginning_of_a_gathered_batch_are_noted(tmp_path):
+    """SGLang with DP attention and no all-to-all backend: a rank keeps as many as it has."""
+    whole = [samples.routed(9, seed=1), samples.routed(9, seed=2)]
+    kept = [[batch[:num] for batch in whole] for num in (4, 9, 2, 5)]
+    recording = open_tokens(samples.write_per_token(tmp_path / "dumps", kept))
+    list(recording.chunks())
+    assert "6 times" in recording.notes[0]
 
 
 def altered(tmp_path, change):
@@ -339,3 +361,31 @@ def test_meta_of_another_kind_is_refused(tmp_path):
     (folder / "meta_info.json").write_text(json.dumps({"num_experts": 4}))
     with pytest.raises(FormatError, match="ids are 0 to 3"):
         list(open_tokens(folder).chunks())
+
+
+@pytest.mark.parametrize("kind", ["sglang", "trtllm", "npz"])
+def test_damaged_bytes_are_refused_or_read_and_raise_nothing_else(tmp_path, kind):
+    if kind == "npz":
+        path = file = tmp_path / "tokens.npz"
+        write_tokens(path, TokenRecording.of(samples.routed(40), np.arange(40) % 4))
+    elif kind == "sglang":
+        path = samples.write_per_token(tmp_path / "dumps", parts()[:1])
+        (file,) = path.iterdir()
+    else:
+        path = samples.write_statistics(tmp_path / "statistics", parts()[:1])
+        file = path / "rank0_raw.safetensors"
+    content = file.read_bytes()
+    rng = np.random.default_rng(5)
+    num_refused = 0
+    for attempt in range(150):
+        damaged = bytearray(content)
+        for at in rng.integers(len(content), size=4):
+            damaged[at] = int(rng.integers(256))
+        if attempt % 3 == 0:
+            damaged = damaged[: rng.integers(1, len(content))]
+        file.write_bytes(bytes(damaged))
+        try:
+            list(open_tokens(path).chunks())
+        except FormatError:
+            num_refused += 1
+    assert num_refused >= 50

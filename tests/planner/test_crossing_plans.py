@@ -56,8 +56,8 @@ def test_a_price_lets_less_cross_than_none():
     priced = eplb_opt.plan(problem(), effort=20)
     assert priced.off_home.sum() < free.off_home.sum() - 0.1
     assert (free.objective <= priced.objective).all()
-    limited = eplb_opt.plan(problem(rules=Topology(0.0, max_off_home=0.4)), effort=20)
-    assert limited.off_home.max() <= 0.4 < free.off_home.max()
+    limited = eplb_opt.plan(problem(rules=Topology(0.0, max_off_home=0.47)), effort=20)
+    assert limited.off_home.max() <= 0.47 < free.off_home.max()
 
 
 def test_counted_work_gives_the_same_plan_and_lost_gpus_are_left_out():
@@ -110,6 +110,19 @@ def test_a_short_call_has_an_answer():
 def test_what_means_nothing_where_gpus_send_is_refused(rules, words):
     with pytest.raises(ProblemError, match=words):
         problem(rules=rules)
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"),
+    [
+        ({"gpu_speed": [1] * 7 + [2]}, "unlike speeds or slots under a dispatch by senders"),
+        ({"gpu_slots": [6] * 7 + [5]}, "unlike speeds or slots under a dispatch by senders"),
+        ({"spread": "node"}, "spread"),
+    ],
+)
+def test_what_the_bound_takes_for_granted_is_asked_for(terms, words):
+    with pytest.raises(ProblemError, match=words):
+        problem(**terms)
 
 
 def test_optimal_dispatch_is_refused_with_the_reason():

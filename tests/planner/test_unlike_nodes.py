@@ -1,16 +1,28 @@
 """Plans for groups that stay on nodes whose GPUs differ in speed, slots or number."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 
 import eplb_opt
 from eplb_opt import Problem, ProblemError
+from eplb_opt.bounds.topology import home_choices
+from eplb_opt.bounds.unlike_nodes import choice_bounds
+from eplb_opt.clock import Deadline
 from eplb_opt.placement import checker
 from eplb_opt.placement.moves import moved_slots
+from eplb_opt.placement.scoring import objectives
+from eplb_opt.problem.node_kinds import at_home_alone
+from eplb_opt.problem.topology import group_of_experts
+from eplb_opt.search.annealing.unlike_nodes import UnlikeNodesSolver
+from eplb_opt.search.at_home import plan_at_home
+from eplb_opt.solver import Options, Task
 from tests.bounds.test_unlike_nodes import unlike_nodes
 from tests.homes_oracle import bound_nodes_optimum
 
+OPEN = Deadline.after(None)
 RULES = {
     "speeds within nodes": {"gpu_speed": [1, 0.5] * 8},
     "nodes of two speeds": {"gpu_speed": [1] * 8 + [0.5] * 8},
@@ -50,19 +62,24 @@ def test_the_search_comes_near_to_the_bound(rule, colocation):
     checker.check(problem, result.plan.physical_to_logical)
     assert result.messages == ()
     assert result.model_gap < 0.1
-    first = result.starts[0]
-    assert (result.objective < first.objective).all()
+    assert (result.objective <= result.starts[0].objective).all()
 
 
-def test_each_group_gets_the_node_that_suits_it():
-    # The first plan levels means; the hot expert of group 0 has too few slots on the node where
-    # that puts it, and the annealing must look at other nodes for its group.
-    loads = load(1)
-    loads[0, 0] = loads.sum() // 4
-    problem = asked("nodes of two speeds", loads)
-    result = eplb_opt.plan(problem, effort=10)
-    assert (np.flatnonzero(result.plan.physical_to_logical[0] == 0) < 48).all()
-    assert result.model_gap < 0.1
+def test_the_search_leaves_groups_that_are_on_the_wrong_nodes():
+    problem = asked("nodes of two speeds", load(1))
+    relaxed = at_home_alone(problem)
+    choices = home_choices(relaxed)
+    bounds = choice_bounds(problem, choices)
+    worst = int(np.argmax([float(bound) for bound in bounds]))
+    start = plan_at_home(relaxed, choices[worst][group_of_experts(relaxed)])
+    solver = UnlikeNodesSolver(problem, Options())
+    value = objectives(problem, start[None])[0]
+    for attempt in range(3):
+        task = Task(0, problem, start, value, Fraction(0), OPEN, OPEN, 4, 0, attempt)
+        placed = solver.solve(task).placed
+        checker.check(problem, placed[None])
+        value = min(value, objectives(problem, placed[None])[0])
+    assert value < bounds[worst]
 
 
 @pytest.mark.parametrize("rule", ["nodes of two speeds", "unequal losses"])
@@ -91,7 +108,7 @@ def test_many_groups_and_nodes_are_searched_too():
     problem = Problem(loads, 96, 16, 8, 16, gpu_speed=[1] * 8 + [0.5] * 8)
     result = eplb_opt.plan(problem, effort=10)
     checker.check(problem, result.plan.physical_to_logical)
-    assert (result.objective < result.starts[0].objective).all()
+    assert (result.objective <= result.starts[0].objective).all()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from eplb_opt.cli.bench.hot import hot_command
 from eplb_opt.cli.bench.moves import moves_command
 from eplb_opt.cli.bench.overshoot import overshoot_command
 from eplb_opt.cli.bench.plans import plans_command
+from eplb_opt.cli.bench.prices import prices_command
 from eplb_opt.cli.bench.replay import replay_bench_command
 from eplb_opt.cli.bench.soak import soak_command
 from eplb_opt.cli.bench.suites import quality_command, robust_command, topology_command
@@ -27,6 +28,7 @@ app.command("topology")(topology_command)
 app.command("plans")(plans_command)
 app.command("hot")(hot_command)
 app.command("moves")(moves_command)
+app.command("prices")(prices_command)
 app.command("dispatch")(dispatch_command)
 app.command("anytime")(anytime_command)
 app.command("replay")(replay_bench_command)

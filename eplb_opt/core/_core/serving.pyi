@@ -109,7 +109,7 @@ class PricedSession:
     def offer(self, plan: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], layers: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> Annotated[NDArray[numpy.int8], dict(shape=(None,), order='C')]:
         """
         Take rows of a plan, int64 [num, num_slots], for the layers int64 [num] where they cost
-        less; int8 [num], 1 where they do.
+        less; int8 [num], 1 where but for its load a row costs next to nothing.
         """
 
     def near(self, current: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)], tolerance: float, steps: int) -> tuple[Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C')], Annotated[NDArray[numpy.int8], dict(shape=(None,), order='C')]]:
@@ -126,7 +126,7 @@ class PricedSession:
     def strict_bounds(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
         """
         What no plan with all of a group on one node costs less than, float64
-        [num_layers].
+        [num_layers]; the cost of the layer's plan where it is clear that this is less.
         """
 
     @property

@@ -52,19 +52,20 @@ class BoundPriced {
   NumpyRow<std::int8_t> offer(const IntMatrix& plan, const Row<const std::int64_t>& layers) {
     require_plan(plan, static_cast<Index>(layers.shape(0)));
     require_indices("layers", view(layers), session_->num_layers());
-    std::vector<std::int8_t> taken;
+    std::vector<std::int8_t> found;
     {
       nb::gil_scoped_release unlocked;
       for (Index i = 0; i < std::ssize(view(layers)); ++i) {
-        taken.push_back(session_->offer(view(layers)[i], view(plan)[i]) ? 1 : 0);
+        session_->offer(view(layers)[i], view(plan)[i]);
+        found.push_back(session_->is_nearly_free() ? 1 : 0);
       }
     }
-    return to_numpy(std::move(taken));
+    return to_numpy(std::move(found));
   }
 
   std::tuple<NumpyMatrix<std::int64_t>, NumpyRow<std::int8_t>> near(const IntMatrix& current,
                                                                    double tolerance,
-                                                                   Index steps) const {
+                                                                   Index steps) {
     require_plan(current, session_->num_layers());
     require(std::isfinite(tolerance) && tolerance >= 0.0, "tolerance is finite and at least 0.");
     require(steps >= 0, "steps is at least 0.");
@@ -83,7 +84,7 @@ class BoundPriced {
             to_numpy(std::move(reached))};
   }
 
-  NumpyMatrix<double> worth_of(const IntMatrix& plan) const {
+  NumpyMatrix<double> worth_of(const IntMatrix& plan) {
     require_plan(plan, session_->num_layers());
     std::vector<serving::Worth> all;
     for (Index layer = 0; layer < session_->num_layers(); ++layer) {
@@ -94,8 +95,11 @@ class BoundPriced {
 
   NumpyRow<double> strict_bounds() const {
     std::vector<double> all;
-    for (Index layer = 0; layer < session_->num_layers(); ++layer) {
-      all.push_back(session_->strict_bound(layer) * session_->fixed().unit[layer]);
+    {
+      nb::gil_scoped_release unlocked;
+      for (Index layer = 0; layer < session_->num_layers(); ++layer) {
+        all.push_back(session_->strict_bound(layer) * session_->fixed().unit[layer]);
+      }
     }
     return to_numpy(std::move(all));
   }
@@ -179,7 +183,7 @@ void add_serving_priced(nb::module_& chapter) {
            "Plan all layers, refined by steps a layer, or for so many seconds.")
       .def("offer", &BoundPriced::offer, nb::arg("plan"), nb::arg("layers"),
            "Take rows of a plan, int64 [num, num_slots], for the layers int64 [num] where they cost\n"
-           "less; int8 [num], 1 where they do.")
+           "less; int8 [num], 1 where but for its load a row costs next to nothing.")
       .def("near", &BoundPriced::near, nb::arg("current"), nb::arg("tolerance"), nb::arg("steps"),
            "Once planned: few changes to a valid plan in force, int64 [num_layers, num_slots], until\n"
            "each layer costs no more than (1 + tolerance) times its plan, in so many steps a layer\n"
@@ -188,7 +192,7 @@ void add_serving_priced(nb::module_& chapter) {
            "`worth` of another valid plan, int64 [num_layers, num_slots].")
       .def_prop_ro("strict_bounds", &BoundPriced::strict_bounds, nb::rv_policy::move,
                    "What no plan with all of a group on one node costs less than, float64\n"
-                   "[num_layers].")
+                   "[num_layers]; the cost of the layer's plan where it is clear that this is less.")
       .def_prop_ro("placed", &BoundPriced::placed, nb::rv_policy::reference_internal,
                    "The expert of every slot, int64 [num_layers, num_slots].")
       .def_prop_ro("homes", &BoundPriced::homes, nb::rv_policy::reference_internal,

@@ -111,6 +111,14 @@ std::vector<Index> level_homes(const Locality& locality, const Grid& grid,
 
 std::vector<Index> best_homes(const Locality& locality, std::span<const std::int64_t> served) {
   const Index least = locality.least_groups(), most = locality.most_groups();
+  std::vector<Index> found(locality.num_groups), held(locality.num_nodes);
+  for (Index group = 0; group < locality.num_groups; ++group) {
+    const auto row = served.subspan(group * locality.num_nodes, locality.num_nodes);
+    found[group] = std::ranges::max_element(row) - row.begin();
+    ++held[found[group]];
+  }
+  // Mostly every group can have the node that serves most of it.
+  if (std::ranges::all_of(held, [&](Index n) { return least <= n && n <= most; })) return found;
   const std::int64_t total = std::accumulate(served.begin(), served.end(), std::int64_t{0});
   int dropped = 0;
   while (total >> dropped >= std::int64_t{1} << kLoadBits) ++dropped;
@@ -127,7 +135,7 @@ std::vector<Index> best_homes(const Locality& locality, std::span<const std::int
       rows[group].push_back({at, 1 + load + (must ? kFill : 0)});
     }
   }
-  std::vector<Index> found = moves::best_assignment(rows);
+  found = moves::best_assignment(rows);
   found.resize(locality.num_groups);
   for (Index& at : found) at = places[at];
   return found;

@@ -9,22 +9,24 @@
 
 namespace eplb::serving {
 
-// Replicas of one layer's experts on nodes. Every expert begins with one at home, and what is left
-// of a node's slots goes to the largest replicas on it. Then replicas that are too large for one
-// GPU, and nodes that are too heavy, give to the others, by the change that costs least.
+// Replicas of one layer's experts on nodes; it serves one layer after the other. Every expert begins
+// with one at home, and what is left of a node's slots goes to the largest replicas on it. Then
+// replicas that are too large for one GPU, and nodes that are too heavy, give to the others, by the
+// change that costs least.
+//
+// Loads are float64, in the unit of the weights, and made in one order: every machine gets the same.
 class NodeShares {
  public:
-  // `weight` are the experts' loads in fixed point, `homes` the groups' nodes.
-  NodeShares(const Locality& locality, const Grid& grid, std::span<const std::int64_t> weight,
-             std::span<const Index> homes);
+  explicit NodeShares(const Locality& locality);
 
-  void plan();
+  // `weight` are the experts' loads in fixed point, `homes` the groups' nodes.
+  void plan(std::span<const std::int64_t> weight, std::span<const Index> homes);
 
   Index on(Index expert, Index node) const { return on_[expert * locality_.num_nodes + node]; }
-  std::int64_t size(Index expert) const { return size_[expert]; }
-  std::int64_t part(Index expert, Index node) const { return on(expert, node) * size_[expert]; }
-  std::int64_t node_load(Index node) const { return load_[node]; }
-  std::span<const Index> members(Index node) const { return members_[node]; }
+  double size(Index expert) const { return size_[expert]; }
+  std::span<const std::int32_t> members(Index node) const {
+    return std::span(members_).subspan(node * locality_.slots_per_node(), num_members_[node]);
+  }
 
  private:
   // A change between two nodes: one expert gets a slot in the place of another.
@@ -40,18 +42,22 @@ class NodeShares {
     Index lightest[2] = {-1, -1};
   };
 
+  void begin(std::span<const std::int64_t> weight, std::span<const Index> homes);
   void place_at_home();
+  void place_groups();
+  void place_first(Index expert, Index node);
   void fill(Index node);
   void set_limit();
   void split_large();
-  bool split_largest();
+  bool split(Index expert);
   void set_level();
   void shed();
   bool shed_from(Index node);
   void look_at_copy(Index expert, Index from, Index to, Index spare, Change& best) const;
-  void look_at_swap(Index expert, Index from, Index to, Index other, Change& best) const;
+  void look_at_swaps(Index from, Index to, Index other, Change& best) const;
+  void look_at_copies(Index from, Index to, Index spare, Change& best) const;
   void make(const Change& change);
-  std::size_t roomiest(std::span<Index> nodes) const;
+  Index roomiest() const;
   Offer offer_of(Index node, Index taker) const;
   Index spare_of(Index node, Index taker) const;
 
@@ -59,22 +65,31 @@ class NodeShares {
   void take(Index expert, Index node);
   void change(Index expert, Index node, Index more);
 
-  std::int64_t beyond(Index node) const { return load_[node] - level_ * gpus_[node]; }
-  double rise(Index node, std::int64_t more) const;
-  std::int64_t away(Index expert, Index more, Index at_home) const;
+  double part(Index expert, Index count) const { return weight_[expert] * one_over_[count]; }
+  double beyond(Index node) const { return load_[node] - level_ * gpus_[node]; }
+  double rise(Index node, double more) const;
+  double away(Index expert, Index more, Index at_home) const;
 
-  const Locality& locality_;
-  std::span<const std::int64_t> weight_;
-  std::vector<Index> home_;  // of experts
-  std::vector<std::int64_t> size_, more_, fewer_;  // with a replica more, and one fewer
-  std::vector<Index> count_, on_;
-  std::vector<std::int64_t> load_;  // of nodes
-  std::vector<Index> free_, gpus_;  // slots of nodes that are free, GPUs of nodes
+  const Locality locality_;
+  const Grid grid_;
+  std::vector<double> one_over_;  // of numbers of replicas
+  std::vector<double> gpus_;      // of nodes
   // What the largest load rises by, in the unit of the cost, where a node's load rises by 1.
   std::vector<double> slope_;
-  std::vector<std::vector<Index>> members_;
-  std::int64_t total_ = 0, level_ = 0;  // GPU load that nodes are to come down to
-  std::int64_t limit_ = 0;              // and what a replica is to serve at most
+  double most_slope_ = 0.0;
+  std::vector<double> weight_;
+  std::vector<std::int32_t> home_, count_;         // of experts
+  std::vector<double> size_, more_, fewer_;        // with a replica more, and one fewer
+  std::vector<std::int32_t> on_;
+  std::vector<double> load_;  // of nodes
+  std::vector<Index> free_;   // slots of nodes that are free
+  std::vector<std::int32_t> members_;
+  std::vector<Index> num_members_;
+  std::vector<std::int32_t> order_;  // experts, or members of a node
+  std::vector<double> sorted_;
+  Index sample_;  // of so many experts one is looked at
+  double total_ = 0.0, level_ = 0.0;  // GPU load that nodes are to come down to
+  double limit_ = 0.0;                // and what a replica is to serve at most
 };
 
 }  // namespace eplb::serving

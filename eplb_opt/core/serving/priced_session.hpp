@@ -4,25 +4,17 @@
 #include <optional>
 #include <vector>
 
+#include "common/clock.hpp"
 #include "common/numbers.hpp"
 #include "greedy/loads.hpp"
 #include "serving/fixed_point.hpp"
 #include "serving/locality.hpp"
-#include "serving/refinement.hpp"
+#include "serving/node_packing.hpp"
+#include "serving/node_shares.hpp"
+#include "serving/priced_search.hpp"
+#include "serving/worth.hpp"
 
 namespace eplb::serving {
-
-// What a layer's plan is worth, loads in fixed point.
-struct Worth {
-  std::int64_t largest;  // GPU load
-  double away;           // served away from home
-  double cost;           // the two in one, see Locality::cost
-};
-
-// The worth of any valid plan of a layer, under the homes of groups that suit it best; they are
-// written to `homes`, the node of each group.
-Worth assess(const Locality& locality, const Grid& grid, std::span<const std::int64_t> weight,
-             std::span<const std::int64_t> placed, std::span<std::int64_t> homes);
 
 class PricedSession {
  public:
@@ -35,16 +27,23 @@ class PricedSession {
   // Take a layer of another plan where it costs less; whether it does.
   bool offer(Index layer, std::span<const std::int64_t> placed);
 
+  // Whether the plan that was offered last would cost next to nothing but its load if its GPUs were
+  // level: then levelling it is all that is left to do.
+  bool is_nearly_free() const;
+
   // Once the layers are planned: few changes to a valid plan in force of one of them, until it costs
   // no more than (1 + tolerance) times its plan, in so many steps at most. False, and `found` is of
   // no use, where that was not reached.
   bool come_near(Index layer, std::span<const std::int64_t> current, double tolerance, Index steps,
-                 std::span<std::int64_t> found) const;
+                 std::span<std::int64_t> found);
 
-  // What no plan with all of a group on one node costs less than.
-  double strict_bound(Index layer) const;
+  // What no plan with all of a group on one node costs less than, where that is below the cost of the
+  // layer's plan.
+  double strict_bound(Index layer) const {
+    return serving::strict_bound(locality_, fixed_.layer(layer), worth_[layer].cost);
+  }
 
-  Worth worth_of(Index layer, std::span<const std::int64_t> placed) const;
+  Worth worth_of(Index layer, std::span<const std::int64_t> placed);
 
   Index num_layers() const { return num_layers_; }
   const Locality& locality() const { return locality_; }
@@ -59,9 +58,9 @@ class PricedSession {
 
  private:
   void begin(Index layer);
-  std::int64_t set_parts(Index layer, std::span<std::int64_t> parts);
-  void level(const Budget& budget, std::span<const Index> layers);
-  bool descend(Index layer, Index steps);
+  void search(Index steps);
+  void finish(Index layer);
+  void by_need(const Deadline& deadline);
   bool walk(Index layer, std::span<const std::int64_t> homes, std::span<const std::int64_t> current,
             double ceiling, Index steps, std::span<std::int64_t> found) const;
 
@@ -77,8 +76,13 @@ class PricedSession {
   Index num_layers_;
   greedy::Loads loads_;
   FixedLoads fixed_;
-  std::vector<std::int64_t> placed_, homes_, targets_;
+  std::vector<std::int64_t> placed_, homes_;
   std::vector<Worth> worth_;
+  // What serves one layer after the other.
+  NodeShares shares_;
+  NodePacking packing_;
+  PricedSearch search_;
+  Assessor assessor_;
 };
 
 }  // namespace eplb::serving

@@ -28,6 +28,9 @@ LOGGER = logging.getLogger("eplb_opt")
 NEAR_STEPS = 200
 #: Seconds that are left for the maps, once the plan is made.
 OUTPUT_SECONDS = 0.0004
+#: Seconds that are left for the greedy's flat plans, where GPUs have no more slots than that: there
+#: they can be better than what a short search has come to.
+FLAT_SECONDS, FEW_SLOTS = 0.0008, 2
 
 if TYPE_CHECKING:
     Maps = tuple[Any, Any, Any]
@@ -99,7 +102,8 @@ def rebalance_at_price(
     time_limit
         Seconds.
     effort
-        Steps a layer: exchanges within nodes, and a third as many over all of them.
+        Steps a layer: exchanges of the heaviest GPU, copies, and exchanges that bring an expert
+        home. More never cost more.
     current
         The map in force, [num_layers, num_replicas]; layers that are not valid are not used.
 
@@ -185,7 +189,7 @@ class _Priced:
         self, call: Call, numbers: np.ndarray, sizes: tuple[int, int], rules: PriceRules
     ) -> None:
         layout = call.layout
-        self.layout, self.rules, self.numbers = layout, rules, numbers
+        self.call, self.layout, self.rules, self.numbers = call, layout, rules, numbers
         self.num_groups, self.num_nodes = sizes
         slots, gpus = layout.num_slots, layout.num_gpus
         try:
@@ -197,7 +201,11 @@ class _Priced:
     def plan(self, effort: int | None, deadline: Deadline) -> None:
         """Plan freely; with counted work, other plans compete where they might cost less."""
         if effort is None:
-            self.session.plan(0, max(deadline.remaining - OUTPUT_SECONDS, 0.0))
+            offers = self.layout.num_slots <= FEW_SLOTS * self.layout.num_gpus
+            left = OUTPUT_SECONDS + (FLAT_SECONDS if offers else 0.0)
+            self.session.plan(0, max(deadline.remaining - left, 0.0))
+            if offers:
+                self._offer_greedy()
             return
         self.session.plan(effort, None)
         self._offer_strict(effort)
@@ -213,15 +221,13 @@ class _Priced:
         self._offer(layers, (layout.num_slots, groups, nodes, layout.num_gpus), effort)
 
     def _offer_flat(self, effort: int) -> None:
-        """The greedy's flat plans, refined where they might cost less with level loads."""
-        layout = self.layout
-        sizes = layout.num_slots, 1, 1, layout.num_gpus
-        flat = serving.Session(self.numbers, sizes).placed
-        everyone = np.arange(len(self.numbers))
-        self.session.offer(flat, everyone)
-        away = self.session.worth_of(flat)[:, 1]
-        level = self.numbers.sum(axis=1, dtype=np.float64) + self.rules.price * away
-        self._offer(np.flatnonzero(level < self.session.worth[:, 2]), sizes, effort)
+        """The greedy's flat plans, levelled where a price is next to nothing."""
+        sizes = self.layout.num_slots, 1, 1, self.layout.num_gpus
+        self._offer(np.flatnonzero(self._offer_greedy()), sizes, effort)
+
+    def _offer_greedy(self) -> np.ndarray:
+        """The greedy's flat plans; of every layer whether but for its load it costs nothing."""
+        return self.session.offer(self.call.session.placed, np.arange(len(self.numbers)))
 
     def _offer(self, layers: np.ndarray, sizes: tuple[int, int, int, int], effort: int) -> None:
         if not layers.size:

@@ -11,12 +11,14 @@ group h is at home on node n and o_ecn how many replicas of e stand on n, which 
     o_ecn >= sum_(g on n) y_ecg - c x_hn, with h the group of e, for every e, c, n
     sum_n x_hn = 1, and each node has its number of groups    where homes are chosen
 
+Where links have other costs, or tokens sources, o_ecn is what the links of these replicas cost.
 r_g is the speed of GPU g over the largest one, and T what the fastest GPU carries. Speeds that are
 no small fractions are rounded up in the rows and down in the sum.
 
-Sizes are Q w_e / c rounded down for some integer Q, and the price is rounded down too. So every
-plan is a solution that is worth at most Q times the truth, and a bound of all solutions is one of
-the optimum; where the least common multiple of all counts fits as Q, nothing is rounded.
+Sizes are Q w_e / c rounded down for some integer Q, and the price and the costs of links are
+rounded down too. So every plan is a solution that is worth at most Q times the truth, and a bound
+of all solutions is one of the optimum; where the least common multiple of all counts fits as Q,
+nothing is rounded.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 MAX_SUM = 2**50
 #: Denominators of the price above this are rounded to it.
 PRICE_UNIT = 2**16
+#: Costs of links are taken in parts no finer than this.
+COST_UNIT = 2**10
 #: Parts of the largest speed that others are rounded to, where they are no parts of this size.
 RATE_UNIT = 2**10
 #: With more replicas than this the least common multiple of all counts is no use.
@@ -88,7 +92,7 @@ class Columns:
     def num_columns(self) -> int:
         """About how many columns the model has."""
         choices = sum(len(counts) for counts in self.counts)
-        away = 0 if self.rules.homes is not None else self.problem.num_nodes
+        away = self.problem.num_nodes if self.rules.chooses_homes else 0
         return choices * (1 + self.problem.num_gpus + away)
 
     @cached_property
@@ -98,6 +102,18 @@ class Columns:
         if exact.denominator <= PRICE_UNIT:
             return exact
         return Fraction(floor(exact * PRICE_UNIT), PRICE_UNIT)
+
+    @cached_property
+    def cost_unit(self) -> int:
+        """What makes a cost of 1 in `cost`."""
+        return min(self.problem.link_costs.unit[0], COST_UNIT)
+
+    @cached_property
+    def cost(self) -> list[list[int]]:
+        """What an assignment costs on each place: a row for each home node, or each expert."""
+        links = self.problem.link_costs
+        unit = links.unit[0]
+        return [[c * self.cost_unit // unit for c in row] for row in links.table[0].tolist()]
 
     @cached_property
     def rates(self) -> tuple[tuple[int, ...], int]:
@@ -122,7 +138,7 @@ class Columns:
     @cached_property
     def load_weight(self) -> int:
         """What a unit of T counts in the minimised sum."""
-        return self.price.denominator * self.capacity
+        return self.price.denominator * self.capacity * self.cost_unit
 
     @cached_property
     def price_weight(self) -> int:
@@ -132,7 +148,8 @@ class Columns:
     @cached_property
     def scale(self) -> int:
         """Q: units of a size per unit of load."""
-        weight = self.load_weight * self.slowness + self.price_weight
+        dearest = max(max(row) for row in self.cost)
+        weight = self.load_weight * self.slowness + self.price_weight * dearest
         most = max(MAX_SUM // (weight * self.total), 1)
         highest = max(counts[-1] for counts in self.counts if counts)
         exact = lcm(*range(1, highest + 1)) if highest <= MAX_EXACT_COUNT else most + 1
@@ -145,5 +162,6 @@ class Columns:
     def value(self, units: int) -> Fraction:
         """What the minimised sum stands for, as largest over mean load plus price."""
         lacking = int(self.problem.rounded[0]) * self.problem.num_experts
-        bottom = self.price.denominator * self.rates[1] * self.scale * (self.total + lacking)
+        bottom = self.price.denominator * self.rates[1] * self.cost_unit
+        bottom *= self.scale * (self.total + lacking)
         return Fraction(units, bottom)

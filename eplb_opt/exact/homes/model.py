@@ -31,9 +31,10 @@ class HomeModel:
         self.chosen: dict[tuple[int, int], Any] = {}
         self.placed: dict[tuple[int, int, int], Any] = {}
         self.at_home: dict[tuple[int, int], Any] = {}
-        self.away: dict[tuple[int, int, int], Any] = {}
+        self.away: dict[tuple[int, int, int], Any] = {}  # or what the links cost
         problem = self.problem = columns.problem
         self.node = topology.node_of_gpus(problem).tolist()
+        self.place = problem.link_costs.place.tolist()
         self.group = topology.group_of_experts(problem).tolist()
         self.pairs = [(e, c) for e, counts in enumerate(self.columns.counts) for c in counts]
         one_replica = problem.colocation == "forbid"
@@ -56,8 +57,13 @@ class HomeModel:
         gpus = [g for g, n in enumerate(self.node) if n == node]
         return sum(self.placed[expert, count, g] for g in gpus)
 
+    def on_place(self, expert: int, count: int, place: int) -> Any:
+        """How many replicas of an expert stand on a place of the problem's `link_costs`."""
+        gpus = [g for g, p in enumerate(self.place) if p == place]
+        return sum(self.placed[expert, count, g] for g in gpus)
+
     def served_away(self) -> Any:
-        """What replicas off home serve, in units of sizes."""
+        """What replicas off home serve, in units of sizes; or what their links cost."""
         return sum(self.columns.size(e, c) * replicas for (e, c, _), replicas in self.away.items())
 
     def hint(self, placed: np.ndarray) -> None:
@@ -106,7 +112,7 @@ def gpus_are_full_and_below_t(m: HomeModel) -> None:
 
 def groups_have_one_home(m: HomeModel) -> None:
     """sum_n x_hn = 1, and every node has its number of groups; nothing where homes are given."""
-    if m.columns.rules.homes is not None:
+    if not m.columns.rules.chooses_homes:
         return
     groups, nodes = range(m.problem.num_groups), range(m.problem.num_nodes)
     least, most = topology.group_rooms(m.problem)
@@ -122,6 +128,8 @@ def groups_have_one_home(m: HomeModel) -> None:
 def replicas_off_home_are_counted(m: HomeModel) -> None:
     """o_ecn >= sum_(g on n) y_ecg - c x_hn; where homes are given, the sum itself off home."""
     homes = m.columns.rules.homes
+    if not m.columns.rules.counts_off_home:
+        return
     for (e, c), n in product(m.pairs, range(m.problem.num_nodes)):
         there = m.on_node(e, c, n)
         if homes is not None:
@@ -130,6 +138,27 @@ def replicas_off_home_are_counted(m: HomeModel) -> None:
             continue
         m.away[e, c, n] = m.model.new_int_var(0, c, f"o{e},{c},{n}")
         m.model.add(m.away[e, c, n] >= there - c * m.at_home[m.group[e], n])
+
+
+def links_cost_what_they_carry(m: HomeModel) -> None:
+    """o_ecp = cost y; where homes are chosen, sum_p o >= the cost from n less c dearest (1 - x)."""
+    rules, cost = m.columns.rules, m.columns.cost
+    if rules.counts_off_home:
+        return
+    places = range(len(cost[0]))
+    if not rules.chooses_homes:
+        by_home = m.problem.link_costs.by_home
+        for (e, c), p in product(m.pairs, places):
+            row = cost[int(rules.homes[0, e])] if by_home and rules.homes is not None else cost[e]
+            m.away[e, c, p] = row[p] * m.on_place(e, c, p)
+        return
+    dearest = max(max(row) for row in cost)
+    for e, c in m.pairs:
+        m.away[e, c, 0] = m.model.new_int_var(0, c * dearest, f"o{e},{c}")
+        for n, row in enumerate(cost):
+            there = sum(row[p] * m.on_place(e, c, p) for p in places)
+            is_home = m.at_home[m.group[e], n]
+            m.model.add(m.away[e, c, 0] >= there - c * dearest + c * dearest * is_home)
 
 
 def anchored_experts_have_a_replica_at_home(m: HomeModel) -> None:
@@ -149,7 +178,7 @@ def little_is_served_off_home(m: HomeModel) -> None:
     """What is served off home is within the limit; sizes are rounded down, so no plan is lost."""
     if m.columns.rules.max_off_home is None:
         return
-    most = m.columns.rules.most_off_home * m.columns.total * m.columns.scale
+    most = m.columns.rules.most_off_home * m.columns.total * m.columns.scale * m.columns.cost_unit
     m.model.add(m.served_away() <= floor(most))
 
 
@@ -159,6 +188,7 @@ RULES = (
     gpus_are_full_and_below_t,
     groups_have_one_home,
     replicas_off_home_are_counted,
+    links_cost_what_they_carry,
     anchored_experts_have_a_replica_at_home,
     little_is_served_off_home,
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any
 
 from eplb_opt.bounds.bounds import Bound
 from eplb_opt.errors import PlanError
 from eplb_opt.exact.homes.columns import Columns
+from eplb_opt.exact.homes.milp import solve_by_milp
 from eplb_opt.exact.homes.model import HomeModel
 from eplb_opt.exact.shared.model_calls import deadline_after_imports
 from eplb_opt.exact.shared.ortools_backend import import_cp_model, make_solver
@@ -29,24 +31,28 @@ EFFORT_TO_TIME = 1e-3
 
 
 class HomeModelSolver:
-    """CP-SAT on a small layer; it starts again from the beginning at each turn.
+    """CP-SAT, or a MILP backend, on a small layer; it starts from the beginning at each turn.
 
     Parameters
     ----------
     problem
         A problem of one layer with a topology.
     options
-        The options of the call; this solver reads none of them.
+        The options of the call; `model` names the backend.
     """
 
     def __init__(self, problem: Problem, options: Options) -> None:
-        self.problem = problem
+        self.problem, self.backend = problem, options.model
 
     def solve(self, task: Task) -> Answer:
         """Solve the model for a turn."""
         columns = Columns(self.problem, task.objective)
         if not columns.total or columns.num_columns > MAX_COLUMNS:
             return Answer(verdict=Verdict.REFUSED)
+        if self.backend == "milp":
+            answer = solve_by_milp(self.problem, task, self.make_model)
+            placed = None if answer.placed is None else self._checked(answer.placed)
+            return replace(answer, placed=placed)
         deadline = deadline_after_imports(task)
         if deadline is None:
             return Answer(verdict=Verdict.NOT_YET)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from eplb_opt.io.containers.npz import TOKENS_KEY, Archive, opened
 from eplb_opt.io.containers.steps import StepHeader, step_header, taking
 from eplb_opt.io.files import check_ratio
 from eplb_opt.io.loads import checked_layer_ids
+from eplb_opt.io.recordings.recording import no_progress
 from eplb_opt.io.recordings.tokens import CHUNK_ENTRIES, NO_RANK, TokenChunk, TokenRecording
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.io.loads import Loads
     from eplb_opt.io.recordings.recording import Progress
+    from eplb_opt.io.recordings.tokens import Reader
 
 #: The rank that each token starts on, integers [num_tokens]; -1, or no such array: not known.
 RANK_KEY = "source_rank"
@@ -99,12 +101,17 @@ def _checked(header: StepHeader | None) -> StepHeader:
 
 
 def _recording(
-    reader: Any, layer_ids: tuple[int, ...], num_experts: int, num_hidden_layers: int
+    reader: Reader, layer_ids: tuple[int, ...], num_experts: int, num_hidden_layers: int
 ) -> TokenRecording:
-    if not num_experts:
-        most = (int(chunk.experts.max(initial=-1)) for chunk in reader(lambda *_: None))
-        num_experts = max(max(most, default=-1) + 1, 1)
-    return TokenRecording(reader, layer_ids, num_experts, num_hidden_layers)
+    """The recording; what was not told, the experts and the dense layers, is looked for."""
+    if num_experts:
+        return TokenRecording(reader, layer_ids, num_experts, num_hidden_layers)
+    most, is_zero = -1, np.ones(len(layer_ids), dtype=bool)
+    for chunk in reader(no_progress):
+        most = max(most, int(chunk.experts.max(initial=-1)))
+        is_zero &= (chunk.experts == 0).all(axis=(1, 2)) & (chunk.experts.shape[2] > 1)
+    found = TokenRecording(reader, layer_ids, max(most + 1, 1), num_hidden_layers)
+    return found.without_dense(is_zero)
 
 
 def _chunks(

@@ -21,7 +21,8 @@ from eplb_opt.io.containers.torch_file import Claims, is_tensor, tensor_values
 from eplb_opt.io.engines.sglang_recorder import MAP_KEY, RECORDS_KEY, Passes, dump_sources
 from eplb_opt.io.files import naming
 from eplb_opt.io.recordings.recording import first_moe_layer, no_progress
-from eplb_opt.io.recordings.tokens import Repeats, TokenChunk, TokenRecording, experts_of_slots
+from eplb_opt.io.recordings.token_slots import Repeats, experts_of_slots
+from eplb_opt.io.recordings.tokens import TokenChunk, TokenRecording
 from eplb_opt.io.shapes import id_array
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from eplb_opt.io.engines.trtllm_statistics import META, Index, index_of, num_exp
 from eplb_opt.io.files import naming
 from eplb_opt.io.loads import checked_layer_ids
 from eplb_opt.io.recordings.recording import added
-from eplb_opt.io.recordings.tokens import Repeats, TokenChunk, TokenRecording
+from eplb_opt.io.recordings.token_slots import Repeats
+from eplb_opt.io.recordings.tokens import TokenChunk, TokenRecording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from eplb_opt.io.engines import sglang_recorder, sglang_tokens, trtllm_tokens
 from eplb_opt.io.files import PathLike, naming, open_checked, write_atomically
 from eplb_opt.io.loads import checked_layer_ids
 from eplb_opt.io.read import Format, read_by
-from eplb_opt.io.recordings.tokens import TokenRecording, experts_of_slots
+from eplb_opt.io.recordings.token_slots import experts_of_slots
 from eplb_opt.io.shapes import keys_found
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from eplb_opt.io.placement import StoredPlan
     from eplb_opt.io.recordings.recording import Progress
-    from eplb_opt.io.recordings.tokens import TokenChunk
+    from eplb_opt.io.recordings.tokens import TokenChunk, TokenRecording
 
 
 # The first row that recognises a document wins, else the last one of its container.

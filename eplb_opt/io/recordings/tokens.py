@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -127,7 +126,9 @@ class TokenRecording:
         num_experts
             Logical experts a layer; by default one more than the largest id.
         layer_ids
-            Place of each layer among the model's hidden layers; by default 0, 1, 2, ...
+            Place of each layer among the model's hidden layers. By default 0, 1, 2, ..., and
+            leading layers in which all that stands is 0 are dense: SGLang returns a row for every
+            hidden layer.
         num_hidden_layers
             Layers of the model; by default up to the last one here.
 
@@ -150,7 +151,11 @@ class TokenRecording:
             )
         ids = checked_layer_ids(layer_ids, array.shape[1])
         num = int(array.max()) + 1 if num_experts is None else num_experts
-        return cls(partial(_in_memory, array, ranks), ids, max(num, 1), num_hidden_layers)
+        reader = partial(_in_memory, array, ranks)
+        found = cls(reader, ids, max(num, 1), num_hidden_layers)
+        if np.size(layer_ids) or array.shape[2] == 1:
+            return found
+        return found.without_dense((array == 0).all(axis=(0, 2)))
 
     @property
     def num_layers(self) -> int:
@@ -215,6 +220,26 @@ class TokenRecording:
                     yield TokenChunk(idx, chunk.experts[held], chunk.rank)
 
         return replace(self, reader=reader, layer_ids=wanted)
+
+    def without_dense(self, is_zero: np.ndarray) -> TokenRecording:
+        """The tokens without leading layers that hold nothing but zeros.
+
+        Parameters
+        ----------
+        is_zero
+            bool [num_layers], the layers in which every token has 0 in all places: no router sends
+            a token to expert 0 several times.
+
+        Raises
+        ------
+        FormatError
+            When those are all layers.
+        """
+        if not is_zero.any():
+            return self
+        if is_zero.all():
+            raise FormatError("all tokens go to expert 0 alone: it was not recorded.")
+        return self.of_layers(self.layer_ids[int(is_zero.argmin()) :])
 
     def total(self, progress: Progress | None = None) -> Loads:
         """The loads: assignments of each expert, as one snapshot.
@@ -307,66 +332,3 @@ def _joined(chunks: list[TokenChunk]) -> TokenChunk:
     experts = np.concatenate([chunk.experts for chunk in chunks], axis=1)
     rank = np.concatenate([chunk.rank for chunk in chunks])
     return TokenChunk(chunks[0].layer_idx, experts, rank)
-
-
-class Repeats:
-    """Whether all ranks have recorded the same tokens, as they do where attention is not split.
-
-    Then no rank is where a token starts, and every token counts once a rank.
-    """
-
-    def __init__(self) -> None:
-        self._first: dict[int, tuple[int, int]] = {}
-        self._num_same = self._num_other = 0
-
-    def see(self, step: int, rank: int, ids: np.ndarray) -> None:
-        """Compare what a rank has recorded of a step with what the first rank has."""
-        if not ids.size:
-            return
-        seen = zlib.crc32(np.ascontiguousarray(ids).tobytes())
-        other, value = self._first.setdefault(step, (rank, seen))
-        if other != rank:
-            self._num_same += value == seen
-            self._num_other += value != seen
-
-    def notes(self) -> list[str]:
-        """What to say of it; nothing where ranks have tokens of their own."""
-        if not self._num_same or self._num_same < self._num_other:
-            return []
-        return [
-            f"{self._num_same} times a rank has recorded the very tokens of another one: attention "
-            "is not split over the ranks (no DP attention, or no all-to-all backend). Every token "
-            "counts once a rank, and where it starts is not known."
-        ]
-
-
-def experts_of_slots(slots: np.ndarray, placed: np.ndarray) -> np.ndarray:
-    """The logical experts in slots, int64 like `slots`; -1 stays.
-
-    Parameters
-    ----------
-    slots
-        Integers [num_layers, ...], ids of physical slots, -1 for none.
-    placed
-        The map in force, int64 [num_layers, num_slots].
-
-    Raises
-    ------
-    FormatError
-        When an id is of no slot, or of one that the map leaves empty.
-    """
-    flat = slots.reshape(len(slots), -1)
-    if flat.size and not (flat.min() >= -1 and flat.max() < placed.shape[1]):
-        raise FormatError(
-            f"tokens go to slots {flat.min()} to {flat.max()}; the map has {placed.shape[1]}."
-        )
-    beside = np.concatenate([placed, np.full((len(placed), 1), -1)], axis=1)  # -1 finds -1
-    found = np.take_along_axis(beside, flat.astype(np.int64), axis=1)
-    lost = (found < 0) & (flat >= 0)
-    if lost.any():
-        layer, at = np.argwhere(lost)[0]
-        raise FormatError(
-            f"a token goes to slot {flat[layer, at]}, which the map leaves empty in its row {layer}"
-            "; give the map that was in force."
-        )
-    return np.asarray(found.reshape(slots.shape))

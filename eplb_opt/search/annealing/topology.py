@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from math import isinf
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound, layer_home_bound
-from eplb_opt.bounds.links import MANY_STEPS
+from eplb_opt.bounds.links import FEW_STEPS, MANY_STEPS
 from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
 from eplb_opt.certificates import Certificate
@@ -59,8 +61,15 @@ class TopologyParams:
     cooling: Cooling = COOLING
 
 
+#: Where the core pairs replicas by itself. Counts decide more there: a replica's weight is that of
+#: half a GPU, and the pairs of a whole node follow from it.
+PAIRED = TopologyParams(
+    transfers=400, homeward=400, settling=100, cooling=Cooling(first_heat=0.002, last_heat=1e-5)
+)
 #: Turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
+#: A better bound, which takes some times as long as the first one, is for turns so many times that.
+LONG_TURN = 40
 
 
 class TopologySearch:
@@ -95,7 +104,9 @@ class TopologySearch:
         self.scale = float(len(node) * problem.fastest / problem.capacity)
         links = problem.link_costs
         places, place = np.unique(links.place[is_there], return_inverse=True)
-        self._search = annealing.TopologySearch(
+        several = (part, scenario, problem.objective == "max") if problem.has_scenarios else ()
+        kind = annealing.PairedSearch if pairs_follow(problem) else annealing.TopologySearch
+        self._search: annealing.PairedSearch | annealing.TopologySearch = kind(
             machine_of(problem, problem.colocation == "forbid"),
             np.ascontiguousarray((part * scenario).sum(axis=1)),
             np.ascontiguousarray(self.homes(self.start)),
@@ -108,9 +119,7 @@ class TopologySearch:
             np.ascontiguousarray(links.table[0][:, places] / links.unit[0]),
             place,
             links.by_home,
-            part,
-            scenario,
-            problem.has_scenarios and problem.objective == "max",
+            *several,
         )
         self.runs.step_at(0.0, 0.0, 1)
 
@@ -172,9 +181,24 @@ class TopologySearch:
 
 def _params_for(problem: Problem) -> TopologyParams:
     if not problem.has_scenarios:
-        return TopologyParams()
+        return PAIRED if pairs_follow(problem) else TopologyParams()
     is_tiny = problem.num_slots <= FEW_SLOTS
     return TopologyParams(cooling=HOT_COOLING if is_tiny else SEVERAL_COOLING)
+
+
+def pairs_follow(problem: Problem) -> bool:
+    """Whether the core need not decide which replicas of a node share a GPU.
+
+    With two slots on every GPU, the heaviest one does with the lightest, and so on; where replicas
+    of an expert may not share a GPU, that may be forbidden, and costs may differ within a node.
+    """
+    open_slots = problem.open_slots
+    if problem.has_scenarios:
+        return False
+    has_two = bool((open_slots[open_slots > 0] == 2).all())
+    rules = problem.topology
+    counts = rules is not None and rules.counts_off_home
+    return has_two and counts and problem.colocation == "allow" and problem.gpu_speed is None
 
 
 class TopologySolver:
@@ -195,22 +219,21 @@ class TopologySolver:
         self.problem = problem
         self.search: TopologySearch | None = None
         self.bound: HomeBound | ScenarioHomeBound | None = None
-        self.is_proven = False
         self.idle = IdleTurns()
+        # Newton steps of the bounds that are still to come, and of the last one with its seconds.
+        self.next_steps: tuple[int, ...] = (0, FEW_STEPS, MANY_STEPS)
+        self.steps, self.seconds = 0, 0.0
 
     def solve(self, task: Task) -> Answer:
-        """Anneal in a run that cools to the end of the turn; the first one proves the bound too."""
-        is_first, priced = self.search is None, None
+        """Anneal in a run that cools to the end of the turn; the first ones prove the bound too."""
+        # With several loads a bound takes longer than a first short run.
+        is_short = self.search is None and task.effort is None and self.problem.has_scenarios
         if self.search is None:
             self.search = self.make_search(task.start, task.seed)
+        priced = None if is_short else self._priced(task)
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
-        # With several loads a bound takes longer than a first short run.
-        is_short = is_first and task.effort is None and self.problem.has_scenarios
-        if not (self.is_proven or is_short):
-            priced, self.is_proven = self.prove(), True
-            self.bound = priced.homes
         before = search.best
         self._begin(search, task)
         if task.effort is None:
@@ -224,6 +247,24 @@ class TopologySolver:
         certificate = Certificate(priced.source, priced.value, priced.data)
         return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
 
+    def _priced(self, task: Task) -> PricedBound | None:
+        """The next bound: the first turns of a clock have quick ones, and long turns the best."""
+        if not self.next_steps:
+            return None
+        before, is_counted = task.deadline.remaining, task.effort is not None
+        if len(self.next_steps) == 1 and not is_counted and before < LONG_TURN * self.seconds:
+            return None
+        self.steps = self.next_steps[-1 if is_counted else 0]
+        self.next_steps = () if is_counted else self.next_steps[1:]
+        priced = self.prove()
+        self.seconds = 0.0 if isinf(before) else before - task.deadline.remaining
+        self.bound = priced.homes or self.bound
+        rules = self.problem.topology
+        has_one = self.problem.splits_by_sender or self.problem.has_scenarios
+        if has_one or rules is None or rules.chooses_homes:
+            self.next_steps = ()  # those bounds take no steps
+        return priced
+
     def make_search(self, start: np.ndarray, seed: int) -> TopologySearch:
         """The search from a plan."""
         return TopologySearch(self.problem, start, seed)
@@ -232,7 +273,7 @@ class TopologySolver:
         """The bound of the layer, with the choices of homes by theirs."""
         if self.problem.has_scenarios:
             return scenario_bound_of_layer(self.problem)
-        return priced_bound(self.problem, flat_bound_of_layer(self.problem), MANY_STEPS)
+        return priced_bound(self.problem, flat_bound_of_layer(self.problem), self.steps)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""

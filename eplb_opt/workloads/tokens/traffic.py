@@ -31,9 +31,10 @@ class TopologyTraffic:
     prices
         For each row, the price per (exchange time / expert time) that its traffic measures on the
         way from the plan that keeps most at home, see `measured_price`. None for that plan itself,
-        and where a row keeps as much at home. The way saves less and less: what is off home first
-        adds nodes, and what is off home later meets nodes that the token visits anyway. So near
-        home the price is higher than that of the whole way, to the flat plan.
+        where a row keeps as much at home, and where the price is on links or sources. The way saves
+        less and less: what is off home first adds nodes, and what is off home later meets nodes
+        that the token visits anyway. So near home the price is higher than that of the whole way,
+        to the flat plan.
     kept, free
         Places of the row that keeps most at home and of the flat one; None without such.
     """
@@ -97,11 +98,13 @@ def topology_traffic(
     visits = tuple(visits_of_plans(tokens, [row.result.plan for row in rows], nodes, progress))
     kept = min(range(len(rows)), key=lambda i: rows[i].off_home)
     free = next((i for i, row in enumerate(rows) if row.kind == "flat"), None)
+    # A price is on what is off home; where links have costs or tokens sources it is on these.
+    has_homes = rules is None or rules.counts_off_home
     prices: list[float | None] = []
     for row, found in zip(rows, visits, strict=True):
         away = row.off_home - rows[kept].off_home
         whole = None if free is None else visits[free]
-        is_told = whole is not None and away > 0
+        is_told = has_homes and whole is not None and away > 0
         prices.append(measured_price(visits[kept], found, away, whole) if is_told else None)
     return TopologyTraffic(visits, tuple(sent_by(*visits)), tuple(prices), kept, free)
 

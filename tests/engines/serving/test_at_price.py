@@ -1,5 +1,7 @@
 """What the serving call answers with a price: valid, never dearer, the same everywhere."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -52,6 +54,67 @@ def test_plans_cost_no_more_than_with_groups_on_their_nodes(name, price):
     ours = eplb_opt.rebalance_experts(LOAD, *sizes, effort=60, topology_price=price)[0]
     strict = eplb_opt.rebalance_experts(LOAD, *sizes, effort=60)[0]
     assert (judged(LOAD, sizes, ours, price) <= judged(LOAD, sizes, strict, price) + 1e-9).all()
+
+
+@pytest.mark.parametrize("price", [0.0, 0.05, 0.3, 3.0])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_more_effort_never_costs_more(sizes, price):
+    costs = [
+        judged(LOAD, sizes, session_plan(LOAD, sizes, effort, price), price)
+        for effort in (0, 1, 2, 4, 7, 12, 25, 50, 120)
+    ]
+    for less, more in itertools.pairwise(costs):
+        assert (more <= less * (1 + 1e-12)).all()
+    assert costs[-1].sum() < costs[0].sum() or price == 0.0
+
+
+def session_plan(load, sizes, effort, price):
+    return eplb_opt.rebalance_experts(load, *sizes, effort=effort, topology_price=price)[0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_a_longer_search_never_costs_more_whatever_the_sizes(data):
+    gpus, per_gpu = data.draw(st.integers(2, 12)), data.draw(st.integers(1, 5))
+    groups = data.draw(st.integers(2, min(8, gpus * per_gpu)))
+    nodes = data.draw(st.integers(2, gpus))
+    experts = data.draw(st.integers(groups, gpus * per_gpu))
+    load = np.array(data.draw(st.lists(st.integers(0, 999), min_size=experts, max_size=experts)))
+    used = usable_sizes(load, groups, nodes, gpus)
+    if used is None:
+        return
+    before = np.inf
+    for steps in (0, 1, 3, 9, 30):
+        session = serving.PricedSession(load[None], (gpus * per_gpu, *used, gpus), 0.3)
+        session.plan(steps, None)
+        cost = float(session.worth[0, 2])
+        # The homes that a search has in mind are the best ones for its plan.
+        assert cost == session.worth_of(np.array(session.placed))[0, 2]
+        assert cost <= before
+        before = cost
+
+
+def test_with_steps_enough_gpus_are_level_and_most_experts_at_home():
+    load = family_loads("lognormal-1.0", 4, 256, 1)
+    problem = Problem(load, 288, 32, 4, 8, topology=Topology(price=0.3))
+    placed = session_plan(load, (288, 8, 4, 32), 100, 0.3)
+    assert (eplb_opt.evaluate(problem, placed).balancedness > 0.995).all()
+    worth = judged(load, (288, 8, 4, 32), placed, 0.3)
+    assert (worth <= 1.005 * eplb_opt.evaluate(problem, placed).lower_bound).all()
+
+
+def test_a_short_time_is_kept_to_one_plan_of_every_layer():
+    sizes = SIZES["K=9"]
+    first = session_plan(LOAD, sizes, 0, 0.3)
+    found = eplb_opt.rebalance_experts(LOAD, *sizes, time_limit=1e-6, topology_price=0.3)[0]
+    flat = eplb_opt.rebalance_experts(LOAD, 144, 1, 1, 16, effort=0)[0]
+    allowed = np.maximum(judged(LOAD, sizes, first, 0.3), judged(LOAD, sizes, flat, 0.3))
+    assert (judged(LOAD, sizes, found, 0.3) <= 2 * allowed).all()
+    session = serving.PricedSession(LOAD, sizes, 0.3)
+    session.plan(0, 5.0)
+    long = serving.PricedSession(LOAD, sizes, 0.3)
+    long.plan(0, None)
+    assert (session.worth[:, 2] < long.worth[:, 2]).all()
 
 
 def test_a_price_buys_locality_and_no_price_buys_load():

@@ -7,6 +7,7 @@ import eplb_opt
 from eplb_opt.bench.routing import Routing, routed_tokens
 from eplb_opt.errors import ProblemError
 from eplb_opt.io import TokenRecording
+from eplb_opt.workloads.tokens import homes as homes_module
 from eplb_opt.workloads.tokens.homes import homes_visited
 
 SMALL = Routing(
@@ -137,3 +138,33 @@ def test_pairs_that_cannot_be_are_refused(pairs, arguments, message):
 def test_homes_of_another_shape_are_refused():
     with pytest.raises(ProblemError, match=r"integers \[1, 3\] are due"):
         homes_visited(np.array([[[0, 2]]]), [[0, 1]])
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_exchanges_keep_their_books_and_end_where_none_wins(seed):
+    """Pairs and loads after any number of exchanges are those counted anew, from the homes."""
+    rng = np.random.default_rng(seed)
+    table = rng.integers(0, 50, (9, 9))
+    table = table + table.T
+    np.fill_diagonal(table, rng.integers(100, 400, 9))
+    load = table.diagonal().copy()
+    limit = int(1.2 * load.sum() / 3)
+    parts = homes_module._Parts(table, load, rng.permutation(np.arange(9) % 3), 3)
+    parts.balance(limit)
+    parts.improve(limit)
+
+    def counted(homes):
+        same = homes[:, None] == homes
+        return int((table * same).sum() - table.trace()), np.bincount(homes, load, minlength=3)
+
+    together, held = counted(parts.homes)
+    assert parts.together == together
+    assert parts.largest == held.max()
+    for one in range(9):
+        for other in range(one):
+            after = parts.homes.copy()
+            after[[one, other]] = after[[other, one]]
+            won, on_node = counted(after)
+            if on_node.max() <= limit:
+                assert won <= together

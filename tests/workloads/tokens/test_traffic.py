@@ -101,3 +101,19 @@ def test_layers_are_chosen_by_their_ids():
     assert recording.of_layers((3, 4, 7)) is recording
     with pytest.raises(FormatError, match="no tokens in layer 5"):
         recording.of_layers((4, 5))
+
+
+def test_crossing_is_what_a_topology_with_these_sources_prices():
+    """Two rooms that share no code: exact sums over sources, and sums over tokens."""
+    tokens = routed_tokens(ROUTING, 1500)
+    sources = eplb_opt.token_sources(tokens, 8)
+    problem = eplb_opt.Problem(
+        tokens.total().load[0],
+        *(48, 8),
+        num_nodes=4,
+        num_groups=8,
+        topology=eplb_opt.Topology(price=0.3, sources=sources),
+    )
+    result = eplb_opt.plan(problem, effort=2, workers=1)
+    found = eplb_opt.node_visits(tokens, result.plan, num_nodes=4)
+    assert np.allclose(found.crossing, result.off_home, atol=1e-9)

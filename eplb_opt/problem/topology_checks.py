@@ -1,4 +1,4 @@
-"""What a topology's costs of links and its sources of tokens must be."""
+"""What the arrays of a topology must be: homes, nodes, costs of links, sources of tokens."""
 
 from __future__ import annotations
 
@@ -59,6 +59,59 @@ def checked_sources(terms: Terms, given: Any) -> np.ndarray:
         )
     _check_values(sources, "sources", MAX_TOKENS, "tokens")
     return _frozen(sources, np.float64 if sources.dtype.kind == "f" else np.int64)
+
+
+def checked_nodes(terms: Terms, given: Any) -> np.ndarray:
+    """The node of each GPU, int64 [num_gpus].
+
+    Raises
+    ------
+    ProblemError
+        When they are no integers that rise from 0 and leave out none.
+    """
+    nodes = as_numpy(given, "nodes")
+    if nodes.shape != (terms.num_gpus,) or nodes.dtype.kind not in "iu":
+        raise ProblemError(
+            f"nodes is {nodes.dtype} {list(nodes.shape)}; it must hold integers "
+            f"[{terms.num_gpus}], the node of each GPU."
+        )
+    steps = np.diff(nodes)
+    is_complete = nodes[0] == 0 and nodes[-1] == terms.num_nodes - 1
+    if not is_complete or steps.min(initial=0) < 0 or steps.max(initial=0) > 1:
+        raise ProblemError(
+            f"nodes={nodes.tolist()} must rise from 0 to {terms.num_nodes - 1} and leave out none: "
+            "GPUs are numbered node by node."
+        )
+    nodes = np.array(nodes, dtype=np.int64)
+    nodes.flags.writeable = False
+    return nodes
+
+
+def checked_homes(terms: Terms, given: Any) -> np.ndarray:
+    """The home node of each expert, int64 [num_layers, num_experts].
+
+    Raises
+    ------
+    ProblemError
+        When one is no node.
+    """
+    homes = as_numpy(given, "homes")
+    wanted = (terms.num_layers, terms.num_experts)
+    if homes.shape == wanted[1:]:
+        homes = np.broadcast_to(homes, wanted)
+    if homes.shape != wanted:
+        raise ProblemError(
+            f"homes has shape {list(homes.shape)}; it must be {list(wanted)}, a node for each "
+            f"expert of each layer, or [{wanted[1]}] for all layers."
+        )
+    if homes.dtype.kind == "f" or homes.min() < 0 or homes.max() >= terms.num_nodes:
+        raise ProblemError(
+            f"homes hold {homes.min()} to {homes.max()}; they must be nodes, integers in "
+            f"0..{terms.num_nodes - 1}."
+        )
+    homes = np.array(homes, dtype=np.int64)
+    homes.flags.writeable = False
+    return homes
 
 
 def _check_values(values: np.ndarray, name: str, most: float, what: str) -> None:
