@@ -314,12 +314,21 @@ class Result:
         """The share of assignments that replicas off home serve, float64 [num_layers], rounded up.
 
         Where every GPU sends an expert's tokens to one replica, the share of assignments that cross
-        nodes. None without a topology.
+        nodes. With scenarios the weighted mean of theirs, or the largest where the worst counts.
+        None without a topology.
         """
         if not self.problem.has_topology:
             return None
         shares = homes.off_home(self.problem, self.plan.physical_to_logical)
         return np.array([round_up(share) for share in shares])
+
+    @cached_property
+    def scenario_off_home(self) -> np.ndarray | None:
+        """`off_home` of every scenario, float64 [num_scenarios, num_layers]; else one row."""
+        if not self.problem.has_topology:
+            return None
+        shares = homes.scenario_off_home(self.problem, self.plan.physical_to_logical)
+        return np.array([[round_up(share) for share in row] for row in shares])
 
     def move_bytes(self, expert_bytes: int) -> np.ndarray | None:
         """Bytes that the moves send.

@@ -20,7 +20,7 @@ def home_optimum(problem: Problem, layer_idx: int = 0) -> Fraction | None:
     choices = list(all_homes(problem, layer_idx))
     worths = (
         worth
-        for plan in _plans(problem)
+        for plan in all_plans(problem)
         for homes in choices
         if (worth := plan_worth(problem, load, plan, homes)) is not None
     )
@@ -33,7 +33,7 @@ def bound_nodes_optimum(problem: Problem, layer_idx: int = 0) -> Fraction | None
     size = problem.num_gpus // problem.num_nodes
     per_group = problem.num_experts // problem.num_groups
     speeds, best = speeds_of_gpus(problem), None
-    for plan in _plans(problem):
+    for plan in all_plans(problem):
         homes = {(e // per_group, g // size) for g, gpu in enumerate(plan) for e in gpu}
         held = [sum(n == node for _, n in homes) for node in range(problem.num_nodes)]
         if len(homes) > problem.num_groups or len(set(held)) > 1:
@@ -111,7 +111,8 @@ def plan_worth(
     return ratio + Fraction(str(rules.price)) * off
 
 
-def _plans(problem: Problem) -> Iterator[tuple[tuple[int, ...], ...]]:
+def all_plans(problem: Problem) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Every plan of a layer, the experts of each GPU."""
     fills = []
     for size in slots_of_gpus(problem):
         rows = list(combinations_with_replacement(range(problem.num_experts), size))

@@ -15,6 +15,11 @@ import numpy as np
 from eplb_opt.bounds import partitions
 from eplb_opt.bounds.costs import counts_bound, has_quick_totals, level_bound, total_bound
 from eplb_opt.bounds.priced import priced_bound
+from eplb_opt.bounds.scenario_homes import (
+    ScenarioHomeBound,
+    scenario_alone,
+    scenario_home_bound,
+)
 from eplb_opt.bounds.sender_water import sender_levels
 from eplb_opt.bounds.unlike_nodes import unlike_node_bounds
 from eplb_opt.bounds.water_level import water_levels
@@ -116,7 +121,8 @@ def first_bounds(problem: Problem) -> list[Bound]:
 def flat_bounds(problem: Problem) -> list[Bound]:
     """The larger of mean and water level, for each layer."""
     if problem.has_scenarios:
-        return scenario_bounds(problem, flat_bounds)
+        # Off home costs 0 at least, so what loads alone are worth is a bound with a topology too.
+        return scenario_bounds(problem.flat(), flat_bounds)
     if problem.has_cost:
         return cost_bounds(problem)
     found = _best_of(_flat_methods(problem), problem)
@@ -125,6 +131,8 @@ def flat_bounds(problem: Problem) -> list[Bound]:
 
 def fast_bounds(problem: Problem) -> list[Bound]:
     """The best of all bounds that need no solver, for each layer."""
+    if problem.has_scenarios and problem.has_topology:
+        return scenario_topology_bounds(problem.without_lost_gpus() or problem)
     if problem.has_scenarios:
         return scenario_bounds(problem, fast_bounds)
     if problem.has_topology:
@@ -202,6 +210,21 @@ def topology_bounds(problem: Problem) -> list[Bound]:
         together = Bound(priced.value, priced.source)
         found.append(together if together.value > alone.value else alone)
     return found
+
+
+def scenario_topology_bounds(problem: Problem) -> list[Bound]:
+    """The same for several loads; `scenario_homes` says why it holds."""
+    found = []
+    for layer_idx, alone in enumerate(flat_bounds(problem)):
+        value = layer_home_bound(problem.layer(layer_idx)).value
+        found.append(Bound(value, "scenario_topology") if value > alone.value else alone)
+    return found
+
+
+def layer_home_bound(layer: Problem) -> ScenarioHomeBound:
+    """The bound of load and price together of one layer with scenarios, from its flat bounds."""
+    alone = [scenario_alone(layer, r) for r in range(layer.num_scenarios)]
+    return scenario_home_bound(layer, [_best_of(FLAT_BOUNDS, p)[0].value for p in alone])
 
 
 def scenario_bounds(problem: Problem, method: Callable[[Problem], list[Bound]]) -> list[Bound]:

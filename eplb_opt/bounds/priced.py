@@ -15,6 +15,7 @@ from eplb_opt.bounds.topology import HomeBound, home_bound
 from eplb_opt.problem.topology import MAX_PRICE, has_unlike_gpus, node_of_gpus
 
 if TYPE_CHECKING:
+    from eplb_opt.bounds.scenario_homes import ScenarioHomeBound
     from eplb_opt.problem.problem import Problem
 
 
@@ -31,7 +32,8 @@ class PricedBound:
     value
         The bound.
     source
-        "topology", "traffic" or "crossing": its argument, and the kind of its certificate.
+        "topology", "traffic", "crossing" or, of several loads, "scenario_topology": its argument,
+        and the kind of its certificate.
     data
         The data of the certificate; empty where there is nothing to prove.
     homes
@@ -41,7 +43,7 @@ class PricedBound:
     value: Fraction
     source: str
     data: dict[str, int | list[int]]
-    homes: HomeBound | None
+    homes: HomeBound | ScenarioHomeBound | None
 
 
 def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> PricedBound:

@@ -115,8 +115,8 @@ def home_bound(problem: Problem, flat: Fraction) -> HomeBound:
     # A float load that was rounded down lacks less than a unit; no plan is better for what it lacks
     # than in proportion to the total.
     true = Fraction(total, total + int(problem.rounded[0]) * problem.num_experts)
-    bounds = [value * true for value in values]
-    order = sorted(range(len(bounds)), key=lambda i: (bounds[i], i))
+    bounds = values if true == 1 else [value * true for value in values]
+    order = sorted(range(len(bounds)), key=lambda i: (float(bounds[i]), i))
     return HomeBound(
         min(bounds),
         tuple(levels),

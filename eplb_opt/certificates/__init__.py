@@ -7,9 +7,10 @@ problem's shape alone (`work`). Every kind has a module whose docstring states t
 the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `config_lp` and
 `config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `scenario_water`
 (several loads at once), `sender_pairs` (two slots a GPU, each sending to one replica), `topology`
-(a price on what is served off home), `home_prices` (the same with two slots a GPU), `traffic` (a
-price on what links cost), `crossing` (one on what crosses nodes where GPUs send) and `cost_packing`
-(costs of replicas). No verifier uses code of the solvers (`eplb_opt.exact`) whose bounds it checks.
+(a price on what is served off home), `home_prices` (the same with two slots a GPU),
+`scenario_topology` and `scenario_split` (the same for several loads), `traffic` (a price on what
+links cost), `crossing` (one on what crosses nodes where GPUs send) and `cost_packing` (costs of
+replicas). No verifier uses code of the solvers (`eplb_opt.exact`) whose bounds it checks.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ VERIFIERS = {
     "nodes": "eplb_opt.certificates.nodes:verify",
     "enumeration": "eplb_opt.certificates.enumeration:verify",
     "topology": "eplb_opt.certificates.topology:verify",
+    "scenario_topology": "eplb_opt.certificates.scenario_topology:verify",
+    "scenario_split": "eplb_opt.certificates.scenario_split:verify",
     "home_prices": "eplb_opt.certificates.home_prices:verify",
     "traffic": "eplb_opt.certificates.traffic:verify",
     "cost_packing": "eplb_opt.certificates.cost_packing:verify",
@@ -56,7 +59,14 @@ GENERAL = {"scenario_water", "scenario_pairs", "sender_pairs"}
 ANY_SPLIT = {"scenario_water", "sender_pairs", "crossing"}
 
 #: The kinds for a topology, whose objective is load and price together.
-PRICED = {"topology", "home_prices", "traffic", "crossing"}
+PRICED = {
+    "topology",
+    "home_prices",
+    "scenario_topology",
+    "scenario_split",
+    "traffic",
+    "crossing",
+}
 
 #: The leaves of a tree that may be verified however many slots a GPU has.
 LEAVES = 4

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from math import ceil, floor, lcm
 from typing import TYPE_CHECKING
 
@@ -60,8 +60,8 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     CertificateError
         When it is not proven.
     """
-    if problem.topology is None:
-        raise CertificateError("topology is of a problem with a topology.")
+    if problem.topology is None or problem.has_scenarios:
+        raise CertificateError("topology is of a problem with a topology and one load.")
     if problem.topology.sources is not None:
         raise CertificateError("topology counts what is off home, not what comes from sources.")
     if problem.topology.rank_costs is not None:
@@ -97,6 +97,43 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
             if layer.least(nodes, begin, end) < claim:
                 raise CertificateError(f"a choice of homes is not proven {certificate.bound}.")
     return certificate.bound
+
+
+def least_of_choices(problem: Problem, data: dict[str, int | list[int]]) -> list[Fraction]:
+    """What every choice of homes is worth at least, in the order of the choices.
+
+    Parameters
+    ----------
+    problem
+        One load with some tokens, of one layer, on GPUs that are alike; none is lost.
+    data
+        Levels and their scale.
+
+    Raises
+    ------
+    CertificateError
+        When the levels begin above what is proven of the largest load.
+    """
+    levels, scale = _read(data)
+    total = sum(problem.load[0].tolist())
+    layer, first = Layer(problem, scale), Fraction(levels[0] * total, scale)
+    if first * problem.num_gpus > total and not is_below_water(problem, first):
+        raise CertificateError("the first level is above the mean and the water level.")
+    rooms = list(_choices(layer))
+    best: list[Fraction] = []
+    ends = [level * layer.per_level for level in levels]
+    for begin, end in zip(ends, [*ends[1:], None], strict=True):
+        kept: dict[Household, int] = {}
+        values = []
+        for choice in rooms:
+            for household in choice:
+                if household not in kept:
+                    kept[household] = layer.kept(*household, end)
+            nodes = [(at.rate, layer.whole(held), kept[at, held]) for at, held in choice]
+            values.append(layer.least(nodes, begin, end))
+        best = [min(pair) for pair in zip(best, values, strict=True)] if best else values
+    true = Fraction(total, total + int(problem.rounded[0]) * problem.num_experts)
+    return [value * true for value in best]
 
 
 def _by_links(problem: Problem, certificate: Certificate) -> Fraction:
@@ -284,6 +321,25 @@ def _choices(layer: Layer) -> Iterator[list[Household]]:
             (n, tuple(e for g in held for e in groups[g]))
             for n, held in zip(layer.nodes, choice, strict=True)
         ]
+
+
+def all_homes(problem: Problem) -> list[list[int]] | None:
+    """The home node of each expert in every choice of homes; None where there are too many."""
+    rules = problem.topology
+    if rules is None:
+        raise CertificateError("topology is of a problem with a topology.")
+    if rules.homes is not None:
+        return [rules.homes[0].tolist()]
+    size = -(-problem.num_experts // problem.num_groups)
+    layer = Layer(problem.scenario(0), 1)
+    choices = list(islice(shared_out(layer, size), MAX_CHOICES + 1))
+    if len(choices) > MAX_CHOICES:
+        return None
+    found = []
+    for choice in choices:
+        node = {group: n for n, held in enumerate(choice) for group in held}
+        found.append([node[e // size] for e in range(problem.num_experts)])
+    return found
 
 
 def _nodes_of(problem: Problem) -> list[_Node]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def topology_command(
-    file: opt.LoadsFile,
+    loads: opt.LoadsFiles,
     gpus: opt.Gpus,
     slots: opt.Slots,
     nodes: Annotated[
@@ -53,6 +53,8 @@ def topology_command(
     sources: Sources = None,
     colocation: opt.ColocationOption = opt.Colocation("allow"),
     dispatch: opt.DispatchOption = opt.UNIFORM,
+    with_scenarios: opt.Scenarios = False,
+    weights: opt.Weights = None,
     lost_gpus: gpu.LostGpus = None,
     gpu_slots: gpu.GpuSlots = None,
     gpu_speeds: gpu.GpuSpeeds = None,
@@ -97,7 +99,9 @@ def topology_command(
     Every expert has a home node. A price on what is served elsewhere buys most of the locality that
     keeping groups on nodes imposes, for a small part of its load. Recorded tokens say how much.
     With --dispatch nearest or rank_modulo every GPU sends tokens to one replica, and the price is
-    on what crosses nodes; with --rank-costs or --sources it is on what links cost on average.
+    on what crosses nodes; with --rank-costs or --sources it is on what links cost on average. With
+    several files one plan, and one choice of homes, serves them all; loads and off home are then
+    their weighted means.
 
     Example: eplb-opt topology loads.npz --gpus 32 --slots 288 --nodes 4 --groups 8 --front
     """
@@ -111,7 +115,9 @@ def topology_command(
     if plot_file is not None:
         plots.check_format(plot_file)
     machine = opt.machine(slots, gpus, 1, 1, colocation, dispatch)
-    files = opt.Files([file], load_format=load_format, map_file=map_file, experts=experts)
+    files = opt.Files(
+        loads, with_scenarios, load_format, map_file, experts, weights=tuple(weights or ())
+    )
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds)
     intake = read_problem(opt.Asked(files, machine, rules))
     flat = intake.problem

@@ -106,8 +106,8 @@ def rebalance_experts(
         nodes while the GPUs that are left of every node hold its experts; else they leave them,
         with a warning in the log, and come home with the GPUs.
     cross_node_price
-        With one of these: so many moves within a node are as dear as one to a node on which its
-        expert did not stand, 1 to 1000. Where groups are bound to nodes no move crosses.
+        With one of these, or a price: so many moves within a node are as dear as one to a node on
+        which its expert did not stand, 1 to 1000. Where groups are bound to nodes no move crosses.
     move_cost
         With `current`, in the place of `move_tolerance`: every layer gets the plan with which
         moving and imbalance until the next rebalance together take least time; see

@@ -30,8 +30,9 @@ def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
 
     They are the problem's where it has any. Where it has sources alone, an expert's home is the
     node with the cheapest place for it, the first of equals. Else each group gets a node by an
-    assignment that costs the plan's load least (to 2**-32 of the dearest link for each group);
-    where experts are anchored, one that leaves each a replica at home comes first.
+    assignment that costs the plan's load least (to 2**-32 of the dearest link for each group), with
+    scenarios their weighted mean; where experts are anchored, one that leaves each a replica at
+    home comes first.
 
     Parameters
     ----------
@@ -92,7 +93,8 @@ def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction
 
     Every replica serves the same part of its expert's; where every GPU sends to one replica, it is
     the share that crosses nodes. A layer without load costs nothing. Loads that were rounded down
-    as they came in count with all that they may lack.
+    as they came in count with all that they may lack. With scenarios it is the weighted mean of
+    theirs, or the largest where the worst counts.
 
     Parameters
     ----------
@@ -103,14 +105,28 @@ def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction
     """
     if problem.splits_by_sender:
         return crossing(problem, physical_to_logical)
-    found = []
+    of_each = list(zip(*scenario_off_home(problem, physical_to_logical), strict=True))
+    if problem.objective == "max":
+        counted = [r for r, share in enumerate(problem.shares) if share]
+        return [max(row[r] for r in counted) for row in of_each]
+    return [
+        sum((s * part for s, part in zip(problem.shares, row, strict=True)), Fraction(0))
+        for row in of_each
+    ]
+
+
+def scenario_off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[list[Fraction]]:
+    """What `off_home` is of each scenario alone, [num_scenarios][num_layers]; else one row.
+
+    The homes are those of all scenarios together.
+    """
+    if problem.splits_by_sender:
+        return [crossing(problem, physical_to_logical)]
+    loads = problem.load.reshape(-1, problem.num_layers, problem.num_experts)
+    rounded = problem.rounded.reshape(-1, problem.num_layers)
+    found: list[list[Fraction]] = [[] for _ in loads]
     links, homes = problem.link_costs, homes_of(problem, physical_to_logical)
     for layer_idx, placed in enumerate(physical_to_logical):
-        load = problem.load[layer_idx]
-        total = int(load.sum())
-        if total == 0:
-            found.append(Fraction(0))
-            continue
         replicas = replicas_on_places(problem, placed)
         count = replicas.sum(axis=1)
         table = links.of_experts(layer_idx, homes[layer_idx])
@@ -118,11 +134,44 @@ def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction
         if dearest * problem.num_slots >= MAX_COST_SUM:
             replicas, table = replicas.astype(object), table.astype(object)
         cost = (replicas * table).sum(axis=1)
-        served = _quotients(load[cost > 0], cost[cost > 0], count[cost > 0], total * dearest)
-        tokens = served + int(problem.rounded[layer_idx]) * problem.num_experts * dearest
         unit = links.unit[layer_idx]
-        found.append(min(tokens / total, Fraction(dearest)) / unit)
+        for row, load, lacks in zip(found, loads, rounded, strict=True):
+            lacking = int(lacks[layer_idx]) * dearest
+            row.append(_mean_cost(load[layer_idx], lacking, count, cost, dearest) / unit)
     return found
+
+
+def with_price(
+    problem: Problem, physical_to_logical: np.ndarray, ratios: list[list[Fraction]]
+) -> list[list[Fraction]]:
+    """Ratios of load, [num_scenarios][num_layers], with the price of what is off home, if any."""
+    if problem.topology is None:
+        return ratios
+    price = problem.topology.exact_price
+    rows = zip(ratios, scenario_off_home(problem, physical_to_logical), strict=True)
+    return [[load + price * part for load, part in zip(*row, strict=True)] for row in rows]
+
+
+def _mean_cost(
+    load: np.ndarray, lacking: int, count: np.ndarray, cost: np.ndarray, dearest: int
+) -> Fraction:
+    """Of one load, where the replicas of each expert cost so much together."""
+    total = int(load.sum())
+    if not total:
+        return Fraction(0)
+    costs = cost > 0
+    served = _quotients(load[costs], cost[costs], count[costs], total * dearest)
+    return min((served + lacking * len(load)) / total, Fraction(dearest))
+
+
+def _parts(problem: Problem, layer_idx: int) -> np.ndarray:
+    """Each expert's part of a layer's load, float64 [num_experts]; of several by their weights."""
+    loads = problem.load.reshape(-1, problem.num_layers, problem.num_experts)[:, layer_idx]
+    parts = loads / np.maximum(loads.sum(axis=1, keepdims=True), 1)
+    if not problem.has_scenarios:
+        return np.asarray(parts[0])
+    weighted = np.array([float(share) for share in problem.shares])[:, None] * parts
+    return np.asarray(weighted.sum(axis=0))
 
 
 def _quotients(load: np.ndarray, cost: np.ndarray, count: np.ndarray, most: int) -> Fraction:
@@ -144,8 +193,8 @@ def _quotients(load: np.ndarray, cost: np.ndarray, count: np.ndarray, most: int)
 
 def _best_nodes(problem: Problem, layer_idx: int, placed: np.ndarray) -> np.ndarray:
     """The home node of each group in one layer, int64 [num_groups]."""
-    load, replicas = problem.load[layer_idx], replicas_on_places(problem, placed)
-    share = load / max(int(load.sum()), 1) / replicas.sum(axis=1)
+    replicas = replicas_on_places(problem, placed)
+    share = _parts(problem, layer_idx) / replicas.sum(axis=1)
     rows = problem.link_costs.table[layer_idx]
     saved = (int(rows.max()) - rows) / max(int(rows.max()), 1)  # of the dearest link, by homes
     begins = np.arange(problem.num_groups) * topology.experts_per_group(problem)

@@ -50,17 +50,16 @@ def objectives(
     if problem.has_cost:
         spent = step_time.gpu_costs(problem, physical_to_logical, reading)
         return [Fraction(largest) for largest in spent.max(axis=1).tolist()]
-    if problem.topology is not None:
-        away = homes.off_home(problem, physical_to_logical)
-        price = problem.topology.exact_price
-        loads = load_ratios(problem, physical_to_logical, reading)
-        return [load + price * part for load, part in zip(loads, away, strict=True)]
-    if problem.splits_by_sender:
+    if problem.splits_by_sender and problem.topology is None:
         sent = senders(problem, physical_to_logical, reading)
         return sent_objectives(problem, physical_to_logical, sent)
-    if not problem.has_scenarios:
+    if not problem.counts_ratios:
         return _peaks(problem, problem.load, physical_to_logical)
+    if not problem.has_scenarios:
+        loads = load_ratios(problem, physical_to_logical, reading)
+        return homes.with_price(problem, physical_to_logical, [loads])[0]
     ratios = scenario_ratios(problem, physical_to_logical)
+    ratios = homes.with_price(problem, physical_to_logical, ratios)
     return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
 
 
@@ -146,7 +145,10 @@ def scenario_ratios(
 def load_ratios(
     problem: Problem, physical_to_logical: np.ndarray, reading: str = AS_DEALT
 ) -> list[Fraction]:
-    """Largest over mean GPU load of one load, exactly, [num_layers]; 1 where there is none."""
+    """Largest over mean GPU load, exactly, [num_layers], scenarios together; 1 without load."""
+    if problem.has_scenarios:
+        ratios = scenario_ratios(problem, physical_to_logical)
+        return [combined(problem, ratio) for ratio in zip(*ratios, strict=True)]
     if problem.splits_by_sender:
         sent = senders(problem, physical_to_logical, reading)
         peaks = _sent_peaks(problem, problem.load, physical_to_logical, sent)

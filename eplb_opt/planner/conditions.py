@@ -67,6 +67,11 @@ def has_scenarios(problem: Problem) -> bool:
     return problem.has_scenarios
 
 
+def has_one_load(problem: Problem) -> bool:
+    """Whether there is one load to serve."""
+    return not problem.has_scenarios
+
+
 def has_small_scenarios(problem: Problem) -> bool:
     """Whether one plan is to serve several loads, so few that the exact model solves it at once."""
     return has_scenarios(problem) and _columns(problem) * problem.num_scenarios <= SMALL_SCENARIOS
@@ -83,8 +88,9 @@ def has_topology(problem: Problem) -> bool:
 
 
 def has_topology_and_two_slots(problem: Problem) -> bool:
-    """Whether off home has a price, on GPUs that are alike and have two slots each."""
-    return has_topology(problem) and has_two_slots(problem) and not has_gpu_rules(problem)
+    """Whether off home has a price for one load, on GPUs that are alike and have two slots each."""
+    is_alike = not has_gpu_rules(problem)
+    return has_topology(problem) and has_two_slots(problem) and is_alike and has_one_load(problem)
 
 
 def has_cost(problem: Problem) -> bool:

@@ -24,6 +24,7 @@ from eplb_opt.planner.conditions import (
     has_middling_scenarios,
     has_no_senders,
     has_one_kind_of_gpu,
+    has_one_load,
     has_room_or_groups,
     has_scenarios,
     has_senders,
@@ -130,6 +131,7 @@ SOLVERS: dict[str, Entry] = {
     "home_model": Entry(
         "eplb_opt.exact.homes.solver:HomeModelSolver",
         Pace(share=0.5, shortest=0.2),
+        has_one_load,
         package="ortools",
     ),
     # As with the annealing: a short run on every layer, then long ones.
@@ -142,6 +144,13 @@ SOLVERS: dict[str, Entry] = {
         "eplb_opt.exact.homes.pairs:HomePairsSolver",
         Pace(share=0.6, shortest=0.01, longest=8.0, most=4, in_rounds=True),
         has_topology_and_two_slots,
+        package="scipy",
+    ),
+    # Programs for the choices of homes of which least is proven, one after the other.
+    "home_split": Entry(
+        "eplb_opt.exact.homes.scenario_split:ScenarioSplitSolver",
+        Pace(share=0.3, shortest=0.1, most=4),
+        has_scenarios,
         package="scipy",
     ),
     "homes": Entry(
@@ -238,6 +247,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),
     ),
     (splits_freely, ("design", "joint_levels", "redesign")),
+    (has_topology, ("homes_first", "home_model", "home_pairs", "home_split", "homes")),
     # The last annealing takes all the time that is left, so the joint level comes before it; and
     # where the model has a chance, it leaves some.
     (
@@ -273,7 +283,6 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
             "joint_pairs",
         ),
     ),
-    (has_topology, ("homes_first", "home_model", "home_pairs", "homes")),
     (has_unlike_nodes, ("nodes_first", "nodes_model", "nodes_search")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),

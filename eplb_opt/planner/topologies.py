@@ -42,10 +42,10 @@ class TopologyRow:
     price
         The price of the off-home share that it was planned for; None where there is none.
     load
-        The largest over the mean GPU load.
+        The largest over the mean GPU load; with scenarios what theirs make together.
     off_home
         The share of assignments that replicas off home serve, or cross nodes where GPUs send; or
-        the mean cost of links.
+        the mean cost of links. Scenarios together.
     objective, lower_bound
         What was minimised and its proven bound: load plus price times off home, or the load.
     result
@@ -280,8 +280,7 @@ def _row(kind: str, price: float | None, judge: Problem, result: Result) -> Topo
         lower = sum((pair.lower for pair in result.bounds), Fraction(0))
     else:
         objective = load
-        flat = [Bound(pair.lower, "") for pair in result.bounds]
-        lower = sum((bound.value for bound in load_bounds(judge, flat)), Fraction(0))
+        lower = _proven_load(judge, result)
     return TopologyRow(
         kind,
         price,
@@ -291,3 +290,11 @@ def _row(kind: str, price: float | None, judge: Problem, result: Result) -> Topo
         round_down(lower / num),
         result,
     )
+
+
+def _proven_load(judge: Problem, result: Result) -> Fraction:
+    """What is proven of the ratios of largest to mean loads, added up over the layers."""
+    if judge.has_scenarios:  # whose bounds are such ratios
+        return sum((pair.lower for pair in result.bounds), Fraction(0))
+    flat = [Bound(pair.lower, "") for pair in result.bounds]
+    return sum((bound.value for bound in load_bounds(judge, flat)), Fraction(0))

@@ -36,8 +36,8 @@ class Problem(Terms):
 
     With a topology experts have home nodes. The objective of a layer is then its largest over its
     mean GPU load (1 for a layer without load), plus a price times the share of assignments that
-    replicas off their expert's home node serve; or, where every GPU sends to one replica, of those
-    that cross nodes.
+    replicas off their expert's home node serve, or, where every GPU sends to one replica, of those
+    that cross nodes. With scenarios each counts with that sum, its homes those of all.
 
     With a cost the objective of a layer is the largest of its GPUs' seconds: the expected ones of
     a step, which every replica adds to by its expert's load and count.
@@ -90,9 +90,9 @@ class Problem(Terms):
         mod n of the expert's n, in the order of their slots. Lost GPUs send nothing.
     topology
         A `Topology`: what homes experts have, and the price of serving them elsewhere. Groups then
-        bind nobody, and any numbers of nodes and groups will do. It goes with one load and any
-        dispatch but "optimal"; under "nearest" and "rank_modulo" there are no homes, the price is
-        on what crosses nodes, and GPUs are alike. None for no price.
+        bind nobody, and any numbers of nodes and groups will do. It goes with any dispatch but
+        "optimal"; under "nearest" and "rank_modulo" there are no homes, the price is on what
+        crosses nodes, and GPUs are alike. None for no price.
     cost
         A `StepCost`: the seconds that an expert takes for its tokens; what counts are then the
         expected seconds of a step. Or, under the uniform split, a `CostTable`, in a unit of its

@@ -356,7 +356,7 @@ class Terms:
         """
         if self.has_cost:
             return half_unit(self, layer_idx)
-        if self.has_topology:
+        if self.has_topology and not self.has_scenarios:
             total = max(int(self.load[layer_idx].sum()), 1)
             return self.capacity * Fraction(2 ** int(self.unit_exponent[layer_idx]), 2 * total)
         if not self.has_scenarios:

@@ -33,7 +33,7 @@ class Topology:
     Every expert has a home node. Replicas may stand anywhere; each serves the same part of its
     expert's assignments, and what replicas on other nodes serve is *off home*. A layer's objective
     is its largest GPU load over the mean GPU load, plus `price` times the off-home share of all
-    assignments.
+    assignments. With scenarios each of them has such a sum, with the same homes.
 
     Links between GPUs may cost other than 0 within a node and 1 between two, `rank_costs`, and
     tokens may come from elsewhere than their expert's home, `sources`. An assignment then costs
@@ -58,7 +58,7 @@ class Topology:
         Whether every expert must keep a replica on its home node.
     max_off_home
         The largest off-home share that a plan may have, 0 to 1, or with `rank_costs` the largest
-        mean cost of an assignment; None for any.
+        mean cost of an assignment; None for any. It limits scenarios' weighted mean or the largest.
     nodes
         The node of each GPU, integers [num_gpus] that never fall and leave out none; None for nodes
         of equally many GPUs, of which the last may have fewer.
@@ -184,7 +184,11 @@ def fitted(terms: Terms) -> Topology | None:
 
 #: What a priced topology does not go with: a test, and what to say.
 REFUSED: tuple[tuple[Callable[[Terms], bool], str, str], ...] = (
-    (lambda t: t.has_scenarios, "several loads", "take one load"),
+    (
+        lambda t: t.has_scenarios and (t.splits_by_sender or has_unlike_gpus(t) or prices_links(t)),
+        "several loads by senders, on unlike GPUs, or with rank_costs or sources",
+        "take one load, or leave these out",
+    ),
     (
         lambda t: t.dispatch == "optimal",
         'dispatch="optimal", whose splits for the least largest load differ in what crosses nodes',
@@ -221,7 +225,7 @@ def _check_combination(terms: Terms) -> None:
     for test, name, mend in REFUSED:
         if test(terms):
             raise ProblemError(
-                f"topology does not go with {name}: it takes one load, split uniformly or by "
+                f"topology does not go with {name}: it takes loads that are split uniformly or by "
                 "the GPUs that send, with colocation allowed or forbidden. "
                 f"So {mend}, or plan without a topology."
             )

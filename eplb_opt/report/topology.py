@@ -37,6 +37,7 @@ TOKEN_DEFINITIONS = (
     "that are served on another node than their token starts on. price x/t: what a share off home "
     "adds, from the row that keeps most at home. time: load plus the exchange."
 )
+OF_SEVERAL = "All of them put together over the loads by their weights."
 #: Characters of a line where the screen does not tell.
 WIDTH = 120
 #: Which of these go first where there is no room.
@@ -58,8 +59,9 @@ def topology_table(
 ) -> Table:
     """A row for each plan; those that no other beats in load and off home both stand out."""
     problem = report.rows[-1].result.problem
+    several = f"{problem.num_scenarios} loads, " if problem.has_scenarios else ""
     table = titled(
-        f"Topology: {problem.num_layers} layers x {problem.num_experts} experts, "
+        f"Topology: {several}{problem.num_layers} layers x {problem.num_experts} experts, "
         f"{problem.num_slots} slots on {problem.num_gpus} GPUs"
     )
     sent = SENT_DEFINITIONS.format(dispatch=DISPATCH_WORDS[problem.dispatch])
@@ -67,6 +69,8 @@ def topology_table(
     if report.counts_links:
         table.caption = OF_LINKS
     table.caption_justify = "left"
+    if problem.has_scenarios:
+        table.caption += f" {OF_SEVERAL}"
     if traffic is not None:
         table.caption += TOKEN_DEFINITIONS
     on_front = on_the_front(report)

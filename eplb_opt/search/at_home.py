@@ -10,6 +10,7 @@ from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.placement import checker
 from eplb_opt.problem import node_kinds, topology
 from eplb_opt.problem.problem import Problem
+from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.annealing.starts import counts_for_all
 from eplb_opt.search.at_links import level_nodes
 from eplb_opt.search.fill import fill_plan
@@ -22,16 +23,18 @@ def first_plan_at_home(problem: Problem) -> np.ndarray:
     """A first plan for a topology, int64 [num_layers, num_slots].
 
     Where a price alone decides, it is the one that serving calls get, in a millisecond a layer at
-    most. Under other rules all that fits at home is there.
+    most. Under other rules all that fits at home is there. With scenarios it is made for their
+    blend.
 
     Raises
     ------
     ProblemError
         Where it breaks the limit on what is off home.
     """
+    one_load = blended(problem)
     if _has_price_alone(problem):
-        return _plan_at_price(problem)
-    layers = [problem.layer(layer_idx) for layer_idx in range(problem.num_layers)]
+        return _plan_at_price(one_load)
+    layers = [one_load.layer(layer_idx) for layer_idx in range(problem.num_layers)]
     placed = np.array([plan_at_home(layer, first_homes(layer)) for layer in layers])
     try:
         checker.check(problem, placed)

@@ -94,6 +94,23 @@ def test_bad_input_exits_with_2_and_says_what_to_do(capsys, loads, arguments, wo
     assert words in err
 
 
+def test_several_files_are_served_by_one_plan(capsys, loads, tmp_path):
+    other = tmp_path / "night.json"
+    other.write_text(json.dumps([[186, 83, 56, 73, 4, 39, 165, 104, 61, 40, 132, 90], [80] * 12]))
+    weights = ["--weight", "3", "--weight", "1"]
+    code, out, err = run(capsys, loads, str(other), *SHAPE, *weights)
+    assert code == 0
+    assert err == ""
+    assert "2 loads, 2 layers x 12 experts" in out
+    code, out, _ = run(capsys, loads, str(other), *SHAPE, *weights, "--price", "0.2", "--json")
+    rows = json.loads(out, parse_constant=pytest.fail)["rows"]
+    assert [row["kind"] for row in rows] == ["strict", "anchored", "priced", "flat"]
+    for row in rows:
+        assert row["objective"] >= row["lower_bound"]
+        expected = row["load"] + (row["price"] or 0) * row["off_home"]
+        assert np.isclose(row["objective"], expected)
+
+
 def test_the_table_tells_what_crosses_nodes_where_gpus_send(capsys, loads):
     code, out, err = run(capsys, loads, *SHAPE, "--dispatch", "nearest")
     assert code == 0

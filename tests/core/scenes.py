@@ -110,6 +110,10 @@ def homes() -> None:
     for topology in (Topology(0.1), Topology(0.5, anchored=True, max_off_home=0.4)):
         problem = Problem(LOAD, 24, 6, num_nodes=3, num_groups=4, topology=topology)
         eplb_opt.plan(problem, effort=2, workers=1)
+    several, topology = np.stack([LOAD, LOAD[:, ::-1]]), Topology(0.1, max_off_home=0.6)
+    for objective in ("mean", "max"):
+        terms = {"num_nodes": 3, "num_groups": 4, "objective": objective, "topology": topology}
+        eplb_opt.plan(Problem(several, 24, 6, **terms), effort=2, workers=1)
 
 
 def shares() -> None:

@@ -197,3 +197,65 @@ def test_costs_that_do_not_fit_are_refused(change, message):
     layer = Homes()
     with pytest.raises(ValueError, match=message):
         annealing.TopologySearch(**layer.arguments(**change))
+
+
+class SeveralHomes(Homes):
+    """The same layer with three loads."""
+
+    def __init__(self, seed=0, price=0.3, worst=False):
+        super().__init__(seed, price)
+        self.worst = worst
+        draws = self.rng.lognormal(0, 0.7, (self.num_experts, 3)) * self.share[:, None]
+        self.part = draws / draws.sum(axis=0)
+        self.scenario = np.array([0.5, 0.3, 0.2])
+        self.share = self.part @ self.scenario
+
+    def arguments(self, **change):
+        more = {"part": self.part, "scenario": self.scenario, "worst": self.worst}
+        return super().arguments(**(more | change))
+
+    def worth(self, slots, home=None):
+        home = self.home if home is None else home
+        counts = np.bincount(slots, minlength=self.num_experts)[slots]
+        load = np.zeros((self.num_gpus, 3))
+        np.add.at(load, self.gpu, self.num_gpus * self.part[slots] / counts[:, None])
+        worths = load.max(axis=0) + self.price * self.aways(slots, home)
+        return worths.max() if self.worst else self.scenario @ worths
+
+    def aways(self, slots, home=None):
+        home = self.home if home is None else home
+        counts = np.bincount(slots, minlength=self.num_experts)[slots]
+        off = home[slots] != self.node[self.gpu]
+        return (self.part[slots] / counts[:, None])[off].sum(axis=0)
+
+
+@pytest.mark.parametrize("worst", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_with_several_loads_the_best_plan_is_worth_what_it_says(seed, worst):
+    layer = SeveralHomes(seed, worst=worst)
+    search = layer.search()
+    plan = annealed(search)
+    assert search.best == pytest.approx(layer.worth(plan), rel=1e-9)
+    assert search.best < layer.worth(layer.slots)
+    home = (layer.home + 1) % 3
+    search.restart(plan, home)
+    before = search.best
+    plan = annealed(search)
+    assert search.best <= before
+    assert search.best == pytest.approx(min(layer.worth(plan), layer.worth(plan, home)), rel=1e-9)
+
+
+def test_no_load_has_more_away_than_is_allowed_where_the_worst_counts():
+    layer = SeveralHomes(2, price=0.0, worst=True)
+    most = layer.aways(layer.slots).max() * 0.999 + 0.001
+    search = layer.search(most=most)
+    plan = annealed(search, 200)
+    assert layer.aways(plan).max() <= most + 1e-9
+    assert search.best == pytest.approx(layer.worth(plan), rel=1e-9)
+
+
+def test_parts_must_fit_the_layer():
+    layer = SeveralHomes(1)
+    for change in ({"part": layer.part[1:]}, {"scenario": layer.scenario[1:]}):
+        with pytest.raises(ValueError):
+            layer.search(**change)

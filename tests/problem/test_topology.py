@@ -52,9 +52,18 @@ def test_what_does_not_go_with_a_topology_is_refused_with_the_mend(terms, words)
         problem(**terms)
 
 
-def test_several_loads_are_refused():
-    with pytest.raises(ProblemError, match="several loads"):
-        Problem(LOAD[None], 12, 4, num_nodes=2, num_groups=4, topology=Topology())
+def test_several_loads_have_one_choice_of_homes():
+    asked = Problem(
+        np.stack([LOAD, LOAD[:, ::-1]]),
+        12,
+        4,
+        num_nodes=2,
+        num_groups=4,
+        topology=Topology(homes=[0, 1] * (LOAD.shape[1] // 2)),
+    )
+    assert asked.topology.homes.shape == LOAD.shape
+    assert asked.layer(0).scenario(1).topology.homes.shape == (1, LOAD.shape[1])
+    assert asked.half_token(0) == asked.with_topology(None).half_token(0)
 
 
 @pytest.mark.parametrize(

@@ -193,9 +193,14 @@ class TopologySearch:
     An assignment costs `cost` (float64 [num_rows, num_places]) at the place of the GPU that
     serves it, `place` (int64 [num_gpus], ascending from 0), in the row of its expert's home or,
     where `by_home` is False, of its expert. Without them it costs 0 at home and 1 elsewhere.
+
+    With several loads `part` (float64 [num_experts, num_scenarios]) has each expert's part in
+    each, `scenario` (float64 [num_scenarios]) what each counts, and `share` the parts so
+    weighted. With `worst` the objective is the largest of the loads' instead, and `most` holds
+    for each of them.
     """
 
-    def __init__(self, machine: Machine, share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], node: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], price: float, most: float, anchored: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance, cost: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None, place: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, by_home: bool = True) -> None: ...
+    def __init__(self, machine: Machine, share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], node: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], price: float, most: float, anchored: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance, cost: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None, place: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, by_home: bool = True, part: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None, scenario: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, worst: bool = False) -> None: ...
 
     def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
         """Go on from another plan, with other homes; the best plan is kept."""

@@ -24,6 +24,7 @@ LoadNorm::LoadNorm(const Placement& placement, const Scenarios& scenarios)
       load_(placement.machine().num_gpus(), num_scenarios_),
       power_(placement.machine().num_gpus(), num_scenarios_),
       slope_(1, num_scenarios_),
+      beside_(1, num_scenarios_),
       cost_(placement.machine().num_gpus()) {
   for (Index expert = 0; expert < weight_.rows(); ++expert) {
     for (Index r = 0; r < num_scenarios_; ++r) weight_(expert, r) = scenarios.weight(expert, r);

@@ -42,6 +42,11 @@ class LoadNorm {
   // Linearises the norm at the present loads, and takes the GPUs' costs anew; p is 2**doublings.
   EPLB_INLINE void linearise(int doublings);
 
+  // What every GPU carries beside its replicas from now on, [num_scenarios]; nothing at first.
+  EPLB_INLINE void set_beside(std::span<const double> beside);
+  // What the linearised norm grows by with it.
+  EPLB_INLINE double slope_beside(Index scenario) const;
+
   // The true objective.
   EPLB_INLINE double objective() const;
   // The largest GPU load of any scenario.
@@ -99,17 +104,38 @@ class LoadNorm {
   LaneTable weight_, replica_;  // [num_experts, num_scenarios]
   LaneTable load_, power_;      // [num_gpus, num_scenarios]
   LaneTable slope_;             // [1, num_scenarios], what a p-th power is worth in the objective
+  LaneTable beside_;            // [1, num_scenarios]
   std::vector<double> cost_;    // [num_gpus], the linearised norm's terms
 };
 
 EPLB_INLINE void LoadNorm::refill() {
   for (Index expert = 0; expert < weight_.rows(); ++expert) divide(expert);
-  load_.clear();
+  for (Index gpu = 0; gpu < load_.rows(); ++gpu) {
+    const Lanes parts = all_lanes(rate(gpu));
+    for (Index i = 0; i < width_; ++i) load_[gpu][i] = beside_[0][i] / parts;
+  }
   for (Index slot = 0; slot < placement_->num_slots(); ++slot) {
     Lanes* load = load_[placement_->machine().gpu(slot)];
     const Lanes* replica = replica_[placement_->expert(slot)];
     for (Index i = 0; i < width_; ++i) load[i] += replica[i];
   }
+}
+
+EPLB_INLINE void LoadNorm::set_beside(std::span<const double> beside) {
+  for (Index r = 0; r < num_scenarios_; ++r) {
+    const double more = beside[r] - beside_(0, r);
+    for (Index gpu = 0; gpu < load_.rows(); ++gpu) load_(gpu, r) += more / rate(gpu);
+    beside_(0, r) = beside[r];
+  }
+}
+
+EPLB_INLINE double LoadNorm::slope_beside(Index scenario) const {
+  double sum = 0.0;
+  for (Index gpu = 0; gpu < load_.rows(); ++gpu) {
+    const double held = load_(gpu, scenario) * rate(gpu);
+    if (held > 0.0) sum += power_(gpu, scenario) / held;
+  }
+  return slope_(0, scenario) * sum * static_cast<double>(Index{1} << doublings_);
 }
 
 EPLB_INLINE void LoadNorm::linearise(int doublings) {

@@ -1,5 +1,7 @@
 #include "annealing/topology_search.hpp"
 
+#include <limits>
+
 #include "annealing/annealer.hpp"
 #include "annealing/swap_effect.hpp"
 
@@ -11,8 +13,15 @@ namespace {
 constexpr Index kSlice = 256;
 // Slices after which loads and traffic are added up anew.
 constexpr Index kRefresh = 16;
-// One load has one weight.
-constexpr double kAlone = 1.0;
+// No limit on what is away: it is looked at elsewhere.
+constexpr double kAny = std::numeric_limits<double>::infinity();
+
+// Where the worst load counts, experts' shares are in units of the objective already.
+Homes homes_for(const Homes& homes, bool worst) {
+  Homes found = homes;
+  if (worst) found.price = 1.0, found.most = kAny;
+  return found;
+}
 
 }  // namespace
 
@@ -104,23 +113,31 @@ struct TopologySlices {
       if (search.slices_ == 0) offer();
       ++search.slices_;
       search.norm_.linearise(stretch.doublings);
+      if (search.worst_) search.scenario_away_.weigh(search.traffic_, search.norm_);
       anneal(moves, kSlice);
       offer();
     }
   }
 
   EPLB_INLINE void offer() {
+    if (search.worst_) {
+      search.scenario_away_.look(search.traffic_, search.norm_);
+      if (!search.scenario_away_.is_allowed()) return;
+    }
     search.best_.offer(search.objective(), 0, search.placement_.slots());
   }
 };
 
-TopologySearch::TopologySearch(const Machine& machine, Table<const double> weight,
-                               const Homes& homes, std::span<const Index> slots, Chance chance)
+TopologySearch::TopologySearch(const Machine& machine, const Scenarios& scenarios,
+                               Table<const double> part, const Homes& homes,
+                               std::span<const Index> slots, Chance chance)
     : machine_(machine),
-      placement_(machine_, weight.rows(), slots),
-      norm_(placement_, {weight, std::span<const double>(&kAlone, 1), false}),
+      worst_(scenarios.worst),
+      placement_(machine_, scenarios.weight.rows(), slots),
+      norm_(placement_, scenarios),
       effect_(norm_),
-      traffic_(placement_, homes),
+      traffic_(placement_, homes_for(homes, scenarios.worst)),
+      scenario_away_(part, homes.price, homes.most),
       best_(1, slots),
       proposer_(machine_, std::move(chance)) {}
 

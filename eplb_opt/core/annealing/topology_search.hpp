@@ -4,6 +4,7 @@
 #include "annealing/best_plans.hpp"
 #include "annealing/load_norm.hpp"
 #include "annealing/proposal.hpp"
+#include "annealing/scenario_away.hpp"
 #include "annealing/traffic.hpp"
 #include "annealing/transfer_effect.hpp"
 #include "common/clock.hpp"
@@ -20,10 +21,13 @@ struct TopologyStretch {
   Index settling;      // transfers whose further replica comes to such a place
 };
 
+// With several loads `homes.share` are the experts' weighted shares. Where the worst of the loads
+// counts, `part` are their shares in each, and the limit on what is away holds for each; else it
+// has no columns.
 class TopologySearch {
  public:
-  TopologySearch(const Machine& machine, Table<const double> weight, const Homes& homes,
-                 std::span<const Index> slots, Chance chance);
+  TopologySearch(const Machine& machine, const Scenarios& scenarios, Table<const double> part,
+                 const Homes& homes, std::span<const Index> slots, Chance chance);
   TopologySearch(const TopologySearch&) = delete;
   TopologySearch& operator=(const TopologySearch&) = delete;
 
@@ -43,13 +47,17 @@ class TopologySearch {
   friend class TopologyMoves;
   friend struct TopologySlices;
 
-  double objective() const { return norm_.objective() + traffic_.price() * traffic_.away(); }
+  double objective() const {
+    return norm_.objective() + (worst_ ? 0.0 : traffic_.price() * traffic_.away());
+  }
 
   Machine machine_;
+  bool worst_;
   Placement placement_;
   LoadNorm norm_;
   TransferEffect effect_;
   Traffic traffic_;
+  ScenarioAway scenario_away_;
   BestPlans best_;
   Proposer proposer_;
   Index slices_ = 0;  // since the last restart

@@ -88,6 +88,17 @@ class Traffic {
     refill();
   }
 
+  // Other shares of the experts among all tokens.
+  void reshare(std::span<const double> share) {
+    share_.assign(share.begin(), share.end());
+    refill();
+  }
+
+  // The mean cost of an expert's assignments: by default the part served away from home.
+  EPLB_INLINE double part_off(Index expert) const {
+    return sum_[expert] / static_cast<double>(placement_->count(expert));
+  }
+
   double price() const { return price_; }
   // The mean cost of an assignment; by default the part of all tokens served away from home.
   double away() const { return away_; }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <type_traits>
 
 #include "annealing/paired_search.hpp"
 #include "annealing/topology_search.hpp"
@@ -42,7 +43,9 @@ std::unique_ptr<Search> make_search(
     const Machine& machine, const Row<const double>& share, const Row<const Index>& home,
     const Row<const Index>& node, double price, double most, bool anchored,
     const Row<const Index>& slots, const Chance& chance,
-    const std::optional<Matrix<const double>>& cost, const std::optional<Row<const Index>>& place, bool by_home) {
+    const std::optional<Matrix<const double>>& cost, const std::optional<Row<const Index>>& place,
+    bool by_home, const std::optional<Matrix<const double>>& part,
+    const std::optional<Row<const double>>& scenario, bool worst) {
   const Index num_experts = static_cast<Index>(share.shape(0));
   require_size("share", num_experts, machine.num_experts());
   require_size("home", static_cast<Index>(home.shape(0)), num_experts);
@@ -63,14 +66,25 @@ std::unique_ptr<Search> make_search(
   }
   require(price >= 0, "price is below 0, or no number.");
   require_placement(slots, machine.num_slots(), num_experts);
+  const double alone = 1.0;
+  const Table<const double> parts =
+      part ? view(*part) : Table<const double>(view(share).data(), num_experts, 1);
+  const std::span<const double> shares = scenario ? view(*scenario) : std::span(&alone, 1);
+  require_size("part", parts.rows(), num_experts);
+  require_size("scenario", std::ssize(shares), parts.columns());
   std::vector<double> weight;
-  for (const double part : view(share)) {
-    weight.push_back(part * static_cast<double>(machine.num_gpus()));
+  for (const double one : parts.all()) {
+    weight.push_back(one * static_cast<double>(machine.num_gpus()));
   }
   const Homes homes{view(share), view(home), view(node), places,   costs,
                     by_home,     price,      most,       anchored};
-  return std::make_unique<Search>(machine, Table<const double>(weight.data(), num_experts, 1), homes,
-                                  view(slots), chance);
+  const Table<const double> weights(weight.data(), num_experts, parts.columns());
+  if constexpr (std::is_same_v<Search, TopologySearch>) {
+    const annealing::Scenarios scenarios{weights, shares, worst};
+    return std::make_unique<Search>(machine, scenarios, parts, homes, view(slots), chance);
+  } else {
+    return std::make_unique<Search>(machine, weights, homes, view(slots), chance);
+  }
 }
 
 // Pairs take two slots on every GPU.
@@ -88,7 +102,7 @@ std::unique_ptr<PairedSearch> make_paired_search(
     require(std::ranges::equal(view(*place), view(node)), "PairedSearch takes nodes as places.");
   }
   return make_search<PairedSearch>(machine, share, home, node, price, most, anchored, slots, chance,
-                                   cost, place, by_home);
+                                   cost, place, by_home, std::nullopt, std::nullopt, false);
 }
 
 template <typename Search>
@@ -109,13 +123,14 @@ void anneal(Search& search, int doublings, double temperature, Index transfers, 
   search.anneal({doublings, temperature, transfers, near, homeward, settling}, slices, deadline);
 }
 
-template <typename Search, typename Make>
-void bind_search(nb::module_& chapter, const char* name, Make make, const char* text) {
+template <typename Search, typename Make, typename... Extra>
+void bind_search(nb::module_& chapter, const char* name, Make make, const char* text,
+                 const Extra&... extra) {
   nb::class_<Search>(chapter, name, text)
       .def(nb::new_(make), nb::arg("machine"), nb::arg("share"), nb::arg("home"),
            nb::arg("node"), nb::arg("price"), nb::arg("most"), nb::arg("anchored"),
            nb::arg("slots"), nb::arg("chance"), nb::arg("cost") = nb::none(),
-           nb::arg("place") = nb::none(), nb::arg("by_home") = true)
+           nb::arg("place") = nb::none(), nb::arg("by_home") = true, extra...)
       .def("restart", &restart<Search>, nb::arg("slots"), nb::arg("home"),
            "Go on from another plan, with other homes; the best plan is kept.")
       .def("anneal", &anneal<Search>, nb::arg("doublings"), nb::arg("temperature"), nb::arg("transfers"),
@@ -147,7 +162,12 @@ void add_topology(nb::module_& chapter) {
       "home. `slots` (int64 [num_slots]) is the plan to start from.\n\n"
       "An assignment costs `cost` (float64 [num_rows, num_places]) at the place of the GPU that\n"
       "serves it, `place` (int64 [num_gpus], ascending from 0), in the row of its expert's home or,\n"
-      "where `by_home` is False, of its expert. Without them it costs 0 at home and 1 elsewhere.");
+      "where `by_home` is False, of its expert. Without them it costs 0 at home and 1 elsewhere.\n\n"
+      "With several loads `part` (float64 [num_experts, num_scenarios]) has each expert's part in\n"
+      "each, `scenario` (float64 [num_scenarios]) what each counts, and `share` the parts so\n"
+      "weighted. With `worst` the objective is the largest of the loads' instead, and `most` holds\n"
+      "for each of them.",
+      nb::arg("part") = nb::none(), nb::arg("scenario") = nb::none(), nb::arg("worst") = false);
   bind_search<PairedSearch>(
       chapter, "PairedSearch", &make_paired_search,
       "`TopologySearch` where all GPUs have two slots and replicas of an expert may share one.\n\n"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound
+from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound, layer_home_bound
 from eplb_opt.bounds.links import FEW_STEPS, MANY_STEPS
 from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
@@ -17,6 +17,7 @@ from eplb_opt.certificates import Certificate
 from eplb_opt.core import annealing
 from eplb_opt.placement.homes import homes_of
 from eplb_opt.problem import topology
+from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
 from eplb_opt.search.annealing.layer import THRESHOLDS
 from eplb_opt.search.annealing.machine import machine_of, speeds_fit
@@ -26,12 +27,19 @@ from eplb_opt.search.seeds import SALT
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
+    from eplb_opt.bounds.scenario_homes import ScenarioHomeBound
     from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Options
 
 
 COOLING = Cooling(first_heat=0.003, last_heat=3e-6)
+#: With several loads runs begin cooler. But no exact model solves small layers then, and in layers
+#: of so few slots a move changes much: there they begin hotter.
+SEVERAL_COOLING = Cooling(first_heat=0.001, last_heat=1e-6)
+FEW_SLOTS, HOT_COOLING = 24, Cooling(first_heat=0.1, last_heat=3e-6)
 
 
 @dataclass(frozen=True)
@@ -80,11 +88,10 @@ class TopologySearch:
     def __init__(
         self, problem: Problem, start: np.ndarray, seed: int, params: TopologyParams | None = None
     ) -> None:
-        self.problem = problem
-        self.params = params or (PAIRED if pairs_follow(problem) else TopologyParams())
+        self.problem, self.params = problem, params or _params_for(problem)
         rules = problem.topology
-        total = int(problem.load.sum())
-        self.is_trivial = total == 0 or rules is None or not speeds_fit(problem)
+        part, scenario = parts_of_scenarios(problem)
+        self.is_trivial = part.shape[1] == 0 or rules is None or not speeds_fit(problem)
         self.runs = Runs(self, self.params.cooling, problem.num_slots)
         self.start = np.ascontiguousarray(start, dtype=np.int64)
         if rules is None or self.is_trivial:
@@ -97,10 +104,11 @@ class TopologySearch:
         self.scale = float(len(node) * problem.fastest / problem.capacity)
         links = problem.link_costs
         places, place = np.unique(links.place[is_there], return_inverse=True)
+        several = (part, scenario, problem.objective == "max") if problem.has_scenarios else ()
         kind = annealing.PairedSearch if pairs_follow(problem) else annealing.TopologySearch
         self._search: annealing.PairedSearch | annealing.TopologySearch = kind(
             machine_of(problem, problem.colocation == "forbid"),
-            problem.load[0] / total,
+            np.ascontiguousarray((part * scenario).sum(axis=1)),
             np.ascontiguousarray(self.homes(self.start)),
             node,
             rules.price * self.scale,
@@ -111,6 +119,7 @@ class TopologySearch:
             np.ascontiguousarray(links.table[0][:, places] / links.unit[0]),
             place,
             links.by_home,
+            *several,
         )
         self.runs.step_at(0.0, 0.0, 1)
 
@@ -170,6 +179,13 @@ class TopologySearch:
         )
 
 
+def _params_for(problem: Problem) -> TopologyParams:
+    if not problem.has_scenarios:
+        return PAIRED if pairs_follow(problem) else TopologyParams()
+    is_tiny = problem.num_slots <= FEW_SLOTS
+    return TopologyParams(cooling=HOT_COOLING if is_tiny else SEVERAL_COOLING)
+
+
 def pairs_follow(problem: Problem) -> bool:
     """Whether the core need not decide which replicas of a node share a GPU.
 
@@ -177,6 +193,8 @@ def pairs_follow(problem: Problem) -> bool:
     of an expert may not share a GPU, that may be forbidden, and costs may differ within a node.
     """
     open_slots = problem.open_slots
+    if problem.has_scenarios:
+        return False
     has_two = bool((open_slots[open_slots > 0] == 2).all())
     rules = problem.topology
     counts = rules is not None and rules.counts_off_home
@@ -200,7 +218,7 @@ class TopologySolver:
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
         self.search: TopologySearch | None = None
-        self.bound = HomeBound(Fraction(0), (), 1, np.zeros((0, 0), dtype=np.int64), ())
+        self.bound: HomeBound | ScenarioHomeBound | None = None
         self.idle = IdleTurns()
         # Newton steps of the bounds that are still to come, and of the last one with its seconds.
         self.next_steps: tuple[int, ...] = (0, FEW_STEPS, MANY_STEPS)
@@ -208,9 +226,11 @@ class TopologySolver:
 
     def solve(self, task: Task) -> Answer:
         """Anneal in a run that cools to the end of the turn; the first ones prove the bound too."""
+        # With several loads a bound takes longer than a first short run.
+        is_short = self.search is None and task.effort is None and self.problem.has_scenarios
         if self.search is None:
             self.search = self.make_search(task.start, task.seed)
-        priced = self._priced(task)
+        priced = None if is_short else self._priced(task)
         search = self.search
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
@@ -240,7 +260,8 @@ class TopologySolver:
         self.seconds = 0.0 if isinf(before) else before - task.deadline.remaining
         self.bound = priced.homes or self.bound
         rules = self.problem.topology
-        if self.problem.splits_by_sender or rules is None or rules.chooses_homes:
+        has_one = self.problem.splits_by_sender or self.problem.has_scenarios
+        if has_one or rules is None or rules.chooses_homes:
             self.next_steps = ()  # those bounds take no steps
         return priced
 
@@ -250,21 +271,50 @@ class TopologySolver:
 
     def prove(self) -> PricedBound:
         """The bound of the layer, with the choices of homes by theirs."""
+        if self.problem.has_scenarios:
+            return scenario_bound_of_layer(self.problem)
         return priced_bound(self.problem, flat_bound_of_layer(self.problem), self.steps)
 
     def _begin(self, search: TopologySearch, task: Task) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""
-        better = [
-            choice
-            for choice, value in zip(self.bound.choices, self.bound.of_choice, strict=True)
-            if value < task.objective
-        ]
-        if len(better) < 2 or task.attempt % 2:
+        better: list[np.ndarray] = []
+        if self.bound is not None:
+            bounds: tuple[Fraction | float, ...] = self.bound.of_choice
+            pairs = zip(self.bound.choices, bounds, strict=True)
+            better = [choice for choice, value in pairs if value < task.objective]
+        # Several loads leave a first run so far from its end that the next one goes on from there.
+        goes_on = task.attempt % 2 != self.problem.has_scenarios
+        if len(better) < 2 or goes_on:
             search.restart(search.placed())
             return
         choice = better[task.attempt // 2 % len(better)]
         homes = choice[topology.group_of_experts(self.problem)]
-        search.restart(plan_at_home(self.problem, homes), homes)
+        search.restart(plan_at_home(blended(self.problem), homes), homes)
+
+
+def parts_of_scenarios(problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+    """Each expert's part of all tokens in each scenario of one layer, and what these count.
+
+    Returns
+    -------
+    float64 [num_experts, num_scenarios] and float64 [num_scenarios]; scenarios without load or
+    weight are left out.
+    """
+    rows = problem.load.reshape(-1, problem.num_experts)
+    shares = np.array([float(share) for share in problem.shares])
+    counts = (rows.sum(axis=1) > 0) & (shares > 0)
+    parts = rows[counts] / rows[counts].sum(axis=1, keepdims=True)
+    return np.ascontiguousarray(parts.T), shares[counts]
+
+
+def scenario_bound_of_layer(problem: Problem) -> PricedBound:
+    """The bound of one layer with several loads, with what proves it again."""
+    bound = layer_home_bound(problem)
+    data: dict[str, int | list[int]] = {}
+    for r, part in enumerate(bound.parts):
+        data[f"levels_{r}"], data[f"scale_{r}"] = list(part.levels), part.scale
+    is_proof = any(part.levels for part in bound.parts)
+    return PricedBound(bound.value, "scenario_topology", data if is_proof else {}, bound)
 
 
 def bound_of_layer(problem: Problem) -> HomeBound:

@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import eplb_opt
-from eplb_opt import Problem, ProblemError, Topology
+from eplb_opt import Plan, Problem, ProblemError, Topology
 from eplb_opt.bench.families import family_loads
 from eplb_opt.core import serving
 from eplb_opt.engines import every_rank
 from eplb_opt.engines.serving.at_price import PriceRules, rebalance_at_price, usable_sizes
 from eplb_opt.engines.vllm import EplbOptPolicy
-from eplb_opt.placement.moves import moved_slots
+from eplb_opt.placement.moves import across_nodes_by_gpu, moved_slots
 
 LOAD = family_loads("lognormal-1.0", 6, 64, 0)
 SIZES = {
@@ -350,3 +350,29 @@ def test_drop_ins_tell_of_another_split(monkeypatch, caplog):
     assert "uniform split" in caplog.text
     wanted = every_rank.place(LOAD, *sizes, effort=20)[0]
     np.testing.assert_array_equal(placed, wanted)
+
+
+def test_moves_across_nodes_count_in_the_choice_of_names():
+    rng = np.random.default_rng(8)
+    load = rng.lognormal(0, 1, (4, 32)) * 1000
+    sizes = (48, 8, 4, 8)
+    held = eplb_opt.rebalance_experts(load, *sizes, topology_price=0.3, effort=20)[0]
+    later = load * rng.lognormal(0, 0.8, load.shape)
+    node, across = np.arange(8) // 2, []
+    for price in (1, 50):
+        near = eplb_opt.rebalance_experts(
+            later,
+            *sizes,
+            topology_price=0.3,
+            effort=20,
+            current=held,
+            move_tolerance=0.0,
+            cross_node_price=price,
+        )[0]
+        plans = Plan(np.asarray(held), 8), Plan(np.asarray(near), 8)
+        across.append(int(across_nodes_by_gpu(*plans, node).sum()))
+    assert across[1] <= across[0]
+    with pytest.raises(ProblemError, match="cross_node_price=0"):
+        eplb_opt.rebalance_experts(
+            later, *sizes, topology_price=0.3, current=held, cross_node_price=0
+        )
