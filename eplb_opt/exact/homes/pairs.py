@@ -42,7 +42,7 @@ STEPS = (
     (4.0, 30_000, Fineness(40, 3, 0.0005)),
 )
 #: The part of a turn that is for the load alone, and seconds of the call that are left to others.
-FLAT_SHARE, LAST_SECONDS = 0.2, 0.2
+FLAT_SHARE, LAST_SECONDS = 0.35, 0.2
 
 
 class HomePairsSolver:
