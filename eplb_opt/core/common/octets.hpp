@@ -21,14 +21,21 @@ EPLB_INLINE void load(Octet& octet, const std::uint32_t* from) {
 
 EPLB_INLINE void fill(Octet& octet, std::uint32_t value) { octet = Octet{} + value; }
 
+// The same bits as signed or unsigned numbers. A function of the standard library would not have been
+// compiled for the same vectors, and unoptimised calls of it pass them in another way.
+template <typename To, typename From>
+EPLB_INLINE To cast(const From& from) {
+  return __builtin_bit_cast(To, from);
+}
+
 // Compared as signed numbers; in this form each is one instruction.
 EPLB_INLINE void lower(Octet& least, const Octet& other) {
-  const SignedOctet a = std::bit_cast<SignedOctet>(least), b = std::bit_cast<SignedOctet>(other);
-  least = std::bit_cast<Octet>(a < b ? a : b);
+  const SignedOctet a = cast<SignedOctet>(least), b = cast<SignedOctet>(other);
+  least = cast<Octet>(a < b ? a : b);
 }
 EPLB_INLINE void raise(Octet& most, const Octet& other) {
-  const SignedOctet a = std::bit_cast<SignedOctet>(most), b = std::bit_cast<SignedOctet>(other);
-  most = std::bit_cast<Octet>(a > b ? a : b);
+  const SignedOctet a = cast<SignedOctet>(most), b = cast<SignedOctet>(other);
+  most = cast<Octet>(a > b ? a : b);
 }
 
 EPLB_INLINE void load(SignedOctet& octet, const std::int32_t* from) {
@@ -58,7 +65,7 @@ EPLB_INLINE std::int32_t least_of(const Octet& octet) {
 }
 
 EPLB_INLINE std::int32_t least_of(const SignedOctet& octet) {
-  return least_of(std::bit_cast<Octet>(octet));
+  return least_of(cast<Octet>(octet));
 }
 EPLB_INLINE std::int32_t most_of(const SignedOctet& octet) { return -least_of(-octet); }
 

@@ -142,8 +142,8 @@ struct HasBelow {
       }
       lower_unsigned(a, b), lower_unsigned(c, d), lower_unsigned(a, c);
       // The GPUs whose load is at the ceiling, and far ones, have no interval.
-      const SignedOctet has = std::bit_cast<SignedOctet>(length) > 0;
-      found |= std::bit_cast<Octet>(a < length) & std::bit_cast<Octet>(has);
+      const SignedOctet has = cast<SignedOctet>(length) > 0;
+      found |= cast<Octet>(a < length) & cast<Octet>(has);
     }
     is_any = eplb::is_any(found);
   }
@@ -164,7 +164,7 @@ struct Lookup {
     for (taken = 0; taken + 1 < std::ssize(choices); ++taken) {
       Octet found = row - row;
       for (gpu = 0; gpu < narrow.width; gpu += kOctet) {
-        found |= std::bit_cast<Octet>(values(row) == wanted);
+        found |= cast<Octet>(values(row) == wanted);
       }
       if (is_any(found)) break;
     }
