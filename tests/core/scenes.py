@@ -110,6 +110,8 @@ def homes() -> None:
     for topology in (Topology(0.1), Topology(0.5, anchored=True, max_off_home=0.4)):
         problem = Problem(LOAD, 24, 6, num_nodes=3, num_groups=4, topology=topology)
         eplb_opt.plan(problem, effort=2, workers=1)
+    pairs = Problem(LOAD, 24, 12, num_nodes=3, num_groups=4, topology=Topology(0.1))
+    eplb_opt.plan(pairs, effort=2, workers=1)
     several, topology = np.stack([LOAD, LOAD[:, ::-1]]), Topology(0.1, max_off_home=0.6)
     for objective in ("mean", "max"):
         terms = {"num_nodes": 3, "num_groups": 4, "objective": objective, "topology": topology}
@@ -120,6 +122,8 @@ def shares() -> None:
     for dispatch in ("nearest", "rank_modulo"):
         problem = Problem(LOAD, 24, 6, num_nodes=3, dispatch=dispatch)
         eplb_opt.plan(problem, effort=2, workers=1)
+        priced = problem.with_topology(Topology(0.1), 3)
+        eplb_opt.plan(priced, effort=2, workers=1)
         maps = eplb_opt.rebalance_experts(LOAD, 24, 1, 3, 6, effort=20, dispatch=dispatch)
         eplb_opt.rebalance_experts(
             LOAD[::-1],

@@ -235,11 +235,11 @@ class TopologySolver:
         if search.is_trivial:
             return Answer(verdict=Verdict.FINISHED)
         before = search.best
-        self._begin(search, task)
         if task.effort is None:
+            self._begin(search, task.attempt, task.objective)
             search.run_until(task.deadline)
         else:
-            search.run_slices(task.effort * SLICES_PER_EFFORT)
+            self._run_counted(search, task, task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
         answer = Answer(search.placed(), verdict=verdict)
         if priced is None or not priced.data:
@@ -275,19 +275,27 @@ class TopologySolver:
             return scenario_bound_of_layer(self.problem)
         return priced_bound(self.problem, flat_bound_of_layer(self.problem), self.steps)
 
-    def _begin(self, search: TopologySearch, task: Task) -> None:
+    def _run_counted(self, search: TopologySearch, task: Task, slices: int) -> None:
+        """Anneal for a number of slices; tiny layers with several loads in runs of their own."""
+        is_cut = self.problem.has_scenarios and self.problem.num_slots <= FEW_SLOTS
+        parts = max(slices // HOT_COOLING.run_slices, 1) if is_cut else 1
+        for part in range(parts):
+            self._begin(search, task.attempt * parts + part, task.objective)
+            search.run_slices(slices // parts)
+
+    def _begin(self, search: TopologySearch, attempt: int, objective: Fraction) -> None:
         """Go on from the best plan, or from one for the next choice of homes."""
         better: list[np.ndarray] = []
         if self.bound is not None:
             bounds: tuple[Fraction | float, ...] = self.bound.of_choice
             pairs = zip(self.bound.choices, bounds, strict=True)
-            better = [choice for choice, value in pairs if value < task.objective]
+            better = [choice for choice, value in pairs if value < objective]
         # Several loads leave a first run so far from its end that the next one goes on from there.
-        goes_on = task.attempt % 2 != self.problem.has_scenarios
+        goes_on = attempt % 2 != self.problem.has_scenarios
         if len(better) < 2 or goes_on:
             search.restart(search.placed())
             return
-        choice = better[task.attempt // 2 % len(better)]
+        choice = better[attempt // 2 % len(better)]
         homes = choice[topology.group_of_experts(self.problem)]
         search.restart(plan_at_home(blended(self.problem), homes), homes)
 
