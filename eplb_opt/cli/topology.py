@@ -83,6 +83,14 @@ def topology_command(
             "that of its experts.",
         ),
     ] = None,
+    within: Annotated[
+        float | None,
+        typer.Option(
+            "--within",
+            min=0,
+            help="Also say how little is off home with loads so close to the best; 0.01 is 1 %.",
+        ),
+    ] = None,
     plot_file: Annotated[
         Path | None, typer.Option("--plot", help="Where to draw it: .png, .svg, .pdf.")
     ] = None,
@@ -145,7 +153,7 @@ def topology_command(
         lambda to: write_atomically(to, tables.topology_csv(report, traffic, exchange).encode()),
     )
     try:
-        _print(report, traffic, exchange, as_json=as_json)
+        _print(report, traffic, exchange, within, as_json=as_json)
     finally:
         saving.finish()
     asked.finish("plans that were not made until then are left out")
@@ -159,15 +167,20 @@ def _print(
     report: TopologyReport,
     traffic: TopologyTraffic | None,
     exchange: float | None,
+    within: float | None,
     *,
     as_json: bool,
 ) -> None:
     if as_json:
-        output.print_json(tables.topology_json(report, traffic, exchange))
+        output.print_json(
+            tables.topology_json(report, traffic, exchange) | tables.near_home_json(report, within)
+        )
         return
     console = output.stdout()
     console.print(tables.topology_table(report, console.width, traffic, exchange))
     if traffic is not None:
         for line in tables.price_words(report, traffic):
             console.print(line)
+    if within is not None:
+        console.print(tables.near_home_words(report, within), highlight=False)
     output.warn(report.messages)

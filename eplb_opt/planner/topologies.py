@@ -11,6 +11,7 @@ import numpy as np
 from eplb_opt.bounds.bounds import Bound, load_bounds
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement import homes, scoring
+from eplb_opt.planner.near_home import NearHome, near_home
 from eplb_opt.planner.planner import plan
 from eplb_opt.problem.rounding import round_down, round_up
 from eplb_opt.problem.topology import Topology
@@ -100,6 +101,21 @@ class TopologyReport:
             if not best or row.load < best[-1].load:
                 best.append(row)
         return best
+
+    def near_home(self, tolerance: float) -> NearHome:
+        """The plan with the least off home whose loads are within a tolerance of the best.
+
+        Parameters
+        ----------
+        tolerance
+            How far each layer's load may be above the least one among the rows; 0.01 for 1 %.
+
+        Raises
+        ------
+        ProblemError
+            When it cannot be used, or no row has a price.
+        """
+        return near_home(self.rows, tolerance)
 
     def load_bound(self, off_home: np.ndarray) -> np.ndarray:
         """The least load that any plan with that much off home can have, as far as is proven.

@@ -185,6 +185,34 @@ def topology_json(
     return document
 
 
+def near_home_json(report: TopologyReport, within: float | None) -> dict[str, Any]:
+    """How little is off home with loads close to the best; nothing where nobody asked."""
+    if within is None:
+        return {}
+    found = report.near_home(within)
+    return {
+        "near_home": {
+            "tolerance": within,
+            "physical_to_logical": found.plan.physical_to_logical,
+            "load": found.load,
+            "off_home": found.off_home,
+            "off_home_bound": found.off_home_bound,
+        }
+    }
+
+
+def near_home_words(report: TopologyReport, within: float) -> str:
+    """The same as a sentence."""
+    found = report.near_home(within)
+    is_sent = report.rows[-1].result.problem.splits_by_sender
+    return (
+        f"With each layer's load at most {100 * within:g} % above the best one found, the plans "
+        f"above have {100 * found.off_home.mean():.1f} % {'crossing' if is_sent else 'off home'} "
+        f"at a load of {found.load.mean():.4f}; no plan has less than "
+        f"{100 * found.off_home_bound.mean():.1f} %."
+    )
+
+
 def topology_csv(
     report: TopologyReport,
     traffic: TopologyTraffic | None = None,

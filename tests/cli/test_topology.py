@@ -49,6 +49,17 @@ def test_json_and_csv_hold_every_plan(capsys, loads, tmp_path):
         assert np.isclose(row["objective"], expected)
 
 
+def test_the_least_off_home_with_loads_close_to_the_best(capsys, loads):
+    code, out, err = run(capsys, loads, *SHAPE, "--within", "0.02")
+    assert code == 0, err
+    assert "at most 2 % above the best one found" in " ".join(out.split())
+    code, out, _ = run(capsys, loads, *SHAPE, "--within", "0.02", "--json")
+    near = json.loads(out, parse_constant=pytest.fail)["near_home"]
+    assert code == 0
+    assert np.shape(near["physical_to_logical"]) == (2, 16)
+    assert (np.array(near["off_home_bound"]) <= near["off_home"]).all()
+
+
 @pytest.mark.parametrize(
     "rule", [("--gpu-speeds", "2x1,2x0.5"), ("--gpu-slots", "6,6,3,6"), ("--lost-gpus", "3")]
 )

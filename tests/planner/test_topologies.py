@@ -134,3 +134,27 @@ def test_the_mean_of_scored_layers_is_exact():
         scoring.objectives(row.result.problem, row.result.plan.physical_to_logical), Fraction(0)
     )
     assert Fraction(row.objective) >= exact / 2
+
+
+def test_the_least_off_home_within_a_tolerance_of_the_best_load():
+    report = topologies(problem(Topology()), prices=(0.02, 0.3, 2.0), anchored=False, effort=20)
+    tight, loose = report.near_home(0), report.near_home(0.05)
+    judge = report.rows[1].result.problem
+    best = np.min(
+        [
+            [float(x) for x in scoring.load_ratios(judge, row.result.plan.physical_to_logical)]
+            for row in report.rows
+        ],
+        axis=0,
+    )
+    for found, tolerance in ((tight, 0.0), (loose, 0.05)):
+        placed = found.plan.physical_to_logical
+        found.plan.check(judge)
+        assert found.off_home == pytest.approx([float(x) for x in homes.off_home(judge, placed)])
+        assert (found.load <= best * (1 + tolerance) + 1e-12).all()
+        assert (found.off_home_bound <= found.off_home).all()
+    assert (loose.off_home <= tight.off_home).all()
+    assert loose.off_home.sum() < tight.off_home.sum()
+    assert tight.off_home_bound.sum() > 0
+    with pytest.raises(ProblemError, match="No plan was made for a price"):
+        type(report)(report.rows[-1:]).near_home(0.01)
