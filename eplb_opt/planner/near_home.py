@@ -55,6 +55,11 @@ def near_home(rows: Sequence[TopologyRow], tolerance: float) -> NearHome:
     tolerance
         How far a layer's load may be above the least one among the rows, in parts of it.
 
+    Returns
+    -------
+    NearHome
+        The plan, its loads and shares, and what share no such plan is below.
+
     Raises
     ------
     ProblemError

@@ -110,6 +110,11 @@ class TopologyReport:
         tolerance
             How far each layer's load may be above the least one among the rows; 0.01 for 1 %.
 
+        Returns
+        -------
+        NearHome
+            The plan, its loads and shares, and what share no such plan is below.
+
         Raises
         ------
         ProblemError
