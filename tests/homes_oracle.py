@@ -6,6 +6,8 @@ from fractions import Fraction
 from itertools import combinations_with_replacement, product
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tests.links_oracle import assignment_cost, nodes_of_gpus
 
 if TYPE_CHECKING:
@@ -121,3 +123,10 @@ def all_plans(problem: Problem) -> Iterator[tuple[tuple[int, ...], ...]]:
     for plan in product(*fills):
         if len({e for gpu in plan for e in gpu}) == problem.num_experts:
             yield plan
+
+
+def drawn_plan(problem: Problem) -> np.ndarray:
+    """A plan by chance that has every expert, int64 [1, num_slots]."""
+    rng = np.random.default_rng(int(problem.load.sum()))
+    spare = rng.integers(0, problem.num_experts, problem.num_slots - problem.num_experts)
+    return rng.permutation(np.concatenate([np.arange(problem.num_experts), spare]))[None]

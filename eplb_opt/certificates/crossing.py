@@ -28,14 +28,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from eplb_opt.certificates import sender_pairs
-from eplb_opt.certificates.certificate import Certificate, CertificateError
+from eplb_opt.certificates.certificate import CertificateError
+from eplb_opt.certificates.topology import apart_from_pairs
 from eplb_opt.certificates.work import spend
 
 if TYPE_CHECKING:
+    from eplb_opt.certificates.certificate import Certificate
     from eplb_opt.problem.problem import Problem
 
-#: Names of the data of a certificate of the layer without a price begin with this.
-PAIRS_PREFIX = "pairs_"
 #: No certificate needs more pieces.
 MAX_LEVELS = 128
 #: More counts of an expert are not looked at: with more replicas it is served anywhere.
@@ -89,19 +89,12 @@ def _flat_bound(
     problem: Problem, data: dict[str, int | list[int]]
 ) -> tuple[Fraction, dict[str, int | list[int]]]:
     """What the data prove of the load alone, 0 for nothing; and the rest of the data."""
-    parts = {name: value for name, value in data.items() if name.startswith(PAIRS_PREFIX)}
-    rest = {name: value for name, value in data.items() if name not in parts}
-    if not parts:
+    of_pairs, rest = apart_from_pairs("sender_pairs", data)
+    if of_pairs is None:
         return Fraction(0), rest
-    terms = parts.pop(PAIRS_PREFIX + "bound", None)
-    if not isinstance(terms, list) or len(terms) != 2 or min(terms) < 1:
-        raise CertificateError("pairs_bound has a numerator and a denominator, above 0.")
     if problem.topology is not None and problem.topology.nodes is not None:
         raise CertificateError("sender_pairs is for nodes that are alike.")
-    inner = {name.removeprefix(PAIRS_PREFIX): value for name, value in parts.items()}
-    return sender_pairs.verify(
-        problem.flat(), Certificate("sender_pairs", Fraction(*terms), inner)
-    ), rest
+    return sender_pairs.verify(problem.flat(), of_pairs), rest
 
 
 def _read(data: dict[str, int | list[int]]) -> tuple[list[int], list[int], int]:

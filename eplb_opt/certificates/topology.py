@@ -171,18 +171,27 @@ def flat_bound(
     problem: Problem, data: dict[str, int | list[int]]
 ) -> tuple[Fraction, dict[str, int | list[int]]]:
     """What the data prove of the flat layer's load, 0 for nothing; and the rest of the data."""
+    of_pairs, rest = apart_from_pairs("pairs", data)
+    if of_pairs is None:
+        return Fraction(0), rest
+    if problem.has_gpu_rules:
+        raise CertificateError("pairs is for GPUs that are alike.")
+    return pairs.verify(problem.flat().with_colocation("allow"), of_pairs), rest
+
+
+def apart_from_pairs(
+    kind: str, data: dict[str, int | list[int]]
+) -> tuple[Certificate | None, dict[str, int | list[int]]]:
+    """The certificate of pairs that stands in another's data, of this kind; and the other data."""
     parts = {name: value for name, value in data.items() if name.startswith(PAIRS_PREFIX)}
     rest = {name: value for name, value in data.items() if name not in parts}
     if not parts:
-        return Fraction(0), rest
+        return None, rest
     terms = parts.pop(PAIRS_PREFIX + "bound", None)
     if not isinstance(terms, list) or len(terms) != 2 or min(terms) < 1:
         raise CertificateError("pairs_bound has a numerator and a denominator, above 0.")
-    if problem.has_gpu_rules:
-        raise CertificateError("pairs is for GPUs that are alike.")
     inner = {name.removeprefix(PAIRS_PREFIX): value for name, value in parts.items()}
-    flat = problem.flat().with_colocation("allow")
-    return pairs.verify(flat, Certificate("pairs", Fraction(*terms), inner)), rest
+    return Certificate(kind, Fraction(*terms), inner), rest
 
 
 def _read(data: dict[str, int | list[int]]) -> tuple[list[int], int]:

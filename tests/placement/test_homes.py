@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from eplb_opt import Plan, PlanError, Problem, Topology, evaluate
 from eplb_opt.placement import homes, scoring
 from tests.bounds.test_topology_bound import tiny_problems
-from tests.homes_oracle import all_homes, plan_worth
+from tests.homes_oracle import all_homes, drawn_plan, plan_worth
 
 LOAD = np.array([[12, 6, 4, 2]])
 
@@ -77,9 +77,7 @@ def test_a_layer_without_load_is_worth_one():
 def test_chosen_homes_are_the_best_for_the_plan(asked):
     if asked is None:
         return
-    rng = np.random.default_rng(int(asked.load.sum()))
-    spare = rng.integers(0, asked.num_experts, asked.num_slots - asked.num_experts)
-    placed = rng.permutation(np.concatenate([np.arange(asked.num_experts), spare]))[None]
+    placed = drawn_plan(asked)
     plan = tuple(map(tuple, placed.reshape(asked.num_gpus, -1).tolist()))
     load = asked.load[0].tolist()
     worths = [plan_worth(asked, load, plan, home) for home in all_homes(asked)]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from eplb_opt import Plan, PlanError, Problem, Topology
 from eplb_opt.placement import homes, scoring
-from tests.homes_oracle import all_homes, plan_worth
+from tests.homes_oracle import all_homes, drawn_plan, plan_worth
 from tests.link_problems import tiny_links
 
 
@@ -17,9 +17,7 @@ from tests.link_problems import tiny_links
 def test_a_plan_is_worth_what_its_tokens_cost(asked):
     if asked is None:
         return
-    rng = np.random.default_rng(int(asked.load.sum()))
-    spare = rng.integers(0, asked.num_experts, asked.num_slots - asked.num_experts)
-    placed = rng.permutation(np.concatenate([np.arange(asked.num_experts), spare]))[None]
+    placed = drawn_plan(asked)
     plan = tuple(map(tuple, placed.reshape(asked.num_gpus, -1).tolist()))
     load = asked.load[0].tolist()
     worths = [plan_worth(asked, load, plan, home) for home in all_homes(asked)]
