@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.certificates import sender_pairs
 from eplb_opt.certificates.certificate import CertificateError
-from eplb_opt.certificates.topology import apart_from_pairs
+from eplb_opt.certificates.flat_layer import apart_from_pairs
 from eplb_opt.certificates.work import spend
 
 if TYPE_CHECKING:

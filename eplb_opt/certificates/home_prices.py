@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.certificates.certificate import CertificateError
-from eplb_opt.certificates.topology import Layer, flat_bound, is_below_water, shared_out
+from eplb_opt.certificates.flat_layer import flat_bound, is_below_water
+from eplb_opt.certificates.home_layer import Layer, shared_out
 from eplb_opt.certificates.work import spend
 
 if TYPE_CHECKING:

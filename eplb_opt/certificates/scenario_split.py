@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.certificates.certificate import CertificateError
-from eplb_opt.certificates.topology import all_homes
+from eplb_opt.certificates.home_layer import all_homes
 from eplb_opt.certificates.work import spend
 from eplb_opt.problem.topology import gpus_of_nodes, slots_of_nodes
 

@@ -27,7 +27,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from eplb_opt.certificates.certificate import Certificate, CertificateError
-from eplb_opt.certificates.topology import flat_bound, is_below_water
+from eplb_opt.certificates.flat_layer import flat_bound, is_below_water
 from eplb_opt.certificates.work import spend
 from eplb_opt.problem.topology import has_unlike_gpus
 

@@ -19,7 +19,7 @@ from eplb_opt.bounds.home_prices import PricedLayer, known_homes
 from eplb_opt.bounds.links import MANY_STEPS
 from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.certificates import Certificate
-from eplb_opt.certificates.topology import PAIRS_PREFIX
+from eplb_opt.certificates.flat_layer import PAIRS_PREFIX
 from eplb_opt.clock import core_wait
 from eplb_opt.exact.homes.price_lp import Fineness
 from eplb_opt.exact.homes.price_pieces import Proven, prove

@@ -16,8 +16,8 @@ import numpy as np
 
 from eplb_opt.bounds.bounds import Bound
 from eplb_opt.certificates.certificate import Certificate, CertificateError
+from eplb_opt.certificates.home_layer import all_homes
 from eplb_opt.certificates.scenario_split import MAX_PRICE, MAX_SETS, UNIT, proven
-from eplb_opt.certificates.topology import all_homes
 from eplb_opt.errors import MissingDependency
 from eplb_opt.exact.shared.backend_imports import load_module
 from eplb_opt.exact.shared.model_calls import deadline_after_imports

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.bounds.bounds import SENDER_BOUNDS
 from eplb_opt.certificates import Certificate
-from eplb_opt.certificates.topology import PAIRS_PREFIX
+from eplb_opt.certificates.flat_layer import PAIRS_PREFIX
 from eplb_opt.exact.senders.pairs import SenderPairsSolver
 from eplb_opt.placement import scoring
 from eplb_opt.search.annealing.crossing import proven
