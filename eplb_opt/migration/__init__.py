@@ -2,12 +2,13 @@
 
 A call with a plan in force may limit how many slots change (`limits.MoveLimits`). For each layer
 `near_plans.find_frontiers` looks for plans that trade moves for objective: a list of `FrontPoint`,
-from the plan in force to the best plan; where every GPU sends to one copy, exchanges from
-`sender_descents` and an annealing that pays for moves, load and what crosses nodes make them. `sharing` deals a limit for the whole model out to the
-layers, and `frontier.Frontier` is the same trade for the whole model. `naming` gives the GPUs of
-the best plan the names under which least moves. A `MovePrice` says what a move counts: more
-across nodes where the call asks for it. `answer.NearAnswer` puts these together into the
-rows that `planner.plan` returns, whatever fails on the way; start reading there.
+from the plan in force to the best plan. Where every GPU sends to one copy, exchanges from
+`sender_descents` make them, and an annealing that pays for moves, load and what crosses nodes.
+`sharing` deals a limit for the whole model out to the layers, and `frontier.Frontier` is the same
+trade for the whole model. `naming` gives the GPUs of the best plan the names under which least
+moves. A `MovePrice` says what a move counts: more across nodes where the call asks for it.
+`answer.NearAnswer` puts these together into the rows that `planner.plan` returns, whatever fails on
+the way; start reading there.
 """
 
 from eplb_opt.migration.answer import NearAnswer

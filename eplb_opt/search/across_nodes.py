@@ -9,10 +9,10 @@ import numpy as np
 
 from eplb_opt.bounds.crossing import hull_steps
 from eplb_opt.core import local
-from eplb_opt.errors import PlanError, ProblemError
+from eplb_opt.errors import PlanError
 from eplb_opt.placement import checker
-from eplb_opt.placement.crossing import crossing
 from eplb_opt.problem import topology
+from eplb_opt.search.within_limit import kept_within
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -58,14 +58,7 @@ def _first_within(layer: Problem, flat: np.ndarray, layer_idx: int) -> np.ndarra
         except PlanError:
             continue
         return placed
-    rules = layer.topology
-    least = min(crossing(layer, placed[None])[0] for placed in tried)
-    most = 1.0 if rules is None else float(rules.most_off_home)
-    raise ProblemError(
-        f"layer {layer_idx}: no plan was found of which at most {most:g} of the assignments cross "
-        f"nodes; {float(least):.4f} do in the best one. Allow more (max_off_home), or take more "
-        "slots."
-    )
+    return kept_within(layer, tried, layer_idx)
 
 
 def plans_across(problem: Problem) -> list[np.ndarray]:
