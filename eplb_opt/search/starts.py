@@ -38,7 +38,8 @@ def first_plan(problem: Problem) -> np.ndarray:
     obeyed, so there is a plan whatever else fails. With scenarios it is made for their blend.
     """
     if problem.has_topology and problem.splits_by_sender:
-        return first_plan_across(problem, first_plan(problem.with_topology(None, 1, 1)))
+        flat = first_plan(problem.with_topology(None, 1, 1))
+        return within_limit(problem, first_plan_across(problem, flat))
     if problem.binds_unlike_gpus or (problem.has_topology and problem.has_gpu_rules):
         return first_plan_on_unlike(problem)
     if problem.topology is not None:

@@ -15,6 +15,9 @@ from eplb_opt.placement import checker
 from eplb_opt.placement.homes import off_home
 from eplb_opt.problem import topology
 from eplb_opt.problem.scenarios import blended
+from eplb_opt.search.across_nodes import AIMS, plan_across
+from eplb_opt.search.annealing.shares import ShareSearch
+from eplb_opt.search.annealing.topology import TopologySearch
 from eplb_opt.search.at_home import plan_at_home
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ def within_limit(problem: Problem, placed: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     problem
-        A problem with a topology whose experts have homes.
+        A problem with a topology.
     placed
         int64 [num_layers, num_slots], a plan that keeps all other rules.
 
@@ -46,13 +49,16 @@ def within_limit(problem: Problem, placed: np.ndarray) -> np.ndarray:
     ProblemError
         Where none is found for a layer.
     """
-    if problem.topology is None or not _offence(problem, placed):
+    rules = problem.topology
+    if rules is None or not (rules.anchored or rules.max_off_home is not None):
+        return placed  # a price forbids nothing, and the caller checks what it takes
+    if not _offence(problem, placed):
         return placed
     rows = placed.copy()
     for layer_idx, row in enumerate(placed):
         layer = problem.layer(layer_idx)
         if _offence(layer, row[None]):
-            rows[layer_idx] = kept_within(layer, [row, *_at_other_homes(layer)], layer_idx)
+            rows[layer_idx] = kept_within(layer, [row, *_other_starts(layer)], layer_idx)
     return rows
 
 
@@ -148,8 +154,10 @@ def _offence(problem: Problem, placed: np.ndarray) -> str:
     return ""
 
 
-def _at_other_homes(layer: Problem) -> list[np.ndarray]:
-    """Plans for other choices of homes, all that fits at home there."""
+def _other_starts(layer: Problem) -> list[np.ndarray]:
+    """Plans across nodes for several aims; or for other homes, all that fits at home there."""
+    if layer.splits_by_sender:
+        return [plan_across(layer, aim) for aim in AIMS if layer.load.any()]
     rules = layer.topology
     choices = home_choices(layer) if rules is not None and rules.chooses_homes else None
     if choices is None:
@@ -161,9 +169,6 @@ def _at_other_homes(layer: Problem) -> list[np.ndarray]:
 
 def _annealed(loose: Problem, start: np.ndarray, price: float) -> np.ndarray:
     """What annealing makes of a plan at a price; the same for the same plan."""
-    from eplb_opt.search.annealing.shares import ShareSearch
-    from eplb_opt.search.annealing.topology import TopologySearch
-
     kind = ShareSearch if loose.splits_by_sender else TopologySearch
     search = kind(loosened(loose, price), start, 0)
     if search.is_trivial:

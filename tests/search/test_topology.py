@@ -63,7 +63,7 @@ def test_a_limit_that_no_first_plan_keeps_is_refused_with_the_least_that_was_fou
     load = np.array([[9, 8, 7, 1]])
     rules = Topology(homes=[0] * 4, max_off_home=0.0)
     asked = problem(rules, load, num_slots=8, num_gpus=2, num_nodes=2)
-    with pytest.raises(ProblemError, match="0.032000 is the least that was found"):
+    with pytest.raises(ProblemError, match="is the least that was found"):
         within_limit(asked, first_plan_at_home(asked))
 
 
