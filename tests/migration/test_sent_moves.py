@@ -125,10 +125,10 @@ def test_few_moves_reach_a_tolerance_and_dear_ones_stay_on_their_nodes(in_force)
     assert (near.objective <= free.objective * 1.03 * (1 + 1e-9)).all()
     assert near.moves.sum() < free.moves.sum() / 2
     terms = {"current": held, "move_tolerance": 0.03, "cross_node_price": 20}
-    dear = eplb_opt.plan(problem, effort=10, **terms)
+    dear = eplb_opt.plan(problem, effort=5, **terms)
     assert (dear.objective <= free.objective * 1.03 * (1 + 1e-9)).all()
-    counted = [int(r.moves.sum() + 19 * r.moves_across.sum()) for r in (dear, near)]
-    assert counted[0] <= counted[1]
+    counted = [int(r.moves.sum() + 19 * r.moves_across.sum()) for r in (dear, free)]
+    assert counted[0] < counted[1] / 3
 
 
 def test_a_limit_on_what_crosses_holds_near_a_plan_in_force(in_force):

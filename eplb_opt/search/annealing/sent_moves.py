@@ -73,10 +73,10 @@ def plans_near(
     -------
     Plans, int64 [num_slots] each, not yet scored exactly; what stays on a GPU keeps its slot.
     """
-    # Where moves across nodes are dear, some of the best plans have few moves of any kind.
+    # Where moves across nodes are dear, plans with few moves of any kind are found in less time.
     is_dear = price is not None and price.across > 1
     tables = [
-        counts_of_moves(layer, current, each) for each in ((price, None) if is_dear else (None,))
+        counts_of_moves(layer, current, each) for each in ((None, price) if is_dear else (None,))
     ]
     searches = [ShareSearch(layer, current, seed, moves) for moves in tables]
     if searches[0].is_trivial:
@@ -86,15 +86,15 @@ def plans_near(
         if layer.num_slots <= FEW_SLOTS:
             search.transfers = MANY_TRANSFERS
     whole = searches[0].best * max(gain, LEAST_GAIN)
-    length, left, heats = FIRST_SLICES, np.inf if slices is None else slices, _heats(layer)
+    length, left = FIRST_SLICES, np.inf if slices is None else slices
+    turns = zip(cycle(searches), _heats(layer), strict=False)
     while left > 0 and not deadline.expired:
-        heat = next(heats)
-        for part in _ladder():
-            for search, start in product(searches, (current, best)):
-                run = int(min(length, left))
-                search.restart(start)
-                _run(search, whole * part, heat, run, deadline)
-                left -= run
+        search, heat = next(turns)
+        for part, start in product(_ladder(), (current, best)):
+            run = int(min(length, left))
+            search.restart(start)
+            _run(search, whole * part, heat, run, deadline)
+            left -= run
         length *= 2
     rows = [row for search in searches for row in _best_rows(search)]
     return [slots_kept(current, row, layer.num_gpus) for row in rows]
