@@ -40,9 +40,11 @@ COOLING = Cooling(first_heat=0.003, last_heat=3e-6)
 #: With several loads runs begin cooler. But no exact model solves small layers then, and in layers
 #: of so few slots a move changes much: there they begin hotter.
 SEVERAL_COOLING = Cooling(first_heat=0.001, last_heat=1e-6)
+FEW_SLOTS, HOT_COOLING = 24, Cooling(first_heat=0.1, last_heat=3e-6)
 #: After the nodes are packed; and the part of counted work that the nodes take.
 LAST_COOLING, NODE_SLICES = Cooling(first_heat=3e-5, last_heat=3e-6, run_slices=6), 2 / 3
-FEW_SLOTS, HOT_COOLING = 24, Cooling(first_heat=0.1, last_heat=3e-6)
+#: With fewer slots on a GPU nodes are hard to pack, and single GPUs are annealed, too.
+MANY_SLOTS = 4
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class TopologySearch:
         self.last_runs = Runs(self, LAST_COOLING, problem.num_slots)
         self.start = np.ascontiguousarray(start, dtype=np.int64)
         self.packed: PackedNodes | None = None
+        self.turns = 0
         if rules is None or self.is_trivial:
             return
         # A hair below the limit, for the core adds up in floating point.
@@ -176,27 +179,40 @@ class TopologySearch:
 
     def run_until(self, deadline: Deadline) -> None:
         """Anneal until the deadline: one run that cools, or several where there is time."""
-        if self.packed is None:
+        packed = self._packed_now()
+        if packed is None:
             self.runs.until(deadline)
-        elif deadline.is_open:
-            self.run_slices(OPEN_TURN_SLICES)
             return
-        while self.packed is not None and not deadline.expired:
+        if deadline.is_open:
+            self._counted_packed(packed, OPEN_TURN_SLICES)
+            return
+        while not deadline.expired:
             slots, homes = self._now
-            self._restart(self.packed.until(slots, homes, deadline), homes)
+            self._restart(packed.until(slots, homes, deadline), homes)
             self.last_runs.once(deadline)
             self.go_on()
 
     def run_slices(self, slices: int) -> None:
         """Anneal for a number of slices in runs that cool."""
-        if self.packed is None:
+        packed = self._packed_now()
+        if packed is None:
             self.runs.counted(slices)
-            return
+        else:
+            self._counted_packed(packed, slices)
+
+    def _packed_now(self) -> PackedNodes | None:
+        """What fills nodes before GPUs, where it does: with few slots in every other turn."""
+        self.turns += 1
+        packed = self.packed
+        is_due = packed is None or packed.slots_per_gpu >= MANY_SLOTS or self.turns % 2 == 0
+        return packed if is_due else None
+
+    def _counted_packed(self, packed: PackedNodes, slices: int) -> None:
         while slices > 0:
-            length = min(slices, self.last_runs.longest + self.packed.longest)
+            length = min(slices, self.last_runs.longest + packed.longest)
             slots, homes = self._now
             of_nodes = int(length * NODE_SLICES)
-            self._restart(self.packed.counted(slots, homes, of_nodes), homes)
+            self._restart(packed.counted(slots, homes, of_nodes), homes)
             self.last_runs.counted(length - of_nodes)
             slices -= length
             if slices > 0:
