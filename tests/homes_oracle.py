@@ -125,6 +125,12 @@ def all_plans(problem: Problem) -> Iterator[tuple[tuple[int, ...], ...]]:
             yield plan
 
 
+def as_row(problem: Problem, plan: tuple[tuple[int, ...], ...]) -> np.ndarray:
+    """A plan as int64 [1, num_slots], -1 where a slot stays empty."""
+    per_gpu = problem.num_slots // problem.num_gpus
+    return np.array([[e for gpu in plan for e in (*gpu, *[-1] * (per_gpu - len(gpu)))]])
+
+
 def drawn_plan(problem: Problem) -> np.ndarray:
     """A plan by chance that has every expert, int64 [1, num_slots]."""
     rng = np.random.default_rng(int(problem.load.sum()))

@@ -5,7 +5,13 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from tests.homes_oracle import all_homes, all_plans, nodes_of_gpus
+from tests.homes_oracle import (
+    all_homes,
+    all_plans,
+    nodes_of_gpus,
+    slots_of_gpus,
+    speeds_of_gpus,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,14 +41,15 @@ def scenario_plan_worth(
     at_home = {e for e, n in zip(placed, on, strict=True) if homes[e] == n}
     if rules.anchored and len(at_home) < problem.num_experts:
         return None
-    values, away = [], []
+    values, away, speeds = [], [], speeds_of_gpus(problem)
+    capacity = sum(v for v, n in zip(speeds, slots_of_gpus(problem), strict=True) if n)
     for row in problem.load[:, 0].tolist():
         total = sum(row)
         share = [Fraction(w, placed.count(e)) for e, w in enumerate(row)]
         off = sum((share[e] for e, n in zip(placed, on, strict=True) if homes[e] != n), Fraction(0))
-        peak = max(sum(share[e] for e in gpu) for gpu in plan)
+        peak = max(sum(share[e] for e in gpu) / v for gpu, v in zip(plan, speeds, strict=True))
         away.append(off / total if total else Fraction(0))
-        ratio = peak * problem.num_gpus / total if total else Fraction(1)
+        ratio = peak * capacity / total if total else Fraction(1)
         values.append(ratio + Fraction(str(rules.price)) * away[-1])
     most = Fraction(1 if rules.max_off_home is None else str(rules.max_off_home))
     if _together(problem, away) > most:
