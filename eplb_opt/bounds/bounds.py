@@ -12,7 +12,7 @@ from math import ceil, gcd, lcm
 
 import numpy as np
 
-from eplb_opt.bounds import partitions
+from eplb_opt.bounds import partitions, unlike_scenarios
 from eplb_opt.bounds.costs import counts_bound, has_quick_totals, level_bound, total_bound
 from eplb_opt.bounds.priced import priced_bound
 from eplb_opt.bounds.scenario_homes import (
@@ -134,7 +134,8 @@ def fast_bounds(problem: Problem) -> list[Bound]:
     if problem.has_scenarios and problem.has_topology:
         return scenario_topology_bounds(problem.without_lost_gpus() or problem)
     if problem.has_scenarios:
-        return scenario_bounds(problem, fast_bounds)
+        found = scenario_bounds(problem, fast_bounds)
+        return _of_all_ways(problem, found) if problem.binds_unlike_gpus else found
     if problem.has_topology:
         return topology_bounds(problem.without_lost_gpus() or problem)
     if problem.has_cost:
@@ -142,6 +143,15 @@ def fast_bounds(problem: Problem) -> list[Bound]:
     problem = problem.without_lost_gpus() or problem
     flat = _flat_methods(problem)
     return _best_of(flat | HIERARCHICAL_BOUNDS if problem.is_hierarchical else flat, problem)
+
+
+def _of_all_ways(problem: Problem, found: list[Bound]) -> list[Bound]:
+    """Bounds of several loads, raised by that one way to give nodes their groups serves them all."""
+    values = [unlike_scenarios.least_of_choices(problem.layer(i)) for i in range(len(found))]
+    return [
+        bound if value is None or value <= bound.value else Bound(value, "hierarchy")
+        for bound, value in zip(found, values, strict=True)
+    ]
 
 
 def _flat_methods(problem: Problem) -> dict[str, BoundMethod]:

@@ -78,14 +78,7 @@ def scenario_home_bound(layer: Problem, flat: Sequence[Fraction]) -> ScenarioHom
         return ScenarioHomeBound(value, parts, choices, ())
     choices = choices[np.lexsort(choices.T[::-1])]
     exact = [_of_each(part, len(choices)) for part in parts]
-    rough = np.array([[float(value) for value in row] for row in exact])
-    if layer.objective == "max":
-        rough = rough[[r for r, share in enumerate(layer.shares) if share]].max(axis=0)
-    else:
-        rough = np.array([float(share) for share in layer.shares]) @ rough
-    # Floats only say which choices may be the least; those are then put together exactly.
-    nearly = np.flatnonzero(rough <= rough.min() * (1 + FLOAT_DOUBT)).tolist()
-    value = min(together(layer, [row[i] for row in exact]) for i in nearly)
+    value, rough = least_together(layer, exact)
     order = np.argsort(rough, kind="stable")
     return ScenarioHomeBound(value, parts, choices[order], tuple(rough[order].tolist()))
 
@@ -95,6 +88,32 @@ def _of_each(part: HomeBound, num_choices: int) -> list[Fraction]:
     if not part.of_choice:
         return [part.value] * num_choices
     return [part.of_choice[i] for i in np.lexsort(part.choices.T[::-1]).tolist()]
+
+
+def least_together(
+    layer: Problem, of_each: Sequence[Sequence[Fraction]]
+) -> tuple[Fraction, np.ndarray]:
+    """The least over choices of what the scenarios' values make together, and all of these.
+
+    Parameters
+    ----------
+    layer
+        A problem of one layer with scenarios.
+    of_each
+        [num_scenarios][num_choices], what each scenario is worth.
+
+    Returns
+    -------
+    The least, exactly, and float64 [num_choices], about what each choice is worth.
+    """
+    rough = np.array([[float(value) for value in row] for row in of_each])
+    if layer.objective == "max":
+        rough = rough[[r for r, share in enumerate(layer.shares) if share]].max(axis=0)
+    else:
+        rough = np.array([float(share) for share in layer.shares]) @ rough
+    # Floats only say which choices may be the least; those are then put together exactly.
+    nearly = np.flatnonzero(rough <= rough.min() * (1 + FLOAT_DOUBT)).tolist()
+    return min(together(layer, [row[i] for row in of_each]) for i in nearly), rough
 
 
 def together(layer: Problem, values: Sequence[Fraction]) -> Fraction:

@@ -88,7 +88,7 @@ class TopologySearch:
     def __init__(
         self, problem: Problem, start: np.ndarray, seed: int, params: TopologyParams | None = None
     ) -> None:
-        self.problem, self.params = problem, params or _params_for(problem)
+        self.problem, self.params = problem, params or params_for(problem)
         rules = problem.topology
         part, scenario = parts_of_scenarios(problem)
         self.is_trivial = part.shape[1] == 0 or rules is None or not speeds_fit(problem)
@@ -96,8 +96,8 @@ class TopologySearch:
         self.start = np.ascontiguousarray(start, dtype=np.int64)
         if rules is None or self.is_trivial:
             return
-        # A hair below the limit, for the core adds up in floating point.
-        most = np.inf if rules.max_off_home is None else rules.max_off_home - 1e-12
+        # A hair below the limit, for the core adds up in floating point; but nothing is 0 there.
+        most = np.inf if rules.max_off_home is None else max(rules.max_off_home - 1e-12, 0.0)
         is_there = problem.open_slots > 0
         node = topology.node_of_gpus(problem)[is_there]
         # The core takes the mean over as many GPUs as the fastest; what it adds up is so much more.
@@ -179,7 +179,8 @@ class TopologySearch:
         )
 
 
-def _params_for(problem: Problem) -> TopologyParams:
+def params_for(problem: Problem) -> TopologyParams:
+    """The settings that suit a layer."""
     if not problem.has_scenarios:
         return PAIRED if pairs_follow(problem) else TopologyParams()
     is_tiny = problem.num_slots <= FEW_SLOTS
@@ -214,6 +215,9 @@ class TopologySolver:
     options
         The options of the call; this solver reads none of them.
     """
+
+    #: Slices of a run of its own on a tiny layer with several loads.
+    part_slices = HOT_COOLING.run_slices
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
@@ -275,10 +279,16 @@ class TopologySolver:
             return scenario_bound_of_layer(self.problem)
         return priced_bound(self.problem, flat_bound_of_layer(self.problem), self.steps)
 
+    def leads_elsewhere(
+        self, search: TopologySearch, better: list[np.ndarray], objective: Fraction
+    ) -> bool:
+        """Whether the choices below the objective hold another one than the best plan's."""
+        return len(better) > 1
+
     def _run_counted(self, search: TopologySearch, task: Task, slices: int) -> None:
         """Anneal for a number of slices; tiny layers with several loads in runs of their own."""
         is_cut = self.problem.has_scenarios and self.problem.num_slots <= FEW_SLOTS
-        parts = max(slices // HOT_COOLING.run_slices, 1) if is_cut else 1
+        parts = max(slices // self.part_slices, 1) if is_cut else 1
         for part in range(parts):
             self._begin(search, task.attempt * parts + part, task.objective)
             search.run_slices(slices // parts)
@@ -292,7 +302,7 @@ class TopologySolver:
             better = [choice for choice, value in pairs if value < objective]
         # Several loads leave a first run so far from its end that the next one goes on from there.
         goes_on = attempt % 2 != self.problem.has_scenarios
-        if len(better) < 2 or goes_on:
+        if goes_on or not self.leads_elsewhere(search, better, objective):
             search.restart(search.placed())
             return
         choice = better[attempt // 2 % len(better)]
