@@ -110,11 +110,11 @@ def _near_home(layer: Problem, current: np.ndarray, price: MovePrice) -> list[np
 
 
 def plans_on_nodes(layer: Problem, current: np.ndarray, deadline: Deadline) -> list[np.ndarray]:
-    """The same for a layer whose groups stay on nodes with GPUs that differ."""
+    """The same for a layer whose groups stay on nodes with GPUs that differ; loads are blended."""
     is_open = layer.is_open
     node = np.zeros(layer.num_experts, dtype=np.int64)
     node[current[is_open]] = node_of_slots(layer)[is_open]
-    return plans_with_unlike_gpus(layer, current, node, deadline)
+    return plans_with_unlike_gpus(blended(layer), current, node, deadline)
 
 
 def _planner(layer: Problem, sizes: tuple[int, int, int, int], across: int) -> near.Planner:

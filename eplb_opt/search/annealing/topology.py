@@ -13,7 +13,7 @@ from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound, layer_home_bound
 from eplb_opt.bounds.links import FEW_STEPS, MANY_STEPS
 from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
-from eplb_opt.certificates import Certificate
+from eplb_opt.certificates import Certificate, bound_source
 from eplb_opt.core import annealing
 from eplb_opt.placement.homes import homes_of
 from eplb_opt.problem import topology
@@ -246,10 +246,11 @@ class TopologySolver:
             self._run_counted(search, task, task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
         answer = Answer(search.placed(), verdict=verdict)
-        if priced is None or not priced.data:
+        certificate = None if priced is None else self.certificate_of(priced)
+        if certificate is None:
             return answer
-        certificate = Certificate(priced.source, priced.value, priced.data)
-        return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
+        bound = Bound(certificate.bound, bound_source(certificate))
+        return replace(answer, bound=bound, certificate=certificate)
 
     def _priced(self, task: Task) -> PricedBound | None:
         """The next bound: the first turns of a clock have quick ones, and long turns the best."""
@@ -284,6 +285,10 @@ class TopologySolver:
     ) -> bool:
         """Whether the choices below the objective hold another one than the best plan's."""
         return len(better) > 1
+
+    def certificate_of(self, priced: PricedBound) -> Certificate | None:
+        """What proves a bound again; None where there is nothing to prove."""
+        return Certificate(priced.source, priced.value, priced.data) if priced.data else None
 
     def _run_counted(self, search: TopologySearch, task: Task, slices: int) -> None:
         """Anneal for a number of slices; tiny layers with several loads in runs of their own."""

@@ -14,8 +14,9 @@ import numpy as np
 
 from eplb_opt.bounds.priced import PricedBound
 from eplb_opt.bounds.topology import HomeBound, home_choices
-from eplb_opt.bounds.unlike_nodes import choice_bounds
+from eplb_opt.bounds.unlike_nodes import choice_bounds, unlike_node_bounds
 from eplb_opt.bounds.unlike_scenarios import worth_of_choices
+from eplb_opt.certificates import Certificate
 from eplb_opt.problem import topology
 from eplb_opt.problem.node_kinds import at_home_alone
 from eplb_opt.problem.scenarios import blended
@@ -96,15 +97,30 @@ class UnlikeNodesSolver(TopologySolver):
         return float(_worth(self.asked, choice[None])[0]) >= float(objective) * (1 - NOISE)
 
     def prove(self) -> PricedBound:
-        """The choices by their bounds, in loads; `fast_bounds` has what holds for all of them."""
-        choices = home_choices(self.problem)
-        if choices is None:
+        """The choices by their bounds, in loads, and what holds for all of them."""
+        choices, value = home_choices(self.problem), None
+        if choices is not None:
+            value = _least(self.asked, choices)
+        else:
+            if not self.asked.has_scenarios:
+                value = unlike_node_bounds(self.asked)[0]
             choices = _choices_near(self.asked, level_choice(blended(self.problem)))
         bounds = _worth(self.asked, choices)
         order = sorted(range(len(bounds)), key=lambda i: (bounds[i], i))
         of_choice = tuple(Fraction(bounds[i]) for i in order)
         homes = HomeBound(Fraction(0), (), 1, choices[order], of_choice)
-        return PricedBound(Fraction(0), "topology", {}, homes)
+        return PricedBound(value or Fraction(0), "unlike_nodes", {}, homes)
+
+    def certificate_of(self, priced: PricedBound) -> Certificate | None:
+        """It needs no data; there are loads without any bound."""
+        return Certificate(priced.source, priced.value, {}) if priced.value else None
+
+
+def _least(problem: Problem, choices: np.ndarray) -> Fraction:
+    """The least that any of the choices is worth, exactly."""
+    if problem.has_scenarios:
+        return worth_of_choices(problem, choices)[0]
+    return min(choice_bounds(problem, choices))
 
 
 def _worth(problem: Problem, choices: np.ndarray) -> Sequence[Fraction | float]:
