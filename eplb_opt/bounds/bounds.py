@@ -146,7 +146,7 @@ def fast_bounds(problem: Problem) -> list[Bound]:
 
 
 def _of_all_ways(problem: Problem, found: list[Bound]) -> list[Bound]:
-    """Bounds of several loads, raised by that one way to give nodes their groups serves them all."""
+    """Bounds of several loads, raised where one way to share out the groups serves all of them."""
     values = [unlike_scenarios.least_of_choices(problem.layer(i)) for i in range(len(found))]
     return [
         bound if value is None or value <= bound.value else Bound(value, "hierarchy")

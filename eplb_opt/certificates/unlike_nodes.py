@@ -145,4 +145,5 @@ def _level(loads: list[int], node: Node) -> Fraction:
     for _ in range(spare):
         _, w, count = heap[0]
         heapreplace(heap, (Fraction(-w, count + 1), w, count + 1))
-    return max(Fraction(sum(loads), node.rate), -heap[0][0] / node.fastest)
+    level: Fraction = max(Fraction(sum(loads), node.rate), -heap[0][0] / node.fastest)
+    return level

@@ -126,7 +126,8 @@ def _least(problem: Problem, choices: np.ndarray) -> Fraction:
 def _worth(problem: Problem, choices: np.ndarray) -> Sequence[Fraction | float]:
     """What each choice is worth: the largest load, or about what several loads make together."""
     if problem.has_scenarios:
-        return worth_of_choices(problem, choices)[1].tolist()
+        worth: list[float] = worth_of_choices(problem, choices)[1].tolist()
+        return worth
     return choice_bounds(problem, choices)
 
 
