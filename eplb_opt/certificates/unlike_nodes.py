@@ -128,11 +128,10 @@ def _least_together(problem: Problem) -> Fraction:
         rows.append(values)
     if problem.objective == "max":
         rows = [row for row, share in zip(rows, problem.shares, strict=True) if share]
-        return min(max(values) for values in zip(*rows, strict=True))
-    return min(
-        sum((v * share for v, share in zip(values, problem.shares, strict=True)), Fraction(0))
-        for values in zip(*rows, strict=True)
-    )
+        worst_of: list[Fraction] = [max(values) for values in zip(*rows, strict=True)]
+        return min(worst_of)
+    pairs = (zip(values, problem.shares, strict=True) for values in zip(*rows, strict=True))
+    return min(sum((v * share for v, share in way), Fraction(0)) for way in pairs)
 
 
 def _level(loads: list[int], node: Node) -> Fraction:
