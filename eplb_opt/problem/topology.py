@@ -202,11 +202,6 @@ REFUSED: tuple[tuple[Callable[[Terms], bool], str, str], ...] = (
     (lambda t: t.pinned is not None, "pinned", "leave it out"),
     (lambda t: t.forbidden is not None, "forbidden", "leave it out"),
     (lambda t: t.spread is not None, "spread", "leave it out"),
-    (
-        lambda t: has_unlike_gpus(t) and prices_links(t),
-        "rank_costs or sources on GPUs of unlike speeds or slots",
-        "leave gpu_speed and gpu_slots out, or rank_costs and sources",
-    ),
 )
 
 
