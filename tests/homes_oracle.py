@@ -157,7 +157,11 @@ def as_row(problem: Problem, plan: tuple[tuple[int, ...], ...]) -> np.ndarray:
 
 
 def drawn_plan(problem: Problem) -> np.ndarray:
-    """A plan by chance that has every expert, int64 [1, num_slots]."""
+    """A plan by chance that has every expert, int64 [1, num_slots]; -1 in empty slots."""
     rng = np.random.default_rng(int(problem.load.sum()))
-    spare = rng.integers(0, problem.num_experts, problem.num_slots - problem.num_experts)
-    return rng.permutation(np.concatenate([np.arange(problem.num_experts), spare]))[None]
+    is_open = problem.is_open
+    spare = rng.integers(0, problem.num_experts, int(is_open.sum()) - problem.num_experts)
+    placed = np.full((1, problem.num_slots), -1)
+    experts = np.concatenate([np.arange(problem.num_experts), spare])
+    placed[0, is_open] = rng.permutation(experts)
+    return placed

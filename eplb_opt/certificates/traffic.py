@@ -5,7 +5,8 @@ a node or a GPU. A place with g GPUs and s slots carries at most g T. An expert 
 least c = max(1, ceil(w / T)) replicas, each of which serves the same, so that a part f of its load
 takes f c of a place's slots. Where GPUs have speeds, T is what the fastest GPU carries, g is what
 the speeds of the place over the largest one add up to, and c is that of an expert with a replica on
-the place, which carries at most T times the place's largest speed. With prices l_n of load and m_n of slots that are not negative,
+the place, which carries at most T times the place's largest speed. With prices l_n of load and m_n
+of slots that are not negative,
 
     links cost >= sum_e w cost[e, n] f + sum_n l_n (sum_e w f - g T) + m_n (sum_e c f - s)
                >= sum_e min_n (w (cost[e, n] + l_n) + m_n c) - T sum_n l_n g_n - sum_n m_n s_n,

@@ -70,7 +70,8 @@ def plans_at_price(
         np.concatenate([homes_of(layer, row[None]) for row in (current, best)]), axis=0
     )
     if layer.has_gpu_rules or (node_of_gpus(layer) != equal_nodes(layer)).any():
-        rows = (plans_with_unlike_gpus(layer, current, node, deadline) for node in homes_tried)
+        at = None if rules.counts_off_home else rules.price * _dearer_elsewhere(layer)
+        rows = (plans_with_unlike_gpus(layer, current, node, deadline, at) for node in homes_tried)
         return [row for some in rows for row in some if _obeys(whole, row)]
     # Every expert as a group of its own: homes are those of experts.
     sizes = layer.num_slots, layer.num_experts, layer.num_nodes, layer.num_gpus
