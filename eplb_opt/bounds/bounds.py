@@ -134,8 +134,9 @@ def fast_bounds(problem: Problem) -> list[Bound]:
     if problem.has_scenarios and problem.has_topology:
         return scenario_topology_bounds(problem.without_lost_gpus() or problem)
     if problem.has_scenarios:
-        found = scenario_bounds(problem, fast_bounds)
-        return _of_all_ways(problem, found) if problem.binds_unlike_gpus else found
+        if problem.binds_unlike_gpus:
+            return [_of_all_ways(problem.layer(i)) for i in range(problem.num_layers)]
+        return scenario_bounds(problem, fast_bounds)
     if problem.has_topology:
         return topology_bounds(problem.without_lost_gpus() or problem)
     if problem.has_cost:
@@ -145,13 +146,12 @@ def fast_bounds(problem: Problem) -> list[Bound]:
     return _best_of(flat | HIERARCHICAL_BOUNDS if problem.is_hierarchical else flat, problem)
 
 
-def _of_all_ways(problem: Problem, found: list[Bound]) -> list[Bound]:
-    """Bounds of several loads, raised where one way to share out the groups serves all of them."""
-    values = [unlike_scenarios.least_of_choices(problem.layer(i)) for i in range(len(found))]
-    return [
-        bound if value is None or value <= bound.value else Bound(value, "hierarchy")
-        for bound, value in zip(found, values, strict=True)
-    ]
+def _of_all_ways(layer: Problem) -> Bound:
+    """The bound of several loads where groups stay on unlike nodes: one way serves all of them."""
+    value = unlike_scenarios.least_of_choices(layer)
+    if value is None:  # too many ways to look at: each load at its own best one
+        return scenario_bounds(layer, fast_bounds)[0]
+    return Bound(value, "hierarchy")
 
 
 def _flat_methods(problem: Problem) -> dict[str, BoundMethod]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from eplb_opt.bounds.scenario_homes import least_together
 from eplb_opt.bounds.topology import home_choices
-from eplb_opt.bounds.unlike_nodes import choice_bounds
+from eplb_opt.bounds.unlike_nodes import ranked_choices
 from eplb_opt.problem.node_kinds import at_home_alone
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from eplb_opt.problem.problem import Problem
 
 
@@ -45,16 +45,18 @@ def worth_of_choices(layer: Problem, choices: np.ndarray) -> tuple[Fraction, np.
     choices
         int64 [num_choices, num_groups], the node of each group, equally many each.
     """
-    rows = []
+    values: list[list[Fraction]] = []
+    places = np.zeros((layer.num_scenarios, len(choices)), dtype=np.int64)
     for r in range(layer.num_scenarios):
         alone = layer.scenario(r)
         total = int(alone.load.sum())
         if not total:
-            rows.append([Fraction(1)] * len(choices))
+            values.append([Fraction(1)])
             continue
         # Where loads were rounded down, their mean counts with all that rounding may have taken.
         whole = total + int(alone.rounded[0]) * alone.num_experts
-        bounds = choice_bounds(alone, choices)
-        ratio = {value: value * alone.capacity / whole for value in set(bounds)}
-        rows.append([ratio[value] for value in bounds])
-    return least_together(layer, rows)
+        bounds, places[r] = ranked_choices(alone, choices)
+        values.append([value * alone.capacity / whole for value in bounds])
+    about = [np.array([float(value) for value in row]) for row in values]
+    rough = np.array([row[at] for row, at in zip(about, places, strict=True)])
+    return least_together(layer, rough, lambda r, choice: values[r][places[r, choice]])

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def has_unlike_names(problem: Problem) -> bool:
-    """Whether GPUs that are alike in speed and slots may trade, as nothing else tells them apart."""
+    """Whether GPUs of the same speed and slots may trade, as nothing else tells them apart."""
     rules = problem.pinned, problem.forbidden, problem.spread
     is_tied = any(rule is not None for rule in rules) or problem.splits_by_sender
     has_links = problem.topology is not None and not problem.topology.counts_off_home
