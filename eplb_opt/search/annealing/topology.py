@@ -13,7 +13,7 @@ from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound, layer_home_bound
 from eplb_opt.bounds.links import FEW_STEPS, MANY_STEPS
 from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
-from eplb_opt.certificates import Certificate
+from eplb_opt.certificates import Certificate, bound_source
 from eplb_opt.core import annealing
 from eplb_opt.placement.homes import homes_of
 from eplb_opt.problem import topology
@@ -93,7 +93,7 @@ class TopologySearch:
     def __init__(
         self, problem: Problem, start: np.ndarray, seed: int, params: TopologyParams | None = None
     ) -> None:
-        self.problem, self.params = problem, params or _params_for(problem)
+        self.problem, self.params = problem, params or params_for(problem)
         rules = problem.topology
         part, scenario = parts_of_scenarios(problem)
         self.is_trivial = part.shape[1] == 0 or rules is None or not speeds_fit(problem)
@@ -104,8 +104,8 @@ class TopologySearch:
         self.turns = 0
         if rules is None or self.is_trivial:
             return
-        # A hair below the limit, for the core adds up in floating point.
-        most = np.inf if rules.max_off_home is None else rules.max_off_home - 1e-12
+        # A hair below the limit, for the core adds up in floating point; but nothing is 0 there.
+        most = np.inf if rules.max_off_home is None else max(rules.max_off_home - 1e-12, 0.0)
         is_there = problem.open_slots > 0
         node = topology.node_of_gpus(problem)[is_there]
         # The core takes the mean over as many GPUs as the fastest; what it adds up is so much more.
@@ -238,7 +238,8 @@ class TopologySearch:
         )
 
 
-def _params_for(problem: Problem) -> TopologyParams:
+def params_for(problem: Problem) -> TopologyParams:
+    """The settings that suit a layer."""
     if not problem.has_scenarios:
         return PAIRED if pairs_follow(problem) else TopologyParams()
     is_tiny = problem.num_slots <= FEW_SLOTS
@@ -268,6 +269,9 @@ class TopologySolver:
         The options of the call; this solver reads none of them.
     """
 
+    #: Slices of a run of its own on a tiny layer with several loads.
+    part_slices = HOT_COOLING.run_slices
+
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
         self.search: TopologySearch | None = None
@@ -295,10 +299,11 @@ class TopologySolver:
             self._run_counted(search, task, task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
         answer = Answer(search.placed(), verdict=verdict)
-        if priced is None or not priced.data:
+        certificate = None if priced is None else self.certificate_of(priced)
+        if certificate is None:
             return answer
-        certificate = Certificate(priced.source, priced.value, priced.data)
-        return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
+        bound = Bound(certificate.bound, bound_source(certificate))
+        return replace(answer, bound=bound, certificate=certificate)
 
     def _priced(self, task: Task) -> PricedBound | None:
         """The next bound: the first turns of a clock have quick ones, and long turns the best."""
@@ -328,10 +333,20 @@ class TopologySolver:
             return scenario_bound_of_layer(self.problem)
         return priced_bound(self.problem, flat_bound_of_layer(self.problem), self.steps)
 
+    def leads_elsewhere(
+        self, search: TopologySearch, better: list[np.ndarray], objective: Fraction
+    ) -> bool:
+        """Whether the choices below the objective hold another one than the best plan's."""
+        return len(better) > 1
+
+    def certificate_of(self, priced: PricedBound) -> Certificate | None:
+        """What proves a bound again; None where there is nothing to prove."""
+        return Certificate(priced.source, priced.value, priced.data) if priced.data else None
+
     def _run_counted(self, search: TopologySearch, task: Task, slices: int) -> None:
         """Anneal for a number of slices; tiny layers with several loads in runs of their own."""
         is_cut = self.problem.has_scenarios and self.problem.num_slots <= FEW_SLOTS
-        parts = max(slices // HOT_COOLING.run_slices, 1) if is_cut else 1
+        parts = max(slices // self.part_slices, 1) if is_cut else 1
         for part in range(parts):
             self._begin(search, task.attempt * parts + part, task.objective)
             search.run_slices(slices // parts)
@@ -345,7 +360,7 @@ class TopologySolver:
             better = [choice for choice, value in pairs if value < objective]
         # Several loads leave a first run so far from its end that the next one goes on from there.
         goes_on = attempt % 2 != self.problem.has_scenarios
-        if len(better) < 2 or goes_on:
+        if goes_on or not self.leads_elsewhere(search, better, objective):
             search.restart(search.placed())
             return
         choice = better[attempt // 2 % len(better)]
