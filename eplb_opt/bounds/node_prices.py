@@ -136,7 +136,8 @@ class PricedNodes:
         experts = np.arange(len(low))
         least = cost[experts, self.place].sum(axis=1)
         constant = min(gain * begin, gain * end) - int((prices.on_slots * self.slots).sum())
-        return np.maximum(least + constant, 0)
+        worth: np.ndarray = np.maximum(least + constant, 0)
+        return worth
 
 
 def _all_homes(problem: Problem) -> np.ndarray:

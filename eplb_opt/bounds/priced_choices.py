@@ -1,25 +1,42 @@
 """Prices of slots and of load for every choice of homes, the least proven one first.
 
-The choice of homes of which least is proven gets prices of its own (`price_ascent`), and these are
-tried on all others. That goes on until nothing more is gained, or time is up. Under a bound of the
-largest load that is known of a plan, experts have the more replicas the better the plan is, so all
-that is proven is proven anew where a better one has come.
+The choice of homes of which least is proven gets prices of its own (`core.bounds.ascend`), and
+these are tried on all others. That goes on until nothing more is gained, or time is up. The better
+the best plan known, the more replicas experts have below its worth, so that all that is proven is
+proven anew where a better one has come.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt import core
 from eplb_opt.bounds.node_prices import NodePrices, PricedNodes
-from eplb_opt.bounds.price_ascent import Ascent, Households, ascend
 
 if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
 
 #: The most prices of a layer; a certificate has to be verified in seconds.
 MAX_PRICES = 120
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What the program whose dual values are prices does with most of each expert.
+
+    Parameters
+    ----------
+    count
+        int64 [num_experts], replicas.
+    at_home
+        bool [num_experts], whether most of the replicas beyond the first are at home.
+    """
+
+    count: np.ndarray
+    at_home: np.ndarray
 
 
 class PricedChoices:
@@ -38,7 +55,8 @@ class PricedChoices:
     def __init__(self, layer: PricedNodes, first: int, top: int) -> None:
         self.layer, self.first = layer, first
         self.prices: list[NodePrices] = []
-        self.ascents: dict[int, Ascent] = {}
+        self.solutions: dict[int, Solution] = {}
+        self.crowd = _heaviest_nodes(layer)
         self._restate(top)
 
     def _restate(self, top: int) -> None:
@@ -58,12 +76,17 @@ class PricedChoices:
             self._restate(top)
 
     @property
+    def least(self) -> int:
+        """The choice of which least is proven; of equals the one whose nodes are most level."""
+        equals = np.flatnonzero(self.worth == self.worth.min())
+        return int(equals[self.crowd[equals].argmin()])
+
+    @property
     def is_done(self) -> bool:
         """Whether the least choice has had its prices, or there is none, or no room for more."""
         if not len(self.worth) or len(self.prices) >= MAX_PRICES:
             return True
-        least = int(self.worth.argmin())
-        return int(self.worth[least]) >= self.top or least in self.ascents
+        return self.units >= self.top or self.least in self.solutions
 
     @property
     def units(self) -> int:
@@ -71,27 +94,31 @@ class PricedChoices:
         return int(self.worth.min()) if len(self.worth) else 0
 
     def step(self, deadline: Deadline) -> bool:
-        """Find prices for the choice of which least is proven; whether there was time."""
-        layer, choice = self.layer, int(self.worth.argmin())
+        """Find prices for the choice of which least is proven; whether there was time.
+
+        Where no plan has so little load as a known one is worth, that one is proven best.
+        """
+        layer, choice = self.layer, self.least
         mean = layer.scale / layer.problem.num_gpus
         units = float(layer.scale) * layer.unit
-        asked = Households(
-            load=layer.load / mean,
-            home=layer.place[choice],
-            slots=layer.slots.astype(np.float64),
-            gpus=layer.gpus.astype(np.float64),
-            price=layer.price / layer.unit,
-            bare=int(layer.anchored),
-            least=self.first / mean,
-            most=self.end / mean,
-            enough=self.top / units,
+        found = core.bounds.ascend(
+            layer.load / mean,
+            np.ascontiguousarray(layer.place[choice]),
+            layer.slots,
+            layer.gpus,
+            layer.price / layer.unit,
+            layer.anchored,
+            self.first / mean,
+            self.end / mean,
+            self.top / units,
+            deadline.remaining,
         )
-        found = ascend(asked, deadline)
         if found is None:
             return False
-        self.ascents[choice] = found
-        on_slots = np.rint(found.on_slots * units).astype(np.int64)
-        on_load = np.rint(found.on_load * layer.of_load(1)).astype(np.int64)
+        slots, load, _, count, at_home = found
+        self.solutions[choice] = Solution(count, at_home > 0)
+        on_slots = np.rint(slots * units).astype(np.int64)
+        on_load = np.rint(load * layer.of_load(1)).astype(np.int64)
         self.prices.append(NodePrices(on_slots, on_load))
         self._try(len(self.prices) - 1)
         return True
@@ -127,3 +154,11 @@ class PricedChoices:
             "on_load": [y for one in prices for y in one.on_load.tolist()],
         }
         return min(int(worth.min()), self.top), data
+
+
+def _heaviest_nodes(layer: PricedNodes) -> np.ndarray:
+    """What is at home on a node for each of its GPUs, at most, float64 [num_choices]."""
+    most = np.zeros(layer.num_choices)
+    for node, gpus in enumerate(layer.gpus.tolist()):
+        most = np.maximum(most, ((layer.homes == node) * layer.load).sum(axis=1) / gpus)
+    return most

@@ -43,7 +43,7 @@ def proven(problem, known):
     return value, Certificate("node_prices", value, data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(tiny_problems())
 def test_no_plan_is_below_the_bound_and_the_certificate_proves_it(problem):
     best = best_of(problem)
