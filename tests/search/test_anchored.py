@@ -65,6 +65,13 @@ def test_the_turn_of_a_tiny_problem_obeys_it_and_is_above_its_bound(problem):
         assert answer.bound.value <= home_optimum(problem)
 
 
+def test_a_turn_keeps_a_limit_that_no_price_is_on():
+    problem = skewed()
+    tight = problem.with_topology(replace(problem.topology, max_off_home=0.02))
+    placed = AnchoredSolver(tight, Options()).solve(task_of(tight)).placed
+    checker.check(tight, placed[None])
+
+
 def test_a_turn_goes_on_from_a_better_plan_of_others():
     problem = skewed()
     best = AnchoredSolver(problem, Options()).solve(task_of(problem)).placed

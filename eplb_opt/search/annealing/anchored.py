@@ -19,6 +19,8 @@ from eplb_opt.bounds.node_prices import PricedNodes
 from eplb_opt.bounds.priced_choices import PricedChoices
 from eplb_opt.certificates import Certificate
 from eplb_opt.clock import core_wait
+from eplb_opt.errors import PlanError
+from eplb_opt.placement import checker
 from eplb_opt.search.annealing.topology import TopologySolver, flat_bound_of_layer
 from eplb_opt.search.rounded import rounded_plan
 
@@ -131,8 +133,16 @@ class AnchoredSolver(TopologySolver):
         layer = choices.layer
         homes = np.ascontiguousarray(layer.homes[choice])
         placed = rounded_plan(self.problem, choices.solutions[choice], homes)
-        if placed is None:
+        if placed is None or not self._obeys(placed):
             search.restart(search.placed())
             return
         search.restart(placed, homes)
         search.run_slices(FIRST_SLICES)
+
+    def _obeys(self, placed: np.ndarray) -> bool:
+        """Whether a plan keeps all rules: a limit on what is off home is none of the prices'."""
+        try:
+            checker.check(self.problem, placed[None])
+        except PlanError:
+            return False
+        return True
