@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: The most prices of a layer; a certificate has to be verified in seconds.
 MAX_PRICES = 120
+#: Where the range of T has become shorter by less than this part, prices stay as they are.
+LEAST_CHANGE = 0.004
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,8 @@ class PricedChoices:
         self.layer, self.first = layer, first
         self.prices: list[NodePrices] = []
         self.solutions: dict[int, Solution] = {}
+        self.asked: set[int] = set()  # choices that have had prices for about this range
+        self.asked_end = 0
         self.crowd = _heaviest_nodes(layer)
         self._restate(top)
 
@@ -71,9 +75,14 @@ class PricedChoices:
             self._try(i)
 
     def lower_top(self, top: int) -> None:
-        """Take a better plan's worth, in units of the objective."""
-        if top < self.top:
-            self._restate(top)
+        """Take a better plan's worth, in units of the objective; prices may have to be renewed."""
+        if top >= self.top:
+            return
+        self._restate(top)
+        layer, before = self.layer, self.asked_end
+        is_shorter = self.end * (1 + LEAST_CHANGE) < before
+        if is_shorter and (layer.fewest(self.end) > layer.fewest(before)).any():
+            self.asked.clear()
 
     @property
     def least(self) -> int:
@@ -86,7 +95,7 @@ class PricedChoices:
         """Whether the least choice has had its prices, or there is none, or no room for more."""
         if not len(self.worth) or len(self.prices) >= MAX_PRICES:
             return True
-        return self.units >= self.top or self.least in self.solutions
+        return self.units >= self.top or self.least in self.asked
 
     @property
     def units(self) -> int:
@@ -117,6 +126,8 @@ class PricedChoices:
             return False
         slots, load, _, count, at_home = found
         self.solutions[choice] = Solution(count, at_home > 0)
+        self.asked.add(choice)
+        self.asked_end = self.end
         on_slots = np.rint(slots * units).astype(np.int64)
         on_load = np.rint(load * layer.of_load(1)).astype(np.int64)
         self.prices.append(NodePrices(on_slots, on_load))

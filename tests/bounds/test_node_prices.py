@@ -131,3 +131,6 @@ def test_a_better_plan_lowers_the_end_of_the_range():
     before, end = found.units, found.end
     found.lower_top(layer.units_of(Fraction(2)))
     assert found.end < end and found.units >= before
+    assert not found.is_done  # experts need more replicas, so that the prices are renewed
+    found.step(Deadline())
+    assert found.is_done and found.units > before

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fractions import Fraction
 
     from eplb_opt.bounds.priced import PricedBound
+    from eplb_opt.bounds.priced_choices import Solution
     from eplb_opt.problem.problem import Problem
     from eplb_opt.search.annealing.topology import TopologySearch
     from eplb_opt.solver import Answer, Options, Task
@@ -55,7 +56,7 @@ class AnchoredSolver(TopologySolver):
     def __init__(self, problem: Problem, options: Options) -> None:
         super().__init__(problem, options)
         self.choices: PricedChoices | None = None
-        self.rounded: list[int] = []  # choices of homes whose rounded plans have been begun from
+        self.rounded: set[Solution] = set()  # those that runs have begun from
 
     def solve(self, task: Task) -> Answer:
         """Look for prices, and then anneal."""
@@ -123,13 +124,13 @@ class AnchoredSolver(TopologySolver):
         if choices is None or not choices.solutions:
             super()._begin(search, attempt, objective)
             return
-        left = [i for i in choices.solutions if i not in self.rounded]
+        left = [i for i, found in choices.solutions.items() if found not in self.rounded]
         left = [i for i in left if choices.worth[i] < choices.top]
         if not left:
             search.restart(search.placed())
             return
         choice = min(left, key=lambda i: int(choices.worth[i]))
-        self.rounded.append(choice)
+        self.rounded.add(choices.solutions[choice])
         layer = choices.layer
         homes = np.ascontiguousarray(layer.homes[choice])
         placed = rounded_plan(self.problem, choices.solutions[choice], homes)
