@@ -17,25 +17,55 @@ constexpr float kGood = 0.5F;
 constexpr float kNear = 1.0F + 1.0F / 128;
 // With less excess, experts are brought home first.
 constexpr float kLevel = 2e-3F;
+// Exchanges that level a node, for each of its GPUs at most.
+constexpr Index kNodeSteps = 4;
 // The lightest experts that a spared slot is offered to, and the largest replicas of the heaviest
 // GPU whose experts may get a further one.
 constexpr std::size_t kFillers = 3, kTakers = 3;
 
 }  // namespace
 
-PricedSearch::Move PricedSearch::best_near() const {
-  const Index places = columns_.places, first = node_of(heavy_) * columns_.node_width;
+PricedSearch::Move PricedSearch::best_near(Index heavy) const {
+  const Index places = columns_.places, first = columns_.node[heavy] * columns_.node_width;
   float mine[kMostPlaces];
   Eight by_place[kMostPlaces];
   Move move;
   if (places > kMostPlaces) return move;
-  for (Index k = 0; k < places; ++k) mine[k] = slot_size_[k * columns_.width + heavy_];
+  for (Index k = 0; k < places; ++k) mine[k] = slot_size_[k * columns_.width + heavy];
   NearSwaps swaps{slot_size_.data() + first, relative_load_.data() + first, mine, by_place,
-                  columns_.node_width, columns_.width, places, peak_, kLeast};
+                  columns_.node_width, columns_.width, places, relative_load_[heavy], kLeast};
   with_widest_vectors(swaps);
   if (swaps.column < 0) return move;
-  return {swaps.best, swaps.given * columns_.width + heavy_,
+  return {swaps.best, swaps.given * columns_.width + heavy,
           swaps.place * columns_.width + first + swaps.column, -1};
+}
+
+// A node's largest load need not be below what the heaviest node's would be if it were level.
+void PricedSearch::level_nodes() {
+  float enough = 1.0F;
+  for (Index node = 0; node < locality_.num_nodes; ++node) {
+    const Index first = node * columns_.node_width, gpus = locality_.gpus_of(node);
+    float load = 0.0F;
+    for (Index i = 0; i < gpus; ++i) load += relative_load_[first + i];
+    enough = std::max(enough, load / static_cast<float>(gpus));
+  }
+  for (Index node = 0; node < locality_.num_nodes; ++node) level_node(node, enough + kLevel);
+  measure();
+  least_cost_ = locality_.cost(load_[heavy_], static_cast<double>(away_));
+}
+
+void PricedSearch::level_node(Index node, float enough) {
+  const Index first = node * columns_.node_width, gpus = locality_.gpus_of(node);
+  for (Index i = 0; i < kNodeSteps * gpus; ++i) {
+    Index heavy = first;
+    for (Index at = first + 1; at < first + gpus; ++at) {
+      heavy = relative_load_[at] > relative_load_[heavy] ? at : heavy;
+    }
+    if (relative_load_[heavy] <= enough) return;
+    const Move move = best_near(heavy);
+    if (move.at < 0) return;
+    swap_within(move.at, move.other);
+  }
 }
 
 PricedSearch::Move PricedSearch::best_far(float price) const {
@@ -209,7 +239,7 @@ bool PricedSearch::step() {
       return true;
     }
   }
-  Move best = best_near();
+  Move best = best_near(heavy_);
   if (best.worth < kGood * excess) {
     Index above = 0;
     for (const float each : relative_load_) above += each > kNear && each < kFull;

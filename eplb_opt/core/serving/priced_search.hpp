@@ -38,6 +38,9 @@ class PricedSearch {
   void start(std::span<const std::int64_t> weight, std::span<const Index> homes,
              std::span<const std::int64_t> placed);
 
+  // Exchanges within nodes, until each is about as level as it gets.
+  void level_nodes();
+
   // One step of the heaviest GPU, or one that brings an expert home; whether there was one.
   bool step();
 
@@ -69,7 +72,9 @@ class PricedSearch {
   void weigh(std::span<const std::int64_t> weight);
   void find_served();
   void measure();
-  Move best_near() const;
+  Move best_near(Index heavy) const;
+  void level_node(Index node, float enough);
+  void swap_within(Index at, Index other);
   Move best_far(float price) const;
   Move best_copy(float price);
   void look_at_fillers(float price, Move& best) const;

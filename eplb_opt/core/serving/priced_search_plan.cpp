@@ -145,6 +145,17 @@ void PricedSearch::swap(Index at, Index other) {
   measure();
 }
 
+// What nodes serve stays as it is.
+void PricedSearch::swap_within(Index at, Index other) {
+  const std::int64_t moved = size_[expert_[at]] - size_[expert_[other]];
+  const Index one = columns_.column_of(at), two = columns_.column_of(other);
+  load_[one] -= moved, load_[two] += moved;
+  relative_load_[one] = relative(load_[one]), relative_load_[two] = relative(load_[two]);
+  std::swap(expert_[at], expert_[other]);
+  std::swap(slot_home_[at], slot_home_[other]);
+  std::swap(slot_size_[at], slot_size_[other]);
+}
+
 void PricedSearch::set_slot(Index at, std::int32_t expert) {
   const std::int32_t before = expert_[at];
   const auto change = [&](std::int32_t changed, std::int32_t more) {

@@ -64,6 +64,7 @@ void PricedSession::begin(Index layer) {
     packing_.pack(shares_, node, row(layer).subspan(first, locality_.slots_of(node)));
   }
   search_.start(weight, homes, row(layer));
+  search_.level_nodes();
 }
 
 void PricedSession::search(Index steps) {
