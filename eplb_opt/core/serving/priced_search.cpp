@@ -13,6 +13,8 @@ namespace {
 constexpr float kLeast = 2e-6F;
 // An exchange within the node that takes so much off the excess is made at once.
 constexpr float kGood = 0.5F;
+// With an exchange that takes so much off it, copies are not looked at.
+constexpr float kSome = 0.1F;
 // GPUs above the mean by this part of it have to come down.
 constexpr float kNear = 1.0F + 1.0F / 128;
 // With less excess, experts are brought home first.
@@ -101,11 +103,8 @@ float PricedSearch::away_after(std::int32_t expert, Index more, Index at_home, f
 
 // The largest loads of the GPUs that hold an expert's replicas, of those that have several.
 void PricedSearch::find_peaks() {
-  replicas_.clear();
-  for (Index q = 0; q < columns_.size(); ++q) {
-    const std::int32_t expert = expert_[q];
-    if (expert >= 0 && count_[expert] > 1) replicas_.push_back(static_cast<std::int32_t>(q)), peaks_[expert] = {};
-  }
+  if (!knows_replicas_) find_replicas();
+  for (const std::int32_t q : replicas_) peaks_[expert_[q]] = {};
   for (const std::int32_t q : replicas_) {
     Peaks& peaks = peaks_[expert_[q]];
     const float held = relative_load_[columns_.column_of(q)];
@@ -116,6 +115,17 @@ void PricedSearch::find_peaks() {
       peaks.second = std::max(peaks.second, held);
     }
   }
+}
+
+void PricedSearch::find_replicas() {
+  replicas_.clear();
+  std::ranges::fill(replica_of_slot_, -1);
+  for (Index q = 0; q < columns_.size(); ++q) {
+    if (expert_[q] < 0 || count_[expert_[q]] < 2) continue;
+    replica_of_slot_[q] = static_cast<std::int32_t>(std::ssize(replicas_));
+    replicas_.push_back(static_cast<std::int32_t>(q));
+  }
+  knows_replicas_ = true;
 }
 
 // Of the GPUs that hold an expert's other replicas.
@@ -239,6 +249,14 @@ bool PricedSearch::step() {
       return true;
     }
   }
+  // Where the heaviest GPU is stuck, it mostly stays so while experts come home.
+  if (is_stuck_) {
+    is_stuck_ = bring_home();
+    if (is_stuck_) {
+      keep_if_least();
+      return true;
+    }
+  }
   Move best = best_near(heavy_);
   if (best.worth < kGood * excess) {
     Index above = 0;
@@ -247,13 +265,14 @@ bool PricedSearch::step() {
                         static_cast<float>(locality_.num_gpus);
     const Move far = best_far(price);
     if (far.worth > best.worth) best = far;
-    if (best.worth < kGood * excess) {
+    if (best.worth < kSome * excess) {
       const Move copy = best_copy(price);
       if (copy.worth > best.worth) best = copy;
     }
   }
   if (best.at < 0) {
-    is_home_ = !bring_home();
+    is_stuck_ = bring_home();
+    is_home_ = !is_stuck_;
     if (is_home_) return false;
   } else {
     make(best);
