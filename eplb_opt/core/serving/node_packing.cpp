@@ -3,32 +3,30 @@
 #include <algorithm>
 #include <bit>
 
+#include "common/lanes.hpp"
+
 namespace eplb::serving {
 
 NodePacking::NodePacking(const Locality& locality)
     : locality_(locality),
-      expert_bits_(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(locality.num_experts)))),
-      gpu_bits_(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(locality.gpus_per_node())))),
-      load_(locality.gpus_per_node()),
-      rank_((locality.gpus_per_node() + kBlock - 1) / kBlock * kBlock),
-      held_(locality.gpus_per_node()) {
+      gpus_(locality.gpus_per_node()) {
   keys_.reserve(locality.slots_per_node());
-
 }
 
 void NodePacking::pack(const NodeShares& shares, Index node, std::span<std::int64_t> placed) {
   const Index num_gpus = locality_.gpus_of(node), slots_per_gpu = locality_.slots_per_gpu();
-  // Sizes are ordered as their bits are; the lowest ones give way to the expert, from the last one.
-  const std::uint64_t mask = (std::uint64_t{1} << expert_bits_) - 1;
+  // Sizes are ordered as their bits are; of equals the first expert comes first.
+  constexpr std::uint64_t kLow = 0xFFFFFFFF;
   keys_.clear();
   for (const std::int32_t expert : shares.members(node)) {
-    const std::uint64_t key = (std::bit_cast<std::uint64_t>(shares.size(expert)) & ~mask) |
-                              (mask - static_cast<std::uint64_t>(expert));
+    const std::uint64_t key =
+        (std::uint64_t{std::bit_cast<std::uint32_t>(shares.size(expert))} << 32) |
+        (kLow - static_cast<std::uint64_t>(expert));
     for (Index i = 0; i < shares.on(expert, node); ++i) keys_.push_back(key);
   }
   std::ranges::sort(keys_, std::ranges::greater{});
   const auto expert_of = [&](std::uint64_t key) {
-    return static_cast<std::int64_t>(mask - (key & mask));
+    return static_cast<std::int64_t>(kLow - (key & kLow));
   };
   // One for each GPU; where there are two, the heaviest with the lightest.
   for (Index gpu = 0; gpu < num_gpus; ++gpu) placed[gpu * slots_per_gpu] = expert_of(keys_[gpu]);
@@ -38,37 +36,29 @@ void NodePacking::pack(const NodeShares& shares, Index node, std::span<std::int6
     }
     return;
   }
-  std::ranges::fill(rank_, kFull);
+  // Round by round, the larger ones to the lighter GPUs.
   for (Index gpu = 0; gpu < num_gpus; ++gpu) {
-    load_[gpu] = shares.size(placed[gpu * slots_per_gpu]);
-    rank_[gpu] = rank(gpu);
+    gpus_[gpu] = {shares.size(placed[gpu * slots_per_gpu]), gpu};
   }
-  std::ranges::fill(held_, 1);
-  for (Index i = num_gpus; i < std::ssize(keys_); ++i) {
-    const std::int64_t expert = expert_of(keys_[i]);
-    const Index gpu = lightest(), held = held_[gpu]++;
-    placed[gpu * slots_per_gpu + held] = expert;
-    load_[gpu] += shares.size(expert);
-    rank_[gpu] = held + 1 < slots_per_gpu ? rank(gpu) : kFull;
+  for (Index round = 1; round < slots_per_gpu; ++round) {
+    sort_gpus(num_gpus);
+    for (Index i = 0; i < num_gpus; ++i) {
+      const std::int64_t expert = expert_of(keys_[round * num_gpus + i]);
+      placed[gpus_[i].gpu * slots_per_gpu + round] = expert;
+      gpus_[i].load += shares.size(expert);
+    }
   }
 }
 
-// Loads are ordered as their bits are; the lowest ones give way to the GPU.
-std::int64_t NodePacking::rank(Index gpu) const {
-  const std::int64_t mask = (std::int64_t{1} << gpu_bits_) - 1;
-  return (std::bit_cast<std::int64_t>(load_[gpu]) & ~mask) | gpu;
-}
-
-Index NodePacking::lightest() const {
-  std::int64_t least[kBlock];
-  std::copy_n(rank_.begin(), kBlock, least);
-  for (Index first = kBlock; first < std::ssize(rank_); first += kBlock) {
-    for (Index i = 0; i < kBlock; ++i) least[i] = std::min(least[i], rank_[first + i]);
+// Mostly they lie the other way round.
+void NodePacking::sort_gpus(Index num_gpus) {
+  std::reverse(gpus_.begin(), gpus_.begin() + num_gpus);
+  for (Index i = 1; i < num_gpus; ++i) {
+    const Gpu held = gpus_[i];
+    Index at = i;
+    for (; at > 0 && held.load < gpus_[at - 1].load; --at) gpus_[at] = gpus_[at - 1];
+    gpus_[at] = held;
   }
-  for (Index half = kBlock / 2; half > 0; half /= 2) {
-    for (Index i = 0; i < half; ++i) least[i] = std::min(least[i], least[i + half]);
-  }
-  return least[0] & ((std::int64_t{1} << gpu_bits_) - 1);
 }
 
 }  // namespace eplb::serving

@@ -1,7 +1,6 @@
 // The replicas of a node on its GPUs.
 #pragma once
 
-#include <limits>
 #include <span>
 #include <vector>
 
@@ -18,18 +17,16 @@ class NodePacking {
   void pack(const NodeShares& shares, Index node, std::span<std::int64_t> placed);
 
  private:
-  static constexpr Index kBlock = 8;  // GPUs whose loads are compared side by side
-  static constexpr std::int64_t kFull = std::numeric_limits<std::int64_t>::max();
+  struct Gpu {
+    float load;
+    Index gpu;
+  };
 
-  std::int64_t rank(Index gpu) const;
-  Index lightest() const;
+  void sort_gpus(Index num_gpus);
 
   const Locality locality_;
-  const int expert_bits_, gpu_bits_;
   std::vector<std::uint64_t> keys_;  // of replicas
-  std::vector<double> load_;         // of GPUs
-  std::vector<std::int64_t> rank_;   // of GPUs by load, the last where no slot is free
-  std::vector<Index> held_;          // slots that are taken
+  std::vector<Gpu> gpus_;
 };
 
 }  // namespace eplb::serving

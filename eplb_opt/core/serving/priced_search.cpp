@@ -13,29 +13,61 @@ namespace {
 constexpr float kLeast = 2e-6F;
 // An exchange within the node that takes so much off the excess is made at once.
 constexpr float kGood = 0.5F;
+// With an exchange that takes so much off it, copies are not looked at.
+constexpr float kSome = 0.1F;
 // GPUs above the mean by this part of it have to come down.
 constexpr float kNear = 1.0F + 1.0F / 128;
 // With less excess, experts are brought home first.
 constexpr float kLevel = 2e-3F;
+// Exchanges that level a node, for each of its GPUs at most.
+constexpr Index kNodeSteps = 4;
 // The lightest experts that a spared slot is offered to, and the largest replicas of the heaviest
 // GPU whose experts may get a further one.
 constexpr std::size_t kFillers = 3, kTakers = 3;
 
 }  // namespace
 
-PricedSearch::Move PricedSearch::best_near() const {
-  const Index places = columns_.places, first = node_of(heavy_) * columns_.node_width;
+PricedSearch::Move PricedSearch::best_near(Index heavy) const {
+  const Index places = columns_.places, first = columns_.node[heavy] * columns_.node_width;
   float mine[kMostPlaces];
   Eight by_place[kMostPlaces];
   Move move;
   if (places > kMostPlaces) return move;
-  for (Index k = 0; k < places; ++k) mine[k] = slot_size_[k * columns_.width + heavy_];
+  for (Index k = 0; k < places; ++k) mine[k] = slot_size_[k * columns_.width + heavy];
   NearSwaps swaps{slot_size_.data() + first, relative_load_.data() + first, mine, by_place,
-                  columns_.node_width, columns_.width, places, peak_, kLeast};
+                  columns_.node_width, columns_.width, places, relative_load_[heavy], kLeast};
   with_widest_vectors(swaps);
   if (swaps.column < 0) return move;
-  return {swaps.best, swaps.given * columns_.width + heavy_,
+  return {swaps.best, swaps.given * columns_.width + heavy,
           swaps.place * columns_.width + first + swaps.column, -1};
+}
+
+// A node's largest load need not be below what the heaviest node's would be if it were level.
+void PricedSearch::level_nodes() {
+  float enough = 1.0F;
+  for (Index node = 0; node < locality_.num_nodes; ++node) {
+    const Index first = node * columns_.node_width, gpus = locality_.gpus_of(node);
+    float load = 0.0F;
+    for (Index i = 0; i < gpus; ++i) load += relative_load_[first + i];
+    enough = std::max(enough, load / static_cast<float>(gpus));
+  }
+  for (Index node = 0; node < locality_.num_nodes; ++node) level_node(node, enough + kLevel);
+  measure();
+  least_cost_ = locality_.cost(load_[heavy_], static_cast<double>(away_));
+}
+
+void PricedSearch::level_node(Index node, float enough) {
+  const Index first = node * columns_.node_width, gpus = locality_.gpus_of(node);
+  for (Index i = 0; i < kNodeSteps * gpus; ++i) {
+    Index heavy = first;
+    for (Index at = first + 1; at < first + gpus; ++at) {
+      heavy = relative_load_[at] > relative_load_[heavy] ? at : heavy;
+    }
+    if (relative_load_[heavy] <= enough) return;
+    const Move move = best_near(heavy);
+    if (move.at < 0) return;
+    swap_within(move.at, move.other);
+  }
 }
 
 PricedSearch::Move PricedSearch::best_far(float price) const {
@@ -71,11 +103,8 @@ float PricedSearch::away_after(std::int32_t expert, Index more, Index at_home, f
 
 // The largest loads of the GPUs that hold an expert's replicas, of those that have several.
 void PricedSearch::find_peaks() {
-  replicas_.clear();
-  for (Index q = 0; q < columns_.size(); ++q) {
-    const std::int32_t expert = expert_[q];
-    if (expert >= 0 && count_[expert] > 1) replicas_.push_back(static_cast<std::int32_t>(q)), peaks_[expert] = {};
-  }
+  if (!knows_replicas_) find_replicas();
+  for (const std::int32_t q : replicas_) peaks_[expert_[q]] = {};
   for (const std::int32_t q : replicas_) {
     Peaks& peaks = peaks_[expert_[q]];
     const float held = relative_load_[columns_.column_of(q)];
@@ -86,6 +115,17 @@ void PricedSearch::find_peaks() {
       peaks.second = std::max(peaks.second, held);
     }
   }
+}
+
+void PricedSearch::find_replicas() {
+  replicas_.clear();
+  std::ranges::fill(replica_of_slot_, -1);
+  for (Index q = 0; q < columns_.size(); ++q) {
+    if (expert_[q] < 0 || count_[expert_[q]] < 2) continue;
+    replica_of_slot_[q] = static_cast<std::int32_t>(std::ssize(replicas_));
+    replicas_.push_back(static_cast<std::int32_t>(q));
+  }
+  knows_replicas_ = true;
 }
 
 // Of the GPUs that hold an expert's other replicas.
@@ -209,7 +249,15 @@ bool PricedSearch::step() {
       return true;
     }
   }
-  Move best = best_near();
+  // Where the heaviest GPU is stuck, it mostly stays so while experts come home.
+  if (is_stuck_) {
+    is_stuck_ = bring_home();
+    if (is_stuck_) {
+      keep_if_least();
+      return true;
+    }
+  }
+  Move best = best_near(heavy_);
   if (best.worth < kGood * excess) {
     Index above = 0;
     for (const float each : relative_load_) above += each > kNear && each < kFull;
@@ -217,13 +265,14 @@ bool PricedSearch::step() {
                         static_cast<float>(locality_.num_gpus);
     const Move far = best_far(price);
     if (far.worth > best.worth) best = far;
-    if (best.worth < kGood * excess) {
+    if (best.worth < kSome * excess) {
       const Move copy = best_copy(price);
       if (copy.worth > best.worth) best = copy;
     }
   }
   if (best.at < 0) {
-    is_home_ = !bring_home();
+    is_stuck_ = bring_home();
+    is_home_ = !is_stuck_;
     if (is_home_) return false;
   } else {
     make(best);

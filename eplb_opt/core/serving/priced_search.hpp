@@ -38,8 +38,17 @@ class PricedSearch {
   void start(std::span<const std::int64_t> weight, std::span<const Index> homes,
              std::span<const std::int64_t> placed);
 
+  // Begin with what brings experts home, for a plan whose heaviest GPU is stuck, most likely.
+  void begin_with_homes() { is_stuck_ = true; }
+
+  // Exchanges within nodes, until each is about as level as it gets.
+  void level_nodes();
+
   // One step of the heaviest GPU, or one that brings an expert home; whether there was one.
   bool step();
+
+  // Of the heaviest GPU's load, over the mean.
+  float excess() const { return peak_ - 1.0F; }
 
   // What the plan that has cost least so far costs, under the homes that suit it best.
   double least_cost() const { return least_cost_; }
@@ -69,13 +78,16 @@ class PricedSearch {
   void weigh(std::span<const std::int64_t> weight);
   void find_served();
   void measure();
-  Move best_near() const;
+  Move best_near(Index heavy) const;
+  void level_node(Index node, float enough);
+  void swap_within(Index at, Index other);
   Move best_far(float price) const;
   Move best_copy(float price);
   void look_at_fillers(float price, Move& best) const;
   bool bring_home();
   bool bring_home(Index at, Index column);
   void find_peaks();
+  void find_replicas();
   void find_light();
   void make(const Move& move);
   void swap(Index at, Index other);
@@ -83,7 +95,8 @@ class PricedSearch {
   void set_size(std::int32_t expert);
   void keep_if_least();
   void go_back();
-  bool homes_suit() const;
+  bool homes_suit();
+  bool is_best_everywhere() const;
   void change_homes();
   float relative(std::int64_t load) const { return static_cast<float>(static_cast<double>(load) * scale_); }
   Index node_of(Index at) const { return columns_.node[columns_.column_of(at)]; }
@@ -112,15 +125,20 @@ class PricedSearch {
   std::vector<float> relative_load_;
   std::vector<Index> home_of_group_;
   std::vector<std::int64_t> served_;  // of each group's load, by each node, [num_groups * num_nodes]
+  std::vector<std::int64_t> node_price_;  // of homes there
+  std::vector<Index> homes_held_;         // groups at home on nodes
   std::int64_t away_ = 0;
   Index heavy_ = 0;  // column of the GPU with the largest load
   float peak_ = 0.0F;
   Index cursor_ = 0;      // where the next expert that is away is looked for
+  bool is_stuck_ = false;  // whether the heaviest GPU had no step when it was looked at last
   bool is_home_ = false;  // whether the last look around has found none that could come home
   double least_cost_ = 0.0;
   std::vector<Done> since_least_;
   std::vector<Peaks> peaks_;             // of experts with several replicas
-  std::vector<std::int32_t> replicas_;   // their slots
+  std::vector<std::int32_t> replicas_;   // their slots, while `knows_replicas_`
+  std::vector<std::int32_t> replica_of_slot_;  // where slots are there, or -1
+  bool knows_replicas_ = false;
   std::vector<std::int32_t> light_;  // the lightest experts, once they are asked for
 };
 

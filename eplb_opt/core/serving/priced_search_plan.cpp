@@ -1,5 +1,6 @@
 // The plan that a search works on: exact loads, traffic and homes, move by move.
 #include <algorithm>
+#include <limits>
 
 #include "serving/group_nodes.hpp"
 #include "serving/priced_search.hpp"
@@ -38,7 +39,10 @@ PricedSearch::PricedSearch(const Locality& locality)
       relative_load_(columns_.width, kFull),
       home_of_group_(locality.num_groups),
       served_(locality.num_groups * locality.num_nodes),
-      peaks_(locality.num_experts) {
+      node_price_(locality.num_nodes),
+      homes_held_(locality.num_nodes),
+      peaks_(locality.num_experts),
+      replica_of_slot_(columns_.size()) {
   // Nothing is away where there is no slot.
   for (Index at = 0; at < columns_.size(); ++at) slot_home_[at] = columns_.node[columns_.column_of(at)];
 }
@@ -54,11 +58,13 @@ void PricedSearch::start(std::span<const std::int64_t> weight, std::span<const I
   weigh(weight);
   find_served();
   cursor_ = 0;
-  is_home_ = false;
+  is_home_ = is_stuck_ = false;
   light_.clear();
+  knows_replicas_ = false;
   since_least_.clear();
   measure();
   least_cost_ = locality_.cost(load_[heavy_], static_cast<double>(away_));
+  std::ranges::fill(node_price_, 0);
   if (!homes_suit()) change_homes();
 }
 
@@ -143,9 +149,26 @@ void PricedSearch::swap(Index at, Index other) {
   std::swap(slot_home_[at], slot_home_[other]);
   std::swap(slot_size_[at], slot_size_[other]);
   measure();
+  if (!knows_replicas_) return;
+  std::int32_t &mine = replica_of_slot_[at], &theirs = replica_of_slot_[other];
+  if (mine >= 0) replicas_[mine] = static_cast<std::int32_t>(other);
+  if (theirs >= 0) replicas_[theirs] = static_cast<std::int32_t>(at);
+  std::swap(mine, theirs);
+}
+
+// What nodes serve stays as it is.
+void PricedSearch::swap_within(Index at, Index other) {
+  const std::int64_t moved = size_[expert_[at]] - size_[expert_[other]];
+  const Index one = columns_.column_of(at), two = columns_.column_of(other);
+  load_[one] -= moved, load_[two] += moved;
+  relative_load_[one] = relative(load_[one]), relative_load_[two] = relative(load_[two]);
+  std::swap(expert_[at], expert_[other]);
+  std::swap(slot_home_[at], slot_home_[other]);
+  std::swap(slot_size_[at], slot_size_[other]);
 }
 
 void PricedSearch::set_slot(Index at, std::int32_t expert) {
+  knows_replicas_ = false;
   const std::int32_t before = expert_[at];
   const auto change = [&](std::int32_t changed, std::int32_t more) {
     away_ -= size_[changed] * (count_[changed] - at_home_[changed]);
@@ -187,9 +210,41 @@ void PricedSearch::keep_if_least() {
   if (!homes_suit()) change_homes();
 }
 
-// Whether every group has the node that serves most of it.
-bool PricedSearch::homes_suit() const {
-  if (locality_.price <= 0.0) return true;
+// Whether no other homes keep more. Mostly every group has the node that serves most of it. Else nodes
+// are given prices with which no group gains by another node, and none by a place that is free: where
+// there are such, no exchange of homes gains, along a circle of groups either. They are found as
+// longest ways are (Bellman and Ford), and are kept for the next time.
+bool PricedSearch::homes_suit() {
+  if (locality_.price <= 0.0 || is_best_everywhere()) return true;
+  const Index num_nodes = locality_.num_nodes;
+  std::ranges::fill(homes_held_, 0);
+  for (const Index node : home_of_group_) ++homes_held_[node];
+  for (Index round = 0; round <= num_nodes; ++round) {
+    bool is_new = false;
+    std::int64_t given = std::numeric_limits<std::int64_t>::min();
+    const std::int64_t* row = served_.data();
+    for (Index group = 0; group < locality_.num_groups; ++group, row += num_nodes) {
+      const Index home = home_of_group_[group];
+      const std::int64_t less = node_price_[home] - row[home];
+      for (Index node = 0; node < num_nodes; ++node) {
+        is_new |= row[node] + less > node_price_[node];
+        node_price_[node] = std::max(node_price_[node], row[node] + less);
+      }
+    }
+    for (Index node = 0; node < num_nodes; ++node) {
+      if (homes_held_[node] < locality_.most_groups()) given = std::max(given, node_price_[node]);
+    }
+    for (Index node = 0; node < num_nodes; ++node) {
+      if (homes_held_[node] <= locality_.least_groups() || given <= node_price_[node]) continue;
+      node_price_[node] = given;
+      is_new = true;
+    }
+    if (!is_new) return true;
+  }
+  return false;
+}
+
+bool PricedSearch::is_best_everywhere() const {
   const std::int64_t* row = served_.data();
   for (Index group = 0; group < locality_.num_groups; ++group, row += locality_.num_nodes) {
     const std::int64_t kept = row[home_of_group_[group]];
@@ -203,6 +258,7 @@ bool PricedSearch::homes_suit() const {
 // Take the best homes, where they are better.
 void PricedSearch::change_homes() {
   const std::vector<Index> best = best_homes(locality_, served_);
+  std::ranges::fill(node_price_, 0);
   std::int64_t kept = 0, before = 0;
   for (Index group = 0; group < locality_.num_groups; ++group) {
     kept += served_[group * locality_.num_nodes + best[group]];

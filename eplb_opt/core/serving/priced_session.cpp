@@ -12,9 +12,12 @@ namespace eplb::serving {
 
 namespace {
 
-// With a deadline every layer gets so many steps first, and then turns of so many, the layers first
-// whose last turn has brought most.
-constexpr Index kFirstSteps = 8, kTurn = 16;
+// With a deadline layers get turns of so many steps, first those where they bring most.
+constexpr Index kTurn = 16;
+// With less excess, in mean GPU loads, a step counts for more than one, and for so many at most.
+constexpr float kUneven = 0.02F, kMostSteps = 8.0F;
+// With two slots a GPU, from this price on both ways to begin are tried.
+constexpr double kDear = 0.5;
 // What traffic costs next to nothing is this part of all load; searches get about as near to level.
 constexpr double kNearlyFree = 1.002;
 
@@ -39,6 +42,7 @@ PricedSession::PricedSession(const StridedTable& given, const Locality& locality
       worth_(num_layers_),
       shares_(locality),
       packing_(locality),
+      pairs_(locality),
       search_(locality),
       assessor_(locality) {}
 
@@ -54,45 +58,69 @@ void PricedSession::plan(Index steps, std::optional<double> seconds) {
   if (deadline) by_need(*deadline);
 }
 
-// A layer's first plan.
+// A layer's first plan. With two slots a GPU pairs are level before anything is at home; where traffic
+// is dear, the other way may cost less.
 void PricedSession::begin(Index layer) {
   const std::span<const std::int64_t> weight = fixed_.layer(layer);
   const std::vector<Index> homes = level_homes(locality_, grid_, weight);
-  shares_.plan(weight, homes);
+  if (locality_.slots_per_gpu() != 2) return begin_at_home(layer, homes);
+  if (locality_.price < kDear) return begin_with_pairs(layer, homes);
+  begin_at_home(layer, homes);
+  const double at_home = search_.least_cost();
+  begin_with_pairs(layer, homes);
+  if (at_home < search_.least_cost()) begin_at_home(layer, homes);
+}
+
+void PricedSession::begin_with_pairs(Index layer, std::span<const Index> homes) {
+  pairs_.plan(fixed_.layer(layer), homes, row(layer));
+  search_.start(fixed_.layer(layer), homes, row(layer));
+  search_.begin_with_homes();
+}
+
+void PricedSession::begin_at_home(Index layer, std::span<const Index> homes) {
+  shares_.plan(fixed_.layer(layer), homes);
   for (Index node = 0; node < locality_.num_nodes; ++node) {
     const Index first = node * locality_.slots_per_node();
     packing_.pack(shares_, node, row(layer).subspan(first, locality_.slots_of(node)));
   }
-  search_.start(weight, homes, row(layer));
+  search_.start(fixed_.layer(layer), homes, row(layer));
+  search_.level_nodes();
 }
 
+// Where GPUs are nearly level there is little to gain, and a step counts for several.
 void PricedSession::search(Index steps) {
-  for (Index i = 0; i < steps && search_.step(); ++i) {
+  const auto most = static_cast<float>(steps);
+  for (float spent = 0.0F; spent < most && search_.step();) {
+    spent += std::clamp(kUneven / std::max(search_.excess(), kUneven / kMostSteps), 1.0F, kMostSteps);
   }
 }
 
 void PricedSession::finish(Index layer) { worth_[layer] = search_.finish(row(layer), home_row(layer)); }
 
-// Turns of the layers until none finds anything any more, or the time is over.
+// Turns of the layers until none finds anything any more, or the time is over. Before a layer's first
+// turn a step is thought to bring the same part of what its heaviest GPU has above the mean.
 void PricedSession::by_need(const Deadline& deadline) {
-  std::vector<std::pair<double, Index>> needs;  // what a step has brought, and the layer, negative
-  const auto turn = [&](Index layer, Index steps) {
-    const double before = worth_[layer].cost;
-    search_.start(fixed_.layer(layer), home_row(layer), row(layer));
-    Index done = 0;
-    while (done < steps && !deadline.expired() && search_.step()) ++done;
-    finish(layer);
-    if (done < steps) return;
-    const double gain = (before - worth_[layer].cost) * fixed_.unit[layer];
-    needs.emplace_back(gain / static_cast<double>(steps), -layer);
-    std::ranges::push_heap(needs);
-  };
-  for (Index layer = 0; layer < num_layers_ && !deadline.expired(); ++layer) turn(layer, kFirstSteps);
+  std::vector<std::pair<double, Index>> needs;  // what a step brings, and the layer, negative
+  for (Index layer = 0; layer < num_layers_; ++layer) {
+    const std::span<const std::int64_t> weight = fixed_.layer(layer);
+    const auto total = std::reduce(weight.begin(), weight.end());
+    const double excess = locality_.cost(worth_[layer].largest, 0.0) - static_cast<double>(total);
+    needs.emplace_back(excess * fixed_.unit[layer] / static_cast<double>(kTurn), -layer);
+  }
+  std::ranges::make_heap(needs);
   while (!needs.empty() && !deadline.expired()) {
     std::ranges::pop_heap(needs);
     const Index layer = -needs.back().second;
     needs.pop_back();
-    turn(layer, kTurn);
+    const double before = worth_[layer].cost;
+    search_.start(fixed_.layer(layer), home_row(layer), row(layer));
+    Index done = 0;
+    while (done < kTurn && !deadline.expired() && search_.step()) ++done;
+    finish(layer);
+    if (done < kTurn) continue;
+    const double gain = (before - worth_[layer].cost) * fixed_.unit[layer];
+    needs.emplace_back(gain / static_cast<double>(kTurn), -layer);
+    std::ranges::push_heap(needs);
   }
 }
 

@@ -10,6 +10,7 @@
 #include "serving/fixed_point.hpp"
 #include "serving/locality.hpp"
 #include "serving/node_packing.hpp"
+#include "serving/node_pairs.hpp"
 #include "serving/node_shares.hpp"
 #include "serving/priced_search.hpp"
 #include "serving/worth.hpp"
@@ -58,6 +59,8 @@ class PricedSession {
 
  private:
   void begin(Index layer);
+  void begin_with_pairs(Index layer, std::span<const Index> homes);
+  void begin_at_home(Index layer, std::span<const Index> homes);
   void search(Index steps);
   void finish(Index layer);
   void by_need(const Deadline& deadline);
@@ -81,6 +84,7 @@ class PricedSession {
   // What serves one layer after the other.
   NodeShares shares_;
   NodePacking packing_;
+  NodePairs pairs_;
   PricedSearch search_;
   Assessor assessor_;
 };

@@ -103,7 +103,8 @@ def rebalance_at_price(
         Seconds.
     effort
         Steps a layer: exchanges of the heaviest GPU, copies, and exchanges that bring an expert
-        home. More never cost more.
+        home. More never cost more. Where a layer's GPUs are nearly level, a step counts for up to
+        eight: there is little to gain.
     current
         The map in force, [num_layers, num_replicas]; layers that are not valid are not used.
 
