@@ -18,10 +18,10 @@ from eplb_opt.core import annealing
 from eplb_opt.placement.homes import homes_of
 from eplb_opt.problem import topology
 from eplb_opt.problem.scenarios import blended
-from eplb_opt.search.annealing.cooling import OPEN_TURN_SLICES, SLICES_PER_EFFORT, Cooling, Runs
+from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
 from eplb_opt.search.annealing.layer import THRESHOLDS
 from eplb_opt.search.annealing.machine import machine_of, speeds_fit
-from eplb_opt.search.annealing.packed import NodeArguments, PackedNodes, slots_alike
+from eplb_opt.search.annealing.packed import NodeArguments, PackedNodes, PackedRuns, slots_alike
 from eplb_opt.search.at_home import plan_at_home
 from eplb_opt.search.idle import IdleTurns
 from eplb_opt.search.seeds import SALT
@@ -40,8 +40,6 @@ COOLING = Cooling(first_heat=0.003, last_heat=3e-6)
 #: With several loads runs begin cooler. But no exact model solves small layers then, and in layers
 #: of so few slots a move changes much: there they begin hotter.
 SEVERAL_COOLING = Cooling(first_heat=0.001, last_heat=1e-6)
-#: After the nodes are packed; and the part of counted work that the nodes take.
-LAST_COOLING, NODE_SLICES = Cooling(first_heat=3e-5, last_heat=3e-6, run_slices=6), 2 / 3
 FEW_SLOTS, HOT_COOLING = 24, Cooling(first_heat=0.1, last_heat=3e-6)
 
 
@@ -96,9 +94,8 @@ class TopologySearch:
         part, scenario = parts_of_scenarios(problem)
         self.is_trivial = part.shape[1] == 0 or rules is None or not speeds_fit(problem)
         self.runs = Runs(self, self.params.cooling, problem.num_slots)
-        self.last_runs = Runs(self, LAST_COOLING, problem.num_slots)
         self.start = np.ascontiguousarray(start, dtype=np.int64)
-        self.packed: PackedNodes | None = None
+        self.packed: PackedRuns | None = None
         if rules is None or self.is_trivial:
             return
         # A hair below the limit, for the core adds up in floating point; but nothing is 0 there.
@@ -122,19 +119,19 @@ class TopologySearch:
         )
         num_slots = slots_alike(problem) if given.costs_by_node else 0
         if num_slots > 2:
-            self.packed = PackedNodes(problem, given, seed)
+            self.packed = PackedRuns(self, PackedNodes(problem, given, seed))
         several = (part, scenario, problem.objective == "max") if problem.has_scenarios else ()
         kind = annealing.PairedSearch if num_slots == 2 else annealing.TopologySearch
-        self._now = self.start[problem.is_open], np.ascontiguousarray(self.homes(self.start))
+        self.now = self.start[problem.is_open], np.ascontiguousarray(self.homes(self.start))
         self._search: annealing.PairedSearch | annealing.TopologySearch = kind(
             given.machine,
             given.share,
-            self._now[1],
+            self.now[1],
             given.node,
             given.price,
             given.most,
             given.anchored,
-            self._now[0],
+            self.now[0],
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
             given.cost,
             given.place,
@@ -164,10 +161,11 @@ class TopologySearch:
         """Go on from another plan, with given homes or those that go with it."""
         rows = np.ascontiguousarray(start, dtype=np.int64)
         homes = self.homes(rows) if homes is None else homes
-        self._restart(rows[self.problem.is_open], np.ascontiguousarray(homes))
+        self.restart_at(rows[self.problem.is_open], np.ascontiguousarray(homes))
 
-    def _restart(self, slots: np.ndarray, homes: np.ndarray) -> None:
-        self._now = slots, homes
+    def restart_at(self, slots: np.ndarray, homes: np.ndarray) -> None:
+        """Go on from the open slots of another plan, with given homes; int64 both."""
+        self.now = slots, homes
         self._search.restart(slots, homes)
 
     def go_on(self) -> None:
@@ -176,31 +174,17 @@ class TopologySearch:
 
     def run_until(self, deadline: Deadline) -> None:
         """Anneal until the deadline: one run that cools, or several where there is time."""
-        if self.packed is None:
+        if self.packed is None or not self.packed.is_due():
             self.runs.until(deadline)
-        elif deadline.is_open:
-            self.run_slices(OPEN_TURN_SLICES)
-            return
-        while self.packed is not None and not deadline.expired:
-            slots, homes = self._now
-            self._restart(self.packed.until(slots, homes, deadline), homes)
-            self.last_runs.once(deadline)
-            self.go_on()
+        else:
+            self.packed.until(deadline)
 
     def run_slices(self, slices: int) -> None:
         """Anneal for a number of slices in runs that cool."""
-        if self.packed is None:
+        if self.packed is None or not self.packed.is_due():
             self.runs.counted(slices)
-            return
-        while slices > 0:
-            length = min(slices, self.last_runs.longest + self.packed.longest)
-            slots, homes = self._now
-            of_nodes = int(length * NODE_SLICES)
-            self._restart(self.packed.counted(slots, homes, of_nodes), homes)
-            self.last_runs.counted(length - of_nodes)
-            slices -= length
-            if slices > 0:
-                self.go_on()
+        else:
+            self.packed.counted(slices)
 
     @property
     def largest_load(self) -> float:
