@@ -58,7 +58,7 @@ class Problem(Terms):
         With more than one of both the problem is hierarchical: experts come in num_groups equal
         consecutive groups, each node takes equally many, and all replicas of a group's experts
         stay on its node. GPUs may then differ in speed and slots, and nodes in how many they lost,
-        with one load and the uniform split. Otherwise nodes constrain nothing.
+        under the uniform split. Otherwise nodes constrain nothing.
     colocation
         "allow" or "forbid" two replicas of an expert on one GPU.
     scenario_weights

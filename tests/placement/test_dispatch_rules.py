@@ -93,3 +93,11 @@ def test_the_table_shows_both_ways_and_the_distance():
     assert signed(score.nearest_excess) in text
     assert signed(0.0) == "0"
     assert signed(-0.01) == "-1 %"
+
+
+def test_groups_on_nodes_that_differ_leave_every_dispatch_its_score():
+    terms = {"num_nodes": 2, "num_groups": 2, "gpu_speed": [1, 1, 0.5, 0.5]}
+    strict = Problem([[8, 4, 2, 2]], 8, 4, **terms)
+    placed = [[0, 0, 1, 1, 2, 2, 3, 3]]
+    score = dispatch_score(strict, placed)
+    assert score.uniform[0] == 8 == score.optimal[0] == score.nearest[0] == score.rank_modulo[0]
