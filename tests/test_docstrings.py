@@ -128,14 +128,16 @@ def is_record(owner):
     return any(re.search(r"dataclass|NamedTuple", head) for head in heads)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_where_a_docstring_has_entries_they_are_the_parameters_in_their_order(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef):
-            expected = parameters(node)
-        elif isinstance(node, ast.ClassDef) and is_record(node):
-            expected = list(fields(node))
-        else:
-            continue
-        found = entries(ast.get_docstring(node))
-        assert found is None or found == expected, f"{node.name}, line {node.lineno}"
+def test_where_a_docstring_has_entries_they_are_the_parameters_in_their_order():
+    wrong = []
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                expected = parameters(node)
+            elif isinstance(node, ast.ClassDef) and is_record(node):
+                expected = list(fields(node))
+            else:
+                continue
+            if entries(ast.get_docstring(node)) not in (None, expected):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}")
+    assert not wrong
