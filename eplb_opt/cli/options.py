@@ -190,6 +190,10 @@ EngineFiles = Annotated[
         help="Folder with the unzipped wheels of vLLM or SGLang: runs their Python code, too.",
     ),
 ]
+OutputFile = Annotated[Path | None, typer.Option("--output", help="Where to write the plan.")]
+PlotFile = Annotated[
+    Path | None, typer.Option("--plot", help="Where to draw it: .png, .svg, .pdf.")
+]
 CertificateFile = Annotated[
     Path | None, typer.Option("--certificate", help="Where to write the proofs of the bounds.")
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -84,9 +83,7 @@ def plan_command(
     cluster: opt.Cluster = None,
     job: opt.JobFolder = None,
     resume: opt.Resume = False,
-    output_file: Annotated[
-        Path | None, typer.Option("--output", help="Where to write the plan.")
-    ] = None,
+    output_file: opt.OutputFile = None,
     certificate_file: opt.CertificateFile = None,
     transfers_file: TransfersFile = None,
     engine: opt.EngineOption = opt.Engine("npz"),

@@ -89,9 +89,7 @@ def topology_command(
             help="Also say how little is off home with loads so close to the best; 0.01 is 1 %.",
         ),
     ] = None,
-    plot_file: Annotated[
-        Path | None, typer.Option("--plot", help="Where to draw it: .png, .svg, .pdf.")
-    ] = None,
+    plot_file: opt.PlotFile = None,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Where to write a line for every plan.")
     ] = None,

@@ -33,7 +33,7 @@ def first_plan_at_home(problem: Problem) -> np.ndarray:
 
 def first_plan_on_nodes(problem: Problem) -> np.ndarray:
     """A first plan where groups stay on nodes whose GPUs differ, int64 [num_layers, num_slots]."""
-    asked = node_kinds.at_home_alone(problem)
+    asked = node_kinds.at_home_alone(blended(problem))
     group = topology.group_of_experts(asked)
     layers = [asked.layer(layer_idx) for layer_idx in range(asked.num_layers)]
     return np.array([plan_at_home(layer, level_choice(layer)[group]) for layer in layers])
