@@ -19,6 +19,7 @@ from eplb_opt.search.after_loss import least_load_after_loss
 from eplb_opt.search.annealing.design import DesignSearch
 from eplb_opt.search.annealing.layer import AnnealSearch
 from eplb_opt.search.annealing.shares import ShareSearch
+from eplb_opt.search.annealing.topology import TopologySearch
 from eplb_opt.search.local import LayerSearch
 from eplb_opt.search.starts import first_plan
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOAD = np.array([[5000, *range(1, 16)], [700, 600, *range(90, 104)]])
+START = np.arange(24) % 16
 HEAVY = np.array([np.floor(1e5 / np.arange(1, 25) ** 1.2)])
 
 
@@ -112,6 +114,9 @@ def homes() -> None:
     for topology in (Topology(0.1), Topology(0.5, anchored=True, max_off_home=0.4)):
         problem = Problem(LOAD, 24, 6, num_nodes=3, num_groups=4, topology=topology)
         eplb_opt.plan(problem, effort=2, workers=1)
+    packed = Problem(LOAD[:1], 24, 6, num_nodes=3, num_groups=4, topology=Topology(0.1))
+    search = TopologySearch(packed, START, 0)
+    search.packed.nodes.begin(*search.now).search.restart(*search.now)
     pairs = Problem(LOAD, 24, 12, num_nodes=3, num_groups=4, topology=Topology(0.1))
     eplb_opt.plan(pairs, effort=2, workers=1)
     several, topology = np.stack([LOAD, LOAD[:, ::-1]]), Topology(0.1, max_off_home=0.6)
@@ -151,7 +156,7 @@ def shares() -> None:
     problem = Problem(LOAD[:1], 24, 6, dispatch="rank_modulo")
     search = ShareSearch(problem, first_plan(problem)[0], seed=0)
     search.restart(first_plan(problem)[0])
-    search._search.loads(), search._search.present()
+    search._search.loads(), search._search.present(), search._search.values()
 
 
 def rules() -> None:

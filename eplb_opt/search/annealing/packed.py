@@ -130,17 +130,18 @@ class PackedNodes:
         -------
         int64 [num_open_slots].
         """
-        nodes = self._begin(start, homes)
+        nodes = self.begin(start, homes)
         nodes.runs.once(deadline.part(NODE_PART))
         return self._packed(nodes, deadline.part(PACK_PART))
 
     def counted(self, start: np.ndarray, homes: np.ndarray, slices: int) -> np.ndarray:
         """The same by a run of so many slices."""
-        nodes = self._begin(start, homes)
+        nodes = self.begin(start, homes)
         nodes.runs.counted(slices)
         return self._packed(nodes, None)
 
-    def _begin(self, start: np.ndarray, homes: np.ndarray) -> _Nodes:
+    def begin(self, start: np.ndarray, homes: np.ndarray) -> NodeRun:
+        """The next run, with its ceiling: `until` and `counted` take it to its end."""
         given = self.arguments
         search = annealing.PackedSearch(
             given.machine,
@@ -159,9 +160,9 @@ class PackedNodes:
             ceiling=self.water * CEILINGS[self.num_runs % len(CEILINGS)],
         )
         self.num_runs += 1
-        return _Nodes(search, len(start))
+        return NodeRun(search, len(start))
 
-    def _packed(self, nodes: _Nodes, deadline: Deadline | None) -> np.ndarray:
+    def _packed(self, nodes: NodeRun, deadline: Deadline | None) -> np.ndarray:
         """The nodes' plan with its GPUs packed anew, node by node of those of one size."""
         plan: np.ndarray = nodes.search.plan()
         counts = np.bincount(plan, minlength=len(self.weight))
@@ -250,7 +251,7 @@ class PackedRuns:
                 self.search.go_on()
 
 
-class _Nodes:
+class NodeRun:
     """One run's search, as `Runs` takes it."""
 
     def __init__(self, search: annealing.PackedSearch, num_slots: int) -> None:
