@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bounds.link_prices import PriceProblem
+from eplb_opt.problem.topology import node_of_gpus
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -88,7 +89,9 @@ class LinkBound:
         }
 
 
-def link_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> LinkBound:
+def link_bound(
+    problem: Problem, flat: Fraction, steps: int = FEW_STEPS, by_node: bool = False
+) -> LinkBound:
     """The bound of the module's docstring, for a problem of one layer.
 
     Parameters
@@ -99,12 +102,14 @@ def link_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Link
         A lower bound of its largest GPU load, in integer units.
     steps
         Newton steps for each set of prices; more find better ones, and 0 leaves prices at 0.
+    by_node
+        Whether the GPUs of a node get the same prices, which takes less time where places are GPUs.
     """
     total = int(problem.load.sum())
     if total == 0:
         nothing = np.zeros((0, 0), dtype=np.int64)
         return LinkBound(Fraction(1), (), 1, 1, nothing, nothing)
-    layer = _Layer(problem, floor(flat * SCALE / total))
+    layer = _Layer(problem, floor(flat * SCALE / total), by_node)
     prices = [layer.no_prices]
     levels, chosen, values = layer.pieces(prices)
     for _ in range(ROUNDS if steps > FEW_STEPS else min(steps, 1)):
@@ -142,7 +147,7 @@ def cost_rows(problem: Problem) -> tuple[np.ndarray, int]:
 class _Layer:
     """A layer in integers, and the same in floating point for the steps."""
 
-    def __init__(self, problem: Problem, first: int) -> None:
+    def __init__(self, problem: Problem, first: int, by_node: bool = False) -> None:
         rules = problem.topology
         total = int(problem.load.sum())
         self.first = first
@@ -161,6 +166,12 @@ class _Layer:
         self.gpus = np.bincount(place[is_there], minlength=self.cost.shape[1])
         self.slots = self.gpus * problem.slots_per_gpu
         self.no_prices = np.zeros((2, len(self.gpus)), dtype=np.int64)
+        # Where places with the same prices begin, and how many they are.
+        self.begin = np.arange(len(self.gpus))
+        if by_node:
+            node = node_of_gpus(problem)[np.searchsorted(place, self.begin)]
+            self.begin = np.flatnonzero(np.diff(node, prepend=-1))
+        self.alike = np.diff(self.begin, append=len(self.gpus))
         self.capacity = int(is_there.sum())
         self._lines: dict[tuple[bytes, int], tuple[int, int]] = {}
 
@@ -225,14 +236,14 @@ class _Layer:
         is_free = self.most is None
         asked = PriceProblem(
             self.load / SCALE,
-            self.cost / self.unit,
+            np.minimum.reduceat(self.cost, self.begin, axis=1) / self.unit,
             self._counts(end).astype(np.float64),
-            self.gpus.astype(np.float64),
-            self.slots.astype(np.float64),
+            np.add.reduceat(self.gpus, self.begin).astype(np.float64),
+            np.add.reduceat(self.slots, self.begin).astype(np.float64),
             (begin if is_free else end) / SCALE,
             self.capacity / price if is_free else np.inf,
         )
-        load, slot = asked.best(steps)
+        load, slot = (np.repeat(prices, self.alike) for prices in asked.best(steps))
         whole = np.rint(load * self.unit), np.rint(slot * self.unit * SCALE)
         most = MAX_LOAD_PRICE, MAX_SLOT_PRICES // int(self.slots.sum())
         return np.asarray(np.minimum(whole, np.array(most)[:, None]).astype(np.int64))
