@@ -59,7 +59,8 @@ class TopologyMoves {
       return search_.effect_.measure(placement(), search_.norm_, proposal) < limit_;
     }
     limit_ += cost_at(proposal.p) + cost_at(proposal.q);
-    return swap_.measure(placement(), search_.norm_, proposal) < limit_;
+    // What GPUs cost afterwards is above 0, and takes the longest to tell.
+    return limit_ > 0.0 && swap_.measure(placement(), search_.norm_, proposal) < limit_;
   }
 
   EPLB_INLINE void keep(const Proposal& proposal) {
