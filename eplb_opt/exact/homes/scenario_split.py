@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EFFORT_OF_A_PROGRAM = 50
 #: Seconds of a program, and how many a layer with many choices of homes needs for most of the gain:
 #: a turn that is shorter is left to the search.
-PROGRAM_SECONDS, NEEDED_PROGRAMS = 0.02, 4
+PROGRAM_SECONDS, NEEDED_PROGRAMS = 0.03, 4
 #: The largest linear program, in experts times nodes.
 MAX_COLUMNS = 20_000
 
