@@ -21,7 +21,8 @@ from eplb_opt.certificates.scenario_split import MAX_PRICE, MAX_SETS, UNIT, prov
 from eplb_opt.errors import MissingDependency
 from eplb_opt.exact.shared.backend_imports import load_module
 from eplb_opt.exact.shared.model_calls import deadline_after_imports
-from eplb_opt.problem.topology import gpus_of_nodes, slots_of_nodes
+from eplb_opt.problem.node_kinds import rates_of_nodes
+from eplb_opt.problem.topology import slots_of_nodes
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
@@ -136,8 +137,9 @@ class _Program:
         used = (rows.sum(axis=1) > 0) & (shares > 0)
         self.part = rows[used] / rows[used].sum(axis=1, keepdims=True)  # [scenarios, experts]
         self.weight, self.homes = shares[used], homes
-        self.gpus, self.slots = gpus_of_nodes(problem), slots_of_nodes(problem)
-        self.num_gpus = int(self.gpus.sum())
+        self.rates = np.array(rates_of_nodes(problem), dtype=object)
+        self.slots = slots_of_nodes(problem)
+        self.share = (self.rates / self.rates.sum()).astype(np.float64)  # of what all GPUs serve
         self.is_max = problem.objective == "max"
         rules = problem.topology
         self.price = 0.0 if rules is None else float(rules.exact_price)
@@ -145,8 +147,8 @@ class _Program:
         self.most = float(rules.most_off_home) if rules is not None and is_limited else None
         self.fixed: tuple[Any, Any] | None = None
         # What is at home on nodes above their part: where it is little, little is proven.
-        loads = np.stack([(homes == n) @ self.part.T for n in range(len(self.gpus))], axis=-1)
-        above = np.maximum(loads - self.gpus / self.num_gpus, 0.0).sum(axis=2)
+        loads = np.stack([(homes == n) @ self.part.T for n in range(len(self.slots))], axis=-1)
+        above = np.maximum(loads - self.share, 0.0).sum(axis=2)
         self.too_much = above @ self.weight  # [choices]
 
     def multipliers(self, choice: int) -> dict[str, list[int]] | None:
@@ -159,7 +161,7 @@ class _Program:
         if self.fixed is None:
             self.fixed = self._fixed_rows(sparse)
         upper, one = self.fixed
-        scenarios, nodes = len(self.part), len(self.gpus)
+        scenarios, nodes = len(self.part), len(self.slots)
         total = self.part.shape[1] * nodes
         away = (np.arange(nodes) != self.homes[choice][:, None]).ravel()
         mean = np.repeat(self.weight @ self.part, nodes) * away
@@ -191,10 +193,10 @@ class _Program:
     def _fixed_rows(self, sparse: Any) -> tuple[Any, Any]:
         """The rows that are the same for all homes: of nodes' loads and slots, and of experts."""
         scenarios, experts = self.part.shape
-        nodes = len(self.gpus)
+        nodes = len(self.slots)
         on_node = sparse.identity(nodes, format="csr")
         loads = [sparse.kron(row[None], on_node) for row in self.part]
-        room = sparse.kron(sparse.identity(scenarios), -self.gpus[:, None] / self.num_gpus)
+        room = sparse.kron(sparse.identity(scenarios), -self.share[:, None])
         slots = sparse.kron(np.ones((1, experts)), on_node)
         upper = sparse.bmat([[sparse.vstack(loads), room], [slots, None]], format="csr")
         each = sparse.kron(sparse.identity(experts), np.ones((1, nodes)))
@@ -203,7 +205,7 @@ class _Program:
 
     def _rounded(self, price: np.ndarray) -> dict[str, list[int]]:
         """Integers that the verifier takes."""
-        scenarios, nodes = len(self.part), len(self.gpus)
+        scenarios, nodes = len(self.part), len(self.slots)
         units = np.floor(np.maximum(price, 0.0) * UNIT).astype(np.int64)
         node = units[: scenarios * nodes].reshape(scenarios, nodes)
         slot = np.minimum(
@@ -216,7 +218,8 @@ class _Program:
             weight = weight - max(-(-(int(weight.sum()) - UNIT) // scenarios), 0)
             weight = np.maximum(weight, 0)
         # A hair less where rounding has left more than a scenario's weight allows.
-        while (over := node @ self.gpus > weight * self.num_gpus).any():
+        most = weight.astype(object) * self.rates.sum()
+        while (over := (node * self.rates).sum(axis=1) > most).any():
             node[over] = np.maximum(node[over] - 1, 0)
         found = {"node": node.ravel().tolist(), "slot": slot.tolist()}
         found["limit"] = [int(rest[0]) if self.most is not None else 0]
@@ -224,7 +227,7 @@ class _Program:
 
     def values(self, found: dict[str, list[int]]) -> np.ndarray:
         """About what multipliers prove of every choice, float64 [num_choices]."""
-        scenarios, nodes = len(self.part), len(self.gpus)
+        scenarios, nodes = len(self.part), len(self.slots)
         node = np.array(found["node"]).reshape(scenarios, nodes) / UNIT
         slot, limit = np.array(found["slot"]) / UNIT, found["limit"][0] / UNIT
         weight = np.array(found["weight"]) / UNIT if self.is_max else self.weight
@@ -232,7 +235,7 @@ class _Program:
         there = self.part.T @ node + slot
         at_home = np.take_along_axis(there, self.homes.T, axis=1)
         served = np.minimum(at_home, there.min(axis=1, keepdims=True) + off[:, None]).sum(axis=0)
-        left = weight.sum() - (node @ self.gpus).sum() / self.num_gpus - slot @ self.slots
+        left = weight.sum() - (node @ self.share).sum() - slot @ self.slots
         return np.asarray(served + left - limit * (self.most or 0.0))
 
 
