@@ -13,6 +13,7 @@ from eplb_opt.core import rules
 from eplb_opt.errors import PlanError
 from eplb_opt.placement import checker, scoring
 from eplb_opt.problem.arrays import as_numpy
+from eplb_opt.problem.node_kinds import strict_problem
 from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.across_nodes import first_plan_across
 from eplb_opt.search.at_home import first_plan_at_home
@@ -43,6 +44,9 @@ def first_plan(problem: Problem) -> np.ndarray:
     if problem.binds_unlike_gpus or (problem.has_topology and problem.has_gpu_rules):
         return first_plan_on_unlike(problem)
     if problem.topology is not None:
+        strict = strict_problem(problem) if problem.topology.anchored else None
+        if strict is not None:
+            return first_plan(strict)
         placed = within_limit(problem, first_plan_at_home(problem))
         if problem.topology.counts_off_home or problem.topology.keeps_all_at_home:
             return placed
