@@ -36,6 +36,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bounds.link_prices import PriceProblem
+from eplb_opt.problem.topology import node_of_gpus
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -92,7 +93,9 @@ class LinkBound:
         }
 
 
-def link_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> LinkBound:
+def link_bound(
+    problem: Problem, flat: Fraction, steps: int = FEW_STEPS, by_node: bool = False
+) -> LinkBound:
     """The bound of the module's docstring, for a problem of one layer.
 
     Parameters
@@ -103,12 +106,14 @@ def link_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Link
         A lower bound of its largest GPU load, in integer units.
     steps
         Newton steps for each set of prices; more find better ones, and 0 leaves prices at 0.
+    by_node
+        Whether the GPUs of a node get the same prices, which takes less time where places are GPUs.
     """
     total = int(problem.load.sum())
     if total == 0:
         nothing = np.zeros((0, 0), dtype=np.int64)
         return LinkBound(Fraction(1), (), 1, 1, nothing, nothing)
-    layer = _Layer(problem, floor(flat * problem.fastest * SCALE / total))
+    layer = _Layer(problem, floor(flat * problem.fastest * SCALE / total), by_node)
     prices = [layer.no_prices]
     levels, chosen, values = layer.pieces(prices)
     for _ in range(ROUNDS if steps > FEW_STEPS else min(steps, 1)):
@@ -184,7 +189,7 @@ def places_of(problem: Problem) -> list[Place]:
 class _Layer:
     """A layer in integers, and the same in floating point for the steps."""
 
-    def __init__(self, problem: Problem, first: int) -> None:
+    def __init__(self, problem: Problem, first: int, by_node: bool = False) -> None:
         rules = problem.topology
         total = int(problem.load.sum())
         self.first = first
@@ -204,6 +209,13 @@ class _Layer:
         self.fastest = [place.fastest for place in places]
         self.slots = np.array([place.slots for place in places])
         self.no_prices = np.zeros((2, len(places)), dtype=np.int64)
+        # Where places with the same prices begin, and how many they are.
+        self.begin = np.arange(len(places))
+        if by_node:
+            idx = [place.idx for place in places]
+            node = node_of_gpus(problem)[np.searchsorted(problem.link_costs.place, idx)]
+            self.begin = np.flatnonzero(np.diff(node, prepend=-1))
+        self.alike = np.diff(self.begin, append=len(places))
         self.capacity = sum(self.rates, Fraction(0))
         self._lines: dict[tuple[bytes, int], tuple[int, Fraction]] = {}
 
@@ -273,16 +285,19 @@ class _Layer:
         # With more a larger T would be worth less than a smaller one. With a limit on what links
         # cost that may be so: they show that there is no plan.
         is_free = self.most is None
+        counts = self._counts(end)
+        if counts.shape[1] > 1:
+            counts = np.minimum.reduceat(counts, self.begin, axis=1)
         asked = PriceProblem(
             self.load / SCALE,
-            self.cost / self.unit,
-            self._counts(end).astype(np.float64),
-            np.array([float(rate) for rate in self.rates]),
-            self.slots.astype(np.float64),
+            np.minimum.reduceat(self.cost, self.begin, axis=1) / self.unit,
+            counts.astype(np.float64),
+            np.add.reduceat([float(rate) for rate in self.rates], self.begin),
+            np.add.reduceat(self.slots, self.begin).astype(np.float64),
             (begin if is_free else end) / SCALE,
             float(self.capacity) / price if is_free else np.inf,
         )
-        load, slot = asked.best(steps)
+        load, slot = (np.repeat(prices, self.alike) for prices in asked.best(steps))
         whole = np.rint(load * self.unit), np.rint(slot * self.unit * SCALE)
         most = MAX_LOAD_PRICE, MAX_SLOT_PRICES // int(self.slots.sum())
         return np.asarray(np.minimum(whole, np.array(most)[:, None]).astype(np.int64))

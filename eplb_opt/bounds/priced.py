@@ -46,7 +46,9 @@ class PricedBound:
     homes: HomeBound | ScenarioHomeBound | None
 
 
-def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> PricedBound:
+def priced_bound(
+    problem: Problem, flat: Fraction, steps: int = FEW_STEPS, by_node: bool = False
+) -> PricedBound:
     """The best bound for a problem of one layer.
 
     `topology` counts what is off home, and looks at every choice of homes; `links` takes any costs
@@ -58,8 +60,8 @@ def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Pr
         A problem of one layer with a topology.
     flat
         A lower bound of its largest GPU load, in integer units.
-    steps
-        Newton steps of `links`.
+    steps, by_node
+        Newton steps of `links`, and whether it prices nodes where places are GPUs.
     """
     rules = problem.topology
     if rules is None:
@@ -77,7 +79,7 @@ def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Pr
         of_homes = homes if rules.counts_off_home else None
         found.append(PricedBound(homes.value + base, "topology", data, of_homes))
     if not rules.chooses_homes:
-        links = link_bound(problem, flat, steps)
+        links = link_bound(problem, flat, steps, by_node)
         found.append(PricedBound(links.value, "traffic", links.data, None))
     return max(found, key=lambda bound: bound.value)
 

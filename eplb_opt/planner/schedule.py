@@ -152,7 +152,7 @@ SOLVERS: dict[str, Entry] = {
     # Programs for the choices of homes of which least is proven, one after the other.
     "home_split": Entry(
         "eplb_opt.exact.homes.scenario_split:ScenarioSplitSolver",
-        Pace(share=0.3, shortest=0.1, most=4),
+        Pace(share=0.3, shortest=0.05, most=4),
         has_scenarios,
         package="scipy",
     ),

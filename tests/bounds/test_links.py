@@ -1,6 +1,7 @@
 """The bound by duality: never above what brute force finds, tight in plain cases, proven again."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ def holds(problem):
     tried = [
         (None, priced_bound(problem, flat, MANY_STEPS)),
         ("traffic", link_bound(problem, flat, MANY_STEPS)),
+        ("traffic", link_bound(problem, flat, MANY_STEPS, by_node=True)),
     ]
     for source, found in tried:
         assert found.value <= best
@@ -110,6 +112,22 @@ def test_links_that_tell_gpus_apart_are_bounded_on_gpus():
     problem = Problem(np.full((1, 8), 10), 8, 4, num_nodes=2, topology=rules)
     # From anywhere three of four tokens go elsewhere.
     assert float(proven(problem).value) == pytest.approx(1 + 0.4 * 0.5 * 3 / 4, rel=1e-4)
+
+
+def test_prices_of_nodes_are_of_all_their_gpus():
+    """Most tokens come from GPUs of one node: that it carries no more, nodes' prices know."""
+    load = np.array([[40, 30, 20, 10, 2, 2, 1, 1]])
+    sources = np.zeros((4, 8), dtype=int)
+    sources[[0, 1, 0, 1], [0, 1, 2, 3]] = 1
+    sources[2:, 4:] = 1
+    links = np.array([[0, 0.2, 1, 1], [0.2, 0, 1, 1], [1, 1, 0, 0.2], [1, 1, 0.2, 0]])
+    given = Topology(0.3, sources=sources, rank_costs=links)
+    problem = Problem(load, 16, 4, num_nodes=2, topology=given)
+    flat = flat_bound_of_layer(problem)
+    alone = link_bound(problem, flat, 0).value
+    by_node, by_gpu = (link_bound(problem, flat, MANY_STEPS, by_node=one) for one in (True, False))
+    assert alone < by_node.value <= by_gpu.value * (1 + Fraction(1, 1000))
+    assert (by_node.load_prices[:, ::2] == by_node.load_prices[:, 1::2]).all()
 
 
 def test_a_layer_without_load_is_worth_one():

@@ -1,12 +1,13 @@
 """The core's annealing with a price on what is off home: what it keeps is what it says."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
 
 from eplb_opt.core import annealing
-from tests.core.test_annealing import Layer, chance
+from tests.core.test_annealing import NO_UNITS, Layer, chance
 
 
 class Homes(Layer):
@@ -243,6 +244,39 @@ def test_with_several_loads_the_best_plan_is_worth_what_it_says(seed, worst):
     plan = annealed(search)
     assert search.best <= before
     assert search.best == pytest.approx(min(layer.worth(plan), layer.worth(plan, home)), rel=1e-9)
+
+
+def stuck_pair(exponent=64):
+    """Parts of 8 experts in two loads, such that two GPUs of four gain by no swap, but by two."""
+    halves = [list(half) for half in combinations(range(8), 4)]
+    single = np.array([len({*half} & set(range(4))) == 3 for half in halves])
+    for seed in range(100):
+        part = np.random.default_rng(seed).dirichlet(np.full(8, 5.0), 2).T
+        loads = np.array([part[half].sum(axis=0) for half in halves]) * 2
+        powers = loads**exponent + (2 - loads) ** exponent
+        norm = (powers / powers[0] * powers[0] ** (1 / exponent)).sum(axis=1)
+        if norm[single].min() > norm[0] * 1.01 and norm.min() < norm[0] * 0.9:
+            return part
+    raise AssertionError("no pair of GPUs is stuck.")
+
+
+def test_two_swaps_at_once_leave_plans_that_one_cannot():
+    layer = SeveralHomes()
+    rates, first = np.ones(2), np.array([0, 4, 8])
+    machine = annealing.Machine(rates, first, np.zeros((0, 8), np.int8), NO_UNITS, 8, False)
+    part = stuck_pair()
+    search = layer.search(
+        machine=machine,
+        part=part,
+        scenario=np.array([0.5, 0.5]),
+        share=part.mean(axis=1),
+        home=np.zeros(8, np.int64),
+        node=np.zeros(2, np.int64),
+        slots=np.arange(8),
+    )
+    search.anneal(6, 0.0, 0, 0, 0, 0, 20, math.inf)
+    halves = part[:4].sum(axis=0), part[4:].sum(axis=0)
+    assert search.best < np.maximum(*halves).mean() * 2 * 0.999
 
 
 def test_no_load_has_more_away_than_is_allowed_where_the_worst_counts():

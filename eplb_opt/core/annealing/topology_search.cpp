@@ -13,6 +13,9 @@ namespace {
 constexpr Index kSlice = 256;
 // Slices after which loads and traffic are added up anew.
 constexpr Index kRefresh = 16;
+// Swaps of which two are made at once, of the same two GPUs, as parts of kFine. Loads that are many
+// numbers, and costs of every GPU for itself, leave a single swap little to gain.
+constexpr Index kDoubles = 500;
 // No limit on what is away: it is looked at elsewhere.
 constexpr double kAny = std::numeric_limits<double>::infinity();
 
@@ -29,7 +32,9 @@ Homes homes_for(const Homes& homes, bool worst) {
 class TopologyMoves {
  public:
   TopologyMoves(TopologySearch& search, const TopologyStretch& stretch)
-      : search_(search), stretch_(stretch) {}
+      : search_(search),
+        stretch_(stretch),
+        after_(2, search.norm_.load().columns()) {}
 
   EPLB_INLINE const Placement& placement() const { return search_.placement_; }
 
@@ -48,22 +53,39 @@ class TopologyMoves {
       proposal.p = proposer.slot();
       partner = at_little_cost(proposal.p);
     }
+    is_double_ = !proposal.is_transfer && search_.doubles_ && proposer.happens(kDoubles);
+    if (is_double_) second_ = {false, on_gpu_of(proposal.p), on_gpu_of(proposal.q)};
     return proposal;
   }
 
   EPLB_INLINE bool accepts(const Proposal& proposal) {
-    const double added = search_.traffic_.added_by(proposal);
+    double added = search_.traffic_.added_by(proposal);
+    is_double_ = is_double_ && go_together(proposal);
+    if (is_double_) {
+      added += search_.traffic_.added_by(second_);
+      if (!search_.traffic_.allows(second_, added)) return false;
+    }
     if (!search_.traffic_.allows(proposal, added)) return false;
     limit_ -= search_.traffic_.price() * added;
     if (proposal.is_transfer) {
       return search_.effect_.measure(placement(), search_.norm_, proposal) < limit_;
     }
     limit_ += cost_at(proposal.p) + cost_at(proposal.q);
-    return swap_.measure(placement(), search_.norm_, proposal) < limit_;
+    // What GPUs cost afterwards is above 0, and takes the longest to tell.
+    if (limit_ <= 0.0) return false;
+    return (is_double_ ? measure_both(proposal)
+                       : swap_.measure(placement(), search_.norm_, proposal)) < limit_;
   }
 
   EPLB_INLINE void keep(const Proposal& proposal) {
     search_.traffic_.follow(proposal);
+    if (is_double_) {
+      search_.traffic_.follow(second_);
+      for (const Proposal& swap : {proposal, second_}) search_.placement_.swap(swap.p, swap.q);
+      search_.norm_.set_gpu(search_.machine_.gpu(proposal.p), after_[0], costs_.g);
+      search_.norm_.set_gpu(search_.machine_.gpu(proposal.q), after_[1], costs_.h);
+      return;
+    }
     if (proposal.is_transfer) {
       search_.effect_.make(search_.placement_, search_.norm_, proposal);
     } else {
@@ -74,6 +96,35 @@ class TopologyMoves {
   EPLB_INLINE void undo(const Proposal&) {}
 
  private:
+  EPLB_INLINE Index on_gpu_of(Index slot) {
+    const Index gpu = search_.machine_.gpu(slot), begin = search_.machine_.begin(gpu);
+    return search_.proposer_.within(begin, search_.machine_.end(gpu) - begin);
+  }
+
+  // Whether the second swap can be made with the first: then all four experts differ.
+  EPLB_INLINE bool go_together(const Proposal& first) const {
+    const Placement& at = placement();
+    const Index a = at.expert(first.p), b = at.expert(first.q);
+    const Index c = at.expert(second_.p), d = at.expert(second_.q);
+    return a != c && a != d && b != c && b != d && is_allowed(at, second_);
+  }
+
+  // What the two GPUs of both swaps cost together afterwards.
+  EPLB_INLINE double measure_both(const Proposal& first) {
+    const Placement& at = placement();
+    const LoadNorm& norm = search_.norm_;
+    const Index g = search_.machine_.gpu(first.p), h = search_.machine_.gpu(first.q);
+    const Lanes *a = norm.replica()[at.expert(first.p)], *b = norm.replica()[at.expert(first.q)];
+    const Lanes *c = norm.replica()[at.expert(second_.p)], *d = norm.replica()[at.expert(second_.q)];
+    for (Index i = 0; i < after_.width(); ++i) {
+      const Lanes moved = (a[i] - b[i]) + (c[i] - d[i]);
+      after_[0][i] = norm.load()[g][i] - moved;
+      after_[1][i] = norm.load()[h][i] + moved;
+    }
+    costs_ = {norm.cost_of(g, after_[0]), norm.cost_of(h, after_[1])};
+    return costs_.g + costs_.h;
+  }
+
   // A slot where an assignment of another slot's expert costs little.
   EPLB_INLINE Index at_little_cost(Index slot) {
     const Traffic& traffic = search_.traffic_;
@@ -94,6 +145,10 @@ class TopologyMoves {
   TopologyStretch stretch_;
   SwapEffect swap_;
   double limit_ = 0.0;
+  bool is_double_ = false;
+  Proposal second_{};  // the other swap of the same two GPUs
+  LaneTable after_;  // loads of the two GPUs, [2, num_scenarios]
+  SwapCosts costs_{};
 };
 
 // Slices of them: after each the plan is looked at, and the norm linearised anew.
@@ -133,6 +188,7 @@ TopologySearch::TopologySearch(const Machine& machine, const Scenarios& scenario
                                std::span<const Index> slots, Chance chance)
     : machine_(machine),
       worst_(scenarios.worst),
+      doubles_(scenarios.weight.columns() > 1 || !homes.by_home),
       placement_(machine_, scenarios.weight.rows(), slots),
       norm_(placement_, scenarios),
       effect_(norm_),

@@ -52,7 +52,7 @@ class TopologySearch {
   }
 
   Machine machine_;
-  bool worst_;
+  bool worst_, doubles_;
   Placement placement_;
   LoadNorm norm_;
   TransferEffect effect_;

@@ -31,13 +31,11 @@ if TYPE_CHECKING:
 
 #: Effort that a linear program counts for; it takes about so many milliseconds.
 EFFORT_OF_A_PROGRAM = 50
-#: Seconds of a program, and how many a layer with many choices of homes needs for some gain: a turn
-#: that is shorter is left to the search.
-PROGRAM_SECONDS, NEEDED_PROGRAMS = 0.05, 10
+#: Seconds of a program, and how many a layer with many choices of homes needs for most of the gain:
+#: a turn that is shorter is left to the search.
+PROGRAM_SECONDS, NEEDED_PROGRAMS = 0.03, 4
 #: The largest linear program, in experts times nodes.
 MAX_COLUMNS = 20_000
-#: Where the least that is proven rises by less in a program, the others raise it no more.
-LEAST_GAIN = 1e-7
 
 
 @dataclass(eq=False)
@@ -104,7 +102,7 @@ class ScenarioSplitSolver:
         """Solve programs; whether there is nothing left to raise."""
         known, num = self.known, 0
         while len(known.solved) < MAX_SETS:
-            worst = int(np.argmin(known.of_choice)) if known.of_choice.size else 0
+            worst = int(np.argmin(known.of_choice if known.of_choice.size else program.too_much))
             if worst in known.solved:
                 return True
             if num and (turn.expired if most is None else num >= most):
@@ -147,6 +145,11 @@ class _Program:
         self.price = 0.0 if rules is None else float(rules.exact_price)
         is_limited = rules is not None and rules.max_off_home is not None and not self.is_max
         self.most = float(rules.most_off_home) if rules is not None and is_limited else None
+        self.fixed: tuple[Any, Any] | None = None
+        # What is at home on nodes above their part: where it is little, little is proven.
+        loads = np.stack([(homes == n) @ self.part.T for n in range(len(self.slots))], axis=-1)
+        above = np.maximum(loads - self.share, 0.0).sum(axis=2)
+        self.too_much = above @ self.weight  # [choices]
 
     def multipliers(self, choice: int) -> dict[str, list[int]] | None:
         """Those of a choice's optimum, in units of the certificate; None where there are none.
@@ -155,45 +158,50 @@ class _Program:
         t and, where the worst counts, what it is worth.
         """
         linprog, sparse = _import_scipy()
-        scenarios, experts = self.part.shape
-        nodes, total = len(self.slots), self.part.shape[1] * len(self.slots)
+        if self.fixed is None:
+            self.fixed = self._fixed_rows(sparse)
+        upper, one = self.fixed
+        scenarios, nodes = len(self.part), len(self.slots)
+        total = self.part.shape[1] * nodes
         away = (np.arange(nodes) != self.homes[choice][:, None]).ravel()
-        whole = np.repeat(self.part, nodes, axis=1)  # [scenarios, experts * nodes]
-        on_node = np.tile(np.eye(nodes), (1, experts))  # [nodes, experts * nodes]
-        loads = [
-            np.hstack([part * on_node, -self._room(s, scenarios)]) for s, part in enumerate(whole)
-        ]
-        table = [*loads, np.hstack([on_node, np.zeros((nodes, scenarios))])]
-        right = [np.zeros(scenarios * nodes), self.slots.astype(np.float64)]
-        worth = np.concatenate([self.price * (self.weight @ whole) * away, self.weight])
+        mean = np.repeat(self.weight @ self.part, nodes) * away
+        table, right = [upper], [np.zeros(scenarios * nodes), self.slots.astype(np.float64)]
+        worth = np.concatenate([self.price * mean, self.weight])
         if self.most is not None:
-            table.append(np.append(self.weight @ whole * away, np.zeros(scenarios))[None])
+            table.append(sparse.csr_matrix(np.append(mean, np.zeros(scenarios))[None]))
             right.append(np.array([self.most]))
-        matrix = np.vstack(table)
         if self.is_max:
-            each = np.hstack([self.price * whole * away, np.eye(scenarios)])
-            matrix = np.hstack([np.vstack([matrix, each]), np.zeros((len(matrix) + scenarios, 1))])
-            matrix[-scenarios:, -1] = -1.0
+            off = self.price * np.repeat(self.part, nodes, axis=1) * away
+            each = sparse.csr_matrix(np.hstack([off, np.eye(scenarios), -np.ones((scenarios, 1))]))
+            none = sparse.csr_matrix((upper.shape[0], 1))
+            table = [sparse.hstack([upper, none]), each]
             right.append(np.zeros(scenarios))
             worth = np.append(np.zeros(total + scenarios), 1.0)
-        one = np.zeros((experts, matrix.shape[1]))
-        one[:, :total] = np.repeat(np.eye(experts), nodes, axis=1)
+            one = sparse.hstack([one, sparse.csr_matrix((one.shape[0], 1))])
         bounds = [(0, None)] * total + [(1, None)] * scenarios + [(0, None)] * self.is_max
         answer = linprog(
             worth,
-            A_ub=sparse.csr_matrix(matrix),
+            A_ub=sparse.vstack(table, format="csr"),
             b_ub=np.concatenate(right),
-            A_eq=sparse.csr_matrix(one),
-            b_eq=np.ones(experts),
+            A_eq=one,
+            b_eq=np.ones(one.shape[0]),
             bounds=bounds,
             method="highs",
         )
         return self._rounded(-answer.ineqlin.marginals) if answer.status == 0 else None
 
-    def _room(self, scenario: int, scenarios: int) -> np.ndarray:
-        room = np.zeros((len(self.slots), scenarios))
-        room[:, scenario] = self.share
-        return room
+    def _fixed_rows(self, sparse: Any) -> tuple[Any, Any]:
+        """The rows that are the same for all homes: of nodes' loads and slots, and of experts."""
+        scenarios, experts = self.part.shape
+        nodes = len(self.slots)
+        on_node = sparse.identity(nodes, format="csr")
+        loads = [sparse.kron(row[None], on_node) for row in self.part]
+        room = sparse.kron(sparse.identity(scenarios), -self.share[:, None])
+        slots = sparse.kron(np.ones((1, experts)), on_node)
+        upper = sparse.bmat([[sparse.vstack(loads), room], [slots, None]], format="csr")
+        each = sparse.kron(sparse.identity(experts), np.ones((1, nodes)))
+        one = sparse.hstack([each, sparse.csr_matrix((experts, scenarios))], format="csr")
+        return upper, one
 
     def _rounded(self, price: np.ndarray) -> dict[str, list[int]]:
         """Integers that the verifier takes."""

@@ -245,9 +245,12 @@ class TopologySolver:
         self.search: TopologySearch | None = None
         self.bound: HomeBound | ScenarioHomeBound | None = None
         self.idle = IdleTurns()
-        # Newton steps of the bounds that are still to come, and of the last one with its seconds.
-        self.next_steps: tuple[int, ...] = (0, FEW_STEPS, MANY_STEPS)
-        self.steps, self.seconds = 0, 0.0
+        # Newton steps of the bounds that are still to come, where GPUs have costs of their own by
+        # node before by GPU; and the steps of the last one with its seconds.
+        by_gpu = problem.link_costs.num_places > problem.num_nodes
+        by_node = ((FEW_STEPS, True),) if by_gpu else ()
+        self.next_steps = ((0, False), *by_node, (FEW_STEPS, False), (MANY_STEPS, False))
+        self.num_quick, self.steps, self.seconds = 2, (0, False), 0.0
 
     def solve(self, task: Task) -> Answer:
         """Anneal in a run that cools to the end of the turn; the first ones prove the bound too."""
@@ -278,8 +281,10 @@ class TopologySolver:
         if not self.next_steps:
             return None
         before, is_counted = task.deadline.remaining, task.effort is not None
-        if len(self.next_steps) == 1 and not is_counted and before < LONG_TURN * self.seconds:
+        is_long = is_counted or before >= LONG_TURN * self.seconds
+        if not (is_long or self.num_quick):
             return None
+        self.num_quick = max(self.num_quick - 1, 0)
         self.steps = self.next_steps[-1 if is_counted else 0]
         self.next_steps = () if is_counted else self.next_steps[1:]
         priced = self.prove()
@@ -299,7 +304,7 @@ class TopologySolver:
         """The bound of the layer, with the choices of homes by theirs."""
         if self.problem.has_scenarios:
             return scenario_bound_of_layer(self.problem)
-        return priced_bound(self.problem, flat_bound_of_layer(self.problem), self.steps)
+        return priced_bound(self.problem, flat_bound_of_layer(self.problem), *self.steps)
 
     def leads_elsewhere(
         self, search: TopologySearch, better: list[np.ndarray], objective: Fraction
