@@ -5,13 +5,13 @@ as JSON. `verify` takes a problem of one layer and a certificate of any origin: 
 again in exact integers or raises `CertificateError`, within an amount of work that depends on the
 problem's shape alone (`work`). Every kind has a module whose docstring states the mathematics of
 the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `config_lp` and
-`config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `scenario_water`
-(several loads at once), `sender_pairs` (two slots a GPU, each sending to one replica), `topology`
-(a price on what is served off home), `home_prices` (the same with two slots a GPU), `node_prices`
-(the same by prices of slots and of load on nodes),
-`scenario_topology` and `scenario_split` (the same for several loads), `traffic` (a price on what
-links cost), `crossing` (one on what crosses nodes where GPUs send) and `cost_packing` (costs of
-replicas). No verifier uses code of the solvers (`eplb_opt.exact`) whose bounds it checks.
+`config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `unlike_nodes` (the
+same where GPUs of nodes differ), `scenario_water` (several loads at once), `sender_pairs` (two
+slots a GPU, each sending to one replica), `topology` (a price on what is served off home),
+`home_prices` (the same with two slots a GPU), `node_prices` (the same by prices of slots and of
+load on nodes), `scenario_topology` and `scenario_split` (the same for several loads), `traffic` (a
+price on what links cost), `crossing` (one on what crosses nodes where GPUs send) and `cost_packing`
+(costs of replicas). No verifier uses code of the solvers (`eplb_opt.exact`) whose bounds it checks.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ VERIFIERS = {
     "config_lp": "eplb_opt.certificates.config_lp:verify",
     "config_lp_tree": "eplb_opt.certificates.config_lp_tree:verify",
     "nodes": "eplb_opt.certificates.nodes:verify",
+    "unlike_nodes": "eplb_opt.certificates.unlike_nodes:verify",
     "enumeration": "eplb_opt.certificates.enumeration:verify",
     "topology": "eplb_opt.certificates.topology:verify",
     "scenario_topology": "eplb_opt.certificates.scenario_topology:verify",
@@ -56,7 +57,7 @@ VERIFIERS = {
 
 #: The kinds that take scenarios and GPU rules into account; the others hold for one load, split
 #: evenly, on GPUs that are alike.
-GENERAL = {"scenario_water", "scenario_pairs", "sender_pairs"}
+GENERAL = {"scenario_water", "scenario_pairs", "sender_pairs", "unlike_nodes"}
 #: The kinds that hold where tokens are not split evenly; their verifiers say for which dispatch.
 ANY_SPLIT = {"scenario_water", "sender_pairs", "crossing"}
 
@@ -76,7 +77,12 @@ LEAVES = 4
 
 
 #: What a result calls the source of a bound where that is not the certificate's kind.
-BOUND_SOURCES = {"pairs": "k2", "home_prices": "topology", "node_prices": "topology"}
+BOUND_SOURCES = {
+    "pairs": "k2",
+    "home_prices": "topology",
+    "node_prices": "topology",
+    "unlike_nodes": "hierarchy",
+}
 
 
 def bound_source(certificate: Certificate) -> str:

@@ -22,6 +22,7 @@ from eplb_opt.placement import scoring
 from eplb_opt.placement.caller_units import objective_in_caller_units
 from eplb_opt.placement.moves import across_nodes_by_gpu, move_price, moved_slots
 from eplb_opt.placement.plan import Plan, as_plan
+from eplb_opt.planner.first_plans import first_plan
 from eplb_opt.planner.incumbents import Incumbents
 from eplb_opt.planner.journal import Journal
 from eplb_opt.planner.noise import DEFAULT_SIZE, choose_noise, price_of_noise
@@ -85,7 +86,7 @@ class Call:
         self.reasons: list[str] = [""] * self.problem.num_layers
         self.short_reasons = self.reasons
         began = time.monotonic()
-        first = starts.first_plan(self.problem)
+        first = first_plan(self.problem)
         scoring_began = time.monotonic()
         bounds = first_bounds(self.problem)
         self.incumbents = Incumbents(self.problem, first, bounds, self.request.started)

@@ -9,9 +9,8 @@ import numpy as np
 
 from eplb_opt.bounds.crossing import hull_steps
 from eplb_opt.core import local
-from eplb_opt.errors import PlanError, ProblemError
+from eplb_opt.errors import PlanError
 from eplb_opt.placement import checker
-from eplb_opt.placement.crossing import crossing
 from eplb_opt.problem import topology
 
 if TYPE_CHECKING:
@@ -28,44 +27,32 @@ WORTH_UNIT = 2**20
 def first_plan_across(problem: Problem, flat: np.ndarray) -> np.ndarray:
     """A first plan that serves hot experts on every node, int64 [num_layers, num_slots].
 
+    A limit on what crosses nodes may be broken, see `within_limit`.
+
     Parameters
     ----------
     problem
         A problem with a topology whose dispatch is "nearest" or "rank_modulo".
     flat
         int64 [num_layers, num_slots], a plan that heeds the load alone.
-
-    Raises
-    ------
-    ProblemError
-        Where none is found within the limit on what crosses nodes.
     """
     rules = problem.topology
     if rules is None or (not rules.price and rules.max_off_home is None):
         return flat
     layers = range(problem.num_layers)
-    return np.array([_first_within(problem.layer(i), flat[i], i) for i in layers])
+    return np.array([_first_within(problem.layer(i), flat[i]) for i in layers])
 
 
-def _first_within(layer: Problem, flat: np.ndarray, layer_idx: int) -> np.ndarray:
-    """The first plan that keeps all rules."""
-    tried = []
-    for aim in (*(AIMS if layer.load.any() else ()), None):
-        placed = flat if aim is None else plan_across(layer, aim)
-        tried.append(placed)
+def _first_within(layer: Problem, flat: np.ndarray) -> np.ndarray:
+    """The first plan that keeps all rules, or the last one."""
+    for aim in AIMS if layer.load.any() else ():
+        placed = plan_across(layer, aim)
         try:
             checker.check(layer, placed[None])
         except PlanError:
             continue
         return placed
-    rules = layer.topology
-    least = min(crossing(layer, placed[None])[0] for placed in tried)
-    most = 1.0 if rules is None else float(rules.most_off_home)
-    raise ProblemError(
-        f"layer {layer_idx}: no plan was found of which at most {most:g} of the assignments cross "
-        f"nodes; {float(least):.4f} do in the best one. Allow more (max_off_home), or take more "
-        "slots."
-    )
+    return flat
 
 
 def plans_across(problem: Problem) -> list[np.ndarray]:

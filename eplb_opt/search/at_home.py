@@ -6,8 +6,6 @@ import numpy as np
 
 from eplb_opt.bounds.topology import home_choices
 from eplb_opt.core import local, serving
-from eplb_opt.errors import PlanError, ProblemError
-from eplb_opt.placement import checker
 from eplb_opt.problem import node_kinds, topology
 from eplb_opt.problem.problem import Problem
 from eplb_opt.problem.scenarios import blended
@@ -23,32 +21,19 @@ def first_plan_at_home(problem: Problem) -> np.ndarray:
     """A first plan for a topology, int64 [num_layers, num_slots].
 
     Where a price alone decides, it is the one that serving calls get, in a millisecond a layer at
-    most. Under other rules all that fits at home is there. With scenarios it is made for their
-    blend.
-
-    Raises
-    ------
-    ProblemError
-        Where it breaks the limit on what is off home.
+    most. Under other rules all that fits at home is there; a limit on what is off home may be
+    broken, see `within_limit`. With scenarios it is made for their blend.
     """
     one_load = blended(problem)
     if _has_price_alone(problem):
         return _plan_at_price(one_load)
     layers = [one_load.layer(layer_idx) for layer_idx in range(problem.num_layers)]
-    placed = np.array([plan_at_home(layer, first_homes(layer)) for layer in layers])
-    try:
-        checker.check(problem, placed)
-    except PlanError as error:
-        raise ProblemError(
-            f"No plan was found that keeps the rules of the topology: {error} A node must fill its "
-            "slots; give it experts that are at home there, or allow more off home."
-        ) from error
-    return placed
+    return np.array([plan_at_home(layer, first_homes(layer)) for layer in layers])
 
 
 def first_plan_on_nodes(problem: Problem) -> np.ndarray:
     """A first plan where groups stay on nodes whose GPUs differ, int64 [num_layers, num_slots]."""
-    asked = node_kinds.at_home_alone(problem)
+    asked = node_kinds.at_home_alone(blended(problem))
     group = topology.group_of_experts(asked)
     layers = [asked.layer(layer_idx) for layer_idx in range(asked.num_layers)]
     return np.array([plan_at_home(layer, level_choice(layer)[group]) for layer in layers])

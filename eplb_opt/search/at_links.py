@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.problem import topology
+from eplb_opt.problem import node_kinds, topology
 from eplb_opt.problem.topology import MAX_PRICE
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def level_nodes(problem: Problem) -> np.ndarray:
         price = MAX_PRICE
     share = problem.load[0] / max(int(problem.load[0].sum()), 1)
     worth = (price * share[:, None] * cost_on_nodes(problem)).tolist()
-    sizes = topology.gpus_of_nodes(problem)
+    sizes = node_kinds.capacity_of_nodes(problem)
     part = (sizes / sizes.sum()).tolist()
     room = topology.slots_of_nodes(problem).tolist()
     held, largest = [0.0] * problem.num_nodes, 1.0

@@ -19,6 +19,7 @@ from eplb_opt.search.across_nodes import first_plan_across
 from eplb_opt.search.at_home import first_plan_at_home
 from eplb_opt.search.fill import fill_plan
 from eplb_opt.search.unlike_starts import first_plan_on_unlike
+from eplb_opt.search.within_limit import within_limit
 from heuristics import greedy
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ def first_plan(problem: Problem) -> np.ndarray:
     obeyed, so there is a plan whatever else fails. With scenarios it is made for their blend.
     """
     if problem.has_topology and problem.splits_by_sender:
-        return first_plan_across(problem, first_plan(problem.with_topology(None, 1, 1)))
+        flat = first_plan(problem.with_topology(None, 1, 1))
+        return within_limit(problem, first_plan_across(problem, flat))
     if problem.binds_unlike_gpus or (problem.has_topology and problem.has_gpu_rules):
         return first_plan_on_unlike(problem)
     if problem.topology is not None:
         strict = strict_problem(problem) if problem.topology.anchored else None
-        if strict is not None:
-            return first_plan(strict)
-        placed = first_plan_at_home(problem)
+        placed = first_plan_at_home(problem) if strict is None else first_plan(strict)
+        placed = within_limit(problem, placed)
         if problem.topology.counts_off_home or problem.topology.keeps_all_at_home:
             return placed
         return _better_layers(problem, placed, first_plan(problem.flat()))

@@ -10,6 +10,7 @@ from eplb_opt.problem.node_kinds import at_home_alone
 from eplb_opt.search.annealing.topology import TopologySearch
 from eplb_opt.search.annealing.unlike_nodes import PARAMS, NodesSearch
 from eplb_opt.search.at_home import first_plan_at_home, first_plan_on_nodes
+from eplb_opt.search.within_limit import within_limit
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -29,9 +30,12 @@ def first_plan_on_unlike(problem: Problem) -> np.ndarray:
     Raises
     ------
     ProblemError
-        Where it breaks the limit on what is off home.
+        Where none is found within the limit on what is off home.
     """
-    rows = first_plan_at_home(problem) if problem.has_topology else first_plan_on_nodes(problem)
+    if problem.has_topology:
+        rows = within_limit(problem, first_plan_at_home(problem))
+    else:
+        rows = first_plan_on_nodes(problem)
     placed = []
     for layer_idx, row in enumerate(rows):
         layer = problem.layer(layer_idx)
