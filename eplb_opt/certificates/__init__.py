@@ -6,13 +6,12 @@ again in exact integers or raises `CertificateError`, within an amount of work t
 problem's shape alone (`work`). Every kind has a module whose docstring states the mathematics of
 the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `config_lp` and
 `config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `unlike_nodes` (the
-same where GPUs of nodes differ), `scenario_water`
-(several loads at once), `sender_pairs` (two slots a GPU, each sending to one replica), `topology`
-(a price on what is served off home), `home_prices` (the same with two slots a GPU), `node_prices`
-(the same by prices of slots and of load on nodes),
-`scenario_topology` and `scenario_split` (the same for several loads), `traffic` (a price on what
-links cost), `crossing` (one on what crosses nodes where GPUs send) and `cost_packing` (costs of
-replicas). No verifier uses code of the solvers (`eplb_opt.exact`) whose bounds it checks.
+same where GPUs of nodes differ), `scenario_water` (several loads at once), `sender_pairs` (two
+slots a GPU, each sending to one replica), `topology` (a price on what is served off home),
+`home_prices` (the same with two slots a GPU), `node_prices` (the same by prices of slots and of
+load on nodes), `scenario_topology` and `scenario_split` (the same for several loads), `traffic` (a
+price on what links cost), `crossing` (one on what crosses nodes where GPUs send) and `cost_packing`
+(costs of replicas). No verifier uses code of the solvers (`eplb_opt.exact`) whose bounds it checks.
 """
 
 from __future__ import annotations

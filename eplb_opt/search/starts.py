@@ -45,9 +45,8 @@ def first_plan(problem: Problem) -> np.ndarray:
         return first_plan_on_unlike(problem)
     if problem.topology is not None:
         strict = strict_problem(problem) if problem.topology.anchored else None
-        if strict is not None:
-            return first_plan(strict)
-        placed = within_limit(problem, first_plan_at_home(problem))
+        placed = first_plan_at_home(problem) if strict is None else first_plan(strict)
+        placed = within_limit(problem, placed)
         if problem.topology.counts_off_home or problem.topology.keeps_all_at_home:
             return placed
         return _better_layers(problem, placed, first_plan(problem.flat()))
