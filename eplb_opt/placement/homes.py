@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,7 +18,9 @@ from eplb_opt.placement.crossing import crossing
 from eplb_opt.placement.peaks import MAX_COUNT
 from eplb_opt.placement.relabel import best_assignment
 from eplb_opt.problem import topology
-from eplb_opt.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.problem import Problem
 
 #: Groups get their nodes by the load that they have there, in units of a layer's load over this.
 LOAD_UNITS = 2**32
@@ -291,4 +294,4 @@ def _worth_of_nodes(problem: Problem, placed: np.ndarray) -> np.ndarray:
     most = links.table.max(axis=(1, 2), keepdims=True)
     saved = (most - links.table) / np.maximum(most, 1)  # of the dearest link, by homes
     at_node = served.reshape(*shape, -1) @ saved.transpose(0, 2, 1)
-    return np.rint(at_node * LOAD_UNITS).astype(np.int64)
+    return np.asarray(np.rint(at_node * LOAD_UNITS), dtype=np.int64)

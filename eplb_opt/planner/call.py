@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from eplb_opt.planner.arguments import Request
     from eplb_opt.result import ObjectiveBounds
 
+#: A first plan that can be had for less takes no more than this part of what is left, and what is
+#: made better of it this part of the rest.
+FIRST_SHARE, MENDING_SHARE = 0.35, 0.5
 #: Giving GPUs their names takes no more than this part of what is left.
 MAX_NAMING_SHARE = 0.2
 #: Writing a job's last files takes no more than this part of what is left.
@@ -85,18 +88,34 @@ class Call:
         self.reasons: list[str] = [""] * self.problem.num_layers
         self.short_reasons = self.reasons
         began = time.monotonic()
-        first = starts.first_plan(self.problem)
+        left = self.budget.deadline.remaining
+        has_time = self.budget.effort is None and self.request.time_limit != 0
+        most = FIRST_SHARE * left if has_time else math.inf
+        first = starts.first_plan(self.problem, most)
         scoring_began = time.monotonic()
         bounds = first_bounds(self.problem)
         self.incumbents = Incumbents(self.problem, first, bounds, self.request.started)
         ended = time.monotonic()
         self._leave_time_for_output(ended - scoring_began)
+        self._mend_first()
         self._tell_if_late(ended)
         self.first_objective = [pair.objective for pair in self.incumbents.pairs()]
         self.journal = Journal(self.incumbents)
         self.journal.problem(self.problem, self.budget, self.request.time_limit)
         self.tried: list[TriedStart] = []
         self._note_start(TriedStart(starts.FIRST, ended - began, self.first_objective))
+
+    def _mend_first(self) -> None:
+        """Offer what is better than the first plan and takes longer, as far as there is time."""
+        placed, until = self.incumbents.placed, Deadline()
+        if self.budget.effort is None and self.request.time_limit != 0:
+            until = self.budget.deadline.earlier(self.incumbents.scoring_seconds)
+            if until.expired:
+                return
+            until = until.part(MENDING_SHARE)
+        better = starts.mended(self.problem, placed, until)
+        if better is not None:
+            self.incumbents.offer_plans(better)
 
     def _leave_time_for_output(self, seconds: float) -> None:
         """The output is checked once more, and what got new names or came in last is scored."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.bounds.partitions import greedy_partition
+from eplb_opt.clock import Deadline
 from eplb_opt.core import rules
 from eplb_opt.errors import PlanError
-from eplb_opt.placement import checker, scoring
+from eplb_opt.placement import checker
 from eplb_opt.problem.arrays import as_numpy
 from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.across_nodes import first_plan_across
-from eplb_opt.search.at_home import first_plan_at_home
+from eplb_opt.search.at_home import first_plan_at_home, first_plan_on_nodes
 from eplb_opt.search.fill import fill_plan
-from eplb_opt.search.unlike_starts import first_plan_on_unlike
+from eplb_opt.search.unlike_starts import annealed_on_unlike
 from heuristics import greedy
 
 if TYPE_CHECKING:
@@ -29,22 +31,27 @@ if TYPE_CHECKING:
 FIRST = "greedy"
 
 
-def first_plan(problem: Problem) -> np.ndarray:
+def first_plan(problem: Problem, seconds: float = math.inf) -> np.ndarray:
     """The first plan of a problem, int64 [num_layers, num_slots].
 
     It is the plan of the greedy that every serving engine ships, or of a greedy of our own under
-    colocation="forbid" or GPU rules. It takes a millisecond and succeeds wherever the rules can be
-    obeyed, so there is a plan whatever else fails. With scenarios it is made for their blend.
+    colocation="forbid", GPU rules or a topology. It takes milliseconds and succeeds wherever the
+    rules can be obeyed, so there is a plan whatever else fails. With scenarios it is made for their
+    blend. `mended` makes something better of some of them.
+
+    Parameters
+    ----------
+    problem
+        What is planned.
+    seconds
+        What the plan may take, where something less good takes less.
     """
     if problem.has_topology and problem.splits_by_sender:
         return first_plan_across(problem, first_plan(problem.with_topology(None, 1, 1)))
-    if problem.binds_unlike_gpus or (problem.has_topology and problem.has_gpu_rules):
-        return first_plan_on_unlike(problem)
-    if problem.topology is not None:
-        placed = first_plan_at_home(problem)
-        if problem.topology.counts_off_home or problem.topology.keeps_all_at_home:
-            return placed
-        return _better_layers(problem, placed, first_plan(problem.flat()))
+    if problem.has_topology:
+        return first_plan_at_home(problem, seconds)
+    if problem.binds_unlike_gpus:
+        return first_plan_on_nodes(problem)
     problem = blended(problem)
     if problem.has_gpu_rules:
         return fill_plan(problem)
@@ -53,20 +60,45 @@ def first_plan(problem: Problem) -> np.ndarray:
     return np.asarray(greedy.rebalance_experts(*heuristic_arguments(problem))[0])
 
 
-def _better_layers(problem: Problem, placed: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The better of two plans for each layer; the first must obey the rules, the other may."""
-    rows = placed.copy()
-    for layer_idx, row in enumerate(other):
-        layer = problem.layer(layer_idx)
-        mine, theirs = (scoring.objectives(layer, r[None])[0] for r in (placed[layer_idx], row))
-        if theirs >= mine:
-            continue
-        try:
-            checker.check(layer, row[None])
-        except PlanError:
-            continue
-        rows[layer_idx] = row
-    return rows
+def mended(
+    problem: Problem, placed: np.ndarray, until: Deadline | None = None
+) -> np.ndarray | None:
+    """Something better than a first plan, layer by layer; None where nothing is known to be.
+
+    The same for the same plan where no deadline cuts it short. Layers may also be worse.
+
+    Parameters
+    ----------
+    problem
+        What is planned.
+    placed
+        int64 [num_layers, num_slots], the plan of `first_plan`.
+    until
+        When to stop; None for never.
+    """
+    until = until or Deadline()
+    if problem.binds_unlike_gpus or (problem.has_topology and problem.has_gpu_rules):
+        return annealed_on_unlike(problem, placed, until)
+    terms = problem.topology
+    if terms is None or problem.splits_by_sender:
+        return None
+    if terms.counts_off_home or terms.keeps_all_at_home or until.expired:
+        return None
+    return _where_it_may(problem, placed, first_plan(problem.flat()))
+
+
+def _where_it_may(problem: Problem, placed: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The other plan in layers where it obeys the rules, the first one in the rest."""
+    try:
+        checker.check(problem, other)
+    except PlanError:
+        if problem.num_layers == 1:
+            return placed
+        layers = zip(placed, other, strict=True)
+        return np.concatenate(
+            [_where_it_may(problem.layer(i), p[None], o[None]) for i, (p, o) in enumerate(layers)]
+        )
+    return other
 
 
 def heuristic_calls(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:

@@ -17,7 +17,7 @@ from eplb_opt.bounds.unlike_nodes import choice_bounds
 from eplb_opt.problem import topology
 from eplb_opt.problem.node_kinds import at_home_alone
 from eplb_opt.search.annealing.topology import TopologyParams, TopologySearch, TopologySolver
-from eplb_opt.search.at_home import level_choice
+from eplb_opt.search.at_home import level_choices
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -69,7 +69,7 @@ class UnlikeNodesSolver(TopologySolver):
         """The choices by their bounds, in loads; `fast_bounds` has what holds for all of them."""
         choices = home_choices(self.problem)
         if choices is None:
-            choices = _choices_near(self.asked, level_choice(self.problem))
+            choices = _choices_near(self.asked, level_choices(self.problem)[0])
         bounds = choice_bounds(self.asked, choices)
         order = sorted(range(len(bounds)), key=lambda i: (bounds[i], i))
         of_choice = tuple(bounds[i] for i in order)
