@@ -107,15 +107,16 @@ class Call:
 
     def _mend_first(self) -> None:
         """Offer what is better than the first plan and takes longer, as far as there is time."""
-        placed, until = self.incumbents.placed, Deadline()
+        until = Deadline()
         if self.budget.effort is None and self.request.time_limit != 0:
             until = self.budget.deadline.earlier(self.incumbents.scoring_seconds)
             if until.expired:
                 return
             until = until.part(MENDING_SHARE)
-        better = starts.mended(self.problem, placed, until)
-        if better is not None:
-            self.incumbents.offer_plans(better)
+        for placed in starts.better_plans(self.problem, self.incumbents.placed, until):
+            self.incumbents.offer_plans(placed)
+            if until.expired:
+                return
 
     def _leave_time_for_output(self, seconds: float) -> None:
         """The output is checked once more, and what got new names or came in last is scored."""

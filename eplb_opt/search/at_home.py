@@ -44,7 +44,7 @@ def first_plan_at_home(problem: Problem, seconds: float = math.inf) -> np.ndarra
         Where it breaks the limit on what is off home.
     """
     one_load = blended(problem)
-    if _has_price_alone(problem):
+    if _has_serving_nodes(problem):
         return _plan_at_price(one_load, seconds)
     placed = plans_at_home(one_load, first_homes(one_load))
     try:
@@ -63,12 +63,22 @@ def first_plan_on_nodes(problem: Problem) -> np.ndarray:
     return plans_at_home(asked, level_choices(asked)[:, topology.group_of_experts(asked)])
 
 
-def _has_price_alone(problem: Problem) -> bool:
-    """Whether a price alone says where an expert stands, on nodes as in a serving call."""
+def has_price_alone(problem: Problem) -> bool:
+    """Whether the price of off-home shares alone says where an expert stands, as in a serving call.
+
+    Parameters
+    ----------
+    problem
+        A problem with a topology.
+    """
     terms = problem.topology
-    if terms is None or terms.homes is not None or terms.keeps_all_at_home:
-        return False
-    if not terms.counts_off_home:
+    return terms is not None and terms.counts_off_home and _has_serving_nodes(problem)
+
+
+def _has_serving_nodes(problem: Problem) -> bool:
+    """Whether nodes are as in a serving call, which chooses homes, and no rule binds."""
+    terms = problem.topology
+    if terms is None or not terms.chooses_homes or terms.keeps_all_at_home:
         return False
     if (topology.node_of_gpus(problem) != topology.equal_nodes(problem)).any():
         return False
@@ -76,8 +86,13 @@ def _has_price_alone(problem: Problem) -> bool:
 
 
 def _plan_at_price(problem: Problem, seconds: float) -> np.ndarray:
-    """The serving path's plan at the problem's price."""
-    price = 0.0 if problem.topology is None else problem.topology.price
+    """The serving path's plan at the problem's price; where links have costs, at their mean."""
+    terms, links = problem.topology, problem.link_costs
+    price = 0.0 if terms is None else terms.price
+    node = topology.node_of_gpus(problem)
+    cost = links.table[0][:, links.place] / links.unit[0]  # of homes and GPUs
+    is_home = np.arange(problem.num_nodes)[:, None] == node
+    price *= max(float(cost[~is_home].mean() - cost[is_home].mean()), 0.0)
     sizes = problem.num_slots, problem.num_groups, problem.num_nodes, problem.num_gpus
     session = serving.PricedSession(problem.load.astype(np.float64), sizes, price)
     expected = problem.num_layers * problem.num_nodes * FIRST_STEPS * STEP_SECONDS

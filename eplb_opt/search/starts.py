@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from eplb_opt.bounds.partitions import greedy_partition
-from eplb_opt.clock import Deadline
 from eplb_opt.core import rules
 from eplb_opt.errors import PlanError
 from eplb_opt.placement import checker
 from eplb_opt.problem.arrays import as_numpy
 from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.across_nodes import first_plan_across
-from eplb_opt.search.at_home import first_plan_at_home, first_plan_on_nodes
+from eplb_opt.search.at_home import first_plan_at_home, first_plan_on_nodes, has_price_alone
 from eplb_opt.search.fill import fill_plan
 from eplb_opt.search.unlike_starts import annealed_on_unlike
 from heuristics import greedy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
 
 #: The heuristic of `first_plan`, which every call begins with.
@@ -37,7 +37,7 @@ def first_plan(problem: Problem, seconds: float = math.inf) -> np.ndarray:
     It is the plan of the greedy that every serving engine ships, or of a greedy of our own under
     colocation="forbid", GPU rules or a topology. It takes milliseconds and succeeds wherever the
     rules can be obeyed, so there is a plan whatever else fails. With scenarios it is made for their
-    blend. `mended` makes something better of some of them.
+    blend. `better_plans` has what may be better and takes longer.
 
     Parameters
     ----------
@@ -60,31 +60,26 @@ def first_plan(problem: Problem, seconds: float = math.inf) -> np.ndarray:
     return np.asarray(greedy.rebalance_experts(*heuristic_arguments(problem))[0])
 
 
-def mended(
-    problem: Problem, placed: np.ndarray, until: Deadline | None = None
-) -> np.ndarray | None:
-    """Something better than a first plan, layer by layer; None where nothing is known to be.
+def better_plans(problem: Problem, placed: np.ndarray, until: Deadline) -> Iterator[np.ndarray]:
+    """What may be better than a first plan in some layers and takes longer; likely ones first.
 
-    The same for the same plan where no deadline cuts it short. Layers may also be worse.
+    The same for the same plans where no deadline cuts them short.
 
     Parameters
     ----------
     problem
         What is planned.
     placed
-        int64 [num_layers, num_slots], the plan of `first_plan`.
+        int64 [num_layers, num_slots], the best plan so far, which the caller may change meanwhile.
     until
-        When to stop; None for never.
+        When to stop.
     """
-    until = until or Deadline()
-    if problem.binds_unlike_gpus or (problem.has_topology and problem.has_gpu_rules):
-        return annealed_on_unlike(problem, placed, until)
     terms = problem.topology
-    if terms is None or problem.splits_by_sender:
-        return None
-    if terms.counts_off_home or terms.keeps_all_at_home or until.expired:
-        return None
-    return _where_it_may(problem, placed, first_plan(problem.flat()))
+    if terms is not None and not (terms.keeps_all_at_home or has_price_alone(problem)):
+        flat = problem.with_topology(None, 1, 1) if problem.splits_by_sender else problem.flat()
+        yield _where_it_may(problem, placed, first_plan(flat))
+    if problem.binds_unlike_gpus or (problem.has_topology and problem.has_gpu_rules):
+        yield annealed_on_unlike(problem, placed, until)
 
 
 def _where_it_may(problem: Problem, placed: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from eplb_opt.problem.node_kinds import at_home_alone
 from eplb_opt.search.annealing.topology import TopologySearch
 from eplb_opt.search.annealing.unlike_nodes import PARAMS, NodesSearch
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
 
