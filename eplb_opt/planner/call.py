@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 #: A first plan that can be had for less takes no more than this part of what is left, and what is
 #: made better of it this part of the rest.
-FIRST_SHARE, MENDING_SHARE = 0.35, 0.5
+FIRST_SHARE, MENDING_SHARE = 0.35, 0.7
 #: Giving GPUs their names takes no more than this part of what is left.
 MAX_NAMING_SHARE = 0.2
 #: Writing a job's last files takes no more than this part of what is left.
@@ -97,7 +97,7 @@ class Call:
         self.incumbents = Incumbents(self.problem, first, bounds, self.request.started)
         ended = time.monotonic()
         self._leave_time_for_output(ended - scoring_began)
-        self._mend_first()
+        self._mend_first(scoring_began - began)
         self._tell_if_late(ended)
         self.first_objective = [pair.objective for pair in self.incumbents.pairs()]
         self.journal = Journal(self.incumbents)
@@ -105,12 +105,12 @@ class Call:
         self.tried: list[TriedStart] = []
         self._note_start(TriedStart(starts.FIRST, ended - began, self.first_objective))
 
-    def _mend_first(self) -> None:
-        """Offer what is better than the first plan and takes longer, as far as there is time."""
+    def _mend_first(self, seconds: float) -> None:
+        """Offer what is better than the first plan, where there is time to make another like it."""
         until = Deadline()
         if self.budget.effort is None and self.request.time_limit != 0:
             until = self.budget.deadline.earlier(self.incumbents.scoring_seconds)
-            if until.expired:
+            if until.remaining < seconds:
                 return
             until = until.part(MENDING_SHARE)
         for placed in starts.better_plans(self.problem, self.incumbents.placed, until):

@@ -46,7 +46,10 @@ def first_plan_at_home(problem: Problem, seconds: float = math.inf) -> np.ndarra
     one_load = blended(problem)
     if _has_serving_nodes(problem):
         return _plan_at_price(one_load, seconds)
-    placed = plans_at_home(one_load, first_homes(one_load))
+    homes = first_homes(one_load)
+    placed = plans_at_home(one_load, homes)
+    if _has_room(problem, homes):  # all is at home then, and no rule is broken
+        return placed
     try:
         checker.check(problem, placed)
     except PlanError as error:
@@ -55,6 +58,35 @@ def first_plan_at_home(problem: Problem, seconds: float = math.inf) -> np.ndarra
             "slots; give it experts that are at home there, or allow more off home."
         ) from error
     return placed
+
+
+def _has_room(problem: Problem, homes: np.ndarray) -> bool:
+    """Whether every node has slots for all that is at home there, and experts to fill them."""
+    layers, num_nodes = np.arange(problem.num_layers)[:, None], problem.num_nodes
+    at = (layers * num_nodes + homes).ravel()
+    held = np.bincount(at, minlength=problem.num_layers * num_nodes).reshape(-1, num_nodes)
+    needed = int(problem.open_slots.max()) if problem.colocation == "forbid" else 1
+    return bool((held <= topology.slots_of_nodes(problem)).all() and (held >= needed).all())
+
+
+def packed_plan(problem: Problem) -> np.ndarray | None:
+    """A plan that heeds the load alone, for GPUs of any speeds and slots.
+
+    Parameters
+    ----------
+    problem
+        A problem of one load without rules on single experts.
+
+    Returns
+    -------
+    int64 [num_layers, num_slots]; None where replicas must stand apart and some find no GPU.
+    """
+    alone = problem.with_topology(None, 1, 1)
+    placed = np.full((problem.num_layers, problem.num_slots), -1, dtype=np.int64)
+    done = np.zeros(problem.num_layers, dtype=bool)
+    load = np.ascontiguousarray(problem.load)
+    rules.place_at_home(node_rules(alone), load, np.zeros_like(load), placed, done)
+    return placed if done.all() else None
 
 
 def first_plan_on_nodes(problem: Problem) -> np.ndarray:
@@ -72,7 +104,9 @@ def has_price_alone(problem: Problem) -> bool:
         A problem with a topology.
     """
     terms = problem.topology
-    return terms is not None and terms.counts_off_home and _has_serving_nodes(problem)
+    if terms is None or problem.splits_by_sender:
+        return False
+    return terms.counts_off_home and _has_serving_nodes(problem)
 
 
 def _has_serving_nodes(problem: Problem) -> bool:

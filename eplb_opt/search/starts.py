@@ -16,7 +16,12 @@ from eplb_opt.placement import checker
 from eplb_opt.problem.arrays import as_numpy
 from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.across_nodes import first_plan_across
-from eplb_opt.search.at_home import first_plan_at_home, first_plan_on_nodes, has_price_alone
+from eplb_opt.search.at_home import (
+    first_plan_at_home,
+    first_plan_on_nodes,
+    has_price_alone,
+    packed_plan,
+)
 from eplb_opt.search.fill import fill_plan
 from eplb_opt.search.unlike_starts import annealed_on_unlike
 from heuristics import greedy
@@ -48,7 +53,11 @@ def first_plan(problem: Problem, seconds: float = math.inf) -> np.ndarray:
     """
     if problem.has_topology and problem.splits_by_sender:
         return first_plan_across(problem, first_plan(problem.with_topology(None, 1, 1)))
-    if problem.has_topology:
+    terms = problem.topology
+    if terms is not None and problem.has_gpu_rules and not terms.keeps_all_at_home:
+        packed = packed_plan(blended(problem))
+        return first_plan_at_home(problem) if packed is None else packed
+    if terms is not None:
         return first_plan_at_home(problem, seconds)
     if problem.binds_unlike_gpus:
         return first_plan_on_nodes(problem)
@@ -76,8 +85,14 @@ def better_plans(problem: Problem, placed: np.ndarray, until: Deadline) -> Itera
     """
     terms = problem.topology
     if terms is not None and not (terms.keeps_all_at_home or has_price_alone(problem)):
-        flat = problem.with_topology(None, 1, 1) if problem.splits_by_sender else problem.flat()
-        yield _where_it_may(problem, placed, first_plan(flat))
+        one_load = blended(problem)
+        if problem.has_gpu_rules:
+            other = first_plan_at_home(one_load)
+        elif problem.splits_by_sender:
+            other = first_plan(one_load.with_topology(None, 1, 1))
+        else:
+            other = first_plan(one_load.flat())
+        yield _where_it_may(problem, placed, other)
     if problem.binds_unlike_gpus or (problem.has_topology and problem.has_gpu_rules):
         yield annealed_on_unlike(problem, placed, until)
 

@@ -81,7 +81,18 @@ void NodeFiller::take_others(Index node) {
   }
 }
 
-// Replicas of the experts of a node: each spare slot makes the largest one smaller.
+// Speeds of a node's GPUs, the fastest first; empty where they do not matter for counts.
+std::vector<double> NodeFiller::speeds_of(Index node) const {
+  std::vector<double> speed;
+  if (!rules_.keeps_apart) return speed;
+  for (const Index gpu : gpus_[node]) speed.push_back(rules_.speed[gpu]);
+  std::ranges::sort(speed, std::greater());
+  return speed;
+}
+
+// Replicas of the experts of a node: each spare slot makes the largest one smaller. Where they stand
+// apart, the last of them is on a slower GPU: one more may then make it worse, and the slot goes to
+// where that is least.
 bool NodeFiller::give_counts(Index node, std::span<const std::int64_t> load) {
   using Entry = std::tuple<double, Index>;  // the largest replica, then the first expert
   const auto& experts = held_[node];
@@ -91,19 +102,28 @@ bool NodeFiller::give_counts(Index node, std::span<const std::int64_t> load) {
   std::vector<Index> times(num, 1);
   const bool is_uneven = rules_.keeps_apart && !has_equal_gpus(node);
   std::priority_queue<Entry> heap;
-  for (Index i = 0; i < num; ++i) heap.emplace(share_of(load[experts[i]], 1), -i);
+  const std::vector<double> speed = speeds_of(node);
+  const auto level = [&](Index i, Index n) {
+    const double share = share_of(load[experts[i]], n);
+    return speed.empty() ? share : share / speed[n - 1];
+  };
+  const auto offer = [&](Index i) {
+    if (times[i] == most) return;
+    const double now = level(i, times[i]), then = level(i, times[i] + 1);
+    heap.emplace(then <= now ? now : -then, -i);
+  };
+  for (Index i = 0; i < num; ++i) offer(i);
   for (Index spare = slots_[node] - num; spare > 0;) {
     if (heap.empty()) return false;
     const Index i = -std::get<1>(heap.top());
     heap.pop();
-    if (times[i] == most) continue;
     ++times[i];
     if (is_uneven && !stand_apart(node, times)) {
       --times[i];  // nor will it fit later
       continue;
     }
     --spare;
-    heap.emplace(share_of(load[experts[i]], times[i]), -i);
+    offer(i);
   }
   households_[node].clear();
   for (Index i = 0; i < num; ++i) {

@@ -44,6 +44,7 @@ class NodeFiller {
   void take_others(Index node);
   bool has_equal_gpus(Index node) const;
   bool stand_apart(Index node, std::vector<Index> times) const;
+  std::vector<double> speeds_of(Index node) const;
   bool give_counts(Index node, std::span<const std::int64_t> load);
   void take_steps(std::span<const std::int64_t> load, const Spread& rule);
   void choose_nodes(std::span<const std::int64_t> load, const Spread& rule);
