@@ -48,7 +48,9 @@ def first_plan_at_home(problem: Problem, seconds: float = math.inf) -> np.ndarra
         return _plan_at_price(one_load, seconds)
     homes = first_homes(one_load)
     placed = plans_at_home(one_load, homes)
-    if _has_room(problem, homes):  # all is at home then, and no rule is broken
+    terms = problem.topology
+    is_free = terms is None or terms.max_off_home is None or terms.counts_off_home
+    if is_free and _has_room(problem, homes):  # all is at home, where it costs nothing
         return placed
     try:
         checker.check(problem, placed)
