@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,9 +86,10 @@ def cheapest_nodes(problem: Problem) -> np.ndarray:
     """
     links = problem.link_costs
     node = topology.node_of_gpus(problem)
-    is_there = problem.open_slots > 0
-    cost = np.where(is_there, links.table[:, :, links.place], np.iinfo(np.int64).max)
-    return np.asarray(node[cost.argmin(axis=2)])
+    first = np.searchsorted(links.place, np.arange(links.num_places))  # GPU of each place
+    is_there = np.bincount(links.place, problem.open_slots, links.num_places) > 0
+    cost = np.where(is_there, links.table, np.iinfo(np.int64).max)
+    return np.asarray(node[first[cost.argmin(axis=2)]])
 
 
 def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
@@ -224,8 +226,13 @@ class _Paid:
     def _served(self, layer_idx: int, load: np.ndarray) -> Fraction:
         """What all assignments of a layer cost together, in integers of any size."""
         cost, count = self.cost[layer_idx], self.count[layer_idx]
-        costs = cost > 0
-        return _quotients(load[costs], cost[costs], count[costs])
+        if int(load.sum()) * self.dearest[layer_idx] * int(count.max()) >= MAX_COST_SUM:
+            load = load.astype(object)
+        # Added up by the number of replicas: fractions of the same denominator are integers.
+        paid = load * cost
+        sums = {n: int(paid[count == n].sum()) for n in np.unique(count[cost > 0]).tolist()}
+        parts = lcm(*sums)
+        return Fraction(sum(part * (parts // n) for n, part in sums.items()), parts)
 
 
 def _parts(problem: Problem) -> np.ndarray:
@@ -239,17 +246,6 @@ def _parts(problem: Problem) -> np.ndarray:
         return np.asarray(parts[0])
     weighted = np.array([float(share) for share in problem.shares])[:, None, None] * parts
     return np.asarray(weighted.sum(axis=0))
-
-
-def _quotients(load: np.ndarray, cost: np.ndarray, count: np.ndarray) -> Fraction:
-    """The sum of load * cost / count, exactly."""
-    # Added up by the number of replicas: fractions of the same denominator are integers.
-    tokens = Fraction(0)
-    for number in np.unique(count).tolist():
-        held = count == number
-        pairs = zip(load[held].tolist(), cost[held].tolist(), strict=True)
-        tokens += Fraction(sum(w * a for w, a in pairs), number)
-    return tokens
 
 
 def _best_nodes(problem: Problem, placed: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bounds.bounds import fast_bounds, first_bounds
+from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.clock import Budget, Deadline
 from eplb_opt.errors import MissingDependency, PlanError, ProblemError
 from eplb_opt.migration import (
@@ -22,7 +22,7 @@ from eplb_opt.placement import scoring
 from eplb_opt.placement.caller_units import objective_in_caller_units
 from eplb_opt.placement.moves import across_nodes_by_gpu, move_price, moved_slots
 from eplb_opt.placement.plan import Plan, as_plan
-from eplb_opt.planner.incumbents import Incumbents
+from eplb_opt.planner.first_plan import begin, mend
 from eplb_opt.planner.journal import Journal
 from eplb_opt.planner.noise import DEFAULT_SIZE, choose_noise, price_of_noise
 from eplb_opt.planner.portfolio import Portfolio
@@ -46,9 +46,6 @@ if TYPE_CHECKING:
     from eplb_opt.planner.arguments import Request
     from eplb_opt.result import ObjectiveBounds
 
-#: A first plan that can be had for less takes no more than this part of what is left, and what is
-#: made better of it this part of the rest.
-FIRST_SHARE, MENDING_SHARE = 0.35, 0.7
 #: Giving GPUs their names takes no more than this part of what is left.
 MAX_NAMING_SHARE = 0.2
 #: Writing a job's last files takes no more than this part of what is left.
@@ -88,35 +85,16 @@ class Call:
         self.reasons: list[str] = [""] * self.problem.num_layers
         self.short_reasons = self.reasons
         began = time.monotonic()
-        left = self.budget.deadline.remaining
-        has_time = self.budget.effort is None and self.request.time_limit != 0
-        most = FIRST_SHARE * left if has_time else math.inf
-        first = starts.first_plan(self.problem, most)
-        scoring_began = time.monotonic()
-        bounds = first_bounds(self.problem)
-        self.incumbents = Incumbents(self.problem, first, bounds, self.request.started)
+        self.incumbents, making, scoring = begin(self.request)
         ended = time.monotonic()
-        self._leave_time_for_output(ended - scoring_began)
-        self._mend_first(scoring_began - began)
+        self._leave_time_for_output(scoring)
+        mend(self.request, self.incumbents, self.budget.deadline, making)
         self._tell_if_late(ended)
         self.first_objective = [pair.objective for pair in self.incumbents.pairs()]
         self.journal = Journal(self.incumbents)
         self.journal.problem(self.problem, self.budget, self.request.time_limit)
         self.tried: list[TriedStart] = []
         self._note_start(TriedStart(starts.FIRST, ended - began, self.first_objective))
-
-    def _mend_first(self, seconds: float) -> None:
-        """Offer what is better than the first plan, where there is time to make another like it."""
-        until = Deadline()
-        if self.budget.effort is None and self.request.time_limit != 0:
-            until = self.budget.deadline.earlier(self.incumbents.scoring_seconds)
-            if until.remaining < seconds:
-                return
-            until = until.part(MENDING_SHARE)
-        for placed in starts.better_plans(self.problem, self.incumbents.placed, until):
-            self.incumbents.offer_plans(placed)
-            if until.expired:
-                return
 
     def _leave_time_for_output(self, seconds: float) -> None:
         """The output is checked once more, and what got new names or came in last is scored."""

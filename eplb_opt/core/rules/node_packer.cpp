@@ -9,8 +9,8 @@ namespace eplb::rules {
 
 namespace {
 
-// Exchanges on a node; more find little.
-constexpr Index kExchanges = 32;
+// Exchanges on a node for each of its GPUs; more find little.
+constexpr Index kExchanges = 2;
 
 }  // namespace
 
@@ -88,7 +88,7 @@ bool NodePacker::deal(const Household& held) {
 
 void NodePacker::mend_and_write(const std::vector<Index>& gpus, const Household& held,
                                 std::span<std::int64_t> placed) {
-  for (Index n = kExchanges; n > 0 && exchange(); --n) {
+  for (Index n = kExchanges * std::ssize(gpus); n > 0 && exchange(); --n) {
   }
   const Index slots_per_gpu = std::ssize(placed) / std::ssize(rules_.open_slots);
   for (Index g = 0; g < std::ssize(gpus); ++g) {
