@@ -16,12 +16,14 @@ STUBS := eplb_opt/core/_core
 venv: $(STAMP)
 
 # Everything at the locked versions; nothing happens while the stamp is newer than what it depends on.
+# The core is compiled while packages come: one works on all cores, the other on one and the network.
 $(STAMP): pyproject.toml $(LOCK) $(CORE)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo 'Installing packages and compiling the core: a minute or two; without a C++ compiler on the path, some minutes.'
-	$(BIN)/python -m pip install --quiet --requirement $(LOCK)
-	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --requirement $(LOCK) & \
+	nice $(BIN)/python -m pip install --quiet --no-deps --editable . ; \
+	compiled=$$? ; wait $$! && exit $$compiled
 	touch $(STAMP)
 
 plan: $(STAMP)

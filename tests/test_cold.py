@@ -38,7 +38,7 @@ def fresh(missing=(), limit=0.5, experts=64, slots=80, gpus=16, **environment):
 
 
 def test_with_numpy_alone_the_search_works_and_what_is_missing_is_named():
-    _, said, _ = fresh(EXTRAS, limit=2, experts=32, slots=48)
+    _, said, _ = fresh(EXTRAS, limit=1, experts=32, slots=48)
     assert "heuristic" not in said
     assert any("eplb-opt[cpsat]" in s for s in said)
 
@@ -50,7 +50,7 @@ def test_with_numpy_alone_two_slots_a_gpu_are_proven_optimal():
 
 @pytest.mark.parametrize("missing", ["ortools", "scipy"])
 def test_one_missing_package_leaves_the_others_at_work(missing):
-    _, said, _ = fresh([missing], limit=10, experts=32, slots=48)
+    _, said, _ = fresh([missing], limit=2, experts=32, slots=48)
     assert sum(missing in s for s in said) <= 1
     assert "heuristic" not in said
 

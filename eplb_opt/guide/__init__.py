@@ -18,6 +18,8 @@ TOPICS = (
     "workloads",
     "clusters",
     "topology",
+    "links",
+    "tokens",
     "step-time",
     "model",
     "units",

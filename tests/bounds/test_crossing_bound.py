@@ -30,7 +30,7 @@ def certificate(found, value=None, **change):
     return Certificate("crossing", found.value if value is None else value, data | change)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(crossing_problems())
 def test_bound_never_exceeds_the_optimum(problem):
     if problem is None:

@@ -57,7 +57,7 @@ def proof_of(problem):
     return Certificate(found.source, found.value, found.data)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(tiny_scenarios())
 def test_bound_never_exceeds_the_optimum_and_is_proven_again(problem):
     best = None if problem is None else scenario_home_optimum(problem)

@@ -32,7 +32,7 @@ def with_cost(asked, cost, batch_tokens):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(sent_problems(), st.sampled_from([ROOFLINE, TABLE]), st.sampled_from([1, 8, 90]))
 def test_no_bound_exceeds_the_best_of_all_plans(asked, cost, batch_tokens):
     problem = with_cost(asked, cost, batch_tokens)

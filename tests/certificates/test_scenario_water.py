@@ -28,7 +28,7 @@ def proof(problem, **settings):
     return scenario_water(problem, Deadline(), ScenarioWaterParams(**settings))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(scenario_problems(colocations=("allow", "forbid")))
 def test_no_certificate_exceeds_the_optimum(problem):
     certificate = proof(problem)
@@ -142,7 +142,7 @@ def pairs_proof(problem, seconds=20.0):
     return scenario_pairs(problem, lower, upper, Deadline.after(seconds))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from(["mean", "max"]), st.integers(1, 3))
 def test_no_certificate_of_pairs_exceeds_the_optimum(seed, objective, num_scenarios):
     rng = np.random.default_rng(seed)

@@ -57,7 +57,7 @@ def test_whatever_the_steps_what_is_proven_is_true(problem, level, price, steps)
     assert bound <= least_of_plans(problem)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(pair_problems(max_load=1))
 def test_no_replica_has_fewer_senders_than_the_least(problem):
     for row in sender_oracle.every_plan(problem)[::13].tolist():

@@ -21,7 +21,7 @@ from tests.sender_oracle import every_plan
 pytest.importorskip("ortools")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(crossing_problems())
 def test_the_model_finds_the_best_plan_and_its_bound_is_below_every_draw(problem):
     assume(problem is not None and problem.load.any())

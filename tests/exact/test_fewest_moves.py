@@ -35,7 +35,7 @@ def assert_solved(problem, answer, best):
     assert value - answer.lower_bound <= best * ROUNDING
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(scenario_problems(colocations=("allow", "forbid")))
 def test_scenarios_are_solved_to_the_optimum_of_all_plans(problem):
     answer = exact_layer(problem, first_plan(problem)[0], Fraction(0), Deadline.after(30))
@@ -126,7 +126,7 @@ def moving_problems(draw):
     return problem, current, draw(st.integers(0, 4))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(moving_problems())
 def test_fewest_moves_and_best_within_moves_equal_those_of_all_plans(case):
     if case is None:

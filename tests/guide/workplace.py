@@ -16,6 +16,8 @@ from tests.guide.documents import ROOT, assert_printed, commands
 
 #: Seconds instead of those that a text gives to a search whose answer it does not print.
 QUICK_SECONDS = 0.2
+#: The same in Python: whole seconds, so that limits of some milliseconds stay.
+LIMIT, QUICK_LIMIT = re.compile(r"\btime_limit=\d+(?!\.?\d)"), f"time_limit={QUICK_SECONDS}"
 #: A search whose answer is printed ends at the optimum, long before this limit.
 PATIENCE = 30
 #: Options that make the measurements small; the last of two equal options counts.
@@ -24,6 +26,9 @@ SMALL = {
     "bench dispatch": "--rounds 1 --batches 1 --layers 1",
     "bench moves": "--layers 1 --rounds 1 --offline 0 --drift 0.1",
     "bench plans": "--layers 1 --time-limit 0.1",
+    "watch": "--time-limit 0.2",
+    "bench deadlines": "--layers 1 --calls 1 --time-limit 0.05",
+    "bench prices": "--layers 2",
     "bench anytime": "--layers 1",
     "bench quality": "--time-limit 0.05",
     "bench robust": "--time-limit 0.05",
@@ -104,7 +109,7 @@ def quick(arguments, is_compared):
         if word == "--time-limit":
             small[place + 1] = str(min(float(small[place + 1]), limit))
     extra = next((extra for name, extra in SMALL.items() if is_of(small, name)), "")
-    if small[0] in SEARCHES and not {"--time-limit", "--effort"} & set(small):
+    if not extra and small[0] in SEARCHES and not {"--time-limit", "--effort"} & set(small):
         extra = f"--time-limit {limit}"
     return small + extra.split()
 
@@ -139,8 +144,9 @@ def run_line(words, is_compared):
 def run_python(block, names):
     """Run a block; `names` is what the blocks before it have defined."""
     out = io.StringIO()
+    text = block.text if block.promised is not None else LIMIT.sub(QUICK_LIMIT, block.text)
     with contextlib.redirect_stdout(out):
-        exec(compile(block.text, "guide", "exec"), names)
+        exec(compile(text, "guide", "exec"), names)
     if block.promised is not None:
         assert_printed(out.getvalue(), block.promised)
 

@@ -86,7 +86,7 @@ def test_level_loads_end_close_to_the_mean(dispatch):
     assert all(float(w) > v for w, v in zip(worth, result.objective, strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(sent_problems())
 def test_tiny_problems_are_searched_to_the_best_plan_or_near_it(asked):
     start = first_plan(asked)

@@ -272,6 +272,48 @@ class PairedSearch:
         The mean cost of an assignment now: the part served away from home by default.
         """
 
+class PackedSearch:
+    """
+    `PairedSearch` for GPUs of equally many slots, whose nodes are to be packed afterwards.
+
+    A GPU's load is taken for the mean of its node. But a replica of more than `heavy` mean loads
+    has a GPU without another such one, and shares it with no less than the node's lightest. What
+    replicas have above `ceiling` mean loads is added to the objective, `best`, which is that of
+    nodes that could be packed so; `plan` packs them greedily.
+    """
+
+    def __init__(self, machine: Machine, share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], node: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], price: float, most: float, anchored: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance, cost: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None, place: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None = None, by_home: bool = True, heavy: float = 0.5, ceiling: float = 1.0) -> None: ...
+
+    def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], home: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
+        """Go on from another plan, with other homes; the best plan is kept."""
+
+    def anneal(self, doublings: int, temperature: float, transfers: int, near: int, homeward: int, settling: int, slices: int, seconds: float) -> None:
+        """
+        So many slices of 256 swaps and copy transfers, fewer where the seconds are over.
+
+        The norm's p is 2**doublings; `temperature` is in units of the objective. Of 1024
+        proposals `transfers` are copy transfers; of these `settling` give an expert a
+        replica at a cheap place, by default its home. Of the swaps `near` are within a node, and
+        `homeward` of the others bring an expert to such a place.
+        """
+
+    @property
+    def best(self) -> float:
+        """The best plan's objective."""
+
+    def plan(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """The best plan, int64 [num_slots]."""
+
+    @property
+    def largest_load(self) -> float:
+        """The largest GPU load now, relative to the mean."""
+
+    @property
+    def away(self) -> float:
+        """
+        The mean cost of an assignment now: the part served away from home by default.
+        """
+
 class ByCount:
     """
     All replicas of an expert carry the same; the column is their number.

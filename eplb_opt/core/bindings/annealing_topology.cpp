@@ -5,7 +5,7 @@
 #include <optional>
 #include <type_traits>
 
-#include "annealing/paired_search.hpp"
+#include "annealing/node_search.hpp"
 #include "annealing/topology_search.hpp"
 #include "bindings/annealing_arguments.hpp"
 #include "bindings/chapters.hpp"
@@ -17,6 +17,7 @@ namespace {
 using annealing::Chance;
 using annealing::Homes;
 using annealing::Machine;
+using annealing::PackedSearch;
 using annealing::PairedSearch;
 using annealing::TopologySearch;
 
@@ -38,14 +39,14 @@ std::vector<double> off_home(Index num_nodes) {
   return cost;
 }
 
-template <typename Search>
+template <typename Search, typename... Fill>
 std::unique_ptr<Search> make_search(
     const Machine& machine, const Row<const double>& share, const Row<const Index>& home,
     const Row<const Index>& node, double price, double most, bool anchored,
     const Row<const Index>& slots, const Chance& chance,
     const std::optional<Matrix<const double>>& cost, const std::optional<Row<const Index>>& place,
     bool by_home, const std::optional<Matrix<const double>>& part,
-    const std::optional<Row<const double>>& scenario, bool worst) {
+    const std::optional<Row<const double>>& scenario, bool worst, const Fill&... fill) {
   const Index num_experts = static_cast<Index>(share.shape(0));
   require_size("share", num_experts, machine.num_experts());
   require_size("home", static_cast<Index>(home.shape(0)), num_experts);
@@ -83,7 +84,7 @@ std::unique_ptr<Search> make_search(
     const annealing::Scenarios scenarios{weights, shares, worst};
     return std::make_unique<Search>(machine, scenarios, parts, homes, view(slots), chance);
   } else {
-    return std::make_unique<Search>(machine, weights, homes, view(slots), chance);
+    return std::make_unique<Search>(machine, weights, homes, view(slots), chance, fill...);
   }
 }
 
@@ -102,7 +103,29 @@ std::unique_ptr<PairedSearch> make_paired_search(
     require(std::ranges::equal(view(*place), view(node)), "PairedSearch takes nodes as places.");
   }
   return make_search<PairedSearch>(machine, share, home, node, price, most, anchored, slots, chance,
-                                   cost, place, by_home, std::nullopt, std::nullopt, false);
+                                   cost, place, by_home, std::nullopt, std::nullopt, false, annealing::Pairs());
+}
+
+// Nodes are packed later, so that their GPUs have the same number of slots.
+std::unique_ptr<PackedSearch> make_packed_search(
+    const Machine& machine, const Row<const double>& share, const Row<const Index>& home,
+    const Row<const Index>& node, double price, double most, bool anchored,
+    const Row<const Index>& slots, const Chance& chance,
+    const std::optional<Matrix<const double>>& cost, const std::optional<Row<const Index>>& place,
+    bool by_home, double heavy, double ceiling) {
+  const Index slots_per_gpu = machine.end(0) - machine.begin(0);
+  for (Index gpu = 0; gpu < machine.num_gpus(); ++gpu) {
+    require(machine.end(gpu) - machine.begin(gpu) == slots_per_gpu,
+            "GPUs have different numbers of slots.");
+  }
+  require(!machine.apart(), "PackedSearch lets replicas of an expert share a GPU.");
+  require(heavy >= 0 && ceiling >= 0, "heavy or ceiling is below 0, or no number.");
+  if (place.has_value()) {
+    require(std::ranges::equal(view(*place), view(node)), "PackedSearch takes nodes as places.");
+  }
+  return make_search<PackedSearch>(machine, share, home, node, price, most, anchored, slots, chance,
+                                   cost, place, by_home, std::nullopt, std::nullopt, false,
+                                   annealing::Packs(slots_per_gpu, heavy, ceiling));
 }
 
 template <typename Search>
@@ -143,7 +166,7 @@ void bind_search(nb::module_& chapter, const char* name, Make make, const char* 
       .def_prop_ro("best", &Search::best, "The best plan's objective.")
       .def("plan", [](const Search& search) { return copy_of(search.best_slots()); },
            "The best plan, int64 [num_slots].")
-      .def_prop_ro("largest_load", &Search::largest_load,
+      .def_prop_ro("largest_load", [](Search& search) { return search.largest_load(); },
                    "The largest GPU load now, relative to the mean.")
       .def_prop_ro("away", &Search::away,
                    "The mean cost of an assignment now: the part served away from home by default.");
@@ -173,6 +196,14 @@ void add_topology(nb::module_& chapter) {
       "`TopologySearch` where all GPUs have two slots and replicas of an expert may share one.\n\n"
       "It decides which replicas stand on a node; there the heaviest shares a GPU with the\n"
       "lightest, and so on, which no other pairs beat. `near` counts for nothing.");
+  bind_search<PackedSearch>(
+      chapter, "PackedSearch", &make_packed_search,
+      "`PairedSearch` for GPUs of equally many slots, whose nodes are to be packed afterwards.\n\n"
+      "A GPU's load is taken for the mean of its node. But a replica of more than `heavy` mean loads\n"
+      "has a GPU without another such one, and shares it with no less than the node's lightest. What\n"
+      "replicas have above `ceiling` mean loads is added to the objective, `best`, which is that of\n"
+      "nodes that could be packed so; `plan` packs them greedily.",
+      nb::arg("heavy") = 0.5, nb::arg("ceiling") = 1.0);
 }
 
 }  // namespace eplb::bind

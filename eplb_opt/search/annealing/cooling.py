@@ -82,10 +82,11 @@ class Runs:
             self.counted(OPEN_TURN_SLICES)
             return
         while time.monotonic() < deadline.at:
-            self._until(deadline)
+            self.once(deadline)
             self.search.go_on()
 
-    def _until(self, deadline: Deadline) -> None:
+    def once(self, deadline: Deadline) -> None:
+        """One run that cools and ends by the deadline, or sooner where it has its most slices."""
         began = last = time.monotonic()
         length, done = max(deadline.at - began, 1e-9), 0
         while last < deadline.at and done < self.longest:

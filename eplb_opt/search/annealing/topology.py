@@ -18,9 +18,10 @@ from eplb_opt.core import annealing
 from eplb_opt.placement.homes import homes_of
 from eplb_opt.problem import topology
 from eplb_opt.problem.scenarios import blended
-from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
+from eplb_opt.search.annealing.cooling import OPEN_TURN_SLICES, SLICES_PER_EFFORT, Cooling, Runs
 from eplb_opt.search.annealing.layer import THRESHOLDS
 from eplb_opt.search.annealing.machine import machine_of, speeds_fit
+from eplb_opt.search.annealing.packed import NodeArguments, PackedNodes, slots_alike
 from eplb_opt.search.at_home import plan_at_home
 from eplb_opt.search.idle import IdleTurns
 from eplb_opt.search.seeds import SALT
@@ -39,6 +40,8 @@ COOLING = Cooling(first_heat=0.003, last_heat=3e-6)
 #: With several loads runs begin cooler. But no exact model solves small layers then, and in layers
 #: of so few slots a move changes much: there they begin hotter.
 SEVERAL_COOLING = Cooling(first_heat=0.001, last_heat=1e-6)
+#: After the nodes are packed; and the part of counted work that the nodes take.
+LAST_COOLING, NODE_SLICES = Cooling(first_heat=3e-5, last_heat=3e-6, run_slices=6), 2 / 3
 FEW_SLOTS, HOT_COOLING = 24, Cooling(first_heat=0.1, last_heat=3e-6)
 
 
@@ -95,7 +98,9 @@ class TopologySearch:
         part, scenario = parts_of_scenarios(problem)
         self.is_trivial = part.shape[1] == 0 or rules is None or not speeds_fit(problem)
         self.runs = Runs(self, self.params.cooling, problem.num_slots)
+        self.last_runs = Runs(self, LAST_COOLING, problem.num_slots)
         self.start = np.ascontiguousarray(start, dtype=np.int64)
+        self.packed: PackedNodes | None = None
         if rules is None or self.is_trivial:
             return
         # A hair below the limit, for the core adds up in floating point.
@@ -106,21 +111,36 @@ class TopologySearch:
         self.scale = float(len(node) * problem.fastest / problem.capacity)
         links = problem.link_costs
         places, place = np.unique(links.place[is_there], return_inverse=True)
-        several = (part, scenario, problem.objective == "max") if problem.has_scenarios else ()
-        kind = annealing.PairedSearch if pairs_follow(problem) else annealing.TopologySearch
-        self._search: annealing.PairedSearch | annealing.TopologySearch = kind(
+        given = NodeArguments(
             machine_of(problem, problem.colocation == "forbid"),
             np.ascontiguousarray((part * scenario).sum(axis=1)),
-            np.ascontiguousarray(self.homes(self.start)),
             node,
             rules.price * self.scale,
             most,
             rules.anchored,
-            self.start[problem.is_open],
-            annealing.Chance(THRESHOLDS, SALT + 1 + seed),
             np.ascontiguousarray(links.table[0][:, places] / links.unit[0]),
             place,
             links.by_home,
+        )
+        num_slots = slots_alike(problem) if given.costs_by_node else 0
+        if num_slots > 2:
+            self.packed = PackedNodes(problem, given, seed)
+        several = (part, scenario, problem.objective == "max") if problem.has_scenarios else ()
+        kind = annealing.PairedSearch if num_slots == 2 else annealing.TopologySearch
+        self._now = self.start[problem.is_open], np.ascontiguousarray(self.homes(self.start))
+        self._search: annealing.PairedSearch | annealing.TopologySearch = kind(
+            given.machine,
+            given.share,
+            self._now[1],
+            given.node,
+            given.price,
+            given.most,
+            given.anchored,
+            self._now[0],
+            annealing.Chance(THRESHOLDS, SALT + 1 + seed),
+            given.cost,
+            given.place,
+            given.by_home,
             *several,
         )
         self.runs.step_at(0.0, 0.0, 1)
@@ -145,9 +165,12 @@ class TopologySearch:
     def restart(self, start: np.ndarray, homes: np.ndarray | None = None) -> None:
         """Go on from another plan, with given homes or those that go with it."""
         rows = np.ascontiguousarray(start, dtype=np.int64)
-        if homes is None:
-            homes = self.homes(rows)
-        self._search.restart(rows[self.problem.is_open], np.ascontiguousarray(homes))
+        homes = self.homes(rows) if homes is None else homes
+        self._restart(rows[self.problem.is_open], np.ascontiguousarray(homes))
+
+    def _restart(self, slots: np.ndarray, homes: np.ndarray) -> None:
+        self._now = slots, homes
+        self._search.restart(slots, homes)
 
     def go_on(self) -> None:
         """Go on from the best plan."""
@@ -155,11 +178,31 @@ class TopologySearch:
 
     def run_until(self, deadline: Deadline) -> None:
         """Anneal until the deadline: one run that cools, or several where there is time."""
-        self.runs.until(deadline)
+        if self.packed is None:
+            self.runs.until(deadline)
+        elif deadline.is_open:
+            self.run_slices(OPEN_TURN_SLICES)
+            return
+        while self.packed is not None and not deadline.expired:
+            slots, homes = self._now
+            self._restart(self.packed.until(slots, homes, deadline), homes)
+            self.last_runs.once(deadline)
+            self.go_on()
 
     def run_slices(self, slices: int) -> None:
         """Anneal for a number of slices in runs that cool."""
-        self.runs.counted(slices)
+        if self.packed is None:
+            self.runs.counted(slices)
+            return
+        while slices > 0:
+            length = min(slices, self.last_runs.longest + self.packed.longest)
+            slots, homes = self._now
+            of_nodes = int(length * NODE_SLICES)
+            self._restart(self.packed.counted(slots, homes, of_nodes), homes)
+            self.last_runs.counted(length - of_nodes)
+            slices -= length
+            if slices > 0:
+                self.go_on()
 
     @property
     def largest_load(self) -> float:
@@ -194,13 +237,7 @@ def pairs_follow(problem: Problem) -> bool:
     With two slots on every GPU, the heaviest one does with the lightest, and so on; where replicas
     of an expert may not share a GPU, that may be forbidden, and costs may differ within a node.
     """
-    open_slots = problem.open_slots
-    if problem.has_scenarios:
-        return False
-    has_two = bool((open_slots[open_slots > 0] == 2).all())
-    rules = problem.topology
-    counts = rules is not None and rules.counts_off_home
-    return has_two and counts and problem.colocation == "allow" and problem.gpu_speed is None
+    return slots_alike(problem) == 2 and not problem.link_costs.tells_gpus_apart
 
 
 class TopologySolver:

@@ -1,4 +1,4 @@
-#include "annealing/paired_search.hpp"
+#include "annealing/node_search.hpp"
 
 #include "annealing/annealer.hpp"
 
@@ -16,9 +16,10 @@ constexpr int kDraws = 4;
 }  // namespace
 
 // Swaps between nodes and transfers, judged by the linearised norm and the price of what is away.
-class PairedMoves {
+template <typename Fill>
+class NodeMoves {
  public:
-  PairedMoves(PairedSearch& search, const TopologyStretch& stretch)
+  NodeMoves(NodeSearch<Fill>& search, const TopologyStretch& stretch)
       : search_(search), stretch_(stretch) {}
 
   EPLB_INLINE const Placement& placement() const { return search_.placement_; }
@@ -69,20 +70,21 @@ class PairedMoves {
     return search_.proposer_.within(traffic.nodes().begin(node), traffic.nodes().size(node));
   }
 
-  PairedSearch& search_;
+  NodeSearch<Fill>& search_;
   TopologyStretch stretch_;
   double limit_ = 0.0;
 };
 
 // Slices of them: after each the plan is looked at, and the norm linearised anew.
-struct PairedSlices {
-  PairedSearch& search;
+template <typename Fill>
+struct NodeSlices {
+  NodeSearch<Fill>& search;
   TopologyStretch stretch;
   Index num;
   Deadline deadline;
 
   EPLB_INLINE void run() {
-    PairedMoves moves(search, stretch);
+    NodeMoves<Fill> moves(search, stretch);
     for (; num > 0 && !deadline.expired(); --num) {
       if (search.slices_ % kRefresh == 0) search.traffic_.refill();
       if (search.slices_ == 0) {
@@ -102,25 +104,31 @@ struct PairedSlices {
   }
 };
 
-PairedSearch::PairedSearch(const Machine& machine, Table<const double> weight, const Homes& homes,
-                           std::span<const Index> slots, Chance chance)
+template <typename Fill>
+NodeSearch<Fill>::NodeSearch(const Machine& machine, Table<const double> weight, const Homes& homes,
+                             std::span<const Index> slots, Chance chance, Fill fill)
     : machine_(machine),
       placement_(machine_, weight.rows(), slots),
       traffic_(placement_, homes),
-      nodes_(placement_, traffic_, weight.all()),
+      nodes_(placement_, traffic_, weight.all(), std::move(fill)),
       best_(1, slots),
       proposer_(machine_, std::move(chance)) {}
 
-void PairedSearch::restart(std::span<const Index> slots, std::span<const Index> home) {
+template <typename Fill>
+void NodeSearch<Fill>::restart(std::span<const Index> slots, std::span<const Index> home) {
   placement_.reset(slots);
   traffic_.rehome(home);
   nodes_.refill();
   slices_ = 0;
 }
 
-void PairedSearch::anneal(const TopologyStretch& stretch, Index slices, Deadline deadline) {
-  PairedSlices body{*this, stretch, slices, deadline};
+template <typename Fill>
+void NodeSearch<Fill>::anneal(const TopologyStretch& stretch, Index slices, Deadline deadline) {
+  NodeSlices<Fill> body{*this, stretch, slices, deadline};
   with_widest_vectors(body);
 }
+
+template class NodeSearch<Pairs>;
+template class NodeSearch<Packs>;
 
 }  // namespace eplb::annealing
