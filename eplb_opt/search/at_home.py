@@ -93,7 +93,7 @@ def packed_plan(problem: Problem) -> np.ndarray | None:
 
 def first_plan_on_nodes(problem: Problem) -> np.ndarray:
     """A first plan where groups stay on nodes whose GPUs differ, int64 [num_layers, num_slots]."""
-    asked = node_kinds.at_home_alone(problem)
+    asked = node_kinds.at_home_alone(blended(problem))
     return plans_at_home(asked, level_choices(asked)[:, topology.group_of_experts(asked)])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.core import rules
-from eplb_opt.problem import topology
+from eplb_opt.problem import node_kinds, topology
 from eplb_opt.problem.topology import MAX_PRICE
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def level_nodes(problem: Problem) -> np.ndarray:
         price = MAX_PRICE
     share = problem.load / np.maximum(problem.load.sum(axis=1, keepdims=True), 1)
     worth = price * share[:, :, None] * cost_on_nodes(problem)
-    sizes = topology.gpus_of_nodes(problem)
+    sizes = node_kinds.capacity_of_nodes(problem)
     nodes = np.zeros(problem.load.shape, dtype=np.int64)
     rules.level_homes(
         np.ascontiguousarray(problem.load),
