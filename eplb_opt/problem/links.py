@@ -98,7 +98,7 @@ def link_costs(terms: Terms) -> LinkCosts:
         on_node = (np.arange(terms.num_nodes)[:, None] == node) & is_there
         tables = [_means(on_node.astype(np.int64), costs, bottom)] * terms.num_layers
     else:
-        tables = [_means(row, costs, bottom) for row in _tokens(terms, sources, node, is_there)]
+        tables = _tables(_tokens(terms, sources, node, is_there), costs, bottom)
     by_gpu = np.stack([table for table, _ in tables])
     place, first = node, np.searchsorted(node, np.arange(terms.num_nodes))
     if (by_gpu != by_gpu[:, :, first[node]]).any():
@@ -106,6 +106,17 @@ def link_costs(terms: Terms) -> LinkCosts:
     table = np.ascontiguousarray(by_gpu[:, :, first])
     table.flags.writeable = False
     return LinkCosts(table, tuple(unit for _, unit in tables), place, sources is None)
+
+
+def _tables(
+    tokens: list[np.ndarray], costs: np.ndarray, bottom: int
+) -> list[tuple[np.ndarray, int]]:
+    """`_means` of each layer; of equal layers in a row, such as sources for all of them, once."""
+    found: list[tuple[np.ndarray, int]] = []
+    for layer_idx, row in enumerate(tokens):
+        is_same = layer_idx > 0 and np.array_equal(row, tokens[layer_idx - 1])
+        found.append(found[-1] if is_same else _means(row, costs, bottom))
+    return found
 
 
 def _whole_costs(terms: Terms, node: np.ndarray) -> tuple[np.ndarray, int]:
