@@ -32,19 +32,44 @@ def home_optimum(problem: Problem, layer_idx: int = 0) -> Fraction | None:
 def bound_nodes_optimum(problem: Problem, layer_idx: int = 0) -> Fraction | None:
     """The least largest load over speed where groups stay on nodes; None without a plan."""
     load = problem.load[layer_idx].tolist()
+    return min((peak_of(problem, load, plan) for plan in _plans_on_nodes(problem)), default=None)
+
+
+def bound_nodes_scenario_optimum(problem: Problem) -> Fraction | None:
+    """The same for several loads: what their largest over mean loads make together."""
+    speeds = speeds_of_gpus(problem)
+    capacity = sum(v for v, n in zip(speeds, slots_of_gpus(problem), strict=True) if n)
+    weights = [Fraction(w) for w in problem.scenario_weights.tolist()]
+    best = None
+    for plan in _plans_on_nodes(problem):
+        ratios = [
+            peak_of(problem, row, plan) * capacity / sum(row) if any(row) else Fraction(1)
+            for row in problem.load[:, 0].tolist()
+        ]
+        worth = sum(w * r for w, r in zip(weights, ratios, strict=True)) / sum(weights)
+        if problem.objective == "max":
+            worth = max(r for w, r in zip(weights, ratios, strict=True) if w)
+        best = worth if best is None else min(best, worth)
+    return best
+
+
+def peak_of(problem: Problem, load: list[int], plan: tuple[tuple[int, ...], ...]) -> Fraction:
+    """The largest load over speed of a plan."""
+    placed = [e for gpu in plan for e in gpu]
+    share = [Fraction(w, placed.count(e)) for e, w in enumerate(load)]
+    pairs = zip(plan, speeds_of_gpus(problem), strict=True)
+    return max(sum(share[e] for e in gpu) / speed for gpu, speed in pairs)
+
+
+def _plans_on_nodes(problem: Problem) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Every plan that keeps groups on nodes, equally many on each."""
     size = problem.num_gpus // problem.num_nodes
     per_group = problem.num_experts // problem.num_groups
-    speeds, best = speeds_of_gpus(problem), None
     for plan in all_plans(problem):
         homes = {(e // per_group, g // size) for g, gpu in enumerate(plan) for e in gpu}
         held = [sum(n == node for _, n in homes) for node in range(problem.num_nodes)]
-        if len(homes) > problem.num_groups or len(set(held)) > 1:
-            continue
-        placed = [e for gpu in plan for e in gpu]
-        share = [Fraction(w, placed.count(e)) for e, w in enumerate(load)]
-        peak = max(sum(share[e] for e in gpu) / v for gpu, v in zip(plan, speeds, strict=True))
-        best = peak if best is None else min(best, peak)
-    return best
+        if len(homes) <= problem.num_groups and len(set(held)) == 1:
+            yield plan
 
 
 def slots_of_gpus(problem: Problem) -> list[int]:
@@ -125,8 +150,18 @@ def all_plans(problem: Problem) -> Iterator[tuple[tuple[int, ...], ...]]:
             yield plan
 
 
+def as_row(problem: Problem, plan: tuple[tuple[int, ...], ...]) -> np.ndarray:
+    """A plan as int64 [1, num_slots], -1 where a slot stays empty."""
+    per_gpu = problem.num_slots // problem.num_gpus
+    return np.array([[e for gpu in plan for e in (*gpu, *[-1] * (per_gpu - len(gpu)))]])
+
+
 def drawn_plan(problem: Problem) -> np.ndarray:
-    """A plan by chance that has every expert, int64 [1, num_slots]."""
+    """A plan by chance that has every expert, int64 [1, num_slots]; -1 in empty slots."""
     rng = np.random.default_rng(int(problem.load.sum()))
-    spare = rng.integers(0, problem.num_experts, problem.num_slots - problem.num_experts)
-    return rng.permutation(np.concatenate([np.arange(problem.num_experts), spare]))[None]
+    is_open = problem.is_open
+    spare = rng.integers(0, problem.num_experts, int(is_open.sum()) - problem.num_experts)
+    placed = np.full((1, problem.num_slots), -1)
+    experts = np.concatenate([np.arange(problem.num_experts), spare])
+    placed[0, is_open] = rng.permutation(experts)
+    return placed

@@ -30,6 +30,9 @@ def tiny_links(draw):
         rules["anchored"] = draw(st.booleans())
     rules["price"] = draw(st.sampled_from([0, 0.05, 0.3, 1, 2.5]))
     rules["max_off_home"] = draw(st.sampled_from([None, None, None, 0.3, 0.6]))
+    gpus = {"min_size": num_gpus, "max_size": num_gpus}
+    speeds = draw(st.none() | st.lists(st.sampled_from([0.1, 0.5, 1.0, 3.0]), **gpus))
+    few_slots = draw(st.none() | st.lists(st.integers(1, slots), **gpus))
     try:
         return Problem(
             np.array([load]),
@@ -38,6 +41,8 @@ def tiny_links(draw):
             num_nodes=num_nodes,
             num_groups=draw(st.integers(2, num_experts)),
             colocation=draw(st.sampled_from(["allow", "allow", "forbid"])),
+            gpu_speed=speeds,
+            gpu_slots=few_slots if rules["max_off_home"] is None else None,
             topology=Topology(**rules),
         )
     except ProblemError:

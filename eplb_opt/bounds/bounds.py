@@ -12,7 +12,7 @@ from math import ceil, gcd, inf, lcm
 
 import numpy as np
 
-from eplb_opt.bounds import partitions
+from eplb_opt.bounds import partitions, unlike_scenarios
 from eplb_opt.bounds.costs import counts_bound, has_quick_totals, level_bound, total_bound
 from eplb_opt.bounds.priced import priced_bound
 from eplb_opt.bounds.scenario_homes import (
@@ -152,6 +152,8 @@ def fast_bounds(problem: Problem) -> list[Bound]:
     if problem.has_scenarios and problem.has_topology:
         return scenario_topology_bounds(problem.without_lost_gpus() or problem)
     if problem.has_scenarios:
+        if problem.binds_unlike_gpus:
+            return [_of_all_ways(problem.layer(i)) for i in range(problem.num_layers)]
         return scenario_bounds(problem, fast_bounds)
     if problem.has_topology:
         return topology_bounds(problem.without_lost_gpus() or problem)
@@ -160,6 +162,14 @@ def fast_bounds(problem: Problem) -> list[Bound]:
     problem = problem.without_lost_gpus() or problem
     flat = _flat_methods(problem)
     return _best_of(flat | HIERARCHICAL_BOUNDS if problem.is_hierarchical else flat, problem)
+
+
+def _of_all_ways(layer: Problem) -> Bound:
+    """The bound of several loads where groups stay on unlike nodes: one way serves all of them."""
+    value = unlike_scenarios.least_of_choices(layer)
+    if value is None:  # too many ways to look at: each load at its own best one
+        return scenario_bounds(layer, fast_bounds)[0]
+    return Bound(value, "hierarchy")
 
 
 def _flat_methods(problem: Problem) -> dict[str, BoundMethod]:

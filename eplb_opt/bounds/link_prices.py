@@ -38,9 +38,10 @@ class PriceProblem:
     cost
         float64 [num_experts, num_places], what an assignment costs on each place.
     counts
-        float64 [num_experts], replicas that each expert needs.
+        float64 [num_experts, num_places], replicas that each expert needs if one is there; or one
+        column for all places.
     gpus, slots
-        float64 [num_places], of each place.
+        float64 [num_places], of each place; GPUs by their speeds over the largest.
     level
         The largest load.
     limit
@@ -78,7 +79,7 @@ class _Ascent:
         self.dearest = float(asked.cost.max()) or 1.0
         self.all_slots = max(float(asked.slots.sum()), 1.0)
         self.share = np.maximum(asked.share, LEAST_SHARE)
-        self.ratio = asked.counts / self.share / self.all_slots
+        self.ratio = asked.counts / self.share[:, None] / self.all_slots
         self.cost = asked.cost / self.dearest
         self.limit = asked.limit / self.dearest
         self.paid = np.concatenate([asked.gpus * asked.level, asked.slots / self.all_slots])
@@ -112,7 +113,7 @@ class _Ascent:
     def _rows(self, prices: np.ndarray) -> np.ndarray:
         """What an assignment costs with its prices, float64 [num_experts, num_places]."""
         load, slot = prices[: self.num], prices[self.num :]
-        return np.asarray(self.cost + load + self.ratio[:, None] * slot)
+        return np.asarray(self.cost + load + self.ratio * slot)
 
     def _room(self, prices: np.ndarray) -> float:
         return self.limit - float(prices @ self.by_load)
@@ -135,14 +136,15 @@ class _Ascent:
         part = np.exp((rows.min(axis=1, keepdims=True) - rows) / heat)
         part /= part.sum(axis=1, keepdims=True)
         weight = self.share[:, None] * part
-        slots = self.ratio[:, None] * weight
-        square = self.ratio[:, None] * slots
+        slots = self.ratio * weight
+        square = self.ratio * slots
+        held = self.ratio * part
         slope = np.concatenate([weight.sum(axis=0), slots.sum(axis=0)]) - self.paid
         curve = np.empty((2 * num, 2 * num))
         curve[:num, :num] = np.diag(weight.sum(axis=0)) - part.T @ weight
         curve[:num, num:] = np.diag(slots.sum(axis=0)) - part.T @ slots
         curve[num:, :num] = curve[:num, num:].T
-        curve[num:, num:] = np.diag(square.sum(axis=0)) - part.T @ square
+        curve[num:, num:] = np.diag(square.sum(axis=0)) - held.T @ slots
         curve /= heat
         curve[np.diag_indices(2 * num)] += barrier / prices**2
         room = self._room(prices)
@@ -161,12 +163,14 @@ class _Ascent:
     def _keep(self) -> None:
         """Keep the prices that are best for what they prove, unsmoothed.
 
-        All prices of load may fall by as much, and all of slots: as loads add up to no more than
-        GPUs carry, and counts to no more than there are slots, that proves no less.
+        All prices of load may fall by as much, and all of slots where counts are those of all
+        places: as loads add up to no more than GPUs carry, and counts to no more than there are
+        slots, that proves no less.
         """
         value = float(self.share @ self._rows(self.prices).min(axis=1) - self.prices @ self.paid)
         if value > self.most:
             load, slot = self.prices[: self.num], self.prices[self.num :]
             self.most = value
             self.best_load = (load - load.min()) * self.dearest
-            self.best_slot = (slot - slot.min()) * self.dearest / self.all_slots
+            fall = slot.min() if self.ratio.shape[1] == 1 else 0.0
+            self.best_slot = (slot - fall) * self.dearest / self.all_slots

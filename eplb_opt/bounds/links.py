@@ -1,8 +1,8 @@
 """Lower bounds of a layer's load and price of links, by Lagrangian duality.
 
 Say that the largest GPU load is T. A plan serves a part f of expert e's load w on each place n (a
-node, or a GPU where GPUs of a node differ), which adds up to 1 over the places. A place with g GPUs
-and s slots
+node, or a GPU where links tell GPUs of a node apart), which adds up to 1 over the places. A place
+with g GPUs and s slots
 
 - carries at most g T: sum_e w f <= g T;
 - has s slots, of which a part f of e's load takes f c, for e has at least c = max(1, ceil(w / T))
@@ -17,6 +17,10 @@ So the objective is at least the least, over T from the flat bound on, of T over
 price of that sum over the total. The range of T is cut into pieces. On each the c are those at its
 end, where they are least, and the rest is linear in T, so that its ends are looked at. Where homes
 are chosen with the plan, every expert has the least of its costs over all homes, which is weaker.
+
+Where GPUs have speeds, T counts as what the fastest GPU carries, g is what the speeds over the
+largest one add up to, and c is that of the place: a replica there carries at most T times the
+place's largest speed, so that an expert with one there has at least so many.
 
 Good prices come from `link_prices`, in floating point; what they prove is computed in integers that
 are rounded to the side on which the bound stays true.
@@ -104,7 +108,7 @@ def link_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Link
     if total == 0:
         nothing = np.zeros((0, 0), dtype=np.int64)
         return LinkBound(Fraction(1), (), 1, 1, nothing, nothing)
-    layer = _Layer(problem, floor(flat * SCALE / total))
+    layer = _Layer(problem, floor(flat * problem.fastest * SCALE / total))
     prices = [layer.no_prices]
     levels, chosen, values = layer.pieces(prices)
     for _ in range(ROUNDS if steps > FEW_STEPS else min(steps, 1)):
@@ -139,6 +143,44 @@ def cost_rows(problem: Problem) -> tuple[np.ndarray, int]:
     return links.of_experts(0, np.zeros(0, np.int64) if homes is None else homes[0]), links.unit[0]
 
 
+@dataclass(frozen=True)
+class Place:
+    """A node, or a GPU, whose GPUs are there.
+
+    Parameters
+    ----------
+    idx
+        Its column in the table of costs.
+    rate, fastest
+        The speeds of its GPUs over the largest of all, added up, and the largest.
+    slots
+        The slots that can be filled.
+    """
+
+    idx: int
+    rate: Fraction
+    fastest: Fraction
+    slots: int
+
+
+def places_of(problem: Problem) -> list[Place]:
+    """The places where replicas can stand, those of lost GPUs left out, ascending."""
+    links, slots = problem.link_costs, problem.open_slots.tolist()
+    gpus: dict[int, list[tuple[Fraction, int]]] = {}
+    for place, speed, held in zip(links.place.tolist(), problem.speed, slots, strict=True):
+        if held:
+            gpus.setdefault(place, []).append((speed / problem.fastest, held))
+    return [
+        Place(
+            idx,
+            sum((speed for speed, _ in those), Fraction(0)),
+            max(speed for speed, _ in those),
+            sum(held for _, held in those),
+        )
+        for idx, those in gpus.items()
+    ]
+
+
 class _Layer:
     """A layer in integers, and the same in floating point for the steps."""
 
@@ -156,13 +198,14 @@ class _Layer:
         self.unit = max(COST_PARTS // dearest, 1)
         # Costs that are rounded down never raise the bound.
         self.cost = (table.astype(object) * self.unit // unit).astype(np.int64)
-        place = problem.link_costs.place
-        is_there = problem.open_slots > 0
-        self.gpus = np.bincount(place[is_there], minlength=self.cost.shape[1])
-        self.slots = self.gpus * problem.slots_per_gpu
-        self.no_prices = np.zeros((2, len(self.gpus)), dtype=np.int64)
-        self.capacity = int(is_there.sum())
-        self._lines: dict[tuple[bytes, int], tuple[int, int]] = {}
+        places = places_of(problem)
+        self.cost = self.cost[:, [place.idx for place in places]]
+        self.rates = [place.rate for place in places]
+        self.fastest = [place.fastest for place in places]
+        self.slots = np.array([place.slots for place in places])
+        self.no_prices = np.zeros((2, len(places)), dtype=np.int64)
+        self.capacity = sum(self.rates, Fraction(0))
+        self._lines: dict[tuple[bytes, int], tuple[int, Fraction]] = {}
 
     def pieces(self, prices: list[np.ndarray]) -> tuple[list[int], list[int], list[Fraction]]:
         """Levels, the best prices on each piece and what these prove there."""
@@ -183,7 +226,7 @@ class _Layer:
 
     def alone(self, level: int) -> Fraction:
         """What a largest load is worth without the links."""
-        return Fraction(self.capacity * level, SCALE)
+        return self.capacity * level / SCALE
 
     def _least(self, prices: np.ndarray, begin: int, end: int) -> Fraction:
         """The least that prices prove of the objective on a piece, which may hold no plan."""
@@ -202,17 +245,24 @@ class _Layer:
         )
 
     def _counts(self, end: int) -> np.ndarray:
-        """The fewest replicas of each expert; loads are rounded down, so there are as many."""
-        return np.asarray(np.maximum(-(-self.load // end), 1))
+        """The fewest replicas of each expert with one on a place; loads are rounded down.
 
-    def _line(self, prices: np.ndarray, end: int) -> tuple[int, int]:
+        int64 [num_experts, num_places], or [num_experts, 1] where that is the same on all places.
+        """
+        speeds = self.fastest[:1] if len(set(self.fastest)) == 1 else self.fastest
+        largest = np.array([ceil(end * speed) for speed in speeds])
+        counts = np.maximum(-(-self.load[:, None] // largest), 1)
+        return np.asarray(np.minimum(counts, max(int(self.slots.sum()), 1)))
+
+    def _line(self, prices: np.ndarray, end: int) -> tuple[int, Fraction]:
         """What links cost at least at T = 0, and how much that falls with T."""
         load, slot = prices
         key = prices.tobytes(), end if slot.any() else 0  # counts matter where slots have prices
         if key not in self._lines:
-            rows = self.load[:, None] * (self.cost + load) + self._counts(end)[:, None] * slot
-            fixed = int(rows.min(axis=1).sum()) - _dot(slot, self.slots)
-            self._lines[key] = fixed, _dot(load, self.gpus)
+            rows = self.load[:, None] * (self.cost + load) + self._counts(end) * slot
+            paid = sum(p * n for p, n in zip(slot.tolist(), self.slots.tolist(), strict=True))
+            falls = (p * rate for p, rate in zip(load.tolist(), self.rates, strict=True))
+            self._lines[key] = int(rows.min(axis=1).sum()) - paid, sum(falls, Fraction(0))
         return self._lines[key]
 
     def better_prices(self, begin: int, end: int, steps: int) -> np.ndarray:
@@ -227,17 +277,12 @@ class _Layer:
             self.load / SCALE,
             self.cost / self.unit,
             self._counts(end).astype(np.float64),
-            self.gpus.astype(np.float64),
+            np.array([float(rate) for rate in self.rates]),
             self.slots.astype(np.float64),
             (begin if is_free else end) / SCALE,
-            self.capacity / price if is_free else np.inf,
+            float(self.capacity) / price if is_free else np.inf,
         )
         load, slot = asked.best(steps)
         whole = np.rint(load * self.unit), np.rint(slot * self.unit * SCALE)
         most = MAX_LOAD_PRICE, MAX_SLOT_PRICES // int(self.slots.sum())
         return np.asarray(np.minimum(whole, np.array(most)[:, None]).astype(np.int64))
-
-
-def _dot(prices: np.ndarray, sizes: np.ndarray) -> int:
-    """The sum of products, in Python's integers."""
-    return sum(p * n for p, n in zip(prices.tolist(), sizes.tolist(), strict=True))

@@ -12,7 +12,7 @@ import numpy as np
 from eplb_opt.bounds.crossing import crossing_bound
 from eplb_opt.bounds.links import FEW_STEPS, link_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
-from eplb_opt.problem.topology import MAX_PRICE, has_unlike_gpus, node_of_gpus
+from eplb_opt.problem.topology import MAX_PRICE, node_of_gpus
 
 if TYPE_CHECKING:
     from eplb_opt.bounds.scenario_homes import ScenarioHomeBound
@@ -76,8 +76,7 @@ def priced_bound(problem: Problem, flat: Fraction, steps: int = FEW_STEPS) -> Pr
             data = {"levels": list(homes.levels), "scale": homes.scale}
         of_homes = homes if rules.counts_off_home else None
         found.append(PricedBound(homes.value + base, "topology", data, of_homes))
-    # `links` takes the GPUs of a place as alike.
-    if not (rules.chooses_homes or has_unlike_gpus(problem)):
+    if not rules.chooses_homes:
         links = link_bound(problem, flat, steps)
         found.append(PricedBound(links.value, "traffic", links.data, None))
     return max(found, key=lambda bound: bound.value)

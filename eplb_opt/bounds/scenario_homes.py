@@ -21,7 +21,7 @@ import numpy as np
 from eplb_opt.bounds.topology import HomeBound, home_bound
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from eplb_opt.problem.problem import Problem
 
@@ -78,14 +78,8 @@ def scenario_home_bound(layer: Problem, flat: Sequence[Fraction]) -> ScenarioHom
         return ScenarioHomeBound(value, parts, choices, ())
     choices = choices[np.lexsort(choices.T[::-1])]
     exact = [_of_each(part, len(choices)) for part in parts]
-    rough = np.array([[float(value) for value in row] for row in exact])
-    if layer.objective == "max":
-        rough = rough[[r for r, share in enumerate(layer.shares) if share]].max(axis=0)
-    else:
-        rough = np.array([float(share) for share in layer.shares]) @ rough
-    # Floats only say which choices may be the least; those are then put together exactly.
-    nearly = np.flatnonzero(rough <= rough.min() * (1 + FLOAT_DOUBT)).tolist()
-    value = min(together(layer, [row[i] for row in exact]) for i in nearly)
+    nearly = np.array([[float(value) for value in row] for row in exact])
+    value, rough = least_together(layer, nearly, lambda r, choice: exact[r][choice])
     order = np.argsort(rough, kind="stable")
     return ScenarioHomeBound(value, parts, choices[order], tuple(rough[order].tolist()))
 
@@ -95,6 +89,34 @@ def _of_each(part: HomeBound, num_choices: int) -> list[Fraction]:
     if not part.of_choice:
         return [part.value] * num_choices
     return [part.of_choice[i] for i in np.lexsort(part.choices.T[::-1]).tolist()]
+
+
+def least_together(
+    layer: Problem, of_each: np.ndarray, exact: Callable[[int, int], Fraction]
+) -> tuple[Fraction, np.ndarray]:
+    """The least over choices of what the scenarios' values make together, and all of these.
+
+    Parameters
+    ----------
+    layer
+        A problem of one layer with scenarios.
+    of_each
+        float64 [num_scenarios, num_choices], about what each scenario is worth.
+    exact
+        What a scenario is worth under a choice, exactly.
+
+    Returns
+    -------
+    The least, exactly, and float64 [num_choices], about what each choice is worth.
+    """
+    if layer.objective == "max":
+        rough = of_each[[r for r, share in enumerate(layer.shares) if share]].max(axis=0)
+    else:
+        rough = np.array([float(share) for share in layer.shares]) @ of_each
+    # Floats only say which choices may be the least; those are then put together exactly.
+    nearly = np.flatnonzero(rough <= rough.min() * (1 + FLOAT_DOUBT)).tolist()
+    scenarios = range(len(of_each))
+    return min(together(layer, [exact(r, i) for r in scenarios]) for i in nearly), rough
 
 
 def together(layer: Problem, values: Sequence[Fraction]) -> Fraction:

@@ -82,13 +82,18 @@ def choice_bounds(problem: Problem, choices: np.ndarray) -> list[Fraction]:
     choices
         int64 [num_choices, num_groups], the node of each group, equally many each.
     """
+    values, worst = ranked_choices(problem, choices)
+    return [values[i] for i in worst.tolist()]
+
+
+def ranked_choices(problem: Problem, choices: np.ndarray) -> tuple[list[Fraction], np.ndarray]:
+    """The same as different bounds, ascending, and the place of each choice's, [num_choices]."""
     kinds = node_kinds.kinds_of_nodes(problem)
     keys, of_choice = _households(kinds, choices.tobytes(), choices.shape)
     known = household_bounds(problem, keys)
     values = sorted(set(known.values()))
     rank = {value: i for i, value in enumerate(values)}  # rationals are compared once
-    worst = np.array([rank[known[key]] for key in keys])[of_choice].max(axis=1)
-    return [values[i] for i in worst.tolist()]
+    return values, np.array([rank[known[key]] for key in keys])[of_choice].max(axis=1)
 
 
 @lru_cache(maxsize=8)

@@ -5,7 +5,8 @@ as JSON. `verify` takes a problem of one layer and a certificate of any origin: 
 again in exact integers or raises `CertificateError`, within an amount of work that depends on the
 problem's shape alone (`work`). Every kind has a module whose docstring states the mathematics of
 the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `config_lp` and
-`config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `scenario_water`
+`config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `unlike_nodes` (the
+same where GPUs of nodes differ), `scenario_water`
 (several loads at once), `sender_pairs` (two slots a GPU, each sending to one replica), `topology`
 (a price on what is served off home), `home_prices` (the same with two slots a GPU),
 `scenario_topology` and `scenario_split` (the same for several loads), `traffic` (a price on what
@@ -39,6 +40,7 @@ VERIFIERS = {
     "config_lp": "eplb_opt.certificates.config_lp:verify",
     "config_lp_tree": "eplb_opt.certificates.config_lp_tree:verify",
     "nodes": "eplb_opt.certificates.nodes:verify",
+    "unlike_nodes": "eplb_opt.certificates.unlike_nodes:verify",
     "enumeration": "eplb_opt.certificates.enumeration:verify",
     "topology": "eplb_opt.certificates.topology:verify",
     "scenario_topology": "eplb_opt.certificates.scenario_topology:verify",
@@ -54,7 +56,7 @@ VERIFIERS = {
 
 #: The kinds that take scenarios and GPU rules into account; the others hold for one load, split
 #: evenly, on GPUs that are alike.
-GENERAL = {"scenario_water", "scenario_pairs", "sender_pairs"}
+GENERAL = {"scenario_water", "scenario_pairs", "sender_pairs", "unlike_nodes"}
 #: The kinds that hold where tokens are not split evenly; their verifiers say for which dispatch.
 ANY_SPLIT = {"scenario_water", "sender_pairs", "crossing"}
 
@@ -73,7 +75,7 @@ LEAVES = 4
 
 
 #: What a result calls the source of a bound where that is not the certificate's kind.
-BOUND_SOURCES = {"pairs": "k2", "home_prices": "topology"}
+BOUND_SOURCES = {"pairs": "k2", "home_prices": "topology", "unlike_nodes": "hierarchy"}
 
 
 def bound_source(certificate: Certificate) -> str:

@@ -38,7 +38,7 @@ class Layer:
         if problem.topology is None:
             raise CertificateError("topology is of a problem with a topology.")
         self.problem, self.rules = problem, problem.topology
-        self.nodes = _nodes_of(problem)
+        self.nodes = nodes_of(problem)
         self.rate = sum(node.rate for node in self.nodes)
         self.grain = lcm(*(rate for node in self.nodes for rate in (node.rate, node.fastest)))
         loads: list[int] = problem.load[0].tolist()
@@ -160,7 +160,7 @@ def all_homes(problem: Problem) -> list[list[int]] | None:
     return found
 
 
-def _nodes_of(problem: Problem) -> list[Node]:
+def nodes_of(problem: Problem) -> list[Node]:
     """The nodes: as the topology says, or of equally many GPUs, the last with what is left."""
     given = None if problem.topology is None else problem.topology.nodes
     size = -(-problem.num_gpus // problem.num_nodes)

@@ -2,7 +2,8 @@
 
 A plan serves a part x_en of expert e on node n, the same in every scenario: its replicas there over
 all of its replicas. Let w_se be an expert's part of a scenario's tokens, G the GPUs and g_n those
-of a node, and t_s the scenario's largest over its mean GPU load. Then for every scenario and node
+of a node, or what their speeds add up to, and t_s the scenario's largest over its mean GPU load.
+Then for every scenario and node
 
     sum_e w_se x_en <= t_s g_n / G,    t_s >= 1,    sum_e x_en <= slots of n,    sum_n x_en = 1
 
@@ -33,9 +34,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.certificates.certificate import CertificateError
-from eplb_opt.certificates.home_layer import all_homes
+from eplb_opt.certificates.home_layer import all_homes, nodes_of
 from eplb_opt.certificates.work import spend
-from eplb_opt.problem.topology import gpus_of_nodes, slots_of_nodes
 
 if TYPE_CHECKING:
     from eplb_opt.certificates.certificate import Certificate
@@ -104,7 +104,7 @@ class _Layer:
     problem: Problem
     part: np.ndarray  # int64 [scenarios, experts], in units of 1 / PARTS
     weight: tuple[Fraction, ...]
-    gpus: np.ndarray
+    rates: np.ndarray  # of nodes, Python's integers of any size
     slots: np.ndarray
     true: Fraction
     empty: Fraction  # what scenarios without load are worth together, by their weights
@@ -119,13 +119,14 @@ class _Layer:
         part = [[w * PARTS // totals[r] for w in rows[r]] for r in used]
         lacking = [int(row[0]) * problem.num_experts for row in problem.rounded]
         is_mean = problem.objective != "max"
+        nodes = nodes_of(problem)
         empty = [s for s, total in zip(problem.shares, totals, strict=True) if not total]
         return _Layer(
             problem,
             np.array(part, dtype=np.int64),
             tuple(problem.shares[r] for r in used),
-            gpus_of_nodes(problem),
-            slots_of_nodes(problem),
+            np.array([node.rate for node in nodes], dtype=object),
+            np.array([node.slots for node in nodes], dtype=np.int64),
             min(Fraction(totals[r], totals[r] + lacking[r]) for r in used),
             sum(empty, Fraction(0)) if is_mean else Fraction(0),
         )
@@ -133,7 +134,7 @@ class _Layer:
     def units_of(self, one: _Set, home: np.ndarray) -> np.ndarray:
         """What multipliers prove of every choice [num_choices, experts], in 1 / (UNIT PARTS)."""
         spend(home.size // 4 + 20 * self.part.size)
-        rules, num_gpus = self.problem.topology, self.problem.num_gpus
+        rules = self.problem.topology
         price = Fraction(0) if rules is None else rules.exact_price
         total = price + Fraction(one.limit, UNIT)
         away = np.array([floor(total * weight) for weight in one.weight.tolist()])
@@ -143,7 +144,7 @@ class _Layer:
         at_home = np.take_along_axis(there, home.T, axis=1)
         # The least elsewhere is the least of all, or at home the least anyhow.
         served = np.minimum(at_home, order[:, :1] + off[:, None]).sum(axis=0)
-        carried = Fraction(int((one.node @ self.gpus).sum()), num_gpus)
+        carried = Fraction((one.node.sum(axis=0) * self.rates).sum(), self.rates.sum())
         left = int(one.weight.sum()) - carried - int(one.slot @ self.slots)
         if one.limit and rules is not None:
             left -= one.limit * rules.most_off_home
@@ -157,7 +158,7 @@ def _read(layer: _Layer, data: Data) -> list[_Set]:
     if set(data) != set(names) or not all(isinstance(values, list) for values in lists):
         raise CertificateError(f"wanted are the lists {', '.join(names)} and no more.")
     tables = [np.array(values, dtype=object) for values in lists]
-    scenarios, nodes = len(layer.part), len(layer.gpus)
+    scenarios, nodes = len(layer.part), len(layer.rates)
     num = len(tables[2])
     sizes = [num * scenarios * nodes, num * nodes, num, num * scenarios]
     if not 1 <= num <= MAX_SETS or any(len(t) != s for t, s in zip(tables, sizes, strict=False)):
@@ -167,7 +168,8 @@ def _read(layer: _Layer, data: Data) -> list[_Set]:
     rules = layer.problem.topology
     if rules is None or rules.exact_price > MAX_PRICE:
         raise CertificateError(f"the price is above {MAX_PRICE}.")
-    if layer.problem.num_gpus > MAX_NODES * int(layer.gpus.min()):
+    whole = layer.rates.sum()
+    if whole > MAX_NODES * layer.rates.min():
         raise CertificateError("a node has too small a part of all GPUs.")
     if any(v > MAX_PRICE * UNIT // layer.problem.num_experts for v in tables[1]):
         raise CertificateError("the price of a slot is too high.")
@@ -178,7 +180,8 @@ def _read(layer: _Layer, data: Data) -> list[_Set]:
         slot = tables[1].reshape(num, nodes)[i].astype(np.int64)
         weight = tables[3].reshape(num, scenarios)[i].astype(np.int64) if is_max else shares
         one = _Set(node, slot, weight, int(tables[2][i]))
-        if (node @ layer.gpus > weight * layer.problem.num_gpus).any() or weight.sum() > UNIT:
+        carried = (node * layer.rates).sum(axis=1)
+        if (carried > weight.astype(object) * whole).any() or weight.sum() > UNIT:
             raise CertificateError("multipliers of a scenario are above its weight.")
         if one.limit and (is_max or rules.max_off_home is None):
             raise CertificateError("there is no limit on the weighted mean of what is off home.")

@@ -99,7 +99,7 @@ def least_of_choices(problem: Problem, data: dict[str, int | list[int]]) -> list
     Parameters
     ----------
     problem
-        One load with some tokens, of one layer, on GPUs that are alike; none is lost.
+        One load with some tokens, of one layer.
     data
         Levels and their scale.
 
@@ -111,11 +111,12 @@ def least_of_choices(problem: Problem, data: dict[str, int | list[int]]) -> list
     levels, scale = _read(data)
     total = sum(problem.load[0].tolist())
     layer, first = Layer(problem, scale), Fraction(levels[0] * total, scale)
-    if first * problem.num_gpus > total and not is_below_water(problem, first):
+    fastest = max(node.fastest for node in layer.nodes)
+    if first * layer.rate > total * fastest and not is_below_water(problem, first):
         raise CertificateError("the first level is above the mean and the water level.")
     rooms = list(choices_of(layer))
     best: list[Fraction] = []
-    ends = [level * layer.per_level for level in levels]
+    ends = [level * layer.per_level // fastest for level in levels]
     for begin, end in zip(ends, [*ends[1:], None], strict=True):
         kept: dict[Household, int] = {}
         values = []

@@ -3,7 +3,10 @@
 Let T be the largest GPU load of a plan, which serves a part f of expert e's load w on each place n,
 a node or a GPU. A place with g GPUs and s slots carries at most g T. An expert of load w has at
 least c = max(1, ceil(w / T)) replicas, each of which serves the same, so that a part f of its load
-takes f c of a place's slots. With prices l_n of load and m_n of slots that are not negative,
+takes f c of a place's slots. Where GPUs have speeds, T is what the fastest GPU carries, g is what
+the speeds of the place over the largest one add up to, and c is that of an expert with a replica on
+the place, which carries at most T times the place's largest speed. With prices l_n of load and m_n
+of slots that are not negative,
 
     links cost >= sum_e w cost[e, n] f + sum_n l_n (sum_e w f - g T) + m_n (sum_e c f - s)
                >= sum_e min_n (w (cost[e, n] + l_n) + m_n c) - T sum_n l_n g_n - sum_n m_n s_n,
@@ -24,12 +27,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from eplb_opt.certificates.certificate import Certificate, CertificateError
 from eplb_opt.certificates.flat_layer import flat_bound, is_below_water
 from eplb_opt.certificates.work import spend
-from eplb_opt.problem.topology import has_unlike_gpus
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -50,8 +52,6 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
         When it is not proven.
     """
     problem = problem.without_lost_gpus() or problem
-    if has_unlike_gpus(problem):
-        raise CertificateError("traffic is for GPUs that are alike.")
     total = sum(problem.load[0].tolist())
     proven, data = flat_bound(problem, certificate.data)
     if not total:
@@ -63,13 +63,13 @@ def verify(problem: Problem, certificate: Certificate) -> Fraction:
     lacking = int(problem.rounded[0]) * problem.num_experts
     claim = certificate.bound * Fraction(total + lacking, total)
     first = Fraction(layer.levels[0] * total, layer.scale)
-    is_proven = first * problem.num_gpus <= total or first <= proven
+    is_proven = first * layer.capacity <= total or first <= proven
     if not is_proven and not is_below_water(problem, first):
         raise CertificateError("the first level is above the mean and the water level.")
     for piece, (begin, end) in enumerate(pairwise(layer.levels)):
         if not layer.is_worth(claim, piece, begin, end):
             raise CertificateError(f"piece {piece} is not proven {certificate.bound}.")
-    if problem.num_gpus * layer.levels[-1] < claim * layer.scale:
+    if layer.capacity * layer.levels[-1] < claim * layer.scale:
         raise CertificateError("load alone is not worth the bound at the last level.")
     return certificate.bound
 
@@ -80,16 +80,12 @@ class _Layer:
     def __init__(self, problem: Problem, data: dict[str, int | list[int]]) -> None:
         if problem.topology is None:
             raise CertificateError("traffic is of a problem with a topology.")
-        if problem.gpu_speed is not None or set(problem.open_slots.tolist()) != {
-            problem.slots_per_gpu
-        }:
-            raise CertificateError("traffic is of GPUs that are alike.")
         self.problem, self.rules = problem, problem.topology
         links = problem.link_costs
         self.cost_unit = links.unit[0]
         self.rows = _rows(problem)
-        place = links.place.tolist()
-        self.gpus = [place.count(n) for n in range(links.num_places)]
+        self.places = _places(problem)
+        self.capacity = sum((place.rate for place in self.places), Fraction(0))
         self.loads: list[int] = problem.load[0].tolist()
         self.total = sum(self.loads)
         self._read(data)
@@ -107,7 +103,7 @@ class _Layer:
             raise CertificateError(f"traffic has 1 to {MAX_PIECES} pieces above 0.")
         if any(low >= high for low, high in pairwise(levels)):
             raise CertificateError("levels must ascend.")
-        num = (len(levels) - 1) * len(self.gpus)
+        num = (len(levels) - 1) * len(self.places)
         if len(load) != num or len(slot) != num or min(*load, *slot) < 0:
             raise CertificateError(f"traffic has {num} prices of load and of slots, at least 0.")
         self.scale, self.unit, self.levels = scale, unit, levels
@@ -125,33 +121,66 @@ class _Layer:
                 first = over / slope
         for level in (first, Fraction(end)):
             links = (fixed - slope * level) / self.total
-            value = level * self.problem.num_gpus / self.scale + self.rules.exact_price * links
+            value = level * self.capacity / self.scale + self.rules.exact_price * links
             if value < claim:
                 return False
         return True
 
     def _line(self, piece: int, end: int) -> tuple[Fraction, Fraction]:
         """What links cost at least with T = 0, and how much that falls with each part of T."""
-        num = len(self.gpus)
+        num = len(self.places)
         load = self.load_prices[piece * num : (piece + 1) * num]
         slot = self.slot_prices[piece * num : (piece + 1) * num]
         spend(EXPERT_UNITS * num * len(self.loads))
         # In parts of the cost's unit times the prices' unit times the scale.
         by_load = [price * self.cost_unit for price in load]
         by_slot = [price * self.cost_unit * self.total for price in slot]
+        speeds = sorted({place.fastest for place in self.places})
+        kinds = [speeds.index(place.fastest) for place in self.places]
+        at = [place.idx for place in self.places]
         fixed = 0
         for tokens, row in zip(self.loads, self.rows, strict=True):
-            count = max(-(-tokens * self.scale // (end * self.total)), 1)
+            counts = [
+                max(-(-tokens * self.scale * v.denominator // (end * self.total * v.numerator)), 1)
+                for v in speeds
+            ]
             each = tokens * self.scale
             fixed += min(
-                each * (cost * self.unit + more) + count * held
-                for cost, more, held in zip(row, by_load, by_slot, strict=True)
+                each * (row[idx] * self.unit + more) + counts[kind] * held
+                for idx, kind, more, held in zip(at, kinds, by_load, by_slot, strict=True)
             )
-        per_gpu = self.problem.slots_per_gpu
-        fixed -= sum(price * gpus * per_gpu for price, gpus in zip(by_slot, self.gpus, strict=True))
+        pairs = zip(by_slot, self.places, strict=True)
+        fixed -= sum(price * place.slots for price, place in pairs)
         parts = self.cost_unit * self.unit * self.scale
-        falls = sum(price * gpus for price, gpus in zip(load, self.gpus, strict=True))
+        rates = zip(load, self.places, strict=True)
+        falls = sum((price * place.rate for price, place in rates), Fraction(0))
         return Fraction(fixed, parts), Fraction(falls * self.total, self.unit * self.scale)
+
+
+class _Place(NamedTuple):
+    """A place with GPUs: its column of costs, their speeds over the largest of all, their slots."""
+
+    idx: int
+    rate: Fraction
+    fastest: Fraction
+    slots: int
+
+
+def _places(problem: Problem) -> list[_Place]:
+    place, slots = problem.link_costs.place.tolist(), problem.open_slots.tolist()
+    speeds = [Fraction(1)] * len(slots)
+    if problem.gpu_speed is not None:
+        speeds = [Fraction(float(speed)) for speed in problem.gpu_speed]
+    best = max(speed for speed, n in zip(speeds, slots, strict=True) if n)
+    found = []
+    for idx in sorted(set(place)):
+        gpus = [g for g, at in enumerate(place) if at == idx and slots[g]]
+        if gpus:
+            held = [speeds[g] / best for g in gpus]
+            found.append(
+                _Place(idx, sum(held, Fraction(0)), max(held), sum(slots[g] for g in gpus))
+            )
+    return found
 
 
 def _rows(problem: Problem) -> list[list[int]]:

@@ -95,7 +95,7 @@ def check_line(
     for name, value in options.items():
         if value is not None:
             words += [f"--{name}", str(value)]
-    words += asked.rules.words()
+    words += asked.rules.words() + asked.topology.words()
     words += ["--scenarios"] * files.with_scenarios
     words += [word for weight in files.weights for word in ("--weight", repr(weight))]
     return shlex.join(["eplb-opt", "check", *words])

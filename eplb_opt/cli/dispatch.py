@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from eplb_opt.errors import ProblemError
-from eplb_opt.placement.dispatch_rules import dispatch_score
+from eplb_opt.placement.dispatch_rules import dispatch_score, without_topology
 from eplb_opt.planner.evaluate import evaluate
 from eplb_opt.problem.checks import DISPATCHES
 from eplb_opt.report.gap import model_balancedness
@@ -75,7 +75,7 @@ def deploy_notes(result: Result, engine: str) -> tuple[str, ...]:
     dispatch = result.problem.dispatch
     if dispatch == "uniform" and engine not in NEVER_UNIFORM:
         return ()
-    score = dispatch_score(result.problem, result.plan)
+    score = dispatch_score(without_topology(result.problem), result.plan)
     if dispatch == "uniform":
         own = NEVER_UNIFORM[engine]
         objective, balance = score.of(own)
@@ -107,7 +107,7 @@ def check_notes(problem: Problem, score: DispatchScore, model_gap: float) -> tup
             f"scored under {DISPATCH_WORDS[problem.dispatch]}, which only "
             f"{_engines(problem.dispatch)} gives; the other columns show the plan without it.",
         )
-    if model_gap <= OTHER_PLAN:
+    if model_gap <= OTHER_PLAN or problem.has_topology:  # a greedy plan knows no price
         return ()
     above = _above_greedy(problem, score)
     if above <= OTHER_PLAN:

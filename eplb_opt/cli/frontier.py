@@ -49,9 +49,7 @@ def frontier_command(
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Where to write every point.")
     ] = None,
-    plot_file: Annotated[
-        Path | None, typer.Option("--plot", help="Where to draw it: .png, .svg, .pdf.")
-    ] = None,
+    plot_file: opt.PlotFile = None,
     load_format: opt.FormatOption = None,
     map_file: opt.MapFile = None,
     experts: opt.Experts = None,

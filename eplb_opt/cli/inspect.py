@@ -14,6 +14,7 @@ from eplb_opt.cli import output
 from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import check_notes
 from eplb_opt.cli.intake import Intake, examine_plan, naming_layers, read_problem, with_names
+from eplb_opt.cli.links import RankCosts, Sources
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import moves_between, moves_line
 from eplb_opt.cli.solver_log import watched
@@ -29,16 +30,28 @@ from eplb_opt.cli.steps import (
     steps_json,
 )
 from eplb_opt.cli.stopping import interruption
+from eplb_opt.cli.topology_options import (
+    Anchored,
+    HomesFile,
+    MaxOffHome,
+    TopologyOptions,
+    TopologyPrice,
+)
 from eplb_opt.cli.weights import DispatchWeights, check_weights_file, write_weights
 from eplb_opt.errors import PlanError
 from eplb_opt.io import VALIDATORS, read_certificates, read_stored_plan
-from eplb_opt.placement.dispatch_rules import DispatchScore, dispatch_score
+from eplb_opt.placement.dispatch_rules import (
+    DispatchScore,
+    dispatch_score,
+    without_topology,
+)
 from eplb_opt.placement.padding import empty_last
 from eplb_opt.placement.plan import Plan
 from eplb_opt.planner.evaluate import Evaluation, evaluate, verified_bounds
 from eplb_opt.planner.planner import plan
 from eplb_opt.report.dispatch import dispatch_table
 from eplb_opt.report.gap import model_balancedness
+from eplb_opt.report.locality import locality_json, locality_table
 from eplb_opt.report.step_time import drawn_seconds, step_line
 from eplb_opt.report.tables import bound_table, evaluation_table
 from eplb_opt.result import Result
@@ -58,6 +71,12 @@ def check_command(
     with_scenarios: opt.Scenarios = False,
     phase: opt.PhaseOption = None,
     weights: opt.Weights = None,
+    topology_price: TopologyPrice = None,
+    anchored: Anchored = False,
+    max_off_home: MaxOffHome = None,
+    homes_file: HomesFile = None,
+    rank_costs: RankCosts = None,
+    sources: Sources = None,
     certificate: Annotated[
         Path | None,
         typer.Option(
@@ -118,6 +137,9 @@ def check_command(
     With --certificate the saved bounds are proven again in integers, without any solver; a
     certificate that proves less than it claims is refused, with exit code 3 too.
 
+    With --topology-price, and --nodes, --groups or --homes, the plan is scored by load and by what
+    is served off home, crosses nodes, or costs on links; --anchored and --max-off-home are rules.
+
     With --batch-tokens and --experts-per-token it says what balancedness steps of that size see.
 
     With --engine the file is also checked as that runtime reads it: unknown keys, missing layers,
@@ -133,7 +155,10 @@ def check_command(
         loads, with_scenarios, load_format, map_file, experts, current, phase, tuple(weights or ())
     )
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
-    asked = opt.Asked(files, machine, rules, "" if engine is None else str(engine))
+    topology = TopologyOptions(
+        topology_price, anchored, max_off_home, homes_file, rank_costs, sources
+    )
+    asked = opt.Asked(files, machine, rules, "" if engine is None else str(engine), topology)
     stored = read_stored_plan(plan_file, None if plan_format is None else str(plan_format))
     intake = read_problem(asked, stored)
     recorded, problem = intake.recorded[0], intake.problem
@@ -154,7 +179,7 @@ def check_command(
         with output.counting_bar(problem.num_layers, "proving anew") as show:
             bounds = verified_bounds(problem, saved, show)
         score = evaluate(problem, placed, bounds)
-        reached = None if problem.has_cost else dispatch_score(problem, placed)
+        reached = None if problem.has_cost else dispatch_score(without_topology(problem), placed)
     notes = () if reached is None else check_notes(problem, reached, score.model_gap)
     moves = moves_between(intake, placed)
     output.warn(notes)
@@ -178,6 +203,7 @@ def check_command(
                 "dispatch": problem.dispatch,
                 "messages": [*intake.notes, *notes],
                 **asdict(score),
+                **locality_json(problem, placed),
                 "moves": moves,
                 "nearest_copy": _reached(reached),
                 **steps_json(steps),
@@ -186,9 +212,12 @@ def check_command(
     else:
         console = output.stdout()
         in_seconds = problem.counts_seconds
-        console.print(
-            evaluation_table(score, problem.dispatch, intake.layer_ids, in_seconds, noise)
-        )
+        if problem.has_topology:
+            console.print(locality_table(problem, placed, score, intake.layer_ids, noise))
+        else:
+            console.print(
+                evaluation_table(score, problem.dispatch, intake.layer_ids, in_seconds, noise)
+            )
         print_noise(console, noise)
         if in_seconds:
             drawn = drawn_seconds(problem, placed)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from eplb_opt.io.links import read_rank_costs, read_sources
-from eplb_opt.problem.topology import Topology
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from eplb_opt.problem.machine import Machine
 
 RankCosts = Annotated[
     Path | None,
@@ -32,14 +28,6 @@ Sources = Annotated[
         metavar="<file>",
         help="Tokens of each expert by the GPU (or node) that they come from, [layers, sources, "
         "experts]: .npz, .npy or .json. Default: from the expert's home node.",
-    ),
-]
-TopologyPrice = Annotated[
-    float | None,
-    typer.Option(
-        "--topology-price",
-        help="Plan for load plus this price on what is served off home, or on what links cost, in "
-        "mean loads.",
     ),
 ]
 
@@ -60,20 +48,3 @@ def links_of(
     if sources is not None:
         found["sources"] = read_sources(sources, layer_ids)
     return found
-
-
-def with_price(
-    machine: Machine, price: float | None, rank_costs: Path | None, sources: Path | None
-) -> Machine:
-    """The machine with a topology at a price; as it is without one.
-
-    Raises
-    ------
-    FormatError
-        When a file holds something else.
-    """
-    if price is None:
-        if rank_costs is not None or sources is not None:
-            raise typer.BadParameter("--rank-costs and --sources need --topology-price.")
-        return machine
-    return replace(machine, topology=Topology(price, **links_of(rank_costs, sources)))

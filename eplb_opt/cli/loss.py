@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,9 +35,7 @@ def loss_command(
     time_limit: opt.TimeLimit = 10.0,
     effort: opt.Effort = None,
     workers: opt.Workers = None,
-    output_file: Annotated[
-        Path | None, typer.Option("--output", help="Where to write the plan.")
-    ] = None,
+    output_file: opt.OutputFile = None,
     engine: opt.EngineOption = opt.Engine("npz"),
     load_format: opt.FormatOption = None,
     map_file: opt.MapFile = None,

@@ -11,6 +11,7 @@ import typer
 
 from eplb_opt.cli import output
 from eplb_opt.cli.gpu_options import RuleTexts
+from eplb_opt.cli.topology_options import TopologyOptions
 from eplb_opt.exact import MODELS
 from eplb_opt.io import LOAD_FORMATS, PLAN_FORMATS, VALIDATORS, WRITERS, read_loads, read_total
 from eplb_opt.placement.move_cost import MoveCost, read_move_cost
@@ -189,6 +190,10 @@ EngineFiles = Annotated[
         help="Folder with the unzipped wheels of vLLM or SGLang: runs their Python code, too.",
     ),
 ]
+OutputFile = Annotated[Path | None, typer.Option("--output", help="Where to write the plan.")]
+PlotFile = Annotated[
+    Path | None, typer.Option("--plot", help="Where to draw it: .png, .svg, .pdf.")
+]
 CertificateFile = Annotated[
     Path | None, typer.Option("--certificate", help="Where to write the proofs of the bounds.")
 ]
@@ -271,16 +276,21 @@ class Asked:
         In what its GPUs differ, as it was typed.
     engine
         The engine that a plan is written for; "" for none.
+    topology
+        The price on what is served off home and the rules on it, as they were typed.
     """
 
     files: Files
     machine: Machine
     rules: RuleTexts = field(default_factory=RuleTexts)
     engine: str = ""
+    topology: TopologyOptions = field(default_factory=TopologyOptions)
 
     def machine_for(self, layer_ids: tuple[int, ...]) -> Machine:
-        """The machine with its rules, for loads of layers with these names."""
-        return replace(self.machine, rules=self.rules.rules(self.machine.num_gpus, layer_ids))
+        """The machine with its rules and its topology, for loads of layers with these names."""
+        rules = self.rules.rules(self.machine.num_gpus, layer_ids)
+        topology = self.topology.topology(layer_ids)
+        return replace(self.machine, rules=rules, topology=topology)
 
 
 def total(path: Path, load_format: LoadFormat | None) -> Loads:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from eplb_opt.cli.check_line import announce_check, save_proofs
 from eplb_opt.cli.dispatch import deploy_notes, noise_note
 from eplb_opt.cli.intake import read_problem, with_names
 from eplb_opt.cli.job import check_job, outcome_with
-from eplb_opt.cli.links import RankCosts, Sources, TopologyPrice, with_price
+from eplb_opt.cli.links import RankCosts, Sources
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.plan_output import PlanWriter, print_result
 from eplb_opt.cli.report import HeldOut, ReportFile, read_held_out, save_report
@@ -29,6 +28,13 @@ from eplb_opt.cli.steps import (
     forecasts,
 )
 from eplb_opt.cli.stopping import interruption
+from eplb_opt.cli.topology_options import (
+    Anchored,
+    HomesFile,
+    MaxOffHome,
+    TopologyOptions,
+    TopologyPrice,
+)
 from eplb_opt.cli.transfers import TransfersFile, check_transfers, save_transfers
 from eplb_opt.cli.warm_starts import Start, read_starts
 from eplb_opt.cli.weights import DispatchWeights, check_weights_file, write_weights
@@ -49,6 +55,9 @@ def plan_command(
     phase: opt.PhaseOption = None,
     weights: opt.Weights = None,
     topology_price: TopologyPrice = None,
+    anchored: Anchored = False,
+    max_off_home: MaxOffHome = None,
+    homes_file: HomesFile = None,
     rank_costs: RankCosts = None,
     sources: Sources = None,
     time_limit: opt.TimeLimit = 10.0,
@@ -74,9 +83,7 @@ def plan_command(
     cluster: opt.Cluster = None,
     job: opt.JobFolder = None,
     resume: opt.Resume = False,
-    output_file: Annotated[
-        Path | None, typer.Option("--output", help="Where to write the plan.")
-    ] = None,
+    output_file: opt.OutputFile = None,
     certificate_file: opt.CertificateFile = None,
     transfers_file: TransfersFile = None,
     engine: opt.EngineOption = opt.Engine("npz"),
@@ -116,12 +123,15 @@ def plan_command(
     colocation_rule = opt.colocation_for(str(engine), str(colocation))
     machine = opt.machine(slots, gpus, nodes, groups, colocation_rule, dispatch)
     machine = with_cost(machine, step_cost, batch_tokens, experts_per_token)
-    machine = with_price(machine, topology_price, rank_costs, sources)
+    topology = TopologyOptions(
+        topology_price, anchored, max_off_home, homes_file, rank_costs, sources
+    )
     files = opt.Files(
         loads, with_scenarios, load_format, map_file, experts, current, phase, tuple(weights or ())
     )
     rules = gpu.RuleTexts(lost_gpus, gpu_slots, gpu_speeds, pins, bans, spread)
-    intake = read_problem(opt.Asked(files, machine, rules, opt.written_for(engine, output_file)))
+    written = opt.written_for(engine, output_file)
+    intake = read_problem(opt.Asked(files, machine, rules, written, topology))
     recorded, problem = intake.recorded[0], intake.problem
     limit = None if effort is not None else time_limit
     warm_starts = read_starts(start, recorded.layer_ids)
@@ -190,7 +200,7 @@ def plan_command(
         output.warn((*messages, *noise_note(result, noise)))
         if output_file is not None:
             output.warn(deploy_notes(result, str(engine)))
-        if certificate_file is not None and machine.topology is None:  # `check` has no prices
+        if certificate_file is not None:
             announce_check(intake.asked, certificate_file, output_file, str(engine))
         try:
             print_result(result, intake, plans, unseen, moving if as_json else None, worth, steps)

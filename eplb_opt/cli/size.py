@@ -84,9 +84,7 @@ def size_command(
     ] = 10.0,
     effort: opt.Effort = None,
     workers: opt.Workers = None,
-    plot_file: Annotated[
-        Path | None, typer.Option("--plot", help="Where to draw it: .png, .svg, .pdf.")
-    ] = None,
+    plot_file: opt.PlotFile = None,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Where to write a line for every size.")
     ] = None,

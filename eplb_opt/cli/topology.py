@@ -16,6 +16,7 @@ from eplb_opt.cli.links import RankCosts, Sources, links_of
 from eplb_opt.cli.outputs import Saving
 from eplb_opt.cli.stopping import interruption
 from eplb_opt.cli.tokens import measured, tokens_for
+from eplb_opt.cli.topology_options import HomesFile
 from eplb_opt.errors import ProblemError
 from eplb_opt.io.files import write_atomically
 from eplb_opt.io.recordings.token_files import read_by_layer
@@ -63,10 +64,7 @@ def topology_command(
     ] = 10.0,
     effort: opt.Effort = None,
     workers: opt.Workers = None,
-    homes_file: Annotated[
-        Path | None,
-        typer.Option("--homes", help="Home nodes of the experts, as `eplb-opt tokens` finds them."),
-    ] = None,
+    homes_file: HomesFile = None,
     tokens_file: Annotated[
         Path | None,
         typer.Option(
@@ -91,9 +89,7 @@ def topology_command(
             help="Also say how little is off home with loads so close to the best; 0.01 is 1 %.",
         ),
     ] = None,
-    plot_file: Annotated[
-        Path | None, typer.Option("--plot", help="Where to draw it: .png, .svg, .pdf.")
-    ] = None,
+    plot_file: opt.PlotFile = None,
     csv_file: Annotated[
         Path | None, typer.Option("--csv", help="Where to write a line for every plan.")
     ] = None,

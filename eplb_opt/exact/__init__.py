@@ -12,6 +12,7 @@ all: `enumeration` (all replica counts, with one or two slots a GPU), `pairs/` (
 priced topology), `senders/` (dispatch in which every GPU sends to one replica), `joint_levels`
 and `joint_pairs` (bounds for several loads at once, called by `scenario_solvers`), `cost_packing`
 (a bound for costs of replicas).
+`least_away/` finds how little can be off home, for limits that first plans break, and
 `fewest_moves` asks the general model for the plan that is closest to the plan in force.
 What they share (loads, scales, linear constraints, calls, imports of backends) is in `shared/`.
 The tables `MODELS` and `SPECIALISTS` name the models; a model and its backend are imported when

@@ -70,7 +70,8 @@ def plans_at_price(
         np.concatenate([homes_of(layer, row[None]) for row in (current, best)]), axis=0
     )
     if layer.has_gpu_rules or (node_of_gpus(layer) != equal_nodes(layer)).any():
-        rows = (plans_with_unlike_gpus(layer, current, node, deadline) for node in homes_tried)
+        at = None if rules.counts_off_home else rules.price * _dearer_elsewhere(layer)
+        rows = (plans_with_unlike_gpus(layer, current, node, deadline, at) for node in homes_tried)
         return [row for some in rows for row in some if _obeys(whole, row)]
     # Every expert as a group of its own: homes are those of experts.
     sizes = layer.num_slots, layer.num_experts, layer.num_nodes, layer.num_gpus
@@ -110,11 +111,11 @@ def _near_home(layer: Problem, current: np.ndarray, price: MovePrice) -> list[np
 
 
 def plans_on_nodes(layer: Problem, current: np.ndarray, deadline: Deadline) -> list[np.ndarray]:
-    """The same for a layer whose groups stay on nodes with GPUs that differ."""
+    """The same for a layer whose groups stay on nodes with GPUs that differ; loads are blended."""
     is_open = layer.is_open
     node = np.zeros(layer.num_experts, dtype=np.int64)
     node[current[is_open]] = node_of_slots(layer)[is_open]
-    return plans_with_unlike_gpus(layer, current, node, deadline)
+    return plans_with_unlike_gpus(blended(layer), current, node, deadline)
 
 
 def _planner(layer: Problem, sizes: tuple[int, int, int, int], across: int) -> near.Planner:

@@ -124,13 +124,8 @@ def find_frontiers(
     slices = None if budget.effort is None else budget.effort * SLICES_PER_EFFORT
     ends = _ends(problem, current, best, worth, price)
     is_sent = problem.splits_by_sender
-    is_known = descends(problem) if is_sent else problem.num_slots <= MOST_SLOTS
-    if is_sent and not is_known:
-        faults.by_layer[0] = (
-            f'near plans under dispatch="{problem.dispatch}" are looked for with one load on '
-            "equal GPUs alone: each layer has the plan in force or the best one."
-        )
-    elif not is_known:
+    is_known = problem.num_slots <= MOST_SLOTS or descends(problem)
+    if not is_known:
         faults.by_layer[0] = f"near plans are looked for up to {MOST_SLOTS} slots a layer alone."
     has_unlike_nodes = problem.is_hierarchical and bool(np.ptp(slots_of_nodes(problem)))
     naming = naming_seconds(problem, current, best, price) if naming is None else naming
@@ -150,7 +145,7 @@ def find_frontiers(
             levels = [] if tolerance is None else [last.objective * (1 + Fraction(tolerance))]
             with faults.of(layer_idx):
                 if is_sent:
-                    rows = plans_by_exchanges(layer, row, levels)
+                    rows = plans_by_exchanges(layer, row, levels) if descends(layer) else []
                 elif problem.has_topology:
                     rows = plans_at_price(layer, row, last.placed, turn, price)
                 elif problem.binds_unlike_gpus:
@@ -158,11 +153,13 @@ def find_frontiers(
                 else:
                     rows = plans_by_descent(layer, row, levels, turn.remaining, price)
                 found = _scored(layer, row, rows, price)
-        # The annealing for few moves knows no price of traffic, no parts and no nodes that differ.
-        is_searched &= not (problem.has_topology or is_sent or has_unlike_nodes)
+        # The annealing for few moves knows no homes, and no nodes that differ.
+        is_searched &= problem.num_slots <= MOST_SLOTS and not has_unlike_nodes
+        is_searched &= is_sent or not problem.has_topology
         if is_searched and until.remaining > LEAST_SEARCH_SECONDS:
             with faults.of(layer_idx):
-                tried = _searched(layer, row, budget.seed, until, slices)
+                given = layer, row, budget.seed, until, slices
+                tried = _sent(first, last, price, *given) if is_sent else _searched(*given)
                 found += _scored(layer, row, tried, price)
         if is_named:
             with faults.of(layer_idx):
@@ -211,6 +208,23 @@ def _searched(
     from eplb_opt.search.annealing.priced_moves import plans_with_few_moves
 
     return plans_with_few_moves(layer, current, seed, turn, slices)[1:]
+
+
+def _sent(
+    first: FrontPoint,
+    last: FrontPoint,
+    price: MovePrice | None,
+    layer: Problem,
+    current: np.ndarray,
+    seed: int,
+    turn: Deadline,
+    slices: int | None,
+) -> list[np.ndarray]:
+    """What annealing finds where every GPU sends to one copy."""
+    from eplb_opt.search.annealing.sent_moves import plans_near
+
+    gain = float(1 - last.objective / first.objective) if first.objective else 0.0
+    return plans_near(layer, current, last.placed, gain, seed, turn, slices, price)
 
 
 def _scored(

@@ -41,7 +41,11 @@ class _Moves:
 
 
 def plans_with_unlike_gpus(
-    layer: Problem, current: np.ndarray, homes: np.ndarray, deadline: Deadline
+    layer: Problem,
+    current: np.ndarray,
+    homes: np.ndarray,
+    deadline: Deadline,
+    price: float | None = None,
 ) -> list[np.ndarray]:
     """Plans from the one in force on that move ever more for ever less load and price.
 
@@ -55,6 +59,9 @@ def plans_with_unlike_gpus(
         int64 [num_experts], home nodes to descend for; those of the plan where groups stay.
     deadline
         No further step is made afterwards.
+    price
+        What an assignment off home costs, where links have costs of their own; a limit on these is
+        then not looked at. None for the topology's.
 
     Returns
     -------
@@ -62,6 +69,8 @@ def plans_with_unlike_gpus(
     """
     total = int(layer.load.sum())
     state = _State(layer, current, homes, max(total, 1))
+    if price is not None:
+        state.price, state.most = price, 1.0
     found: list[np.ndarray] = []
     while total and len(found) < STEPS and not deadline.expired and state.step():
         found.append(state.placed.copy())

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 def has_unlike_names(problem: Problem) -> bool:
-    """Whether GPUs differ in speed and slots alone, so that those that are alike may trade."""
+    """Whether GPUs of the same speed and slots may trade, as nothing else tells them apart."""
     rules = problem.pinned, problem.forbidden, problem.spread
     is_tied = any(rule is not None for rule in rules) or problem.splits_by_sender
-    return problem.has_gpu_rules and not is_tied
+    has_links = problem.topology is not None and not problem.topology.counts_off_home
+    is_told_apart = has_links and problem.link_costs.tells_gpus_apart
+    return problem.has_gpu_rules and not (is_tied or is_told_apart)
 
 
 def named_by_kind(problem: Problem, current: np.ndarray, best: np.ndarray) -> np.ndarray:
@@ -68,7 +70,7 @@ def _nodes_that_trade(problem: Problem) -> list[list[list[list[int]]]]:
         return [[_by_kind(problem, every)]]
     nodes = [_by_kind(problem, gpus) for gpus in node_kinds.gpus_on_nodes(problem)]
     rules = problem.topology
-    if rules is not None and rules.homes is not None:
+    if rules is not None and not (rules.chooses_homes and rules.counts_off_home):
         return [[node] for node in nodes]
     kinds = node_kinds.kinds_of_nodes(problem)
     return [[nodes[n] for n, k in enumerate(kinds) if k == kind] for kind in sorted(set(kinds))]

@@ -96,6 +96,14 @@ def dispatch_score(problem: Problem, plan: Any, *, seed: int = SGLANG_SEED) -> D
     return DispatchScore(**figures)
 
 
+def without_topology(problem: Problem) -> Problem:
+    """The same loads on the same nodes with nothing to keep at home, and no price on it.
+
+    What nearest copy sends where it needs the nodes for.
+    """
+    return problem.with_topology(None, problem.num_nodes, 1) if problem.has_topology else problem
+
+
 def nearest_copy_objectives(
     problem: Problem, plan: Any, *, seed: int = SGLANG_SEED
 ) -> list[Fraction]:

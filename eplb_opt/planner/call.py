@@ -22,7 +22,7 @@ from eplb_opt.placement import scoring
 from eplb_opt.placement.caller_units import objective_in_caller_units
 from eplb_opt.placement.moves import across_nodes_by_gpu, move_price, moved_slots
 from eplb_opt.placement.plan import Plan, as_plan
-from eplb_opt.planner.first_plan import begin, mend
+from eplb_opt.planner.beginning import begin, mend
 from eplb_opt.planner.journal import Journal
 from eplb_opt.planner.noise import DEFAULT_SIZE, choose_noise, price_of_noise
 from eplb_opt.planner.portfolio import Portfolio

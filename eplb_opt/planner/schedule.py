@@ -165,6 +165,7 @@ SOLVERS: dict[str, Entry] = {
     "nodes_model": Entry(
         "eplb_opt.exact.homes.unlike_nodes:UnlikeNodesModelSolver",
         Pace(share=0.5, shortest=0.2),
+        has_one_load,
         package="ortools",
     ),
     "nodes_search": Entry(_UNLIKE_NODES, Pace(shortest=0.01, most=ALWAYS, in_rounds=True)),
@@ -248,6 +249,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
     ),
     (splits_freely, ("design", "joint_levels", "redesign")),
     (has_topology, ("homes_first", "home_model", "home_pairs", "home_split", "homes")),
+    (has_unlike_nodes, ("nodes_first", "joint_levels", "nodes_model", "nodes_search")),
     # The last annealing takes all the time that is left, so the joint level comes before it; and
     # where the model has a chance, it leaves some.
     (
@@ -283,7 +285,6 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
             "joint_pairs",
         ),
     ),
-    (has_unlike_nodes, ("nodes_first", "nodes_model", "nodes_search")),
     # With one load the model ends soon or never.
     (has_gpu_rules, ("annealing_first", Share("model", 0.5), "annealing")),
     (is_hierarchical_and_roomy, ("search", "nodes", "model")),

@@ -129,7 +129,6 @@ def check_gpu_rules(problem: Terms) -> None:
 
 #: What groups on nodes whose GPUs differ do not go with: a test, and what to say.
 REFUSED_WITH_UNLIKE_NODES = (
-    (lambda t: t.has_scenarios, "several loads"),
     (lambda t: t.dispatch != "uniform", 'dispatch other than "uniform"'),
     (lambda t: t.cost is not None, "cost"),
     (lambda t: t.pinned is not None, "pinned"),

@@ -185,8 +185,8 @@ def fitted(terms: Terms) -> Topology | None:
 #: What a priced topology does not go with: a test, and what to say.
 REFUSED: tuple[tuple[Callable[[Terms], bool], str, str], ...] = (
     (
-        lambda t: t.has_scenarios and (t.splits_by_sender or has_unlike_gpus(t) or prices_links(t)),
-        "several loads by senders, on unlike GPUs, or with rank_costs or sources",
+        lambda t: t.has_scenarios and (t.splits_by_sender or prices_links(t)),
+        "several loads by senders, or with rank_costs or sources",
         "take one load, or leave these out",
     ),
     (
@@ -202,11 +202,6 @@ REFUSED: tuple[tuple[Callable[[Terms], bool], str, str], ...] = (
     (lambda t: t.pinned is not None, "pinned", "leave it out"),
     (lambda t: t.forbidden is not None, "forbidden", "leave it out"),
     (lambda t: t.spread is not None, "spread", "leave it out"),
-    (
-        lambda t: has_unlike_gpus(t) and prices_links(t),
-        "rank_costs or sources on GPUs of unlike speeds or slots",
-        "leave gpu_speed and gpu_slots out, or rank_costs and sources",
-    ),
 )
 
 

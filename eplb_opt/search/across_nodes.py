@@ -9,9 +9,8 @@ import numpy as np
 
 from eplb_opt.bounds.crossing import hull_steps
 from eplb_opt.core import rules
-from eplb_opt.errors import PlanError, ProblemError
+from eplb_opt.errors import PlanError
 from eplb_opt.placement import checker
-from eplb_opt.placement.crossing import crossing
 from eplb_opt.problem import topology
 from eplb_opt.search.at_home import node_rules
 
@@ -29,32 +28,28 @@ WORTH_UNIT = 2**20
 def first_plan_across(problem: Problem, flat: np.ndarray) -> np.ndarray:
     """A first plan that serves hot experts on every node, int64 [num_layers, num_slots].
 
+    A limit on what crosses nodes may be broken, see `within_limit`.
+
     Parameters
     ----------
     problem
         A problem with a topology whose dispatch is "nearest" or "rank_modulo".
     flat
         int64 [num_layers, num_slots], a plan that heeds the load alone.
-
-    Raises
-    ------
-    ProblemError
-        Where none is found within the limit on what crosses nodes.
     """
     terms = problem.topology
     if terms is None or (not terms.price and terms.max_off_home is None):
         return flat
     found, left = flat.copy(), np.arange(problem.num_layers)
-    for aim in (*AIMS, None):
+    for aim in AIMS:
         asked = problem if len(left) == problem.num_layers else problem.selected(left.tolist())
-        placed = flat[left] if aim is None else spread_plans(asked, aim)
+        placed = spread_plans(asked, aim)
         kept = _keep_rules(asked, placed)
         found[left[kept]] = placed[kept]
         left = left[~kept]
         if not left.size:
-            return found
-    layer_idx = int(left[0])
-    raise _refusal(problem.layer(layer_idx), flat[layer_idx], layer_idx)
+            break
+    return found
 
 
 def _keep_rules(problem: Problem, placed: np.ndarray) -> np.ndarray:
@@ -70,16 +65,9 @@ def _keep_rules(problem: Problem, placed: np.ndarray) -> np.ndarray:
     return np.ones(problem.num_layers, dtype=bool)
 
 
-def _refusal(layer: Problem, flat: np.ndarray, layer_idx: int) -> ProblemError:
-    tried = [flat[None], *(spread_plans(layer, aim) for aim in AIMS)]
-    least = min(crossing(layer, placed)[0] for placed in tried if (placed >= 0).all())
-    terms = layer.topology
-    most = 1.0 if terms is None else float(terms.most_off_home)
-    return ProblemError(
-        f"layer {layer_idx}: no plan was found of which at most {most:g} of the assignments cross "
-        f"nodes; {float(least):.4f} do in the best one. Allow more (max_off_home), or take more "
-        "slots."
-    )
+def plan_across(problem: Problem, aim: float) -> np.ndarray:
+    """`spread_plans` of one layer, int64 [num_slots]."""
+    return np.asarray(spread_plans(problem, aim)[0])
 
 
 def plans_across(problem: Problem) -> list[np.ndarray]:

@@ -9,8 +9,7 @@ import numpy as np
 
 from eplb_opt.bounds.topology import home_choices
 from eplb_opt.core import rules, serving
-from eplb_opt.errors import PlanError, ProblemError
-from eplb_opt.placement import checker
+from eplb_opt.errors import ProblemError
 from eplb_opt.problem import node_kinds, topology
 from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.at_links import level_nodes
@@ -28,8 +27,8 @@ def first_plan_at_home(problem: Problem, seconds: float = math.inf) -> np.ndarra
     """A first plan for a topology, int64 [num_layers, num_slots].
 
     Where a price alone decides, it is the one that serving calls get, in a millisecond a layer at
-    most. Under other rules all that fits at home is there. With scenarios it is made for their
-    blend.
+    most. Under other rules all that fits at home is there; a limit on what is off home may be
+    broken, see `within_limit`. With scenarios it is made for their blend.
 
     Parameters
     ----------
@@ -37,29 +36,20 @@ def first_plan_at_home(problem: Problem, seconds: float = math.inf) -> np.ndarra
         A problem with a topology.
     seconds
         What it may take; a plan at a price gets fewer exchanges in less time.
-
-    Raises
-    ------
-    ProblemError
-        Where it breaks the limit on what is off home.
     """
     one_load = blended(problem)
     if _has_serving_nodes(problem):
         return _plan_at_price(one_load, seconds)
-    homes = first_homes(one_load)
-    placed = plans_at_home(one_load, homes)
-    terms = problem.topology
+    return plans_at_home(one_load, first_homes(one_load))
+
+
+def fits_at_home(problem: Problem) -> bool:
+    """Whether all is at home in the plan of `first_plan_at_home`, so that no rule is broken."""
+    terms, one_load = problem.topology, blended(problem)
     is_free = terms is None or terms.max_off_home is None or terms.counts_off_home
-    if is_free and _has_room(problem, homes):  # all is at home, where it costs nothing
-        return placed
-    try:
-        checker.check(problem, placed)
-    except PlanError as error:
-        raise ProblemError(
-            f"No plan was found that keeps the rules of the topology: {error} A node must fill its "
-            "slots; give it experts that are at home there, or allow more off home."
-        ) from error
-    return placed
+    return (
+        is_free and not _has_serving_nodes(problem) and _has_room(one_load, first_homes(one_load))
+    )
 
 
 def _has_room(problem: Problem, homes: np.ndarray) -> bool:

@@ -19,11 +19,13 @@ from eplb_opt.search.across_nodes import first_plan_across
 from eplb_opt.search.at_home import (
     first_plan_at_home,
     first_plan_on_nodes,
+    fits_at_home,
     has_price_alone,
     packed_plan,
 )
 from eplb_opt.search.fill import fill_plan
 from eplb_opt.search.unlike_starts import annealed_on_unlike
+from eplb_opt.search.within_limit import within_limit
 from heuristics import greedy
 
 if TYPE_CHECKING:
@@ -52,13 +54,16 @@ def first_plan(problem: Problem, seconds: float = math.inf) -> np.ndarray:
         What the plan may take, where something less good takes less.
     """
     if problem.has_topology and problem.splits_by_sender:
-        return first_plan_across(problem, first_plan(problem.with_topology(None, 1, 1)))
+        flat = first_plan(problem.with_topology(None, 1, 1))
+        return within_limit(problem, first_plan_across(problem, flat))
     terms = problem.topology
     if terms is not None and problem.has_gpu_rules and not terms.keeps_all_at_home:
         packed = packed_plan(blended(problem))
         return first_plan_at_home(problem) if packed is None else packed
     if terms is not None:
-        return first_plan_at_home(problem, seconds)
+        placed = first_plan_at_home(problem, seconds)
+        binds = terms.anchored or terms.max_off_home is not None
+        return within_limit(problem, placed) if binds and not fits_at_home(problem) else placed
     if problem.binds_unlike_gpus:
         return first_plan_on_nodes(problem)
     problem = blended(problem)

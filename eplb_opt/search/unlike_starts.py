@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.problem.node_kinds import at_home_alone
 from eplb_opt.search.annealing.topology import TopologySearch
-from eplb_opt.search.annealing.unlike_nodes import PARAMS, NodesSearch
+from eplb_opt.search.annealing.unlike_nodes import NodesSearch, nodes_params
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ def annealed_on_unlike(problem: Problem, placed: np.ndarray, until: Deadline) ->
         if problem.has_topology:
             search = TopologySearch(layer, row, 0)
         else:
-            search = NodesSearch(at_home_alone(layer), row, 0, PARAMS)
+            search = NodesSearch(at_home_alone(layer), row, 0, nodes_params(layer))
         if not search.is_trivial:
             search.run_slices(SLICES)
         rows[layer_idx] = search.placed()

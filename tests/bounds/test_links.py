@@ -12,7 +12,6 @@ from eplb_opt.bounds.links import MANY_STEPS, link_bound
 from eplb_opt.bounds.priced import priced_bound
 from eplb_opt.bounds.topology import home_bound
 from eplb_opt.certificates import Certificate, CertificateError, verify
-from eplb_opt.problem.topology import has_unlike_gpus
 from eplb_opt.search.annealing.topology import flat_bound_of_layer
 from tests.bounds.test_topology_bound import tiny_problems
 from tests.homes_oracle import home_optimum
@@ -30,9 +29,10 @@ def holds(problem):
     assert flat_bounds(problem)[0].value <= best
     assert fast_bounds(problem)[0].value <= best
     flat = flat_bound_of_layer(problem)
-    tried = [(None, priced_bound(problem, flat, MANY_STEPS))]
-    if not has_unlike_gpus(problem):
-        tried.append(("traffic", link_bound(problem, flat, MANY_STEPS)))
+    tried = [
+        (None, priced_bound(problem, flat, MANY_STEPS)),
+        ("traffic", link_bound(problem, flat, MANY_STEPS)),
+    ]
     for source, found in tried:
         assert found.value <= best
         if not found.data:
@@ -186,12 +186,19 @@ def test_chosen_homes_get_the_bound_of_what_is_off_home():
         verify(problem, dearer)
 
 
-def test_a_proof_is_for_gpus_that_are_alike():
+def test_a_proof_is_for_the_speeds_of_its_problem():
     load, homes = np.array([[40, 30, 20, 10, 2, 2, 1, 1]]), [0, 0, 0, 0, 1, 1, 1, 1]
     fast = Problem(
         load, 16, 4, num_nodes=2, topology=Topology(0.3, homes=homes), gpu_speed=[1, 2, 1, 2]
     )
     found = proven(hot_node())
-    with pytest.raises(CertificateError, match="alike"):
+    with pytest.raises(CertificateError, match="not proven"):
         verify(fast, Certificate("traffic", found.value, found.data))
-    assert priced_bound(fast, flat_bound_of_layer(fast)).source == "topology"
+    own = proven(fast)
+    assert verify(fast, Certificate("traffic", own.value, own.data)) == own.value
+
+
+def test_a_slow_node_serves_as_much_as_its_speeds_add_up_to():
+    # Of the 106 tokens 100 come from node 0, which serves a third of all.
+    slow = replace(hot_node(), gpu_speed=[0.5, 0.5, 1, 1])
+    assert float(proven(slow).value) == pytest.approx(1 + 0.3 * (100 - 106 / 3) / 106, rel=1e-4)

@@ -14,7 +14,7 @@ from eplb_opt.certificates import Certificate, CertificateError, verify
 from eplb_opt.errors import ProblemError
 from eplb_opt.placement import homes, scoring
 from eplb_opt.search.annealing.topology import scenario_bound_of_layer
-from tests.homes_oracle import all_homes, all_plans
+from tests.homes_oracle import all_homes, all_plans, as_row
 from tests.scenario_homes_oracle import scenario_home_optimum, scenario_plan_worth
 
 
@@ -36,6 +36,9 @@ def tiny_scenarios(draw):
         max_off_home=draw(st.sampled_from([None, None, 0.2, 0.5])),
     )
     weights = draw(st.lists(st.integers(0, 3), min_size=num_loads, max_size=num_loads))
+    gpus = {"min_size": num_gpus, "max_size": num_gpus}
+    speeds = st.none() | st.lists(st.sampled_from([0.1, 0.5, 1.0, 3.0]), **gpus)
+    few_slots = st.none() | st.lists(st.integers(1, slots), **gpus)
     try:
         return Problem(
             np.array([[draw(row)] for _ in range(num_loads)]),
@@ -47,6 +50,8 @@ def tiny_scenarios(draw):
             scenario_weights=weights,
             objective=draw(st.sampled_from(["mean", "max"])),
             topology=rules,
+            gpu_speed=draw(speeds),
+            gpu_slots=None if rules.max_off_home else draw(few_slots),
         )
     except ProblemError:
         return None
@@ -82,7 +87,7 @@ def test_plans_are_worth_what_the_definition_says(problem, seed):
         return
     plans = list(all_plans(problem))
     for plan in plans[seed % len(plans) :: max(len(plans) // 8, 1)]:
-        placed = np.array([[e for gpu in plan for e in gpu]])
+        placed = as_row(problem, plan)
         home = homes.homes_of(problem, placed)[0].tolist()
         assert home in list(all_homes(problem))
         bare = problem.with_topology(replace(problem.topology, anchored=False, max_off_home=None))

@@ -10,23 +10,32 @@ from eplb_opt import Problem
 from eplb_opt.bounds.bounds import fast_bounds, flat_bounds
 from eplb_opt.bounds.topology import home_choices
 from eplb_opt.bounds.unlike_nodes import choice_bounds, unlike_node_bounds
+from eplb_opt.bounds.unlike_scenarios import least_of_choices
+from eplb_opt.certificates import Certificate, verify
 from eplb_opt.errors import ProblemError
 from eplb_opt.problem.node_kinds import at_home_alone, kinds_of_nodes
-from tests.homes_oracle import bound_nodes_optimum
+from tests.homes_oracle import bound_nodes_optimum, bound_nodes_scenario_optimum
 
 
 @st.composite
-def unlike_nodes(draw):
+def unlike_nodes(draw, several=False):
     """One layer with groups on nodes, tiny enough to try every plan; None where it is refused."""
     num_gpus, num_nodes = draw(st.sampled_from([(2, 2), (4, 2), (3, 3)]))
     num_groups = num_nodes * draw(st.integers(1, 2 if num_nodes == 2 else 1))
     num_experts = num_groups * draw(st.integers(1, 4 // num_groups))
     slots = draw(st.integers(1, 3 if num_gpus == 2 else 2))
     gpus = {"min_size": num_gpus, "max_size": num_gpus}
-    load = st.lists(st.integers(0, 30), min_size=num_experts, max_size=num_experts)
+    row = st.lists(st.integers(0, 30), min_size=num_experts, max_size=num_experts)
+    loads = np.array([draw(row)])
+    terms = {}
+    if several:
+        loads = np.array([[draw(row)] for _ in range(draw(st.integers(1, 3)))])
+        weight = st.lists(st.integers(0, 3), min_size=len(loads), max_size=len(loads))
+        terms["scenario_weights"] = draw(weight)
+        terms["objective"] = draw(st.sampled_from(["mean", "max"]))
     try:
         problem = Problem(
-            np.array([draw(load)]),
+            loads,
             num_gpus * slots,
             num_gpus,
             num_nodes,
@@ -34,6 +43,7 @@ def unlike_nodes(draw):
             draw(st.sampled_from(["allow", "allow", "forbid"])),
             gpu_speed=draw(st.none() | st.lists(st.sampled_from([0.25, 0.5, 1.0, 3.0]), **gpus)),
             gpu_slots=draw(st.none() | st.lists(st.integers(0, slots), **gpus)),
+            **terms,
         )
     except ProblemError:
         return None
@@ -50,7 +60,31 @@ def test_bounds_never_exceed_the_optimum(problem):
     assert fast_bounds(problem)[0].value <= best
     asked = at_home_alone(problem)
     assert min(choice_bounds(problem, home_choices(asked))) == unlike_node_bounds(problem)[0]
-    assert unlike_node_bounds(problem)[0] <= best
+    found = unlike_node_bounds(problem)[0]
+    assert found <= best
+    assert verify(problem, Certificate("unlike_nodes", found, {})) == found
+
+
+@settings(max_examples=60, deadline=None)
+@given(unlike_nodes(several=True))
+def test_one_way_serves_all_loads_and_bounds_hold(problem):
+    best = None if problem is None else bound_nodes_scenario_optimum(problem)
+    if best is None:
+        return
+    found = least_of_choices(problem)
+    assert found <= best
+    assert flat_bounds(problem)[0].value <= fast_bounds(problem)[0].value <= best
+    assert verify(problem, Certificate("unlike_nodes", found, {})) == found
+
+
+def test_groups_that_are_hot_in_turn_share_the_fast_node_in_one_load_alone():
+    # Whichever group has the fast node, in one of the loads the hot one is on the slow node.
+    load = np.array([[[40, 40, 1, 1]], [[1, 1, 40, 40]]])
+    asked = Problem(load, 8, 4, 2, 2, gpu_speed=[1, 1, 0.5, 0.5])
+    alone = [fast_bounds(asked.scenario(r))[0].value * 3 / 82 for r in range(2)]
+    assert alone == [Fraction(40 * 3, 82)] * 2
+    assert fast_bounds(asked)[0].value == Fraction(40 + 80, 2) * 3 / 82
+    assert fast_bounds(asked.with_objective("max"))[0].value == Fraction(80 * 3, 82)
 
 
 def layer(load, **terms):

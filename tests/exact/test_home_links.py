@@ -1,13 +1,17 @@
 """The exact model with costs of links and sources, against brute force."""
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import given, settings
 
+from eplb_opt import Problem, Topology
 from eplb_opt.errors import ProblemError
 from eplb_opt.exact.homes.solver import HomeModelSolver
 from eplb_opt.placement.scoring import objectives
 from eplb_opt.solver import Options, Verdict
 from tests.exact import home_tasks
+from tests.exact.test_homes import has_small_fractions
 from tests.homes_oracle import home_optimum
 from tests.link_problems import tiny_links
 
@@ -26,9 +30,20 @@ def test_model_finds_and_proves_the_optimum(problem):
     best = home_optimum(problem)
     assert answer.verdict is Verdict.FINISHED
     assert answer.bound.value <= best
-    if problem.link_costs.unit[0] <= 2**10:
+    if problem.link_costs.unit[0] <= 2**10 and has_small_fractions(problem):
         assert answer.bound.value == best
         assert objectives(problem, answer.placed[None])[0] == best
+
+
+def test_speeds_that_are_no_small_fractions_raise_no_bound_above_the_optimum():
+    # T is whole in the model; with a speed of 0.3 of the fastest one it would be a fraction.
+    costs, tokens = [[0.2, 0.1], [1.0, 0.5]], [[2, 5], [5, 2]]
+    rules = Topology(0.3, homes=[0, 0], rank_costs=costs, sources=tokens)
+    terms = {"colocation": "forbid", "gpu_slots": [2, 2], "gpu_speed": [1 / 3, 0.1]}
+    problem = Problem([[20, 0]], 6, 2, num_nodes=2, num_groups=2, topology=rules, **terms)
+    answer = home_tasks.solved(HomeModelSolver, problem, 100_000)
+    best = home_optimum(problem)
+    assert best * Fraction(99, 100) <= answer.bound.value <= best
 
 
 def by_milp(problem, _):

@@ -80,3 +80,21 @@ def test_experts_that_are_tied_to_gpus_leave_no_names_to_trade():
         tied = problem(**FLAT, **rule)
         assert keeps_names(tied)
         assert not has_unlike_names(tied)
+
+
+LINKS = np.where(np.eye(2), 0.0, [[0.4], [0.9]])  # nodes that are alike but for what leaves them
+
+
+def test_costs_of_links_keep_names_that_they_tell_apart():
+    tokens = np.random.default_rng(2).integers(1, 9, (2, 16))
+    by_node = problem(Topology(0.3, rank_costs=LINKS, sources=tokens))
+    placed = first_plan(by_node)
+    turned = under_names(placed, np.array([3, 1, 2, 0, 4, 5, 6, 7]))
+    assert (named(by_node, placed[0], turned) == placed[0]).all()
+    swapped = under_names(placed, np.array([4, 5, 6, 7, 0, 1, 2, 3]))
+    again = named(by_node, placed[0], swapped)
+    worth = scoring.objectives(by_node, swapped[None])
+    assert scoring.objectives(by_node, again[None]) == worth
+    tokens = np.random.default_rng(2).integers(1, 9, (8, 16))
+    by_gpu = problem(Topology(0.3, rank_costs=1 - np.eye(8), sources=tokens))
+    assert keeps_names(by_gpu)

@@ -10,6 +10,7 @@ import eplb_opt
 from eplb_opt import Problem, ProblemError
 from eplb_opt.bounds.topology import home_choices
 from eplb_opt.bounds.unlike_nodes import choice_bounds
+from eplb_opt.certificates import verify
 from eplb_opt.clock import Deadline
 from eplb_opt.placement import checker
 from eplb_opt.placement.moves import moved_slots
@@ -20,7 +21,7 @@ from eplb_opt.search.annealing.unlike_nodes import UnlikeNodesSolver
 from eplb_opt.search.at_home import plan_at_home
 from eplb_opt.solver import Options, Task
 from tests.bounds.test_unlike_nodes import unlike_nodes
-from tests.homes_oracle import bound_nodes_optimum
+from tests.homes_oracle import bound_nodes_optimum, bound_nodes_scenario_optimum
 
 OPEN = Deadline.after(None)
 RULES = {
@@ -103,6 +104,38 @@ def test_a_plan_in_force_keeps_its_names_and_limits_hold(rule):
     assert near.objective.sum() < before.sum()
 
 
+@pytest.mark.parametrize("objective", ["mean", "max"])
+def test_several_loads_are_planned_and_proven_together(objective):
+    loads = np.stack([load(1), load(1, seed=12)])
+    problem = asked("nodes of two speeds", loads, objective=objective, scenario_weights=[1, 2])
+    found = eplb_opt.plan(problem, effort=20)
+    checker.check(problem, found.plan.physical_to_logical)
+    assert found.model_gap < 0.1
+    assert verify(problem, found.certificates[0]) == found.bounds[0].lower
+    alone = eplb_opt.plan(asked("nodes of two speeds", loads[0]), effort=20)
+    assert found.objective < eplb_opt.evaluate(problem, alone.plan).objective
+    near = eplb_opt.plan(problem, effort=5, current=alone.plan, max_moves=8)
+    assert near.moves.sum() <= 8
+    assert near.messages == ()
+
+
+@settings(max_examples=20, deadline=None)
+@given(unlike_nodes(several=True))
+def test_plans_for_several_loads_obey_the_rules(problem):
+    best = None if problem is None else bound_nodes_scenario_optimum(problem)
+    if best is None:
+        return
+    result = eplb_opt.plan(problem, effort=2, workers=1)
+    checker.check(problem, result.plan.physical_to_logical)
+    assert result.bounds[0].lower <= best <= result.bounds[0].objective
+
+
+def test_a_group_leaves_the_node_that_its_sum_alone_would_choose():
+    # The speeds of the second node add up to more, and one of its two slots is slow.
+    problem = Problem([[[26, 15, 1, 2]]], 4, 4, 2, 2, gpu_speed=[1, 0.5, 0.1, 3])
+    assert eplb_opt.plan(problem, effort=10).objective[0] == pytest.approx(30 * 4.6 / 44)
+
+
 def test_many_groups_and_nodes_are_searched_too():
     loads = load(1, seed=3)
     problem = Problem(loads, 96, 16, 8, 16, gpu_speed=[1] * 8 + [0.5] * 8)
@@ -119,7 +152,6 @@ def test_many_groups_and_nodes_are_searched_too():
         ({"pinned": [(0, 0)]}, "pinned"),
         ({"forbidden": [(0, 0)]}, "forbidden"),
         ({"spread": "gpu"}, "spread"),
-        ({"load": np.ones((2, 1, 64), dtype=int)}, "several loads"),
         ({"gpu_slots": [6, 4, 2, 2] + [6] * 12}, "Node 0 has 14 slots left, below the 16 experts"),
     ],
 )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from eplb_opt import Problem, ProblemError, Topology, plan
+from eplb_opt import Problem, ProblemError, Topology, evaluate, plan
 from eplb_opt.certificates import verify
 from eplb_opt.placement import checker, homes, scoring
 from eplb_opt.search.annealing.topology import TopologySearch
@@ -123,3 +123,18 @@ def test_plans_obey_the_rules_and_bounds_hold(asked):
         return
     best = home_optimum(asked)
     assert result.bounds[0].lower <= best <= result.bounds[0].objective
+
+
+def test_few_moves_go_with_links_on_gpus_of_unlike_speeds():
+    load = (np.random.default_rng(3).lognormal(0, 1, (1, 32)) * 1000).astype(np.int64)
+    tokens = np.random.default_rng(4).integers(0, 9, (4, 32))
+    rules = Topology(0.3, rank_costs=np.where(np.eye(4), 0.1, 1.0), sources=tokens)
+    asked = Problem(load, 48, 8, num_nodes=4, gpu_speed=[1, 0.5] * 4, topology=rules)
+    held = plan(asked, effort=5)
+    verify(asked, held.certificates[0])
+    later = asked.with_load(load[:, ::-1])
+    before = evaluate(later, held.plan).objective
+    near = plan(later, effort=3, current=held.plan, max_moves=8)
+    assert near.moves.sum() <= 8
+    assert near.messages == ()
+    assert near.objective[0] < before[0]

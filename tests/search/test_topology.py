@@ -9,6 +9,7 @@ from eplb_opt.clock import Deadline
 from eplb_opt.placement import checker, homes, scoring
 from eplb_opt.search.annealing.topology import TopologySearch
 from eplb_opt.search.at_home import first_homes, first_plan_at_home, level_choices, plan_at_home
+from eplb_opt.search.within_limit import within_limit
 from tests.bounds.test_topology_bound import tiny_problems
 from tests.homes_oracle import home_optimum
 
@@ -58,12 +59,12 @@ def test_a_node_without_experts_gets_copies_of_the_lightest():
     assert placed[4:].tolist() == [3] * 4
 
 
-def test_a_limit_that_the_first_plan_breaks_is_refused_with_the_reason():
+def test_a_limit_that_no_first_plan_keeps_is_refused_with_the_least_that_was_found():
     load = np.array([[9, 8, 7, 1]])
     rules = Topology(homes=[0] * 4, max_off_home=0.0)
     asked = problem(rules, load, num_slots=8, num_gpus=2, num_nodes=2)
-    with pytest.raises(ProblemError, match="keeps the rules of the topology"):
-        first_plan_at_home(asked)
+    with pytest.raises(ProblemError, match="is the least that was found"):
+        within_limit(asked, first_plan_at_home(asked))
 
 
 def test_many_groups_are_levelled_greedily():

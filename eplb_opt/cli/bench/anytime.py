@@ -10,18 +10,11 @@ from eplb_opt.bench import anytime
 from eplb_opt.bench.hot_tables import anytime_table
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.cli.complete import machine_names
+from eplb_opt.cli.bench.arguments import Machines
 
 
 def anytime_command(
-    machines: Annotated[
-        list[str],
-        typer.Option(
-            "--machine",
-            help="SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS.",
-            autocompletion=machine_names,
-        ),
-    ] = list(anytime.MACHINES),  # noqa: B006
+    machines: Machines = list(anytime.MACHINES),  # noqa: B006
     limits: Annotated[list[float], typer.Option("--time-limit", help="Seconds.")] = list(  # noqa: B006
         anytime.LIMITS
     ),

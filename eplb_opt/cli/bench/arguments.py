@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from eplb_opt.bench.ledger import append, read_ledger
-from eplb_opt.cli.complete import heuristic_names, model_names
+from eplb_opt.cli.complete import heuristic_names, machine_names, model_names
 from eplb_opt.exact import MODELS
 
 if TYPE_CHECKING:
@@ -31,6 +31,18 @@ Heuristics = Annotated[
         help="Beside it; any of `heuristics.HEURISTICS`.",
         autocompletion=heuristic_names,
     ),
+]
+Machines = Annotated[
+    list[str],
+    typer.Option(
+        "--machine",
+        help="SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS.",
+        autocompletion=machine_names,
+    ),
+]
+Rounds = Annotated[int, typer.Option(min=1, help="Calls of each policy.")]
+Offline = Annotated[
+    float, typer.Option(min=0, help="Seconds of the planner, as a reference; 0 leaves it out.")
 ]
 
 

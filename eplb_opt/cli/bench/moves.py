@@ -15,8 +15,7 @@ from eplb_opt.bench.lost import lost_rows
 from eplb_opt.bench.moves_table import moves_table
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.cli.bench.arguments import Ledger, keep
-from eplb_opt.cli.complete import machine_names
+from eplb_opt.cli.bench.arguments import Ledger, Machines, Offline, Rounds, keep
 from eplb_opt.io import read_loads
 
 
@@ -29,24 +28,15 @@ def moves_command(
             "DeepSeek-V3-like ones that drift.",
         ),
     ] = None,
-    machines: Annotated[
-        list[str],
-        typer.Option(
-            "--machine",
-            help="SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS.",
-            autocompletion=machine_names,
-        ),
-    ] = list(moves.MACHINES),  # noqa: B006
+    machines: Machines = list(moves.MACHINES),  # noqa: B006
     drifts: Annotated[
         list[float], typer.Option("--drift", help="Standard deviation of the loads' logarithms.")
     ] = list(moves.DRIFTS),  # noqa: B006
     tolerances: Annotated[
         list[float], typer.Option("--tolerance", help="Above the bound, of the near plans.")
     ] = list(moves.TOLERANCES),  # noqa: B006
-    rounds: Annotated[int, typer.Option(min=1, help="Calls of each policy.")] = 5,
-    offline: Annotated[
-        float, typer.Option(min=0, help="Seconds of the planner, as a reference; 0 leaves it out.")
-    ] = 10.0,
+    rounds: Rounds = 5,
+    offline: Offline = 10.0,
     layers: Annotated[int, typer.Option(help="Layers of the synthetic model.")] = 58,
     lost: Annotated[
         int, typer.Option(min=0, help="GPUs that are lost and return, measured too; 0 for none.")

@@ -12,8 +12,8 @@ from eplb_opt.bench.plan_tables import plan_rows_table
 from eplb_opt.bench.plans import plan_rows
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.cli.bench.arguments import Heuristics, Models
-from eplb_opt.cli.complete import MACHINES, family_names, machine_names
+from eplb_opt.cli.bench.arguments import Heuristics, Machines, Models
+from eplb_opt.cli.complete import MACHINES, family_names
 from eplb_opt.io import read_loads
 from eplb_opt.planner.warmup import warmup
 
@@ -26,14 +26,7 @@ def plans_command(
         list[str] | None,
         typer.Option("--family", help=f"Of {', '.join(FAMILIES)}.", autocompletion=family_names),
     ] = None,
-    machines: Annotated[
-        list[str],
-        typer.Option(
-            "--machine",
-            help="SLOTSxGPUS or SLOTSxGPUS/NODES/GROUPS.",
-            autocompletion=machine_names,
-        ),
-    ] = MACHINES,
+    machines: Machines = MACHINES,
     limits: Annotated[list[float], typer.Option("--time-limit", help="Seconds a model.")] = [1.0],  # noqa: B006
     layers: Annotated[int, typer.Option(help="Layers of a synthetic model.")] = 58,
     experts: Annotated[int, typer.Option(help="Experts of a synthetic model.")] = 256,

@@ -14,7 +14,7 @@ from eplb_opt.bench.ledger_rows import price_row
 from eplb_opt.bench.prices_table import prices_table
 from eplb_opt.cli import options as opt
 from eplb_opt.cli import output
-from eplb_opt.cli.bench.arguments import Ledger, keep
+from eplb_opt.cli.bench.arguments import Ledger, Offline, Rounds, keep
 from eplb_opt.cli.complete import machine_names
 from eplb_opt.io import read_loads
 
@@ -38,10 +38,8 @@ def prices_command(
     limits: Annotated[
         list[float], typer.Option("--time-limit", min=0, help="Seconds of the priced call.")
     ] = list(prices.LIMITS),  # noqa: B006
-    rounds: Annotated[int, typer.Option(min=1, help="Calls of each policy.")] = 5,
-    offline: Annotated[
-        float, typer.Option(min=0, help="Seconds of the planner, as a reference; 0 leaves it out.")
-    ] = 10.0,
+    rounds: Rounds = 5,
+    offline: Offline = 10.0,
     layers: Annotated[int, typer.Option(min=1, help="Layers of the synthetic model.")] = 58,
     ledger_file: Ledger = None,
     as_json: opt.Json = False,

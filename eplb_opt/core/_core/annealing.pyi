@@ -366,28 +366,35 @@ class ShareSearch:
     the scenario. `share` (float64 [num_scenarios]) is what each scenario counts; with `worst`
     the worst one counts instead. `slots` (int64 [num_slots]) is the plan to start from.
     `crossing` is the price on what crosses nodes, which the objective then has added; None for
-    none.
+    none. `moves` (int64 [num_gpus, num_experts], or None) is what an expert counts on a GPU
+    where the plan in force does not have it, and 0 where it does: then the best plan is kept
+    for every count of moves below `num_kept`, the last one for so many or more.
     """
 
-    def __init__(self, machine: Machine, rule: ByCount | RankModulo | Nearest, values: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], worst: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance, crossing: Crossing | None = None) -> None: ...
+    def __init__(self, machine: Machine, rule: ByCount | RankModulo | Nearest, values: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], share: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], worst: bool, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)], chance: Chance, crossing: Crossing | None = None, moves: Annotated[NDArray[numpy.int64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None = None, num_kept: int = 1) -> None: ...
 
     def restart(self, slots: Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C', device='cpu', writable=False)]) -> None:
         """Go on from another plan; the best one is kept."""
 
-    def anneal(self, doublings: int, temperature: float, transfers: int, slices: int, seconds: float) -> None:
+    def anneal(self, doublings: int, temperature: float, transfers: int, slices: int, seconds: float, price: float = 0.0) -> None:
         """
         So many slices of 256 swaps and copy transfers, fewer where the seconds are over.
 
-        The norm's p is 2**doublings; `temperature` is in units of the objective; `transfers`
-        of 1024 proposals are copy transfers.
+        The norm's p is 2**doublings; `temperature` and `price`, of a move, are in units of
+        the objective; `transfers` of 1024 proposals are copy transfers.
         """
 
     @property
     def best(self) -> float:
-        """The best plan's objective."""
+        """The best plan's objective, with any number of moves."""
 
-    def plan(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
-        """The best plan, int64 [num_slots]."""
+    def values(self) -> Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C')]:
+        """The best objective with each count of moves, float64 [num_kept]."""
+
+    def plan(self, kept: int = -1) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
+        """
+        The plan of that entry of `values`, by default the best one, int64 [num_slots].
+        """
 
     def present(self) -> Annotated[NDArray[numpy.int64], dict(shape=(None,), order='C')]:
         """The plan that the search is at, int64 [num_slots]."""

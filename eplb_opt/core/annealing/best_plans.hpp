@@ -1,6 +1,7 @@
 // The best plans that a search has seen, one for each number of moved slots.
 #pragma once
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -9,40 +10,49 @@
 
 namespace eplb::annealing {
 
-// The plan in force: what it has on each GPU needs no move.
+// The plan in force, and what a slot costs whose expert it does not have on the GPU.
 class PlanInForce {
  public:
-  // `held` says of each GPU and expert whether the plan has it there; no rows without such a plan.
+  // `held` says of each GPU and expert whether the plan has it there, so that all other moves count
+  // 1; no rows without such a plan.
   explicit PlanInForce(Table<const bool> held)
-      : num_experts_(held.columns()), held_(held.all().begin(), held.all().end()) {}
+      : num_experts_(held.columns()), moves_(held.all().begin(), held.all().end()) {
+    for (int& count : moves_) count = count > 0 ? 0 : 1;
+  }
 
-  bool exists() const { return !held_.empty(); }
+  // `moves` is what each expert counts on each GPU, 0 where the plan has it there.
+  explicit PlanInForce(Table<const Index> moves)
+      : num_experts_(moves.columns()), moves_(moves.all().size()) {
+    std::ranges::transform(moves.all(), moves_.begin(),
+                           [](Index count) { return static_cast<int>(count); });
+  }
 
-  // 1 where the plan has no such expert on the GPU, else 0.
-  int is_new(Index gpu, Index expert) const { return held_[gpu * num_experts_ + expert] ? 0 : 1; }
+  bool exists() const { return !moves_.empty(); }
 
-  // Moved slots that a proposal adds.
+  int counted(Index gpu, Index expert) const { return moves_[gpu * num_experts_ + expert]; }
+
+  // Moves that a proposal adds.
   int added_by(const Placement& placement, const Proposal& proposal) const {
     const Machine& machine = placement.machine();
     const Index g = machine.gpu(proposal.p), h = machine.gpu(proposal.q);
     const Index a = placement.expert(proposal.p), b = placement.expert(proposal.q);
-    const int added = is_new(h, a) - is_new(h, b);
-    return proposal.is_transfer ? added : added + is_new(g, b) - is_new(g, a);
+    const int added = counted(h, a) - counted(h, b);
+    return proposal.is_transfer ? added : added + counted(g, b) - counted(g, a);
   }
 
-  // Slots whose expert is new on its GPU; 0 without a plan in force.
+  // What the moves of all slots count; 0 without a plan in force.
   Index num_moves(const Placement& placement) const {
     if (!exists()) return 0;
     Index moves = 0;
     for (Index slot = 0; slot < placement.num_slots(); ++slot) {
-      moves += is_new(placement.machine().gpu(slot), placement.expert(slot));
+      moves += counted(placement.machine().gpu(slot), placement.expert(slot));
     }
     return moves;
   }
 
  private:
   Index num_experts_;
-  std::vector<unsigned char> held_;
+  std::vector<int> moves_;
 };
 
 // Entry m is the best plan with m moved slots, the last one that with so many or more. Where

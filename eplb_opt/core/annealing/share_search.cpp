@@ -27,7 +27,8 @@ std::vector<double> no_weights(Index num_experts, Index num_scenarios) {
 class ShareSearch::Work {
  public:
   Work(const Machine& machine, const ShareLoads& loads, std::span<const Index> slots,
-       Chance chance, const CrossingTerms* crossing, bool is_nearest)
+       Chance chance, const CrossingTerms* crossing, const PlanInForce& in_force, Index num_kept,
+       bool is_nearest)
       : machine_(machine),
         values_(loads.values, machine.num_experts()),
         placement_(machine_, machine.num_experts(), slots),
@@ -35,9 +36,11 @@ class ShareSearch::Work {
         norm_(placement_, {Table<const double>(weights_.data(), machine.num_experts(),
                                                loads.values.columns()),
                            loads.share, loads.worst}),
-        best_(1, slots),
+        in_force_(in_force),
+        best_(num_kept, slots),
         proposer_(machine_, std::move(chance)) {
     if (crossing != nullptr) crossing_.emplace(placement_, *crossing, is_nearest);
+    moves_ = in_force_.num_moves(placement_);
   }
   virtual ~Work() = default;
 
@@ -46,6 +49,7 @@ class ShareSearch::Work {
 
   void restart(std::span<const Index> slots) {
     placement_.reset(slots);
+    moves_ = in_force_.num_moves(placement_);
     refill();
     slices_ = 0;
   }
@@ -66,7 +70,9 @@ class ShareSearch::Work {
   Placement placement_;
   std::vector<double> weights_;
   LoadNorm norm_;
+  PlanInForce in_force_;
   BestPlans best_;
+  Index moves_ = 0;  // from the plan in force, now
   Proposer proposer_;
   std::optional<Crossing> crossing_;  // where it has a price
   Index slices_ = 0;                  // since the last restart
@@ -78,8 +84,9 @@ template <typename Rule>
 class RuledWork : public ShareSearch::Work {
  public:
   RuledWork(const Rule& rule, const Machine& machine, const ShareLoads& loads,
-            std::span<const Index> slots, Chance chance, const CrossingTerms* crossing)
-      : Work(machine, loads, slots, std::move(chance), crossing,
+            std::span<const Index> slots, Chance chance, const CrossingTerms* crossing,
+            const PlanInForce& in_force, Index num_kept)
+      : Work(machine, loads, slots, std::move(chance), crossing, in_force, num_kept,
              std::is_same_v<Rule, shares::Nearest>),
         rule_(rule),
         effect_(rule_, values_, placement_) {
@@ -112,6 +119,10 @@ class RuledWork : public ShareSearch::Work {
 
     EPLB_INLINE bool accepts(const Proposal& proposal) {
       if (!work_.effect_.allows(placement(), proposal)) return false;
+      if (work_.in_force_.exists()) {
+        moved_ = work_.in_force_.added_by(placement(), proposal);
+        limit_ -= stretch_.price * moved_;
+      }
       if (work_.crossing_) {
         const double added = work_.crossing_->measure(proposal);
         if (!work_.crossing_->allows(added)) return false;
@@ -122,6 +133,7 @@ class RuledWork : public ShareSearch::Work {
 
     EPLB_INLINE void keep(const Proposal& proposal) {
       if (work_.crossing_) work_.crossing_->make();
+      work_.moves_ += moved_;
       work_.effect_.make(work_.placement_, work_.norm_, proposal);
     }
 
@@ -156,6 +168,7 @@ class RuledWork : public ShareSearch::Work {
     RuledWork& work_;
     ShareStretch stretch_;
     double limit_ = 0.0;
+    int moved_ = 0;
   };
 
   // Slices of them: after each the plan is looked at, and the norm linearised anew.
@@ -178,7 +191,7 @@ class RuledWork : public ShareSearch::Work {
     }
 
     EPLB_INLINE void offer() {
-      work.best_.offer(work.objective(), 0, work.placement_.slots());
+      work.best_.offer(work.objective(), work.moves_, work.placement_.slots());
     }
   };
 
@@ -190,13 +203,14 @@ class RuledWork : public ShareSearch::Work {
 
 ShareSearch::ShareSearch(const Machine& machine, const ShareRule& rule, const ShareLoads& loads,
                          std::span<const Index> slots, Chance chance,
-                         const CrossingTerms* crossing)
+                         const CrossingTerms* crossing, const PlanInForce& in_force, Index num_kept)
     : most_copies_(std::visit([](const auto& kind) { return kind.most_copies(); }, rule)),
       work_(std::visit(
           [&](const auto& kind) -> std::unique_ptr<Work> {
             using Rule = std::decay_t<decltype(kind)>;
             return std::make_unique<RuledWork<Rule>>(kind, machine, loads, slots,
-                                                     std::move(chance), crossing);
+                                                     std::move(chance), crossing, in_force,
+                                                     num_kept);
           },
           rule)) {}
 
@@ -209,8 +223,7 @@ void ShareSearch::anneal(const ShareStretch& stretch, Index slices, Deadline dea
 }
 
 const Placement& ShareSearch::placement() const { return work_->placement(); }
-double ShareSearch::best() const { return work_->best().values()[0]; }
-std::span<const Index> ShareSearch::best_slots() const { return work_->best().slots(0); }
+const BestPlans& ShareSearch::best() const { return work_->best(); }
 double ShareSearch::largest_load() const { return work_->norm().largest(); }
 double ShareSearch::away() const { return work_->away(); }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <variant>
 
+#include "annealing/best_plans.hpp"
 #include "annealing/crossing.hpp"
 #include "annealing/machine.hpp"
 #include "annealing/load_norm.hpp"
@@ -20,6 +21,7 @@ using ShareRule = std::variant<shares::ByCount, shares::RankModulo, shares::Near
 struct ShareStretch {
   int doublings;       // the norm's p is 2**doublings
   double temperature;  // in units of the objective
+  double price;        // of a move, in the same units; 0 without a plan in force
   Index transfers;     // proposals that are transfers, of kFine
 };
 
@@ -32,9 +34,11 @@ struct ShareLoads {
 
 class ShareSearch {
  public:
-  // `crossing` is null where what crosses nodes has no price.
+  // `crossing` is null where what crosses nodes has no price. With a plan in force, the best plan
+  // is kept for every count of moves below `num_kept`, the last one for so many or more.
   ShareSearch(const Machine& machine, const ShareRule& rule, const ShareLoads& loads,
-              std::span<const Index> slots, Chance chance, const CrossingTerms* crossing);
+              std::span<const Index> slots, Chance chance, const CrossingTerms* crossing,
+              const PlanInForce& in_force, Index num_kept);
   ~ShareSearch();
   ShareSearch(const ShareSearch&) = delete;
   ShareSearch& operator=(const ShareSearch&) = delete;
@@ -46,9 +50,7 @@ class ShareSearch {
 
   const Placement& placement() const;
   Index most_copies() const { return most_copies_; }
-  // The objective of the best plan, and its slots.
-  double best() const;
-  std::span<const Index> best_slots() const;
+  const BestPlans& best() const;
   double largest_load() const;  // now
   double away() const;          // the part of all tokens that crosses nodes now; 0 without a price
   // The load of each GPU in each scenario as it was followed move by move.

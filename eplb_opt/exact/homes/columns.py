@@ -18,7 +18,8 @@ no small fractions are rounded up in the rows and down in the sum.
 Sizes are Q w_e / c rounded down for some integer Q, and the price and the costs of links are
 rounded down too. So every plan is a solution that is worth at most Q times the truth, and a bound
 of all solutions is one of the optimum; where the least common multiple of all counts fits as Q,
-nothing is rounded.
+nothing is rounded. T is whole; where speeds would make it a fraction, Q is a multiple that avoids
+that, or else a bound is lower by a unit of T.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import ceil, floor, lcm
+from math import ceil, floor, gcd, lcm
 from typing import TYPE_CHECKING
 
 from eplb_opt.problem.topology import Topology
@@ -153,7 +154,14 @@ class Columns:
         most = max(MAX_SUM // (weight * self.total), 1)
         highest = max(counts[-1] for counts in self.counts if counts)
         exact = lcm(*range(1, highest + 1)) if highest <= MAX_EXACT_COUNT else most + 1
+        exact *= self.grain
         return exact if exact <= most else most
+
+    @cached_property
+    def grain(self) -> int:
+        """With sizes that are multiples of this every plan's T is a whole number."""
+        rates, unit = self.rates
+        return lcm(*(rate // gcd(rate, unit) for rate in rates))
 
     def size(self, expert: int, count: int) -> int:
         """What one of `count` replicas of an expert weighs."""
@@ -164,4 +172,6 @@ class Columns:
         lacking = int(self.problem.rounded[0]) * self.problem.num_experts
         bottom = self.price.denominator * self.rates[1] * self.cost_unit
         bottom *= self.scale * (self.total + lacking)
+        if self.scale % self.grain:  # T is rounded up, by less than one
+            units = max(units - self.load_weight, 0)
         return Fraction(units, bottom)

@@ -50,6 +50,7 @@ class SmallColumns(Columns):
         """Q: units of a size per unit of load."""
         highest = max(counts[-1] for counts in self.counts if counts)
         exact = lcm(*range(1, highest + 1)) if highest <= MAX_EXACT_COUNT else self.most + 1
+        exact *= self.grain
         loads = zip(self.load, self.counts, strict=True)
         together = sum((Fraction(w, c) for w, counts in loads for c in counts), Fraction(0))
         times = int(self.most / (exact * together))

@@ -21,7 +21,8 @@ from eplb_opt.certificates.scenario_split import MAX_PRICE, MAX_SETS, UNIT, prov
 from eplb_opt.errors import MissingDependency
 from eplb_opt.exact.shared.backend_imports import load_module
 from eplb_opt.exact.shared.model_calls import deadline_after_imports
-from eplb_opt.problem.topology import gpus_of_nodes, slots_of_nodes
+from eplb_opt.problem.node_kinds import rates_of_nodes
+from eplb_opt.problem.topology import slots_of_nodes
 from eplb_opt.solver import Answer, Task, Verdict
 
 if TYPE_CHECKING:
@@ -138,8 +139,9 @@ class _Program:
         used = (rows.sum(axis=1) > 0) & (shares > 0)
         self.part = rows[used] / rows[used].sum(axis=1, keepdims=True)  # [scenarios, experts]
         self.weight, self.homes = shares[used], homes
-        self.gpus, self.slots = gpus_of_nodes(problem), slots_of_nodes(problem)
-        self.num_gpus = int(self.gpus.sum())
+        self.rates = np.array(rates_of_nodes(problem), dtype=object)
+        self.slots = slots_of_nodes(problem)
+        self.share = (self.rates / self.rates.sum()).astype(np.float64)  # of what all GPUs serve
         self.is_max = problem.objective == "max"
         rules = problem.topology
         self.price = 0.0 if rules is None else float(rules.exact_price)
@@ -154,7 +156,7 @@ class _Program:
         """
         linprog, sparse = _import_scipy()
         scenarios, experts = self.part.shape
-        nodes, total = len(self.gpus), self.part.shape[1] * len(self.gpus)
+        nodes, total = len(self.slots), self.part.shape[1] * len(self.slots)
         away = (np.arange(nodes) != self.homes[choice][:, None]).ravel()
         whole = np.repeat(self.part, nodes, axis=1)  # [scenarios, experts * nodes]
         on_node = np.tile(np.eye(nodes), (1, experts))  # [nodes, experts * nodes]
@@ -189,13 +191,13 @@ class _Program:
         return self._rounded(-answer.ineqlin.marginals) if answer.status == 0 else None
 
     def _room(self, scenario: int, scenarios: int) -> np.ndarray:
-        room = np.zeros((len(self.gpus), scenarios))
-        room[:, scenario] = self.gpus / self.num_gpus
+        room = np.zeros((len(self.slots), scenarios))
+        room[:, scenario] = self.share
         return room
 
     def _rounded(self, price: np.ndarray) -> dict[str, list[int]]:
         """Integers that the verifier takes."""
-        scenarios, nodes = len(self.part), len(self.gpus)
+        scenarios, nodes = len(self.part), len(self.slots)
         units = np.floor(np.maximum(price, 0.0) * UNIT).astype(np.int64)
         node = units[: scenarios * nodes].reshape(scenarios, nodes)
         slot = np.minimum(
@@ -208,7 +210,8 @@ class _Program:
             weight = weight - max(-(-(int(weight.sum()) - UNIT) // scenarios), 0)
             weight = np.maximum(weight, 0)
         # A hair less where rounding has left more than a scenario's weight allows.
-        while (over := node @ self.gpus > weight * self.num_gpus).any():
+        most = weight.astype(object) * self.rates.sum()
+        while (over := (node * self.rates).sum(axis=1) > most).any():
             node[over] = np.maximum(node[over] - 1, 0)
         found = {"node": node.ravel().tolist(), "slot": slot.tolist()}
         found["limit"] = [int(rest[0]) if self.most is not None else 0]
@@ -216,7 +219,7 @@ class _Program:
 
     def values(self, found: dict[str, list[int]]) -> np.ndarray:
         """About what multipliers prove of every choice, float64 [num_choices]."""
-        scenarios, nodes = len(self.part), len(self.gpus)
+        scenarios, nodes = len(self.part), len(self.slots)
         node = np.array(found["node"]).reshape(scenarios, nodes) / UNIT
         slot, limit = np.array(found["slot"]) / UNIT, found["limit"][0] / UNIT
         weight = np.array(found["weight"]) / UNIT if self.is_max else self.weight
@@ -224,7 +227,7 @@ class _Program:
         there = self.part.T @ node + slot
         at_home = np.take_along_axis(there, self.homes.T, axis=1)
         served = np.minimum(at_home, there.min(axis=1, keepdims=True) + off[:, None]).sum(axis=0)
-        left = weight.sum() - (node @ self.gpus).sum() / self.num_gpus - slot @ self.slots
+        left = weight.sum() - (node @ self.share).sum() - slot @ self.slots
         return np.asarray(served + left - limit * (self.most or 0.0))
 
 

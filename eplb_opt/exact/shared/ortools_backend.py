@@ -16,8 +16,23 @@ def import_cp_model() -> Any:
     MissingDependency
         When OR-Tools is not installed; the message names the extra.
     """
+    return _import("ortools.sat.python.cp_model")
+
+
+def import_min_cost_flow() -> Any:
+    """The module `ortools.graph.python.min_cost_flow`.
+
+    Raises
+    ------
+    MissingDependency
+        When OR-Tools is not installed; the message names the extra.
+    """
+    return _import("ortools.graph.python.min_cost_flow")
+
+
+def _import(name: str) -> Any:
     try:
-        return load_module("ortools.sat.python.cp_model")
+        return load_module(name)
     except ImportError as error:
         raise MissingDependency("ortools", "cpsat") from error
 

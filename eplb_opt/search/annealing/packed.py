@@ -12,13 +12,13 @@ depends on the layer; runs take one after the other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.core import annealing, local
-from eplb_opt.search.annealing.cooling import Cooling, Runs
+from eplb_opt.search.annealing.cooling import OPEN_TURN_SLICES, Cooling, Runs
 from eplb_opt.search.annealing.layer import THRESHOLDS
 from eplb_opt.search.seeds import SALT
 
@@ -37,6 +37,10 @@ CEILINGS = (1.6, 1.4, 2.0, 1.25, 1.8, 3.0)
 #: Steps of the packing in counted work; and a node is packed well enough so near to what it carries
 #: at least.
 PACK_STEPS, NEAR = 1000, 2e-5
+#: How GPUs cool after the nodes are packed, and the part of counted work that the nodes take.
+LAST_COOLING, NODE_SLICES = Cooling(first_heat=3e-5, last_heat=3e-6, run_slices=6), 2 / 3
+#: With fewer slots on a GPU nodes are hard to pack, and single GPUs are annealed, too.
+MANY_SLOTS = 4
 #: The parts of a run's time that the annealing of nodes and the packing take; what is left is for
 #: the annealing of GPUs.
 NODE_PART, PACK_PART = 0.65, 0.15
@@ -101,13 +105,13 @@ class PackedNodes:
         self.arguments, self.seed, self.num_runs = arguments, seed, 0
         self.weight = local.fixed_point(problem.load[0])
         self.slots_per_gpu = int(problem.open_slots.max())
-        num_slots = int(problem.open_slots.sum())
-        self.longest = COOLING.run_slices * num_slots
+        self.num_slots = int(problem.open_slots.sum())
+        self.longest = COOLING.run_slices * self.num_slots
         gpus = np.bincount(arguments.node)
         self.first = np.concatenate(([0], np.cumsum(gpus * self.slots_per_gpu)))
         self.sizes = [np.flatnonzero(gpus == size) for size in np.unique(gpus)]
         self.mean = int(self.weight.sum()) / len(arguments.node)
-        water = water_levels(problem.load[:1], num_slots)[0]
+        water = water_levels(problem.load[:1], self.num_slots)[0]
         self.water = float(water * len(arguments.node) / int(problem.load[0].sum()))
 
     def until(self, start: np.ndarray, homes: np.ndarray, deadline: Deadline) -> np.ndarray:
@@ -176,6 +180,74 @@ class PackedNodes:
                 search.run_until(deadline.remaining)
             plan[rows] = np.take_along_axis(plan[rows], search.best_slots(), axis=1)
         return plan
+
+
+class Search(Protocol):
+    """The annealing of GPUs that goes on from packed nodes, as `PackedRuns` knows it."""
+
+    now: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def largest_load(self) -> float:
+        """The largest GPU load now, relative to the mean."""
+        ...
+
+    def restart_at(self, slots: np.ndarray, homes: np.ndarray) -> None:
+        """Go on from the open slots of another plan, with given homes; int64 both."""
+        ...
+
+    def advance(self, doublings: int, temperature: float, slices: int, seconds: float) -> None:
+        """Anneal some slices, fewer where the seconds are over."""
+        ...
+
+    def go_on(self) -> None:
+        """Go on from the best plan."""
+        ...
+
+
+class PackedRuns:
+    """Runs of a search on one layer: its nodes are filled and packed, and its GPUs annealed a bit.
+
+    Parameters
+    ----------
+    search
+        The annealing of GPUs, whose best plan counts.
+    nodes
+        What fills and packs the nodes.
+    """
+
+    def __init__(self, search: Search, nodes: PackedNodes) -> None:
+        self.search, self.nodes, self.turns = search, nodes, 0
+        self.last = Runs(search, LAST_COOLING, nodes.num_slots)
+
+    def is_due(self) -> bool:
+        """Whether the next turn is for it: all are, or every other one where slots are few."""
+        self.turns += 1
+        return self.nodes.slots_per_gpu >= MANY_SLOTS or self.turns % 2 == 0
+
+    def until(self, deadline: Deadline) -> None:
+        """One run until the deadline, or several where there is time."""
+        if deadline.is_open:
+            self.counted(OPEN_TURN_SLICES)
+            return
+        while not deadline.expired:
+            slots, homes = self.search.now
+            self.search.restart_at(self.nodes.until(slots, homes, deadline), homes)
+            self.last.once(deadline)
+            self.search.go_on()
+
+    def counted(self, slices: int) -> None:
+        """Runs of so many slices together."""
+        longest = self.nodes.longest + self.last.longest
+        while slices > 0:
+            length = min(slices, longest)
+            of_nodes = int(length * NODE_SLICES)
+            slots, homes = self.search.now
+            self.search.restart_at(self.nodes.counted(slots, homes, of_nodes), homes)
+            self.last.counted(length - of_nodes)
+            slices -= length
+            if slices > 0:
+                self.search.go_on()
 
 
 class _Nodes:

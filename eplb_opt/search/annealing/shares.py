@@ -47,6 +47,8 @@ TRANSFERS = 120
 #: Exchanges for a unit of effort, and in a turn that neither a clock nor counted work ends; in one
 #: with a clock they have this part of it.
 STEPS_PER_EFFORT, OPEN_TURN_STEPS, DESCENT_SHARE = 100, 20_000, 0.5
+#: Plans are kept for counts of moves up to so many times the slots; beyond, the best one of all.
+MOST_COUNTED = 8
 #: Turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
 
@@ -63,9 +65,14 @@ class ShareSearch:
         that they have in it.
     seed
         The seed of the random numbers; it decides the plan after any number of slices.
+    moves
+        int64 [num_gpus, num_experts], what an expert counts that is new on a GPU, 0 where the plan
+        in force has it; then the best plan is kept for every count of moves.
     """
 
-    def __init__(self, problem: Problem, start: np.ndarray, seed: int) -> None:
+    def __init__(
+        self, problem: Problem, start: np.ndarray, seed: int, moves: np.ndarray | None = None
+    ) -> None:
         self.problem, self.start = problem, start
         used = problem.open_slots > 0
         most = min(int(problem.is_open.sum()) - problem.num_experts + 1, MOST_COPIES)
@@ -90,6 +97,8 @@ class ShareSearch:
             self._open(start),
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
             crossing_of(problem),
+            None if moves is None else np.ascontiguousarray(moves[used]),
+            1 if moves is None else int(min(moves.max(), MOST_COUNTED) * len(start)) + 1,
         )
         self.transfers = PRICED_TRANSFERS if has_price(problem) else TRANSFERS
         cooling = COOLING if descends(problem) else HOT
@@ -108,10 +117,19 @@ class ShareSearch:
         """The largest GPU load now, relative to the mean."""
         return float(self._search.largest_load)
 
+    @property
+    def best_value(self) -> np.ndarray:
+        """The best objective with each count of moves; one where moves do not count."""
+        return self._search.values()
+
     def placed(self) -> np.ndarray:
         """The best plan, int64 [num_slots]; -1 in closed slots."""
+        return self.plan_with_moves(-1)
+
+    def plan_with_moves(self, num_moves: int) -> np.ndarray:
+        """The best plan with that count of moves, int64 [num_slots]; -1 for any count."""
         placed = np.full(self.problem.num_slots, -1, dtype=np.int64)
-        placed[self.problem.is_open] = self._search.plan()
+        placed[self.problem.is_open] = self._search.plan(num_moves)
         return placed
 
     def restart(self, start: np.ndarray) -> None:
@@ -130,9 +148,16 @@ class ShareSearch:
         """Anneal for a number of slices in runs that cool."""
         self.runs.counted(slices)
 
-    def advance(self, doublings: int, temperature: float, slices: int, seconds: float) -> None:
-        """Anneal some slices, fewer where the seconds are over."""
-        self._search.anneal(doublings, temperature, self.transfers, slices, seconds)
+    def advance(
+        self,
+        doublings: int,
+        temperature: float,
+        slices: int,
+        seconds: float,
+        move_price: float = 0.0,
+    ) -> None:
+        """Anneal some slices, fewer where the seconds are over; each move costs its price."""
+        self._search.anneal(doublings, temperature, self.transfers, slices, seconds, move_price)
 
     def _open(self, placed: np.ndarray) -> np.ndarray:
         return np.array(placed[self.problem.is_open], dtype=np.int64)

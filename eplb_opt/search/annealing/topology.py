@@ -13,15 +13,15 @@ from eplb_opt.bounds.bounds import FLAT_BOUNDS, Bound, layer_home_bound
 from eplb_opt.bounds.links import FEW_STEPS, MANY_STEPS
 from eplb_opt.bounds.priced import PricedBound, priced_bound
 from eplb_opt.bounds.topology import HomeBound, home_bound
-from eplb_opt.certificates import Certificate
+from eplb_opt.certificates import Certificate, bound_source
 from eplb_opt.core import annealing
 from eplb_opt.placement.homes import homes_of
 from eplb_opt.problem import topology
 from eplb_opt.problem.scenarios import blended
-from eplb_opt.search.annealing.cooling import OPEN_TURN_SLICES, SLICES_PER_EFFORT, Cooling, Runs
+from eplb_opt.search.annealing.cooling import SLICES_PER_EFFORT, Cooling, Runs
 from eplb_opt.search.annealing.layer import THRESHOLDS
 from eplb_opt.search.annealing.machine import machine_of, speeds_fit
-from eplb_opt.search.annealing.packed import NodeArguments, PackedNodes, slots_alike
+from eplb_opt.search.annealing.packed import NodeArguments, PackedNodes, PackedRuns, slots_alike
 from eplb_opt.search.at_home import plan_at_home
 from eplb_opt.search.idle import IdleTurns
 from eplb_opt.search.seeds import SALT
@@ -40,8 +40,6 @@ COOLING = Cooling(first_heat=0.003, last_heat=3e-6)
 #: With several loads runs begin cooler. But no exact model solves small layers then, and in layers
 #: of so few slots a move changes much: there they begin hotter.
 SEVERAL_COOLING = Cooling(first_heat=0.001, last_heat=1e-6)
-#: After the nodes are packed; and the part of counted work that the nodes take.
-LAST_COOLING, NODE_SLICES = Cooling(first_heat=3e-5, last_heat=3e-6, run_slices=6), 2 / 3
 FEW_SLOTS, HOT_COOLING = 24, Cooling(first_heat=0.1, last_heat=3e-6)
 
 
@@ -93,18 +91,17 @@ class TopologySearch:
     def __init__(
         self, problem: Problem, start: np.ndarray, seed: int, params: TopologyParams | None = None
     ) -> None:
-        self.problem, self.params = problem, params or _params_for(problem)
+        self.problem, self.params = problem, params or params_for(problem)
         rules = problem.topology
         part, scenario = parts_of_scenarios(problem)
         self.is_trivial = part.shape[1] == 0 or rules is None or not speeds_fit(problem)
         self.runs = Runs(self, self.params.cooling, problem.num_slots)
-        self.last_runs = Runs(self, LAST_COOLING, problem.num_slots)
         self.start = np.ascontiguousarray(start, dtype=np.int64)
-        self.packed: PackedNodes | None = None
+        self.packed: PackedRuns | None = None
         if rules is None or self.is_trivial:
             return
-        # A hair below the limit, for the core adds up in floating point.
-        most = np.inf if rules.max_off_home is None else rules.max_off_home - 1e-12
+        # A hair below the limit, for the core adds up in floating point; but nothing is 0 there.
+        most = np.inf if rules.max_off_home is None else max(rules.max_off_home - 1e-12, 0.0)
         is_there = problem.open_slots > 0
         node = topology.node_of_gpus(problem)[is_there]
         # The core takes the mean over as many GPUs as the fastest; what it adds up is so much more.
@@ -124,19 +121,19 @@ class TopologySearch:
         )
         num_slots = slots_alike(problem) if given.costs_by_node else 0
         if num_slots > 2:
-            self.packed = PackedNodes(problem, given, seed)
+            self.packed = PackedRuns(self, PackedNodes(problem, given, seed))
         several = (part, scenario, problem.objective == "max") if problem.has_scenarios else ()
         kind = annealing.PairedSearch if num_slots == 2 else annealing.TopologySearch
-        self._now = self.start[problem.is_open], np.ascontiguousarray(self.homes(self.start))
+        self.now = self.start[problem.is_open], np.ascontiguousarray(self.homes(self.start))
         self._search: annealing.PairedSearch | annealing.TopologySearch = kind(
             given.machine,
             given.share,
-            self._now[1],
+            self.now[1],
             given.node,
             given.price,
             given.most,
             given.anchored,
-            self._now[0],
+            self.now[0],
             annealing.Chance(THRESHOLDS, SALT + 1 + seed),
             given.cost,
             given.place,
@@ -166,10 +163,11 @@ class TopologySearch:
         """Go on from another plan, with given homes or those that go with it."""
         rows = np.ascontiguousarray(start, dtype=np.int64)
         homes = self.homes(rows) if homes is None else homes
-        self._restart(rows[self.problem.is_open], np.ascontiguousarray(homes))
+        self.restart_at(rows[self.problem.is_open], np.ascontiguousarray(homes))
 
-    def _restart(self, slots: np.ndarray, homes: np.ndarray) -> None:
-        self._now = slots, homes
+    def restart_at(self, slots: np.ndarray, homes: np.ndarray) -> None:
+        """Go on from the open slots of another plan, with given homes; int64 both."""
+        self.now = slots, homes
         self._search.restart(slots, homes)
 
     def go_on(self) -> None:
@@ -178,31 +176,17 @@ class TopologySearch:
 
     def run_until(self, deadline: Deadline) -> None:
         """Anneal until the deadline: one run that cools, or several where there is time."""
-        if self.packed is None:
+        if self.packed is None or not self.packed.is_due():
             self.runs.until(deadline)
-        elif deadline.is_open:
-            self.run_slices(OPEN_TURN_SLICES)
-            return
-        while self.packed is not None and not deadline.expired:
-            slots, homes = self._now
-            self._restart(self.packed.until(slots, homes, deadline), homes)
-            self.last_runs.once(deadline)
-            self.go_on()
+        else:
+            self.packed.until(deadline)
 
     def run_slices(self, slices: int) -> None:
         """Anneal for a number of slices in runs that cool."""
-        if self.packed is None:
+        if self.packed is None or not self.packed.is_due():
             self.runs.counted(slices)
-            return
-        while slices > 0:
-            length = min(slices, self.last_runs.longest + self.packed.longest)
-            slots, homes = self._now
-            of_nodes = int(length * NODE_SLICES)
-            self._restart(self.packed.counted(slots, homes, of_nodes), homes)
-            self.last_runs.counted(length - of_nodes)
-            slices -= length
-            if slices > 0:
-                self.go_on()
+        else:
+            self.packed.counted(slices)
 
     @property
     def largest_load(self) -> float:
@@ -224,7 +208,8 @@ class TopologySearch:
         )
 
 
-def _params_for(problem: Problem) -> TopologyParams:
+def params_for(problem: Problem) -> TopologyParams:
+    """The settings that suit a layer."""
     if not problem.has_scenarios:
         return PAIRED if pairs_follow(problem) else TopologyParams()
     is_tiny = problem.num_slots <= FEW_SLOTS
@@ -253,6 +238,9 @@ class TopologySolver:
     options
         The options of the call; this solver reads none of them.
     """
+
+    #: Slices of a run of its own on a tiny layer with several loads.
+    part_slices = HOT_COOLING.run_slices
 
     def __init__(self, problem: Problem, options: Options) -> None:
         self.problem = problem
@@ -283,10 +271,11 @@ class TopologySolver:
             self._run_counted(search, task, task.effort * SLICES_PER_EFFORT)
         verdict = self.idle.verdict(search.best < before, IDLE_TURNS, task.call_deadline)
         answer = Answer(search.placed(), verdict=verdict)
-        if priced is None or not priced.data:
+        certificate = None if priced is None else self.certificate_of(priced)
+        if certificate is None:
             return answer
-        certificate = Certificate(priced.source, priced.value, priced.data)
-        return replace(answer, bound=Bound(priced.value, priced.source), certificate=certificate)
+        bound = Bound(certificate.bound, bound_source(certificate))
+        return replace(answer, bound=bound, certificate=certificate)
 
     def _priced(self, task: Task) -> PricedBound | None:
         """The next bound: the first turns of a clock have quick ones, and long turns the best."""
@@ -316,10 +305,20 @@ class TopologySolver:
             return scenario_bound_of_layer(self.problem)
         return priced_bound(self.problem, flat_bound_of_layer(self.problem), self.steps)
 
+    def leads_elsewhere(
+        self, search: TopologySearch, better: list[np.ndarray], objective: Fraction
+    ) -> bool:
+        """Whether the choices below the objective hold another one than the best plan's."""
+        return len(better) > 1
+
+    def certificate_of(self, priced: PricedBound) -> Certificate | None:
+        """What proves a bound again; None where there is nothing to prove."""
+        return Certificate(priced.source, priced.value, priced.data) if priced.data else None
+
     def _run_counted(self, search: TopologySearch, task: Task, slices: int) -> None:
         """Anneal for a number of slices; tiny layers with several loads in runs of their own."""
         is_cut = self.problem.has_scenarios and self.problem.num_slots <= FEW_SLOTS
-        parts = max(slices // HOT_COOLING.run_slices, 1) if is_cut else 1
+        parts = max(slices // self.part_slices, 1) if is_cut else 1
         for part in range(parts):
             self._begin(search, task.attempt * parts + part, task.objective)
             search.run_slices(slices // parts)
@@ -333,7 +332,7 @@ class TopologySolver:
             better = [choice for choice, value in pairs if value < objective]
         # Several loads leave a first run so far from its end that the next one goes on from there.
         goes_on = attempt % 2 != self.problem.has_scenarios
-        if len(better) < 2 or goes_on:
+        if goes_on or not self.leads_elsewhere(search, better, objective):
             search.restart(search.placed())
             return
         choice = better[attempt // 2 % len(better)]

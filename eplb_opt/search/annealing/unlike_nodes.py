@@ -6,6 +6,7 @@ It is the annealing for a priced topology, with proposals that leave no node; se
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -13,13 +14,23 @@ import numpy as np
 
 from eplb_opt.bounds.priced import PricedBound
 from eplb_opt.bounds.topology import HomeBound, home_choices
-from eplb_opt.bounds.unlike_nodes import choice_bounds
+from eplb_opt.bounds.unlike_nodes import choice_bounds, unlike_node_bounds
+from eplb_opt.bounds.unlike_scenarios import worth_of_choices
+from eplb_opt.certificates import Certificate
 from eplb_opt.problem import topology
 from eplb_opt.problem.node_kinds import at_home_alone
-from eplb_opt.search.annealing.topology import TopologyParams, TopologySearch, TopologySolver
+from eplb_opt.problem.scenarios import blended
+from eplb_opt.search.annealing.topology import (
+    TopologyParams,
+    TopologySearch,
+    TopologySolver,
+    params_for,
+)
 from eplb_opt.search.at_home import level_choices
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from eplb_opt.problem.problem import Problem
     from eplb_opt.solver import Answer, Options, Task
 
@@ -27,6 +38,13 @@ if TYPE_CHECKING:
 PARAMS = TopologyParams(near=1024, settling=1024)
 #: Where there are too many choices of homes, two groups trade nodes at most so many times.
 MAX_EXCHANGES = 20
+#: A value and a bound that differ by no more are the same.
+NOISE = 1e-12
+
+
+def nodes_params(problem: Problem) -> TopologyParams:
+    """The settings for a layer: several loads cool in another way."""
+    return replace(PARAMS, cooling=params_for(problem).cooling) if problem.has_scenarios else PARAMS
 
 
 class NodesSearch(TopologySearch):
@@ -51,6 +69,9 @@ class UnlikeNodesSolver(TopologySolver):
         The options of the call; this solver reads none of them.
     """
 
+    #: Shorter, for every choice of homes is a run of its own.
+    part_slices = 32
+
     def __init__(self, problem: Problem, options: Options) -> None:
         super().__init__(problem, options)
         self.asked = problem
@@ -63,26 +84,59 @@ class UnlikeNodesSolver(TopologySolver):
 
     def make_search(self, start: np.ndarray, seed: int) -> TopologySearch:
         """The search from a plan."""
-        return NodesSearch(self.problem, start, seed, PARAMS)
+        return NodesSearch(self.problem, start, seed, nodes_params(self.problem))
+
+    def leads_elsewhere(
+        self, search: TopologySearch, better: list[np.ndarray], objective: Fraction
+    ) -> bool:
+        """The same; a plan may reach what its choice is worth, which is then not among them."""
+        if len(better) != 1:
+            return len(better) > 1
+        first = np.unique(topology.group_of_experts(self.problem), return_index=True)[1]
+        choice = search.homes(search.placed())[first]
+        return float(_worth(self.asked, choice[None])[0]) >= float(objective) * (1 - NOISE)
 
     def prove(self) -> PricedBound:
-        """The choices by their bounds, in loads; `fast_bounds` has what holds for all of them."""
-        choices = home_choices(self.problem)
-        if choices is None:
-            choices = _choices_near(self.asked, level_choices(self.problem)[0])
-        bounds = choice_bounds(self.asked, choices)
+        """The choices by their bounds, in loads, and what holds for all of them."""
+        choices, value = home_choices(self.problem), None
+        if choices is not None:
+            value = _least(self.asked, choices)
+        else:
+            if not self.asked.has_scenarios:
+                value = unlike_node_bounds(self.asked)[0]
+            choices = _choices_near(self.asked, level_choices(blended(self.problem))[0])
+        bounds = _worth(self.asked, choices)
         order = sorted(range(len(bounds)), key=lambda i: (bounds[i], i))
-        of_choice = tuple(bounds[i] for i in order)
+        of_choice = tuple(Fraction(bounds[i]) for i in order)
         homes = HomeBound(Fraction(0), (), 1, choices[order], of_choice)
-        return PricedBound(Fraction(0), "topology", {}, homes)
+        return PricedBound(value or Fraction(0), "unlike_nodes", {}, homes)
+
+    def certificate_of(self, priced: PricedBound) -> Certificate | None:
+        """It needs no data; there are loads without any bound."""
+        return Certificate(priced.source, priced.value, {}) if priced.value else None
+
+
+def _least(problem: Problem, choices: np.ndarray) -> Fraction:
+    """The least that any of the choices is worth, exactly."""
+    if problem.has_scenarios:
+        return worth_of_choices(problem, choices)[0]
+    return min(choice_bounds(problem, choices))
+
+
+def _worth(problem: Problem, choices: np.ndarray) -> Sequence[Fraction | float]:
+    """What each choice is worth: the largest load, or about what several loads make together."""
+    if problem.has_scenarios:
+        worth: list[float] = worth_of_choices(problem, choices)[1].tolist()
+        return worth
+    return choice_bounds(problem, choices)
 
 
 def _choices_near(problem: Problem, choice: np.ndarray) -> np.ndarray:
     """A choice of homes after exchanges that lower its bound, and those one exchange from it."""
-    best = choice_bounds(problem, choice[None])[0]
+    best = _worth(problem, choice[None])[0]
     near = _exchanged(choice)
     for _ in range(MAX_EXCHANGES):
-        bounds = choice_bounds(problem, near)
+        bounds = _worth(problem, near)
         least = min(range(len(bounds)), key=lambda i: (bounds[i], i))
         if bounds[least] >= best:
             break

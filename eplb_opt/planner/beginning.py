@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.bounds.bounds import first_bounds
 from eplb_opt.clock import Deadline
+from eplb_opt.planner.first_plans import first_plan
 from eplb_opt.planner.incumbents import Incumbents
 from eplb_opt.search import starts
 
@@ -34,7 +35,7 @@ def begin(request: Request) -> tuple[Incumbents, float, float]:
     left = request.budget.deadline.remaining
     most = FIRST_SHARE * left if _has_clock(request) else math.inf
     began = time.monotonic()
-    first = starts.first_plan(request.problem, most)
+    first = first_plan(request.problem, most)
     made = time.monotonic()
     bounds = first_bounds(request.problem, most)
     incumbents = Incumbents(request.problem, first, bounds, request.started)

@@ -6,7 +6,7 @@ import pytest
 from eplb_opt import Problem, Topology, plan
 from eplb_opt.bounds.bounds import first_bounds, flat_bounds
 from eplb_opt.placement import checker, scoring
-from eplb_opt.planner import first_plan
+from eplb_opt.planner import beginning
 from eplb_opt.search import starts
 
 NODES = {"num_nodes": 4, "num_groups": 8}
@@ -64,7 +64,7 @@ def test_better_first_plans_are_made_only_while_there_is_time(monkeypatch, limit
         seen.append(until)
         yield starts.first_plan(problem.flat())
 
-    monkeypatch.setattr(first_plan.starts, "better_plans", offered)
+    monkeypatch.setattr(beginning.starts, "better_plans", offered)
     result = plan(asked, effort=0) if limit is None else plan(asked, time_limit=limit)
     assert bool(seen) == is_offered
     told = any("was over before the search began" in message for message in result.messages)
