@@ -8,7 +8,8 @@ the proof: `enumeration` (all replica counts), `pairs` (two slots a GPU), `confi
 `config_lp_tree` (patterns of replicas), `nodes` (groups that stay on a node), `unlike_nodes` (the
 same where GPUs of nodes differ), `scenario_water`
 (several loads at once), `sender_pairs` (two slots a GPU, each sending to one replica), `topology`
-(a price on what is served off home), `home_prices` (the same with two slots a GPU),
+(a price on what is served off home), `home_prices` (the same with two slots a GPU), `node_prices`
+(the same by prices of slots and of load on nodes),
 `scenario_topology` and `scenario_split` (the same for several loads), `traffic` (a price on what
 links cost), `crossing` (one on what crosses nodes where GPUs send) and `cost_packing` (costs of
 replicas). No verifier uses code of the solvers (`eplb_opt.exact`) whose bounds it checks.
@@ -46,6 +47,7 @@ VERIFIERS = {
     "scenario_topology": "eplb_opt.certificates.scenario_topology:verify",
     "scenario_split": "eplb_opt.certificates.scenario_split:verify",
     "home_prices": "eplb_opt.certificates.home_prices:verify",
+    "node_prices": "eplb_opt.certificates.node_prices:verify",
     "traffic": "eplb_opt.certificates.traffic:verify",
     "cost_packing": "eplb_opt.certificates.cost_packing:verify",
     "scenario_water": "eplb_opt.certificates.scenario_water:verify",
@@ -64,6 +66,7 @@ ANY_SPLIT = {"scenario_water", "sender_pairs", "crossing"}
 PRICED = {
     "topology",
     "home_prices",
+    "node_prices",
     "scenario_topology",
     "scenario_split",
     "traffic",
@@ -75,7 +78,12 @@ LEAVES = 4
 
 
 #: What a result calls the source of a bound where that is not the certificate's kind.
-BOUND_SOURCES = {"pairs": "k2", "home_prices": "topology", "unlike_nodes": "hierarchy"}
+BOUND_SOURCES = {
+    "pairs": "k2",
+    "home_prices": "topology",
+    "node_prices": "topology",
+    "unlike_nodes": "hierarchy",
+}
 
 
 def bound_source(certificate: Certificate) -> str:

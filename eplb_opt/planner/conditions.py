@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from eplb_opt.exact.model_solver import SEARCH_BEATS_MODEL
 from eplb_opt.exact.senders.columns import MAX_LISTED, num_listed
+from eplb_opt.problem.node_kinds import strict_problem
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -85,6 +86,18 @@ def has_middling_scenarios(problem: Problem) -> bool:
 def has_topology(problem: Problem) -> bool:
     """Whether what is served off home has a price."""
     return problem.has_topology
+
+
+def has_anchors(problem: Problem) -> bool:
+    """Whether every expert keeps a replica at home, for one load on GPUs that are alike."""
+    rules = problem.topology
+    is_alike = has_one_load(problem) and not has_gpu_rules(problem)
+    return rules is not None and rules.anchored and rules.counts_off_home and is_alike
+
+
+def has_strict_plans(problem: Problem) -> bool:
+    """Whether plans with all of a group on one node are plans of a problem with a topology."""
+    return strict_problem(problem) is not None
 
 
 def has_topology_and_two_slots(problem: Problem) -> bool:

@@ -16,6 +16,7 @@ from eplb_opt.clock import Pace
 from eplb_opt.exact import get_model
 from eplb_opt.planner.conditions import (
     always,
+    has_anchors,
     has_cost,
     has_few_open_slots,
     has_few_slots,
@@ -30,6 +31,7 @@ from eplb_opt.planner.conditions import (
     has_senders,
     has_small_cost_model,
     has_small_scenarios,
+    has_strict_plans,
     has_topology,
     has_topology_and_two_slots,
     has_two_slots,
@@ -82,6 +84,7 @@ class Entry:
 
 _ANNEALING = "eplb_opt.search.annealing.solvers:AnnealingSolver"
 _TOPOLOGY = "eplb_opt.search.annealing.topology"
+_ANCHORED = "eplb_opt.search.annealing.anchored:AnchoredSolver"
 _UNLIKE_NODES = "eplb_opt.search.annealing.unlike_nodes:UnlikeNodesSolver"
 _SHARES = "eplb_opt.search.annealing.shares:ShareSolver"
 _SHORT_RUN = Pace(share=0.08, shortest=0.002, most=1, in_rounds=True, with_effort=False)
@@ -157,6 +160,15 @@ SOLVERS: dict[str, Entry] = {
         f"{_TOPOLOGY}:TopologySolver",
         Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True),
     ),
+    # The same where every expert keeps a replica at home, after plans with nothing off home.
+    "strict": Entry(
+        "eplb_opt.search.strict:StrictSolver",
+        Pace(share=0.1, shortest=0.004, longest=0.5, most=2),
+        has_strict_plans,
+        all_at_first=has_strict_plans,
+    ),
+    "anchored_first": Entry(_ANCHORED, replace(_SHORT_RUN, share=0.25)),
+    "anchored": Entry(_ANCHORED, Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True)),
     # The same for groups that stay on nodes whose GPUs differ.
     "nodes_first": Entry(
         _UNLIKE_NODES,
@@ -248,6 +260,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),
     ),
     (splits_freely, ("design", "joint_levels", "redesign")),
+    (has_anchors, ("strict", "anchored_first", "home_model", "home_pairs", "anchored")),
     (has_topology, ("homes_first", "home_model", "home_pairs", "home_split", "homes")),
     (has_unlike_nodes, ("nodes_first", "joint_levels", "nodes_model", "nodes_search")),
     # The last annealing takes all the time that is left, so the joint level comes before it; and

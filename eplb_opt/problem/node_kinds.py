@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eplb_opt.errors import ProblemError
 from eplb_opt.problem.topology import Topology, node_of_gpus
 
 if TYPE_CHECKING:
@@ -19,6 +20,24 @@ def at_home_alone(problem: Problem) -> Problem:
     An expert without load may stand off home there, and must not where groups stay on nodes.
     """
     return problem.with_topology(Topology(price=0.0, max_off_home=0.0))
+
+
+def strict_problem(problem: Problem) -> Problem | None:
+    """The problem whose groups stay on nodes; None where its plans are none of this one.
+
+    Parameters
+    ----------
+    problem
+        A problem with a topology.
+    """
+    rules = problem.topology
+    if rules is None or not rules.chooses_homes or rules.nodes is not None:
+        return None
+    try:
+        strict = problem.with_topology(None)
+    except ProblemError:  # groups do not divide, or nodes are too small
+        return None
+    return strict if strict.is_hierarchical else None
 
 
 def gpus_on_nodes(terms: Terms) -> list[list[int]]:

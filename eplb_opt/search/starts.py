@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,10 @@ import numpy as np
 
 from eplb_opt.bounds.partitions import greedy_partition
 from eplb_opt.core import rules
-from eplb_opt.errors import PlanError
+from eplb_opt.errors import PlanError, ProblemError
 from eplb_opt.placement import checker
 from eplb_opt.problem.arrays import as_numpy
+from eplb_opt.problem.node_kinds import strict_problem
 from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.across_nodes import first_plan_across
 from eplb_opt.search.at_home import (
@@ -57,13 +59,17 @@ def first_plan(problem: Problem, seconds: float = math.inf) -> np.ndarray:
         flat = first_plan(problem.with_topology(None, 1, 1))
         return within_limit(problem, first_plan_across(problem, flat))
     terms = problem.topology
-    if terms is not None and problem.has_gpu_rules and not terms.keeps_all_at_home:
+    is_bound = terms is not None and (terms.anchored or terms.max_off_home is not None)
+    if terms is not None and problem.has_gpu_rules and not is_bound:
         packed = packed_plan(blended(problem))
         return first_plan_at_home(problem) if packed is None else packed
+    strict = strict_problem(problem) if terms is not None and terms.anchored else None
+    if terms is not None and strict is not None:
+        placed = first_plan(strict)
+        return placed if terms.max_off_home is None else within_limit(problem, placed)
     if terms is not None:
         placed = first_plan_at_home(problem, seconds)
-        binds = terms.anchored or terms.max_off_home is not None
-        return within_limit(problem, placed) if binds and not fits_at_home(problem) else placed
+        return within_limit(problem, placed) if is_bound and not fits_at_home(problem) else placed
     if problem.binds_unlike_gpus:
         return first_plan_on_nodes(problem)
     problem = blended(problem)
@@ -91,8 +97,10 @@ def better_plans(problem: Problem, placed: np.ndarray, until: Deadline) -> Itera
     terms = problem.topology
     if terms is not None and not (terms.keeps_all_at_home or has_price_alone(problem)):
         one_load = blended(problem)
+        other = placed
         if problem.has_gpu_rules:
-            other = first_plan_at_home(one_load)
+            with suppress(ProblemError):  # replicas that must stand apart may find no GPU at home
+                other = first_plan_at_home(one_load)
         elif problem.splits_by_sender:
             other = first_plan(one_load.with_topology(None, 1, 1))
         else:

@@ -9,6 +9,8 @@ import numpy as np
 
 import eplb_opt
 from eplb_opt import CostTable, Problem, Topology
+from eplb_opt.bounds.node_prices import PricedNodes
+from eplb_opt.bounds.priced_choices import PricedChoices
 from eplb_opt.clock import Deadline
 from eplb_opt.core import greedy, local, moves, pairs, serving
 from eplb_opt.exact.config_lp.model import FlatConfigLp
@@ -118,6 +120,13 @@ def homes() -> None:
     for objective in ("mean", "max"):
         terms = {"num_nodes": 3, "num_groups": 4, "objective": objective, "topology": topology}
         eplb_opt.plan(Problem(several, 24, 6, **terms), effort=2, workers=1)
+
+
+def anchors() -> None:
+    rules = Topology(0.3, anchored=True)
+    layer = PricedNodes(Problem(LOAD[:1], 24, 6, num_nodes=2, num_groups=4, topology=rules))
+    choices = PricedChoices(layer, layer.scale // 6, layer.scale * layer.unit * 4)
+    choices.step(Deadline())
 
 
 def shares() -> None:
@@ -234,8 +243,8 @@ def priced() -> None:
 
 
 SCENES: tuple[Callable[[], None], ...] = (
-    flat, apart, nodes, two_slots, configurations, scenarios, homes, shares, rules, designs, losses,
-    migrations, splits, rebalances, near_plans, single_moves, priced,
+    flat, apart, nodes, two_slots, configurations, scenarios, homes, anchors, shares, rules,
+    designs, losses, migrations, splits, rebalances, near_plans, single_moves, priced,
 )  # fmt: skip
 
 

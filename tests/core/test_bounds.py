@@ -51,3 +51,55 @@ def test_the_level_is_the_least_at_which_counts_fit(slots):
             if sum(needed) <= slots:
                 fitting.append(at)
         assert level == (fitting[0] if fitting else max(min(row) for row in each))
+
+
+def two_nodes(**changes):
+    """Prices for one hot node and a cool one; what `ascend` returns."""
+    asked = {
+        "load": np.array([2.0, 0.9, 0.5, 0.3, 0.2, 0.1]),
+        "home": np.array([0, 0, 0, 1, 1, 1]),
+        "slots": np.array([5, 5]),
+        "gpus": np.array([2, 2]),
+        "price": 0.3,
+        "anchored": True,
+        "least": 1.0,
+        "most": 1.7,
+        "enough": 9.0,
+        "seconds": np.inf,
+    }
+    return core.bounds.ascend(*(asked | changes).values())
+
+
+def test_the_hot_node_has_the_dear_load_and_its_hottest_expert_goes_elsewhere_too():
+    on_slots, on_load, level, count, at_home = two_nodes()
+    assert on_load[0] > on_load[1] >= 0
+    assert 1 <= level <= 1.7 and len(on_slots) == 2
+    assert count[0] >= 2 and not at_home[0]
+
+
+def test_prices_are_the_same_at_every_call_and_stop_where_enough_is_proven():
+    first, second = two_nodes(), two_nodes()
+    assert all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
+    assert not np.array_equal(two_nodes(enough=0.5)[1], first[1])
+
+
+def test_there_are_no_prices_without_time_or_where_no_plan_has_so_little_load():
+    assert two_nodes(seconds=0.0) is None
+    assert two_nodes(load=np.array([20.0, 9, 5, 3, 2, 1])) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"home": np.zeros(3, dtype=np.int64)}, "home has 3 entries"),
+        ({"home": np.full(6, 2)}, "home holds 2"),
+        ({"gpus": np.array([2])}, "gpus has 1"),
+        ({"gpus": np.array([2, 0])}, "from 1"),
+        ({"load": np.array([2.0, np.nan, 0, 0, 0, 0])}, "not in 0"),
+        ({"least": 2.0}, "does not hold"),
+        ({"price": -1.0}, "price"),
+    ],
+)
+def test_what_cannot_be_priced_is_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        two_nodes(**changes)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import eplb_opt
-from eplb_opt import Problem, ProblemError
+from eplb_opt import Problem, ProblemError, Topology
 from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.clock import Deadline
 from eplb_opt.exact.model_solver import ModelSolver
@@ -147,6 +147,10 @@ def test_every_solver_of_the_table_can_be_made(name):
         ),
         (Problem(PAIRS, 24, 8, dispatch="optimal"), ["design", "cpsat", "redesign"]),
         (Problem(PAIRS, 24, 8, dispatch="rank_modulo"), ["senders_first", "senders"]),
+        (
+            Problem(PAIRS, 24, 8, num_nodes=2, num_groups=4, topology=Topology(anchored=True)),
+            ["strict", "anchored_first", "home_model", "anchored"],
+        ),
         (
             Problem(RIVALS, 8, 4),
             [
