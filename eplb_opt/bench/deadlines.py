@@ -24,6 +24,9 @@ FAMILY = "lognormal-1.0"
 #: Loads of a plan for several of them, the logarithm by which the later load differs from that of
 #: the plan in force, and what that plan had to be made.
 NUM_SCENARIOS, DRIFT, IN_FORCE_SECONDS = 4, 0.1, 0.5
+#: Experts of a layer, and tokens of each from 32 GPUs.
+NUM_EXPERTS = 256
+SOURCES = np.random.default_rng(2).integers(0, 100, (32, NUM_EXPERTS))
 #: A price as the guide's, and tokens of a GPU in a step.
 PRICE, BATCH_TOKENS = 0.3, 64
 
@@ -55,8 +58,17 @@ def _nodes(num_nodes: int, **rules: Any) -> dict[str, Any]:
     return {"num_nodes": num_nodes, "num_groups": 8, **rules}
 
 
-def _price(num_nodes: int) -> dict[str, Any]:
-    return _nodes(num_nodes, topology=Topology(price=PRICE))
+def _price(num_nodes: int, terms: dict[str, Any] | None = None, **rules: Any) -> dict[str, Any]:
+    return _nodes(num_nodes, topology=Topology(PRICE, **rules), **(terms or {}))
+
+
+def _slow_half(num_gpus: int) -> dict[str, Any]:
+    """Every other GPU at half speed."""
+    return {"gpu_speed": [1 - (g % 2) / 2 for g in range(num_gpus)]}
+
+
+#: Costs of links between pairs of nodes, two of which are near each other.
+NEAR_NODES = [[0 if a == b else 0.5 if a // 2 == b // 2 else 1 for b in range(4)] for a in range(4)]
 
 
 CASES: dict[str, Case] = {
@@ -70,6 +82,18 @@ CASES: dict[str, Case] = {
     "price, 4 nodes": Case(rules=_price(4)),
     "price, 8 nodes": Case(320, 64, rules=_price(8)),
     "price, 18 nodes": Case(num_gpus=144, rules=_price(18)),
+    "price, anchored": Case(rules=_price(4, anchored=True)),
+    "price, at most 0.1 off home": Case(rules=_price(4, max_off_home=0.1)),
+    "price, given homes": Case(rules=_price(4, homes=[e // 8 % 4 for e in range(NUM_EXPERTS)])),
+    "price, replicas apart": Case(rules=_price(4, {"colocation": "forbid"})),
+    "price, unlike GPUs": Case(rules=_price(4, _slow_half(32))),
+    "price, unlike GPUs, 18 nodes": Case(num_gpus=144, rules=_price(18, _slow_half(144))),
+    "price, costs of links": Case(rules=_price(4, rank_costs=NEAR_NODES)),
+    "price, sources of tokens": Case(rules=_price(4, sources=SOURCES)),
+    "price, nearest": Case(rules=_price(4, {"dispatch": "nearest"})),
+    "price, rank modulo": Case(rules=_price(4, {"dispatch": "rank_modulo"})),
+    "price, four loads": Case(rules=_price(4), num_loads=NUM_SCENARIOS),
+    "groups on unlike GPUs": Case(rules=_nodes(4, **_slow_half(32))),
     "replicas apart": Case(rules={"colocation": "forbid"}),
     "unequal speeds": Case(rules={"gpu_speed": [1 + (g % 3) / 4 for g in range(32)]}),
     "four loads": Case(num_loads=NUM_SCENARIOS),
@@ -115,7 +139,7 @@ def deadline_rows(
     limits: Sequence[float],
     calls: int,
     num_layers: int = 58,
-    num_experts: int = 256,
+    num_experts: int = NUM_EXPERTS,
 ) -> Iterator[DeadlineRow]:
     """Plan each case under each limit `calls` times, after one call that is not counted."""
     for name in cases:

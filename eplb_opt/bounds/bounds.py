@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, gcd, lcm
+from math import ceil, gcd, inf, lcm
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from eplb_opt.problem.problem import Problem
 
 #: With larger counts their least common multiple is so large that rounding to it gains nothing.
 MAX_COUNT_IN_GRAIN = 24
+#: Seconds that the flat bounds of a layer take.
+FLAT_SECONDS = 6e-5
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,29 @@ SENDER_BOUNDS: dict[str, BoundMethod] = {"mean": mean_bound, "sender_water": sen
 HIERARCHICAL_BOUNDS: dict[str, BoundMethod] = {"hierarchy": hierarchical_bound}
 
 
-def first_bounds(problem: Problem) -> list[Bound]:
-    """What a call begins with, for each layer: flat bounds, and of costs those found at once."""
+def first_bounds(problem: Problem, seconds: float = inf) -> list[Bound]:
+    """What a call begins with, for each layer: flat bounds, and of costs those found at once.
+
+    Parameters
+    ----------
+    problem
+        What is planned.
+    seconds
+        What they may take. With several loads there are only means where time is short.
+    """
+    if problem.has_scenarios and not problem.has_cost:
+        loads = problem.num_layers * problem.num_scenarios
+        if loads * FLAT_SECONDS > seconds:
+            return scenario_bounds(problem.flat(), _mean_bounds)
     if not problem.has_cost:
         return flat_bounds(problem)
     if has_quick_totals(problem):
         return _simple_cost_bounds(problem)
     return [Bound(Fraction(level), "cost_level") for level in level_bound(problem)]
+
+
+def _mean_bounds(problem: Problem) -> list[Bound]:
+    return [Bound(value, "mean") for value in mean_bound(problem)]
 
 
 def flat_bounds(problem: Problem) -> list[Bound]:

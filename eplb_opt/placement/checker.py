@@ -178,16 +178,16 @@ def anchored_experts_have_a_replica_at_home(problem: Problem, placed: np.ndarray
     if problem.topology is None or not problem.topology.anchored:
         return None
     home = homes.homes_of(problem, placed)
-    for layer_idx in range(problem.num_layers):
-        replicas = homes.replicas_on_nodes(problem, placed[layer_idx])
-        missing = np.flatnonzero(replicas[np.arange(len(replicas)), home[layer_idx]] == 0)
-        if missing.size:
-            nodes = np.flatnonzero(replicas[missing[0]]).tolist()
-            return (
-                f"layer {layer_idx}: expert {missing[0]} is at home on node "
-                f"{home[layer_idx, missing[0]]} and stands on nodes {nodes} alone."
-            )
-    return None
+    stands = homes.stands_on_nodes(problem, placed)
+    missing = ~np.take_along_axis(stands, home[:, :, None], axis=2)[:, :, 0]
+    if not missing.any():
+        return None
+    layer_idx, expert_idx = np.argwhere(missing)[0]
+    return (
+        f"layer {layer_idx}: expert {expert_idx} is at home on node "
+        f"{home[layer_idx, expert_idx]} and stands on nodes "
+        f"{np.flatnonzero(stands[layer_idx, expert_idx]).tolist()} alone."
+    )
 
 
 def little_is_served_off_home(problem: Problem, placed: np.ndarray) -> str | None:

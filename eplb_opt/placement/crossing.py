@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
 
 
+#: Loads of senders below this add up in int64.
+MAX_SUM = 2**62
+
+
 def crossing(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
     """The share of assignments that are served on another node than they come from, [num_layers].
 
@@ -38,13 +42,14 @@ def crossing(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction
         int64 [num_layers, num_slots], every expert at least once; -1 is an empty slot.
     """
     away = crossing_senders(problem, physical_to_logical)
+    senders, totals = problem.num_senders, problem.load.sum(axis=1).tolist()
+    fits = max(totals) * senders < MAX_SUM
+    load = problem.load if fits else problem.load.astype(object)
+    parts = (load * away).sum(axis=1).tolist()
     found = []
-    for load, crossed, is_rounded in zip(problem.load, away, problem.rounded, strict=True):
-        total = int(load.sum())
-        parts = sum(w * n for w, n in zip(load.tolist(), crossed.tolist(), strict=True))
-        lacking = int(is_rounded) * problem.num_experts
-        share = Fraction(parts, problem.num_senders) + lacking
-        found.append(min(share / total, Fraction(1)) if total else Fraction(0))
+    for total, part, is_rounded in zip(totals, parts, problem.rounded.tolist(), strict=True):
+        top = part + is_rounded * problem.num_experts * senders
+        found.append(Fraction(min(top, total * senders), total * senders) if total else Fraction(0))
     return found
 
 

@@ -6,7 +6,12 @@ share of assignments that is served off home.
 This module shares no code with the search or the exact model, whose plans it judges.
 """
 
+from __future__ import annotations
+
+from dataclasses import dataclass
 from fractions import Fraction
+from math import lcm
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +19,9 @@ from eplb_opt.placement.crossing import crossing
 from eplb_opt.placement.peaks import MAX_COUNT
 from eplb_opt.placement.relabel import best_assignment
 from eplb_opt.problem import topology
-from eplb_opt.problem.problem import Problem
+
+if TYPE_CHECKING:
+    from eplb_opt.problem.problem import Problem
 
 #: Groups get their nodes by the load that they have there, in units of a layer's load over this.
 LOAD_UNITS = 2**32
@@ -49,28 +56,24 @@ def homes_of(problem: Problem, physical_to_logical: np.ndarray) -> np.ndarray:
     if not rules.chooses_homes:
         return cheapest_nodes(problem)
     group = topology.group_of_experts(problem)
-    homes = np.empty((problem.num_layers, problem.num_experts), dtype=np.int64)
-    for layer_idx, placed in enumerate(physical_to_logical):
-        homes[layer_idx] = _best_nodes(problem, layer_idx, placed)[group]
-    return homes
+    return _best_nodes(problem, physical_to_logical)[:, group]
 
 
 def replicas_on_nodes(problem: Problem, placed: np.ndarray) -> np.ndarray:
     """Replicas of each expert on each node in one layer's plan, int64 [num_experts, num_nodes]."""
-    return _counted(problem, placed, topology.node_of_gpus(problem), problem.num_nodes)
-
-
-def replicas_on_places(problem: Problem, placed: np.ndarray) -> np.ndarray:
-    """Replicas of each expert on each place of `link_costs`, int64 [num_experts, num_places]."""
-    links = problem.link_costs
-    return _counted(problem, placed, links.place, links.num_places)
-
-
-def _counted(problem: Problem, placed: np.ndarray, of_gpu: np.ndarray, num: int) -> np.ndarray:
-    """Replicas of each expert on each of the places of GPUs, int64 [num_experts, num]."""
-    at = placed * num + np.repeat(of_gpu, problem.slots_per_gpu)
+    at = placed * problem.num_nodes + topology.node_of_slots(problem)
     held = at[placed >= 0]  # slots of lost GPUs hold nothing
-    return np.bincount(held, minlength=problem.num_experts * num).reshape(-1, num)
+    size = problem.num_experts * problem.num_nodes
+    return np.bincount(held, minlength=size).reshape(-1, problem.num_nodes)
+
+
+def stands_on_nodes(problem: Problem, placed: np.ndarray) -> np.ndarray:
+    """Whether a node holds a replica of an expert, bool [num_layers, num_experts, num_nodes]."""
+    # Slots of lost GPUs count for an expert of their own, which is left out.
+    shape = len(placed), problem.num_experts + 1, problem.num_nodes
+    stands = np.zeros(shape, dtype=bool)
+    stands[np.arange(len(placed))[:, None], placed, topology.node_of_slots(problem)] = True
+    return stands[:, :-1]
 
 
 def cheapest_nodes(problem: Problem) -> np.ndarray:
@@ -83,9 +86,10 @@ def cheapest_nodes(problem: Problem) -> np.ndarray:
     """
     links = problem.link_costs
     node = topology.node_of_gpus(problem)
-    is_there = problem.open_slots > 0
-    cost = np.where(is_there, links.table[:, :, links.place], np.iinfo(np.int64).max)
-    return np.asarray(node[cost.argmin(axis=2)])
+    first = np.searchsorted(links.place, np.arange(links.num_places))  # GPU of each place
+    is_there = np.bincount(links.place, problem.open_slots, links.num_places) > 0
+    cost = np.where(is_there, links.table, np.iinfo(np.int64).max)
+    return np.asarray(node[first[cost.argmin(axis=2)]])
 
 
 def off_home(problem: Problem, physical_to_logical: np.ndarray) -> list[Fraction]:
@@ -124,21 +128,9 @@ def scenario_off_home(problem: Problem, physical_to_logical: np.ndarray) -> list
         return [crossing(problem, physical_to_logical)]
     loads = problem.load.reshape(-1, problem.num_layers, problem.num_experts)
     rounded = problem.rounded.reshape(-1, problem.num_layers)
-    found: list[list[Fraction]] = [[] for _ in loads]
-    links, homes = problem.link_costs, homes_of(problem, physical_to_logical)
-    for layer_idx, placed in enumerate(physical_to_logical):
-        replicas = replicas_on_places(problem, placed)
-        count = replicas.sum(axis=1)
-        table = links.of_experts(layer_idx, homes[layer_idx])
-        dearest = int(table.max())
-        if dearest * problem.num_slots >= MAX_COST_SUM:
-            replicas, table = replicas.astype(object), table.astype(object)
-        cost = (replicas * table).sum(axis=1)
-        unit = links.unit[layer_idx]
-        for row, load, lacks in zip(found, loads, rounded, strict=True):
-            lacking = int(lacks[layer_idx]) * dearest
-            row.append(_mean_cost(load[layer_idx], lacking, count, cost, dearest) / unit)
-    return found
+    homes = homes_of(problem, physical_to_logical)
+    paid = _Paid.of(problem, physical_to_logical, homes)
+    return [paid.means(load, lacks) for load, lacks in zip(loads, rounded, strict=True)]
 
 
 def with_price(
@@ -152,64 +144,150 @@ def with_price(
     return [[load + price * part for load, part in zip(*row, strict=True)] for row in rows]
 
 
-def _mean_cost(
-    load: np.ndarray, lacking: int, count: np.ndarray, cost: np.ndarray, dearest: int
-) -> Fraction:
-    """Of one load, where the replicas of each expert cost so much together."""
-    total = int(load.sum())
-    if not total:
-        return Fraction(0)
-    costs = cost > 0
-    served = _quotients(load[costs], cost[costs], count[costs], total * dearest)
-    return min((served + lacking * len(load)) / total, Fraction(dearest))
+@dataclass(frozen=True, eq=False)
+class _Paid:
+    """What the assignments of a plan cost, all layers at once.
+
+    Parameters
+    ----------
+    count
+        int64 [num_layers, num_experts], replicas.
+    cost
+        [num_layers, num_experts], what an expert's replicas cost together, in parts of `unit`;
+        int64 or, where that may be too narrow, Python's integers.
+    dearest
+        [num_layers], the most that an assignment could cost.
+    unit
+        [num_layers], what makes a cost of 1.
+    """
+
+    count: np.ndarray
+    cost: np.ndarray
+    dearest: list[int]
+    unit: tuple[int, ...]
+
+    @classmethod
+    def of(cls, problem: Problem, placed: np.ndarray, homes: np.ndarray) -> _Paid:
+        """Those of a plan, int64 [num_layers, num_slots], and the experts' homes."""
+        links = problem.link_costs
+        table, layers = links.table, np.arange(len(placed))[:, None]
+        rows = np.take_along_axis(homes, placed, axis=1) if links.by_home else placed
+        of_slots = table[layers, rows, np.repeat(links.place, problem.slots_per_gpu)]
+        dearest = table.max(axis=2)
+        if links.by_home:
+            dearest = np.take_along_axis(dearest, homes, axis=1)
+        most = dearest.max(axis=1)
+        is_large = int(most.max()) * problem.num_slots >= MAX_COST_SUM
+        is_there = placed >= 0  # slots of lost GPUs hold nothing
+        at = (layers * problem.num_experts + placed)[is_there]
+        size = len(placed) * problem.num_experts
+        cost = np.zeros(size, dtype=object if is_large else np.int64)
+        np.add.at(cost, at, of_slots[is_there].astype(cost.dtype))
+        shape = len(placed), problem.num_experts
+        count = np.bincount(at, minlength=size).reshape(shape)
+        return cls(count, cost.reshape(shape), most.tolist(), links.unit)
+
+    def means(self, load: np.ndarray, lacks: np.ndarray) -> list[Fraction]:
+        """The mean cost of an assignment, [num_layers].
+
+        Parameters
+        ----------
+        load
+            int64 [num_layers, num_experts].
+        lacks
+            bool [num_layers], whether loads of the layer were rounded down.
+        """
+        # All of a layer over one denominator, as far as int64 surely holds it.
+        divisor = np.where(self.cost > 0, self.count, 1)
+        totals = load.sum(axis=1)
+        if self.cost.dtype == object:
+            served, parts = [0] * len(load), [0] * len(load)
+        else:
+            fits = divisor.max(axis=1) <= MAX_COUNT
+            lcm = np.lcm.reduce(np.where(fits[:, None], divisor, 1), axis=1)
+            fits &= totals.astype(float) * self.dearest * lcm < MAX_COST_SUM / 2
+            whole = np.where(fits, lcm, 0)
+            served = (load * self.cost * (whole[:, None] // divisor)).sum(axis=1).tolist()
+            parts = whole.tolist()
+        found = []
+        each = zip(totals.tolist(), self.dearest, self.unit, lacks.tolist(), strict=True)
+        for layer_idx, (total, dearest, unit, is_rounded) in enumerate(each):
+            if not total:
+                found.append(Fraction(0))
+                continue
+            top, bottom = served[layer_idx], parts[layer_idx]
+            if not bottom:
+                top, bottom = self._served(layer_idx, load[layer_idx]).as_integer_ratio()
+            top += is_rounded * dearest * load.shape[1] * bottom
+            most = dearest * total * bottom
+            found.append(Fraction(min(top, most), total * bottom * unit))
+        return found
+
+    def _served(self, layer_idx: int, load: np.ndarray) -> Fraction:
+        """What all assignments of a layer cost together, in integers of any size."""
+        cost, count = self.cost[layer_idx], self.count[layer_idx]
+        if int(load.sum()) * self.dearest[layer_idx] * int(count.max()) >= MAX_COST_SUM:
+            load = load.astype(object)
+        # Added up by the number of replicas: fractions of the same denominator are integers.
+        paid = load * cost
+        sums = {n: int(paid[count == n].sum()) for n in np.unique(count[cost > 0]).tolist()}
+        parts = lcm(*sums)
+        return Fraction(sum(part * (parts // n) for n, part in sums.items()), parts)
 
 
-def _parts(problem: Problem, layer_idx: int) -> np.ndarray:
-    """Each expert's part of a layer's load, float64 [num_experts]; of several by their weights."""
-    loads = problem.load.reshape(-1, problem.num_layers, problem.num_experts)[:, layer_idx]
-    parts = loads / np.maximum(loads.sum(axis=1, keepdims=True), 1)
+def _parts(problem: Problem) -> np.ndarray:
+    """Each expert's part of its layer's load, float64 [num_layers, num_experts].
+
+    Of several loads it is the mean by their weights.
+    """
+    loads = problem.load.reshape(-1, problem.num_layers, problem.num_experts)
+    parts = loads / np.maximum(loads.sum(axis=2, keepdims=True), 1)
     if not problem.has_scenarios:
         return np.asarray(parts[0])
-    weighted = np.array([float(share) for share in problem.shares])[:, None] * parts
+    weighted = np.array([float(share) for share in problem.shares])[:, None, None] * parts
     return np.asarray(weighted.sum(axis=0))
 
 
-def _quotients(load: np.ndarray, cost: np.ndarray, count: np.ndarray, most: int) -> Fraction:
-    """The sum of load * cost / count, which is at most `most`, exactly."""
-    if not len(count):
-        return Fraction(0)
-    if count.max() <= MAX_COUNT and cost.dtype != object:
-        parts = int(np.lcm.reduce(count))
-        if most * parts < MAX_COST_SUM:
-            return Fraction(int((load * cost * (parts // count)).sum()), parts)
-    # Added up by the number of replicas: fractions of the same denominator are integers.
-    tokens = Fraction(0)
-    for number in np.unique(count).tolist():
-        held = count == number
-        pairs = zip(load[held].tolist(), cost[held].tolist(), strict=True)
-        tokens += Fraction(sum(w * a for w, a in pairs), number)
-    return tokens
-
-
-def _best_nodes(problem: Problem, layer_idx: int, placed: np.ndarray) -> np.ndarray:
-    """The home node of each group in one layer, int64 [num_groups]."""
-    replicas = replicas_on_places(problem, placed)
-    share = _parts(problem, layer_idx) / replicas.sum(axis=1)
-    rows = problem.link_costs.table[layer_idx]
-    saved = (int(rows.max()) - rows) / max(int(rows.max()), 1)  # of the dearest link, by homes
-    begins = np.arange(problem.num_groups) * topology.experts_per_group(problem)
-    at_node = np.add.reduceat(share[:, None] * (replicas @ saved.T), begins, axis=0)
-    worth = np.rint(at_node * LOAD_UNITS).astype(np.int64)
+def _best_nodes(problem: Problem, placed: np.ndarray) -> np.ndarray:
+    """The home node of each group, int64 [num_layers, num_groups]."""
+    worth = _worth_of_nodes(problem, placed)
     if problem.topology is not None and problem.topology.anchored:
-        is_held = np.logical_and.reduceat(replicas_on_nodes(problem, placed) > 0, begins, axis=0)
-        worth += np.where(is_held, ANCHOR, 0)
+        begins = np.arange(problem.num_groups) * topology.experts_per_group(problem)
+        stands = stands_on_nodes(problem, placed)
+        worth += np.where(np.logical_and.reduceat(stands, begins, axis=1), ANCHOR, 0)
     least, most = topology.group_rooms(problem)
     nodes = np.arange(problem.num_nodes)
     must, may = np.repeat(nodes, least), np.repeat(nodes, most - least)
     # A square: places of nodes are columns, and rows without a group may take those left over.
     places = np.concatenate([must, may])
-    square = np.zeros((len(places), len(places)), dtype=np.int64)
-    square[: problem.num_groups] = worth[:, places]
-    square[: problem.num_groups, : len(must)] += FILL
-    square[: problem.num_groups] += 1  # no group goes without a place
-    return np.asarray(places[best_assignment(square)[: problem.num_groups]])
+    square = np.zeros((len(placed), len(places), len(places)), dtype=np.int64)
+    square[:, : problem.num_groups] = worth[:, :, places]
+    square[:, : problem.num_groups, : len(must)] += FILL
+    square[:, : problem.num_groups] += 1  # no group goes without a place
+    chosen = np.array([best_assignment(layer) for layer in square])
+    return np.asarray(places[chosen[:, : problem.num_groups]])
+
+
+def _worth_of_nodes(problem: Problem, placed: np.ndarray) -> np.ndarray:
+    """What a group saves by each home, of its layer's load by the dearest link.
+
+    Returns
+    -------
+    int64 [num_layers, num_groups, num_nodes], in units of `LOAD_UNITS`.
+    """
+    links, shape = problem.link_costs, (len(placed), problem.num_groups)
+    is_there, layers = placed >= 0, np.arange(len(placed))[:, None]
+    at = layers * problem.num_experts + placed
+    count = np.bincount(at[is_there], minlength=len(placed) * problem.num_experts)
+    share = _parts(problem) / count.reshape(len(placed), -1)
+    group = layers * shape[1] + placed // topology.experts_per_group(problem)
+    place = np.repeat(links.place, problem.slots_per_gpu)
+    served = np.bincount(
+        (group * links.num_places + place)[is_there],
+        np.take_along_axis(share, placed, axis=1)[is_there],
+        minlength=shape[0] * shape[1] * links.num_places,
+    )
+    most = links.table.max(axis=(1, 2), keepdims=True)
+    saved = (most - links.table) / np.maximum(most, 1)  # of the dearest link, by homes
+    at_node = served.reshape(*shape, -1) @ saved.transpose(0, 2, 1)
+    return np.asarray(np.rint(at_node * LOAD_UNITS), dtype=np.int64)

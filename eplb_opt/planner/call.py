@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eplb_opt.bounds.bounds import fast_bounds, first_bounds
+from eplb_opt.bounds.bounds import fast_bounds
 from eplb_opt.clock import Budget, Deadline
 from eplb_opt.errors import MissingDependency, PlanError, ProblemError
 from eplb_opt.migration import (
@@ -22,8 +22,7 @@ from eplb_opt.placement import scoring
 from eplb_opt.placement.caller_units import objective_in_caller_units
 from eplb_opt.placement.moves import across_nodes_by_gpu, move_price, moved_slots
 from eplb_opt.placement.plan import Plan, as_plan
-from eplb_opt.planner.first_plans import first_plan
-from eplb_opt.planner.incumbents import Incumbents
+from eplb_opt.planner.beginning import begin, mend
 from eplb_opt.planner.journal import Journal
 from eplb_opt.planner.noise import DEFAULT_SIZE, choose_noise, price_of_noise
 from eplb_opt.planner.portfolio import Portfolio
@@ -86,12 +85,10 @@ class Call:
         self.reasons: list[str] = [""] * self.problem.num_layers
         self.short_reasons = self.reasons
         began = time.monotonic()
-        first = first_plan(self.problem)
-        scoring_began = time.monotonic()
-        bounds = first_bounds(self.problem)
-        self.incumbents = Incumbents(self.problem, first, bounds, self.request.started)
+        self.incumbents, making, scoring = begin(self.request)
         ended = time.monotonic()
-        self._leave_time_for_output(ended - scoring_began)
+        self._leave_time_for_output(scoring)
+        mend(self.request, self.incumbents, self.budget.deadline, making)
         self._tell_if_late(ended)
         self.first_objective = [pair.objective for pair in self.incumbents.pairs()]
         self.journal = Journal(self.incumbents)

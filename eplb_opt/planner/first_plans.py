@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import floor
+from math import floor, inf
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 TOLD_PARTS = 10**6
 
 
-def first_plan(problem: Problem) -> np.ndarray:
+def first_plan(problem: Problem, seconds: float = inf) -> np.ndarray:
     """The plan of `search.starts.first_plan`, or one that an exact model finds within a limit.
 
     Parameters
     ----------
     problem
         The problem, without lost GPUs.
+    seconds
+        What the plan may take, where something less good takes less.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def first_plan(problem: Problem) -> np.ndarray:
         Where there is no plan, which then is proven, or none was found.
     """
     try:
-        return starts.first_plan(problem)
+        return starts.first_plan(problem, seconds)
     except NoPlanWithin:
         layers = [problem.layer(layer_idx) for layer_idx in range(problem.num_layers)]
         return np.array([_of_layer(layer, i) for i, layer in enumerate(layers)])

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd, lcm
+from math import lcm
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,10 @@ MAX_UNIT = 2**30
 PARTS = 2**32
 #: Products that are added up stay below this many bits in int64; larger ones are Python's.
 SUM_BITS = 62
+#: Sums below this many bits are exact in float64, and quotients of so many are nearly so.
+FLOAT_BITS = 52
+#: Rows whose quotients are looked at together for their common unit.
+FEW_ROWS = 16
 #: The largest number that int64 tokens of nodes are multiplied by.
 MAX_GRAIN = 2**10
 
@@ -94,7 +98,7 @@ def link_costs(terms: Terms) -> LinkCosts:
         on_node = (np.arange(terms.num_nodes)[:, None] == node) & is_there
         tables = [_means(on_node.astype(np.int64), costs, bottom)] * terms.num_layers
     else:
-        tables = [_means(row, costs, bottom) for row in _tokens(terms, sources, node, is_there)]
+        tables = _tables(_tokens(terms, sources, node, is_there), costs, bottom)
     by_gpu = np.stack([table for table, _ in tables])
     place, first = node, np.searchsorted(node, np.arange(terms.num_nodes))
     if (by_gpu != by_gpu[:, :, first[node]]).any():
@@ -102,6 +106,17 @@ def link_costs(terms: Terms) -> LinkCosts:
     table = np.ascontiguousarray(by_gpu[:, :, first])
     table.flags.writeable = False
     return LinkCosts(table, tuple(unit for _, unit in tables), place, sources is None)
+
+
+def _tables(
+    tokens: list[np.ndarray], costs: np.ndarray, bottom: int
+) -> list[tuple[np.ndarray, int]]:
+    """`_means` of each layer; of equal layers in a row, such as sources for all of them, once."""
+    found: list[tuple[np.ndarray, int]] = []
+    for layer_idx, row in enumerate(tokens):
+        is_same = layer_idx > 0 and np.array_equal(row, tokens[layer_idx - 1])
+        found.append(found[-1] if is_same else _means(row, costs, bottom))
+    return found
 
 
 def _whole_costs(terms: Terms, node: np.ndarray) -> tuple[np.ndarray, int]:
@@ -149,15 +164,38 @@ def _tokens(
 def _means(tokens: np.ndarray, costs: np.ndarray, bottom: int) -> tuple[np.ndarray, int]:
     """Mean costs of rows of tokens, int64 [num_rows, num_gpus], and what makes a cost of 1."""
     bits = int(tokens.sum(axis=1).max()).bit_length() + int(costs.max()).bit_length()
-    is_large = costs.dtype == object or bits > SUM_BITS
-    held = tokens.astype(object) if is_large else tokens
-    sums = (held @ costs.astype(held.dtype)).astype(object)
-    whole = [int(row) * bottom for row in tokens.sum(axis=1)]
+    if costs.dtype == object or bits > SUM_BITS:
+        sums = tokens.astype(object) @ costs.astype(object)
+    elif bits <= FLOAT_BITS:  # which floats add up exactly, and many times faster
+        sums = (tokens.astype(np.float64) @ costs.astype(np.float64)).astype(np.int64)
+    else:
+        sums = tokens @ costs
+    tops = tokens.sum(axis=1, keepdims=True)
+    if sums.dtype == object or int(tops.max()) * bottom >= 2**SUM_BITS:
+        tops = tops.astype(object)
+    tops = tops * bottom
+    unit = _common_unit(sums, tops)
+    return _rounded(sums, tops, unit).astype(np.int64), unit
+
+
+def _common_unit(sums: np.ndarray, tops: np.ndarray) -> int:
+    """The least unit in which all quotients sums / tops are whole, `MAX_UNIT` at most."""
     unit = 1
-    for row, total in zip(sums, whole, strict=True):
-        unit = lcm(unit, total // gcd(total, *row))
+    for begin in range(0, len(sums), FEW_ROWS):  # hardly ever more than the first ones are read
+        rows = slice(begin, begin + FEW_ROWS)
+        common = np.gcd(np.gcd.reduce(sums[rows], axis=1), tops[rows, 0])
+        unit = lcm(unit, *(tops[rows, 0] // common).tolist())
         if unit > MAX_UNIT:
-            unit = MAX_UNIT
-            break
-    tops = np.array(whole, dtype=object)[:, None]
-    return ((2 * unit * sums + tops) // (2 * tops)).astype(np.int64), unit
+            return MAX_UNIT
+    return unit
+
+
+def _rounded(sums: np.ndarray, tops: np.ndarray, unit: int) -> np.ndarray:
+    """Quotients unit * sums / tops as the nearest integers, halves up; [num_rows, num_gpus]."""
+    if tops.dtype == object:
+        return np.asarray((2 * unit * sums + tops) // (2 * tops))
+    # Floats miss by 1 at most. The products may wrap around, but what is left of them is small, so
+    # that it is exact all the same.
+    near = np.rint(sums.astype(np.float64) * unit / tops).astype(np.int64)
+    left = unit * sums - near * tops
+    return np.asarray(near + (2 * left >= tops) - (2 * left < -tops))

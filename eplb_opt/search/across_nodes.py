@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from eplb_opt.bounds.crossing import hull_steps
-from eplb_opt.core import local
+from eplb_opt.core import rules
 from eplb_opt.errors import PlanError
 from eplb_opt.placement import checker
 from eplb_opt.problem import topology
+from eplb_opt.search.at_home import node_rules
 
 if TYPE_CHECKING:
     from eplb_opt.problem.problem import Problem
@@ -36,23 +37,37 @@ def first_plan_across(problem: Problem, flat: np.ndarray) -> np.ndarray:
     flat
         int64 [num_layers, num_slots], a plan that heeds the load alone.
     """
-    rules = problem.topology
-    if rules is None or (not rules.price and rules.max_off_home is None):
+    terms = problem.topology
+    if terms is None or (not terms.price and terms.max_off_home is None):
         return flat
-    layers = range(problem.num_layers)
-    return np.array([_first_within(problem.layer(i), flat[i]) for i in layers])
+    found, left = flat.copy(), np.arange(problem.num_layers)
+    for aim in AIMS:
+        asked = problem if len(left) == problem.num_layers else problem.selected(left.tolist())
+        placed = spread_plans(asked, aim)
+        kept = _keep_rules(asked, placed)
+        found[left[kept]] = placed[kept]
+        left = left[~kept]
+        if not left.size:
+            break
+    return found
 
 
-def _first_within(layer: Problem, flat: np.ndarray) -> np.ndarray:
-    """The first plan that keeps all rules, or the last one."""
-    for aim in AIMS if layer.load.any() else ():
-        placed = plan_across(layer, aim)
-        try:
-            checker.check(layer, placed[None])
-        except PlanError:
-            continue
-        return placed
-    return flat
+def _keep_rules(problem: Problem, placed: np.ndarray) -> np.ndarray:
+    """Whether each layer of a plan keeps all rules, bool [num_layers]."""
+    try:
+        checker.check(problem, placed)
+    except PlanError:
+        if problem.num_layers > 1:
+            layers = [problem.layer(i) for i in range(problem.num_layers)]
+            each = [_keep_rules(a, row[None]) for a, row in zip(layers, placed, strict=True)]
+            return np.concatenate(each)
+        return np.zeros(1, dtype=bool)
+    return np.ones(problem.num_layers, dtype=bool)
+
+
+def plan_across(problem: Problem, aim: float) -> np.ndarray:
+    """`spread_plans` of one layer, int64 [num_slots]."""
+    return np.asarray(spread_plans(problem, aim)[0])
 
 
 def plans_across(problem: Problem) -> list[np.ndarray]:
@@ -67,83 +82,61 @@ def plans_across(problem: Problem) -> list[np.ndarray]:
         return []
     found: dict[bytes, np.ndarray] = {}
     for aim in AIMS:
-        placed = plan_across(problem, aim)
-        try:
-            checker.check(problem, placed[None])
-        except PlanError:
-            continue
-        found.setdefault(placed.tobytes(), placed)
+        placed = spread_plans(problem, aim)
+        if _keep_rules(problem, placed)[0]:
+            found.setdefault(placed.tobytes(), placed[0])
     return list(found.values())
 
 
-def plan_across(problem: Problem, aim: float) -> np.ndarray:
-    """A plan of one layer whose hottest experts are served on all nodes, int64 [num_slots].
+def spread_plans(problem: Problem, aim: float) -> np.ndarray:
+    """Plans whose hottest experts are served on all nodes, int64 [num_layers, num_slots].
+
+    Where replicas must stand apart, some may find no GPU; -1 stays in slots then.
 
     Parameters
     ----------
     problem
-        A problem of one layer.
+        A problem of one load whose GPUs send.
     aim
         The largest replica that it aims at, in mean GPU loads.
     """
-    load = problem.load[0].astype(np.float64)
-    count = _counts(problem, load, aim)
-    gpus = topology.gpus_of_nodes(problem).tolist()
-    room: list[int] = topology.slots_of_nodes(problem).tolist()
-    carried, nodes = [0.0] * len(gpus), range(len(gpus))
-    held: list[list[int]] = [[] for _ in gpus]
-    # Many replicas first, and of equally many the heaviest.
-    for expert in np.lexsort((np.arange(len(load)), -load, -count)).tolist():
-        times = int(count[expert])
-        part, on_node = float(load[expert]) / times, [0] * len(gpus)
-        wanted = _nodes_in_turn(problem, times)
-        for place in range(times):
-            node = wanted[place] if wanted else -1
-            if node < 0 or not room[node]:
-                # A node without the expert, of these the one with the least load a GPU.
-                free = [n for n in nodes if room[n]]
-                node = min(free, key=lambda n: (on_node[n], carried[n] / gpus[n]))
-            held[node].append(expert)
-            on_node[node] += 1
-            room[node] -= 1
-            carried[node] += part
-    rows = zip(held, gpus, strict=True)
-    return np.concatenate([_packed(problem, experts, count, size) for experts, size in rows])
-
-
-def _counts(problem: Problem, load: np.ndarray, aim: float) -> np.ndarray:
-    """Replicas of each expert: what the aim asks for, then what lets least cross for the load."""
-    gpus = problem.num_senders
-    mean = max(load.sum() / gpus, 1e-300)
-    count: np.ndarray = np.maximum(np.ceil(load / (aim * mean) - 1e-9), 1).astype(np.int64)
-    spare = problem.num_slots - int(count.sum())
-    if spare < 0:
-        count = np.ones(len(load), dtype=np.int64)
-        spare = problem.num_slots - len(load)
+    placed = np.full((problem.num_layers, problem.num_slots), -1, dtype=np.int64)
+    first = _first_counts(problem, aim)
     worth = _worth_of_counts(problem)
-    steps = []
-    for fewest in np.unique(count[count < len(worth)]).tolist():
-        experts = np.flatnonzero(count == fewest).tolist()
-        for gain, size in hull_steps(worth, fewest):
-            each = float(gain)
-            steps += [(-load[expert] * each, expert, size) for expert in experts]
-    full: set[int] = set()
-    for _, expert, size in sorted(steps):
-        if size > spare or expert in full:
-            full.add(expert)  # its further steps begin where this one ends
-            continue
-        count[expert] += size
-        spare -= size
-    for _ in range(spare):  # what no whole step fits into makes the largest replicas smaller
-        count[int(np.argmax(load / count))] += 1
+    steps: list[list[tuple[float, int]]] = [[] for _ in range(int(first.max()) + 1)]
+    for fewest in np.unique(first[first < len(worth)]).tolist():
+        steps[fewest] = [(float(gain), size) for gain, size in hull_steps(worth, fewest)]
+    rules.place_across(
+        node_rules(problem),
+        np.ascontiguousarray(problem.load),
+        first,
+        steps,
+        _nodes_in_turn(problem),
+        placed,
+        np.zeros(problem.num_layers, dtype=bool),
+    )
+    return placed
+
+
+def _first_counts(problem: Problem, aim: float) -> np.ndarray:
+    """The replicas that the aim asks for, int64 [num_layers, num_experts]; one where none fit."""
+    mean = np.maximum(problem.load.sum(axis=1, keepdims=True) / problem.num_senders, 1e-300)
+    wanted = np.ceil(problem.load / (aim * mean) - 1e-9)
+    count: np.ndarray = np.maximum(wanted, 1).astype(np.int64)
+    count[count.sum(axis=1) > problem.open_slots.sum()] = 1
     return count
 
 
-def _nodes_in_turn(problem: Problem, count: int) -> tuple[int, ...]:
-    """The nodes that several replicas should have under rank modulo; none where any will do."""
-    if problem.dispatch == "nearest" or count == 1 or count > MOST_RANKS:
-        return ()
-    return _served_in_turn(tuple(topology.gpus_of_nodes(problem).tolist()), count)[0]
+def _nodes_in_turn(problem: Problem) -> list[list[int]]:
+    """By their number, the nodes that replicas should have under rank modulo.
+
+    None for one replica and where any nodes will do.
+    """
+    if problem.dispatch == "nearest":
+        return []
+    most = min(int(problem.open_slots.sum()) - problem.num_experts + 1, MOST_RANKS)
+    sizes = tuple(topology.gpus_of_nodes(problem).tolist())
+    return [[], [], *(list(_served_in_turn(sizes, n)[0]) for n in range(2, most + 1))]
 
 
 def _worth_of_counts(problem: Problem) -> tuple[int, ...]:
@@ -152,10 +145,10 @@ def _worth_of_counts(problem: Problem) -> tuple[int, ...]:
     GPUs that are served on their nodes bring the price. Where nearest copy cannot deal the others
     evenly, a plan must bear the most that each replica may get, as if there were more of them.
     """
-    rules, gpus = problem.topology, topology.gpus_of_nodes(problem)
-    price = 0.0 if rules is None else rules.price
+    terms, gpus = problem.topology, topology.gpus_of_nodes(problem)
+    price = 0.0 if terms is None else terms.price
     # A limit on what crosses counts more than any load.
-    weight = price if rules is None or rules.max_off_home is None else max(price, 1.0)
+    weight = price if terms is None or terms.max_off_home is None else max(price, 1.0)
     if problem.dispatch == "nearest":
         served = np.cumsum(np.sort(gpus)[::-1])
         uneven = (served - served[-1]) % np.arange(1, len(gpus) + 1)
@@ -183,15 +176,3 @@ def _served_in_turn(gpus: tuple[int, ...], count: int) -> tuple[tuple[int, ...],
         nodes.append(first)
         served += row[first]
     return tuple(nodes), served
-
-
-def _packed(problem: Problem, held: list[int], count: np.ndarray, num_gpus: int) -> np.ndarray:
-    """The slots of one node, int64 [slots of the node]."""
-    experts, times = np.unique(np.array(held), return_counts=True)
-    pieces = np.ascontiguousarray(problem.load[0][experts] // count[experts])
-    apart = problem.colocation == "forbid"
-    packed = local.pack(pieces, times.astype(np.int64), num_gpus, problem.slots_per_gpu, apart)
-    if packed is None:  # dealt out in turn, replicas of an expert to as many GPUs
-        dealt = np.repeat(np.arange(len(experts)), times)
-        packed = dealt.reshape(problem.slots_per_gpu, num_gpus).T.ravel()
-    return np.asarray(experts[packed])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,46 +12,66 @@ import numpy as np
 
 from eplb_opt.bounds.partitions import greedy_partition
 from eplb_opt.core import rules
-from eplb_opt.errors import PlanError
-from eplb_opt.placement import checker, scoring
+from eplb_opt.errors import PlanError, ProblemError
+from eplb_opt.placement import checker
 from eplb_opt.problem.arrays import as_numpy
 from eplb_opt.problem.node_kinds import strict_problem
 from eplb_opt.problem.scenarios import blended
 from eplb_opt.search.across_nodes import first_plan_across
-from eplb_opt.search.at_home import first_plan_at_home
+from eplb_opt.search.at_home import (
+    first_plan_at_home,
+    first_plan_on_nodes,
+    fits_at_home,
+    has_price_alone,
+    packed_plan,
+)
 from eplb_opt.search.fill import fill_plan
-from eplb_opt.search.unlike_starts import first_plan_on_unlike
+from eplb_opt.search.unlike_starts import annealed_on_unlike
 from eplb_opt.search.within_limit import within_limit
 from heuristics import greedy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
 
 #: The heuristic of `first_plan`, which every call begins with.
 FIRST = "greedy"
 
 
-def first_plan(problem: Problem) -> np.ndarray:
+def first_plan(problem: Problem, seconds: float = math.inf) -> np.ndarray:
     """The first plan of a problem, int64 [num_layers, num_slots].
 
     It is the plan of the greedy that every serving engine ships, or of a greedy of our own under
-    colocation="forbid" or GPU rules. It takes a millisecond and succeeds wherever the rules can be
-    obeyed, so there is a plan whatever else fails. With scenarios it is made for their blend.
+    colocation="forbid", GPU rules or a topology. It takes milliseconds and succeeds wherever the
+    rules can be obeyed, so there is a plan whatever else fails. With scenarios it is made for their
+    blend. `better_plans` has what may be better and takes longer.
+
+    Parameters
+    ----------
+    problem
+        What is planned.
+    seconds
+        What the plan may take, where something less good takes less.
     """
     if problem.has_topology and problem.splits_by_sender:
         flat = first_plan(problem.with_topology(None, 1, 1))
         return within_limit(problem, first_plan_across(problem, flat))
-    if problem.binds_unlike_gpus or (problem.has_topology and problem.has_gpu_rules):
-        return first_plan_on_unlike(problem)
-    if problem.topology is not None:
-        strict = strict_problem(problem) if problem.topology.anchored else None
-        placed = first_plan_at_home(problem) if strict is None else first_plan(strict)
-        placed = within_limit(problem, placed)
-        if problem.topology.counts_off_home or problem.topology.keeps_all_at_home:
-            return placed
-        return _better_layers(problem, placed, first_plan(problem.flat()))
+    terms = problem.topology
+    is_bound = terms is not None and (terms.anchored or terms.max_off_home is not None)
+    if terms is not None and problem.has_gpu_rules and not is_bound:
+        packed = packed_plan(blended(problem))
+        return first_plan_at_home(problem) if packed is None else packed
+    strict = strict_problem(problem) if terms is not None and terms.anchored else None
+    if terms is not None and strict is not None:
+        placed = first_plan(strict)
+        return placed if terms.max_off_home is None else within_limit(problem, placed)
+    if terms is not None:
+        placed = first_plan_at_home(problem, seconds)
+        return within_limit(problem, placed) if is_bound and not fits_at_home(problem) else placed
+    if problem.binds_unlike_gpus:
+        return first_plan_on_nodes(problem)
     problem = blended(problem)
     if problem.has_gpu_rules:
         return fill_plan(problem)
@@ -58,20 +80,48 @@ def first_plan(problem: Problem) -> np.ndarray:
     return np.asarray(greedy.rebalance_experts(*heuristic_arguments(problem))[0])
 
 
-def _better_layers(problem: Problem, placed: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The better of two plans for each layer; the first must obey the rules, the other may."""
-    rows = placed.copy()
-    for layer_idx, row in enumerate(other):
-        layer = problem.layer(layer_idx)
-        mine, theirs = (scoring.objectives(layer, r[None])[0] for r in (placed[layer_idx], row))
-        if theirs >= mine:
-            continue
-        try:
-            checker.check(layer, row[None])
-        except PlanError:
-            continue
-        rows[layer_idx] = row
-    return rows
+def better_plans(problem: Problem, placed: np.ndarray, until: Deadline) -> Iterator[np.ndarray]:
+    """What may be better than a first plan in some layers and takes longer; likely ones first.
+
+    The same for the same plans where no deadline cuts them short.
+
+    Parameters
+    ----------
+    problem
+        What is planned.
+    placed
+        int64 [num_layers, num_slots], the best plan so far, which the caller may change meanwhile.
+    until
+        When to stop.
+    """
+    terms = problem.topology
+    if terms is not None and not (terms.keeps_all_at_home or has_price_alone(problem)):
+        one_load = blended(problem)
+        other = placed
+        if problem.has_gpu_rules:
+            with suppress(ProblemError):  # replicas that must stand apart may find no GPU at home
+                other = first_plan_at_home(one_load)
+        elif problem.splits_by_sender:
+            other = first_plan(one_load.with_topology(None, 1, 1))
+        else:
+            other = first_plan(one_load.flat())
+        yield _where_it_may(problem, placed, other)
+    if problem.binds_unlike_gpus or (problem.has_topology and problem.has_gpu_rules):
+        yield annealed_on_unlike(problem, placed, until)
+
+
+def _where_it_may(problem: Problem, placed: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The other plan in layers where it obeys the rules, the first one in the rest."""
+    try:
+        checker.check(problem, other)
+    except PlanError:
+        if problem.num_layers == 1:
+            return placed
+        layers = zip(placed, other, strict=True)
+        return np.concatenate(
+            [_where_it_may(problem.layer(i), p[None], o[None]) for i, (p, o) in enumerate(layers)]
+        )
+    return other
 
 
 def heuristic_calls(problem: Problem) -> dict[str, Callable[[], np.ndarray]]:

@@ -119,6 +119,8 @@ def homes() -> None:
     search.packed.nodes.begin(*search.now).search.restart(*search.now)
     pairs = Problem(LOAD, 24, 12, num_nodes=3, num_groups=4, topology=Topology(0.1))
     eplb_opt.plan(pairs, effort=2, workers=1)
+    tokens = np.random.default_rng(0).integers(0, 9, (4, LOAD.shape[1]))
+    first_plan(Problem(LOAD, 32, 8, num_nodes=4, topology=Topology(0.1, sources=tokens)))
     several, topology = np.stack([LOAD, LOAD[:, ::-1]]), Topology(0.1, max_off_home=0.6)
     for objective in ("mean", "max"):
         terms = {"num_nodes": 3, "num_groups": 4, "objective": objective, "topology": topology}

@@ -96,3 +96,45 @@ def test_what_does_not_fit_is_refused_by_the_core():
         rules.fill(gpus, np.ones((1, 2), np.int64), None, None, np.full((1, 0), -1, np.int64))
     with pytest.raises(ValueError, match="experts"):
         rules.place_apart(one, 1, np.empty(1, np.int64))
+
+
+def test_replicas_on_nodes_stand_apart_wherever_they_can():
+    rng = np.random.default_rng(3)
+    for _ in range(150):
+        num_gpus, experts = int(rng.integers(1, 7)), int(rng.integers(2, 12))
+        slots = rng.integers(1, experts + 1, num_gpus)
+        if slots.sum() < experts:
+            continue
+        node = np.sort(rng.integers(0, 2, num_gpus)) * (num_gpus > 1)
+        node -= node.min()
+        speed = rng.choice([0.5, 1.0], num_gpus)
+        gpus = rules.GpuRules(slots, node, speed, False, True)
+        load = rng.integers(0, 1000, (2, experts))
+        home = rng.integers(0, node.max() + 1, (2, experts))
+        placed, done = np.full((2, num_gpus * experts), -1), np.zeros(2, dtype=bool)
+        rules.place_at_home(gpus, load, home, placed, done)
+        # An expert without a replica on its own node has one on the other.
+        assert done.all()
+        for row in placed:
+            held = [gpu[gpu >= 0].tolist() for gpu in row.reshape(num_gpus, -1)]
+            assert [len(gpu) for gpu in held] == slots.tolist()
+            assert all(len(set(gpu)) == len(gpu) for gpu in held)
+            assert set().union(*held) == set(range(experts))
+
+
+def test_what_does_not_fit_nodes_is_refused_by_the_core():
+    two = np.ones(2, dtype=np.int64)
+    gpus = rules.GpuRules(two, np.arange(2), np.ones(2), False, False)
+    load, placed, done = np.ones((1, 2), np.int64), np.full((1, 2), -1), np.zeros(1, dtype=bool)
+    with pytest.raises(ValueError, match="home holds 2"):
+        rules.place_at_home(gpus, load, load * 2, placed, done)
+    with pytest.raises(ValueError, match="do not fit"):
+        rules.place_at_home(gpus, np.ones((1, 3), np.int64), np.zeros((1, 3), int), placed, done)
+    with pytest.raises(ValueError, match="first holds no count"):
+        rules.place_across(gpus, load, load * 2, [], [], placed, done)
+    with pytest.raises(ValueError, match="nodes has 1"):
+        rules.place_across(gpus, load, load, [], [[], [], [0]], placed, done)
+    with pytest.raises(ValueError, match="adds no replica"):
+        rules.place_across(gpus, load, load, [[], [(1.0, 0)]], [], placed, done)
+    with pytest.raises(ValueError, match="price has 1"):
+        rules.level_homes(load, np.ones((1, 2)), np.ones(2) / 2, two, np.zeros((1, 2), int))

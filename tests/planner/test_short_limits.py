@@ -16,7 +16,7 @@ TABLE = 100 * LOAD[:, :, None] // np.arange(1, 6)
 def test_a_limit_that_is_over_before_there_is_a_plan_is_said(monkeypatch):
     first = starts.first_plan
 
-    def slow(problem):
+    def slow(problem, seconds):
         time.sleep(0.03)
         return first(problem)
 

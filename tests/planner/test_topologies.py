@@ -82,7 +82,7 @@ def test_float_loads_are_scored_on_the_safe_side():
 
 
 def test_rows_go_from_strict_to_flat():
-    report = topologies(problem(), prices=(0.05, 0.5), effort=10)
+    report = topologies(problem(), prices=(0.05, 0.5), effort=20)
     names = [row.name for row in report.rows]
     assert names == [
         "strict",

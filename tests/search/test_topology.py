@@ -8,7 +8,7 @@ from eplb_opt import Problem, ProblemError, Topology, plan
 from eplb_opt.clock import Deadline
 from eplb_opt.placement import checker, homes, scoring
 from eplb_opt.search.annealing.topology import TopologySearch
-from eplb_opt.search.at_home import first_homes, first_plan_at_home, level_choice, plan_at_home
+from eplb_opt.search.at_home import first_homes, first_plan_at_home, level_choices, plan_at_home
 from eplb_opt.search.within_limit import within_limit
 from tests.bounds.test_topology_bound import tiny_problems
 from tests.homes_oracle import home_optimum
@@ -47,7 +47,7 @@ def test_where_a_price_alone_decides_the_first_plan_weighs_it(price):
 def test_a_crowded_node_sends_its_lightest_experts_away():
     load = np.array([[9, 8, 7, 1, 1, 1]])
     asked = problem(Topology(homes=[0] * 6), load, num_slots=8, num_gpus=4, num_nodes=2)
-    placed = plan_at_home(asked, first_homes(asked))
+    placed = plan_at_home(asked, first_homes(asked)[0])
     assert {0, 1, 2} <= set(placed[:4].tolist())
     checker.check(asked, placed[None])
 
@@ -55,7 +55,7 @@ def test_a_crowded_node_sends_its_lightest_experts_away():
 def test_a_node_without_experts_gets_copies_of_the_lightest():
     load = np.array([[9, 8, 7, 1]])
     asked = problem(Topology(homes=[0] * 4), load, num_slots=8, num_gpus=2, num_nodes=2)
-    placed = plan_at_home(asked, first_homes(asked))
+    placed = plan_at_home(asked, first_homes(asked)[0])
     assert placed[4:].tolist() == [3] * 4
 
 
@@ -70,7 +70,7 @@ def test_a_limit_that_no_first_plan_keeps_is_refused_with_the_least_that_was_fou
 def test_many_groups_are_levelled_greedily():
     load = skewed(num_experts=64, seed=4)
     asked = problem(load=load, num_slots=96, num_gpus=16, num_nodes=8, num_groups=16)
-    choice = level_choice(asked)
+    choice = level_choices(asked)[0]
     assert np.bincount(choice, minlength=8).tolist() == [2] * 8
     groups = load.reshape(16, -1).sum(axis=1)
     loads = np.bincount(choice, groups, 8)

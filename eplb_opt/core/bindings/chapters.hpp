@@ -17,6 +17,7 @@ void add_config_lp(nanobind::module_& chapter);
 void add_serving(nanobind::module_& chapter);
 void add_serving_shares(nanobind::module_& chapter);  // a part of the serving path's
 void add_rules(nanobind::module_& chapter);
+void add_rules_on_nodes(nanobind::module_& chapter);  // a part of the rules
 void add_scoring(nanobind::module_& chapter);
 void add_bounds(nanobind::module_& chapter);
 void add_moves(nanobind::module_& chapter);

@@ -111,6 +111,7 @@ void add_rules(nb::module_& chapter) {
               nb::arg("placed").noconvert(),
               "Write one node's greedy plan under which no GPU holds an expert twice.\n\n"
               "`load` is int64 [num_experts], `placed` int64 [num_slots].");
+  add_rules_on_nodes(chapter);
 }
 
 }  // namespace eplb::bind

@@ -69,6 +69,8 @@ PAIRED = TopologyParams(
 )
 #: Turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
+#: A first turn of fewer seconds has no bound.
+FIRST_BOUND = 0.01
 #: A better bound, which takes some times as long as the first one, is for turns so many times that.
 LONG_TURN = 40
 
@@ -254,8 +256,10 @@ class TopologySolver:
 
     def solve(self, task: Task) -> Answer:
         """Anneal in a run that cools to the end of the turn; the first ones prove the bound too."""
-        # With several loads a bound takes longer than a first short run.
-        is_short = self.search is None and task.effort is None and self.problem.has_scenarios
+        # A bound takes longer than a first short run: with several loads always.
+        is_first = self.search is None and task.effort is None
+        several = self.problem.has_scenarios
+        is_short = is_first and (several or task.deadline.remaining < FIRST_BOUND)
         if self.search is None:
             self.search = self.make_search(task.start, task.seed)
         priced = None if is_short else self._priced(task)

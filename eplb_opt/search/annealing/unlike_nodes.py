@@ -26,7 +26,7 @@ from eplb_opt.search.annealing.topology import (
     TopologySolver,
     params_for,
 )
-from eplb_opt.search.at_home import level_choice
+from eplb_opt.search.at_home import level_choices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +104,7 @@ class UnlikeNodesSolver(TopologySolver):
         else:
             if not self.asked.has_scenarios:
                 value = unlike_node_bounds(self.asked)[0]
-            choices = _choices_near(self.asked, level_choice(blended(self.problem)))
+            choices = _choices_near(self.asked, level_choices(blended(self.problem))[0])
         bounds = _worth(self.asked, choices)
         order = sorted(range(len(bounds)), key=lambda i: (bounds[i], i))
         of_choice = tuple(Fraction(bounds[i]) for i in order)
