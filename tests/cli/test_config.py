@@ -68,7 +68,7 @@ def test_commands_in_groups_and_options_that_take_several(capsys, here):
     ("content", "words"),
     [
         ("gpu = 8", "'gpu'; did you mean 'gpus'"),
-        ("[plan]\ntime_limit = 3", "did you mean 'time-limit'; known: ban, batch-tokens"),
+        ("[plan]\ntime_limit = 3", "did you mean 'time-limit'; known: anchored, ban"),
         ("[plam]\ngpus = 3", "no command 'plam'; did you mean 'plan'"),
         ("[plan]\ngpus = [1, 2]", "takes one value"),
         ("[plan]\njson = 'yes'", "write true or false"),

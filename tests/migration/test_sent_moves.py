@@ -176,3 +176,9 @@ def test_moves_count_by_gpu_and_node():
     assert counts[0, :5].tolist() == [0, 0, 0, 0, 1]
     assert counts[0, 8] == 5
     assert counts_of_moves(layer, row)[0, 8] == 1
+
+
+def test_where_every_expert_is_on_every_gpu_nothing_is_looked_for():
+    problem = Problem(np.array([[3, 1]]), 4, 2, 2, dispatch="rank_modulo", topology=Topology(0.3))
+    row = np.array([0, 1, 0, 1])
+    assert plans_near(problem, row, row, 0.1, 0, Deadline(), slices=20) == []

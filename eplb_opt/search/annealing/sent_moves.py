@@ -78,6 +78,8 @@ def plans_near(
     tables = [
         counts_of_moves(layer, current, each) for each in ((None, price) if is_dear else (None,))
     ]
+    if not tables[0][layer.open_slots > 0].any():
+        return []  # every expert is on every GPU: nothing can move
     searches = [ShareSearch(layer, current, seed, moves) for moves in tables]
     if searches[0].is_trivial:
         return []
