@@ -140,7 +140,7 @@ SOLVERS: dict[str, Entry] = {
     # As with the annealing: a short run on every layer, then long ones.
     "homes_first": Entry(
         f"{_TOPOLOGY}:TopologySolver",
-        Pace(share=0.08, shortest=0.005, most=1, in_rounds=True, with_effort=False),
+        replace(_SHORT_RUN, share=0.25, shortest=0.006),
     ),
     # In rounds, so that every layer gets prices of the same quality; the search takes what is left.
     "home_pairs": Entry(
@@ -165,9 +165,8 @@ SOLVERS: dict[str, Entry] = {
         "eplb_opt.search.strict:StrictSolver",
         Pace(share=0.1, shortest=0.004, longest=0.5, most=2),
         has_strict_plans,
-        all_at_first=has_strict_plans,
     ),
-    "anchored_first": Entry(_ANCHORED, replace(_SHORT_RUN, share=0.25)),
+    "anchored_first": Entry(_ANCHORED, replace(_SHORT_RUN, share=0.25, shortest=0.006)),
     "anchored": Entry(_ANCHORED, Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True)),
     # The same for groups that stay on nodes whose GPUs differ.
     "nodes_first": Entry(
@@ -260,7 +259,7 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
         (Share("design", 0.3), "joint_levels", Share("model", 0.8), "redesign"),
     ),
     (splits_freely, ("design", "joint_levels", "redesign")),
-    (has_anchors, ("strict", "anchored_first", "home_model", "home_pairs", "anchored")),
+    (has_anchors, ("anchored_first", "strict", "home_model", "home_pairs", "anchored")),
     (has_topology, ("homes_first", "home_model", "home_pairs", "home_split", "homes")),
     (has_unlike_nodes, ("nodes_first", "joint_levels", "nodes_model", "nodes_search")),
     # The last annealing takes all the time that is left, so the joint level comes before it; and

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from eplb_opt.search.annealing.topology import TopologySearch
     from eplb_opt.solver import Answer, Options, Task
 
+#: A first turn under a clock that is shorter, in seconds, anneals and proves nothing.
+FIRST_PRICES = 0.05
 #: The part of a turn for prices.
 PRICES_SHARE = 0.5
 #: What prices for one choice take: seconds for each expert and node, and effort.
@@ -56,11 +58,13 @@ class AnchoredSolver(TopologySolver):
     def __init__(self, problem: Problem, options: Options) -> None:
         super().__init__(problem, options)
         self.choices: PricedChoices | None = None
+        self.is_quick = False
         self.rounded: set[Solution] = set()  # those that runs have begun from
 
     def solve(self, task: Task) -> Answer:
         """Look for prices, and then anneal."""
-        is_raised = self.problem.load.any() and self._find_prices(task)
+        self.is_quick = self.search is None and task.deadline.remaining < FIRST_PRICES
+        is_raised = not self.is_quick and self.problem.load.any() and self._find_prices(task)
         if self.search is not None:
             self._take_start(task)
         answer = super().solve(task)
@@ -94,7 +98,8 @@ class AnchoredSolver(TopologySolver):
         rules = self.problem.topology
         has_prices = self.choices is not None and self.choices.layer.num_choices > 0
         is_limited = rules is not None and rules.max_off_home is not None
-        return None if has_prices and not is_limited else super()._priced(task)
+        wants_none = self.is_quick or (has_prices and not is_limited)
+        return None if wants_none else super()._priced(task)
 
     def _price_rounds(self, task: Task) -> int:
         """How many choices may get prices; a clock stops them after the first one."""

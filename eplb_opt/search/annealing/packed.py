@@ -11,12 +11,12 @@ depends on the layer; runs take one after the other.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from eplb_opt.bounds.water_level import water_levels
 from eplb_opt.core import annealing, local
 from eplb_opt.search.annealing.cooling import OPEN_TURN_SLICES, Cooling, Runs
 from eplb_opt.search.annealing.layer import THRESHOLDS
@@ -26,14 +26,20 @@ if TYPE_CHECKING:
     from eplb_opt.clock import Deadline
     from eplb_opt.problem.problem import Problem
 
-#: How a run cools, and its most slices for each slot: more give no better nodes.
+#: How a run cools, and its most slices for each slot: more give no better nodes. A short run begins
+#: so cool that it does not leave where it came from.
 COOLING = Cooling(first_heat=0.003, last_heat=3e-6, run_slices=12)
+SHORT_COOLING = Cooling(first_heat=1e-4, last_heat=3e-6, run_slices=12)
+#: A run is short below so many seconds, or slices, for each slot.
+SHORT_SECONDS, SHORT_SLICES = 1e-4, 1
 #: Chances among 1024; see `annealing.TopologySearch`.
 TRANSFERS, HOMEWARD, SETTLING = 200, 960, 400
 #: No two replicas above so many mean GPU loads share a GPU, as nodes are judged.
 HEAVY = 0.4
 #: Ceilings of replicas in the water level, the load that the slots could keep all replicas below.
 CEILINGS = (1.6, 1.4, 2.0, 1.25, 1.8, 3.0)
+#: Halvings that find the water level to some parts in a thousand.
+HALVINGS = 12
 #: Steps of the packing in counted work; and a node is packed well enough so near to what it carries
 #: at least.
 PACK_STEPS, NEAR = 1000, 2e-5
@@ -111,8 +117,7 @@ class PackedNodes:
         self.first = np.concatenate(([0], np.cumsum(gpus * self.slots_per_gpu)))
         self.sizes = [np.flatnonzero(gpus == size) for size in np.unique(gpus)]
         self.mean = int(self.weight.sum()) / len(arguments.node)
-        water = water_levels(problem.load[:1], self.num_slots)[0]
-        self.water = float(water * len(arguments.node) / int(problem.load[0].sum()))
+        self.water = _water_level(arguments.share, self.num_slots) * len(arguments.node)
 
     def until(self, start: np.ndarray, homes: np.ndarray, deadline: Deadline) -> np.ndarray:
         """A plan from another one with given homes, by one run that ends before the deadline.
@@ -130,17 +135,19 @@ class PackedNodes:
         -------
         int64 [num_open_slots].
         """
-        nodes = self.begin(start, homes)
+        is_short = deadline.remaining < SHORT_SECONDS * self.num_slots
+        nodes = self.begin(start, homes, SHORT_COOLING if is_short else COOLING)
         nodes.runs.once(deadline.part(NODE_PART))
         return self._packed(nodes, deadline.part(PACK_PART))
 
     def counted(self, start: np.ndarray, homes: np.ndarray, slices: int) -> np.ndarray:
         """The same by a run of so many slices."""
-        nodes = self.begin(start, homes)
+        is_short = slices < SHORT_SLICES * self.num_slots
+        nodes = self.begin(start, homes, SHORT_COOLING if is_short else COOLING)
         nodes.runs.counted(slices)
         return self._packed(nodes, None)
 
-    def begin(self, start: np.ndarray, homes: np.ndarray) -> NodeRun:
+    def begin(self, start: np.ndarray, homes: np.ndarray, cooling: Cooling = COOLING) -> NodeRun:
         """The next run, with its ceiling: `until` and `counted` take it to its end."""
         given = self.arguments
         search = annealing.PackedSearch(
@@ -160,7 +167,7 @@ class PackedNodes:
             ceiling=self.water * CEILINGS[self.num_runs % len(CEILINGS)],
         )
         self.num_runs += 1
-        return NodeRun(search, len(start))
+        return NodeRun(search, cooling, len(start))
 
     def _packed(self, nodes: NodeRun, deadline: Deadline | None) -> np.ndarray:
         """The nodes' plan with its GPUs packed anew, node by node of those of one size."""
@@ -234,6 +241,7 @@ class PackedRuns:
         while not deadline.expired:
             slots, homes = self.search.now
             self.search.restart_at(self.nodes.until(slots, homes, deadline), homes)
+            self.search.advance(0, 0.0, 1, math.inf)  # looks at it, however late it is
             self.last.once(deadline)
             self.search.go_on()
 
@@ -254,9 +262,9 @@ class PackedRuns:
 class NodeRun:
     """One run's search, as `Runs` takes it."""
 
-    def __init__(self, search: annealing.PackedSearch, num_slots: int) -> None:
+    def __init__(self, search: annealing.PackedSearch, cooling: Cooling, num_slots: int) -> None:
         self.search = search
-        self.runs = Runs(self, COOLING, num_slots)
+        self.runs = Runs(self, cooling, num_slots)
 
     @property
     def least_load(self) -> float:
@@ -276,6 +284,18 @@ class NodeRun:
 
     def go_on(self) -> None:
         """Go on as it is: longer runs are cut elsewhere."""
+
+
+def _water_level(share: np.ndarray, num_slots: int) -> float:
+    """About the least level that the slots can keep every replica at or below: a ceiling's unit."""
+    low, high = 0.0, float(share.max())
+    for _ in range(HALVINGS):
+        level = (low + high) / 2
+        if np.maximum(np.ceil(share / level), 1.0).sum() <= num_slots:
+            high = level
+        else:
+            low = level
+    return high
 
 
 def slots_alike(problem: Problem) -> int:

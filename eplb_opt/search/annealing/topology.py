@@ -69,8 +69,9 @@ PAIRED = TopologyParams(
 )
 #: Turns without a better plan that end the search on a layer in a call without limit.
 IDLE_TURNS = 8
-#: A first turn of fewer seconds has no bound.
-FIRST_BOUND = 0.01
+#: A first turn of fewer seconds has no bound: where homes are known, or every node takes one group,
+#: and where there are more choices, each with a bound of its own.
+FIRST_BOUND, FIRST_OF_CHOICES = 0.01, 0.05
 #: A better bound, which takes some times as long as the first one, is for turns so many times that.
 LONG_TURN = 40
 
@@ -249,6 +250,10 @@ class TopologySolver:
         self.idle = IdleTurns()
         # Newton steps of the bounds that are still to come, where GPUs have costs of their own by
         # node before by GPU; and the steps of the last one with its seconds.
+        rules = problem.topology
+        is_known = rules is None or rules.homes is not None
+        has_one = is_known or problem.num_groups == problem.num_nodes
+        self.first_bound = FIRST_BOUND if has_one else FIRST_OF_CHOICES
         by_gpu = problem.link_costs.num_places > problem.num_nodes
         by_node = ((FEW_STEPS, True),) if by_gpu else ()
         self.next_steps = ((0, False), *by_node, (FEW_STEPS, False), (MANY_STEPS, False))
@@ -259,7 +264,7 @@ class TopologySolver:
         # A bound takes longer than a first short run: with several loads always.
         is_first = self.search is None and task.effort is None
         several = self.problem.has_scenarios
-        is_short = is_first and (several or task.deadline.remaining < FIRST_BOUND)
+        is_short = is_first and (several or task.deadline.remaining < self.first_bound)
         if self.search is None:
             self.search = self.make_search(task.start, task.seed)
         priced = None if is_short else self._priced(task)
