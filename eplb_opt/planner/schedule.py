@@ -137,11 +137,12 @@ SOLVERS: dict[str, Entry] = {
         has_one_load,
         package="ortools",
     ),
-    # As with the annealing: a short run on every layer, then long ones.
+    # As with the annealing: a run on every layer, and long ones at the end. The run is short where
+    # prices of pairs want the time between them.
     "homes_first": Entry(
-        f"{_TOPOLOGY}:TopologySolver",
-        replace(_SHORT_RUN, share=0.25, shortest=0.006),
+        f"{_TOPOLOGY}:TopologySolver", replace(_SHORT_RUN, share=0.25, shortest=0.006)
     ),
+    "paired_first": Entry(f"{_TOPOLOGY}:TopologySolver", replace(_SHORT_RUN, shortest=0.005)),
     # In rounds, so that every layer gets prices of the same quality; the search takes what is left.
     "home_pairs": Entry(
         "eplb_opt.exact.homes.pairs:HomePairsSolver",
@@ -260,7 +261,8 @@ ORDERS: tuple[tuple[Suits, tuple[str | Share, ...]], ...] = (
     ),
     (splits_freely, ("design", "joint_levels", "redesign")),
     (has_anchors, ("anchored_first", "strict", "home_model", "home_pairs", "anchored")),
-    (has_topology, ("homes_first", "home_model", "home_pairs", "home_split", "homes")),
+    (has_topology_and_two_slots, ("paired_first", "home_model", "home_pairs", "homes")),
+    (has_topology, ("homes_first", "home_model", "home_split", "homes")),
     (has_unlike_nodes, ("nodes_first", "joint_levels", "nodes_model", "nodes_search")),
     # The last annealing takes all the time that is left, so the joint level comes before it; and
     # where the model has a chance, it leaves some.

@@ -148,6 +148,14 @@ def test_every_solver_of_the_table_can_be_made(name):
         (Problem(PAIRS, 24, 8, dispatch="optimal"), ["design", "cpsat", "redesign"]),
         (Problem(PAIRS, 24, 8, dispatch="rank_modulo"), ["senders_first", "senders"]),
         (
+            Problem(PAIRS, 24, 8, num_nodes=2, num_groups=4, topology=Topology()),
+            ["homes_first", "home_model", "homes"],
+        ),
+        (
+            Problem(PAIRS, 16, 8, num_nodes=2, num_groups=2, topology=Topology()),
+            ["paired_first", "home_model", "home_pairs", "homes"],
+        ),
+        (
             Problem(PAIRS, 24, 8, num_nodes=2, num_groups=4, topology=Topology(anchored=True)),
             ["anchored_first", "strict", "home_model", "anchored"],
         ),
