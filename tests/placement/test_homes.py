@@ -78,7 +78,8 @@ def test_chosen_homes_are_the_best_for_the_plan(asked):
     if asked is None:
         return
     placed = drawn_plan(asked)
-    plan = tuple(map(tuple, placed.reshape(asked.num_gpus, -1).tolist()))
+    rows = placed.reshape(asked.num_gpus, -1).tolist()
+    plan = tuple(tuple(e for e in row if e >= 0) for row in rows)  # without empty slots
     load = asked.load[0].tolist()
     worths = [plan_worth(asked, load, plan, home) for home in all_homes(asked)]
     worths = [worth for worth in worths if worth is not None]
