@@ -92,7 +92,9 @@ def test_a_worker_killed_in_the_middle_is_replaced(cluster, monkeypatch, tmp_pat
     assert result.messages[0].startswith("a worker was lost, and its turn taken again")
     assert len(result.messages) == 1
     turns = Counter(line.split()[0] for line in (tmp_path / "notes").read_text().splitlines())
-    assert sorted(turns.values()) == [1] * 9 + [2]
+    # Ray itself takes again what else the lost worker had been handed.
+    assert len(turns) == 10
+    assert set(turns.values()) == {1, 2}
 
 
 def test_a_killed_driver_leaves_a_job_that_goes_on(cluster, monkeypatch, tmp_path):
