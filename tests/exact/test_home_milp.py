@@ -19,7 +19,6 @@ from eplb_opt.exact.homes.model import HomeModel
 from eplb_opt.exact.homes.solver import HomeModelSolver
 from eplb_opt.placement.homes import homes_of
 from eplb_opt.placement.scoring import objectives
-from eplb_opt.search.at_home import first_plan_at_home
 from eplb_opt.solver import Options
 from tests.bounds.test_topology_bound import tiny_problems
 from tests.exact import home_tasks
@@ -221,15 +220,14 @@ def test_it_finds_and_nearly_proves_the_optimum(problem):
     pytest.importorskip("pulp")
     if problem is None or not problem.load.any():
         return
-    try:
-        first_plan_at_home(problem)
-    except ProblemError:  # no first plan within the limit on what is off home
-        return
 
     def solver(one, options):
         return HomeModelSolver(one, Options(model="milp"))
 
-    answer = home_tasks.solved(solver, problem, 100_000)
+    try:
+        answer = home_tasks.solved(solver, problem, 100_000)
+    except ProblemError:  # no first plan within the limit on what is off home
+        return
     best = home_optimum(problem)
     if answer.bound is not None:  # none where CBC's log ends before it says what it has found
         assert answer.bound.value <= best
