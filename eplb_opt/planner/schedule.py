@@ -161,7 +161,7 @@ SOLVERS: dict[str, Entry] = {
         f"{_TOPOLOGY}:TopologySolver",
         Pace(share=0.5, shortest=0.01, most=ALWAYS, in_rounds=True),
     ),
-    # The same where every expert keeps a replica at home, after plans with nothing off home.
+    # The same where every expert keeps a replica at home; plans with nothing off home take turns.
     "strict": Entry(
         "eplb_opt.search.strict:StrictSolver",
         Pace(share=0.1, shortest=0.004, longest=0.5, most=2),

@@ -1,8 +1,8 @@
 """Plans with all of a group on one node, for problems where experts may stand elsewhere too.
 
 Every such plan keeps a replica of each expert at home and serves nothing off home. Where anchors
-leave little room beside it, it is hard to beat in a short time, so the local search for it has its
-turn first.
+leave little room beside it, it is hard to beat in a short time, so the local search for it has
+turns beside the annealing.
 """
 
 from __future__ import annotations

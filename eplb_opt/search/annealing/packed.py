@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from eplb_opt.core import annealing, local
+from eplb_opt.search.annealing import cooling
 from eplb_opt.search.annealing.cooling import OPEN_TURN_SLICES, Cooling, Runs
 from eplb_opt.search.annealing.layer import THRESHOLDS
 from eplb_opt.search.seeds import SALT
@@ -147,7 +148,7 @@ class PackedNodes:
         nodes.runs.counted(slices)
         return self._packed(nodes, None)
 
-    def begin(self, start: np.ndarray, homes: np.ndarray, cooling: Cooling = COOLING) -> NodeRun:
+    def begin(self, start: np.ndarray, homes: np.ndarray, how: Cooling = COOLING) -> NodeRun:
         """The next run, with its ceiling: `until` and `counted` take it to its end."""
         given = self.arguments
         search = annealing.PackedSearch(
@@ -167,7 +168,7 @@ class PackedNodes:
             ceiling=self.water * CEILINGS[self.num_runs % len(CEILINGS)],
         )
         self.num_runs += 1
-        return NodeRun(search, cooling, len(start))
+        return NodeRun(search, how, len(start))
 
     def _packed(self, nodes: NodeRun, deadline: Deadline | None) -> np.ndarray:
         """The nodes' plan with its GPUs packed anew, node by node of those of one size."""
@@ -190,26 +191,13 @@ class PackedNodes:
         return plan
 
 
-class Search(Protocol):
+class Search(cooling.Search, Protocol):
     """The annealing of GPUs that goes on from packed nodes, as `PackedRuns` knows it."""
 
     now: tuple[np.ndarray, np.ndarray]
 
-    @property
-    def largest_load(self) -> float:
-        """The largest GPU load now, relative to the mean."""
-        ...
-
     def restart_at(self, slots: np.ndarray, homes: np.ndarray) -> None:
         """Go on from the open slots of another plan, with given homes; int64 both."""
-        ...
-
-    def advance(self, doublings: int, temperature: float, slices: int, seconds: float) -> None:
-        """Anneal some slices, fewer where the seconds are over."""
-        ...
-
-    def go_on(self) -> None:
-        """Go on from the best plan."""
         ...
 
 
@@ -262,9 +250,9 @@ class PackedRuns:
 class NodeRun:
     """One run's search, as `Runs` takes it."""
 
-    def __init__(self, search: annealing.PackedSearch, cooling: Cooling, num_slots: int) -> None:
+    def __init__(self, search: annealing.PackedSearch, how: Cooling, num_slots: int) -> None:
         self.search = search
-        self.runs = Runs(self, cooling, num_slots)
+        self.runs = Runs(self, how, num_slots)
 
     @property
     def least_load(self) -> float:
